@@ -1,0 +1,36 @@
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+
+.PHONY: plot test check benchmark promote-ladder
+
+plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
+	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
+
+test: .venv/test  ## set up, and run the tests
+	$(BIN)/pytest
+
+check: .venv/test  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+benchmark: .venv/test  ## side by side with peers
+	$(BIN)/python tests/benchmarks
+
+promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
+	rm -rf workflow/resources/ladder
+	mkdir -p workflow/resources/ladder
+	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/training_runs.csv workflow/resources/ladder/
+
+.venv/main: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/test: .venv/main
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: str(Path(workflow.basedir) / "config.yaml")
+
+
+report: "workflow/report/front.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/dump.smk"
+include: "workflow/rules/spectra.smk"
+include: "workflow/rules/entropy.smk"
+include: "workflow/rules/scaling.smk"
+include: "workflow/rules/ladder.smk"
+
+
+wildcard_constraints:
+    model=r"[A-Za-z0-9._-]+",
+    corpus=r"[A-Za-z0-9._-]+",
+
+
+rule all:
+    default_target: True
+    input:
+        "results/scaling_plot.pdf",
+        "results/entropy_layers.pdf",
+        "results/entropy_absent.csv",

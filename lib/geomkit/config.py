@@ -1,0 +1,169 @@
+"""What config.yaml means: validation beyond types, the models behind each name, and the layers behind each word."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from geomkit.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model to measure: its name, its entry in the catalogue, and the folder that it is loaded from."""
+
+    name: str
+    family: str
+    seed: int | None
+    folder: Path
+    key: str
+    entry: Mapping[str, Any]
+
+    @property
+    def depth(self) -> int | None:
+        """Number of blocks, if the folder is there already."""
+        file = self.folder / "config.json"
+        if not file.exists():
+            return None
+        found = json.loads(file.read_text())
+        return next((found[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in found), None)
+
+
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow."""
+    error = best_match(Draft202012Validator(schema).iter_errors(config), key=lambda error: -len(error.path))
+    if error is None:
+        return
+    key = ".".join(map(str, error.absolute_path)) or "top level"
+    allowed = error.schema.get("properties") if error.validator == "additionalProperties" else None
+    known = f"; known keys: {', '.join(allowed)}" if allowed else ""
+    raise ConfigError(f"config: {key}: {error.message}{known}")
+
+
+def fetched(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry comes over the network."""
+    return entry["source"] in ("hub", "pypi")
+
+
+def converted(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is a GGUF file, which is converted to safetensors once."""
+    return str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
+
+
+def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
+    """The path of a bundled or local entry: below the shipped resources, or as given, from the working directory.
+
+    Raises ConfigError, naming the key, if nothing is there.
+    """
+    path = resources / entry["path"] if entry["source"] == "bundled" else Path(entry["path"]).expanduser()
+    if not path.exists():
+        raise ConfigError(f"config: {key}.path: {path} does not exist")
+    return path
+
+
+def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -> dict[str, Model]:
+    """Every model by name. A bundled or local folder of model folders is a family, each model under its folder's name.
+
+    Raises ConfigError for a folder that holds no model, and for two models of one name.
+    """
+    models: dict[str, Model] = {}
+    for key, entry in catalogue.items():
+        for model in members(key, entry, resources):
+            if model.name in models:
+                raise ConfigError(f"config: models.{key}: there is already a model named {model.name!r}")
+            models[model.name] = model
+    return models
+
+
+def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
+    """The models of one catalogue entry."""
+    family, seed = entry.get("family", key), entry.get("seed")
+    path = Path("results/sources/models") / key if fetched(entry) else source_path(f"models.{key}", entry, resources)
+    if converted(entry):
+        path = Path("results/models") / key
+    elif not fetched(entry) and not (path / "config.json").exists():
+        found = sorted(file.parent for file in path.glob("*/config.json"))
+        if not found:
+            raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
+        seeds = {folder: re.search(r"-s(\d+)$", folder.name) for folder in found}
+        return [Model(folder.name, family, int(end[1]) if end else None, folder, key, entry) for folder, end in seeds.items()]
+    return [Model(key, family, seed, path, key, entry)]
+
+
+def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[Model]:
+    """Models named one by one, by catalogue entry or by family; each once, in the order of the catalogue.
+
+    Raises ConfigError, naming the key, for a name that is none of these.
+    """
+    names = list(names)
+    known = {name for model in models.values() for name in (model.name, model.key, model.family)}
+    for name in names:
+        require(name, known, key, "model or family")
+    return [model for model in models.values() if {model.name, model.key, model.family} & set(names)]
+
+
+def require(name: str, known: Collection[str], key: str, kind: str) -> None:
+    """Raises ConfigError, naming the key, for a name that is not among the known ones."""
+    if name not in known:
+        raise ConfigError(f"config: {key}: unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+
+
+def resolve_layers(layers: Any, depth: int) -> list[int]:
+    """Numbers of the layers named by `all`, `last` (the last block), `final` (after the final norm), `{every: k}`, or a list of
+    numbers and of these words.
+
+    Raises ConfigError for a layer that a model of `depth` blocks does not have.
+    """
+    if isinstance(layers, Mapping):
+        return sorted({*range(0, depth + 1, layers["every"]), depth, depth + 1})
+    words = {"last": [depth], "final": [depth + 1], "all": list(range(depth + 2))}
+    found: set[int] = set()
+    for layer in layers if isinstance(layers, list) else [layers]:
+        found |= set(words.get(layer, [layer]))
+    if wrong := sorted(layer for layer in found if not 0 <= layer <= depth + 1):
+        raise ConfigError(f"layer {wrong[0]} does not exist: this model has 0 (embedding) to {depth + 1} (after the final norm)")
+    return sorted(found)
+
+
+def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]], resources: Path) -> None:
+    """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
+
+    `known` holds the names by kind: metric, reader, normalise. Raises ConfigError that names the key.
+    """
+    for name, corpus in config["corpora"].items():
+        require(corpus.get("reader", "parquet"), known["reader"], f"corpora.{name}.reader", "corpus reader")
+        if not fetched(corpus):
+            source_path(f"corpora.{name}", corpus, resources)
+    entropy, primary = config["entropy"], config["scaling"]["primary"]
+    for name in entropy["corpora"]:
+        require(name, config["corpora"], "entropy.corpora", "corpus")
+    for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
+        require(name, known["metric"], "entropy.metrics", "metric")
+    for name in entropy["normalise"]:
+        require(name, known["normalise"], "entropy.normalise", "normalisation")
+    require(config["ladder"]["corpus"], config["corpora"], "ladder.corpus", "corpus")
+    measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
+    for name in primary["metrics"]:
+        require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
+    if primary["length"] not in entropy["lengths"]:
+        raise ConfigError(
+            f"config: scaling.primary.length: {primary['length']} is not among entropy.lengths {entropy['lengths']}"
+        )
+    if primary["normalise"] not in entropy["normalise"]:
+        raise ConfigError(f"config: scaling.primary.normalise: {primary['normalise']} is not among entropy.normalise")
+    if too_long := [length for length in entropy["lengths"] if length > config["texts"]["length"]]:
+        raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
+    for model in select(entropy["models"], models, "entropy.models"):
+        if model.depth is None:
+            continue
+        try:
+            dumped = resolve_layers(config["dump"]["layers"], model.depth)
+        except ConfigError as error:
+            raise ConfigError(f"config: dump.layers: {model.name}: {error}") from None
+        if not set(resolve_layers(primary["layer"], model.depth)) <= set(dumped):
+            raise ConfigError(f"config: scaling.primary.layer: {primary['layer']} is not among dump.layers")

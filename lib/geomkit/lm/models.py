@@ -1,0 +1,135 @@
+"""Load any decoder that `AutoModelForCausalLM` loads, make its untrained twins, and find its parts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from geomkit.errors import ConfigError, DataError
+from geomkit.store.provenance import replacing_folder
+
+ATTENTION = ("self_attn", "attention", "attn", "self_attention")
+MLP = ("mlp", "fc2", "feed_forward", "ffn")
+"""Names that architectures give to a block's two sublayers; OPT's MLP is its last linear map."""
+
+logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Parameter counts, tied weights once. Without embeddings: neither token nor position tables, nor the output matrix."""
+
+    params_total: int
+    params_nonembedding: int
+
+
+def find_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one. Raises ConfigError for a GPU that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("compute.device: cuda, but torch finds no GPU; use auto or cpu")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where a model's tokenizer is: its own folder, or `tokenizer` beside it, which a family shares."""
+    shared = folder.parent / "tokenizer"
+    return folder if (folder / "tokenizer_config.json").exists() or not shared.is_dir() else shared
+
+
+def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder. Raises DataError if there is none."""
+    try:
+        return AutoTokenizer.from_pretrained(tokenizer_folder(folder), local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: no tokenizer could be loaded from it ({error})") from None
+
+
+def load_config(folder: Path, trust_remote_code: bool = False):
+    """The configuration of a model folder. Raises DataError if there is none."""
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: no model configuration could be loaded from it ({error})") from None
+
+
+def load_model(folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The trained model in eval mode. Raises DataError if it cannot be loaded, or if a weight is missing."""
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: no causal language model could be loaded from it ({error})") from None
+    if found["missing_keys"]:
+        raise DataError(f"{folder}: the weights lack {', '.join(sorted(found['missing_keys'])[:5])}")
+    return model.to(device).eval()
+
+
+def untrained_twin(folder: Path, seed: int, dtype: str, device: torch.device, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(
+            load_config(folder, trust_remote_code), dtype=torch.float32, trust_remote_code=trust_remote_code
+        )
+    return model.to(device, getattr(torch, dtype)).eval()
+
+
+def sizes(model: PreTrainedModel) -> Sizes:
+    """Parameter counts of a model (Kaplan et al. 2020 count without embeddings in this way)."""
+    tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    if (head := model.get_output_embeddings()) is not None:
+        tables.add(head.weight)
+    total = sum(weight.numel() for weight in model.parameters())
+    return Sizes(total, total - sum(table.numel() for table in tables))
+
+
+def blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's blocks. Raises DataError for an architecture in which they cannot be told."""
+    config = model.config.get_text_config()
+    found = [
+        module
+        for module in model.base_model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers
+    ]
+    if not found:
+        raise DataError(f"{type(model).__name__}: no list of {config.num_hidden_layers} blocks in this architecture")
+    return found[0]
+
+
+def has_part(block: nn.Module, names: tuple[str, ...]) -> bool:
+    """Whether a child of the block has one of the names."""
+    return any(name in names for name, _ in block.named_children())
+
+
+def part(block: nn.Module, names: tuple[str, ...]) -> nn.Module:
+    """The block's first child that has one of the names."""
+    return next(child for name, child in block.named_children() if name in names)
+
+
+def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Special tokens that the tokenizer puts before a text (BOS, for models that were trained with one)."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
+    return whole[:start]
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Dequantises a GGUF file once, in float32, into a folder of safetensors with its tokenizer."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{file}: not a GGUF model that transformers can read ({error})") from None
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    with replacing_folder(folder) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        (temporary / "converted.json").write_text(json.dumps({"from": file.name, "weights": "dequantised to float32"}) + "\n")

@@ -1,0 +1,210 @@
+"""Entropies and effective ranks: functions of a spectrum lambda_1 >= .. >= lambda_m and the shape (n, d), in nats.
+
+p = lambda / sum(lambda) throughout. A new metric is one function here with `@metrics.register(name)`: it takes a Spectrum,
+and keyword parameters of which it names those that it uses, and returns a Measurement, or else a sentence that says why a
+spectrum of that shape has none.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import entr
+
+from geomkit.errors import DataError
+from geomkit.measures.spectra import Array, Spectrum
+from geomkit.registry import Registry
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """A metric's value and the highest that any rows of the same shape and mean squared length could have; None if unbounded.
+
+    For a batch of spectra the value, and the bound where it depends on the rows' lengths, are arrays over the batch.
+    A value is NaN where it is undefined: 0 / 0 for zero rows, the logarithm of a zero eigenvalue.
+    """
+
+    value: float | Array
+    bound: float | Array | None
+
+
+metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
+
+
+def measure(spectrum: Spectrum, names: Iterable[str] | None = None, *, eps2: float = 0.5) -> dict[str, Measurement]:
+    """The named metrics, or all. Those that the shape does not allow are left out; `absent` says why.
+
+    eps2: squared distortion of the rate-distortion metrics, in squared units of the rows.
+    Raises ConfigError for an unknown name, DataError for a value outside 0 .. bound by more than 1e-9.
+    """
+    results = _evaluate(spectrum, names, eps2=eps2)
+    measured = {name: result for name, result in results.items() if isinstance(result, Measurement)}
+    for name, result in measured.items():
+        _check_range(name, result, spectrum)
+    return measured
+
+
+def absent(spectrum: Spectrum, names: Iterable[str] | None = None) -> dict[str, str]:
+    """Of the named metrics, or all, those that `measure` leaves out, and why."""
+    return {name: result for name, result in _evaluate(spectrum, names).items() if isinstance(result, str)}
+
+
+def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, **parameters: float) -> dict[str, Measurement | str]:
+    return {name: metrics[name](spectrum, **parameters) for name in (metrics if names is None else names)}
+
+
+def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:
+    if result.bound is None:
+        return
+    value, bound = np.broadcast_arrays(result.value, result.bound)
+    outside = ~((value >= -1e-9) & (value <= bound * (1 + 1e-9)) | (spectrum.trace == 0))
+    if outside.any():
+        raise DataError(
+            f"{name}: {value[outside][0]} is outside 0 .. {bound[outside][0]} for {spectrum.n} rows of {spectrum.d} columns"
+        )
+
+
+def _shares(x: Array) -> Array:
+    """x / sum(x) over the last axis; NaN where the sum is 0."""
+    with np.errstate(invalid="ignore"):
+        return np.divide(x, x.sum(axis=-1, keepdims=True))
+
+
+def _entropy(x: Array) -> Array:
+    """-sum q ln q, q = x / sum(x), over the last axis."""
+    return np.asarray(entr(_shares(x))).sum(axis=-1)
+
+
+def _participation(x: Array) -> Array:
+    """(sum x)^2 / sum x^2 over the last axis."""
+    return 1 / np.square(_shares(x)).sum(axis=-1)
+
+
+def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
+    """L and B of `rate_distortion`, both over (n + d)/2."""
+    if not eps2 > 0:
+        raise DataError(f"eps2 must be positive, found {eps2}")
+    snr = spectrum.d / eps2
+    return np.log1p(snr * spectrum.eigenvalues).sum(axis=-1), spectrum.m * np.log1p(snr * spectrum.trace / spectrum.m)
+
+
+@metrics.register("rate_distortion")
+def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Measurement:
+    """L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats: the length of a code for the rows with squared error eps2.
+
+    Bound, by concavity: B = (n + d)/2 m ln(1 + d t / (m eps2)), t the mean squared row length (1 for unit rows).
+    Limits: B for a flat spectrum, (n + d)/2 ln(1 + d t / eps2) for rank 1, 0 for zero rows.
+    Raises DataError for eps2 that is not positive.
+    Source: Ma, Derksen, Hong, Wright 2007 (coding length); Tan, Li, Huang 2024, arXiv 2402.03471.
+    """
+    half = (spectrum.n + spectrum.d) / 2
+    length, highest = _coding_length(spectrum, eps2)
+    return Measurement(half * length, half * highest)
+
+
+@metrics.register("rate_distortion_ratio")
+def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Measurement:
+    """L / B of `rate_distortion`: the share of what n rows of d columns could reach. 1 for a flat spectrum, NaN for zero rows."""
+    length, highest = _coding_length(spectrum, eps2)
+    with np.errstate(invalid="ignore"):
+        return Measurement(np.divide(length, highest), 1.0)
+
+
+@metrics.register("rate_distortion_paper")
+def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Measurement:
+    """L of `rate_distortion` over (n + d)/2 d ln(1 + 1/eps2), which unit rows reach only if n >= d: the bound falls with n / d.
+
+    For unit rows and n >= d it is the same number as `rate_distortion_ratio`. Source: Tan, Li, Huang 2024, arXiv 2402.03471.
+    """
+    length, highest = _coding_length(spectrum, eps2)
+    normaliser = spectrum.d * np.log1p(1 / eps2)
+    return Measurement(length / normaliser, highest / normaliser)
+
+
+@metrics.register("matrix_entropy")
+def matrix_entropy(spectrum: Spectrum, **_: float) -> Measurement:
+    """H = -sum p ln p, in nats: the von Neumann entropy of the covariance over its trace.
+
+    Limits: 0 for rank 1, ln m for a flat spectrum. Source: Wei et al. 2024, arXiv 2401.17139.
+    """
+    return Measurement(_entropy(spectrum.eigenvalues), np.log(spectrum.m))
+
+
+@metrics.register("renyi_2")
+def renyi_2(spectrum: Spectrum, **_: float) -> Measurement:
+    """Renyi entropy of order 2, -ln sum p^2, in nats: the logarithm of `participation_ratio`, at most `matrix_entropy`.
+
+    Limits: 0 for rank 1, ln m for a flat spectrum. Source: Renyi 1961; for matrices, Sanchez Giraldo, Rao, Principe 2015.
+    """
+    return Measurement(np.log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
+
+
+@metrics.register("erank_covariance")
+def erank_covariance(spectrum: Spectrum, **_: float) -> Measurement:
+    """Effective rank of the covariance, exp(`matrix_entropy`): the one that Diff-eRank uses.
+
+    Limits: 1 for rank 1, m for a flat spectrum. Source: Wei et al. 2024, arXiv 2401.17139.
+    """
+    return Measurement(np.exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
+
+
+@metrics.register("erank_singular")
+def erank_singular(spectrum: Spectrum, **_: float) -> Measurement:
+    """Effective rank of the rows, exp(-sum q ln q), q = s / sum(s), s the singular values of Z: RankMe, without its 1e-7.
+
+    Limits: 1 for rank 1, m for a flat spectrum. At least `erank_covariance`, since q is the flatter.
+    Source: Roy, Vetterli 2007; RankMe is Garrido et al. 2023, arXiv 2210.02885.
+    """
+    return Measurement(np.exp(_entropy(np.sqrt(spectrum.eigenvalues))), float(spectrum.m))
+
+
+@metrics.register("participation_ratio")
+def participation_ratio(spectrum: Spectrum, **_: float) -> Measurement:
+    """(sum lambda)^2 / sum lambda^2 = 1 / sum p^2: 1 for rank 1, m for a flat spectrum.
+
+    Source: Gao et al. 2017, bioRxiv 214262.
+    """
+    return Measurement(_participation(spectrum.eigenvalues), float(spectrum.m))
+
+
+@metrics.register("stable_rank")
+def stable_rank(spectrum: Spectrum, **_: float) -> Measurement:
+    """|Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
+    return Measurement(1 / _shares(spectrum.eigenvalues)[..., 0], float(spectrum.m))
+
+
+@metrics.register("nuclear_norm")
+def nuclear_norm(spectrum: Spectrum, **_: float) -> Measurement:
+    """Sum of the singular values of Z itself, sum_i sqrt(n lambda_i), in units of Z.
+
+    Bound, by Cauchy and Schwarz: sqrt(n m t), t the mean squared row length. Limits: that for a flat spectrum, sqrt(n t)
+    for rank 1, 0 for zero rows.
+    """
+    value = np.sqrt(spectrum.n * spectrum.eigenvalues).sum(axis=-1)
+    return Measurement(value, np.sqrt(spectrum.n * spectrum.m * spectrum.trace))
+
+
+@metrics.register("alpha_req")
+def alpha_req(spectrum: Spectrum, **_: float) -> Measurement | str:
+    """Decay of the spectrum: minus the slope of ln lambda_i on ln i by least squares, i from ceil(0.05 m) to floor(0.5 m).
+
+    Limits: a for lambda_i = i^-a, 0 for a flat spectrum, NaN where a zero eigenvalue is in that range; no bound.
+    Absent with fewer than 8 points, m < 16. Source: Agrawal et al. 2022 (alpha-ReQ), with a range that is fixed here.
+    """
+    first, last = -(-spectrum.m // 20), spectrum.m // 2
+    if last - first + 1 < 8:
+        return f"fewer than 8 eigenvalues between 5 % and 50 % of m = {spectrum.m}"
+    x = np.log(np.arange(first, last + 1))
+    x -= x.mean()
+    values = spectrum.eigenvalues[..., first - 1 : last]
+    return Measurement(-np.log(np.where(values > 0, values, np.nan)) @ x / (x @ x), None)
+
+
+def diff_erank(trained: Array, untrained: Array) -> Array:
+    """Diff-eRank, exp(mean H untrained) - exp(mean H trained): what training took from the effective rank.
+
+    H: `matrix_entropy` of each text, shape (..., texts), of `centre-unit` rows after the final norm. A leading axis of
+    untrained twins gives one value for each. Limits: 0 for equal entropies, negative where training raised them.
+    Source: Wei et al. 2024, arXiv 2401.17139.
+    """
+    return np.exp(untrained.mean(axis=-1)) - np.exp(trained.mean(axis=-1))

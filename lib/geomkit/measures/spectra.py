@@ -1,0 +1,151 @@
+"""Token vectors to spectra: every spectral metric is a function of the covariance's eigenvalues and of the shape (n, d)."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geomkit.errors import ConfigError, DataError
+
+Array = NDArray[np.float64]
+
+MODES = ("unit", "centre-unit", "raw")
+"""What `normalise` can do to the rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Eigenvalues of Z^T Z / n, for a matrix Z of n rows and d columns or for a batch of matrices of that one shape.
+
+    eigenvalues: (..., m), descending, not negative, in squared units of Z. m is the highest rank that Z can have.
+    """
+
+    eigenvalues: Array
+    n: int
+    d: int
+
+    @property
+    def m(self) -> int:
+        return self.eigenvalues.shape[-1]
+
+    @property
+    def trace(self) -> Array:
+        """Mean squared length of the rows, shape (...): 1 where every row has unit length."""
+        return self.eigenvalues.sum(axis=-1)
+
+
+def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
+    """The rows of Z (..., n, d) in a new float64 array: `unit` scales each to length 1, `centre-unit` subtracts the mean row
+    first, `raw` leaves them.
+
+    The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
+    A zero row stays zero. After centring, a row shorter than 1e-12 of the longest row of its matrix before centring is zero.
+
+    Raises ConfigError for an unknown mode, DataError for values that are not finite or whose squares are not.
+    Source: `unit` is Tan, Li, Huang 2024 (arXiv 2402.03471), `centre-unit` Wei et al. 2024 (arXiv 2401.17139).
+    """
+    if mode not in MODES:
+        raise ConfigError(f"normalise: unknown mode {mode!r}; known: {', '.join(MODES)}")
+    rows = np.array(Z, dtype=np.float64)
+    if rows.ndim < 2:
+        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {rows.shape}")
+    lengths = _row_lengths(rows)
+    if mode == "raw":
+        return rows
+    shortest = np.zeros(())
+    if mode == "centre-unit":
+        shortest = 1e-12 * lengths.max(axis=-2, keepdims=True, initial=0.0)
+        _centre(rows, mean)
+        lengths = _row_lengths(rows)
+    rows /= np.where(lengths > shortest, lengths, np.inf)
+    return rows
+
+
+def _row_lengths(Z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        lengths = np.sqrt(np.linalg.vecdot(Z, Z))[..., None]
+    if not np.isfinite(lengths).all():
+        raise DataError(f"{np.count_nonzero(~np.isfinite(lengths))} of {lengths.size} token vectors are not finite or overflow")
+    return lengths
+
+
+def _centre(rows: Array, mean: ArrayLike | None) -> None:
+    if mean is not None:
+        rows -= np.asarray(mean, dtype=np.float64)
+        return
+    # Twice, for the rounding error of the mean: unit scaling would blow it up in rows that hardly differ.
+    for _ in range(2):
+        rows -= rows.mean(axis=-2, keepdims=True)
+
+
+def spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
+    """Spectrum of Z (..., n, d), whose rows are taken as they are, from the smaller of Z^T Z and Z Z^T (one nonzero spectrum).
+
+    `centred` says that the rows had their own mean subtracted, so m = min(n - 1, d) instead of min(n, d). Scaling the rows
+    afterwards leaves that rank: with D diagonal and C = I - 1 1^T / n, rank(D C Z) <= rank(C) = n - 1.
+    Eigenvalues up to d times the machine epsilon of the largest are rounding of either sign, and are set to 0.
+
+    Raises DataError for values that are not finite, for fewer than 1 row (2 centred) and for `centred` rows that were not.
+    Limits: equal rows z give |z|^2, 0, ..; n <= d orthonormal rows give 1/n, n times; iid standard normal rows tend to 1, d
+    times, as n grows.
+    """
+    Z = np.asarray(Z, dtype=np.float64)
+    if Z.ndim < 2:
+        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {Z.shape}")
+    n, d = Z.shape[-2:]
+    return _decompose(Z @ Z.mT if n <= d else Z.mT @ Z, n, d, centred)
+
+
+def _decompose(gram: Array, n: int, d: int, centred: bool) -> Spectrum:
+    """The spectrum of (n x d) Z from Z^T Z or Z Z^T."""
+    m = min(n - centred, d)
+    if m < 1:
+        raise DataError(f"a spectrum takes at least {1 + centred} rows and 1 column, found {n} x {d}")
+    if not np.isfinite(gram).all():
+        raise DataError("the covariance of token vectors is not finite")
+    values = np.linalg.eigvalsh(gram)[..., ::-1] / n
+    slack = 1e-9 / n * np.trace(gram, axis1=-2, axis2=-1)[..., None]
+    if (values < -slack).any():
+        raise DataError(f"not a covariance: it has the negative eigenvalue {values.min():.3g}")
+    if (values[..., m:] > slack).any():
+        raise DataError(f"rank above {m} from {n} rows{': they were not centred' if centred else ''}")
+    rounding = d * np.finfo(np.float64).eps * values[..., :1]
+    values = values[..., :m]
+    return Spectrum(np.where(values > rounding, values, 0.0), n, d)
+
+
+class CovarianceAccumulator:
+    """The sum of z z^T over rows that arrive in chunks, and their number: memory is d x d, whatever the corpus.
+
+    `total` (d, d) and `n` continue a stored sum. Sums add up, so a bootstrap of documents starts from the sum of the
+    drawn documents' totals and counts. Raises DataError for shapes that do not fit d.
+    """
+
+    def __init__(self, d: int, total: ArrayLike | None = None, n: int = 0):
+        self.d = d
+        self.n = n
+        self.total: Array = np.zeros((d, d)) if total is None else np.array(total, dtype=np.float64)
+        if self.total.shape != (d, d):
+            raise DataError(f"a covariance of {d} columns must have shape {(d, d)}, found {self.total.shape}")
+
+    def update(self, Z: ArrayLike) -> Self:
+        """Adds the rows of Z (rows, d), already normalised (with the corpus mean where they are to be centred)."""
+        Z = np.asarray(Z, dtype=np.float64)
+        if Z.ndim != 2 or Z.shape[1] != self.d:
+            raise DataError(f"token vectors must have shape (rows, {self.d}), found {Z.shape}")
+        self.total += Z.T @ Z
+        self.n += len(Z)
+        return self
+
+    def merge(self, other: "CovarianceAccumulator") -> Self:
+        """Adds the rows that another accumulator has seen."""
+        if other.d != self.d:
+            raise DataError(f"covariances of {self.d} and {other.d} columns cannot be merged")
+        self.total += other.total
+        self.n += other.n
+        return self
+
+    def spectrum(self, centred: bool = False) -> Spectrum:
+        """As `spectrum` of all rows at once."""
+        return _decompose(self.total, self.n, self.d, centred)

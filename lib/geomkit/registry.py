@@ -1,0 +1,39 @@
+"""Named functions: a metric, a corpus reader or a source becomes available by one decorator in one file."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from geomkit.errors import ConfigError
+
+F = TypeVar("F", bound=Callable)
+
+
+class Registry(Mapping[str, F], Generic[F]):
+    """A mapping from name to function that is filled by its `register` decorator and keeps the order of registration."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._functions: dict[str, F] = {}
+
+    def register(self, name: str) -> Callable[[F], F]:
+        def add(function: F) -> F:
+            if name in self._functions:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._functions[name] = function
+            return function
+
+        return add
+
+    def __getitem__(self, name: str) -> F:
+        if name not in self._functions:
+            raise ConfigError(f"unknown {self.kind} {name!r}; known: {', '.join(self._functions)}")
+        return self._functions[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)

@@ -1,0 +1,216 @@
+"""Documents out of files: readers by name, the split by document, and texts of equal length out of token ids."""
+
+import bz2
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.registry import Registry
+from geomkit.store.provenance import digest, replacing, rng
+
+SPLITS = {"test": 0.2, "validation": 0.1, "train": 0.7}
+"""Share of documents in each split."""
+
+
+class Document(NamedTuple):
+    """One document: a name that is unique in its corpus, and its text."""
+
+    name: str
+    text: str
+
+
+readers: Registry[Callable[[Path], Iterator[Document]]] = Registry("corpus reader")
+"""Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`."""
+
+
+def files_in(path: Path, *endings: str) -> list[Path]:
+    """The file itself, or the files below the folder that have one of the endings, sorted.
+
+    Raises DataError if there are none.
+    """
+    found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in endings)
+    if not found:
+        raise DataError(f"{path}: no {' or '.join(endings)} file in there")
+    return found
+
+
+@readers.register("text")
+def plain_text(path: Path) -> Iterator[Document]:
+    """Each .txt or .md file is a document."""
+    for file in files_in(path, ".txt", ".md"):
+        yield Document(file.stem if path.is_file() else file.relative_to(path).as_posix(), utf8(file))
+
+
+@readers.register("jsonl")
+def json_lines(path: Path) -> Iterator[Document]:
+    """Each line of the .jsonl files is an object whose "text" is a document, named by "id" or else by its line."""
+    for file in files_in(path, ".jsonl", ".json"):
+        for number, line in enumerate(utf8(file).split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                yield Document(str(row.get("id", f"{file.name}:{number}")), row["text"])
+            except (ValueError, KeyError, AttributeError) as error:
+                raise DataError(f'{file}, line {number}: not a JSON object with a "text" ({error!r})') from None
+
+
+@readers.register("parquet")
+def parquet(path: Path) -> Iterator[Document]:
+    """Each row's column "text" is a document, named by the column "id" if there is one, or else by its row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files_in(path, ".parquet"):
+        try:
+            table = pq.ParquetFile(file)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{file}: not a Parquet file ({error})") from None
+        names = [name for name in ("id", "text") if name in table.schema_arrow.names]
+        if "text" not in names:
+            raise DataError(f'{file}: no column "text" among {", ".join(table.schema_arrow.names)}')
+        number = 0
+        for batch in table.iter_batches(columns=names):
+            for row in batch.to_pylist():
+                yield Document(str(row.get("id", f"{file.name}:{number}")), row["text"] or "")
+                number += 1
+
+
+@readers.register("sotu")
+def sotu(path: Path) -> Iterator[Document]:
+    """State of the Union messages: a document for each, without editorial brackets, the audience, and the speaker's name."""
+    for file in files_in(path, ".txt"):
+        text = re.sub(r"\[[^\[\]]{0,200}\]", "", utf8(file))
+        text = re.sub(r"^Audience members?\..*$", "", text, flags=re.MULTILINE)
+        yield Document(file.stem, re.sub(r"^The President\. ", "", text, flags=re.MULTILINE))
+
+
+@readers.register("wikipedia")
+def wikipedia(path: Path) -> Iterator[Document]:
+    """The articles of an English MediaWiki XML dump (plain or bz2), as prose, without redirects."""
+    import xml.etree.ElementTree as xml
+
+    from geomkit.sources.wikitext import prose
+
+    for file in files_in(path, ".xml", ".bz2"):
+        with bz2.open(file) if file.suffix == ".bz2" else file.open("rb") as stream:
+            try:
+                for _, page in xml.iterparse(stream):
+                    if page.tag.rpartition("}")[2] != "page":
+                        continue
+                    title, text = page.findtext("{*}title"), page.findtext("{*}revision/{*}text")
+                    if page.findtext("{*}ns", "0") == "0" and page.find("{*}redirect") is None and title and text:
+                        yield Document(title, prose(text))
+                    page.clear()
+            except (xml.ParseError, EOFError, OSError) as error:
+                raise DataError(f"{file}: not a whole MediaWiki XML dump ({error})") from None
+
+
+@readers.register("lee")
+def lee(path: Path) -> Iterator[Document]:
+    """Lee's 50 news documents, one a line, in the order of the similarity judgements."""
+    for file in files_in(path, ".cor"):
+        for number, line in enumerate(file.read_text(encoding="latin-1").split("\n")):
+            yield Document(f"{number:02d}", line)
+
+
+def utf8(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 text ({error})") from None
+
+
+def clean(text: str) -> str:
+    """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end."""
+    text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n"))
+    return re.sub(r" ?\n ?(?:\n ?)+", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
+
+
+def split_of(name: str) -> str:
+    """The split of a document, from a hash of its name alone: no other document, seed or setting moves it,
+    so what a model was trained on stays out of what it is measured on."""
+    place = int(digest("split", name)[:8], 16) / 16**8
+    for split, share in SPLITS.items():
+        place -= share
+        if place < 0:
+            return split
+    return split
+
+
+def read_documents(path: Path, reader: str) -> list[Document]:
+    """Cleaned documents of a file or folder, without those that are empty.
+
+    Raises DataError for a corpus without a document, for one that is not text, and for a name that occurs twice.
+    """
+    documents = []
+    for name, text in readers[reader](Path(path)):
+        if not isinstance(text, str):
+            raise DataError(f"{path}: document {name!r} is of type {type(text).__name__}, not text")
+        if cleaned := clean(text):
+            documents.append(Document(name, cleaned))
+    if not documents:
+        raise DataError(f"{path}: the reader {reader!r} found no text in there")
+    twice, times = Counter(document.name for document in documents).most_common(1)[0]
+    if times > 1:
+        raise DataError(f"{path}: two documents are named {twice!r}; names must be unique, for the split is made from them")
+    return documents
+
+
+class Slice(NamedTuple):
+    """Tokens start..stop of a document."""
+
+    document: int
+    start: int
+    stop: int
+
+
+def cut(lengths: Sequence[int], count: int, length: int, seed: int) -> list[Slice]:
+    """At most `count` disjoint slices of `length` tokens, dealt out evenly over documents of the given token counts.
+
+    Documents shorter than `length` are used, whole, only where fewer than 40 are long enough.
+    """
+    draw = rng(seed, "cut")
+    enough = [document for document, n in enumerate(lengths) if n >= length]
+    chosen = enough if len(enough) >= 40 else [document for document, n in enumerate(lengths) if n >= 2]
+    hands = []
+    for document in draw.permutation(np.array(chosen, dtype=int)).tolist():
+        size = min(length, lengths[document])
+        slots = lengths[document] // size
+        first = int(draw.integers(lengths[document] - slots * size + 1))
+        hands.append(
+            [Slice(document, first + slot * size, first + (slot + 1) * size) for slot in draw.permutation(slots).tolist()]
+        )
+    rounds: Iterable[Slice] = (
+        hand[turn] for turn in range(max(map(len, hands), default=0)) for hand in hands if turn < len(hand)
+    )
+    return sorted(next_slice for next_slice, _ in zip(rounds, range(count), strict=False))
+
+
+def write_documents(documents: Sequence[Document], path: Path) -> None:
+    """Documents with their splits as one Parquet file: columns document, split, text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names, texts = [document.name for document in documents], [document.text for document in documents]
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({"document": names, "split": [split_of(name) for name in names], "text": texts}), temporary)
+
+
+def stored_documents(path: Path, split: str) -> list[Document]:
+    """Documents of one split (or `all`) of a file that `write_documents` wrote.
+
+    Raises DataError if there are none.
+    """
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path, filters=None if split == "all" else [("split", "=", split)]).to_pylist()
+    if not rows:
+        raise DataError(f"{path}: no document is in the split {split!r}; set split: all in the corpus's entry")
+    return [Document(row["document"], row["text"]) for row in rows]

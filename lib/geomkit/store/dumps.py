@@ -1,0 +1,169 @@
+"""Dumps: what a model computed on a set of texts, one HDF5 file for each model, corpus and variant.
+
+/tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored
+/tokens/offset     int64   (texts+1,)  text i is rows offset[i]:offset[i+1]
+/tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats; NaN where there is no past
+/texts/document    string  (texts,)    name of the document that the text was cut from
+/texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
+/hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm
+/sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
+attributes         the model's sizes, and where everything came from; `absent` is a JSON object {what: why}
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.store.provenance import replacing
+
+SCHEMA = 1
+CHUNK_BYTES = 1 << 18
+
+
+class State(NamedTuple):
+    """Names one set of token vectors: a layer, and `block` for its output or the sublayer that it was taken after."""
+
+    layer: int
+    sublayer: str = "block"
+
+    @property
+    def path(self) -> str:
+        return f"hidden/{self.layer}" if self.sublayer == "block" else f"sublayer/{self.layer}/{self.sublayer}"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Of each text: its document's name, its number of tokens, and the bytes of those that have a surprisal."""
+
+    document: Sequence[str]
+    tokens: Sequence[int]
+    bytes: Sequence[int]
+
+    @property
+    def offset(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.tokens, dtype=np.int64)])
+
+
+class DumpWriter:
+    """Fills a dump batch by batch; memory does not grow with the number of tokens."""
+
+    def __init__(self, file: h5py.File, dtype: str, compression: str | None):
+        self.file, self.dtype, self.compression = file, np.dtype(dtype), compression
+        self.rows, self.total = 0, int(file["tokens/offset"][-1])
+        for name, kind in (("id", "int32"), ("surprisal", "float32")):
+            self._create(f"tokens/{name}", (self.total,), np.dtype(kind))
+
+    def append(self, ids: np.ndarray, surprisal: np.ndarray, states: Mapping[State, np.ndarray]) -> None:
+        """Adds the next rows: ids (k,), surprisal (k,) and for each state (k, d).
+
+        Raises DataError for a state that is not finite, or overflows the dump's type.
+        """
+        rows = slice(self.rows, self.rows + len(ids))
+        self.file["tokens/id"][rows] = ids
+        self.file["tokens/surprisal"][rows] = surprisal
+        for state, values in states.items():
+            with np.errstate(over="ignore"):
+                stored = values.astype(self.dtype, copy=False)
+            if not np.isfinite(stored.sum(dtype=np.float32)):
+                self._refuse(state, values)
+            if state.path not in self.file:
+                self._create(state.path, (self.total, values.shape[1]), self.dtype)
+            self.file[state.path][rows] = stored
+        self.rows = rows.stop
+
+    def _create(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        rows = max(1, min(shape[0], CHUNK_BYTES // (dtype.itemsize * int(np.prod(shape[1:])))))
+        chunks = (rows, *shape[1:])
+        self.file.create_dataset(path, shape, dtype, chunks=chunks, fletcher32=True, compression=self.compression)
+
+    def _refuse(self, state: State, values: np.ndarray) -> None:
+        if np.isfinite(values).all():
+            largest = np.abs(values).max()
+            raise DataError(
+                f"dump.dtype: {self.dtype} cannot hold /{state.path}, whose largest value is {largest:.3g}; use float32"
+            )
+        raise DataError(f"/{state.path}: the model computed NaN or infinity there; try compute.dtype: float32")
+
+
+@contextmanager
+def write_dump(
+    path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str], dtype: str, compression: str | None
+) -> Iterator[DumpWriter]:
+    """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
+    still grow inside the block."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"schema": SCHEMA, **attributes})
+        file["tokens/offset"] = texts.offset
+        file["texts/document"] = list(texts.document)
+        file["texts/bytes"] = np.asarray(texts.bytes, dtype=np.int64)
+        writer = DumpWriter(file, dtype, compression)
+        yield writer
+        if writer.rows != writer.total:
+            raise DataError(f"{path}: {writer.rows} of {writer.total} tokens were written")
+        file.attrs["absent"] = json.dumps(absent)
+
+
+class Dump:
+    """A dump opened for reading.
+
+    Raises DataError if the file is not a dump, or was written by another version of the schema.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        try:
+            self.file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
+        if self.file.attrs.get("schema") != SCHEMA:
+            raise DataError(f"{path}: not a dump of schema {SCHEMA}; remove it and run again")
+        self.offset: np.ndarray = self.file["tokens/offset"][:]
+
+    def __enter__(self) -> "Dump":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        return {name: value for name, value in self.file.attrs.items() if name != "absent"}
+
+    @property
+    def absent(self) -> dict[str, str]:
+        return json.loads(self.file.attrs["absent"])
+
+    @property
+    def texts(self) -> Texts:
+        names = [name.decode() for name in self.file["texts/document"][:]]
+        return Texts(names, np.diff(self.offset).tolist(), self.file["texts/bytes"][:].tolist())
+
+    @property
+    def states(self) -> list[State]:
+        """Every state in the file, by layer, each block's output after its sublayers."""
+        found = [State(int(layer)) for layer in self.file["hidden"]]
+        for layer, sublayers in self.file.get("sublayer", {}).items():
+            found += [State(int(layer), name) for name in sublayers]
+        return sorted(found, key=lambda state: (state.layer, state.sublayer == "block", state.sublayer))
+
+    def surprisal(self, text: int) -> np.ndarray:
+        """Surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
+        return self.file["tokens/surprisal"][self.offset[text] : self.offset[text + 1]]
+
+    def ids(self, text: int) -> np.ndarray:
+        """Token ids of a text: (tokens,)."""
+        return self.file["tokens/id"][self.offset[text] : self.offset[text + 1]]
+
+    def rows(self, state: State, first: int, last: int) -> np.ndarray:
+        """Vectors of the texts first..last-1, one after another: (tokens, d)."""
+        return self.file[state.path][self.offset[first] : self.offset[last]]
+
+    def width(self, state: State) -> int:
+        return self.file[state.path].shape[1]

@@ -1,0 +1,131 @@
+"""Eigenvalues of every token cloud of one model and corpus, in one HDF5 file: what all spectral metrics are made from.
+
+/{variant}/texts/{normalise}/{n}/{state}   (texts of at least n tokens, m)   of the first n tokens; attribute d
+/{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
+/{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
+/{variant}/surprisal/{sum,tokens}          (texts,)                          nats, and the number of tokens that have one
+/texts/{document,tokens,bytes}             as in the dump
+/documents/{name,tokens}                   the documents, in the order of the texts
+attributes                                 as in the dump
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
+from geomkit.store.dumps import State, Texts
+from geomkit.store.provenance import replacing
+
+SCHEMA = 1
+
+
+def state_of(path: str) -> State:
+    """The state that `State.path` names."""
+    kind, layer, *sublayer = path.split("/")
+    return State(int(layer), *sublayer) if kind == "sublayer" else State(int(layer))
+
+
+class EigenvalueWriter:
+    def __init__(self, file: h5py.File):
+        self.file = file
+
+    def texts(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
+        """Spectra of the first `spectrum.n` tokens of every text that has as many."""
+        self._put(f"{variant}/texts/{mode}/{spectrum.n}/{state.path}", spectrum.eigenvalues, d=spectrum.d)
+
+    def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
+        self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
+
+    def documents(self, variant: str, mode: str, state: State, sums: list[CovarianceAccumulator]) -> None:
+        upper = np.triu_indices(sums[0].d)
+        self._put(f"{variant}/documents/{mode}/{state.path}", np.stack([part.total[upper] for part in sums]), d=sums[0].d)
+        if "documents/tokens" not in self.file:
+            self.file["documents/tokens"] = [part.n for part in sums]
+
+    def surprisal(self, variant: str, total: np.ndarray, tokens: np.ndarray) -> None:
+        self.file[f"{variant}/surprisal/sum"] = total
+        self.file[f"{variant}/surprisal/tokens"] = tokens
+
+    def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
+        self.file.create_dataset(path, data=values, fletcher32=True).attrs.update(attributes)
+
+
+@contextmanager
+def write_eigenvalues(
+    path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str]
+) -> Iterator[EigenvalueWriter]:
+    """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({**attributes, "schema": SCHEMA})
+        file["texts/document"] = list(texts.document)
+        file["texts/tokens"], file["texts/bytes"] = list(texts.tokens), list(texts.bytes)
+        file["documents/name"] = list(dict.fromkeys(texts.document))
+        yield EigenvalueWriter(file)
+        file.attrs["absent"] = json.dumps(absent)
+
+
+class Eigenvalues:
+    """The file, opened for reading."""
+
+    def __init__(self, path: Path):
+        try:
+            self.file = h5py.File(path, "r")
+        except OSError as error:
+            raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
+        self.attributes = dict(self.file.attrs)
+        self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
+        names = [name.decode() for name in self.file["texts/document"][:]]
+        self.text_list = Texts(names, self.file["texts/tokens"][:].tolist(), self.file["texts/bytes"][:].tolist())
+
+    def __enter__(self) -> "Eigenvalues":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    @property
+    def variants(self) -> list[str]:
+        return [name for name in self.file if name not in ("texts", "documents")]
+
+    def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
+        """(normalise, state, spectra) for every length: the eigenvalues are (texts of at least n tokens, m)."""
+        for mode, lengths in self.file[f"{variant}/texts"].items():
+            for n, states in lengths.items():
+                for state, data in datasets(states):
+                    yield mode, state, Spectrum(data[:], int(n), int(data.attrs["d"]))
+
+    def corpus(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
+        """(normalise, state, spectrum) of all tokens together."""
+        for mode, states in self.file[f"{variant}/corpus"].items():
+            for state, data in datasets(states):
+                yield mode, state, Spectrum(data[:], int(data.attrs["n"]), int(data.attrs["d"]))
+
+    def documents(self, variant: str, mode: str, state: State) -> list[CovarianceAccumulator]:
+        """Each document's sum of z z^T, for a bootstrap over documents."""
+        data = self.file[f"{variant}/documents/{mode}/{state.path}"]
+        d = int(data.attrs["d"])
+        sums = []
+        for triangle, n in zip(data[:], self.file["documents/tokens"][:], strict=True):
+            total = np.zeros((d, d))
+            total[np.triu_indices(d)] = triangle
+            sums.append(CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n)))
+        return sums
+
+    def surprisal(self, variant: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Sum over each text in nats, and the number of tokens in it; None for a null that no model was run on."""
+        group = self.file.get(f"{variant}/surprisal")
+        return None if group is None else (group["sum"][:], group["tokens"][:])
+
+
+def datasets(group: h5py.Group) -> Iterator[tuple[State, h5py.Dataset]]:
+    """Every dataset below a group, with the state that its path names."""
+    found: list[str] = []
+    group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
+    for path in found:
+        yield state_of(path), group[path]

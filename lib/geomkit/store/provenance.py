@@ -1,0 +1,66 @@
+"""What makes a result traceable and repeatable: hashes, versions, seeds, and writes that are whole or absent."""
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+
+def digest(*parts: object) -> str:
+    """sha256, in hexadecimal, of the parts' text. ("ab", "c") and ("a", "bc") differ."""
+    return hashlib.sha256(repr(tuple(str(part) for part in parts)).encode()).hexdigest()
+
+
+def rng(seed: int, *labels: object) -> np.random.Generator:
+    """A generator that depends on the seed and the labels alone, so no stage's draws move when another stage changes."""
+    return np.random.default_rng(int(digest(seed, *labels), 16))
+
+
+def file_sha256(path: str | Path) -> str:
+    """sha256 of a file, or of the names and contents of all files below a folder."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".snakemake"))
+        return digest(*((file.relative_to(path).as_posix(), file_sha256(file)) for file in files))
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def versions(*packages: str) -> str:
+    """Versions of Python and of the named packages, on one line."""
+    return ", ".join([f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)])
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it becomes `path` if the block ends well and is removed if not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder beside `path` to fill; it takes the place of `path` if the block ends well and is removed if not."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,136 @@
+"""Tidy Parquet tables: one row for each value, the same columns in every stage."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from geomkit.errors import DataError
+from geomkit.store.provenance import replacing
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+COLUMNS = pa.schema(
+    [
+        ("model", NAME),
+        ("family", NAME),
+        ("seed", pa.int32()),
+        ("params_nonembedding", pa.int64()),
+        ("params_total", pa.int64()),
+        ("depth", pa.int32()),
+        ("corpus", NAME),
+        ("variant", NAME),
+        ("text", pa.int32()),
+        ("document", NAME),
+        ("layer", pa.int32()),
+        ("sublayer", NAME),
+        ("normalise", NAME),
+        ("metric", NAME),
+        ("value", pa.float64()),
+        ("bound", pa.float64()),
+        ("n", pa.int64()),
+        ("d", pa.int32()),
+    ]
+)
+"""depth is the number of blocks L, so layer == depth is the last block's output and depth + 1 the final norm's.
+A text of -1 is the whole corpus. A column that does not apply holds null."""
+
+
+class TableWriter:
+    """Collects rows in blocks that share most of their columns, and writes them as one Parquet file."""
+
+    def __init__(self, **common: object):
+        self.common = common
+        self.blocks: list[pa.Table] = []
+
+    def add(self, **columns: object) -> None:
+        """A block of rows: each column an array, or one value for all rows. Rows whose value is NaN are left out."""
+        columns = {**self.common, **columns}
+        size = max((len(column) for column in columns.values() if isinstance(column, (list, np.ndarray))), default=1)
+        block = pa.table([spread(columns.get(field.name), size, field.type) for field in COLUMNS], COLUMNS)
+        self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
+
+    def write(self, path: Path, absent: Mapping[str, str]) -> None:
+        """Writes the blocks; `absent` says what the table does not hold, and why."""
+        table = pa.concat_tables(self.blocks) if self.blocks else COLUMNS.empty_table()
+        with replacing(path) as temporary:
+            pq.write_table(table.unify_dictionaries().replace_schema_metadata({"absent": json.dumps(absent)}), temporary)
+
+
+def spread(column: object, size: int, kind: pa.DataType) -> pa.Array:
+    """An Arrow array of a column's values, or of one value `size` times."""
+    if not isinstance(column, (list, np.ndarray)):
+        if pa.types.is_dictionary(kind) and column is not None:
+            return pa.DictionaryArray.from_arrays(np.zeros(size, np.int32), pa.array([str(column)]))
+        return pa.repeat(pa.scalar(column, kind), size) if column is not None else pa.nulls(size, kind)
+    if pa.types.is_dictionary(kind):
+        return pa.array(column, pa.string()).dictionary_encode()
+    return pa.array(column, kind)
+
+
+def merge(paths: Iterable[Path], path: Path) -> None:
+    """One table of many, streamed; what is absent is kept, with its model and corpus."""
+    absent = []
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, COLUMNS) as writer:
+        for part in map(Path, paths):
+            file = pq.ParquetFile(part)
+            for group in range(file.num_row_groups):
+                writer.write_table(file.read_row_group(group).replace_schema_metadata())
+            missing = json.loads(file.schema_arrow.metadata[b"absent"])
+            absent += [((part.parent.name, part.stem, what), why) for what, why in missing.items()]
+        writer.add_key_value_metadata({"absent": json.dumps(absent)})
+
+
+def read_absent(path: Path) -> list[tuple[tuple[str, str, str], str]]:
+    """What a merged table does not hold: ((model, corpus, what), why)."""
+    return json.loads(pq.read_metadata(path).metadata[b"absent"])
+
+
+def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str) -> list[dict[str, Any]]:
+    """One row for each model, corpus, variant, layer and metric: the mean, over texts, of their first `length` tokens.
+
+    The columns are those of the tables, in order of corpus, metric, family and size. Raises DataError if there are none.
+    """
+    metrics = list(metrics)
+    texts = (pc.field("text") >= 0) & (pc.field("n") == length) & (pc.field("normalise") == normalise)
+    rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & (pc.field("sublayer") == "block"))
+    if not rows:
+        raise DataError(f"{path}: no row for {', '.join(metrics)}, n = {length}, {normalise}")
+    return rows
+
+
+def corpus_losses(path: Path) -> list[dict[str, Any]]:
+    """One row for each model, corpus and variant that a model was run on: the loss in nats a token."""
+    return mean_rows(path, (pc.field("metric") == "loss") & (pc.field("text") == -1))
+
+
+def endpoint(path: Path, metrics: Iterable[str], layer: int | str, length: int, normalise: str) -> list[dict[str, Any]]:
+    """`text_means` at one layer, which is a number, `last` or `final`, and `corpus_losses`."""
+    rows = text_means(path, metrics, length, normalise)
+    place = {"last": 0, "final": 1}
+    at_layer = [row for row in rows if row["layer"] == (row["depth"] + place[layer] if layer in place else layer)]
+    return at_layer + corpus_losses(path)
+
+
+def mean_rows(path: Path, where: pc.Expression) -> list[dict[str, Any]]:
+    keys = [
+        "family",
+        "model",
+        "seed",
+        "params_nonembedding",
+        "params_total",
+        "depth",
+        "d",
+        "corpus",
+        "variant",
+        "layer",
+        "metric",
+    ]
+    table = pq.read_table(path, columns=[*keys, "value", "bound"], filters=where).unify_dictionaries().combine_chunks()
+    means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])
+    rows = means.rename_columns([*keys, "value", "bound"]).to_pylist()
+    return sorted(rows, key=lambda row: (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["model"]))

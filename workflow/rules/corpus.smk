@@ -1,0 +1,23 @@
+rule corpus:
+    input:
+        lambda wildcards: source_folder("corpora", wildcards.corpus),
+    output:
+        "results/corpora/{corpus}.parquet",
+    log:
+        "results/logs/corpus/{corpus}.log",
+    benchmark:
+        "results/benchmarks/corpus/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * max(1000, 20 * input.size_mb),
+    params:
+        code=code("corpus.py"),
+        reader=lambda wildcards: config["corpora"][wildcards.corpus].get(
+            "reader", "parquet"
+        ),
+    message:
+        "Reading the corpus {wildcards.corpus}"
+    script:
+        "../scripts/corpus.py"

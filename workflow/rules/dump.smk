@@ -1,0 +1,33 @@
+rule dump:
+    input:
+        model=model_files,
+        corpus="results/corpora/{corpus}.parquet",
+    output:
+        [dump_path(variant) for variant in VARIANTS],
+    log:
+        "results/logs/dump/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/dump/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 240,
+    params:
+        code=code("dump.py"),
+        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
+        entry=lambda wildcards: MODELS[wildcards.model].entry,
+        split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
+        texts=config["texts"],
+        dump={
+            key: config["dump"][key]
+            for key in ("layers", "sublayers", "dtype", "compression")
+        },
+        compute=config["compute"],
+        seed=config["seed"],
+    message:
+        "Running {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/dump.py"

@@ -1,0 +1,74 @@
+rule entropy:
+    input:
+        "results/spectra/{model}/{corpus}.h5",
+    output:
+        "results/entropy/{model}/{corpus}.parquet",
+    log:
+        "results/logs/entropy/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/entropy/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+    params:
+        code=code("entropy.py"),
+        family=lambda wildcards: MODELS[wildcards.model].family,
+        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+        metrics=(
+            None
+            if config["entropy"]["metrics"] == "all"
+            else config["entropy"]["metrics"]
+        ),
+        eps2=config["entropy"]["eps2"],
+    message:
+        "Measuring {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/entropy.py"
+
+
+rule entropy_table:
+    input:
+        expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
+    output:
+        table="results/entropy.parquet",
+        absent="results/entropy_absent.csv",
+    log:
+        "results/logs/entropy_table.log",
+    benchmark:
+        "results/benchmarks/entropy_table.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("merge.py"),
+    message:
+        "Joining the tables of all models"
+    script:
+        "../scripts/merge.py"
+
+
+rule entropy_layers:
+    input:
+        "results/entropy.parquet",
+    output:
+        report(
+            "results/entropy_layers.pdf",
+            caption="../report/entropy_layers.rst",
+            category="Entropy",
+        ),
+    log:
+        "results/logs/entropy_layers.log",
+    benchmark:
+        "results/benchmarks/entropy_layers.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("entropy_layers.py"),
+        primary=config["scaling"]["primary"],
+    message:
+        "Drawing the metrics over depth"
+    script:
+        "../scripts/entropy_layers.py"

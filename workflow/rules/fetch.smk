@@ -1,0 +1,66 @@
+localrules:
+    fetch,
+    fetch_model,
+    fetch_corpus,
+
+
+rule fetch:
+    input:
+        [
+            fetched_folder("models", MODELS[name].key)
+            for name in chosen("entropy")["model"]
+        ],
+        [fetched_folder("corpora", name) for name in chosen("entropy")["corpus"]],
+
+
+rule fetch_model:
+    output:
+        directory("results/sources/models/{name}"),
+    log:
+        "results/logs/fetch/models/{name}.log",
+    benchmark:
+        "results/benchmarks/fetch/models/{name}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        entry=lambda wildcards: config["models"][wildcards.name],
+    message:
+        "Fetching the model {wildcards.name}"
+    script:
+        "../scripts/fetch.py"
+
+
+use rule fetch_model as fetch_corpus with:
+    output:
+        directory("results/sources/corpora/{name}"),
+    log:
+        "results/logs/fetch/corpora/{name}.log",
+    benchmark:
+        "results/benchmarks/fetch/corpora/{name}.tsv"
+    params:
+        entry=lambda wildcards: config["corpora"][wildcards.name],
+    message:
+        "Fetching the corpus {wildcards.name}"
+
+
+rule convert_gguf:
+    input:
+        lambda wildcards: source_folder("models", wildcards.name),
+    output:
+        directory("results/models/{name}"),
+    log:
+        "results/logs/convert_gguf/{name}.log",
+    benchmark:
+        "results/benchmarks/convert_gguf/{name}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * max(4000, 12 * input.size_mb),
+    params:
+        code=code("convert_gguf.py"),
+    message:
+        "Converting the model {wildcards.name} from GGUF to safetensors"
+    script:
+        "../scripts/convert_gguf.py"

@@ -1,0 +1,26 @@
+rule spectra:
+    input:
+        expand("results/dumps/{{model}}/{{corpus}}/{variant}.h5", variant=VARIANTS),
+    output:
+        "results/spectra/{model}/{corpus}.h5",
+    log:
+        "results/logs/spectra/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/spectra/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, attempt: attempt * 120,
+    params:
+        code=code("spectra.py"),
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        gaussian="gaussian" in config["entropy"]["nulls"],
+        resampled=config["scaling"]["primary"]["layer"],
+        seed=config["seed"],
+    message:
+        "Decomposing {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/spectra.py"

@@ -1,0 +1,75 @@
+"""Hidden states and surprisal of one model on one corpus: the trained model, the shuffled texts, and the untrained twins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geomkit.config import resolve_layers
+from geomkit.lm.capture import Recorder, Sample, batches, capture, sample
+from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes, tokenizer_folder, untrained_twin
+from geomkit.logs import logged, progress
+from geomkit.sources.corpora import stored_documents
+from geomkit.store.dumps import write_dump
+from geomkit.store.provenance import file_sha256, versions
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+
+def main(
+    folder: Path,
+    corpus: Path,
+    outputs: Mapping[str, Path],
+    split: str,
+    texts: Mapping[str, int],
+    dump: Mapping[str, Any],
+    compute: Mapping[str, Any],
+    seed: int,
+    entry: Mapping[str, Any],
+) -> None:
+    trust_remote_code = entry.get("trust_remote_code", False)
+    device = find_device(compute["device"])
+    documents = stored_documents(corpus, split)
+    plain = sample(documents, load_tokenizer(folder, trust_remote_code), texts["count"], texts["length"], seed)
+    del documents
+    facts = {f"model {key}": value for key, value in entry.items()} | {
+        "weights sha256": file_sha256(folder),
+        "tokenizer sha256": file_sha256(tokenizer_folder(folder)),
+        "corpus sha256": file_sha256(corpus),
+        "dtype": compute["dtype"],
+        "device": device.type,
+        "seed": seed,
+        "versions": versions("torch", "transformers", "numpy"),
+    }
+    print(f"{len(plain.ids)} texts of {len(set(plain.texts.document))} documents, {sum(plain.texts.tokens)} tokens")
+    for variant, output in outputs.items():
+        if variant.startswith("untrained-"):
+            model = untrained_twin(folder, int(variant.removeprefix("untrained-")), compute["dtype"], device, trust_remote_code)
+        elif variant == "trained":
+            model = load_model(folder, compute["dtype"], device, trust_remote_code)
+        run = plain.shuffled(seed) if variant == "shuffled" else plain
+        write(model, run, output, facts | {"variant": variant}, dump, compute["batch_tokens"])
+
+
+def write(model, run: Sample, output: Path, facts: dict[str, object], dump: Mapping[str, Any], batch_tokens: int) -> None:
+    depth = len(blocks(model))
+    recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
+    attributes = facts | {"depth": depth, **vars(sizes(model))}
+    with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"]) as writer:
+        total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
+        for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
+            writer.append(*part)
+
+
+with logged(snakemake.log[0]):
+    main(
+        Path(snakemake.params.folder),
+        Path(snakemake.input.corpus),
+        {Path(output).stem: Path(output) for output in snakemake.output},
+        snakemake.params.split,
+        snakemake.params.texts,
+        snakemake.params.dump,
+        snakemake.params.compute,
+        snakemake.params.seed,
+        snakemake.params.entry,
+    )

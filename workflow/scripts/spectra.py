@@ -1,0 +1,134 @@
+"""Eigenvalues of every token cloud of one model and corpus: each text at each length, and the whole corpus, for every variant."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from geomkit.config import resolve_layers
+from geomkit.logs import logged, progress
+from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
+from geomkit.store.dumps import Dump, State
+from geomkit.store.eigenvalues import EigenvalueWriter, write_eigenvalues
+from geomkit.store.provenance import rng
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+Rows = Callable[[int, int], np.ndarray]
+BATCH = 16
+
+
+def main(
+    dumps: dict[str, Path],
+    output: Path,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+    gaussian: bool,
+    resampled: object,
+    seed: int,
+) -> None:
+    with Dump(dumps["trained"]) as dump:
+        texts, attributes, absent, states = dump.texts, dump.attributes, dump.absent, dump.states
+        for length in lengths:
+            if not any(n >= length for n in texts.tokens):
+                absent[f"n = {length}"] = f"the longest text has {max(texts.tokens)} tokens"
+        with write_eigenvalues(output, texts, attributes, absent) as writer:
+            if gaussian:
+                for state in progress(states, f"{output.parent.name} gaussian"):
+                    rows = gaussian_rows(dump, state, seed)
+                    measure(writer, "gaussian", state, rows, dump, modes, lengths, False)
+            for variant, path in dumps.items():
+                with Dump(path) as run:
+                    write_surprisal(writer, variant, run)
+                    for state in progress(states, f"{output.parent.name} {variant}"):
+                        documents = state.layer in resolve_layers(resampled, int(str(attributes["depth"])))
+                        measure(writer, variant, state, stored_rows(run, state), dump, modes, lengths, documents)
+
+
+def stored_rows(dump: Dump, state: State) -> Rows:
+    return lambda first, last: dump.rows(state, first, last)
+
+
+def gaussian_rows(dump: Dump, state: State, seed: int) -> Rows:
+    """Independent standard normal rows in the place of a state's, the same in every pass."""
+    width = dump.width(state)
+
+    def rows(first: int, last: int) -> np.ndarray:
+        sizes = np.diff(dump.offset[first : last + 1])
+        draws = [rng(seed, "gaussian", state.path, text).standard_normal((n, width)) for text, n in enumerate(sizes, first)]
+        return np.concatenate(draws)
+
+    return rows
+
+
+def measure(
+    writer: EigenvalueWriter,
+    variant: str,
+    state: State,
+    rows: Rows,
+    dump: Dump,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+    documents: bool,
+) -> None:
+    """One state of one variant: two passes, for what is centred needs the mean of all rows first."""
+    names, sizes = dump.texts.document, np.diff(dump.offset)
+    total = np.zeros(dump.width(state))
+    for first, last in runs(names):
+        total += rows(first, last).sum(axis=0, dtype=np.float64)
+    mean = total / sizes.sum()
+    sums: dict[str, list[CovarianceAccumulator]] = {mode: [] for mode in modes}
+    spectra: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
+    for first, last in runs(names):
+        part = rows(first, last)
+        for mode in modes:
+            accumulator = CovarianceAccumulator(part.shape[1]).update(normalise(part, mode, mean))
+            if documents or not sums[mode]:
+                sums[mode].append(accumulator)
+            else:
+                sums[mode][0].merge(accumulator)
+        for n in lengths:
+            starts = np.concatenate([[0], np.cumsum(sizes[first:last])[:-1]])[sizes[first:last] >= n]
+            for some in np.array_split(starts, max(1, len(starts) // BATCH)) if len(starts) else []:
+                clouds = part[some[:, None] + np.arange(n)]
+                for mode in modes:
+                    spectra[mode, n].append(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"))
+    for mode in modes:
+        whole = CovarianceAccumulator(dump.width(state))
+        for accumulator in sums[mode]:
+            whole.merge(accumulator)
+        writer.corpus(variant, mode, state, whole.spectrum(centred=mode == "centre-unit"))
+        if documents:
+            writer.documents(variant, mode, state, sums[mode])
+        for n in lengths:
+            if parts := spectra[mode, n]:
+                eigenvalues = np.concatenate([part.eigenvalues for part in parts])
+                writer.texts(variant, mode, state, replace(parts[0], eigenvalues=eigenvalues))
+
+
+def runs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(first, last) of the texts of each document, which follow one another."""
+    for _, group in groupby(range(len(names)), key=names.__getitem__):
+        members = list(group)
+        yield members[0], members[-1] + 1
+
+
+def write_surprisal(writer: EigenvalueWriter, variant: str, dump: Dump) -> None:
+    values = [dump.surprisal(text) for text in range(len(dump.offset) - 1)]
+    nats = np.array([np.nansum(text, dtype=np.float64) for text in values])
+    writer.surprisal(variant, nats, np.array([np.isfinite(text).sum() for text in values]))
+
+
+with logged(snakemake.log[0]):
+    main(
+        {Path(path).stem: Path(path) for path in snakemake.input},
+        Path(snakemake.output[0]),
+        snakemake.params.modes,
+        snakemake.params.lengths,
+        snakemake.params.gaussian,
+        snakemake.params.resampled,
+        snakemake.params.seed,
+    )
