@@ -1,10 +1,15 @@
 """Load any decoder that `AutoModelForCausalLM` loads, make its untrained twins, and find its parts."""
 
 import json
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -40,32 +45,45 @@ def tokenizer_folder(folder: Path) -> Path:
     return folder if (folder / "tokenizer_config.json").exists() or not shared.is_dir() else shared
 
 
+@contextmanager
+def loading(path: Path, what: str) -> Iterator[None]:
+    """Whatever transformers says of files that it cannot use becomes one DataError of one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, NotImplementedError, SafetensorError, StrictDataclassError) as error:
+        why = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        raise DataError(f"{path}: no {what} could be loaded from it ({why})") from None
+
+
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder. Raises DataError if there is none."""
-    try:
+    with loading(folder, "tokenizer"):
         return AutoTokenizer.from_pretrained(tokenizer_folder(folder), local_files_only=True, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: no tokenizer could be loaded from it ({error})") from None
 
 
 def load_config(folder: Path, trust_remote_code: bool = False):
     """The configuration of a model folder. Raises DataError if there is none."""
-    try:
+    with loading(folder, "model configuration"):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: no model configuration could be loaded from it ({error})") from None
+
+
+def load_weights(path: Path, **options: object) -> PreTrainedModel:
+    """The trained model. Raises DataError if it cannot be loaded, or if a weight is missing or of another shape, which
+    transformers would make up."""
+    with loading(path, "causal language model"):
+        model, found = AutoModelForCausalLM.from_pretrained(
+            **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    if found["missing_keys"]:
+        raise DataError(f"{path}: the weights lack {', '.join(sorted(found['missing_keys'])[:5])}")
+    for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
+        raise DataError(f"{path}: {name} has shape {tuple(stored)}, but the configuration makes it {tuple(expected)}")
+    return model
 
 
 def load_model(folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False) -> PreTrainedModel:
     """The trained model in eval mode. Raises DataError if it cannot be loaded, or if a weight is missing."""
-    try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=trust_remote_code, output_loading_info=True
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: no causal language model could be loaded from it ({error})") from None
-    if found["missing_keys"]:
-        raise DataError(f"{folder}: the weights lack {', '.join(sorted(found['missing_keys'])[:5])}")
+    model = load_weights(folder, pretrained_model_name_or_path=folder, dtype=dtype, trust_remote_code=trust_remote_code)
     return model.to(device).eval()
 
 
@@ -120,12 +138,13 @@ def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
-    """Dequantises a GGUF file once, in float32, into a folder of safetensors with its tokenizer."""
-    try:
-        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True, dtype=torch.float32)
+    """Dequantises a GGUF file once, in float32, into a folder of safetensors with its tokenizer.
+
+    Raises DataError, and leaves no folder, for a file that transformers cannot read or that lacks a weight.
+    """
+    model = load_weights(file, pretrained_model_name_or_path=file.parent, gguf_file=file.name, dtype=torch.float32)
+    with loading(file, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{file}: not a GGUF model that transformers can read ({error})") from None
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
