@@ -30,5 +30,6 @@ rule all:
     default_target: True
     input:
         "results/scaling_plot.pdf",
+        "results/nulls_plot.pdf",
         "results/entropy_layers.pdf",
         "results/entropy_absent.csv",

@@ -146,7 +146,9 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         require(name, known["metric"], "entropy.metrics", "metric")
     for name in entropy["normalise"]:
         require(name, known["normalise"], "entropy.normalise", "normalisation")
-    require(config["ladder"]["corpus"], config["corpora"], "ladder.corpus", "corpus")
+    for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
+        for name in names:
+            require(name, config["corpora"], f"ladder.{key}", "corpus")
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")

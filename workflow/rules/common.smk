@@ -10,7 +10,13 @@ from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 RESOURCES = ROOT / "workflow/resources"
+# jobs find the library by PYTHONPATH, which comes before any other copy that may be installed
 sys.path.insert(0, str(ROOT / "lib"))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+)
 
 from geomkit import config as settings
 from geomkit.errors import ConfigError
@@ -42,14 +48,20 @@ if "untrained" in config["entropy"]["nulls"]:
     ]
 
 
+def is_docstring(statement):
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
 @functools.cache
 def parsed(path):
     """A module's source without comments and docstrings, and the modules of geomkit that it imports."""
     tree, uses = ast.parse(path.read_text()), []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            node.value = ast.Constant(None)
-        elif isinstance(node, ast.ImportFrom) and node.module.startswith("geomkit"):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [line for line in body if not is_docstring(line)] or [
+                ast.Pass()
+            ]
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("geomkit"):
             names = [
                 node.module,
                 *(f"{node.module}.{alias.name}" for alias in node.names),
@@ -114,3 +126,46 @@ def dump_path(variant):
     """The path of a variant's dump. Dumps of nulls are always temporary."""
     path = f"results/dumps/{{model}}/{{corpus}}/{variant}.h5"
     return path if variant == "trained" and config["dump"]["keep"] else temp(path)
+
+
+LADDER = [
+    f"ladder-{width}-s{seed}"
+    for run in config["ladder"]["runs"]
+    for width in run["widths"]
+    for seed in range(run["seeds"])
+]
+CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_batch-{batch}"
+
+
+def cell_recipe(wildcards):
+    """The ladder's recipe with a cell's own budget, rate and batch."""
+    own = {
+        "tokens": int(wildcards.tokens),
+        "peak_rate": float(wildcards.rate),
+        "batch": int(wildcards.batch),
+    }
+    return config["ladder"]["recipe"] | own
+
+
+def grid_cells():
+    """Every width, seed and budget of unique tokens, trained for each number of epochs that the ladder's own tokens allow."""
+    grid, recipe = config["ladder"]["grid"], config["ladder"]["recipe"]
+    budgets = [
+        (unique, epochs * unique)
+        for unique in grid["unique_tokens"]
+        for epochs in grid["epochs"]
+        if epochs * unique <= recipe["tokens"]
+    ]
+    return [
+        f"results/ladder/cells/{CELL}.csv".format(
+            width=width,
+            seed=seed,
+            unique=unique,
+            tokens=tokens,
+            rate=recipe["peak_rate"],
+            batch=recipe["batch"],
+        )
+        for width in grid["widths"]
+        for seed in range(grid["seeds"])
+        for unique, tokens in budgets
+    ]

@@ -28,9 +28,44 @@ rule entropy:
         "../scripts/entropy.py"
 
 
+rule width_nulls:
+    input:
+        expand(
+            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+        ),
+    output:
+        "results/nulls/{corpus}.parquet",
+    log:
+        "results/logs/nulls/{corpus}.log",
+    benchmark:
+        "results/benchmarks/nulls/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+    params:
+        code=code("width_nulls.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        metrics=(
+            None
+            if config["entropy"]["metrics"] == "all"
+            else config["entropy"]["metrics"]
+        ),
+        eps2=config["entropy"]["eps2"],
+    message:
+        "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
+    script:
+        "../scripts/width_nulls.py"
+
+
 rule entropy_table:
     input:
         expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
+        expand("results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]),
     output:
         table="results/entropy.parquet",
         absent="results/entropy_absent.csv",

@@ -1,14 +1,7 @@
-LADDER = [
-    f"ladder-{width}-s{seed}"
-    for run in config["ladder"]["runs"]
-    for width in run["widths"]
-    for seed in range(run["seeds"])
-]
-
-
 rule ladder:
     input:
         "results/ladder/training_runs.csv",
+        "results/ladder/README.md",
 
 
 rule ladder_tokenizer:
@@ -66,8 +59,7 @@ rule ladder_model:
 
 rule ladder_runs:
     input:
-        curves=expand("results/ladder/curves/{name}.csv", name=LADDER),
-        models=expand("results/ladder/{name}/model.safetensors", name=LADDER),
+        tables=expand("results/ladder/curves/{name}.csv", name=LADDER),
     output:
         "results/ladder/training_runs.csv",
     log:
@@ -78,8 +70,123 @@ rule ladder_runs:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        code=code("ladder_runs.py"),
+        code=code("ladder_table.py"),
     message:
         "Joining the ladder's learning curves"
     script:
-        "../scripts/ladder_runs.py"
+        "../scripts/ladder_table.py"
+
+
+rule ladder_cell:
+    input:
+        corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
+        tokenizer="results/ladder/tokenizer/tokenizer_config.json",
+    output:
+        f"results/ladder/cells/{CELL}.csv",
+    log:
+        f"results/logs/ladder/cells/{CELL}.log",
+    benchmark:
+        f"results/benchmarks/ladder/cells/{CELL}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=4000,
+        runtime=480,
+    params:
+        code=code("ladder_cell.py"),
+        recipe=cell_recipe,
+        device=config["compute"]["device"],
+        checkpoint=f"results/ladder/checkpoints/{CELL}.safetensors",
+    message:
+        "Training width {wildcards.width} on {wildcards.unique} unique tokens, {wildcards.tokens} in all"
+    script:
+        "../scripts/ladder_cell.py"
+
+
+rule ladder_sweep:
+    input:
+        tables=expand(
+            f"results/ladder/cells/{CELL}.csv",
+            width=config["ladder"]["sweep"]["widths"],
+            seed=0,
+            unique="all",
+            tokens=config["ladder"]["sweep"]["tokens"],
+            rate=config["ladder"]["sweep"]["peak_rates"],
+            batch=config["ladder"]["sweep"]["batches"],
+        ),
+    output:
+        "results/ladder/sweep.csv",
+    log:
+        "results/logs/ladder/sweep.log",
+    benchmark:
+        "results/benchmarks/ladder/sweep.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("ladder_table.py"),
+        columns=["width", "seed", "tokens", "peak_rate", "batch", "loss_validation"],
+    message:
+        "Joining the sweep of learning rates and batches"
+    script:
+        "../scripts/ladder_table.py"
+
+
+rule ladder_grid:
+    input:
+        tables=grid_cells(),
+    output:
+        "results/ladder/training_grid.csv",
+    log:
+        "results/logs/ladder/training_grid.log",
+    benchmark:
+        "results/benchmarks/ladder/training_grid.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("ladder_table.py"),
+        best=["width", "seed", "unique_tokens"],
+    message:
+        "Joining the grid over model size and data"
+    script:
+        "../scripts/ladder_table.py"
+
+
+rule ladder_card:
+    input:
+        models=expand("results/ladder/{name}/model.safetensors", name=LADDER),
+        tokenizer="results/ladder/tokenizer/tokenizer_config.json",
+        corpora=expand(
+            "results/corpora/{corpus}.parquet", corpus=config["ladder"]["card"]
+        ),
+        template=relative(ROOT / "workflow/report/ladder_card.md"),
+    output:
+        losses="results/ladder/losses.csv",
+        card="results/ladder/README.md",
+    log:
+        "results/logs/ladder/card.log",
+    benchmark:
+        "results/benchmarks/ladder/card.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("ladder_card.py"),
+        corpora=lambda wildcards, input: (
+            config["ladder"]["card"],
+            list(input.corpora),
+            [
+                config["corpora"][name].get("split", "all")
+                for name in config["ladder"]["card"]
+            ],
+        ),
+        home=config["ladder"]["corpus"],
+        recipe=config["ladder"]["recipe"],
+        device=config["compute"]["device"],
+    message:
+        "Writing the ladder's card"
+    script:
+        "../scripts/ladder_card.py"

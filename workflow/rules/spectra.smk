@@ -11,7 +11,7 @@ rule spectra:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
         code=code("spectra.py"),

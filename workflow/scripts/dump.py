@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geomkit.config import resolve_layers
+from geomkit.errors import DataError
 from geomkit.lm.capture import Recorder, Sample, batches, capture, sample
 from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes, tokenizer_folder, untrained_twin
 from geomkit.logs import logged, progress
@@ -30,7 +31,11 @@ def main(
     trust_remote_code = entry.get("trust_remote_code", False)
     device = find_device(compute["device"])
     documents = stored_documents(corpus, split)
-    plain = sample(documents, load_tokenizer(folder, trust_remote_code), texts["count"], texts["length"], seed)
+    tokenizer = load_tokenizer(folder, trust_remote_code)
+    try:
+        plain = sample(documents, tokenizer, texts["count"], texts["length"], seed)
+    except DataError as error:
+        raise DataError(f"{corpus}: {error}") from None
     del documents
     facts = {f"model {key}": value for key, value in entry.items()} | {
         "weights sha256": file_sha256(folder),

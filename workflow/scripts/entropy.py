@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from geomkit.logs import logged
 from geomkit.measures.entropy import absent, measure
 from geomkit.measures.spectra import Spectrum

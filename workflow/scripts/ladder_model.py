@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geomkit.lm.ladder import SHAPES, Recipe, encode, export, train
+from geomkit.lm.ladder import SHAPES, Recipe, export, stream, train
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.logs import logged
 from geomkit.sources.corpora import stored_documents
@@ -20,9 +20,7 @@ def main(
     corpus: Path, tokenizer: Path, folder: Path, curve: Path, checkpoint: Path, width: int, seed: int, recipe: Recipe, device: str
 ) -> None:
     words = load_tokenizer(tokenizer)
-    training, validation = (
-        encode([document.text for document in stored_documents(corpus, split)], words) for split in ("train", "validation")
-    )
+    training, validation = (stream(stored_documents(corpus, split), words) for split in ("train", "validation"))
     run = train(width, seed, recipe, training, validation, checkpoint, find_device(device))
     size = sizes(run.model)
     layers, heads = SHAPES[width]

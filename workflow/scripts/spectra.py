@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from geomkit.config import resolve_layers
 from geomkit.logs import logged, progress
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Rows = Callable[[int, int], np.ndarray]
 BATCH = 16
+WIDEST = 1024
+"""Up to this width each document's covariance is kept: beyond it they fill disks, and resampling them takes days."""
 
 
 def main(
@@ -35,6 +38,9 @@ def main(
         for length in lengths:
             if not any(n >= length for n in texts.tokens):
                 absent[f"n = {length}"] = f"the longest text has {max(texts.tokens)} tokens"
+        resampled_layers = resolve_layers(resampled, int(str(attributes["depth"])))
+        if too_wide := [state.path for state in states if state.layer in resampled_layers and dump.width(state) > WIDEST]:
+            absent[f"documents/{too_wide[0]}"] = f"covariances of documents are kept up to a width of {WIDEST}"
         with write_eigenvalues(output, texts, attributes, absent) as writer:
             if gaussian:
                 for state in progress(states, f"{output.parent.name} gaussian"):
@@ -44,7 +50,7 @@ def main(
                 with Dump(path) as run:
                     write_surprisal(writer, variant, run)
                     for state in progress(states, f"{output.parent.name} {variant}"):
-                        documents = state.layer in resolve_layers(resampled, int(str(attributes["depth"])))
+                        documents = state.layer in resampled_layers and run.width(state) <= WIDEST
                         measure(writer, variant, state, stored_rows(run, state), dump, modes, lengths, documents)
 
 
@@ -75,45 +81,49 @@ def measure(
     documents: bool,
 ) -> None:
     """One state of one variant: two passes, for what is centred needs the mean of all rows first."""
-    names, sizes = dump.texts.document, np.diff(dump.offset)
-    total = np.zeros(dump.width(state))
-    for first, last in runs(names):
+    width, offset = dump.width(state), dump.offset
+    total = np.zeros(width)
+    for first, last in blocks(range(len(offset) - 1)):
         total += rows(first, last).sum(axis=0, dtype=np.float64)
-    mean = total / sizes.sum()
-    sums: dict[str, list[CovarianceAccumulator]] = {mode: [] for mode in modes}
+    mean = total / offset[-1]
+    whole = {mode: CovarianceAccumulator(width) for mode in modes}
     spectra: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
-    for first, last in runs(names):
-        part = rows(first, last)
-        for mode in modes:
-            accumulator = CovarianceAccumulator(part.shape[1]).update(normalise(part, mode, mean))
-            if documents or not sums[mode]:
-                sums[mode].append(accumulator)
-            else:
-                sums[mode][0].merge(accumulator)
-        for n in lengths:
-            starts = np.concatenate([[0], np.cumsum(sizes[first:last])[:-1]])[sizes[first:last] >= n]
-            for some in np.array_split(starts, max(1, len(starts) // BATCH)) if len(starts) else []:
-                clouds = part[some[:, None] + np.arange(n)]
-                for mode in modes:
+    for document, texts in enumerate(by_document(dump.texts.document)):
+        own = {mode: CovarianceAccumulator(width) for mode in modes}
+        for first, last in blocks(texts):
+            part = rows(first, last)
+            starts, sizes = offset[first:last] - offset[first], np.diff(offset[first : last + 1])
+            for mode in modes:
+                own[mode].update(normalise(part, mode, mean))
+            for n in lengths:
+                clouds = part[starts[sizes >= n, None] + np.arange(n)]
+                for mode in modes if len(clouds) else []:
                     spectra[mode, n].append(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"))
+        for mode in modes:
+            whole[mode].merge(own[mode])
+            if documents:
+                writer.document(variant, mode, state, document, own[mode])
     for mode in modes:
-        whole = CovarianceAccumulator(dump.width(state))
-        for accumulator in sums[mode]:
-            whole.merge(accumulator)
-        writer.corpus(variant, mode, state, whole.spectrum(centred=mode == "centre-unit"))
-        if documents:
-            writer.documents(variant, mode, state, sums[mode])
+        writer.corpus(variant, mode, state, whole[mode].spectrum(centred=mode == "centre-unit"))
         for n in lengths:
             if parts := spectra[mode, n]:
                 eigenvalues = np.concatenate([part.eigenvalues for part in parts])
                 writer.texts(variant, mode, state, replace(parts[0], eigenvalues=eigenvalues))
 
 
-def runs(names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(first, last) of the texts of each document, which follow one another."""
-    for _, group in groupby(range(len(names)), key=names.__getitem__):
-        members = list(group)
-        yield members[0], members[-1] + 1
+def by_document(names: Sequence[str]) -> Iterator[range]:
+    """The texts of each document, which follow one another."""
+    start = 0
+    for _, group in groupby(names):
+        stop = start + len(list(group))
+        yield range(start, stop)
+        start = stop
+
+
+def blocks(texts: range) -> Iterator[tuple[int, int]]:
+    """(first, last) of at most BATCH texts at a time."""
+    for first in texts[::BATCH]:
+        yield first, min(first + BATCH, texts.stop)
 
 
 def write_surprisal(writer: EigenvalueWriter, variant: str, dump: Dump) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from geomkit.store.provenance import replacing
 
-matplotlib.use("Agg")
 matplotlib.rcParams.update(
     {
         "font.size": 8,
@@ -25,8 +25,14 @@ matplotlib.rcParams.update(
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette."""
 
-NULLS = {"untrained": ("--", "s"), "shuffled": ("-.", "^"), "gaussian": (":", "D")}
-"""Line and marker of each null."""
+NULLS = {
+    "fixed-spectrum": ("--", "v", "width alone: the widest model's spectrum, cut"),
+    "stretched": ((0, (1, 1)), "P", "width alone: one spectrum, stretched"),
+    "untrained": ((0, (5, 1, 1, 1)), "s", "untrained"),
+    "shuffled": ((0, (3, 1, 1, 1, 1, 1)), "^", "shuffled tokens"),
+    "gaussian": (":", "D", "independent Gaussian rows"),
+}
+"""Line, marker and description of each null."""
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
@@ -36,8 +42,6 @@ def colours(names: Iterable[str]) -> dict[str, str]:
 
 def save(pages: Iterable[Figure], path: Path) -> None:
     """The figures as pages of one PDF, without a date in it."""
-    from matplotlib.backends.backend_pdf import PdfPages
-
     with replacing(path) as temporary, PdfPages(temporary, metadata={"CreationDate": None}) as pdf:
         for page in pages:
             pdf.savefig(page)

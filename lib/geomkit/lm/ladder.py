@@ -22,6 +22,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.logs import progress
+from geomkit.sources.corpora import Document
 from geomkit.store.provenance import digest, replacing, rng
 
 END = "<|endoftext|>"
@@ -36,8 +37,8 @@ class Recipe:
     tokens: int = 8_000_000
     vocabulary: int = 2048
     context: int = 256
-    batch: int = 16
-    peak_rate: float = 0.01
+    batch: int = 8
+    peak_rate: float = 0.04
     warmup: float = 0.05
     floor: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
@@ -84,6 +85,23 @@ def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> np.ndarr
     return np.concatenate([np.array([*ids, end]) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]])
 
 
+def stream(
+    documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, unique: int | None = None, seed: int = 0
+) -> np.ndarray:
+    """Token ids (tokens,) of documents one after another, or the first `unique` of them with the documents in an order of chance:
+    a larger budget holds the smaller ones.
+
+    Raises DataError if there are fewer than `unique`.
+    """
+    if unique is None:
+        return encode([document.text for document in documents], tokenizer)
+    order = rng(seed, "ladder", "unique").permutation(len(documents))
+    ids = encode([documents[index].text for index in order], tokenizer)
+    if len(ids) < unique:
+        raise DataError(f"ladder: {len(ids)} training tokens are fewer than a budget of {unique}")
+    return ids[:unique]
+
+
 def build(width: int, recipe: Recipe, seed: int) -> GPTNeoXForCausalLM:
     """An untrained model of the ladder, from its seed; the global generator of torch is left as it was."""
     if width not in SHAPES:
@@ -128,14 +146,24 @@ def loss(model: GPTNeoXForCausalLM, windows: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
 
 
+def windows(ids: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """`validation_windows` whole windows spread evenly over a stream: (windows, context + 1), the first of each being context.
+
+    Raises DataError if there is not one.
+    """
+    if len(ids) <= recipe.context:
+        raise DataError(f"ladder: {len(ids)} validation tokens are too few for windows of {recipe.context}")
+    rows = np.lib.stride_tricks.sliding_window_view(ids, recipe.context + 1)[:: recipe.context]
+    return rows[np.unique(np.linspace(0, len(rows) - 1, recipe.validation_windows).astype(int))]
+
+
 @torch.no_grad()
-def evaluate(model: GPTNeoXForCausalLM, stream: np.ndarray, recipe: Recipe) -> float:
-    """Loss, in nats a token, on `validation_windows` whole windows spread evenly over a stream."""
-    rows = np.lib.stride_tricks.sliding_window_view(stream, recipe.context + 1)[:: recipe.context]
-    some = np.unique(np.linspace(0, len(rows) - 1, recipe.validation_windows).astype(int))
+def evaluate(model: GPTNeoXForCausalLM, ids: np.ndarray, recipe: Recipe) -> float:
+    """Loss, in nats a token, on `windows` of a stream."""
+    rows = windows(ids, recipe)
     model.eval()
-    parts = torch.from_numpy(rows[some]).to(model.device).split(recipe.batch)
-    return sum(float(loss(model, part)) * len(part) for part in parts) / len(some)
+    parts = torch.from_numpy(rows).to(model.device).split(recipe.batch)
+    return sum(float(loss(model, part)) * len(part) for part in parts) / len(rows)
 
 
 def train(

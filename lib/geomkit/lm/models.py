@@ -1,11 +1,13 @@
 """Load any decoder that `AutoModelForCausalLM` loads, make its untrained twins, and find its parts."""
 
 import json
+import struct
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -20,6 +22,12 @@ from geomkit.store.provenance import replacing_folder
 ATTENTION = ("self_attn", "attention", "attn", "self_attention")
 MLP = ("mlp", "fc2", "feed_forward", "ffn")
 """Names that architectures give to a block's two sublayers; OPT's MLP is its last linear map."""
+
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, ImportError, NotImplementedError),
+    *(struct.error, UnpicklingError, SafetensorError, StrictDataclassError),
+)
+"""What transformers and the libraries below it raise for files that they cannot use."""
 
 logging.disable_progress_bar()
 
@@ -50,7 +58,7 @@ def loading(path: Path, what: str) -> Iterator[None]:
     """Whatever transformers says of files that it cannot use becomes one DataError of one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, NotImplementedError, SafetensorError, StrictDataclassError) as error:
+    except UNREADABLE as error:
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
         raise DataError(f"{path}: no {what} could be loaded from it ({why})") from None
 

@@ -57,13 +57,15 @@ class DumpWriter:
     def __init__(self, file: h5py.File, dtype: str, compression: str | None):
         self.file, self.dtype, self.compression = file, np.dtype(dtype), compression
         self.rows, self.total = 0, int(file["tokens/offset"][-1])
+        self.starts = file["tokens/offset"][:-1]
         for name, kind in (("id", "int32"), ("surprisal", "float32")):
             self._create(f"tokens/{name}", (self.total,), np.dtype(kind))
 
     def append(self, ids: np.ndarray, surprisal: np.ndarray, states: Mapping[State, np.ndarray]) -> None:
         """Adds the next rows: ids (k,), surprisal (k,) and for each state (k, d).
 
-        Raises DataError for a state that is not finite, or overflows the dump's type.
+        Raises DataError for a state that is not finite or overflows the dump's type, and for a surprisal that is not finite,
+        but for a text's first.
         """
         rows = slice(self.rows, self.rows + len(ids))
         self.file["tokens/id"][rows] = ids
@@ -76,6 +78,9 @@ class DumpWriter:
             if state.path not in self.file:
                 self._create(state.path, (self.total, values.shape[1]), self.dtype)
             self.file[state.path][rows] = stored
+        past = ~np.isin(np.arange(rows.start, rows.stop), self.starts)
+        if not np.isfinite(surprisal[past]).all():
+            raise DataError("/tokens/surprisal: the model computed NaN or infinity there; try compute.dtype: float32")
         self.rows = rows.stop
 
     def _create(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -117,13 +122,7 @@ class Dump:
     """
 
     def __init__(self, path: Path):
-        self.path = Path(path)
-        try:
-            self.file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
-        if self.file.attrs.get("schema") != SCHEMA:
-            raise DataError(f"{path}: not a dump of schema {SCHEMA}; remove it and run again")
+        self.file = opened(path, "dump", SCHEMA, "tokens/offset")
         self.offset: np.ndarray = self.file["tokens/offset"][:]
 
     def __enter__(self) -> "Dump":
@@ -155,15 +154,35 @@ class Dump:
 
     def surprisal(self, text: int) -> np.ndarray:
         """Surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
-        return self.file["tokens/surprisal"][self.offset[text] : self.offset[text + 1]]
+        return read(self.file, "tokens/surprisal", slice(*self.offset[text : text + 2]))
 
     def ids(self, text: int) -> np.ndarray:
         """Token ids of a text: (tokens,)."""
-        return self.file["tokens/id"][self.offset[text] : self.offset[text + 1]]
+        return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
         """Vectors of the texts first..last-1, one after another: (tokens, d)."""
-        return self.file[state.path][self.offset[first] : self.offset[last]]
+        return read(self.file, state.path, slice(self.offset[first], self.offset[last]))
 
     def width(self, state: State) -> int:
         return self.file[state.path].shape[1]
+
+
+def opened(path: Path, kind: str, schema: int, holds: str) -> h5py.File:
+    """A file between stages, opened for reading. Raises DataError if it is not of that kind and schema."""
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
+    if file.attrs.get("schema") != schema or holds not in file:
+        file.close()
+        raise DataError(f"{path}: not a {kind} of schema {schema}; remove it and run again")
+    return file
+
+
+def read(file: h5py.File, path: str, rows: slice = slice(None)) -> np.ndarray:
+    """Rows of a dataset. Raises DataError if it is not there, or fails its checksum."""
+    try:
+        return file[path][rows]
+    except (KeyError, OSError) as error:
+        raise DataError(f"{file.filename}: /{path.lstrip('/')} is not there or damaged ({error})") from None

@@ -17,9 +17,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
-from geomkit.store.dumps import State, Texts
+from geomkit.store.dumps import State, Texts, opened, read
 from geomkit.store.provenance import replacing
 
 SCHEMA = 1
@@ -42,11 +41,13 @@ class EigenvalueWriter:
     def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
         self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
 
-    def documents(self, variant: str, mode: str, state: State, sums: list[CovarianceAccumulator]) -> None:
-        upper = np.triu_indices(sums[0].d)
-        self._put(f"{variant}/documents/{mode}/{state.path}", np.stack([part.total[upper] for part in sums]), d=sums[0].d)
-        if "documents/tokens" not in self.file:
-            self.file["documents/tokens"] = [part.n for part in sums]
+    def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
+        """One document's sum of z z^T."""
+        path, upper = f"{variant}/documents/{mode}/{state.path}", np.triu_indices(rows.d)
+        if path not in self.file:
+            shape = (len(self.file["documents/name"]), len(upper[0]))
+            self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = rows.d
+        self.file[path][document] = rows.total[upper]
 
     def surprisal(self, variant: str, total: np.ndarray, tokens: np.ndarray) -> None:
         self.file[f"{variant}/surprisal/sum"] = total
@@ -65,19 +66,23 @@ def write_eigenvalues(
         file.attrs.update({**attributes, "schema": SCHEMA})
         file["texts/document"] = list(texts.document)
         file["texts/tokens"], file["texts/bytes"] = list(texts.tokens), list(texts.bytes)
-        file["documents/name"] = list(dict.fromkeys(texts.document))
+        names = list(dict.fromkeys(texts.document))
+        file["documents/name"] = names
+        file["documents/tokens"] = np.bincount([names.index(name) for name in texts.document], weights=texts.tokens).astype(
+            np.int64
+        )
         yield EigenvalueWriter(file)
         file.attrs["absent"] = json.dumps(absent)
 
 
 class Eigenvalues:
-    """The file, opened for reading."""
+    """The file, opened for reading.
+
+    Raises DataError if it is another file, or was written by another version of the schema.
+    """
 
     def __init__(self, path: Path):
-        try:
-            self.file = h5py.File(path, "r")
-        except OSError as error:
-            raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
+        self.file = opened(path, "file of eigenvalues", SCHEMA, "documents")
         self.attributes = dict(self.file.attrs)
         self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
         names = [name.decode() for name in self.file["texts/document"][:]]
@@ -98,20 +103,28 @@ class Eigenvalues:
         for mode, lengths in self.file[f"{variant}/texts"].items():
             for n, states in lengths.items():
                 for state, data in datasets(states):
-                    yield mode, state, Spectrum(data[:], int(n), int(data.attrs["d"]))
+                    yield mode, state, Spectrum(read(self.file, data.name), int(n), int(data.attrs["d"]))
+
+    def at(self, variant: str, mode: str, n: int | None, state: State) -> Spectrum | None:
+        """Spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured."""
+        path = f"{variant}/corpus/{mode}/{state.path}" if n is None else f"{variant}/texts/{mode}/{n}/{state.path}"
+        data = self.file.get(path)
+        if data is None:
+            return None
+        return Spectrum(read(self.file, path), int(data.attrs["n"]) if n is None else n, int(data.attrs["d"]))
 
     def corpus(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
         """(normalise, state, spectrum) of all tokens together."""
         for mode, states in self.file[f"{variant}/corpus"].items():
             for state, data in datasets(states):
-                yield mode, state, Spectrum(data[:], int(data.attrs["n"]), int(data.attrs["d"]))
+                yield mode, state, Spectrum(read(self.file, data.name), int(data.attrs["n"]), int(data.attrs["d"]))
 
     def documents(self, variant: str, mode: str, state: State) -> list[CovarianceAccumulator]:
         """Each document's sum of z z^T, for a bootstrap over documents."""
         data = self.file[f"{variant}/documents/{mode}/{state.path}"]
         d = int(data.attrs["d"])
         sums = []
-        for triangle, n in zip(data[:], self.file["documents/tokens"][:], strict=True):
+        for triangle, n in zip(read(self.file, data.name), self.file["documents/tokens"][:], strict=True):
             total = np.zeros((d, d))
             total[np.triu_indices(d)] = triangle
             sums.append(CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n)))

@@ -1,5 +1,6 @@
 """Tidy Parquet tables: one row for each value, the same columns in every stage."""
 
+import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -48,8 +49,13 @@ class TableWriter:
         self.blocks: list[pa.Table] = []
 
     def add(self, **columns: object) -> None:
-        """A block of rows: each column an array, or one value for all rows. Rows whose value is NaN are left out."""
+        """A block of rows: each column an array, or one value for all rows. Rows whose value is NaN are left out.
+
+        Raises DataError for a column that tables do not have.
+        """
         columns = {**self.common, **columns}
+        if unknown := columns.keys() - set(COLUMNS.names):
+            raise DataError(f"table: no column {min(unknown)!r}; there are {', '.join(COLUMNS.names)}")
         size = max((len(column) for column in columns.values() if isinstance(column, (list, np.ndarray))), default=1)
         block = pa.table([spread(columns.get(field.name), size, field.type) for field in COLUMNS], COLUMNS)
         self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
@@ -109,10 +115,15 @@ def corpus_losses(path: Path) -> list[dict[str, Any]]:
 
 
 def endpoint(path: Path, metrics: Iterable[str], layer: int | str, length: int, normalise: str) -> list[dict[str, Any]]:
-    """`text_means` at one layer, which is a number, `last` or `final`, and `corpus_losses`."""
+    """`text_means` at one layer, which is a number, `last` or `final`, and `corpus_losses`.
+
+    Raises DataError if there are no such means, or none at that layer.
+    """
     rows = text_means(path, metrics, length, normalise)
     place = {"last": 0, "final": 1}
     at_layer = [row for row in rows if row["layer"] == (row["depth"] + place[layer] if layer in place else layer)]
+    if not at_layer:
+        raise DataError(f"{path}: no row at layer {layer}")
     return at_layer + corpus_losses(path)
 
 
@@ -134,3 +145,27 @@ def mean_rows(path: Path, where: pc.Expression) -> list[dict[str, Any]]:
     means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])
     rows = means.rename_columns([*keys, "value", "bound"]).to_pylist()
     return sorted(rows, key=lambda row: (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["model"]))
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Rows as CSV, numbers to six digits; a column that a row does not have, and NaN, are empty cells."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            cells = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+            writer.writerow({name: None if cell == "nan" else cell for name, cell in cells.items()})
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Rows of a CSV file; cells that are numbers as numbers, empty cells as None."""
+
+    def value(cell: str) -> str | float | None:
+        try:
+            return float(cell) if cell else None
+        except ValueError:
+            return cell
+
+    return [{name: value(cell) for name, cell in row.items()} for row in csv.DictReader(path.read_text().splitlines())]

@@ -1,0 +1,195 @@
+"""Forms that a law may take: y against x, as ln y and its derivatives for whole batches of parameters."""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from geomkit.registry import Registry
+
+Array = NDArray[np.float64]
+Names = tuple[str, ...]
+Bounds = tuple[float, ...]
+Model = tuple[Array, Array, Callable[[Array], Array]]
+
+
+def gram(jacobian: Array, weight: Array) -> Array:
+    """J^T diag(weight) J for each of a batch: (batch, n, p), (batch, n) -> (batch, p, p)."""
+    return (jacobian * weight[..., None]).swapaxes(1, 2) @ jacobian
+
+
+class Form:
+    """A law y = f(x) in working coordinates theta, with l = ln x - centre in the place of x to keep its parameters apart.
+
+    A new form names its parameters in the order of theta and says where theta may be, which parameters get an interval (they are
+    the same in theta and in `params`) and of which kind (t if the form is `linear`, else profile F), and which of them, when 0,
+    leave no law (`amplitudes`). `delta`: the Huber threshold of its loss, None for one that follows the scatter.
+    """
+
+    names: ClassVar[Names]
+    lower: ClassVar[Bounds]
+    upper: ClassVar[Bounds]
+    intervals: ClassVar[Names]
+    amplitudes: ClassVar[Names] = ()
+    variables: ClassVar[int] = 1
+    linear: ClassVar[bool] = False
+    delta: ClassVar[float | None] = None
+
+    def __init__(self, log_x: Array):
+        self.centre = self.origin(log_x)
+        self.l = log_x - self.centre[:, None]
+
+    @staticmethod
+    def origin(log_x: Array) -> Array:
+        """Centre (variables,) for ln x (variables, n)."""
+        return np.mean(log_x, axis=1)
+
+    def model(self, theta: Array) -> Model:
+        """At theta (batch, p): g = ln f (batch, n), its derivatives (batch, n, p), and c (batch, n) -> sum_i c_i Hessian(g_i)."""
+        raise NotImplementedError
+
+    def starts(self, z: Array) -> Array:
+        """Starting points (starts, p) for the targets z = ln y (n,)."""
+        raise NotImplementedError
+
+    def params(self, theta: Array) -> dict[str, Array]:
+        """The usual parameters, by name, of theta (..., p)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def formula(params: Mapping[str, float], x: Array) -> Array:
+        """y (n,) at x (variables, n)."""
+        raise NotImplementedError
+
+
+forms: Registry[type[Form]] = Registry("scaling law")
+"""Forms by name. A new one needs nothing but `@forms.register(name)`."""
+
+
+class Line(Form):
+    """Two coordinates, a level at the mean of ln x and a slope b; the design is (1, l)."""
+
+    names, intervals, linear = ("a", "b"), ("b",), True
+    lower, upper = (-np.inf, -np.inf), (np.inf, np.inf)
+
+    @property
+    def design(self) -> Array:
+        return np.stack([np.ones_like(self.l[0]), self.l[0]], axis=-1)
+
+    def least_squares(self, values: Array) -> Array:
+        return np.array([values.mean(), self.l[0] @ values / (self.l[0] @ self.l[0])])
+
+
+@forms.register("power")
+class Power(Line):
+    """y = a x^b. A line in log space: where no point is an outlier, the least-squares line and its t interval."""
+
+    def model(self, theta: Array) -> Model:
+        jacobian = np.broadcast_to(self.design, (len(theta), *self.design.shape))
+        return theta @ self.design.T, jacobian, lambda c: np.zeros((len(theta), 2, 2))
+
+    def starts(self, z: Array) -> Array:
+        return self.least_squares(z)[None]
+
+    def params(self, theta: Array) -> dict[str, Array]:
+        return {"a": np.exp(theta[..., 0] - theta[..., 1] * self.centre[0]), "b": theta[..., 1]}
+
+    @staticmethod
+    def formula(params: Mapping[str, float], x: Array) -> Array:
+        return params["a"] * x[0] ** params["b"]
+
+
+@forms.register("log_linear")
+class LogLinear(Line):
+    """y = a + b ln x. Its errors are relative too, so that its residuals and AICc stand beside the other forms'."""
+
+    def model(self, theta: Array) -> Model:
+        f = theta @ self.design.T
+        jacobian = self.design / f[..., None]
+        return np.log(f), jacobian, lambda c: -gram(jacobian, c)
+
+    def starts(self, z: Array) -> Array:
+        return np.stack([self.least_squares(np.exp(z)), [np.exp(z).mean(), 0.0]])
+
+    def params(self, theta: Array) -> dict[str, Array]:
+        return {"a": theta[..., 0] - theta[..., 1] * self.centre[0], "b": theta[..., 1]}
+
+    @staticmethod
+    def formula(params: Mapping[str, float], x: Array) -> Array:
+        return params["a"] + params["b"] * np.log(x[0])
+
+
+class PowerSum(Form):
+    """y = E + sum over variables of an amplitude times x^-exponent; theta = (E, A, alpha, B, beta, ...), none negative."""
+
+    exponents: ClassVar[Array]
+    """Grid of each exponent for the starts."""
+
+    @staticmethod
+    def origin(log_x: Array) -> Array:
+        """The smallest x: an amplitude is what its term adds there, which the exponent, however large, leaves alone."""
+        return np.min(log_x, axis=1)
+
+    def model(self, theta: Array) -> Model:
+        amplitude, exponent = theta[:, 1::2, None], theta[:, 2::2, None]
+        term = np.exp(-exponent * self.l)
+        f = theta[:, :1] + (amplitude * term).sum(axis=1)
+        share = term / f[:, None]
+        jacobian = np.empty((*f.shape, theta.shape[1]))
+        jacobian[..., 0] = 1 / f
+        jacobian[..., 1::2] = share.swapaxes(1, 2)
+        jacobian[..., 2::2] = (-amplitude * share * self.l).swapaxes(1, 2)
+
+        def curvature(c: Array) -> Array:
+            hessian = -gram(jacobian, c)
+            first, second = ((c[:, None] * share * self.l**power).sum(axis=2) for power in (1, 2))
+            for v in range(self.variables):
+                a, e = 1 + 2 * v, 2 + 2 * v
+                hessian[:, [a, e], [e, a]] -= first[:, v, None]
+                hessian[:, e, e] += theta[:, a] * second[:, v]
+            return hessian
+
+        return np.log(f), jacobian, curvature
+
+    def starts(self, z: Array) -> Array:
+        """Variable projection (Golub and Pereyra 1973): exponents from the grid, and for each E and the amplitudes by
+        non-negative least squares of f / y - 1. The best 16 of the grid; their loss is another, so they are starts only."""
+        found = []
+        for exponent in np.stack(np.meshgrid(*[self.exponents] * self.variables), axis=-1).reshape(-1, self.variables):
+            columns = np.vstack([np.ones_like(z), np.exp(-exponent[:, None] * self.l)]) * np.exp(-z)
+            linear, error = optimize.nnls(columns.T, np.ones_like(z))
+            found.append((error, linear[0], *np.column_stack([linear[1:], exponent]).ravel()))
+        return np.array(sorted(found)[:16])[:, 1:]
+
+    def params(self, theta: Array) -> dict[str, Array]:
+        amplitude = theta[..., 1::2] * np.exp(theta[..., 2::2] * self.centre)
+        return {name: amplitude[..., k // 2] if k % 2 else theta[..., k] for k, name in enumerate(self.names)}
+
+
+@forms.register("offset_power")
+class OffsetPower(PowerSum):
+    """y = E + A x^-alpha, alpha at most 5. E = 0 is the falling power law, and is reported as a bound hit."""
+
+    names, intervals, amplitudes = ("E", "A", "alpha"), ("E", "alpha"), ("A",)
+    lower, upper = (0.0, 0.0, 0.0), (np.inf, np.inf, 5.0)
+    exponents = np.geomspace(0.01, 4, 36)
+
+    @staticmethod
+    def formula(params: Mapping[str, float], x: Array) -> Array:
+        return params["E"] + params["A"] * x[0] ** -params["alpha"]
+
+
+@forms.register("chinchilla")
+class Chinchilla(PowerSum):
+    """y = E + A N^-alpha + B D^-beta, x = (N, D): Hoffmann et al. 2022 (arXiv 2203.15556), equation 2, and their threshold."""
+
+    names, intervals, amplitudes = ("E", "A", "alpha", "B", "beta"), ("E", "alpha", "beta"), ("A", "B")
+    lower, upper = (0.0, 0.0, 0.0, 0.0, 0.0), (np.inf, np.inf, 5.0, np.inf, 5.0)
+    exponents = np.geomspace(0.02, 2, 12)
+    variables, delta = 2, 1e-3
+
+    @staticmethod
+    def formula(params: Mapping[str, float], x: Array) -> Array:
+        return params["E"] + params["A"] * x[0] ** -params["alpha"] + params["B"] * x[1] ** -params["beta"]

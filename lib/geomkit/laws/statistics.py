@@ -1,0 +1,162 @@
+"""Uncertainty: t intervals of slopes, resampling of documents and then seeds, and partial correlations."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from geomkit.errors import DataError
+
+Array = NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A value, its interval, and the degrees of freedom behind it."""
+
+    value: float
+    low: float
+    high: float
+    freedom: int
+
+
+def slope(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
+    """Least-squares slope of y on x, both (n,), with its t interval on n - 2 degrees of freedom.
+
+    On ln x and ln y, size means, it is the exponent of a power law. The difference between the exponents of a measurement and its
+    null is the slope of ln(value / null), whose scatter leaves out what both share.
+    Raises DataError below three points, if one is not finite, or if x does not vary.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.shape != y.shape or x.ndim != 1 or x.size < 3 or not np.isfinite(x + y).all() or np.ptp(x) == 0:
+        raise DataError(f"a slope needs three points or more, finite, at different x; found shapes {x.shape} and {y.shape}")
+    weight = slope_weights(x)
+    residuals = y - y.mean() - (weight @ y) * (x - x.mean())
+    error = math.sqrt(residuals @ residuals / (x.size - 2) * (weight @ weight))
+    width = float(stats.t.ppf((1 + level) / 2, x.size - 2)) * error
+    value = float(weight @ y)
+    return Estimate(value, value - width, value + width, x.size - 2)
+
+
+def slope_weights(x: Array) -> Array:
+    """w with w . y the least-squares slope of y on x."""
+    centred = x - x.mean()
+    weights: Array = centred / (centred @ centred)
+    return weights
+
+
+def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of a statistic's resamples (resamples,); resamples without a value (NaN) are left out."""
+    low, high = np.nanquantile(np.asarray(draws, dtype=float), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def document_counts(documents: ArrayLike, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each text is in each resample (resamples, texts), documents drawn with replacement, each with all of its texts.
+
+    `documents` (texts,) names each text's document.
+    """
+    names, index = np.unique(np.asarray(documents), return_inverse=True)
+    return rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=resamples)[:, index]
+
+
+def seed_counts(seeds: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each seed of one size is in each resample (resamples, seeds)."""
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+
+
+def cluster_bootstrap(
+    statistic: Callable[..., ArrayLike], documents: ArrayLike, resamples: int, rng: np.random.Generator, seeds: Sequence[int] = ()
+) -> Array:
+    """A statistic's values (resamples, ...), documents and in each resample each size's seeds drawn with replacement.
+
+    statistic(text_counts, *seed_counts) gets counts (texts,), then counts (seeds,) for each entry of `seeds`, the number of
+    seeds of a size; np.repeat(values, text_counts) is the resample. With every text its own document and no seeds, the ordinary
+    bootstrap. It holds the sizes fixed: it is the measurement's part of the uncertainty, and far too narrow as the uncertainty
+    of a law.
+    """
+    draws = [document_counts(documents, resamples, rng), *(seed_counts(number, resamples, rng) for number in seeds)]
+    return np.array([statistic(*counts) for counts in zip(*draws, strict=True)], dtype=float)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Documents and then, for each size, seeds drawn with replacement: how often each was drawn.
+
+    texts: (texts, resamples); seeds: for each size (seeds, resamples).
+    """
+
+    texts: Array
+    seeds: Sequence[Array]
+
+    def levels(self, values: Sequence[ArrayLike]) -> Array:
+        """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts); (1, texts) if seeds share it.
+
+        A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a mean
+        is not positive. Raises DataError for shapes that do not match.
+        """
+        weights = self.texts / self.texts.sum(axis=0)
+        arrays = [np.asarray(value, dtype=float) for value in values]
+        for value, seeds in zip(arrays, self.seeds, strict=True):
+            if value.shape not in ((len(seeds), len(weights)), (1, len(weights))):
+                raise DataError(f"values {value.shape} are not ({len(seeds)} seeds, {len(weights)} texts)")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = [
+                np.broadcast_to(np.log(value @ weights), seeds.shape) for value, seeds in zip(arrays, self.seeds, strict=True)
+            ]
+        return np.array(
+            [
+                np.where(seeds > 0, seeds * mean, 0.0).sum(axis=0) / seeds.sum(axis=0)
+                for mean, seeds in zip(means, self.seeds, strict=True)
+            ]
+        )
+
+
+def draw_resamples(documents: ArrayLike, seeds: Sequence[int], resamples: int, rng: np.random.Generator) -> Resamples:
+    """Resamples for texts of the named documents (texts,) and the given number of seeds of each size."""
+    texts = document_counts(documents, resamples, rng).T.astype(float)
+    return Resamples(texts, [seed_counts(number, resamples, rng).T.astype(float) for number in seeds])
+
+
+def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), *, rank: bool = False) -> float:
+    """Correlation of x and y (n,) with what controls (n,) or (controls, n) explain linearly taken out of both.
+
+    Pearson's r without controls; `rank`: of the ranks (Spearman's). 0 for variables that are related through the controls alone.
+    Raises DataError for shapes that do not match and where nothing of x or y is left.
+    """
+    columns = [np.asarray(column, dtype=float) for column in (x, y, *np.atleast_2d(np.asarray(controls, dtype=float)))]
+    columns = columns[:2] + [column for column in columns[2:] if column.size]
+    if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
+        raise DataError(f"x, y and controls have shapes {', '.join(str(column.shape) for column in columns)}; they must be alike")
+    table = np.stack(columns)
+    if rank:
+        table = stats.rankdata(table, axis=1)
+    table -= table.mean(axis=1, keepdims=True)
+    spread = np.linalg.norm(table[:2], axis=1)
+    basis = np.linalg.qr(table[2:].T)[0]
+    rest = table[:2] - table[:2] @ basis @ basis.T
+    if not (np.linalg.norm(rest, axis=1) > 1e-10 * spread).all():
+        raise DataError("no correlation: x or y does not vary beside its controls")
+    return float(np.corrcoef(rest)[0, 1])
+
+
+def partial_correlation_interval(
+    x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), *, rank: bool = False, level: float = 0.95
+) -> Estimate:
+    """Partial correlation with Fisher's z interval, for independent observations, on n - 3 - controls degrees of freedom.
+
+    Ranks have the variance of Bonett and Wright 2000, (1 + r^2 / 2) / freedom. Where texts share documents, take
+    `cluster_bootstrap` of `partial_correlation` instead. Raises DataError without a degree of freedom.
+    """
+    given = np.asarray(controls, dtype=float)
+    freedom = np.size(x) - 3 - (len(np.atleast_2d(given)) if given.size else 0)
+    if freedom < 1:
+        raise DataError(f"{np.size(x)} observations are too few for the interval of a partial correlation")
+    value = partial_correlation(x, y, controls, rank=rank)
+    if abs(value) == 1:
+        return Estimate(value, value, value, freedom)
+    width = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((1 + value**2 / 2 if rank else 1) / freedom)
+    return Estimate(value, math.tanh(math.atanh(value) - width), math.tanh(math.atanh(value) + width), freedom)

@@ -1,0 +1,34 @@
+"""What simple models reach on the same tokens: the losses that a language model has to beat."""
+
+import gzip
+
+import numpy as np
+
+
+def unigram_loss(training: np.ndarray, test: np.ndarray, vocabulary: int) -> float:
+    """Loss in nats a token of token frequencies, with one more count for each token. ln(vocabulary) without training tokens."""
+    counts = np.bincount(training, minlength=vocabulary) + 1.0
+    return float(-np.log(counts / counts.sum())[test].mean())
+
+
+def bigram_loss(training: np.ndarray, validation: np.ndarray, test: np.ndarray, vocabulary: int) -> float:
+    """Loss in nats a token of p(b | a) = (count(a, b) + k p(b)) / (count(a) + k), p the unigram's; the first token has none.
+
+    k, the weight of the unigram, is the power of two up to 2^14 that is best on validation. Source: MacKay and Peto 1995.
+    """
+    unigram = np.bincount(training, minlength=vocabulary) + 1.0
+    unigram /= unigram.sum()
+    pairs = np.bincount(training[:-1] * vocabulary + training[1:], minlength=vocabulary**2).reshape(vocabulary, vocabulary)
+    before = pairs.sum(axis=1)
+
+    def loss(tokens: np.ndarray, k: float) -> float:
+        first, second = tokens[:-1], tokens[1:]
+        return float(-np.log((pairs[first, second] + k * unigram[second]) / (before[first] + k)).mean())
+
+    best = min((2.0**power for power in range(15)), key=lambda k: loss(validation, k))
+    return loss(test, best)
+
+
+def gzip_loss(training: bytes, test: bytes) -> float:
+    """Nats a byte that gzip takes for the test text after the training text, of which it remembers the last 32 KiB."""
+    return (len(gzip.compress(training + test, 9)) - len(gzip.compress(training, 9))) * 8 * float(np.log(2)) / len(test)

@@ -1,0 +1,60 @@
+"""Nulls for width alone: what a metric would be if the shape of the spectrum did not change with the model at all.
+
+There are two, since "the same spectrum at another width" has two meanings. The slopes of an entropy over its maximum have
+opposite signs under them, so a law goes beyond width only if it is told from both.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.measures.spectra import Array, Spectrum
+
+
+def relative(spectrum: Spectrum) -> Array:
+    """Eigenvalues over their sum (..., m). Raises DataError for zero rows, which have no shape."""
+    if not (spectrum.trace > 0).all():
+        raise DataError("a null for width takes spectra of rows that are not all zero")
+    return spectrum.eigenvalues / spectrum.trace[..., None]
+
+
+def fixed_spectrum(widest: Spectrum, like: Spectrum) -> Spectrum:
+    """The widest model's relative spectrum, cut to the first m of another model's shape (n, d) and scaled to that model's trace.
+
+    Entropy and effective rank then hardly depend on d, so a ratio to the maximum falls. Limit: a flat spectrum stays flat.
+    Raises DataError if `widest` has fewer eigenvalues than `like`.
+    """
+    if widest.m < like.m:
+        raise DataError(f"fixed-spectrum: {widest.m} eigenvalues cannot be cut to {like.m}")
+    cut = relative(widest)[..., : like.m]
+    return Spectrum(cut / cut.sum(axis=-1, keepdims=True) * like.trace[..., None], like.n, like.d)
+
+
+def stretched(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
+    """p_i = F(i/m) - F((i - 1)/m), F(u) the family's mean cumulative relative spectrum at the fraction u of its directions.
+
+    Entropy then grows as ln m, effective rank as m, and a ratio of effective rank to m stays. Limits: a flat family stays flat;
+    a family of one model gives that model back at its own m.
+    """
+    u = np.arange(like.m + 1) / like.m
+    mean = np.mean([cumulative(spectrum, u) for spectrum in family], axis=0)
+    return Spectrum(np.diff(mean, axis=-1) * like.trace[..., None], like.n, like.d)
+
+
+def cumulative(spectrum: Spectrum, u: Array) -> Array:
+    """Share of the trace in the first fraction u (k,) of the directions (..., k), linear between eigenvalues."""
+    total = np.concatenate([np.zeros((*spectrum.trace.shape, 1)), np.cumsum(relative(spectrum), axis=-1)], axis=-1)
+    place = u * spectrum.m
+    left = np.minimum(place.astype(int), spectrum.m - 1)
+    return total[..., left] + (place - left) * np.diff(total, axis=-1)[..., left]
+
+
+def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
+    """Both nulls of H (models,), in nats, where a table gives nothing but the widths d (models,), for texts longer than d.
+
+    fixed-spectrum: the family's mean H. stretched: ln d + mean(H - ln d), which is what stretching does to the entropy of a
+    spectrum with many directions.
+    """
+    log_width = np.log(width)
+    return {"fixed-spectrum": np.full(entropy.shape, entropy.mean()), "stretched": log_width + (entropy - log_width).mean()}

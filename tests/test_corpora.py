@@ -1,0 +1,343 @@
+"""Readers on small files, the split by document, and the cutting of texts."""
+
+import bz2
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from geomkit.errors import ConfigError, DataError
+from geomkit.sources import corpora
+from geomkit.sources.corpora import Document, clean, cut, read_documents, split_of
+from geomkit.sources.wikitext import prose
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_plain_text_files_are_named_by_their_place(tmp_path):
+    write(tmp_path / "b.txt", "Second,\r\n with  a   gap.\n")
+    write(tmp_path / "a/b.md", "Première.")
+    write(tmp_path / "a/blank.txt", " \n\t\n")
+    write(tmp_path / "notes.pdf", b"\xff")
+    assert read_documents(tmp_path, "text") == [("a/b.md", "Première."), ("b.txt", "Second,\nwith a gap.")]
+    assert read_documents(tmp_path / "b.txt", "text") == [Document("b", "Second,\nwith a gap.")]
+
+
+def test_json_lines_are_named_by_id_or_line(tmp_path):
+    rows = [{"text": "One.", "id": 7}, {"text": "Two\u2028lines.", "other": 1}, {"text": ""}]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    write(tmp_path / "a.jsonl", "\n".join([lines[0], "", *lines[1:]]) + "\n")
+    assert read_documents(tmp_path, "jsonl") == [("7", "One."), ("a.jsonl:3", "Two lines.")]
+
+
+@pytest.mark.parametrize("line", ["{not JSON}", '["text"]', '{"txet": "One."}', "3"])
+def test_a_bad_json_line_is_named(tmp_path, line):
+    file = write(tmp_path / "a.jsonl", f'{{"text": "One."}}\n\n{line}\n')
+    with pytest.raises(DataError, match=f'{file}, line 3: not a JSON object with a "text"'):
+        read_documents(tmp_path, "jsonl")
+
+
+def test_parquet_rows_are_named_by_id_or_row(tmp_path):
+    pq.write_table(pa.table({"text": ["One.", None, "Three."], "id": [10, 11, 12]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["Four.", "", "Six."], "more": [[1], [2], [3]]}), tmp_path / "b.parquet", row_group_size=1)
+    assert read_documents(tmp_path, "parquet") == [
+        ("10", "One."),
+        ("12", "Three."),
+        ("b.parquet:0", "Four."),
+        ("b.parquet:2", "Six."),
+    ]
+
+
+def test_parquet_without_text_names_its_columns(tmp_path):
+    pq.write_table(pa.table({"id": ["a"], "content": ["One."]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r'a\.parquet: no column "text" among id, content'):
+        read_documents(tmp_path, "parquet")
+
+
+def test_a_file_that_is_not_parquet_is_named(tmp_path):
+    write(tmp_path / "a.parquet", "text")
+    with pytest.raises(DataError, match=r"a\.parquet: not a Parquet file"):
+        read_documents(tmp_path, "parquet")
+
+
+@pytest.mark.parametrize("text", [3, None, ["One."]])
+def test_a_document_that_is_not_text_is_named(tmp_path, text):
+    write(tmp_path / "a.jsonl", json.dumps({"text": "One."}) + "\n" + json.dumps({"text": text}))
+    with pytest.raises(DataError, match=rf"document 'a\.jsonl:2' is of type {type(text).__name__}, not text"):
+        read_documents(tmp_path, "jsonl")
+
+
+def test_speeches_come_without_what_was_not_said(tmp_path):
+    write(
+        tmp_path / "1999-Name-1.txt",
+        "The President. Mr. Speaker, [applause] thank you. [Laughter]\n"
+        "Audience members. Four more years!\n"
+        "The President. The President. is here; the President is well.\n",
+    )
+    assert read_documents(tmp_path, "sotu") == [
+        ("1999-Name-1", "Mr. Speaker, thank you.\n\nThe President. is here; the President is well.")
+    ]
+
+
+def test_news_documents_keep_their_order_and_their_letters(tmp_path):
+    write(tmp_path / "lee.cor", "Café one.\nTwo\x85and more.\n\nFour.\n".encode("latin-1"))
+    assert read_documents(tmp_path, "lee") == [("00", "Café one."), ("01", "Two and more."), ("03", "Four.")]
+
+
+@pytest.mark.parametrize(
+    ("reader", "ending"),
+    [("text", ".txt"), ("jsonl", ".jsonl"), ("parquet", ".parquet"), ("sotu", ".txt"), ("wikipedia", ".xml"), ("lee", ".cor")],
+)
+def test_a_folder_without_the_reader_s_files_is_an_error(tmp_path, reader, ending):
+    write(tmp_path / "a.other", "text")
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(DataError, match=f"{path}: no .*{ending}.* file in there"):
+            read_documents(path, reader)
+
+
+def test_a_corpus_without_text_is_an_error(tmp_path):
+    write(tmp_path / "a.txt", "\n \n")
+    with pytest.raises(DataError, match="the reader 'text' found no text"):
+        read_documents(tmp_path, "text")
+
+
+def test_names_must_be_unique(tmp_path):
+    write(tmp_path / "a.jsonl", "".join(json.dumps({"id": name, "text": "One."}) + "\n" for name in "abcb"))
+    with pytest.raises(DataError, match="two documents are named 'b'"):
+        read_documents(tmp_path, "jsonl")
+
+
+@pytest.mark.parametrize(("reader", "name"), [("text", "a.txt"), ("sotu", "a.txt"), ("jsonl", "a.jsonl")])
+def test_text_that_is_not_utf8_is_named(tmp_path, reader, name):
+    write(tmp_path / name, b"caf\xe9\n")
+    with pytest.raises(DataError, match=f"{name}: not UTF-8 text"):
+        read_documents(tmp_path, reader)
+
+
+def test_an_unknown_reader_is_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown corpus reader 'pdf'; known: text, jsonl"):
+        read_documents(tmp_path, "pdf")
+
+
+PAGE = """{{Infobox settlement|name=Town|area={{convert|1|mi}}}}
+[[File:Town.jpg|thumb|left|The [[bridge]] of ''Town''.]]
+'''Town''' ({{IPAc-en|t|aʊ|n}}; {{lang-de|Stadt}}) is a [[city|large town]]<ref name="a">{{cite book|title=Towns}}</ref> of
+{{convert|12|to|15|km|mi}} by {{convert|3|km|mi}}.&nbsp;See [http://example.org its page]{{citation needed}}.<ref name="a" />
+<!-- a comment -->
+== History ==
+{| class="wikitable"
+! Year !! People
+|-
+| 1900 || {{small|'''Many'''}}
+|}
+* Founded<br>early
+* [[fr:Ville]]Burnt in [[2001: A Town Odyssey]]
+
+=== Notes ===
+<references />
+==== Old ====
+A note.
+
+== See also ==
+* [[Village]]
+=== Elsewhere ===
+* [[Hamlet]]
+
+== Today ==
+It thrives.
+
+== External links ==
+* http://example.org
+[[Category:Towns]]
+"""
+PROSE = """Town (taʊn; Stadt) is a large town of
+12 to 15 km by 3 km. See its page.
+
+History
+
+Founded
+early
+Burnt in 2001: A Town Odyssey
+
+Today
+It thrives."""
+
+
+def dump(*pages: str, namespace: str = ' xmlns="http://www.mediawiki.org/xml/export-0.10/"') -> bytes:
+    head = "<siteinfo><sitename>Test</sitename></siteinfo>"
+    return f"<mediawiki{namespace}>{head}{''.join(pages)}</mediawiki>".encode()
+
+
+def page(title: str, text: str, ns: int = 0, more: str = "") -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    revision = f"<revision><id>1</id><contributor><id>2</id></contributor><text>{text}</text></revision>"
+    return f"<page><title>{title}</title><ns>{ns}</ns><id>3</id>{more}{revision}</page>"
+
+
+PAGES = (
+    page("Town", PAGE),
+    page("Twn", "#REDIRECT [[Town]]", more='<redirect title="Town" />'),
+    page("Talk:Town", "I disagree.", ns=1),
+    page("Empty", ""),
+    page("Village", "A village."),
+)
+
+
+@pytest.mark.parametrize("namespace", ["", ' xmlns="http://www.mediawiki.org/xml/export-0.10/"'])
+@pytest.mark.parametrize("name", ["dump.xml", "dump.xml.bz2"])
+def test_articles_come_as_prose(tmp_path, name, namespace):
+    content = dump(*PAGES, namespace=namespace)
+    write(tmp_path / name, bz2.compress(content) if name.endswith("bz2") else content)
+    assert read_documents(tmp_path, "wikipedia") == [("Town", PROSE), ("Village", "A village.")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cut.xml", dump(*PAGES)[:-30]),
+        ("cut.xml.bz2", bz2.compress(dump(*PAGES))[:-30]),
+        ("other.bz2", b"not compressed"),
+        ("other.xml", b"not XML"),
+    ],
+)
+def test_a_dump_that_is_not_whole_is_named(tmp_path, name, content):
+    write(tmp_path / name, content)
+    with pytest.raises(DataError, match=f"{name}: not a whole MediaWiki XML dump"):
+        read_documents(tmp_path, "wikipedia")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("No markup, 5 > 3 - and a colon: here.", "No markup, 5 > 3 - and a colon: here."),
+        ("''Italic'', '''bold''', '''''both''''', and an ''unpaired quote", "Italic, bold, both, and an unpaired quote"),
+        ("x<ref>an ''unpaired note</ref> y", "x y"),
+        ("a {| class=x\n|-\n| b\n|} c", "a {| class=x\n|-\n| b\n|} c"),
+        ("a\n{| class=x\n|-\n| ''b || {{c}}\n|}\nd", "a\n\nd"),
+        ("a<div>b{{c}} [[Image:d.png|e [[f]] g]]<table><tr><td>h</td></tr></table></div>i", "ab i"),
+        ("[[a]] [[a|b]] [[:Category:a]] [[:Category:a|b]] [[Category:a|b]] [[wikt:a|b]] [[de:a]]", "a b  b  b "),
+        ("[http://a.b c ''d''] [http://a.b] http://a.b", "c d  "),
+        ("1 &lt; 2&nbsp;&amp; 3", "1 < 2\u00a0& 3"),
+        ("E=<math>mc^2</math>, H<sub>2</sub>O __NOTOC__ <nowiki>[[a]]</nowiki>", "E=, H2O  [[a]]"),
+        ("{{convert|1,000|ft|m|0}} {{cvt|2|-|3|kg|lb}} {{convert|7}} {{convert}}", "1,000 ft 2 - 3 kg 7 "),
+        (
+            "{{lang|la|''ars''}} {{Lang-fr|art}} {{transl|ar|ALA|fann}} {{nihongo|art|芸|gei}} {{IPA-fr|aʁ|lang}}",
+            "ars art fann art aʁ",
+        ),
+        ("{{chem|H|2|O}} {{respell|ART|ist}}, {{as of|2016|lc=y}}", "H2O ART-ist, As of 2016"),
+        ("a{{nbsp}}{{nowrap|[[b|c]]}}{{snd}}{{unknown|d}}", "a c \u2013 "),
+        ("== See also ==\na\n=== b ===\nc\n== d ==\ne\n== References ==\nf\n= g =\nh", " d \ne\n g \nh"),
+    ],
+)
+def test_prose_is_what_a_reader_sees(source, expected):
+    assert prose(source) == expected
+
+
+def test_clean_is_idempotent_and_leaves_no_run_of_spaces():
+    for letters in itertools.product("a \t\n\r\u2003", repeat=6):
+        text = "".join(letters)
+        cleaned = clean(text)
+        assert clean(cleaned) == cleaned
+        assert cleaned == cleaned.strip()
+        assert not any(run in cleaned for run in ("  ", " \n", "\n ", "\n\n\n", "\r", "\t", "\u2003"))
+        assert cleaned.replace(" ", "").replace("\n", "") == "a" * text.count("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a\r\nb", "a\nb"), ("a \n b", "a\nb"), ("a\n\nb", "a\n\nb"), ("a\n \n \n\nb", "a\n\nb"), (" a\t\tb ", "a b"), ("\n", "")],
+)
+def test_clean_keeps_lines_and_paragraphs(text, expected):
+    assert clean(text) == expected
+
+
+def test_the_split_of_a_name_is_fixed():
+    expected = {"1790-Washington-1": "train", "1863-Lincoln-1": "test", "Albedo": "test", "00": "test", "": "train"}
+    assert {name: split_of(name) for name in expected} == expected
+
+
+def test_the_shares_of_the_splits():
+    counts = Counter(split_of(f"document {number}") for number in range(20_000))
+    assert counts.keys() == corpora.SPLITS.keys()
+    for split, share in {"test": 0.2, "validation": 0.1, "train": 0.7}.items():
+        assert counts[split] / 20_000 == pytest.approx(share, abs=0.01)
+
+
+def test_stored_documents_are_those_of_the_split(tmp_path):
+    documents = [Document(f"document {number}", f"Text {number}.") for number in range(50)]
+    corpora.write_documents(documents, tmp_path / "documents.parquet")
+    for split in corpora.SPLITS:
+        expected = [document for document in documents if split_of(document.name) == split]
+        assert corpora.stored_documents(tmp_path / "documents.parquet", split) == expected
+    assert corpora.stored_documents(tmp_path / "documents.parquet", "all") == documents
+
+
+def test_a_split_without_documents_is_an_error(tmp_path):
+    name = next(name for name in map(str, range(99)) if split_of(name) == "train")
+    corpora.write_documents([Document(name, "Text.")], tmp_path / "documents.parquet")
+    with pytest.raises(DataError, match=r"documents\.parquet: no document is in the split 'test'; set split: all"):
+        corpora.stored_documents(tmp_path / "documents.parquet", "test")
+
+
+LENGTHS = [(37 * document) % 900 for document in range(120)]
+
+
+@pytest.mark.parametrize(("lengths", "count", "length"), [(LENGTHS, 200, 64), (LENGTHS, 60, 256), (LENGTHS[:30], 500, 64)])
+def test_slices_are_disjoint_inside_their_documents_and_of_the_length(lengths, count, length):
+    slices = cut(lengths, count, length, seed=0)
+    assert len(slices) <= count
+    assert slices == sorted(set(slices))
+    for first, second in itertools.pairwise(slices):
+        assert first.document < second.document or first.stop <= second.start
+    for document, start, stop in slices:
+        assert 0 <= start < stop <= lengths[document]
+        assert stop - start == min(length, lengths[document])
+
+
+def test_there_are_as_many_slices_as_asked_for_or_as_fit():
+    whole = sum(n // 64 for n in LENGTHS)
+    assert len(cut(LENGTHS, whole - 1, 64, seed=0)) == whole - 1
+    assert len(cut(LENGTHS, whole + 100, 64, seed=0)) == whole
+
+
+@pytest.mark.parametrize("count", [1, 50, 130, 333])
+def test_slices_are_dealt_out_evenly(count):
+    slices = cut([1000] * 50, count, 64, seed=3)
+    held = Counter(document for document, _, _ in slices)
+    assert sum(held.values()) == count
+    counts = [held[document] for document in range(50)]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_small_document_gives_all_it_has_before_a_larger_one_gives_more():
+    lengths = [64] * 39 + [6400]
+    held = Counter(document for document, _, _ in cut(lengths, 60, 64, seed=0))
+    assert [held[document] for document in range(40)] == [1] * 39 + [21]
+
+
+def test_short_documents_are_used_only_where_fewer_than_40_are_long_enough():
+    assert {document for document, _, _ in cut([64] * 40 + [63] * 10, 100, 64, seed=0)} == set(range(40))
+    short = cut([64] * 39 + [63] * 10 + [2, 1, 0], 100, 64, seed=0)
+    assert [(document, stop - start) for document, start, stop in short] == [
+        *((document, 64) for document in range(39)),
+        *((document, 63) for document in range(39, 49)),
+        (49, 2),
+    ]
+
+
+def test_nothing_to_cut_gives_nothing():
+    assert cut([], 10, 64, seed=0) == []
+    assert cut([1, 0], 10, 64, seed=0) == []
+
+
+def test_slices_depend_on_the_seed_alone():
+    assert cut(LENGTHS, 100, 64, seed=1) == cut(LENGTHS, 100, 64, seed=1)
+    assert cut(LENGTHS, 100, 64, seed=1) != cut(LENGTHS, 100, 64, seed=2)

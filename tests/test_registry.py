@@ -1,0 +1,58 @@
+"""Registries: filled by a decorator, read as a mapping."""
+
+import pytest
+
+from geomkit.errors import ConfigError
+from geomkit.registry import Registry
+
+
+@pytest.fixture
+def shapes() -> Registry:
+    registry: Registry = Registry("shape")
+
+    @registry.register("square")
+    def square(side):
+        return side * side
+
+    @registry.register("line")
+    def line(side):
+        return side
+
+    return registry
+
+
+def test_a_registered_function_is_found_by_its_name(shapes):
+    assert shapes["square"](3) == 9
+
+
+def test_the_decorator_hands_the_function_back():
+    registry: Registry = Registry("shape")
+
+    def point():
+        return 0
+
+    assert registry.register("point")(point) is point
+
+
+def test_it_is_a_mapping_in_order_of_registration(shapes):
+    assert list(shapes) == ["square", "line"]
+    assert len(shapes) == 2
+    assert [function(2) for function in shapes.values()] == [4, 2]
+    assert "line" in shapes
+    assert "circle" not in shapes
+
+
+def test_an_unknown_name_is_a_config_error_that_lists_the_known_ones(shapes):
+    with pytest.raises(ConfigError, match=r"unknown shape 'circle'; known: square, line"):
+        shapes["circle"]
+
+
+def test_a_name_cannot_be_registered_twice(shapes):
+    with pytest.raises(ValueError, match="shape 'line' is registered twice"):
+        shapes.register("line")(abs)
+    assert shapes["line"](5) == 5
+
+
+def test_registries_do_not_share_names(shapes):
+    assert not Registry("colour")
+    assert len(shapes) == 2

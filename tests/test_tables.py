@@ -1,0 +1,279 @@
+"""Tables against plain Python: what is written, what a merge is, and the means that laws are fitted to."""
+
+import itertools
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from geomkit.errors import DataError
+from geomkit.store.tables import COLUMNS, TableWriter, corpus_losses, endpoint, merge, read_absent, text_means
+
+SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
+"""Parameters of each model, without embeddings and in total."""
+DEPTH = {"small": 1, "large": 3, "middle": 2}
+METRICS = ("erank", "ratio")
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return pq.read_table(path).to_pylist()
+
+
+def value(*labels: object) -> float:
+    """A number that differs wherever the labels do."""
+    return float(np.random.default_rng([ord(letter) for letter in repr(labels)]).random())
+
+
+def write(path: Path, model: str, corpus: str, **absent: str) -> Path:
+    """A table as entropy.py writes it: each text at two lengths, the corpus, and losses."""
+    body, total = SIZES[model]
+    table = TableWriter(
+        model=model, family="tiny", seed=0, corpus=corpus, params_nonembedding=body, params_total=total, depth=DEPTH[model]
+    )
+    for variant, layer, mode, metric in itertools.product(
+        ("trained", "untrained-0"), range(DEPTH[model] + 2), ("unit", "raw"), METRICS
+    ):
+        where = {"variant": variant, "layer": layer, "normalise": mode, "metric": metric, "d": 8}
+        for n, texts in ((16, [0, 1, 2]), (64, [0, 2])):
+            found = np.array([value(model, corpus, *where.values(), n, text) for text in texts])
+            if (n, metric) == (16, "erank"):
+                found[1] = np.nan
+            for sublayer in ("block", "mlp") if 0 < layer <= DEPTH[model] else ("block",):
+                table.add(
+                    **where,
+                    sublayer=sublayer,
+                    text=np.array(texts),
+                    document=[f"d{text // 2}" for text in texts],
+                    n=n,
+                    value=found + (sublayer == "mlp"),
+                    bound=float(n) if metric == "erank" else None,
+                )
+        table.add(**where, sublayer="block", text=-1, n=200, value=np.array([value(*where.values())]), bound=1.0)
+    for variant in ("trained", "untrained-0"):
+        loss = {"variant": variant, "metric": "loss"}
+        table.add(
+            **loss, text=np.arange(3), document=["d0", "d0", "d1"], n=np.array([63, 63, 15]), value=np.array([1.0, 2.0, 3.0])
+        )
+        table.add(**loss, text=-1, n=141, value=value("loss", model, corpus, variant))
+    table.write(path, absent)
+    return path
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("entropy")
+    return [
+        write(folder / model / f"{corpus}.parquet", model, corpus, **absent)
+        for model, corpus, absent in (
+            ("small", "sotu", {"n = 256": "short texts", "sublayer": "mamba"}),
+            ("large", "sotu", {}),
+            ("large", "lee", {"n = 64": "shorter texts"}),
+            ("middle", "sotu", {}),
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def merged(parts: list[Path]) -> Path:
+    merge(parts, parts[0].parents[1] / "entropy.parquet")
+    return parts[0].parents[1] / "entropy.parquet"
+
+
+# writing
+
+
+def test_columns_are_the_same_everywhere(parts, merged, tmp_path):
+    TableWriter().write(tmp_path / "empty.parquet", {})
+    for path in (*parts, merged, tmp_path / "empty.parquet"):
+        assert pq.read_schema(path).remove_metadata() == COLUMNS
+
+
+def test_one_value_is_spread_and_arrays_are_taken_row_by_row(tmp_path):
+    table = TableWriter(model="m", seed=3)
+    table.add(
+        metric="loss", text=np.array([4, 5]), document=["a", "b"], value=np.array([0.5, 1.5]), bound=np.array([1.0, 2.0]), n=7
+    )
+    table.add(metric="loss", text=-1, value=2.5)
+    table.write(tmp_path / "t.parquet", {})
+    shared = dict.fromkeys(COLUMNS.names) | {"model": "m", "seed": 3, "metric": "loss"}
+    assert rows(tmp_path / "t.parquet") == [
+        shared | {"text": 4, "document": "a", "value": 0.5, "bound": 1.0, "n": 7},
+        shared | {"text": 5, "document": "b", "value": 1.5, "bound": 2.0, "n": 7},
+        shared | {"text": -1, "value": 2.5},
+    ]
+
+
+def test_a_blocks_column_goes_before_the_tables(tmp_path):
+    table = TableWriter(model="m", seed=3)
+    table.add(seed=5, value=1.0)
+    table.write(tmp_path / "t.parquet", {})
+    assert [row["seed"] for row in rows(tmp_path / "t.parquet")] == [5]
+
+
+def test_rows_without_a_value_are_left_out(tmp_path):
+    table = TableWriter()
+    table.add(text=np.arange(4), document=list("abcd"), value=np.array([1.0, np.nan, 3.0, np.nan]))
+    table.add(text=9, value=np.nan)
+    table.add(text=10, value=np.array([]))
+    table.write(tmp_path / "t.parquet", {})
+    assert [(row["text"], row["document"], row["value"]) for row in rows(tmp_path / "t.parquet")] == [
+        (0, "a", 1.0),
+        (2, "c", 3.0),
+    ]
+
+
+def test_infinity_is_a_value(tmp_path):
+    table = TableWriter()
+    table.add(value=np.array([np.inf, -np.inf]))
+    table.write(tmp_path / "t.parquet", {})
+    assert [row["value"] for row in rows(tmp_path / "t.parquet")] == [np.inf, -np.inf]
+
+
+def test_a_column_that_tables_do_not_have_is_refused():
+    with pytest.raises(DataError, match="no column 'metrics'; there are model, family, "):
+        TableWriter(model="m").add(metrics="loss", value=1.0)
+
+
+def test_columns_of_unequal_length_are_refused():
+    with pytest.raises(ValueError, match="length"):
+        TableWriter().add(text=np.arange(3), value=np.array([1.0, 2.0]))
+
+
+def test_written_twice_it_has_the_same_bytes(parts, merged, tmp_path):
+    again = write(tmp_path / "again.parquet", "small", "sotu", **{"n = 256": "short texts", "sublayer": "mamba"})
+    assert again.read_bytes() == parts[0].read_bytes()
+    merge(parts, tmp_path / "merged.parquet")
+    assert (tmp_path / "merged.parquet").read_bytes() == merged.read_bytes()
+
+
+# merging
+
+
+def test_a_merge_is_the_tables_one_after_another(parts, merged):
+    expected = [row for part in parts for row in rows(part)]
+    assert len({row["model"] for row in expected}) == 3
+    assert rows(merged) == expected
+
+
+def test_a_merge_keeps_what_is_absent_with_its_model_and_corpus(merged):
+    assert read_absent(merged) == [
+        [["small", "sotu", "n = 256"], "short texts"],
+        [["small", "sotu", "sublayer"], "mamba"],
+        [["large", "lee", "n = 64"], "shorter texts"],
+    ]
+
+
+def test_merging_nothing_and_empty_tables_makes_an_empty_table(tmp_path):
+    TableWriter().write(tmp_path / "m" / "c.parquet", {"all": "no text"})
+    for paths, absent in (([], []), ([tmp_path / "m" / "c.parquet"], [[["m", "c", "all"], "no text"]])):
+        merge(paths, tmp_path / "merged.parquet")
+        assert rows(tmp_path / "merged.parquet") == []
+        assert read_absent(tmp_path / "merged.parquet") == absent
+
+
+def test_a_merge_that_fails_leaves_nothing(parts, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        merge([parts[0], tmp_path / "none.parquet"], tmp_path / "merged.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+# means
+
+
+def means(path: Path, chosen: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By brute force: one row for each model, corpus, variant, layer and metric."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in chosen:
+        groups.setdefault(
+            (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["variant"], row["layer"]), []
+        ).append(row)
+    kept = ["family", "model", "seed", "depth", "d", "corpus", "variant", "layer", "metric", "params_nonembedding", "params_total"]
+        "family",
+        "model",
+        "seed",
+        "params_nonembedding",
+        "params_total",
+        "depth",
+        "d",
+        "corpus",
+        "variant",
+        "layer",
+        "metric",
+    ]
+    return [
+        {name: group[0][name] for name in kept}
+        | {
+            "value": statistics.fmean(row["value"] for row in group),
+            "bound": statistics.fmean(row["bound"] for row in group) if group[0]["bound"] is not None else None,
+        }
+        for group in groups.values()
+    ]
+
+
+def same(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    def key(row):
+        return row["corpus"], row["metric"], row["model"], row["variant"], row["layer"] is None, row["layer"]
+
+    assert expected
+    found, expected = sorted(found, key=key), sorted(expected, key=key)
+    assert [{**row, "value": 0} for row in found] == [{**row, "value": 0} for row in expected]
+    np.testing.assert_allclose([row["value"] for row in found], [row["value"] for row in expected], rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [16, 64])
+@pytest.mark.parametrize("metrics", [["erank"], ["ratio", "erank"]])
+def test_text_means_are_those_of_the_blocks_at_one_length(merged, n, metrics):
+    chosen = [
+        row
+        for row in rows(merged)
+        if row["metric"] in metrics and (row["n"], row["normalise"], row["sublayer"]) == (n, "unit", "block") and row["text"] >= 0
+    ]
+    same(text_means(merged, iter(metrics), n, "unit"), means(merged, chosen))
+
+
+def test_text_means_come_by_corpus_metric_and_size(merged):
+    found = text_means(merged, METRICS, 16, "unit")
+    keys = [(row["corpus"], row["metric"], row["family"], row["params_nonembedding"]) for row in found]
+    assert keys == sorted(keys)
+    assert list(dict.fromkeys(row["model"] for row in found if row["corpus"] == "sotu")) == ["small", "middle", "large"]
+
+
+def test_corpus_losses_are_those_of_whole_corpora(merged):
+    found = {(row["model"], row["corpus"], row["variant"]): row["value"] for row in corpus_losses(merged)}
+    assert found == {
+        (model, corpus, variant): value("loss", model, corpus, variant)
+        for model, corpus in (("small", "sotu"), ("large", "sotu"), ("large", "lee"), ("middle", "sotu"))
+        for variant in ("trained", "untrained-0")
+    }
+
+
+@pytest.mark.parametrize(("layer", "place"), [("last", 0), ("final", 1), (1, None), (0, None), (4, None)])
+def test_an_endpoint_is_one_layer_of_each_model_and_its_losses(merged, layer, place):
+    chosen = [
+        row
+        for row in text_means(merged, METRICS, 64, "raw")
+        if row["layer"] == (layer if place is None else row["depth"] + place)
+    ]
+    found = endpoint(merged, METRICS, layer, 64, "raw")
+    assert found == chosen + corpus_losses(merged)
+    assert {row["model"] for row in chosen} == ({"large"} if layer == 4 else set(SIZES))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "length", "normalise"), [(["nonesuch"], 16, "unit"), (["erank"], 17, "unit"), (["erank"], 16, "centre")]
+)
+def test_means_that_do_not_exist_are_an_error(merged, metrics, length, normalise):
+    with pytest.raises(DataError, match=rf"entropy\.parquet: no row for {metrics[0]}, n = {length}, {normalise}"):
+        text_means(merged, metrics, length, normalise)
+    with pytest.raises(DataError, match=r"entropy\.parquet: no row for"):
+        endpoint(merged, metrics, "last", length, normalise)
+
+
+@pytest.mark.parametrize("layer", [5, "all"])
+def test_an_endpoint_at_no_layer_is_an_error(merged, layer):
+    with pytest.raises(DataError, match=rf"entropy\.parquet: no row at layer {layer}"):
+        endpoint(merged, METRICS, layer, 16, "unit")

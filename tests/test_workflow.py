@@ -1,0 +1,436 @@
+"""The workflow as a user runs it: the real DAG on six short texts and the two smallest models, without a network."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from itertools import product
+from math import isclose, log
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from test_fetch import make_wheel
+from workflow_case import ROOT, Case, Outcome, Run, copy_project
+
+MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
+"""Width and depth of each."""
+TEXTS, LENGTHS = 6, (8, 32)
+SETTINGS: dict[str, Any] = {
+    "corpora": {"small": {"source": "local", "path": "small.jsonl", "reader": "jsonl"}},
+    "texts": {"count": TEXTS, "length": LENGTHS[-1]},
+    "dump": {"sublayers": True},
+    "compute": {"device": "cpu", "batch_tokens": 2 * LENGTHS[-1]},
+    "entropy": {"models": list(MODELS), "corpora": ["small"], "lengths": list(LENGTHS), "untrained_seeds": 1},
+    "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": 100},
+}
+RUN = ("trained", "shuffled", "untrained-0")
+"""Variants that a model runs on."""
+OF_WIDTH = ("fixed-spectrum", "stretched")
+"""Nulls made of a family's spectra."""
+MODES = ("unit", "centre-unit")
+PRIMARY = ["rate_distortion", "rate_distortion_ratio", "rate_distortion_paper", "erank_covariance"]
+METRICS = [*PRIMARY, "matrix_entropy", "renyi_2", "erank_singular", "participation_ratio", "stable_rank", "nuclear_norm"]
+"""All but alpha_req, which short texts do not have."""
+UPSTREAM = {"corpus": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
+"""Jobs of a whole run up to the merged table; all other rules have one job."""
+
+
+def upstream(outcome: Outcome) -> dict[str, int]:
+    """Jobs of a run up to the merged table; what follows the table must run with it."""
+    assert outcome.jobs.keys() >= {"entropy_table", "entropy_layers", "scaling", "scaling_plot", "all"}
+    return {rule: count for rule, count in outcome.jobs.items() if rule in UPSTREAM}
+
+
+def write_corpus(folder: Path) -> None:
+    """45 documents of 60 common words."""
+    text = """the of and to in a that for be our we this by with it is have will on not as all are more their from has people
+        government country nation congress year law war public power world time work new great states citizens act right men peace
+        freedom made many trade last every today good federal children help economic program tax free"""
+    words, draw = re.findall(r"\w+", text), np.random.default_rng(0)
+    rows = [{"id": f"speech-{number:02d}", "text": " ".join(draw.choice(words, 60))} for number in range(45)]
+    folder.mkdir()
+    (folder / "small.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_loud_model(ladder: Path, target: Path) -> None:
+    """The smallest model with an embedding that float16 cannot hold."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(ladder / "ladder-16-s0", target)
+    shutil.copytree(ladder / "tokenizer", target, dirs_exist_ok=True)
+    weights = {name: weight.astype(np.float32) for name, weight in load_file(target / "model.safetensors").items()}
+    weights["gpt_neox.embed_in.weight"] *= 1e7
+    save_file(weights, target / "model.safetensors", {"format": "pt"})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project: nobody else edits it, and tests may."""
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def case(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    write_corpus(folder)
+    return Case(project, folder, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def faulty(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A case with corpora, and a model, that jobs find fault with."""
+    folder = tmp_path_factory.mktemp("faulty") / "run"
+    write_corpus(folder)
+    for name, content in {"blank/a.txt": " \n", "bare/a.csv": "no text", "short/a.txt": "a"}.items():
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(content)
+    wheels = folder.with_name("wheels")
+    wheels.mkdir()
+    make_wheel(wheels, "speeches", {"speeches/a.txt": b"Fellow citizens."})
+    write_loud_model(project / "workflow/resources/ladder", folder / "loud")
+    settings = SETTINGS | {
+        "models": {"loud": {"source": "local", "path": "loud"}},
+        "corpora": {
+            **SETTINGS["corpora"],
+            **{name: {"source": "local", "path": name, "reader": "text"} for name in ("blank", "bare", "short")},
+            "wheel": {"source": "pypi", "package": "speeches==1.0", "member": "speeches/a.txt", "sha256": "0" * 64},
+        },
+        "dump": {"layers": [0, "last"], "dtype": "float16", "compression": "gzip", "keep": False},
+        "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0"], "metrics": PRIMARY, "nulls": ["gaussian"]},
+    }
+    return Case(project, folder, settings, PIP_FIND_LINKS=str(wheels))
+
+
+FAULTS = {
+    "corpora/blank.parquet": "DataError: blank: the reader 'text' found no text in there",
+    "corpora/bare.parquet": "DataError: bare: no .txt or .md file in there",
+    "sources/corpora/wheel": f"SourceError: speeches==1.0, speeches/a.txt: the sha256 is .*, not the pinned {'0' * 64}",
+    "dumps/ladder-16-s0/short/trained.h5": "DataError: results/corpora/short.parquet: no text of at least two tokens",
+    "dumps/loud/small/trained.h5": "DataError: dump.dtype: float16 cannot hold /hidden/0, whose largest value is .*; use float32",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started(case: Case, faulty: Case) -> tuple[Run, Run]:
+    """The two longest runs, which go on while other tests run."""
+    targets = [f"results/{target}" for target in (*FAULTS, "entropy/ladder-16-s0/small.parquet")]
+    return case.start("--cores", "2"), faulty.start(*targets, "--cores", "2")
+
+
+@pytest.fixture(scope="module")
+def done(started: tuple[Run, Run]) -> Outcome:
+    outcome = started[0].wait()
+    assert outcome.status == 0, outcome.terminal
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def table(case: Case, done: Outcome) -> list[dict[str, Any]]:
+    return pq.read_table(case.folder / "results/entropy.parquet").to_pylist()
+
+
+class Killed(NamedTuple):
+    """What became of a run whose first model's job was killed, and the run that came after it."""
+
+    case: Case
+    model: str
+    outcome: Outcome
+    dumps: list[Path]
+    resumed: Run
+
+
+@pytest.fixture(scope="module")
+def killed(done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    """The same case on one core, in another place."""
+    folder = tmp_path_factory.mktemp("killed") / "some/where/else"
+    folder.parent.mkdir(parents=True)
+    write_corpus(folder)
+    case = Case(copy_project(tmp_path_factory.mktemp("elsewhere")), folder, SETTINGS)
+    run = case.start("--cores", "1")
+    while not (parts := list(folder.glob("results/dumps/*/small/.*.part"))) and run.process.poll() is None:
+        time.sleep(0.002)
+    os.kill(int(parts[0].name.split(".")[-2]), signal.SIGKILL)
+    outcome = run.wait()
+    model = parts[0].parents[1].name
+    return Killed(case, model, outcome, list(folder.glob(f"results/dumps/{model}/**/*.h5")), case.start("--cores", "1"))
+
+
+# What is refused before anything runs
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"texts": {"counts": 6}}, "config: texts: .*'counts' was unexpected.*; known keys: count, length"),
+        ({"texts": {"count": "six"}}, "config: texts.count: 'six' is not of type 'integer'"),
+        ({"entropy": {"models": ["gpt9"]}}, "config: entropy.models: unknown model or family 'gpt9'; known: ladder, "),
+        ({"entropy": {"metrics": ["rank"]}}, "config: entropy.metrics: unknown metric 'rank'; known: .*erank_covariance"),
+        ({"corpora": {"small": {"path": "nowhere"}}}, "config: corpora.small.path: nowhere does not exist"),
+        ({"dump": {"layers": [2, 9]}}, r"config: dump.layers: ladder-16-s0: layer 9 does not exist: .* to 3 \("),
+        ({"models": {"mine": {"source": "local", "path": "."}}}, r"config: models.mine.path: \. holds no model"),
+    ],
+    ids=[
+        "unknown key",
+        "wrong type",
+        "unknown model",
+        "unknown metric",
+        "missing file",
+        "missing layer",
+        "family without models",
+    ],
+)
+def test_a_faulty_configuration_is_refused_in_one_line_that_names_the_key(project, tmp_path, settings, message):
+    write_corpus(tmp_path / "run")
+    outcome = Case(project, tmp_path / "run", SETTINGS).run("--cores", "2", settings=settings)
+    assert outcome.status == 1
+    assert len(re.findall(f"^{message}.*$", outcome.terminal, re.MULTILINE)) == 1, outcome.terminal
+    assert "Traceback" not in outcome.terminal
+    assert not (tmp_path / "run/results").exists()
+
+
+# Suites and style
+
+
+SUITES = sorted((ROOT / "workflow/config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.stem)
+def test_a_suite_fetches_each_of_its_models_and_corpora_from_the_hub(project, tmp_path, suite):
+    settings = yaml.safe_load(suite.read_text())
+    chosen = set(settings["entropy"]["models"])
+    models = [name for name, entry in settings["models"].items() if {name, entry.get("family", name)} & chosen]
+    outcome = Case(project, tmp_path, suite).run("--cores", "1", "--dry-run")
+    assert outcome.status == 0, outcome.terminal
+    wanted = [*(f"model {name}" for name in models), *(f"corpus {name}" for name in settings["entropy"]["corpora"])]
+    assert sorted(re.findall(r"Fetching the (\w+ .+)", outcome.terminal)) == sorted(wanted)
+    assert outcome.jobs["dump"] == len(models) * len(settings["entropy"]["corpora"])
+
+
+def test_fetching_alone_is_a_target(project, tmp_path):
+    settings = yaml.safe_load(SUITES[0].read_text())
+    models, corpora = (len(settings[kind]) for kind in ("models", "corpora"))
+    outcome = Case(project, tmp_path, SUITES[0]).run("fetch", "--cores", "1", "--dry-run")
+    assert outcome.jobs == {"fetch_model": models, "fetch_corpus": corpora, "fetch": 1}
+
+
+def test_snakemake_finds_nothing_to_complain_about(case):
+    outcome = case.run("--lint")
+    assert outcome.status == 0, outcome.terminal
+    assert "Congratulations" in outcome.terminal
+
+
+# What jobs refuse
+
+
+def test_each_job_that_fails_says_why_in_one_line_and_leaves_nothing_while_others_go_on(faulty, started):
+    outcome = started[1].wait()
+    assert outcome.status == 1
+    for message in FAULTS.values():
+        assert len(re.findall(f"^{message}.*$", outcome.terminal, re.MULTILINE)) == 1, outcome.terminal
+    assert "Traceback" not in outcome.terminal
+    wanted = [
+        "corpora/short.parquet",
+        "corpora/small.parquet",
+        "entropy/ladder-16-s0/small.parquet",
+        "spectra/ladder-16-s0/small.h5",
+    ]
+    assert list(faulty.results()) == wanted
+
+
+def test_settings_decide_what_is_measured(faulty, started):
+    started[1].wait()
+    table = pq.read_table(faulty.folder / "results/entropy/ladder-16-s0/small.parquet").to_pylist()
+    found = {(row["variant"], row["layer"], row["sublayer"], row["metric"]) for row in table}
+    losses = {("trained", None, None, name) for name in ("loss", "loss_per_byte")}
+    assert found == set(product(["trained", "gaussian"], [0, 2], ["block"], PRIMARY)) | losses
+
+
+# Results
+
+
+def test_a_run_has_one_job_for_each_model_and_stage(done):
+    assert upstream(done) == UPSTREAM
+    assert all(count == UPSTREAM.get(rule, 1) for rule, count in done.jobs.items())
+    assert "Traceback" not in done.terminal
+
+
+def test_the_table_has_every_metric_of_every_cloud_and_nothing_else(table):
+    clouds = [*product(LENGTHS, range(TEXTS)), (TEXTS * LENGTHS[-1], -1)]
+    measured = [*product(METRICS, clouds), *(("alpha_req", cloud) for cloud in clouds if cloud[0] > LENGTHS[0])]
+    wanted: set[tuple] = set()
+    for model, (_, depth) in MODELS.items():
+        states = [*product(range(depth + 2), ["block"]), *product(range(1, depth + 1), ["attention", "mlp"])]
+        common = [(layer, "block") for layer in (0, depth, depth + 1)]
+        wanted |= set(product([model], [*RUN, "gaussian"], states, MODES, measured))
+        wanted |= set(product([model], OF_WIDTH, common, MODES, measured))
+    names = ("model", "variant", "layer", "sublayer", "normalise", "metric", "n", "text")
+    rows = [tuple(row[name] for name in names) for row in table if row["normalise"] is not None]
+    found = {
+        (model, variant, (layer, part), mode, (metric, (n, text))) for model, variant, layer, part, mode, metric, n, text in rows
+    }
+    assert len(rows) == len(found)
+    assert found == wanted
+
+
+def test_columns_say_what_was_measured(table):
+    assert list(table[0]) == [
+        *("model", "family", "seed", "params_nonembedding", "params_total", "depth", "corpus", "variant", "text", "document"),
+        *("layer", "sublayer", "normalise", "metric", "value", "bound", "n", "d"),
+    ]
+    assert {(row["family"], row["seed"], row["corpus"]) for row in table} == {("ladder", 0, "small")}
+    assert all((row["document"] is None) == (row["text"] == -1) for row in table)
+    for model, (width, depth) in MODELS.items():
+        mine = [row for row in table if row["model"] == model]
+        blocks = depth * (12 * width**2 + 13 * width) + 2 * width
+        assert {row["d"] for row in mine if row["layer"] is not None} == {width}
+        assert {row["depth"] for row in mine} == {depth}
+        assert {row["params_nonembedding"] for row in mine} == {blocks}
+        assert {row["params_total"] for row in mine} == {blocks + 2 * 2048 * width}
+
+
+def test_every_value_is_within_its_bound(table):
+    bounded = [row for row in table if row["bound"] is not None]
+    assert {row["metric"] for row in bounded} == set(METRICS)
+    assert all(-1e-9 <= row["value"] <= row["bound"] * (1 + 1e-9) for row in bounded)
+
+
+def test_losses_are_those_of_the_variants_that_a_model_ran_on(table):
+    losses = [row for row in table if row["normalise"] is None]
+    found = [(row["model"], row["variant"], row["metric"], row["text"]) for row in losses]
+    assert sorted(found) == sorted(product(MODELS, RUN, ["loss", "loss_per_byte"], range(-1, TEXTS)))
+    scored = LENGTHS[-1] - 1
+    assert {(row["text"] == -1, row["n"]) for row in losses} == {(False, scored), (True, TEXTS * scored)}
+    for model in MODELS:
+        mine = {(row["variant"], row["text"]): row["value"] for row in losses if (row["model"], row["metric"]) == (model, "loss")}
+        for variant in RUN:
+            assert isclose(mine[variant, -1], sum(mine[variant, text] for text in range(TEXTS)) / TEXTS, rel_tol=1e-12)
+        assert isclose(mine["untrained-0", -1], log(2048), rel_tol=0.05)
+        assert mine["trained", -1] < mine["untrained-0", -1]
+
+
+def test_what_is_absent_is_listed_with_its_reason(case, done):
+    with (case.folder / "results/entropy_absent.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [f"alpha_req, {variant}, {mode}, n = 8" for variant, mode in product([*RUN, "gaussian"], MODES)]
+    assert sorted((row["model"], row["corpus"], row["absent"]) for row in rows) == sorted(product(MODELS, ["small"], names))
+    assert {row["reason"] for row in rows} == {f"fewer than 8 eigenvalues between 5 % and 50 % of m = {m}" for m in (7, 8)}
+
+
+def test_two_sizes_give_figures_but_no_law(case, done):
+    results = case.folder / "results"
+    fits = [fit for fit in json.loads((results / "scaling/fits.json").read_text()) if fit["form"] == "power"]
+    assert {(fit["family"], fit["corpus"], fit["metric"]) for fit in fits} == set(
+        product(["ladder"], ["small"], [*PRIMARY, "loss"])
+    )
+    assert all("2 sizes" in fit["status"] and not fit["params"] for fit in fits)
+    for figure in ("entropy_layers.pdf", "scaling_plot.pdf"):
+        assert (results / figure).read_bytes().startswith(b"%PDF")
+
+
+def test_dumps_of_trained_models_are_kept_and_those_of_nulls_are_not(case, done):
+    dumps = case.folder / "results/dumps"
+    assert sorted(dumps.rglob("*.*")) == [dumps / model / "small/trained.h5" for model in MODELS]
+
+
+# Repetition
+
+
+def test_a_killed_job_leaves_no_dump_and_the_others_go_on(killed):
+    assert killed.outcome.status == 1
+    assert "SIGKILL" in killed.outcome.terminal
+    assert "Traceback" not in killed.outcome.terminal
+    assert killed.dumps == []
+
+
+# What runs again
+
+
+def listed(case: Case, *arguments: str, settings: dict[str, Any] | None = None) -> Outcome:
+    outcome = case.run("all", "--cores", "1", "--dry-run", *arguments, settings=settings)
+    assert outcome.status == 0, outcome.terminal
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("module", "users", "jobs"),
+    [
+        ("lm/capture.py", {"dump"}, {"dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}),
+        ("measures/entropy.py", {"entropy", "width_nulls"}, {"entropy": 2, "width_nulls": 1}),
+    ],
+)
+def test_a_change_of_the_library_reruns_the_rules_that_use_it_and_what_follows(case, done, module, users, jobs):
+    path = case.project / "lib/geomkit" / module
+    source = path.read_text()
+    try:
+        path.write_text(source + "\n\nCHANGED = 1\n")
+        outcome = listed(case)
+    finally:
+        path.write_text(source)
+    assert outcome.changed == users
+    assert upstream(outcome) == jobs
+
+
+def test_a_change_of_a_figure_redraws_it_alone(case, done):
+    path = case.project / "lib/geomkit/figures/layers.py"
+    source = path.read_text()
+    try:
+        path.write_text(source + "\n\nCHANGED = 1\n")
+        outcome = listed(case)
+    finally:
+        path.write_text(source)
+    assert outcome.jobs == {"entropy_layers": 1, "all": 1}
+
+
+def test_comments_and_docstrings_rerun_nothing_nor_do_changes_that_were_undone(case, done):
+    sources = {path: path.read_text() for path in (case.project / "lib/geomkit").rglob("*.py")}
+    try:
+        for path, source in sources.items():
+            remarked = re.sub(r"^( +)(?=return\b)", r'\1"""A remark."""  # and another\n\1', source, flags=re.MULTILINE)
+            path.write_text(re.sub(r'"""[A-Z].*?"""', '"""Other words."""', remarked, flags=re.DOTALL))
+        assert all(path.read_text() != source for path, source in sources.items() if "return" in source)
+        outcome = listed(case)
+    finally:
+        for path, source in sources.items():
+            path.write_text(source)
+    assert outcome.jobs == {}
+    assert "Nothing to be done" in outcome.terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "jobs"),
+    [
+        (["--forcerun", "entropy"], None, {"entropy": 2}),
+        ([], {"entropy": {"eps2": 0.25}}, {"entropy": 2, "width_nulls": 1}),
+        (
+            [],
+            {"entropy": {"models": [*MODELS, "ladder-32-s0"]}},
+            {"dump": 1, "spectra": 1, "entropy": 1, "width_nulls": 1},
+        ),
+    ],
+    ids=["forced", "another eps2", "one more model"],
+)
+def test_what_is_asked_for_runs_with_what_follows_and_no_more(case, done, arguments, settings, jobs):
+    assert upstream(listed(case, *arguments, settings=settings)) == jobs
+
+
+def test_a_report_is_written_without_a_network(case, done):
+    outcome = case.run("--report", "report.html")
+    assert outcome.status == 0, outcome.terminal
+    page = (case.folder / "report.html").read_text()
+    assert all(name in page for name in ("entropy_layers.pdf", "scaling_plot.pdf"))
+
+
+def test_a_run_that_was_killed_ends_with_the_same_bytes_on_one_core_in_another_place(case, killed):
+    outcome = killed.resumed.wait()
+    assert outcome.status == 0, outcome.terminal
+    assert upstream(outcome) == {"dump": 1, "spectra": 1, "entropy": 1, "width_nulls": 1}
+    results, expected = killed.case.results(), case.results()
+    assert list(results) == list(expected)
+    assert [path for path, content in results.items() if content != expected[path]] == []
