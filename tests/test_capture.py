@@ -273,6 +273,16 @@ def test_a_small_gap_in_one_coordinate_is_seen_beside_a_huge_one(load):
     assert recorder.absent["sublayer"].startswith("block 1")
 
 
+def test_the_first_batch_decides_whether_there_are_sublayers(load, monkeypatch):
+    """Later batches must bring the same states, or the dump would have holes."""
+    recorder = Recorder(load("gpt-neox"), EVERY, sublayers=True)
+    parts = capture(recorder, texts(11, 7), 11)
+    first = next(parts)
+    monkeypatch.setattr(module, "SLACK", 0)
+    assert next(parts).states.keys() == first.states.keys()
+    assert recorder.absent == {}
+
+
 def test_nothing_is_absent_where_sublayers_were_not_asked_for(load):
     recorder = Recorder(load("mamba"), EVERY, sublayers=False)
     list(capture(recorder, texts(4), 4096))

@@ -276,8 +276,8 @@ def test_stored_documents_are_those_of_the_split(tmp_path):
     corpora.write_documents(documents, tmp_path / "documents.parquet")
     for split in corpora.SPLITS:
         expected = [document for document in documents if split_of(document.name) == split]
-        assert corpora.stored_documents(tmp_path / "documents.parquet", split) == expected
-    assert corpora.stored_documents(tmp_path / "documents.parquet", "all") == documents
+        assert list(corpora.stored_documents(tmp_path / "documents.parquet", split)) == expected
+    assert list(corpora.stored_documents(tmp_path / "documents.parquet", "all")) == documents
 
 
 def test_a_split_without_documents_is_an_error(tmp_path):

@@ -191,21 +191,9 @@ def means(path: Path, chosen: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(
             (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["variant"], row["layer"]), []
         ).append(row)
-    kept = ["family", "model", "seed", "depth", "d", "corpus", "variant", "layer", "metric", "params_nonembedding", "params_total"]
-        "family",
-        "model",
-        "seed",
-        "params_nonembedding",
-        "params_total",
-        "depth",
-        "d",
-        "corpus",
-        "variant",
-        "layer",
-        "metric",
-    ]
+    measured = {"text", "document", "sublayer", "normalise", "value", "bound", "n"}
     return [
-        {name: group[0][name] for name in kept}
+        {name: group[0][name] for name in COLUMNS.names if name not in measured}
         | {
             "value": statistics.fmean(row["value"] for row in group),
             "bound": statistics.fmean(row["bound"] for row in group) if group[0]["bound"] is not None else None,

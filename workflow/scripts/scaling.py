@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geomkit.errors import DataError
-from geomkit.laws.exponents import Exponent, exponents, leave_one_size_out, table_exponent
+from geomkit.laws.exponents import Exponent, exponents, leave_one_size_out
 from geomkit.laws.scaling import fit
 from geomkit.laws.statistics import draw_resamples, partial_correlation_interval
 from geomkit.logs import logged, progress
@@ -55,17 +55,14 @@ def compared(
     groups = [n == one for one in np.unique(n)]
     sizes = {name: [float(getattr(measured.models[int(np.argmax(group))], name)) for group in groups] for name in AGAINST}
     seeds = [int(group.sum()) for group in groups]
-    draws = {
-        whole: draw_resamples(["corpus"] if whole else measured.documents, seeds, resamples, rng(seed, "slopes", family, corpus))
-        for whole in (False, True)
-    }
+    draws = draw_resamples(measured.documents, seeds, resamples, rng(seed, "slopes", family, corpus))
     endpoint_key = (primary["layer"], primary["normalise"], primary["length"])
     for key, values in progress(sorted(measured.variants["trained"].items()), f"{family} on {corpus}"):
         layer, normalise, length, metric = key
         where = {"family": family, "corpus": corpus, "metric": metric, "length": length or "corpus", "layer": layer}
         where |= {"normalise": normalise, "primary": int(key[:3] == endpoint_key and metric in primary["metrics"])}
         split = {name: [array[group] for group in groups] for name, array in measured.nulls(key).items()}
-        results = exponents(sizes, [values[group] for group in groups], split, draws[length == 0])
+        results = exponents(sizes, [values[group] for group in groups], split, draws if length else None)
         yield from (where | {"against": name} | flat(result) for name, result in results.items())
 
 
@@ -74,6 +71,18 @@ def flat(result: Exponent) -> dict[str, Any]:
     columns: dict[str, Any] = {"verdict": result.verdict}
     if result.estimate is None:
         return columns
+    columns |= {
+        "slope": result.estimate.value,
+        "low": result.estimate.low,
+        "high": result.estimate.high,
+        "freedom": result.estimate.freedom,
+    }
+    columns["measurement_low"], columns["measurement_high"] = result.measurement or (None, None)
+    for name, null in result.nulls.items():
+        columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
+        columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
+        columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
+    return columns
     columns |= {
         "slope": result.estimate.value,
         "low": result.estimate.low,
@@ -101,10 +110,15 @@ def published_exponents(path: Path) -> list[dict[str, Any]]:
         width, ratio = (np.array([row[name] for row in models]) for name in ("width", "value"))
         nulls = {name: entropy / np.log(width) for name, entropy in table_nulls(ratio * np.log(width), width).items()}
         where = {"family": f"{family} (published)", "corpus": models[0]["dataset"], "metric": models[0]["quantity"], "primary": 0}
-        for against in AGAINST:
-            size = np.array([row[against] for row in models])
-            rows.append(where | {"against": against} | flat(table_exponent(size, ratio, nulls)))
+        sizes = {name: [row[name] for row in models] for name in AGAINST}
+        results = exponents(sizes, one_by_one(ratio), {name: one_by_one(null) for name, null in nulls.items()}, None)
+        rows += [where | {"against": name} | flat(result) for name, result in results.items()]
     return rows
+
+
+def one_by_one(values: np.ndarray) -> list[np.ndarray]:
+    """Each value as that of one seed on one text."""
+    return [np.array([[value]]) for value in values]
 
 
 def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

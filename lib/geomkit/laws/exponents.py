@@ -19,7 +19,7 @@ class Comparison:
 
     exponent: float
     difference: Estimate
-    measurement: tuple[float, float]
+    measurement: tuple[float, float] | None
     """The part of the difference's uncertainty that comes from the texts and seeds that were drawn."""
 
     @property
@@ -58,14 +58,18 @@ class Exponent:
 
 
 def exponents(
-    sizes: Mapping[str, ArrayLike], values: Sequence[ArrayLike], nulls: Mapping[str, Sequence[ArrayLike]], resamples: Resamples
+    sizes: Mapping[str, ArrayLike],
+    values: Sequence[ArrayLike],
+    nulls: Mapping[str, Sequence[ArrayLike]],
+    resamples: Resamples | None,
 ) -> dict[str, Exponent]:
     """The exponent of a measurement on each measure of size, and its difference from each null.
 
     sizes: by name, x (sizes,). values: for each size (seeds, texts); a null's arrays have the same shapes. Texts on which
     anything is NaN are left out. A model's value is its mean over texts, a size's the geometric mean over seeds; every size
     counts once. The t interval is over sizes; the measurement's part is a bootstrap of documents and then seeds, with the null
-    recomputed in each resample. A mean that is not positive, or fewer than three sizes, gives a status and no numbers.
+    recomputed in each resample, and None without resamples (a corpus as a whole, a published table: one text). A mean that is
+    not positive, or fewer than three sizes, gives a status and no numbers.
     """
     arrays = {"": [np.asarray(value, dtype=float) for value in values]}
     arrays |= {name: [np.asarray(value, dtype=float) for value in null] for name, null in nulls.items()}
@@ -74,38 +78,27 @@ def exponents(
         return dict.fromkeys(sizes, Exponent(f"failed: {len(values)} sizes"))
     if not whole.any():
         return dict.fromkeys(sizes, Exponent("failed: no text on which everything is defined"))
-    kept = Resamples(resamples.texts[whole], resamples.seeds)
     arrays = {name: [value[:, whole] for value in group] for name, group in arrays.items()}
     with np.errstate(invalid="ignore", divide="ignore"):
         level = {name: np.array([np.log(value.mean(axis=1)).mean() for value in group]) for name, group in arrays.items()}
     if not np.isfinite(level[""]).all():
         return dict.fromkeys(sizes, Exponent("failed: a mean is not positive"))
-    drawn = {name: kept.levels(group) for name, group in arrays.items() if np.isfinite(level[name]).all()}
+    arrays = {name: group for name, group in arrays.items() if np.isfinite(level[name]).all()}
+    kept = None if resamples is None else Resamples(resamples.texts[whole], resamples.seeds)
+    drawn = {} if kept is None else {name: kept.levels(group) for name, group in arrays.items()}
     results = {}
     for name, x in sizes.items():
         log_x = np.log(np.asarray(x, dtype=float))
         weights = slope_weights(log_x)
-        compared = {
-            null: Comparison(
-                slope(log_x, level[null]).value,
-                slope(log_x, level[""] - level[null]),
-                percentile_interval(weights @ (drawn[""] - drawn[null])),
-            )
-            for null in nulls
-            if null in drawn
-        }
-        results[name] = Exponent("converged", slope(log_x, level[""]), percentile_interval(weights @ drawn[""]), compared)
+        compared = {}
+        for null in nulls:
+            if null in arrays:
+                measurement = percentile_interval(weights @ (drawn[""] - drawn[null])) if drawn else None
+                difference = slope(log_x, level[""] - level[null])
+                compared[null] = Comparison(slope(log_x, level[null]).value, difference, measurement)
+        measurement = percentile_interval(weights @ drawn[""]) if drawn else None
+        results[name] = Exponent("converged", slope(log_x, level[""]), measurement, compared)
     return results
-
-
-def table_exponent(x: ArrayLike, value: ArrayLike, nulls: Mapping[str, ArrayLike]) -> Exponent:
-    """The same for a published table of one value a model (models,), of which nothing can be resampled."""
-    log_x, level = np.log(np.asarray(x, dtype=float)), np.log(np.asarray(value, dtype=float))
-    compared = {}
-    for name, null in nulls.items():
-        other = np.log(np.asarray(null, dtype=float))
-        compared[name] = Comparison(slope(log_x, other).value, slope(log_x, level - other), (np.nan, np.nan))
-    return Exponent("converged", slope(log_x, level), None, compared)
 
 
 def leave_one_size_out(predictors: ArrayLike, y: ArrayLike, sizes: ArrayLike) -> float:

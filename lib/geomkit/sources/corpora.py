@@ -5,14 +5,18 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.registry import Registry
 from geomkit.store.provenance import digest, replacing, rng
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 SPLITS = {"test": 0.2, "validation": 0.1, "train": 0.7}
 """Share of documents in each split."""
@@ -193,24 +197,48 @@ def cut(lengths: Sequence[int], count: int, length: int, seed: int) -> list[Slic
     return sorted(next_slice for next_slice, _ in zip(rounds, range(count), strict=False))
 
 
+GROUP = 16
+"""Documents in a row group of a stored corpus, which are read together."""
+
+
 def write_documents(documents: Sequence[Document], path: Path) -> None:
     """Documents with their splits as one Parquet file: columns document, split, text."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     names, texts = [document.name for document in documents], [document.text for document in documents]
+    table = pa.table({"document": names, "split": [split_of(name) for name in names], "text": texts})
     with replacing(path) as temporary:
-        pq.write_table(pa.table({"document": names, "split": [split_of(name) for name in names], "text": texts}), temporary)
+        pq.write_table(table, temporary, row_group_size=GROUP, use_dictionary=False, write_statistics=False)
 
 
-def stored_documents(path: Path, split: str) -> list[Document]:
+@dataclass(frozen=True)
+class StoredDocuments(Sequence[Document]):
+    """Documents in a Parquet file, each read when it is asked for: only (name, row group, row in it) stay in memory."""
+
+    file: "ParquetFile"
+    places: list[tuple[str, int, int]]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Document:  # type: ignore[override]
+        name, group, row = self.places[index]
+        return Document(name, self.file.read_row_group(group, ["text"], use_threads=False)["text"][row].as_py())
+
+
+def stored_documents(path: Path, split: str) -> StoredDocuments:
     """Documents of one split (or `all`) of a file that `write_documents` wrote.
 
     Raises DataError if there are none.
     """
-    import pyarrow.parquet as pq
+    from pyarrow.parquet import ParquetFile
 
-    rows = pq.read_table(path, filters=None if split == "all" else [("split", "=", split)]).to_pylist()
-    if not rows:
+    file = ParquetFile(path)
+    places = []
+    for group in range(file.num_row_groups):
+        names = file.read_row_group(group, ["document", "split"], use_threads=False).to_pylist()
+        places += [(each["document"], group, row) for row, each in enumerate(names) if split in ("all", each["split"])]
+    if not places:
         raise DataError(f"{path}: no document is in the split {split!r}; set split: all in the corpus's entry")
-    return [Document(row["document"], row["text"]) for row in rows]
+    return StoredDocuments(file, places)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from geomkit.config import resolve_layers
 from geomkit.errors import DataError
 from geomkit.store.provenance import replacing
 
@@ -114,14 +115,13 @@ def corpus_losses(path: Path) -> list[dict[str, Any]]:
     return mean_rows(path, (pc.field("metric") == "loss") & (pc.field("text") == -1))
 
 
-def endpoint(path: Path, metrics: Iterable[str], layer: int | str, length: int, normalise: str) -> list[dict[str, Any]]:
-    """`text_means` at one layer, which is a number, `last` or `final`, and `corpus_losses`.
+def endpoint(path: Path, metrics: Iterable[str], layer: str, length: int, normalise: str) -> list[dict[str, Any]]:
+    """`text_means` at one layer, `last` or `final`, and `corpus_losses`.
 
     Raises DataError if there are no such means, or none at that layer.
     """
     rows = text_means(path, metrics, length, normalise)
-    place = {"last": 0, "final": 1}
-    at_layer = [row for row in rows if row["layer"] == (row["depth"] + place[layer] if layer in place else layer)]
+    at_layer = [row for row in rows if [row["layer"]] == resolve_layers(layer, row["depth"])]
     if not at_layer:
         raise DataError(f"{path}: no row at layer {layer}")
     return at_layer + corpus_losses(path)
