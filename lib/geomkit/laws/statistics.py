@@ -95,8 +95,8 @@ class Resamples:
     def levels(self, values: Sequence[ArrayLike]) -> Array:
         """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts), or (1, texts) for all seeds.
 
-        A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a mean
-        is not positive. Raises DataError for shapes that do not match.
+        A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a
+        mean is not positive. Raises DataError for shapes that do not match.
         """
         weights = self.texts / self.texts.sum(axis=0)
         arrays = [np.asarray(value, dtype=float) for value in values]
