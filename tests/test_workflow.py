@@ -25,7 +25,6 @@ TEXTS, LENGTHS = 6, (8, 32)
 SETTINGS: dict[str, Any] = {
     "corpora": {"small": {"source": "local", "path": "small.jsonl", "reader": "jsonl"}},
     "texts": {"count": TEXTS, "length": LENGTHS[-1]},
-    "dump": {"sublayers": True},
     "compute": {"device": "cpu", "batch_tokens": 2 * LENGTHS[-1]},
     "entropy": {"models": list(MODELS), "corpora": ["small"], "lengths": list(LENGTHS), "untrained_seeds": 1},
     "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": 100},
@@ -102,7 +101,7 @@ def faulty(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
             **{name: {"source": "local", "path": name, "reader": "text"} for name in ("blank", "bare", "short")},
             "wheel": {"source": "pypi", "package": "speeches==1.0", "member": "speeches/a.txt", "sha256": "0" * 64},
         },
-        "dump": {"layers": [0, "last"], "dtype": "float16", "compression": "gzip", "keep": False},
+        "dump": {"layers": [0, "last"], "sublayers": True, "dtype": "float16", "compression": "gzip", "keep": False},
         "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0"], "metrics": PRIMARY, "nulls": ["gaussian"]},
     }
     return Case(project, folder, settings, PIP_FIND_LINKS=str(wheels))
@@ -249,7 +248,10 @@ def test_settings_decide_what_is_measured(faulty, started):
     table = pq.read_table(faulty.folder / "results/entropy/ladder-16-s0/small.parquet").to_pylist()
     found = {(row["variant"], row["layer"], row["sublayer"], row["metric"]) for row in table}
     losses = {("trained", None, None, name) for name in ("loss", "loss_per_byte")}
-    assert found == set(product(["trained", "gaussian"], [0, 2], ["block"], PRIMARY)) | losses
+    states = [(0, "block"), (2, "attention"), (2, "mlp"), (2, "block")]
+    assert (
+        found == {(variant, *state, name) for variant, state, name in product(["trained", "gaussian"], states, PRIMARY)} | losses
+    )
 
 
 # Results
@@ -262,21 +264,15 @@ def test_a_run_has_one_job_for_each_model_and_stage(done):
 
 
 def test_the_table_has_every_metric_of_every_cloud_and_nothing_else(table):
+    names = ("variant", "layer", "sublayer", "normalise", "metric", "n", "text")
     clouds = [*product(LENGTHS, range(TEXTS)), (TEXTS * LENGTHS[-1], -1)]
     measured = [*product(METRICS, clouds), *(("alpha_req", cloud) for cloud in clouds if cloud[0] > LENGTHS[0])]
-    wanted: set[tuple] = set()
     for model, (_, depth) in MODELS.items():
-        states = [*product(range(depth + 2), ["block"]), *product(range(1, depth + 1), ["attention", "mlp"])]
-        common = [(layer, "block") for layer in (0, depth, depth + 1)]
-        wanted |= set(product([model], [*RUN, "gaussian"], states, MODES, measured))
-        wanted |= set(product([model], OF_WIDTH, common, MODES, measured))
-    names = ("model", "variant", "layer", "sublayer", "normalise", "metric", "n", "text")
-    rows = [tuple(row[name] for name in names) for row in table if row["normalise"] is not None]
-    found = {
-        (model, variant, (layer, part), mode, (metric, (n, text))) for model, variant, layer, part, mode, metric, n, text in rows
-    }
-    assert len(rows) == len(found)
-    assert found == wanted
+        places = [*product([*RUN, "gaussian"], range(depth + 2)), *product(OF_WIDTH, (0, depth, depth + 1))]
+        wanted = {(*place, "block", mode, name, *cloud) for place, mode, (name, cloud) in product(places, MODES, measured)}
+        rows = [row for row in table if row["model"] == model and row["normalise"] is not None]
+        assert {tuple(row[name] for name in names) for row in rows} == wanted
+        assert len(rows) == len(wanted)
 
 
 def test_columns_say_what_was_measured(table):

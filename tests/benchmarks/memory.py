@@ -23,7 +23,7 @@ from geomkit.sources.corpora import Document, write_documents
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "workflow/resources/ladder/ladder-16-s0"
 LENGTH = 256
-SIZES = {"warm-up": (2, 2), "small": (40, 1), "large": (400, 10)}
+SIZES = {"small": (40, 1), "large": (400, 10)}
 """Documents, and texts of each."""
 TARGET = 16
 
@@ -56,7 +56,7 @@ def dump(folder: Path) -> SimpleNamespace:
         "split": "all",
         "texts": {"count": documents * texts, "length": LENGTH},
         "dump": {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None},
-        "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 8192},
+        "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 2048},
         "seed": 0,
         "entry": {},
     }
@@ -84,7 +84,7 @@ STAGES = {"dump": dump, "spectra": spectra}
 def peak(stage: str, folder: Path, size: str) -> tuple[int, float]:
     """Highest resident bytes and seconds of a stage on one size."""
     script = str(ROOT / f"workflow/scripts/{stage}.py")
-    runpy.run_path(script, {"snakemake": STAGES[stage](folder / "warm-up")})
+    runpy.run_path(script, {"snakemake": STAGES[stage](folder / "small")})
     with suppress(OSError):  # not Linux: the peak is then that of the process's whole life
         Path("/proc/self/clear_refs").write_text("5")
     start = time.perf_counter()
