@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "lib")
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if name.lower() not in ("pythonpath", "no_proxy")},
+    **{name: value for name, value in os.environ.items() if name.lower() not in ("pythonpath", "no_proxy", "snakemake_profile")},
     **dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
     "HF_HUB_OFFLINE": "1",
     "PIP_NO_INDEX": "1",
@@ -68,12 +68,14 @@ class Run:
         )
 
     def wait(self) -> Outcome:
-        try:
-            status = self.process.wait(timeout=600)
-        finally:
-            self.process.kill()
+        status = self.process.wait(timeout=600)
         self.output.seek(0)
         return Outcome(status, self.output.read())
+
+    def stop(self) -> None:
+        """Ends it if it still goes on; Snakemake ends its jobs."""
+        self.process.terminate()
+        self.process.wait(timeout=60)
 
 
 class Case:

@@ -40,9 +40,9 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     if error is None:
         return
     key = ".".join(map(str, error.absolute_path)) or "top level"
-    allowed = error.schema.get("properties") if error.validator == "additionalProperties" else None
-    known = f"; known keys: {', '.join(allowed)}" if allowed else ""
-    raise ConfigError(f"config: {key}: {error.message}{known}")
+    keys = error.schema.get("properties") if error.validator == "additionalProperties" else None
+    hint = f"known keys: {', '.join(keys)}" if keys else error.schema.get("description", "")
+    raise ConfigError("; ".join(filter(None, [f"config: {key}: {error.message}", hint])))
 
 
 def fetched(entry: Mapping[str, Any]) -> bool:

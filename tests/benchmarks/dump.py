@@ -79,7 +79,9 @@ def cache(model: PreTrainedModel, sample: Sample, file: Path) -> dict[str, list[
     return kept
 
 
-def seconds(route: Callable[[PreTrainedModel, Sample, Path], object], model: PreTrainedModel, sample: Sample, file: Path) -> float:
+def seconds(
+    route: Callable[[PreTrainedModel, Sample, Path], object], model: PreTrainedModel, sample: Sample, file: Path
+) -> float:
     start = time.perf_counter()
     route(model, sample, file)
     return time.perf_counter() - start
@@ -102,7 +104,9 @@ def main() -> None:
         "random-512": (random_model(), 32, 5),
     }
     print(f"Texts of {LENGTH} tokens, batches of {BATCH_TOKENS}, float32; medians, ratios of runs in turn")
-    print(f"{'model':<12}{'tokens':>8}{'MB':>6}{'bare s':>9}{'dump s':>9}{'cache s':>9}{'dump/bare':>11}{'cache/bare':>12}{'target':>8}")
+    print(
+        f"{'model':<12}{'tokens':>8}{'MB':>6}{'bare s':>9}{'dump s':>9}{'cache s':>9}{'dump/bare':>11}{'cache/bare':>12}{'target':>8}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "dump.h5"
         for name, (model, count, repeats) in models.items():

@@ -116,7 +116,9 @@ def main() -> None:
             for size in ("small", "large"):
                 highest, seconds = pool.submit(peak, stage, folder, size).result()
                 peaks.append(highest)
-                growth = f"{(peaks[-1] - peaks[0]) / (tokens(size) - tokens('small')):>15.1f}{f'<= {TARGET}':>8}" if peaks[1:] else ""
+                growth = (
+                    f"{(peaks[-1] - peaks[0]) / (tokens(size) - tokens('small')):>15.1f}{f'<= {TARGET}':>8}" if peaks[1:] else ""
+                )
                 print(f"{stage:<9}{tokens(size):>9}{seconds:>9.1f}{highest / 1e6:>9.1f}{growth}", flush=True)
 
 

@@ -50,19 +50,9 @@ def add_metrics(
         rows = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
     where = f"{variant}, {mode}, n = {spectrum.n}"
     missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics).items()}
-    for name, result in measure(spectrum, metrics, eps2=eps2).items():
-        table.add(
-            **rows,
-            variant=variant,
-            layer=state.layer,
-            sublayer=state.sublayer,
-            normalise=mode,
-            metric=name,
-            value=np.atleast_1d(result.value),
-            bound=result.bound,
-            n=spectrum.n,
-            d=spectrum.d,
-        )
+    results = measure(spectrum, metrics, eps2=eps2)
+    table.add_metrics(spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
+    for name, result in results.items():
         if undefined := int(np.isnan(result.value).sum()):
             missing[f"{name}, {where}, /{state.path}"] = (
                 f"undefined for {undefined} of {np.size(result.value)} texts (a zero eigenvalue)"

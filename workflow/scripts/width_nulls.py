@@ -105,28 +105,10 @@ def add_nulls(
         kept = [text for text, keep in zip(numbers, whole, strict=True) if keep]
         rows = {"text": kept, "document": [texts.document[text] for text in kept]}
     for model, state, like in zip(members, states, family, strict=True):
-        where = {
-            "model": model.name,
-            "family": model.family,
-            "seed": model.seed,
-            "layer": state.layer,
-            "sublayer": state.sublayer,
-        }
+        where = {"model": model.name, "family": model.family, "seed": model.seed, **model.facts, **state._asdict(), **rows}
         nulls: dict[str, Spectrum] = {"fixed-spectrum": fixed_spectrum(common, like), "stretched": stretched(family, like)}
         for variant, null in nulls.items():
-            for name, result in measure(null, metrics, eps2=eps2).items():
-                table.add(
-                    **where,
-                    **model.facts,
-                    **rows,
-                    variant=variant,
-                    normalise=mode,
-                    metric=name,
-                    value=np.atleast_1d(result.value),
-                    bound=result.bound,
-                    n=null.n,
-                    d=null.d,
-                )
+            table.add_metrics(null, measure(null, metrics, eps2=eps2), **where, variant=variant, normalise=mode)
 
 
 with logged(snakemake.log[0]):

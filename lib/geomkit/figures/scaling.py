@@ -72,8 +72,8 @@ def panel(axis: Axes, rows: Rows, laws: Rows, colour: Mapping[str, str]) -> None
                 draw_law(axis, law, sizes, middle, paint)
     axis.set(xscale="log", yscale="log", xlabel="parameters without embeddings")
     axis.yaxis.set_major_formatter("{x:g}")
-    low, high = axis.get_ylim()
-    axis.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
+    bottom, top = axis.get_ylim()
+    axis.yaxis.set_minor_formatter("{x:g}" if top < 10 * bottom else NullFormatter())
     axis.tick_params(axis="both", which="both", labelsize=6)
 
 

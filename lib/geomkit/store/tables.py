@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
+from geomkit.measures.entropy import Measurement
+from geomkit.measures.spectra import Spectrum
 from geomkit.store.provenance import replacing
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -60,6 +62,12 @@ class TableWriter:
         size = max((len(column) for column in columns.values() if isinstance(column, (list, np.ndarray))), default=1)
         block = pa.table([spread(columns.get(field.name), size, field.type) for field in COLUMNS], COLUMNS)
         self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
+
+    def add_metrics(self, spectrum: Spectrum, results: Mapping[str, Measurement], **columns: object) -> None:
+        """A block of rows for each metric of a spectrum, or of a batch of them."""
+        for name, result in results.items():
+            value = np.atleast_1d(result.value)
+            self.add(**columns, metric=name, value=value, bound=result.bound, n=spectrum.n, d=spectrum.d)
 
     def write(self, path: Path, absent: Mapping[str, str]) -> None:
         """Writes the blocks; `absent` says what the table does not hold, and why."""
@@ -168,4 +176,5 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             return cell
 
-    return [{name: value(cell) for name, cell in row.items()} for row in csv.DictReader(path.read_text().splitlines())]
+    with path.open(newline="") as file:
+        return [{name: value(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
