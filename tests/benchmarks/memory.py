@@ -5,6 +5,7 @@ and everything else. The corpus grows with the tokens; its words are whole token
 Eigenvalues of single texts are results, not working memory: with one length they come to 1 byte a token, and are counted.
 """
 
+import os
 import resource
 import runpy
 import sys
@@ -101,6 +102,7 @@ def highest_resident() -> int:
 
 
 def main() -> None:
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)
     print(f"Peak memory of {MODEL.name}, one thread")
     print(f"{'stage':<9}{'tokens':>9}{'seconds':>9}{'peak MB':>9}{'bytes a token':>15}{'target':>8}")
     with (
