@@ -73,12 +73,12 @@ def test_the_suites_pass_on_top_of_the_shipped_configuration(here, suite):
 
 
 BAD_KEYS = {
-    "sed": ("top level", "'sed' was unexpected", "known keys: seed, models, corpora"),
-    "dump.layer": ("dump", "'layer' was unexpected", "known keys: layers, sublayers, dtype, compression, keep"),
-    "models.ladder.pth": ("models.ladder", "'pth' was unexpected", "known keys: source, path"),
-    "corpora.sotu.tokens": ("corpora.sotu", "'tokens' was unexpected", "known keys: source, path"),
-    "scaling.primary.metric": ("scaling.primary", "'metric' was unexpected", "known keys: metrics, layer, length, normalise"),
-    "ladder.recipe.rate": ("ladder.recipe", "'rate' was unexpected", "known keys: tokens, vocabulary"),
+    "sed": ("top level", "unknown key 'sed'", "known keys: seed, models, corpora"),
+    "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, keep"),
+    "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path"),
+    "corpora.sotu.tokens": ("corpora.sotu", "unknown key 'tokens'", "known keys: source, path"),
+    "scaling.primary.metric": ("scaling.primary", "unknown key 'metric'", "known keys: metrics, layer, length, normalise"),
+    "ladder.recipe.rate": ("ladder.recipe", "unknown key 'rate'", "known keys: tokens, vocabulary"),
 }
 
 

@@ -146,7 +146,7 @@ def test_replacing_folder_keeps_the_old_folder_if_the_block_fails(folder):
 
 
 def test_replacing_folder_starts_empty_after_a_process_that_was_killed(tmp_path):
-    left = tmp_path / f".model.{os.getpid()}.part"
+    left = tmp_path / ".model.part"
     left.mkdir()
     (left / "half").write_text("half")
     with replacing_folder(tmp_path / "model") as temporary:

@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from itertools import product
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -160,7 +159,8 @@ def killed(done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     run = case.start("--cores", "1")
     while not (parts := list(folder.glob("results/dumps/*/small/.*.part"))) and run.process.poll() is None:
         time.sleep(0.002)
-    os.kill(int(parts[0].name.split(".")[-2]), signal.SIGKILL)
+    jobs = psutil.Process(run.process.pid).children(recursive=True)
+    next(job for job in reversed(jobs) if any(word.endswith(".dump.py") for word in job.cmdline())).kill()
     outcome = run.wait()
     model = parts[0].parents[1].name
     dumps = list(folder.glob(f"results/dumps/{model}/**/*.h5"))
@@ -175,7 +175,7 @@ def killed(done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"texts": {"counts": 6}}, "config: texts: .*'counts' was unexpected.*; known keys: count, length"),
+        ({"texts": {"counts": 6}}, "config: texts: .*unknown key 'counts'; known keys: count, length"),
         ({"texts": {"count": "six"}}, "config: texts.count: 'six' is not of type 'integer'"),
         ({"entropy": {"models": ["gpt9"]}}, "config: entropy.models: unknown model or family 'gpt9'; known: ladder, "),
         ({"entropy": {"metrics": ["rank"]}}, "config: entropy.metrics: unknown metric 'rank'; known: .*erank_covariance"),
@@ -197,7 +197,7 @@ def test_a_faulty_configuration_is_refused_in_one_line_that_names_the_key(projec
     write_corpus(tmp_path / "run")
     outcome = Case(project, tmp_path / "run", SETTINGS).run("--cores", "2", settings=settings)
     assert outcome.status == 1
-    assert len(re.findall(f"^{message}.*$", outcome.terminal, re.MULTILINE)) == 1, outcome.terminal
+    assert len(re.findall(f"^ConfigError: {message}.*$", outcome.terminal, re.MULTILINE)) == 1, outcome.terminal
     assert "Traceback" not in outcome.terminal
     assert not (tmp_path / "run/results").exists()
 
@@ -240,7 +240,7 @@ def test_each_job_that_fails_says_why_in_one_line_and_leaves_nothing_while_other
     outcome = started[1].wait()
     assert outcome.status == 1
     for message in FAULTS.values():
-        assert len(re.findall(f"^{message}.*$", outcome.terminal, re.MULTILINE)) == 1, outcome.terminal
+        assert len(re.findall(f"^ConfigError: {message}.*$", outcome.terminal, re.MULTILINE)) == 1, outcome.terminal
     assert "Traceback" not in outcome.terminal
     wanted = [
         "corpora/short.parquet",
@@ -323,7 +323,14 @@ def test_what_is_absent_is_listed_with_its_reason(case, done):
     with (case.folder / "results/entropy_absent.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     names = [f"alpha_req, {variant}, {mode}, n = 8" for variant, mode in product([*RUN, "gaussian"], MODES)]
-    assert sorted((row["model"], row["corpus"], row["absent"]) for row in rows) == sorted(product(MODELS, ["small"], names))
+    nulls = product(["fixed-spectrum", "stretched"], MODELS, MODES)
+    listed = [
+        *product(MODELS, names),
+        *(("nulls", f"alpha_req, {null} of {model}, {mode}, n = 8") for null, model, mode in nulls),
+    ]
+    assert sorted((row["model"], row["corpus"], row["absent"]) for row in rows) == sorted(
+        (model, "small", what) for model, what in listed
+    )
     assert {row["reason"] for row in rows} == {f"fewer than 8 eigenvalues between 5 % and 50 % of m = {m}" for m in (7, 8)}
 
 

@@ -40,14 +40,23 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     if error is None:
         return
     key = ".".join(map(str, error.absolute_path)) or "top level"
-    keys = error.schema.get("properties") if error.validator == "additionalProperties" else None
-    hint = f"known keys: {', '.join(keys)}" if keys else error.schema.get("description", "")
-    raise ConfigError("; ".join(filter(None, [f"config: {key}: {error.message}", hint])))
+    message, hint = error.message, error.schema.get("description")
+    if error.validator == "additionalProperties":
+        keys = error.schema["properties"]
+        message = f"unknown key {next(name for name in error.instance if name not in keys)!r}"
+        hint = f"known keys: {', '.join(keys)}"
+    raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
 
 def fetched(entry: Mapping[str, Any]) -> bool:
     """Whether an entry comes over the network."""
     return entry["source"] in ("hub", "pypi")
+
+
+def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry says about where its files come from: a change of anything else fetches nothing again."""
+    elsewhere = ("family", "seed", "trust_remote_code", "reader", "split")
+    return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
 def converted(entry: Mapping[str, Any]) -> bool:

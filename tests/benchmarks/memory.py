@@ -1,8 +1,9 @@
 """Growth of peak memory from 10^4 to 10^6 tokens, in bytes a token: the dump from stored documents on, and the corpus entropy.
 
-Each stage is its workflow script, run by a process of its own for each size, after a run on a few texts that loads the model
-and everything else. The corpus grows with the tokens; its words are whole tokens, 6 bytes each, where English has about 4.
-Eigenvalues of single texts are results, not working memory: with one length they come to 1 byte a token, and are counted.
+Each stage is its workflow script. A process of its own runs it on 10^4 tokens, which loads the model and everything else, and then
+on either size. The corpus grows with the tokens: 40 or 400 documents of one length, whose words are whole tokens. glibc
+maps all blocks over 64 KiB, so that freed memory is gone and the peak is what is in use.
+Eigenvalues of single texts are results, and here they count: with one length they come to 1 byte a token.
 """
 
 import os
@@ -24,58 +25,48 @@ from geomkit.sources.corpora import Document, write_documents
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "workflow/resources/ladder/ladder-16-s0"
 LENGTH = 256
-SIZES = {"small": (40, 1), "large": (400, 10)}
-"""Documents, and texts of each."""
+WORDS = 11 * LENGTH
+"""In each document."""
+SIZES = {"small": (40, 40), "large": (400, 4000)}
+"""Documents and texts."""
 TARGET = 16
 
 
-def tokens(size: str) -> int:
-    documents, texts = SIZES[size]
-    return documents * texts * LENGTH
-
-
-def write_corpus(folder: Path, size: str, words: list[str]) -> None:
-    documents, texts = SIZES[size]
-    draw = np.random.default_rng(0)
-    write_documents(
-        [Document(str(number), " ".join(draw.choice(words, (texts + 1) * LENGTH))) for number in range(documents)],
-        folder / size / "corpus.parquet",
-    )
-
-
-def words_of_one_token() -> list[str]:
+def write_corpora(folder: Path) -> None:
     from geomkit.lm.models import load_tokenizer
 
-    return [token[1:] for token in load_tokenizer(MODEL).get_vocab() if token[0] == "Ġ" and token[1:].isalpha()]
+    words = [token[1:] for token in load_tokenizer(MODEL).get_vocab() if token[0] == "Ġ" and token[1:].isalpha()]
+    draw = np.random.default_rng(0)
+    for size, (documents, _) in SIZES.items():
+        write_documents(
+            [Document(str(number), " ".join(draw.choice(words, WORDS))) for number in range(documents)],
+            folder / size / "corpus.parquet",
+        )
 
 
 def dump(folder: Path) -> SimpleNamespace:
-    """What Snakemake would hand to the script."""
-    documents, texts = SIZES[folder.name]
+    """What Snakemake hands to the script."""
     params = {
         "folder": MODEL,
         "split": "all",
-        "texts": {"count": documents * texts, "length": LENGTH},
+        "texts": {"count": SIZES[folder.name][1], "length": LENGTH},
         "dump": {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None},
         "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 2048},
         "seed": 0,
-        "entry": {},
+        "origin": {},
+        "trust_remote_code": False,
     }
-    return SimpleNamespace(
-        input=SimpleNamespace(corpus=folder / "corpus.parquet"),
-        output=[folder / "trained.h5", folder / "shuffled.h5"],
-        params=SimpleNamespace(**params),
-        log=[folder / "dump.log"],
-    )
+    return job(SimpleNamespace(corpus=folder / "corpus.parquet"), [folder / "trained.h5", folder / "shuffled.h5"], params)
 
 
 def spectra(folder: Path) -> SimpleNamespace:
-    params = {"modes": ["unit", "centre-unit"], "lengths": [LENGTH], "gaussian": True, "resampled": "last", "seed": 0}
+    params = {"modes": ["unit", "centre-unit"], "lengths": [LENGTH], "gaussian": True, "seed": 0}
+    return job([folder / "trained.h5", folder / "shuffled.h5"], [folder / "spectra.h5"], params)
+
+
+def job(inputs: object, outputs: list[Path], params: dict[str, object]) -> SimpleNamespace:
     return SimpleNamespace(
-        input=[folder / "trained.h5", folder / "shuffled.h5"],
-        output=[folder / "spectra.h5"],
-        params=SimpleNamespace(**params),
-        log=[folder / "spectra.log"],
+        input=inputs, output=outputs, params=SimpleNamespace(**params), log=[outputs[0].with_suffix(".log")], wildcards={}
     )
 
 
@@ -86,7 +77,7 @@ def peak(stage: str, folder: Path, size: str) -> tuple[int, float]:
     """Highest resident bytes and seconds of a stage on one size."""
     script = str(ROOT / f"workflow/scripts/{stage}.py")
     runpy.run_path(script, {"snakemake": STAGES[stage](folder / "small")})
-    with suppress(OSError):  # not Linux: the peak is then that of the process's whole life
+    with suppress(OSError):  # not Linux: the peak is then that of both runs
         Path("/proc/self/clear_refs").write_text("5")
     start = time.perf_counter()
     runpy.run_path(script, {"snakemake": STAGES[stage](folder / size)})
@@ -102,7 +93,7 @@ def highest_resident() -> int:
 
 
 def main() -> None:
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)
+    os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 16), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     print(f"Peak memory of {MODEL.name}, one thread")
     print(f"{'stage':<9}{'tokens':>9}{'seconds':>9}{'peak MB':>9}{'bytes a token':>15}{'target':>8}")
     with (
@@ -110,18 +101,14 @@ def main() -> None:
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
     ):
         folder = Path(name)
-        words = pool.submit(words_of_one_token).result()
-        for size in SIZES:
-            write_corpus(folder, size, words)
+        pool.submit(write_corpora, folder).result()
         for stage in STAGES:
-            peaks = []
-            for size in ("small", "large"):
+            start = highest = tokens = 0
+            for size, (_, texts) in SIZES.items():
+                start, before, tokens = highest, tokens, texts * LENGTH
                 highest, seconds = pool.submit(peak, stage, folder, size).result()
-                peaks.append(highest)
-                growth = (
-                    f"{(peaks[-1] - peaks[0]) / (tokens(size) - tokens('small')):>15.1f}{f'<= {TARGET}':>8}" if peaks[1:] else ""
-                )
-                print(f"{stage:<9}{tokens(size):>9}{seconds:>9.1f}{highest / 1e6:>9.1f}{growth}", flush=True)
+                print(f"{stage:<9}{tokens:>9}{seconds:>9.1f}{highest / 1e6:>9.1f}", end="" if start else "\n", flush=True)
+            print(f"{(highest - start) / (tokens - before):>15.1f}{f'<= {TARGET}':>8}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 RESOURCES = ROOT / "workflow/resources"
@@ -34,7 +33,7 @@ def load_settings():
         models = settings.expand_models(config["models"], RESOURCES)
         settings.check(config, models, known, RESOURCES)
     except ConfigError as error:
-        raise WorkflowError(str(error)) from None
+        raise SystemExit(f"ConfigError: {error}") from None
     return models
 
 

@@ -18,7 +18,10 @@ rule dump:
     params:
         code=code("dump.py"),
         folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
-        entry=lambda wildcards: MODELS[wildcards.model].entry,
+        origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
+        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
         split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
         texts=config["texts"],
         dump={

@@ -24,7 +24,7 @@ rule fetch_model:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        entry=lambda wildcards: config["models"][wildcards.name],
+        entry=lambda wildcards: settings.origin(config["models"][wildcards.name]),
     message:
         "Fetching the model {wildcards.name}"
     script:
@@ -39,7 +39,7 @@ use rule fetch_model as fetch_corpus with:
     benchmark:
         "results/benchmarks/fetch/corpora/{name}.tsv"
     params:
-        entry=lambda wildcards: config["corpora"][wildcards.name],
+        entry=lambda wildcards: settings.origin(config["corpora"][wildcards.name]),
     message:
         "Fetching the corpus {wildcards.name}"
 

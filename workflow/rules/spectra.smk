@@ -18,7 +18,6 @@ rule spectra:
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
         gaussian="gaussian" in config["entropy"]["nulls"],
-        resampled=config["scaling"]["primary"]["layer"],
         seed=config["seed"],
     message:
         "Decomposing {wildcards.model} on {wildcards.corpus}"

@@ -26,9 +26,9 @@ def main(
     dump: Mapping[str, Any],
     compute: Mapping[str, Any],
     seed: int,
-    entry: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    trust_remote_code: bool,
 ) -> None:
-    trust_remote_code = entry.get("trust_remote_code", False)
     device = find_device(compute["device"])
     documents = stored_documents(corpus, split)
     tokenizer = load_tokenizer(folder, trust_remote_code)
@@ -37,7 +37,8 @@ def main(
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
     del documents
-    facts = {f"model {key}": value for key, value in entry.items()} | {
+    facts = {f"model {key}": value for key, value in origin.items()} | {
+        "model": next(iter(outputs.values())).parent.parent.name,
         "weights sha256": file_sha256(folder),
         "tokenizer sha256": file_sha256(tokenizer_folder(folder)),
         "corpus sha256": file_sha256(corpus),
@@ -76,5 +77,6 @@ with logged(snakemake.log[0]):
         snakemake.params.dump,
         snakemake.params.compute,
         snakemake.params.seed,
-        snakemake.params.entry,
+        snakemake.params.origin,
+        snakemake.params.trust_remote_code,
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geomkit.config import resolve_layers
 from geomkit.logs import logged, progress
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
 from geomkit.store.dumps import Dump, State
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 Rows = Callable[[int, int], np.ndarray]
 BATCH = 16
 WIDEST = 1024
-"""Up to this width each document's covariance is kept: beyond it they fill disks, and resampling them takes days."""
+"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
+resampling them takes days."""
 
 
 def main(
@@ -30,7 +30,6 @@ def main(
     modes: Sequence[str],
     lengths: Sequence[int],
     gaussian: bool,
-    resampled: object,
     seed: int,
 ) -> None:
     with Dump(dumps["trained"]) as dump:
@@ -38,8 +37,8 @@ def main(
         for length in lengths:
             if not any(n >= length for n in texts.tokens):
                 absent[f"n = {length}"] = f"the longest text has {max(texts.tokens)} tokens"
-        resampled_layers = resolve_layers(resampled, int(str(attributes["depth"])))
-        if too_wide := [state.path for state in states if state.layer in resampled_layers and dump.width(state) > WIDEST]:
+        depth = int(str(attributes["depth"]))
+        if too_wide := [state.path for state in states if state.layer >= depth and dump.width(state) > WIDEST]:
             absent[f"documents/{too_wide[0]}"] = f"covariances of documents are kept up to a width of {WIDEST}"
         with write_eigenvalues(output, texts, attributes, absent) as writer:
             if gaussian:
@@ -50,7 +49,7 @@ def main(
                 with Dump(path) as run:
                     write_surprisal(writer, variant, run)
                     for state in progress(states, f"{output.parent.name} {variant}"):
-                        documents = state.layer in resampled_layers and run.width(state) <= WIDEST
+                        documents = state.layer >= depth and run.width(state) <= WIDEST
                         measure(writer, variant, state, stored_rows(run, state), dump, modes, lengths, documents)
 
 
@@ -139,6 +138,5 @@ with logged(snakemake.log[0]):
         snakemake.params.modes,
         snakemake.params.lengths,
         snakemake.params.gaussian,
-        snakemake.params.resampled,
         snakemake.params.seed,
     )

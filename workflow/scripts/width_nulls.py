@@ -11,6 +11,7 @@ import numpy as np
 
 from geomkit.config import resolve_layers
 from geomkit.logs import logged
+from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import fixed_spectrum, relative, stretched
 from geomkit.measures.spectra import Spectrum
@@ -64,7 +65,7 @@ def main(
             for layer in LAYERS:
                 for mode in modes:
                     for n in [*lengths, None] if mode != "raw" else []:
-                        add_nulls(table, members, layer, mode, n, metrics, eps2)
+                        absent |= add_nulls(table, members, layer, mode, n, metrics, eps2)
     table.write(output, absent)
 
 
@@ -86,13 +87,15 @@ def add_nulls(
     n: int | None,
     metrics: Sequence[str] | None,
     eps2: float,
-) -> None:
-    """Adds both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there."""
+) -> dict[str, str]:
+    """Adds both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
+    Returns what is missing, with reasons."""
     states = [State(resolve_layers(layer, model.facts["depth"])[0]) for model in members]
     found = [model.file.at("trained", mode, n, state) for model, state in zip(members, states, strict=True)]
     measured = [spectrum for spectrum in found if spectrum is not None]
+    missing: dict[str, str] = {}
     if len(measured) < len(members):
-        return
+        return missing
     whole = np.all([spectrum.trace > 0 for spectrum in measured], axis=0)
     family = [replace(spectrum, eigenvalues=spectrum.eigenvalues[whole]) for spectrum in measured] if n else measured
     width = max(spectrum.d for spectrum in family)
@@ -108,7 +111,12 @@ def add_nulls(
         where = {"model": model.name, "family": model.family, "seed": model.seed, **model.facts, **state._asdict(), **rows}
         nulls: dict[str, Spectrum] = {"fixed-spectrum": fixed_spectrum(common, like), "stretched": stretched(family, like)}
         for variant, null in nulls.items():
+            missing |= {
+                f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why
+                for name, why in missing_metrics(null, metrics).items()
+            }
             table.add_metrics(null, measure(null, metrics, eps2=eps2), **where, variant=variant, normalise=mode)
+    return missing
 
 
 with logged(snakemake.log[0]):

@@ -39,10 +39,13 @@ def versions(*packages: str) -> str:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it becomes `path` if the block ends well and is removed if not."""
+    """A temporary name beside `path` to write to; it becomes `path` if the block ends well and is removed if not.
+
+    What a killed process left there is overwritten.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -54,7 +57,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """An empty folder beside `path` to fill; it takes the place of `path` if the block ends well and is removed if not."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
