@@ -24,7 +24,7 @@ benchmark: .venv/test  ## side by side with peers
 promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	rm -rf workflow/resources/ladder
 	mkdir -p workflow/resources/ladder
-	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/training_runs.csv workflow/resources/ladder/
+	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
 
 .venv/main: pyproject.toml
 	$(PYTHON) -m venv .venv
