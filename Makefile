@@ -22,8 +22,8 @@ benchmark: .venv/test  ## side by side with peers
 	$(BIN)/python tests/benchmarks
 
 promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
-	rm -rf workflow/resources/ladder
-	mkdir -p workflow/resources/ladder
+	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }
+	rm -rf workflow/resources/ladder/ladder-* workflow/resources/ladder/tokenizer
 	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
 
 .venv/main: pyproject.toml

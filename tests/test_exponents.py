@@ -97,6 +97,14 @@ def test_a_published_table_has_exponents_without_a_measurement_part():
     assert result["N"].verdict == "width alone: not told from fixed-spectrum"
 
 
+def test_nulls_that_are_one_cannot_test_width_and_sizes_that_do_not_vary_have_no_exponent():
+    null = law(0.05, 0.02, label="null")
+    drawn = draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d"))
+    result = exponents({"x": SIZES, "d": np.ones(5)}, law(-0.2), {"fixed-spectrum": null, "stretched": null}, drawn)
+    assert result["x"].verdict.startswith("width not seen")
+    assert result["d"].status == "failed: d does not vary"
+
+
 def test_leaving_a_size_out_by_hand_and_in_the_limit_of_an_exact_law():
     sizes = np.repeat([1.0, 2.0, 3.0, 4.0], 2)
     assert leave_one_size_out(sizes, 3 - 2 * sizes, sizes) == pytest.approx(0, abs=1e-12)

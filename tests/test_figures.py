@@ -44,7 +44,7 @@ def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
     lines = title("erank_covariance", fits()[:1], slopes())
     assert lines[0] == "erank_covariance"
     assert lines[1] == "f: N^0.100 [0.050, 0.150], largest +1.2 %"
-    assert "minus fixed-spectrum: -0.1000 [-0.150, -0.050]" in lines
+    assert "minus fixed-spectrum: -0.100 [-0.150, -0.050]" in lines
     assert lines[-1] == "beyond width: outside the nulls"
 
 

@@ -1,6 +1,7 @@
 """Hashes, seeds, and writes that are whole or absent."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -146,9 +147,10 @@ def test_replacing_folder_keeps_the_old_folder_if_the_block_fails(folder):
 
 
 def test_replacing_folder_starts_empty_after_a_process_that_was_killed(tmp_path):
-    left = tmp_path / ".model.part"
+    left = tmp_path / f".model.{socket.gethostname()}-4194999.part"
     left.mkdir()
     (left / "half").write_text("half")
     with replacing_folder(tmp_path / "model") as temporary:
         (temporary / "whole").write_text("whole")
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["whole"]
+    assert not left.exists()

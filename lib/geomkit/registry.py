@@ -1,4 +1,4 @@
-"""Named functions: a metric, a corpus reader or a source becomes available by one decorator in one file."""
+"""Named functions: a metric, a corpus reader or a law's form becomes available by one decorator in one file."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar

@@ -1,8 +1,8 @@
 """Growth of peak memory from 10^4 to 10^6 tokens, in bytes a token: the dump from stored documents on, and the corpus entropy.
 
-Each stage is its workflow script. A process of its own runs it on 10^4 tokens, which loads the model and everything else, and then
-on either size. The corpus grows with the tokens: 40 or 400 documents of one length, whose words are whole tokens. glibc
-maps all blocks over 64 KiB, so that freed memory is gone and the peak is what is in use.
+Each stage is its workflow script. A process of its own runs it on 10^4 tokens, which loads the model and everything else, and
+then on either size. The corpus grows with the tokens: 40 or 400 documents of one length, whose words are whole tokens. glibc maps
+all blocks over 64 KiB, so that freed memory is gone and the peak is what is in use.
 Eigenvalues of single texts are results, and here they count: with one length they come to 1 byte a token.
 """
 
@@ -65,9 +65,7 @@ def spectra(folder: Path) -> SimpleNamespace:
 
 
 def job(inputs: object, outputs: list[Path], params: dict[str, object]) -> SimpleNamespace:
-    return SimpleNamespace(
-        input=inputs, output=outputs, params=SimpleNamespace(**params), log=[outputs[0].with_suffix(".log")], wildcards={}
-    )
+    return SimpleNamespace(input=inputs, output=outputs, params=SimpleNamespace(**params), log=[outputs[0].with_suffix(".log")])
 
 
 STAGES = {"dump": dump, "spectra": spectra}
@@ -95,7 +93,7 @@ def highest_resident() -> int:
 def main() -> None:
     os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 16), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     print(f"Peak memory of {MODEL.name}, one thread")
-    print(f"{'stage':<9}{'tokens':>9}{'seconds':>9}{'peak MB':>9}{'bytes a token':>15}{'target':>8}")
+    print(f"{'stage':<9}{'tokens':>9}{'seconds':>9}{'peak MB':>9}{'bytes a token':>15}  target")
     with (
         tempfile.TemporaryDirectory() as name,
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
@@ -108,7 +106,7 @@ def main() -> None:
                 start, before, tokens = highest, tokens, texts * LENGTH
                 highest, seconds = pool.submit(peak, stage, folder, size).result()
                 print(f"{stage:<9}{tokens:>9}{seconds:>9.1f}{highest / 1e6:>9.1f}", end="" if start else "\n", flush=True)
-            print(f"{(highest - start) / (tokens - before):>15.1f}{f'<= {TARGET}':>8}")
+            print(f"{(highest - start) / (tokens - before):>15.1f}  <= {TARGET}")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,19 @@ def model_files(wildcards):
     model = MODELS[wildcards.model]
     if settings.fetched(model.entry) or settings.converted(model.entry):
         return str(model.folder)
-    return [relative(path) for path in sorted(model.folder.iterdir()) if path.is_file()]
+    return files_below(model.folder)
+
+
+def files_below(path):
+    """The file, or all files below the folder: a folder's own time does not change with what its files hold."""
+    path = Path(path)
+    return [relative(file) for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [relative(path)]
+
+
+def corpus_files(wildcards):
+    """What reading a corpus waits for: the folder that is fetched, or the files that are there."""
+    source = source_folder("corpora", wildcards.corpus)
+    return source if settings.fetched(config["corpora"][wildcards.corpus]) else files_below(source)
 
 
 def source_folder(kind, name):

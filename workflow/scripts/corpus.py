@@ -19,4 +19,4 @@ def main(source: Path, output: Path, reader: str) -> None:
 
 
 with logged(snakemake.log[0]):
-    main(Path(snakemake.input[0]), Path(snakemake.output[0]), snakemake.params.reader)
+    main(Path(snakemake.params.source), Path(snakemake.output[0]), snakemake.params.reader)

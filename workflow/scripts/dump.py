@@ -50,6 +50,7 @@ def main(
     print(f"{len(plain.ids)} texts of {len(set(plain.texts.document))} documents, {sum(plain.texts.tokens)} tokens")
     for variant, output in outputs.items():
         if variant.startswith("untrained-"):
+            model = None  # or two models would be in memory
             model = untrained_twin(folder, int(variant.removeprefix("untrained-")), compute["dtype"], device, trust_remote_code)
         elif variant == "trained":
             model = load_model(folder, compute["dtype"], device, trust_remote_code)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from geomkit.lm.baselines import bigram_loss, gzip_loss, unigram_loss
-from geomkit.lm.ladder import Recipe, evaluate, stream, windows
+from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, windows
 from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
 from geomkit.logs import logged, progress
 from geomkit.sources.corpora import stored_documents
@@ -21,7 +21,6 @@ from geomkit.store.provenance import replacing
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-TEST_WINDOWS = 512
 PROMPT = "The Congress of the United States"
 
 

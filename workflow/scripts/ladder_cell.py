@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geomkit.lm.ladder import Recipe, evaluate, stream, train
+from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.logs import logged
 from geomkit.sources.corpora import stored_documents
@@ -13,8 +13,6 @@ from geomkit.store.provenance import replacing
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
-
-TEST_WINDOWS = 512
 
 
 def main(

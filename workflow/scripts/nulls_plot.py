@@ -17,7 +17,7 @@ def main(slopes: Path, output: Path) -> None:
     shown = [
         row for row in rows if row["against"] == "params_nonembedding" and (row["primary"] == 1 or "(published)" in row["family"])
     ]
-    save([nulls_figure(shown, len(rows))], output)
+    save([nulls_figure(shown, sum(row["slope"] is not None for row in rows))], output)
 
 
 with logged(snakemake.log[0]):

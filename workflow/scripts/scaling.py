@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 AGAINST = ("params_nonembedding", "params_total", "width")
-NULLS = ("fixed-spectrum", "stretched", "untrained", "shuffled", "gaussian")
 FORMS = ("power", "offset_power", "log_linear")
 
 
@@ -71,34 +70,13 @@ def flat(result: Exponent) -> dict[str, Any]:
     columns: dict[str, Any] = {"verdict": result.verdict}
     if result.estimate is None:
         return columns
-    columns |= {
-        "slope": result.estimate.value,
-        "low": result.estimate.low,
-        "high": result.estimate.high,
-        "freedom": result.estimate.freedom,
-    }
+    columns |= {"slope": result.estimate.value, "low": result.estimate.low, "high": result.estimate.high}
+    columns["freedom"] = result.estimate.freedom
     columns["measurement_low"], columns["measurement_high"] = result.measurement or (None, None)
     for name, null in result.nulls.items():
         columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
         columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
         columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
-    return columns
-    columns |= {
-        "slope": result.estimate.value,
-        "low": result.estimate.low,
-        "high": result.estimate.high,
-        "freedom": result.estimate.freedom,
-    }
-    if result.measurement is not None:
-        columns |= dict(zip(("measurement_low", "measurement_high"), result.measurement, strict=True))
-    for name, null in result.nulls.items():
-        columns[f"{name} slope"] = null.exponent
-        columns |= {
-            f"{name} difference": null.difference.value,
-            f"{name} low": null.difference.low,
-            f"{name} high": null.difference.high,
-        }
-        columns |= dict(zip((f"{name} measurement_low", f"{name} measurement_high"), null.measurement, strict=True))
     return columns
 
 
@@ -145,9 +123,11 @@ def beside_loss(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if first["metric"] == "loss":
             continue
         losses = {row["model"]: row["value"] for row in points if (row["corpus"], row["metric"]) == (first["corpus"], "loss")}
-        loss = np.array([losses[row["model"]] for row in group])
-        size, value = (np.array([row[name] for row in group], dtype=float) for name in ("params_nonembedding", "value"))
-        result: dict[str, Any] = {name: first[name] for name in ("family", "corpus", "metric")} | {"models": len(group)}
+        n, values = (np.array([row[name] for row in group], dtype=float) for name in ("params_nonembedding", "value"))
+        size = np.unique(n)  # seeds of one size are not independent of each other: their mean is one observation
+        value = np.array([np.exp(np.log(values[n == one]).mean()) for one in size])
+        loss = np.array([np.mean([losses[row["model"]] for row in group if row["params_nonembedding"] == one]) for one in size])
+        result: dict[str, Any] = {name: first[name] for name in ("family", "corpus", "metric")} | {"sizes": len(size)}
         try:
             partial = partial_correlation_interval(np.log(value), loss, np.log(size))
             result |= {"partial_correlation": partial.value, "low": partial.low, "high": partial.high}

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from geomkit.figures.style import COLOURS, NULLS
 
 Rows = Sequence[Mapping[str, Any]]
-VERDICTS = {"width alone": COLOURS[1], "beyond width": COLOURS[0], "no null": "0.4", "failed": "0.4"}
+VERDICTS = {"width alone": COLOURS[1], "beyond width": COLOURS[0]}
 
 
 def nulls_figure(rows: Rows, combinations: int) -> Figure:
@@ -19,7 +19,7 @@ def nulls_figure(rows: Rows, combinations: int) -> Figure:
     figure = Figure(figsize=(7.2, 1.6 + 0.42 * len(shown)))
     axis = figure.subplots()
     for place, row in enumerate(reversed(shown)):
-        paint = next(colour for verdict, colour in VERDICTS.items() if row["verdict"].startswith(verdict))
+        paint = next((colour for verdict, colour in VERDICTS.items() if row["verdict"].startswith(verdict)), "0.4")
         axis.plot([row["low"], row["high"]], [place, place], "-", lw=4, color=paint, alpha=0.35, solid_capstyle="butt")
         axis.plot(row["slope"], place, "o", ms=5, color=paint)
         for null, (_, marker, _) in NULLS.items():

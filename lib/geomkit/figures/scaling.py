@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from geomkit.figures.style import NULLS, colours
+from geomkit.laws.exponents import WIDTH_NULLS
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
-WIDTH_NULLS = ("fixed-spectrum", "stretched")
 COLUMNS = 2
 
 
@@ -58,18 +58,12 @@ def panel(axis: Axes, rows: Rows, laws: Rows, colour: Mapping[str, str]) -> None
         axis.plot(sizes, bound, "-", lw=0.8, color="0.6")
         sizes, _, middle, _ = spread(trained)
         axis.plot(*points(trained), "o", ms=3.5, color=paint)
-        if len(sizes) > 1:
-            axis.plot(
-                *points([row for row in trained if row["params_nonembedding"] == sizes[-1]]),
-                "o",
-                ms=6.5,
-                color=paint,
-                mfc="none",
-                mew=0.8,
-            )
+        largest = [row for row in trained if row["params_nonembedding"] == max(sizes)]
         for law in laws:
             if law["family"] == family and law["params"]:
                 draw_law(axis, law, sizes, middle, paint)
+                if law["heldout_error"] is not None:
+                    axis.plot(*points(largest), "o", ms=6.5, color=paint, mfc="none", mew=0.8)
     axis.set(xscale="log", yscale="log", xlabel="parameters without embeddings")
     axis.yaxis.set_major_formatter("{x:g}")
     bottom, top = axis.get_ylim()
@@ -119,7 +113,7 @@ def title(metric: str, laws: Rows, slopes: Rows) -> list[str]:
         for row in slopes:
             if row["family"] == name:
                 lines += [
-                    f"minus {null}: {row[f'{null} difference']:+.4f} [{bracket(row[f'{null} low'], row[f'{null} high'])}]"
+                    f"minus {null}: {row[f'{null} difference']:+.3f} [{bracket(row[f'{null} low'], row[f'{null} high'])}]"
                     for null in WIDTH_NULLS
                     if row.get(f"{null} low") is not None
                 ]

@@ -51,6 +51,8 @@ class Exponent:
         if not set(WIDTH_NULLS) <= set(self.nulls):
             return "no null for width"
         nulls = [self.nulls[name] for name in WIDTH_NULLS]
+        if abs(nulls[0].exponent - nulls[1].exponent) < 1e-9:
+            return "width not seen: its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
             return f"width alone: not told from {' and '.join(same)}"
         outside = len({null.difference.value > 0 for null in nulls}) == 1
@@ -89,6 +91,9 @@ def exponents(
     results = {}
     for name, x in sizes.items():
         log_x = np.log(np.asarray(x, dtype=float))
+        if np.ptp(log_x) == 0:
+            results[name] = Exponent(f"failed: {name} does not vary")
+            continue
         weights = slope_weights(log_x)
         compared = {}
         for null in nulls:

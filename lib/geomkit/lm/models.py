@@ -64,9 +64,14 @@ def loading(path: Path, what: str) -> Iterator[None]:
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder. Raises DataError if there is none."""
+    """The tokenizer of a model folder. Raises DataError if there is none, for which transformers may make up an empty one."""
     with loading(folder, "tokenizer"):
-        return AutoTokenizer.from_pretrained(tokenizer_folder(folder), local_files_only=True, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            tokenizer_folder(folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
+        raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
+    return tokenizer
 
 
 def load_config(folder: Path, trust_remote_code: bool = False):

@@ -58,6 +58,7 @@ class DumpWriter:
         self.file, self.dtype, self.compression = file, np.dtype(dtype), compression
         self.rows, self.total = 0, int(file["tokens/offset"][-1])
         self.starts = file["tokens/offset"][:-1]
+        self.datasets: dict[str, h5py.Dataset] = {}
         for name, kind in (("id", "int32"), ("surprisal", "float32")):
             self._create(f"tokens/{name}", (self.total,), np.dtype(kind))
 
@@ -68,25 +69,27 @@ class DumpWriter:
         but for a text's first.
         """
         rows = slice(self.rows, self.rows + len(ids))
-        self.file["tokens/id"][rows] = ids
-        self.file["tokens/surprisal"][rows] = surprisal
+        self.datasets["tokens/id"][rows] = ids
+        self.datasets["tokens/surprisal"][rows] = surprisal
         for state, values in states.items():
             with np.errstate(over="ignore"):
                 stored = values.astype(self.dtype, copy=False)
             if not np.isfinite(stored.sum(dtype=np.float32)):
                 self._refuse(state, values)
-            if state.path not in self.file:
+            if state.path not in self.datasets:
                 self._create(state.path, (self.total, values.shape[1]), self.dtype)
-            self.file[state.path][rows] = stored
-        past = ~np.isin(np.arange(rows.start, rows.stop), self.starts)
-        if not np.isfinite(surprisal[past]).all():
+            self.datasets[state.path][rows] = stored
+        first, last = np.searchsorted(self.starts, (rows.start, rows.stop))
+        if not np.isfinite(np.delete(surprisal, self.starts[first:last] - rows.start)).all():
             raise DataError("/tokens/surprisal: the model computed NaN or infinity there; try compute.dtype: float32")
         self.rows = rows.stop
 
     def _create(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         rows = max(1, min(shape[0], CHUNK_BYTES // (dtype.itemsize * int(np.prod(shape[1:])))))
         chunks = (rows, *shape[1:])
-        self.file.create_dataset(path, shape, dtype, chunks=chunks, fletcher32=True, compression=self.compression)
+        self.datasets[path] = self.file.create_dataset(
+            path, shape, dtype, chunks=chunks, fletcher32=True, compression=self.compression
+        )
 
     def _refuse(self, state: State, values: np.ndarray) -> None:
         if np.isfinite(values).all():
@@ -103,7 +106,7 @@ def write_dump(
 ) -> Iterator[DumpWriter]:
     """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
     still grow inside the block."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=CHUNK_BYTES) as file:
         file.attrs.update({"schema": SCHEMA, **attributes})
         file["tokens/offset"] = texts.offset
         file["texts/document"] = list(texts.document)

@@ -73,7 +73,7 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
     )
     of_text = np.full(max(text.max() + 1, 0), "", dtype=object)
     of_text[text[text >= 0]] = documents[document[text >= 0]]
-    row, length = np.array([place[name] for name in names])[model], np.where(text < 0, 0, n)
+    row, length = np.array([place.get(name, -1) for name in names])[model], np.where(text < 0, 0, n)
     cells = np.stack([variant, np.where(layer == 0, 0, 1 + layer - depth), mode, length, metric])
     groups, index = np.unique(cells, axis=1, return_inverse=True)
     arrays: dict[str, dict[Key, np.ndarray]] = {}

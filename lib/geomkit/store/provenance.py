@@ -1,9 +1,11 @@
 """What makes a result traceable and repeatable: hashes, versions, seeds, and writes that are whole or absent."""
 
+import glob
 import hashlib
 import os
 import platform
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -39,13 +41,10 @@ def versions(*packages: str) -> str:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it becomes `path` if the block ends well and is removed if not.
-
-    What a killed process left there is overwritten.
-    """
+    """A temporary name beside `path` to write to; it becomes `path` if the block ends well and is removed if not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = unfinished(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -57,8 +56,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """An empty folder beside `path` to fill; it takes the place of `path` if the block ends well and is removed if not."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = unfinished(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -67,3 +65,23 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def unfinished(path: Path) -> Path:
+    """A name of this process's own beside `path`. What killed processes of this machine left there is removed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        host, _, process = left.name.removesuffix(".part").removeprefix(f".{path.name}.").rpartition("-")
+        if host == socket.gethostname() and (int(process) == os.getpid() or not runs(int(process))):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
+
+
+def runs(process: int) -> bool:
+    """Whether a process of this machine is alive."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -44,6 +44,23 @@ COLUMNS = pa.schema(
 A text of -1 is the whole corpus. A column that does not apply holds null."""
 
 
+TEXT = {
+    "family",
+    "model",
+    "corpus",
+    "metric",
+    "length",
+    "layer",
+    "normalise",
+    "against",
+    "verdict",
+    "quantity",
+    "dataset",
+    "source",
+}
+"""Columns of CSV files that hold names, though one may look like a number."""
+
+
 class TableWriter:
     """Collects rows in blocks that share most of their columns, and writes them as one Parquet file."""
 
@@ -168,13 +185,15 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV file; cells that are numbers as numbers, empty cells as None."""
+    """Rows of a CSV file; cells that are numbers as numbers, but for those of columns that hold names; empty cells as None."""
 
-    def value(cell: str) -> str | float | None:
+    def value(name: str, cell: str) -> str | float | None:
+        if name in TEXT:
+            return cell
         try:
             return float(cell) if cell else None
         except ValueError:
             return cell
 
     with path.open(newline="") as file:
-        return [{name: value(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        return [{name: value(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
