@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator
 
 from geomkit.figures.style import NULLS, colours
 from geomkit.laws.exponents import WIDTH_NULLS
@@ -67,7 +67,9 @@ def panel(axis: Axes, rows: Rows, laws: Rows, colour: Mapping[str, str]) -> None
     axis.set(xscale="log", yscale="log", xlabel="parameters without embeddings")
     axis.yaxis.set_major_formatter("{x:g}")
     bottom, top = axis.get_ylim()
-    axis.yaxis.set_minor_formatter("{x:g}" if top < 10 * bottom else NullFormatter())
+    if top > 8 * bottom:
+        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.tick_params(axis="both", which="both", labelsize=6)
 
 
