@@ -102,13 +102,21 @@ def model_files(wildcards):
 def files_below(path):
     """The file, or all files below the folder: a folder's own time does not change with what its files hold."""
     path = Path(path)
-    return [relative(file) for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [relative(path)]
+    return (
+        [relative(file) for file in sorted(path.rglob("*")) if file.is_file()]
+        if path.is_dir()
+        else [relative(path)]
+    )
 
 
 def corpus_files(wildcards):
     """What reading a corpus waits for: the folder that is fetched, or the files that are there."""
     source = source_folder("corpora", wildcards.corpus)
-    return source if settings.fetched(config["corpora"][wildcards.corpus]) else files_below(source)
+    return (
+        source
+        if settings.fetched(config["corpora"][wildcards.corpus])
+        else files_below(source)
+    )
 
 
 def source_folder(kind, name):
