@@ -51,7 +51,7 @@ def dump(folder: Path) -> SimpleNamespace:
         "split": "all",
         "texts": {"count": SIZES[folder.name][1], "length": LENGTH},
         "dump": {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None},
-        "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 2048},
+        "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 8192},
         "seed": 0,
         "origin": {},
         "trust_remote_code": False,

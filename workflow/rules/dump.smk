@@ -14,7 +14,7 @@ rule dump:
     resources:
         gpu=int(config["compute"]["device"] == "cuda"),
         mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
-        runtime=lambda wildcards, attempt: attempt * 240,
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 50),
     params:
         code=code("dump.py"),
         folder=lambda wildcards: relative(MODELS[wildcards.model].folder),

@@ -12,7 +12,7 @@ rule spectra:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
-        runtime=lambda wildcards, attempt: attempt * 120,
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
     params:
         code=code("spectra.py"),
         modes=config["entropy"]["normalise"],
