@@ -24,8 +24,8 @@ def main(
     run = train(width, seed, recipe, training, validation, checkpoint, find_device(device))
     size = sizes(run.model)
     layers, heads = SHAPES[width]
-    with replacing(curve) as temporary, temporary.open("w", newline="") as stream:
-        rows = csv.writer(stream)
+    with replacing(curve) as temporary, temporary.open("w", newline="") as file:
+        rows = csv.writer(file)
         rows.writerow(COLUMNS)
         for tokens, loss in run.curve:
             rows.writerow([width, layers, heads, size.params_nonembedding, size.params_total, seed, tokens, f"{loss:.6f}"])
