@@ -1,0 +1,39 @@
+"""How much each head's attention makes of earlier tokens, as one weight a token."""
+
+import numpy as np
+from scipy import stats
+
+from geomkit.measures.spectra import Array
+
+
+def value_weighted(attention: Array, value_norms: Array) -> Array:
+    """Mean over heads of attention times the length of the value vector that it picks: (heads, T, T), (heads, T) to (T, T).
+
+    A weight on a token whose value is zero moves nothing. Source: Kobayashi et al. 2020 (arXiv 2004.10102), their norm before the
+    output projection.
+    """
+    weighted: Array = np.einsum("hij,hj->ij", attention, value_norms) / len(attention)
+    return weighted
+
+
+def rollout(attention: Array) -> Array:
+    """Attention of each block followed down to the input, half of each block being its residual: (blocks, heads, T, T) to
+    (blocks, T, T), rows of which sum to 1 where those of the attention do.
+
+    Limits: attention to oneself alone gives the identity. Source: Abnar, Zuidema 2020 (arXiv 2005.00928).
+    """
+    flow = np.eye(attention.shape[-1])
+    steps = []
+    for mean in attention.mean(axis=1, dtype=np.float64):
+        flow = (mean + np.eye(len(mean))) / 2 @ flow
+        steps.append(flow)
+    return np.stack(steps)
+
+
+def rank_agreement(rows: Array, reference: Array) -> Array:
+    """Spearman correlation of each head's weights with a reference: (heads, T), (T,) to (heads,); 0 where either does not vary."""
+    ranks = stats.rankdata(np.vstack([rows, reference]), axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(ranks, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(ranks[:-1] @ ranks[-1] / (lengths[:-1] * lengths[-1]))
