@@ -18,6 +18,7 @@ include: "workflow/rules/dump.smk"
 include: "workflow/rules/spectra.smk"
 include: "workflow/rules/entropy.smk"
 include: "workflow/rules/scaling.smk"
+include: "workflow/rules/tokens.smk"
 include: "workflow/rules/ladder.smk"
 
 
@@ -33,3 +34,5 @@ rule all:
         "results/nulls_plot.pdf",
         "results/entropy_layers.pdf",
         "results/entropy_absent.csv",
+        "results/token_regression.pdf",
+        "results/tokens.html" if probed()["model"] else [],

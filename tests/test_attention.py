@@ -1,9 +1,8 @@
 """Attention weights made into one weight a token: closed forms and peers."""
 
 import numpy as np
-from scipy import stats
 
-from geomkit.measures.attention import rank_agreement, rollout, value_weighted
+from geomkit.measures.attention import captured, rollout, value_weighted
 
 
 def causal(draw, *shape):
@@ -31,9 +30,13 @@ def test_value_weighting_by_hand_and_with_equal_lengths():
     np.testing.assert_allclose(value_weighted(attention, np.ones((3, 6))), attention.mean(0))
 
 
-def test_rank_agreement_is_spearmans_correlation():
+def test_captured_is_the_share_of_the_effect_on_the_highest_weights():
     draw = np.random.default_rng(2)
-    rows, reference = draw.random((4, 20)).round(1), draw.random(20)
-    rows[3] = 0.5
-    expected = [stats.spearmanr(row, reference).statistic for row in rows[:3]]
-    np.testing.assert_allclose(rank_agreement(rows, reference), [*expected, 0], atol=1e-12)
+    rows, effect = draw.random((4, 20)), draw.random(20)
+    found = captured(rows, effect, 3)
+    for row, share in zip(rows, found, strict=True):
+        np.testing.assert_allclose(share, effect[np.argsort(row)[-3:]].sum() / effect.sum())
+    np.testing.assert_allclose(captured(rows, effect, 20), 1)
+    np.testing.assert_allclose(captured(effect[None], np.where(effect >= np.sort(effect)[-3], effect, 0), 3), 1)
+    assert not captured(rows, np.zeros(20), 3).any()
+    np.testing.assert_allclose(captured(np.ones((1, 20)), effect, 2), effect[-2:].sum() / effect.sum())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from geomkit.errors import DataError
 from geomkit.lm import capture as module
-from geomkit.lm.capture import Captured, Recorder, Sample, batches, capture, sample
+from geomkit.lm.capture import Captured, Recorder, Sample, batches, capture, sample, vocabulary_counts
 from geomkit.lm.models import blocks
 from geomkit.sources.corpora import Document
 from geomkit.store.dumps import State, Texts
@@ -429,6 +429,16 @@ def test_bytes_are_those_of_the_tokens_that_have_a_surprisal(documents, tokenize
     assert with_prefix.texts.bytes == [size[name] for name in with_prefix.texts.document]
     assert without.texts.bytes == [size[name] - first[name] for name in without.texts.document]
     np.testing.assert_array_equal(np.concatenate(with_prefix.ids), np.concatenate(without.ids))
+
+
+def test_tokens_of_documents_that_are_not_measured_are_counted(documents, tokenizer, monkeypatch):
+    measured = {documents[0].name, documents[2].name}
+    counts = vocabulary_counts(documents, measured, tokenizer, 320, 0)
+    others = [tokenizer(document.text)["input_ids"] for document in documents if document.name not in measured]
+    assert counts.shape == (320,)
+    np.testing.assert_array_equal(counts, np.bincount(np.concatenate(others), minlength=320))
+    monkeypatch.setattr(module, "COUNTED", 1)
+    assert vocabulary_counts(documents, measured, tokenizer, 320, 0).sum() in map(len, others)
 
 
 def test_no_text_of_two_tokens_is_an_error(tokenizer):

@@ -12,6 +12,7 @@ import yaml
 from geomkit.config import Model, check, expand_models, resolve_layers, select, validate
 from geomkit.errors import ConfigError
 from geomkit.measures.entropy import metrics
+from geomkit.measures.selection import selectors
 from geomkit.measures.spectra import MODES
 from geomkit.sources.corpora import readers
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
-KNOWN = {"metric": metrics, "reader": readers, "normalise": MODES}
+KNOWN = {"metric": metrics, "reader": readers, "normalise": MODES, "selection method": selectors}
 GONE = object()
 
 
@@ -254,6 +255,7 @@ def test_an_unknown_model_is_named_with_the_known_ones(models):
     ("layers", "expected"),
     [
         ("all", [0, 1, 2, 3, 4, 5]),
+        ("middle", [2]),
         ("last", [4]),
         ("final", [5]),
         (0, [0]),
@@ -295,6 +297,13 @@ CROSSED = [
     ("scaling.primary.normalise", "raw", "scaling.primary.normalise: raw is not among entropy.normalise"),
     ("dump.layers", [0, 40], "dump.layers: ladder-16-s0: layer 40 does not exist"),
     ("dump.layers", [0, "final"], "scaling.primary.layer: last is not among dump.layers"),
+    ("dump.layers", "last", "tokens.selection.layers: ['middle', 'last'] is not among dump.layers"),
+    ("tokens.models", ["gpt5"], "tokens.models: unknown model or family 'gpt5'; known: "),
+    ("tokens.corpora", ["sotus"], "tokens.corpora: unknown corpus 'sotus'; known: "),
+    ("tokens.models", ["ladder-16-s0"], "tokens.selection.models: unknown model among tokens.models 'ladder-"),
+    ("tokens.selection.methods", ["laso"], "tokens.selection.methods: unknown selection method 'laso'; known: "),
+    ("tokens.selection.layers", [40], "tokens.selection.layers: ladder-"),
+    ("tokens.selection.budgets", [1, 254], "tokens.selection.budgets: 254 is too much for texts of 256"),
 ]
 
 
@@ -315,7 +324,9 @@ def test_the_primary_metric_must_be_among_those_that_are_measured(here):
 
 def test_layers_are_only_checked_for_models_that_are_there_and_selected(here):
     """A model that is still to be fetched has no depth yet; one that no stage selects does not matter."""
-    run_check(changed("dump.layers", [0, "last", 5]) | {"entropy": SHIPPED["entropy"] | {"models": ["smollm2"]}})
+    tokens = SHIPPED["tokens"] | {"models": ["smollm2"], "selection": SHIPPED["tokens"]["selection"] | {"models": ["smollm2"]}}
+    stages = {"entropy": SHIPPED["entropy"] | {"models": ["smollm2"]}, "tokens": tokens}
+    run_check(changed("dump.layers", [0, "last", 5]) | stages)
 
 
 def test_a_local_corpus_that_is_there_passes(here):

@@ -14,9 +14,11 @@ from geomkit.store.eigenvalues import Eigenvalues, EigenvalueWriter, state_of, w
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
 ROWS = {"a": (0, 16), "naïve 27": (16, 21), "c": (21, 33)}
-ATTRIBUTES = {"depth": 2, "params_total": 1234, "model source": "bundled", "schema": 1}
+ATTRIBUTES = {"depth": 2, "params_total": 1234, "model source": "bundled", "schema": 2}
 STATES = (State(0), State(2, "mlp"), State(2), State(11))
 MODES = ("unit", "raw")
+SURPRISAL = np.where(np.isin(np.arange(33), [0, 8, 16, 21]), np.nan, np.arange(33) / 4).astype(np.float32)
+"""The first token of each text has none."""
 LENGTHS = {4: [0, 1, 2, 3], 8: [0, 1, 3]}
 """Texts that are long enough for each length."""
 
@@ -47,7 +49,9 @@ def fill(writer: EigenvalueWriter) -> None:
                 if variant == "trained" and state.layer == 2:
                     for document, part in enumerate(sums(variant, state, mode)):
                         writer.document(variant, mode, state, document, part)
-    writer.surprisal("trained", np.array([1.5, 2.5, 3.5, 4.5]), np.array([7, 7, 4, 11]))
+    for state in STATES:
+        writer.gains("trained", state, np.split(cloud("trained", state)[:, 0], [8, 21]))
+    writer.tokens("trained", [np.arange(33)], np.split(SURPRISAL, 3))
 
 
 def write(path: Path) -> Path:
@@ -141,20 +145,32 @@ def test_surprisal_is_there_for_what_a_model_was_run_on(path):
     with Eigenvalues(path) as file:
         assert file.surprisal("gaussian") is None
         nats, tokens = file.surprisal("trained")
-    np.testing.assert_array_equal(nats, [1.5, 2.5, 3.5, 4.5])
+    np.testing.assert_array_equal(nats, [sum(range(first, last)) / 4 for first, last in ((1, 8), (9, 16), (17, 21), (22, 33))])
     np.testing.assert_array_equal(tokens, [7, 7, 4, 11])
+
+
+def test_gains_and_tokens_come_out_as_they_went_in(path):
+    with Eigenvalues(path) as file:
+        gains = dict(file.gains("trained"))
+        assert gains.keys() == set(STATES)
+        for state, values in gains.items():
+            np.testing.assert_array_equal(values, cloud("trained", state)[:, 0])
+        assert not list(file.gains("gaussian"))
+        np.testing.assert_array_equal(file.tokens("trained"), [np.arange(33), SURPRISAL])
+        with pytest.raises(DataError, match="/gaussian/tokens/id is not there"):
+            file.tokens("gaussian")
 
 
 def test_eigenvalues_carry_checksums(path):
     def check(name, item):
-        if isinstance(item, h5py.Dataset) and "surprisal" not in name and not name.startswith(("texts/", "documents/")):
+        if isinstance(item, h5py.Dataset) and not name.startswith(("texts/", "documents/")):
             assert item.fletcher32, name
             checked.append(name)
 
     checked: list[str] = []
     with h5py.File(path) as file:
         file.visititems(check)
-    assert len(checked) == 2 * 4 * 2 * 3 + 2 * 2
+    assert len(checked) == 2 * 4 * 2 * 3 + 2 * 2 + 4 + 2
 
 
 def test_damage_is_found(path):
@@ -193,8 +209,8 @@ def test_what_is_not_hdf5_is_a_data_error_that_names_the_file(tmp_path, content)
 
 def test_another_schema_is_refused(path):
     with h5py.File(path, "a") as file:
-        file.attrs["schema"] = 2
-    with pytest.raises(DataError, match=r"corpus\.h5: not a file of eigenvalues of schema 1; remove it and run again"):
+        file.attrs["schema"] = 1
+    with pytest.raises(DataError, match=r"corpus\.h5: not a file of eigenvalues of schema 2; remove it and run again"):
         Eigenvalues(path)
 
 

@@ -12,6 +12,7 @@ import pytest
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import families, read_measured
+from geomkit.store.metric_rows import add_metrics
 from geomkit.store.tables import TableWriter, merge, read_csv
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spectrum = Spectrum(np.ones((12, 8)), 64, int(np.sqrt(size)))
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
-            writer.add_metrics(spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
+            add_metrics(writer, spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
         writer.add(variant="trained", text=-1, metric="loss", value=4 * size**-0.05, n=9)
         writer.write(folder / f"{family}-{name}-{seed}" / "c.parquet", {})
     merge(sorted(folder.glob("*/c.parquet")), folder / "all.parquet")

@@ -20,16 +20,40 @@ from test_fetch import make_wheel
 from workflow_case import ROOT, Case, Outcome, Run, copy_project
 
 from geomkit.measures.entropy import metrics
+from geomkit.measures.selection import selectors
+from geomkit.measures.spectra import normalise
+from geomkit.store.dumps import Dump, State
+from geomkit.store.probes import Probe
 
 MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 """Width and depth of each."""
 TEXTS, LENGTHS = 6, (8, 32)
+SELECTION = {
+    "models": ["ladder-24-s0"],
+    "layers": ["middle", "last"],
+    "texts": 4,
+    "targets": 2,
+    "budgets": [1, 2, 4],
+    "removed": 2,
+}
 SETTINGS: dict[str, Any] = {
     "corpora": {"small": {"source": "local", "path": "small.jsonl", "reader": "jsonl"}},
     "texts": {"count": TEXTS, "length": LENGTHS[-1]},
     "compute": {"device": "cpu", "batch_tokens": 2 * LENGTHS[-1]},
     "entropy": {"models": list(MODELS), "corpora": ["small"], "lengths": list(LENGTHS), "untrained_seeds": 1},
     "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": 100},
+    "tokens": {
+        "models": list(MODELS),
+        "corpora": ["small"],
+        "selection": {
+            "models": ["ladder-24-s0"],
+            "layers": ["middle", "last"],
+            "texts": 4,
+            "targets": 2,
+            "budgets": [1, 2, 4],
+            "removed": 2,
+        },
+    },
 }
 RUN = ("trained", "shuffled", "untrained-0")
 """Variants that a model runs on."""
@@ -40,7 +64,9 @@ PRIMARY = ["rate_distortion", "rate_distortion_ratio", "rate_distortion_paper", 
 METRICS = [name for name in metrics if name != "alpha_req"]
 """Those that the shortest texts have too."""
 UPSTREAM = {"corpus": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
-"""Jobs of a whole run up to the merged table; all other rules have one job."""
+"""Jobs of a whole run up to the merged table."""
+JOBS = UPSTREAM | {"tokens": 2}
+"""Rules that have another number of jobs in a whole run than one."""
 
 
 def upstream(outcome: Outcome) -> dict[str, int]:
@@ -105,6 +131,7 @@ def faulty(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
         },
         "dump": {"layers": [0, "last"], "sublayers": True, "dtype": "float16", "compression": "gzip", "keep": False},
         "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0"], "metrics": PRIMARY, "nulls": ["gaussian"]},
+        "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
     }
     return Case(project, folder, settings, PIP_FIND_LINKS=str(wheels))
 
@@ -205,7 +232,8 @@ def test_a_faulty_configuration_is_refused_in_one_line_that_names_the_key(projec
 # Suites and style
 
 
-SUITES = sorted((ROOT / "workflow/config").glob("*.yaml"))
+SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem != "tokens"]
+"""Families on the hub."""
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.stem)
@@ -218,6 +246,14 @@ def test_a_suite_fetches_each_of_its_models_and_corpora_from_the_hub(project, tm
     wanted = [*(f"model {name}" for name in models), *(f"corpus {name}" for name in settings["entropy"]["corpora"])]
     assert sorted(re.findall(r"Fetching the (\w+ .+)", outcome.terminal)) == sorted(wanted)
     assert outcome.jobs["dump"] == len(models) * len(settings["entropy"]["corpora"])
+
+
+def test_the_suite_of_tokens_probes_both_models_on_both_corpora(project, tmp_path):
+    outcome = Case(project, tmp_path, ROOT / "workflow/config/tokens.yaml").run(
+        "results/tokens.html", "--cores", "1", "--dry-run"
+    )
+    assert outcome.status == 0, outcome.terminal
+    assert {rule: outcome.jobs[rule] for rule in ("dump", "spectra", "probe")} == {"dump": 4, "spectra": 4, "probe": 4}
 
 
 def test_fetching_alone_is_a_target(project, tmp_path):
@@ -267,7 +303,7 @@ def test_settings_decide_what_is_measured(faulty, started):
 
 def test_a_run_has_one_job_for_each_model_and_stage(done):
     assert upstream(done) == UPSTREAM
-    assert all(count == UPSTREAM.get(rule, 1) for rule, count in done.jobs.items())
+    assert all(count == JOBS.get(rule, 1) for rule, count in done.jobs.items())
     assert "Traceback" not in done.terminal
 
 
@@ -343,6 +379,55 @@ def test_two_sizes_give_figures_but_no_law(case, done):
     assert all("2 sizes" in fit["status"] and not fit["params"] for fit in fits)
     for figure in ("entropy_layers.pdf", "scaling_plot.pdf"):
         assert (results / figure).read_bytes().startswith(b"%PDF")
+
+
+def test_gains_of_a_text_add_up_to_ln_det(case, done):
+    rows = pq.read_table(case.folder / "results/tokens.parquet", filters=[("metric", "=", "information_gain")]).to_pylist()
+    for model, (width, depth) in MODELS.items():
+        c = width / (LENGTHS[-1] * 0.5)
+        with Dump(case.folder / f"results/dumps/{model}/small/trained.h5") as dump:
+            for layer, text in product((0, depth, depth + 1), range(TEXTS)):
+                Z = normalise(dump.rows(State(layer), text, text + 1), "unit")
+                gains = [row["value"] for row in rows if (row["model"], row["layer"], row["text"]) == (model, layer, text)]
+                assert len(gains) == LENGTHS[-1]
+                assert isclose(sum(gains), np.linalg.slogdet(np.eye(len(Z)) + c * Z @ Z.T)[1], rel_tol=1e-9)
+
+
+def test_every_method_is_scored_at_every_budget_and_target(case, done):
+    rows = pq.read_table(case.folder / "results/tokens.parquet", filters=[("k", ">", 0)]).to_pylist()
+    places = ("layer", "first", "method", "k", "text", "position")
+    for metric in ("divergence", "loss_increase", "reconstruction", "raw_r2"):
+        found = {tuple(row[name] for name in places) for row in rows if row["metric"] == metric}
+        targets = {place[4:] for place in found}
+        assert len(targets) == 8
+        assert all(4 < position <= LENGTHS[-1] - 2 for _, position in targets)
+        pairs = [(first, method) for first, method in product((0, 1), selectors) if (first, method) != (1, "first_recency")]
+        assert found == {(layer, *pair, k, *target) for layer, pair, k, target in product((2, 3), pairs, (1, 2, 4), targets)}
+    removed = {(row["text"], row["position"]) for row in rows if row["metric"] == "removed_divergence"}
+    assert {position for _, position in removed} == {LENGTHS[-1] - 2}
+    assert len(removed) == 2
+    assert all(row["value"] >= 0 for row in rows if "divergence" in row["metric"])
+    assert all(row["value"] <= 1 + 1e-9 for row in rows if row["metric"] == "raw_r2")
+
+
+def test_the_summary_of_tokens_has_values_within_their_intervals(case, done):
+    rows = list(csv.DictReader((case.folder / "results/tokens_summary.csv").read_text().splitlines()))
+    shares = [float(row["value"]) for row in rows if row["metric"].endswith("_win") or row["metric"] == "jaccard"]
+    assert shares
+    assert all(0 <= share <= 1 for share in shares)
+    assert max(float(row["value"]) for row in rows if row["metric"] == "lasso_gap") < 1e-6
+    for row in rows:
+        if row["low"] and row["metric"] in ("divergence", "gain_at_position"):
+            assert float(row["low"]) - 1e-9 <= float(row["value"]) <= float(row["high"]) + 1e-9
+    correlations = [row for row in rows if row["metric"] in ("gain_surprisal", "gain_next_surprisal")]
+    assert {(row["variant"], row["method"]) for row in correlations} == set(product(("trained", "shuffled"), ("raw", "partial")))
+
+
+def test_the_page_of_tokens_holds_texts_of_the_probed_model(case, done):
+    page = (case.folder / "results/tokens.html").read_text()
+    with Probe(case.folder / "results/probes/ladder-24-s0/small.h5") as probe:
+        assert f"ladder-24-s0, small, {probe.document[0]}" in page
+        assert json.dumps(probe.tokens(int(probe.text[0]))[3])[1:-1] in page
 
 
 def test_dumps_of_trained_models_are_kept_and_those_of_nulls_are_not(case, done):

@@ -123,14 +123,14 @@ def require(name: str, known: Collection[str], key: str, kind: str) -> None:
 
 
 def resolve_layers(layers: Any, depth: int) -> list[int]:
-    """Numbers of the layers named by `all`, `last` (the last block), `final` (after the final norm), `{every: k}`, or a list of
-    numbers and of these words.
+    """Numbers of the layers named by `all`, `middle` (half the blocks), `last` (the last block), `final` (after the final norm),
+    `{every: k}`, or a list of numbers and of these words.
 
     Raises ConfigError for a layer that a model of `depth` blocks does not have.
     """
     if isinstance(layers, Mapping):
         return sorted({*range(0, depth + 1, layers["every"]), depth, depth + 1})
-    words = {"last": [depth], "final": [depth + 1], "all": list(range(depth + 2))}
+    words = {"middle": [-(-depth // 2)], "last": [depth], "final": [depth + 1], "all": list(range(depth + 2))}
     found: set[int] = set()
     for layer in layers if isinstance(layers, list) else [layers]:
         found |= set(words.get(layer, [layer]))
@@ -142,13 +142,13 @@ def resolve_layers(layers: Any, depth: int) -> list[int]:
 def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]], resources: Path) -> None:
     """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
 
-    `known` holds the names by kind: metric, reader, normalise. Raises ConfigError that names the key.
+    `known` holds the names by kind: metric, reader, normalise, selection method. Raises ConfigError that names the key.
     """
     for name, corpus in config["corpora"].items():
         require(corpus.get("reader", "parquet"), known["reader"], f"corpora.{name}.reader", "corpus reader")
         if not fetched(corpus):
             source_path(f"corpora.{name}", corpus, resources)
-    entropy, primary = config["entropy"], config["scaling"]["primary"]
+    entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
     for name in entropy["corpora"]:
         require(name, config["corpora"], "entropy.corpora", "corpus")
     for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
@@ -158,6 +158,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
     for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
         for name in names:
             require(name, config["corpora"], f"ladder.{key}", "corpus")
+    check_tokens(config, models, known)
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
@@ -170,11 +171,38 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
     if too_long := [length for length in entropy["lengths"] if length > config["texts"]["length"]]:
         raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
     for model in select(entropy["models"], models, "entropy.models"):
-        if model.depth is None:
-            continue
-        try:
-            dumped = resolve_layers(config["dump"]["layers"], model.depth)
-        except ConfigError as error:
-            raise ConfigError(f"config: dump.layers: {model.name}: {error}") from None
-        if not set(resolve_layers(primary["layer"], model.depth)) <= set(dumped):
-            raise ConfigError(f"config: scaling.primary.layer: {primary['layer']} is not among dump.layers")
+        check_layers(config, model, "scaling.primary.layer", primary["layer"])
+    for model in select(selection["models"], models, "tokens.selection.models"):
+        check_layers(config, model, "tokens.selection.layers", selection["layers"])
+
+
+def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]]) -> None:
+    """The part of `check` about tokens."""
+    tokens, selection = config["tokens"], config["tokens"]["selection"]
+    for name in tokens["corpora"]:
+        require(name, config["corpora"], "tokens.corpora", "corpus")
+    for name in [] if selection["methods"] == "all" else selection["methods"]:
+        require(name, known["selection method"], "tokens.selection.methods", "selection method")
+    measured = {model.name for model in select(tokens["models"], models, "tokens.models")}
+    for model in select(selection["models"], models, "tokens.selection.models"):
+        require(model.name, measured, "tokens.selection.models", "model among tokens.models")
+    if selection["models"] and max(selection["budgets"]) > config["texts"]["length"] - 3:
+        raise ConfigError(
+            f"config: tokens.selection.budgets: {max(selection['budgets'])} is too much for texts of {config['texts']['length']}"
+        )
+
+
+def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:
+    """Raises ConfigError for layers that a model at hand does not have, or that are not dumped."""
+    if model.depth is None:
+        return
+    try:
+        dumped = resolve_layers(config["dump"]["layers"], model.depth)
+    except ConfigError as error:
+        raise ConfigError(f"config: dump.layers: {model.name}: {error}") from None
+    try:
+        asked = resolve_layers(layers, model.depth)
+    except ConfigError as error:
+        raise ConfigError(f"config: {key}: {model.name}: {error}") from None
+    if not set(asked) <= set(dumped):
+        raise ConfigError(f"config: {key}: {layers} is not among dump.layers")

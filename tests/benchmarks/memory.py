@@ -60,7 +60,13 @@ def dump(folder: Path) -> SimpleNamespace:
 
 
 def spectra(folder: Path) -> SimpleNamespace:
-    params = {"modes": ["unit", "centre-unit"], "lengths": [LENGTH], "gaussian": True, "seed": 0}
+    params = {
+        "modes": ["unit", "centre-unit"],
+        "lengths": [LENGTH],
+        "gaussian": True,
+        "gain": {"n": LENGTH, "eps2": 0.5},
+        "seed": 0,
+    }
     return job([folder / "trained.h5", folder / "shuffled.h5"], [folder / "spectra.h5"], params)
 
 

@@ -20,6 +20,7 @@ os.environ.update(
 from geomkit import config as settings
 from geomkit.errors import ConfigError
 from geomkit.measures.entropy import metrics as known_metrics
+from geomkit.measures.selection import selectors as known_selectors
 from geomkit.measures.spectra import MODES
 from geomkit.sources.corpora import readers as known_readers
 
@@ -27,7 +28,12 @@ from geomkit.sources.corpora import readers as known_readers
 def load_settings():
     """The catalogue's models by name, once the configuration has passed every check that needs no computing."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    known = {"metric": known_metrics, "reader": known_readers, "normalise": MODES}
+    known = {
+        "metric": known_metrics,
+        "reader": known_readers,
+        "normalise": MODES,
+        "selection method": known_selectors,
+    }
     try:
         settings.validate(config, schema)
         models = settings.expand_models(config["models"], RESOURCES)
@@ -45,6 +51,11 @@ if "untrained" in config["entropy"]["nulls"]:
     VARIANTS += [
         f"untrained-{seed}" for seed in range(config["entropy"]["untrained_seeds"])
     ]
+
+
+SELECTORS = config["tokens"]["selection"]["methods"]
+if SELECTORS == "all":
+    SELECTORS = list(known_selectors)
 
 
 def is_docstring(statement):
@@ -134,11 +145,28 @@ def fetched_folder(kind, name):
 
 def chosen(stage):
     """Names of the models and of the corpora that a stage of the configuration selects."""
-    models = settings.select(config[stage]["models"], MODELS, f"{stage}.models")
     return {
-        "model": [model.name for model in models],
+        "model": names(config[stage]["models"], f"{stage}.models"),
         "corpus": config[stage]["corpora"],
     }
+
+
+def probed():
+    """The same for models that choose among tokens: they are also run with masks."""
+    models = config["tokens"]["selection"]["models"]
+    return chosen("tokens") | {"model": names(models, "tokens.selection.models")}
+
+
+def names(selection, key):
+    """Names of the models that a list of names and families stands for."""
+    return [model.name for model in settings.select(selection, MODELS, key)]
+
+
+def gain_constants(wildcards):
+    """What c = d / (n eps2) takes, where a later stage asks for the information gains of this model's tokens."""
+    asked = chosen("tokens")
+    if wildcards.model in asked["model"] and wildcards.corpus in asked["corpus"]:
+        return {"n": config["texts"]["length"], "eps2": config["tokens"]["eps2"]}
 
 
 def dump_path(variant):
@@ -147,11 +175,18 @@ def dump_path(variant):
     return path if variant == "trained" and config["dump"]["keep"] else temp(path)
 
 
+def trainings(runs):
+    """(width, seed) of everything that a list of runs asks for."""
+    return [
+        (width, seed)
+        for run in runs
+        for width in run["widths"]
+        for seed in range(run["seeds"])
+    ]
+
+
 LADDER = [
-    f"ladder-{width}-s{seed}"
-    for run in config["ladder"]["runs"]
-    for width in run["widths"]
-    for seed in range(run["seeds"])
+    f"ladder-{width}-s{seed}" for width, seed in trainings(config["ladder"]["runs"])
 ]
 CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_batch-{batch}"
 
@@ -184,7 +219,6 @@ def grid_cells():
             rate=recipe["peak_rate"],
             batch=recipe["batch"],
         )
-        for width in grid["widths"]
-        for seed in range(grid["seeds"])
+        for width, seed in trainings(grid["runs"])
         for unique, tokens in budgets
     ]

@@ -8,9 +8,14 @@ rule fetch:
     input:
         [
             fetched_folder("models", MODELS[name].key)
-            for name in chosen("entropy")["model"]
+            for stage in ("entropy", "tokens")
+            for name in chosen(stage)["model"]
         ],
-        [fetched_folder("corpora", name) for name in chosen("entropy")["corpus"]],
+        [
+            fetched_folder("corpora", name)
+            for stage in ("entropy", "tokens")
+            for name in chosen(stage)["corpus"]
+        ],
 
 
 rule fetch_model:

@@ -97,6 +97,8 @@ rule ladder_cell:
     params:
         code=code("ladder_cell.py"),
         recipe=cell_recipe,
+        primary=config["scaling"]["primary"],
+        eps2=config["entropy"]["eps2"],
         device=config["compute"]["device"],
         checkpoint=f"results/ladder/checkpoints/{CELL}.safetensors",
     message:

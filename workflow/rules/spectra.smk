@@ -18,6 +18,7 @@ rule spectra:
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
         gaussian="gaussian" in config["entropy"]["nulls"],
+        gain=gain_constants,
         seed=config["seed"],
     message:
         "Decomposing {wildcards.model} on {wildcards.corpus}"

@@ -4,10 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.capture import Recorder, Sample, batches, capture, sample
-from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes, tokenizer_folder, untrained_twin
+from geomkit.lm.capture import Recorder, Sample, batches, capture, sample, vocabulary_counts
+from geomkit.lm.models import (
+    blocks,
+    find_device,
+    load_config,
+    load_model,
+    load_tokenizer,
+    sizes,
+    tokenizer_folder,
+    untrained_twin,
+)
 from geomkit.logs import logged, progress
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import write_dump
@@ -48,6 +59,8 @@ def main(
         "versions": versions("torch", "transformers", "numpy"),
     }
     print(f"{len(plain.ids)} texts of {len(set(plain.texts.document))} documents, {sum(plain.texts.tokens)} tokens")
+    size = max(len(tokenizer), load_config(folder, trust_remote_code).get_text_config().vocab_size)
+    counts = vocabulary_counts(stored_documents(corpus, "all"), set(plain.texts.document), tokenizer, size, seed)
     for variant, output in outputs.items():
         if variant.startswith("untrained-"):
             model = None  # or two models would be in memory
@@ -55,14 +68,23 @@ def main(
         elif variant == "trained":
             model = load_model(folder, compute["dtype"], device, trust_remote_code)
         run = plain.shuffled(seed) if variant == "shuffled" else plain
-        write(model, run, output, facts | {"variant": variant}, dump, compute["batch_tokens"])
+        vocabulary = counts if variant == "trained" else None
+        write(model, run, output, facts | {"variant": variant}, vocabulary, dump, compute["batch_tokens"])
 
 
-def write(model, run: Sample, output: Path, facts: dict[str, object], dump: Mapping[str, Any], batch_tokens: int) -> None:
+def write(
+    model,
+    run: Sample,
+    output: Path,
+    facts: dict[str, object],
+    vocabulary: np.ndarray | None,
+    dump: Mapping[str, Any],
+    batch_tokens: int,
+) -> None:
     depth = len(blocks(model))
     recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
     attributes = facts | {"depth": depth, **vars(sizes(model))}
-    with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"]) as writer:
+    with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
         total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
         for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
             writer.append(*part)

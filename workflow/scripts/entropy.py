@@ -11,6 +11,7 @@ from geomkit.measures.entropy import absent, measure
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.dumps import State, Texts
 from geomkit.store.eigenvalues import Eigenvalues
+from geomkit.store.metric_rows import add_metrics
 from geomkit.store.tables import TableWriter
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ def main(
         for variant in file.variants:
             for scope in (file.texts, file.corpus):
                 for mode, state, spectrum in scope(variant):
-                    missing |= add_metrics(table, texts, variant, mode, state, spectrum, metrics, eps2)
+                    missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, eps2)
             add_loss(table, texts, variant, file.surprisal(variant))
     table.write(output, missing)
 
 
-def add_metrics(
+def add_spectrum(
     table: TableWriter,
     texts: Texts,
     variant: str,
@@ -51,7 +52,7 @@ def add_metrics(
     where = f"{variant}, {mode}, n = {spectrum.n}"
     missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics).items()}
     results = measure(spectrum, metrics, eps2=eps2)
-    table.add_metrics(spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
+    add_metrics(table, spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
     for name, result in results.items():
         if undefined := int(np.isnan(result.value).sum()):
             missing[f"{name}, {where}, /{state.path}"] = (

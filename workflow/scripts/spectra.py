@@ -1,14 +1,16 @@
-"""Eigenvalues of every token cloud of one model and corpus: each text at each length, and the whole corpus, for every variant."""
+"""Eigenvalues of every token cloud of one model and corpus: each text at each length, and the whole corpus, for every variant.
+Of whole texts also every token's information gain, trained and shuffled."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geomkit.logs import logged, progress
+from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
 from geomkit.store.dumps import Dump, State
 from geomkit.store.eigenvalues import EigenvalueWriter, write_eigenvalues
@@ -30,6 +32,7 @@ def main(
     modes: Sequence[str],
     lengths: Sequence[int],
     gaussian: bool,
+    gain: Mapping[str, Any] | None,
     seed: int,
 ) -> None:
     with Dump(dumps["trained"]) as dump:
@@ -47,10 +50,12 @@ def main(
                     measure(writer, "gaussian", state, rows, dump, modes, lengths, False)
             for variant, path in dumps.items():
                 with Dump(path) as run:
-                    write_surprisal(writer, variant, run)
+                    write_tokens(writer, variant, run)
                     for state in progress(states, f"{output.parent.name} {variant}"):
                         documents = state.layer >= depth and run.width(state) <= WIDEST
                         measure(writer, variant, state, stored_rows(run, state), dump, modes, lengths, documents)
+                        if gain and variant in ("trained", "shuffled"):
+                            writer.gains(variant, state, gains(run, state, **gain))
 
 
 def stored_rows(dump: Dump, state: State) -> Rows:
@@ -125,10 +130,17 @@ def blocks(texts: range) -> Iterator[tuple[int, int]]:
         yield first, min(first + BATCH, texts.stop)
 
 
-def write_surprisal(writer: EigenvalueWriter, variant: str, dump: Dump) -> None:
-    values = [dump.surprisal(text) for text in range(len(dump.offset) - 1)]
-    nats = np.array([np.nansum(text, dtype=np.float64) for text in values])
-    writer.surprisal(variant, nats, np.array([np.isfinite(text).sum() for text in values]))
+def gains(dump: Dump, state: State, n: int, eps2: float) -> Iterator[np.ndarray]:
+    """Information gain of every token, unit rows, with one n for all texts, text after text."""
+    for first, last in blocks(range(len(dump.offset) - 1)):
+        texts = np.split(normalise(dump.rows(state, first, last), "unit"), dump.offset[first + 1 : last] - dump.offset[first])
+        for _, alike in groupby(texts, key=len):
+            yield information_gain(np.stack(list(alike)), eps2, n).ravel()
+
+
+def write_tokens(writer: EigenvalueWriter, variant: str, dump: Dump) -> None:
+    texts = range(len(dump.offset) - 1)
+    writer.tokens(variant, map(dump.ids, texts), map(dump.surprisal, texts))
 
 
 with logged(snakemake.log[0]):
@@ -138,5 +150,6 @@ with logged(snakemake.log[0]):
         snakemake.params.modes,
         snakemake.params.lengths,
         snakemake.params.gaussian,
+        snakemake.params.gain,
         snakemake.params.seed,
     )

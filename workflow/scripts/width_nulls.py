@@ -17,6 +17,7 @@ from geomkit.measures.nulls import fixed_spectrum, relative, stretched
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.eigenvalues import Eigenvalues
+from geomkit.store.metric_rows import add_metrics
 from geomkit.store.tables import TableWriter
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def add_nulls(
                 f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why
                 for name, why in missing_metrics(null, metrics).items()
             }
-            table.add_metrics(null, measure(null, metrics, eps2=eps2), **where, variant=variant, normalise=mode)
+            add_metrics(table, null, measure(null, metrics, eps2=eps2), **where, variant=variant, normalise=mode)
     return missing
 
 

@@ -1,6 +1,6 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from geomkit.store.provenance import rng
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""
+COUNTED = 2_000_000
+"""Tokens of other documents that are counted, at most: more would not tell common tokens from rare ones any better."""
 SLACK = 0.05
 """Largest gap between a block's output and the sum of its parts, relative to the largest of them at each coordinate. Rounding
 to bfloat16 makes it 0.01."""
@@ -60,6 +62,22 @@ def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, co
     before = prefix(tokenizer)
     scored = [len(tokenizer.decode(part if before else part[1:]).encode()) for part in ids]
     return Sample(ids, before, Texts([names[part.document] for part in slices], [len(part) for part in ids], scored))
+
+
+def vocabulary_counts(
+    documents: Sequence[Document], measured: Collection[str], tokenizer: PreTrainedTokenizerBase, vocabulary: int, seed: int
+) -> np.ndarray:
+    """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
+    counts = np.zeros(vocabulary, dtype=np.int64)
+    for index in rng(seed, "vocabulary").permutation(len(documents)).tolist():
+        document = documents[index]
+        if document.name not in measured:
+            counts += np.bincount(
+                tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"], minlength=vocabulary
+            )
+        if counts.sum() >= COUNTED:
+            break
+    return counts
 
 
 class Captured(NamedTuple):

@@ -1,7 +1,6 @@
 """How much each head's attention makes of earlier tokens, as one weight a token."""
 
 import numpy as np
-from scipy import stats
 
 from geomkit.measures.spectra import Array
 
@@ -30,10 +29,11 @@ def rollout(attention: Array) -> Array:
     return np.stack(steps)
 
 
-def rank_agreement(rows: Array, reference: Array) -> Array:
-    """Spearman correlation of each head's weights with a reference: (heads, T), (T,) to (heads,); 0 where either does not vary."""
-    ranks = stats.rankdata(np.vstack([rows, reference]), axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(ranks, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(ranks[:-1] @ ranks[-1] / (lengths[:-1] * lengths[-1]))
+def captured(rows: Array, effect: Array, k: int) -> Array:
+    """Share of an effect (T,), not negative, that lies on the k tokens of highest weight in each head: (heads, T) to (heads,).
+
+    1 for k = T, and for weights in the order of an effect on k tokens alone; 0 where there is no effect. Of equal weights the
+    later token counts.
+    """
+    top = rows.shape[1] - 1 - np.argsort(-rows[:, ::-1], axis=1, kind="stable")[:, :k]
+    return effect[top].sum(axis=1) / max(effect.sum(), np.finfo(np.float64).tiny)

@@ -5,6 +5,7 @@
 /tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats; NaN where there is no past
 /texts/document    string  (texts,)    name of the document that the text was cut from
 /texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
+/vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus, in `trained` alone
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm
 /sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
 attributes         the model's sizes, and where everything came from; `absent` is a JSON object {what: why}
@@ -102,15 +103,23 @@ class DumpWriter:
 
 @contextmanager
 def write_dump(
-    path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str], dtype: str, compression: str | None
+    path: Path,
+    texts: Texts,
+    attributes: Mapping[str, object],
+    absent: Mapping[str, str],
+    dtype: str,
+    compression: str | None,
+    vocabulary: np.ndarray | None = None,
 ) -> Iterator[DumpWriter]:
     """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
-    still grow inside the block."""
+    still grow inside the block; vocabulary: counts of each token id elsewhere."""
     with replacing(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=CHUNK_BYTES) as file:
         file.attrs.update({"schema": SCHEMA, **attributes})
         file["tokens/offset"] = texts.offset
         file["texts/document"] = list(texts.document)
         file["texts/bytes"] = np.asarray(texts.bytes, dtype=np.int64)
+        if vocabulary is not None:
+            file["vocabulary/count"] = vocabulary
         writer = DumpWriter(file, dtype, compression)
         yield writer
         if writer.rows != writer.total:
@@ -162,6 +171,10 @@ class Dump:
     def ids(self, text: int) -> np.ndarray:
         """Token ids of a text: (tokens,)."""
         return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
+
+    def vocabulary(self) -> np.ndarray:
+        """How often each token id occurs in other documents of the corpus: (ids,)."""
+        return read(self.file, "vocabulary/count")
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
         """Vectors of the texts first..last-1, one after another: (tokens, d)."""

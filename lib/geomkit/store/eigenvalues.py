@@ -1,27 +1,30 @@
-"""Eigenvalues of every token cloud of one model and corpus, in one HDF5 file: what all spectral metrics are made from.
+"""Eigenvalues of every token cloud of one model and corpus, in one HDF5 file: what all spectral metrics are made from; and what
+each token adds to ln det of the tokens before it.
 
 /{variant}/texts/{normalise}/{n}/{state}   (texts of at least n tokens, m)   of the first n tokens; attribute d
 /{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
 /{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
-/{variant}/surprisal/{sum,tokens}          (texts,)                          nats, and the number of tokens that have one
+/{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
+/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
 attributes                                 as in the dump
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State, Texts, opened, read
 from geomkit.store.provenance import replacing
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def state_of(path: str) -> State:
@@ -49,9 +52,24 @@ class EigenvalueWriter:
             self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = rows.d
         self.file[path][document] = rows.total[upper]
 
-    def surprisal(self, variant: str, total: np.ndarray, tokens: np.ndarray) -> None:
-        self.file[f"{variant}/surprisal/sum"] = total
-        self.file[f"{variant}/surprisal/tokens"] = tokens
+    def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
+        """Information gain of every token, text after text, in parts."""
+        self._fill(f"{variant}/gains/{state.path}", np.float64, parts)
+
+    def tokens(self, variant: str, ids: Iterable[np.ndarray], surprisal: Iterable[np.ndarray]) -> None:
+        """Token ids and surprisal, text after text, in parts."""
+        self._fill(f"{variant}/tokens/id", np.int32, ids)
+        self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
+
+    def _fill(self, path: str, dtype: type, parts: Iterable[np.ndarray]) -> None:
+        """A row for each token of the texts; memory holds one part."""
+        data = self.file.create_dataset(path, (int(self.file["texts/tokens"][:].sum()),), dtype, chunks=True, fletcher32=True)
+        start = 0
+        for part in parts:
+            data[start : start + len(part)] = part
+            start += len(part)
+        if start != len(data):
+            raise DataError(f"/{path}: {start} of {len(data)} tokens were written")
 
     def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
         self.file.create_dataset(path, data=values, fletcher32=True).attrs.update(attributes)
@@ -130,15 +148,29 @@ class Eigenvalues:
             sums.append(CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n)))
         return sums
 
+    def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
+        """(state, information gain of every token in nats, text after text), where gains were measured."""
+        for state, data in datasets(self.file.get(f"{variant}/gains", {})):
+            yield state, read(self.file, data.name)
+
+    def tokens(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and surprisal in nats of all tokens, text after text. Raises DataError for a null that no model was run on."""
+        return read(self.file, f"{variant}/tokens/id"), read(self.file, f"{variant}/tokens/surprisal")
+
     def surprisal(self, variant: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Sum over each text in nats, and the number of tokens in it; None for a null that no model was run on."""
-        group = self.file.get(f"{variant}/surprisal")
-        return None if group is None else (group["sum"][:], group["tokens"][:])
+        if f"{variant}/tokens" not in self.file:
+            return None
+        texts = np.split(self.tokens(variant)[1], self.text_list.offset[1:-1])
+        return np.array([np.nansum(text, dtype=np.float64) for text in texts]), np.array(
+            [np.isfinite(text).sum() for text in texts]
+        )
 
 
-def datasets(group: h5py.Group) -> Iterator[tuple[State, h5py.Dataset]]:
+def datasets(group: h5py.Group | dict) -> Iterator[tuple[State, h5py.Dataset]]:
     """Every dataset below a group, with the state that its path names."""
     found: list[str] = []
-    group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
+    if isinstance(group, h5py.Group):
+        group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
     for path in found:
         yield state_of(path), group[path]

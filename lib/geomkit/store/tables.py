@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.measures.entropy import Measurement
-from geomkit.measures.spectra import Spectrum
 from geomkit.store.provenance import replacing
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -43,6 +41,8 @@ COLUMNS = pa.schema(
 """depth is the number of blocks L, so layer == depth is the last block's output and depth + 1 the final norm's.
 A text of -1 is the whole corpus. A column that does not apply holds null."""
 
+TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME), ("k", pa.int32()), ("first", pa.int32())])
+"""Of the table of tokens: position in the text; how many tokens a method chose; 0 if it might choose the first, 1 if not."""
 
 TEXT = {
     "family",
@@ -64,8 +64,8 @@ TEXT = {
 class TableWriter:
     """Collects rows in blocks that share most of their columns, and writes them as one Parquet file."""
 
-    def __init__(self, **common: object):
-        self.common = common
+    def __init__(self, schema: pa.Schema = COLUMNS, **common: object):
+        self.schema, self.common = schema, common
         self.blocks: list[pa.Table] = []
 
     def add(self, **columns: object) -> None:
@@ -74,21 +74,15 @@ class TableWriter:
         Raises DataError for a column that tables do not have.
         """
         columns = {**self.common, **columns}
-        if unknown := columns.keys() - set(COLUMNS.names):
-            raise DataError(f"table: no column {min(unknown)!r}; there are {', '.join(COLUMNS.names)}")
+        if unknown := columns.keys() - set(self.schema.names):
+            raise DataError(f"table: no column {min(unknown)!r}; there are {', '.join(self.schema.names)}")
         size = max((len(column) for column in columns.values() if isinstance(column, (list, np.ndarray))), default=1)
-        block = pa.table([spread(columns.get(field.name), size, field.type) for field in COLUMNS], COLUMNS)
+        block = pa.table([spread(columns.get(field.name), size, field.type) for field in self.schema], self.schema)
         self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
-
-    def add_metrics(self, spectrum: Spectrum, results: Mapping[str, Measurement], **columns: object) -> None:
-        """A block of rows for each metric of a spectrum, or of a batch of them."""
-        for name, result in results.items():
-            value = np.atleast_1d(result.value)
-            self.add(**columns, metric=name, value=value, bound=result.bound, n=spectrum.n, d=spectrum.d)
 
     def write(self, path: Path, absent: Mapping[str, str]) -> None:
         """Writes the blocks; `absent` says what the table does not hold, and why."""
-        table = pa.concat_tables(self.blocks) if self.blocks else COLUMNS.empty_table()
+        table = pa.concat_tables(self.blocks) if self.blocks else self.schema.empty_table()
         with replacing(path) as temporary:
             pq.write_table(table.unify_dictionaries().replace_schema_metadata({"absent": json.dumps(absent)}), temporary)
 
@@ -104,10 +98,10 @@ def spread(column: object, size: int, kind: pa.DataType) -> pa.Array:
     return pa.array(column, kind)
 
 
-def merge(paths: Iterable[Path], path: Path) -> None:
-    """One table of many, streamed; what is absent is kept, with its model and corpus."""
+def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> None:
+    """One table of many of one schema, streamed; what is absent is kept, with its model and corpus."""
     absent = []
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, COLUMNS) as writer:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for part in map(Path, paths):
             file = pq.ParquetFile(part)
             for group in range(file.num_row_groups):

@@ -1,0 +1,98 @@
+"""Probes: what only running a model with masks and gradients can tell, at targets in some texts of a dump.
+
+/targets/{text,position,document}      (targets,)            the text's number in the dump, the token's in the text
+/texts/{text}                          (tokens,)             the tokens as they read
+/reference/{loss,alone}                (targets,)            next token's loss with all of the past visible; divergence with none
+/importance/{layer}/{name}             (targets, T)          a weight for each token before the target, NaN elsewhere
+/chosen/{layer}/{first}/{method}       (targets, budgets, largest budget)   positions, most important first, then -1
+/scores/{layer}/{first}/{method}/{divergence,loss,removed_divergence,removed_loss}   (targets, budgets), nats
+/lasso/{layer}/{first}/{penalty,gap}   (targets, budgets)    of the Lasso whose support was chosen
+attributes                                 model, seed, budgets; `absent` is a JSON object {what: why}
+
+layer: its number; first: 0 if the first token was among the candidates, 1 if not. `removed_` scores are NaN where they were not
+asked for.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from geomkit.store.dumps import opened, read
+from geomkit.store.provenance import replacing
+
+SCHEMA = 1
+SCORES = ("divergence", "loss", "removed_divergence", "removed_loss")
+
+
+class Choice(NamedTuple):
+    """What one method chose, and how the model fared with it."""
+
+    layer: int
+    first: int
+    method: str
+    chosen: np.ndarray
+    scores: dict[str, np.ndarray]
+
+
+def write_probe(
+    path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
+) -> None:
+    """Arrays by their path in the file, which appears whole."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"schema": SCHEMA, **attributes, "absent": json.dumps(absent)})
+        for name, values in arrays.items():
+            if values.dtype.kind in "UO":
+                file[name] = values.astype(object)
+            else:
+                file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
+
+
+class Probe:
+    """A probe opened for reading. Raises DataError for another file or schema."""
+
+    def __init__(self, path: Path):
+        self.file = opened(path, "probe", SCHEMA, "targets/text")
+        self.attributes = dict(self.file.attrs)
+        self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
+        self.budgets: list[int] = [int(k) for k in self.attributes["budgets"]]
+        self.text, self.position = (read(self.file, f"targets/{name}") for name in ("text", "position"))
+        self.document = [name.decode() for name in read(self.file, "targets/document")]
+        self.loss, self.alone = (read(self.file, f"reference/{name}") for name in ("loss", "alone"))
+
+    def __enter__(self) -> "Probe":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def tokens(self, text: int) -> list[str]:
+        """A text's tokens as they read."""
+        return [token.decode() for token in read(self.file, f"texts/{text}")]
+
+    @property
+    def layers(self) -> list[int]:
+        return sorted(int(layer) for layer in self.file["chosen"])
+
+    def importance(self, layer: int) -> dict[str, np.ndarray]:
+        """Weights (targets, T) by name."""
+        return {name: read(self.file, f"importance/{layer}/{name}") for name in self.file[f"importance/{layer}"]}
+
+    def gaps(self, layer: int, first: int) -> np.ndarray | None:
+        """KKT gap of each Lasso (targets, budgets), relative to its largest penalty; None if it was not asked for."""
+        path = f"lasso/{layer}/{first}/gap"
+        return read(self.file, path) if path in self.file else None
+
+    def choices(self) -> list[Choice]:
+        """Everything that was chosen."""
+        found = []
+        for layer in self.layers:
+            for first, methods in self.file[f"chosen/{layer}"].items():
+                for method, chosen in methods.items():
+                    place = f"scores/{layer}/{first}/{method}"
+                    scores = {name: read(self.file, f"{place}/{name}") for name in SCORES}
+                    found.append(Choice(layer, int(first), method, read(self.file, chosen.name), scores))
+        return found

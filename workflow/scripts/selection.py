@@ -1,0 +1,203 @@
+"""Choices of tokens compared at equal budgets: how the model fares with them, how they reconstruct the target, who beats whom."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geomkit.laws.clusters import Documents
+from geomkit.logs import logged, progress
+from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
+from geomkit.measures.selection import TOLERANCE, jaccard
+from geomkit.measures.spectra import normalise
+from geomkit.store.dumps import Dump, State
+from geomkit.store.probes import Choice, Probe
+from geomkit.store.provenance import rng
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, write_csv
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+FOLDS = 5
+"""Parts of the documents; each is whitened by what the others hold."""
+SPLITS = 10
+RESAMPLES = 1000
+BETTER = {"divergence": -1, "removed_divergence": -1, "reconstruction": 1, "raw_r2": 1}
+"""The direction in which a score is better."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One method's choices at one layer, and its scores by name, each (targets, budgets); draws of chance averaged."""
+
+    layer: int
+    first: int
+    method: str
+    chosen: np.ndarray
+    scores: dict[str, np.ndarray]
+
+
+def main(
+    probe: Path, dumped: Path, output: Path, summary: Path, model: str, family: str, model_seed: int | None, seed: int
+) -> None:
+    with Probe(probe) as file, Dump(dumped) as dump:
+        facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
+        common = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **facts}
+        table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
+        named = {-(-facts["depth"] // 2): "middle", facts["depth"]: "last", facts["depth"] + 1: "final"}
+        documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
+        rows: list[dict[str, Any]] = []
+        for layer in file.layers:
+            choices = [choice for choice in file.choices() if choice.layer == layer]
+            scored = averaged(reconstructed(file, dump, layer, choices, seed, f"{model} layer {layer}"))
+            width = dump.width(State(layer))
+            where = {"variant": "trained", "layer": layer, "sublayer": "block", "name": named.get(layer, ""), "d": width}
+            rows += [where | row for one in scored for row in compared(one, scored, file.budgets, documents)]
+            rows += [where | row for first in (0, 1) for row in gaps(file, layer, first, absent)]
+            for one in scored:
+                add_scores(table, file, one, width)
+    table.write(output, absent)
+    write_csv(summary, [common | row for row in rows])
+
+
+def reconstructed(file: Probe, dump: Dump, layer: int, choices: Sequence[Choice], seed: int, name: str) -> list[Scored]:
+    """All scores of the choices at one layer."""
+    state, budgets = State(layer), len(file.budgets)
+    splits = coordinate_splits(dump.width(state), SPLITS, rng(seed, "splits", dump.width(state)))
+    whitenings = fold_whitenings(dump, state)
+    fold = folds(dump)
+    values = {id(choice): np.full((2, len(file.text), budgets), np.nan) for choice in choices}
+    for text in progress(np.unique(file.text).tolist(), name):
+        rows, whitening = normalise(dump.rows(state, text, text + 1), "unit"), whitenings[fold[text]]
+        gram, whole = rows @ rows.T, Reconstruction(whitening.apply(rows), splits)
+        for target in np.flatnonzero(file.text == text).tolist():
+            sets = [(choice, k, row[row >= 0].astype(int)) for choice in choices for k, row in enumerate(choice.chosen[target])]
+            sets = [each for each in sets if len(each[2])]
+            positions = [places for _, _, places in sets]
+            place, foreign = int(file.position[target]), whitening.apply(stranger(file, dump, state, target))
+            scores = whole.r2(place, positions, foreign) @ [1, -1], raw_r2(gram, place, positions)
+            for (choice, k, _), *found in zip(sets, *scores, strict=True):
+                values[id(choice)][:, target, k] = found
+    return [
+        Scored(
+            layer,
+            choice.first,
+            choice.method,
+            choice.chosen,
+            {
+                "divergence": choice.scores["divergence"],
+                "loss_increase": choice.scores["loss"] - file.loss[:, None],
+                "removed_divergence": choice.scores["removed_divergence"],
+                "reconstruction": values[id(choice)][0],
+                "raw_r2": values[id(choice)][1],
+            },
+        )
+        for choice in choices
+    ]
+
+
+def stranger(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray:
+    """The next target that is in another document, as a unit row (d,)."""
+    others = np.roll(np.arange(len(file.text)), -target)
+    other = next(number for number in others if file.document[number] != file.document[target])
+    rows = normalise(dump.rows(state, file.text[other], file.text[other] + 1), "unit")
+    return rows[file.position[other]]
+
+
+def folds(dump: Dump) -> np.ndarray:
+    """The fold of each text's document."""
+    names = dump.texts.document
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names]) % FOLDS
+
+
+def fold_whitenings(dump: Dump, state: State) -> list[Whitening]:
+    """For each fold, the whitening estimated on the other documents."""
+    fold = folds(dump)
+    clouds = [normalise(dump.rows(state, text, text + 1), "unit") for text in range(len(fold))]
+    return [
+        Whitening.estimate(np.concatenate([cloud for cloud, own in zip(clouds, fold, strict=True) if own != part]))
+        for part in range(FOLDS)
+    ]
+
+
+def averaged(scored: Sequence[Scored]) -> list[Scored]:
+    """With the draws of `random` as one method, each score their mean."""
+    groups: dict[tuple[int, str], list[Scored]] = defaultdict(list)
+    for one in scored:
+        groups[one.first, "random" if one.method.startswith("random-") else one.method].append(one)
+    return [
+        Scored(
+            draws[0].layer,
+            first,
+            method,
+            draws[0].chosen,
+            {name: np.mean([draw.scores[name] for draw in draws], axis=0) for name in draws[0].scores},
+        )
+        for (first, method), draws in groups.items()
+    ]
+
+
+def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], documents: Documents) -> Iterator[dict[str, Any]]:
+    """Rows of the summary: a method's scores, and where Lasso was asked for, Lasso's minus them, how often it wins, and how much
+    the chosen sets overlap."""
+    lasso = next((other for other in scored if (other.first, other.method) == (one.first, "lasso")), None)
+    for place, k in enumerate(budgets):
+        columns = {name: values[:, place] for name, values in one.scores.items()}
+        if lasso is not None and one is not lasso:
+            for name, sign in BETTER.items():
+                difference = lasso.scores[name][:, place] - columns[name]
+                columns[f"{name}_lasso_minus"] = difference
+                columns[f"{name}_win"] = np.where(np.isnan(difference), np.nan, (np.sign(sign * difference) + 1) / 2)
+            columns["jaccard"] = np.array(
+                [jaccard(a[a >= 0], b[b >= 0]) for a, b in zip(lasso.chosen[:, place], one.chosen[:, place], strict=True)]
+            )
+        for name, values in columns.items():
+            number = int(np.isfinite(values).sum())
+            if number:
+                found = documents.mean(values)
+                yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | found._asdict()
+
+
+def gaps(file: Probe, layer: int, first: int, absent: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The largest KKT gap of each budget's Lassos; those above tolerance are flagged."""
+    found = file.gaps(layer, first)
+    for k, column in zip(file.budgets, found.T if found is not None else (), strict=found is not None):
+        if bad := int((column > TOLERANCE).sum()):
+            absent[f"lasso of {k} tokens at layer {layer}, candidates from {first}"] = (
+                f"{bad} solutions have a KKT gap above {TOLERANCE}"
+            )
+        yield {
+            "metric": "lasso_gap",
+            "method": "lasso",
+            "first": first,
+            "k": k,
+            "value": float(np.nanmax(column)),
+            "n": len(column),
+        }
+
+
+def add_scores(table: TableWriter, file: Probe, one: Scored, width: int) -> None:
+    """Every target's scores."""
+    for name, values in one.scores.items():
+        for k, column in zip(file.budgets, values.T, strict=True):
+            table.add(
+                layer=one.layer, normalise="unit", metric=name, text=file.text, document=list(file.document), d=width,
+                position=file.position, method=one.method, k=k, first=one.first, value=column,
+            )  # fmt: skip
+
+
+with logged(snakemake.log[0]):
+    main(
+        Path(snakemake.input.probe),
+        Path(snakemake.input.dump),
+        Path(snakemake.output.table),
+        Path(snakemake.output.summary),
+        snakemake.wildcards.model,
+        snakemake.params.family,
+        snakemake.params.model_seed,
+        snakemake.params.seed,
+    )
