@@ -1,6 +1,49 @@
+# a resample of a corpus takes an eigenvalue decomposition for each layer, normalisation, variant and model
+CORPUS_RESAMPLES = min(200, config["scaling"]["bootstrap"])
+
+
+rule corpus_resamples:
+    input:
+        expand(
+            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+        ),
+    output:
+        "results/resamples/{corpus}.parquet",
+    log:
+        "results/logs/resamples/{corpus}.log",
+    benchmark:
+        "results/benchmarks/resamples/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
+    params:
+        code=code("corpus_resamples.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        modes=config["entropy"]["normalise"],
+        metrics=(
+            None
+            if config["entropy"]["metrics"] == "all"
+            else config["entropy"]["metrics"]
+        ),
+        eps2=config["entropy"]["eps2"],
+        resamples=CORPUS_RESAMPLES,
+        seed=config["seed"],
+    message:
+        "Measuring {wildcards.corpus} in resamples of its documents"
+    script:
+        "../scripts/corpus_resamples.py"
+
+
 rule scaling:
     input:
         table="results/entropy.parquet",
+        resamples=expand(
+            "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
         published=relative(RESOURCES / "published/matrix_entropy.csv"),
     output:
         slopes="results/scaling/slopes.csv",

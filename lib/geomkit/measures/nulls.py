@@ -6,6 +6,7 @@ Where no text is longer than the narrowest model is wide, every model has as man
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -49,6 +50,14 @@ def cumulative(spectrum: Spectrum, u: Array) -> Array:
     place = u * spectrum.m
     left = np.minimum(place.astype(int), spectrum.m - 1)
     return total[..., left] + (place - left) * np.diff(total, axis=-1)[..., left]
+
+
+def width_nulls(family: Sequence[Spectrum]) -> list[dict[str, Spectrum]]:
+    """Both nulls of each member of a family, by name; the relative spectra of several widest ones (seeds) are averaged."""
+    width = max(spectrum.d for spectrum in family)
+    widest = [spectrum for spectrum in family if spectrum.d == width]
+    common = replace(widest[0], eigenvalues=np.mean([relative(spectrum) for spectrum in widest], axis=0))
+    return [{"fixed-spectrum": fixed_spectrum(common, like), "stretched": stretched(family, like)} for like in family]
 
 
 def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
