@@ -70,6 +70,40 @@ rule scaling:
         "../scripts/scaling.py"
 
 
+rule growth:
+    input:
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("entropy")),
+        resamples=expand(
+            "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+        slopes="results/scaling/slopes.csv",
+        published=relative(RESOURCES / "published/diff_erank.csv"),
+    output:
+        diff_erank="results/scaling/diff_erank.csv",
+        growth="results/scaling/growth.csv",
+    log:
+        "results/logs/growth.log",
+    benchmark:
+        "results/benchmarks/growth.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+    params:
+        code=code("growth.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        lengths=config["entropy"]["lengths"],
+        primary=config["scaling"]["primary"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Measuring Diff-eRank, and what grows and what falls with size"
+    script:
+        "../scripts/growth.py"
+
+
 rule scaling_plot:
     input:
         table="results/entropy.parquet",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geomkit.errors import DataError
-from geomkit.laws.exponents import Exponent, Levels, exponents, model_levels, text_levels
+from geomkit.laws.exponents import Levels, exponents, model_levels, text_levels
 from geomkit.laws.prediction import Prediction, prediction
 from geomkit.laws.scaling import fit
 from geomkit.laws.statistics import Resamples, draw_resamples, over_seeds
@@ -45,7 +45,7 @@ def main(
     predictions: list[dict[str, Any]] = []
     for family, corpus in families(table):
         measured = read_measured(table, family, corpus)
-        drawn = read_resamples(resampled[corpus], family, measured.models)
+        drawn = read_resamples(resampled[corpus], family, [model.name for model in measured.models])
         ladder = Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus))
         ladder.add_losses(read_losses(table, family, corpus, measured.models))
         where = {"family": family, "corpus": corpus}
@@ -103,22 +103,7 @@ def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[dict[str, A
         where |= {"primary": int(key[:3] == endpoint_key and metric in primary["metrics"])}
         levels = ladder.levels(key)
         results = exponents(ladder.sizes, levels.pop("trained"), levels)
-        yield from (where | {"against": name} | flat(result) for name, result in results.items())
-
-
-def flat(result: Exponent) -> dict[str, Any]:
-    """The columns of one exponent."""
-    columns: dict[str, Any] = {"verdict": result.verdict}
-    if result.estimate is None:
-        return columns
-    columns |= {"slope": result.estimate.value, "low": result.estimate.low, "high": result.estimate.high}
-    columns["freedom"] = result.estimate.freedom
-    columns["measurement_low"], columns["measurement_high"] = result.measurement or (None, None)
-    for name, null in result.nulls.items():
-        columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
-        columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
-        columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
-    return columns
+        yield from (where | {"against": name} | result.columns for name, result in results.items())
 
 
 def published_exponents(path: Path) -> list[dict[str, Any]]:
@@ -133,7 +118,7 @@ def published_exponents(path: Path) -> list[dict[str, Any]]:
         where = {"family": f"{family} (published)", "corpus": models[0]["dataset"], "metric": models[0]["quantity"], "primary": 0}
         sizes = {name: [row[name] for row in models] for name in AGAINST}
         results = exponents(sizes, Levels(np.log(ratio)), nulls)
-        rows += [where | {"against": name} | flat(result) for name, result in results.items()]
+        rows += [where | {"against": name} | result.columns for name, result in results.items()]
     return rows
 
 

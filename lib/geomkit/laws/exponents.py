@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,10 +58,27 @@ class Exponent:
         outside = len({null.difference.value > 0 for null in nulls}) == 1
         return f"beyond width: {'outside' if outside else 'between'} the nulls"
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As columns of a table; the verdict alone where there are no numbers."""
+        columns: dict[str, Any] = {"verdict": self.verdict}
+        if self.estimate is None:
+            return columns
+        columns |= dict(zip(("slope", "low", "high", "freedom"), self.estimate, strict=True))
+        columns["measurement_low"], columns["measurement_high"] = self.measurement or (None, None)
+        for name, null in self.nulls.items():
+            columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
+            columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
+            columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
+        return columns
+
 
 @dataclass(frozen=True)
 class Levels:
-    """ln of a measurement, or of a null, at each size (sizes,), and in every resample (sizes, resamples) if there are any."""
+    """ln of a measurement, or of a null, at each size (sizes,), and in every resample (sizes, resamples) if there are any.
+
+    Of a measurement that may be negative they are its own values; then what follows speaks of slopes, not exponents.
+    """
 
     value: Array
     drawn: Array | None = None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,7 +68,7 @@ def seed_counts(seeds: int, resamples: int, rng: np.random.Generator) -> NDArray
     return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
 
 
-def over_seeds(values: Sequence[Array], counts: Sequence[Array]) -> Array:
+def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array:
     """Mean over the seeds drawn of each size's values (seeds, resamples): (sizes, resamples). Not finite where one drawn is not.
 
     counts: for each size (seeds, resamples), how often each seed was drawn.

@@ -68,3 +68,12 @@ def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
     """
     log_width = np.log(width)
     return {"fixed-spectrum": np.full(entropy.shape, entropy.mean()), "stretched": log_width + (entropy - log_width).mean()}
+
+
+def table_nulls_of_rank(rank: Array, width: Array) -> dict[str, Array]:
+    """Both nulls of an effective rank, or of a difference of two (models,), where a table gives nothing but widths d (models,).
+
+    fixed-spectrum: the family's mean. stretched: the mean of rank over width, times the width, for texts longer than d; shorter
+    ones leave less to stretch, so that there it is the most that width could give.
+    """
+    return {"fixed-spectrum": np.full(rank.shape, rank.mean()), "stretched": width * (rank / width).mean()}

@@ -104,8 +104,8 @@ def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         pq.write_table(pa.table({name: [row[name] for row in rows] for name in RESAMPLES.names}, RESAMPLES), temporary)
 
 
-def read_resamples(path: Path, family: str, models: Sequence[Model]) -> Variants:
-    """Arrays (models, resamples) of what every model of a family has."""
+def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
+    """Arrays (models, resamples) of what each of the named models of a family has."""
     table = pq.read_table(path, filters=pc.field("family") == family)
     if not len(table):
         return {}
@@ -115,7 +115,7 @@ def read_resamples(path: Path, family: str, models: Sequence[Model]) -> Variants
         key = (row["layer"], row["normalise"], 0, row["metric"])
         found.setdefault(row["variant"], {}).setdefault(key, {})[row["model"]] = values
     return {
-        variant: {key: np.stack([rows[model.name] for model in models]) for key, rows in keys.items() if len(rows) == len(models)}
+        variant: {key: np.stack([rows[model] for model in models]) for key, rows in keys.items() if len(rows) == len(models)}
         for variant, keys in found.items()
     }
 
