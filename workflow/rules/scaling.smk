@@ -104,6 +104,34 @@ rule growth:
         "../scripts/growth.py"
 
 
+rule loss_laws:
+    input:
+        table="results/entropy.parquet",
+        published=relative(RESOURCES / "published/losses.csv"),
+        laws=relative(RESOURCES / "published/laws.csv"),
+        # a grid over data ships with the ladder, or does not
+        grid=[relative(path) for path in RESOURCES.glob("ladder/training_grid.csv")],
+    output:
+        fits="results/scaling/loss_laws.json",
+        regions="results/scaling/loss_regions.csv",
+    log:
+        "results/logs/loss_laws.log",
+    benchmark:
+        "results/benchmarks/loss_laws.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("loss_laws.py"),
+        held_out=config["scaling"]["held_out"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Fitting laws of the loss, ours and published"
+    script:
+        "../scripts/loss_laws.py"
+
+
 rule scaling_plot:
     input:
         table="results/entropy.parquet",

@@ -1,7 +1,6 @@
 """Laws with model size: exponents beside their nulls (slopes.csv), fits of the primary endpoint (fits.json), and whether entropy
 tells anything about loss that size does not (entropy_loss.json)."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,8 +16,8 @@ from geomkit.laws.statistics import Resamples, draw_resamples, over_seeds
 from geomkit.logs import logged, progress
 from geomkit.measures.nulls import table_nulls
 from geomkit.store.measured import Key, Measured, Variants, beside, families, read_losses, read_measured, read_resamples
-from geomkit.store.provenance import replacing, rng
-from geomkit.store.tables import endpoint, read_csv, write_csv
+from geomkit.store.provenance import rng
+from geomkit.store.tables import endpoint, read_csv, write_csv, write_json
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -160,11 +159,6 @@ def columns_of(found: Prediction) -> dict[str, Any]:
     if found.between_seeds is not None:
         columns |= {"between_seeds": found.between_seeds.value, "between_seeds_interval": found.between_seeds[1:3]}
     return columns
-
-
-def write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 with logged(snakemake.log[0]):
