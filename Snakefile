@@ -31,5 +31,6 @@ rule all:
     input:
         "results/scaling_plot.pdf",
         "results/nulls_plot.pdf",
+        "results/losses_plot.pdf",
         "results/entropy_layers.pdf",
         "results/entropy_absent.csv",

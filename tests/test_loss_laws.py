@@ -93,7 +93,7 @@ def test_a_region_holds_the_fit_and_not_its_own_edges(outputs):
     for family in ("f", "pythia (published)"):
         law = outputs[0][family, "params_nonembedding", "offset_power"]
         rows = [row for row in outputs[1] if (row["family"], row["against"]) == (family, "params_nonembedding")]
-        assert len(rows) == 41**2
+        assert len(rows) == 61**2
         assert {row["statistic"] >= 0 for row in rows} == {True}
         near = min(
             rows, key=lambda row: abs(row["E"] - law["params"]["E"]) / 0.1 + abs(row["alpha"] - law["params"]["alpha"]) / 0.01

@@ -161,7 +161,8 @@ rule scaling_plot:
 
 rule nulls_plot:
     input:
-        "results/scaling/slopes.csv",
+        slopes="results/scaling/slopes.csv",
+        growth="results/scaling/growth.csv",
     output:
         report(
             "results/nulls_plot.pdf",
@@ -181,3 +182,28 @@ rule nulls_plot:
         "Drawing exponents beside their nulls"
     script:
         "../scripts/nulls_plot.py"
+
+
+rule losses_plot:
+    input:
+        fits="results/scaling/loss_laws.json",
+        regions="results/scaling/loss_regions.csv",
+    output:
+        report(
+            "results/losses_plot.pdf",
+            caption="../report/losses_plot.rst",
+            category="Scaling",
+        ),
+    log:
+        "results/logs/losses_plot.log",
+    benchmark:
+        "results/benchmarks/losses_plot.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("losses_plot.py"),
+    message:
+        "Drawing the laws of the loss"
+    script:
+        "../scripts/losses_plot.py"

@@ -25,7 +25,7 @@ PEERS = {
     ("chinchilla", "data"): [("chinchilla", "alpha", "alpha", 1), ("chinchilla", "beta", "beta", 1)],
 }
 """For each form and measure of size the laws to put it beside: law, its parameter, ours, and the sign between them."""
-POINTS = 41
+POINTS = 61
 """Points of a region's grid in each direction."""
 
 
@@ -46,7 +46,7 @@ def main(
     for where, x, loss in series:
         for form in ("power", "offset_power"):
             law = fit(form, x, loss, held_out=held_out)
-            rows.append(where | law.as_dict() | {"peers": peers(law, where["against"], values)})
+            rows.append(where | law.as_dict() | {"peers": peers(law, where["against"], values), "x": x, "y": loss})
     if grid is not None:
         law, intervals = fitted_grid(grid, held_out, resamples, rng(seed, "grid"))
         rows.append(
