@@ -16,7 +16,7 @@ from geomkit.logs import logged, progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
-from geomkit.store.families import Member, incomparable, opened_families
+from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
 
@@ -53,17 +53,20 @@ def main(
 def resampled(
     members: Sequence[Member], layer: str, mode: str, draws: Sequence[np.ndarray]
 ) -> Iterator[tuple[str, str, Spectrum]]:
-    """(model, variant, spectra of all resamples). Gaussian rows are of no document: their one spectrum is every resample's."""
+    """(model, variant, spectra of all resamples) of what every member has, for a law takes all of them.
+
+    Gaussian rows are of no document: their one spectrum is every resample's.
+    """
     trained = []
-    for member, counts in zip(members, draws, strict=True):
-        for variant in member.file.variants:
-            if documents := member.documents(variant, mode, layer):
-                spectrum = redrawn(documents, counts, centred=mode == "centre-unit")
+    for variant in members[0].file.variants:
+        if all(member.keeps_documents(variant, mode, layer) for member in members):
+            for member, counts in zip(members, draws, strict=True):
+                spectrum = redrawn(member.documents(variant, mode, layer), counts, centred=mode == "centre-unit")
                 trained += [spectrum] if variant == "trained" else []
                 yield member.name, variant, spectrum
-            elif variant == "gaussian" and (found := member.file.at(variant, mode, None, member.state(layer))):
-                yield member.name, variant, found
-    if mode != "raw" and len(trained) == len(members) and not incomparable(members):
+        elif variant == "gaussian" and (found := spectra_at(members, variant, mode, None, layer)):
+            yield from ((member.name, variant, spectrum) for member, spectrum in zip(members, found, strict=True))
+    if trained and mode != "raw" and not incomparable(members):
         for member, nulls in zip(members, width_nulls(trained), strict=True):
             yield from ((member.name, variant, null) for variant, null in nulls.items())
 

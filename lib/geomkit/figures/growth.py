@@ -19,7 +19,8 @@ LINE = 0.155
 LEGEND = (
     f"with ln of {SIZE}: ▲ grows, ▼ falls,",
     "else flat (the 95 % interval over sizes holds 0). Slopes of ln value, of Diff-eRank",
-    "of its own value, in directions. Framed: told from both nulls for width.",
+    "of its own value, in directions. Framed: told from both nulls for width, and",
+    "outside them; dashed: between them, as some spectrum of nearly one shape.",
 )
 
 
@@ -49,7 +50,7 @@ def table(rows: Sequence[Row]) -> Figure:
     order = list(NAMES)
     measures = sorted({row["measure"] for row in rows}, key=lambda name: order.index(name) if name in order else -1)
     left = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
-    figure = Figure(figsize=(WIDTH, 1.2 + LINE * len(measures)))
+    figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(measures)))
     axis = figure.subplots()
     for row in rows:
         x = left.get((row["layer"], row["normalise"]), 0) + lengths.index(row["length"])
@@ -64,7 +65,7 @@ def table(rows: Sequence[Row]) -> Figure:
 
 def list_of(rows: Sequence[Row]) -> Figure:
     """Published tables: the slope, its interval, and those of the nulls for width."""
-    figure = Figure(figsize=(WIDTH, 1.05 + LINE * len(rows)))
+    figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
     columns = dict(zip(("slope", "95 % interval", "cut", "stretched"), (0.0, 1.3, 2.5, 3.4), strict=True))
     for title, x in columns.items():
@@ -100,7 +101,8 @@ def cell(axis: Axes, row: Row, x: float, y: int) -> None:
         return
     axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc=SHADES[row["growth"]], alpha=0.5, lw=0))
     if row["verdict"].startswith("beyond width"):
-        axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", lw=0.8))
+        style = {"lw": 0.9} if "outside" in row["verdict"] else {"lw": 0.7, "ls": (0, (2, 1.5))}
+        axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", **style))
     slope = number(row["slope"] if row["growth"] == "flat" else abs(row["slope"]))
     text = SIGNS[row["growth"]] + slope.replace("0.", ".")
     axis.text(x, y, text, ha="center", va="center", fontsize=5.3, weight="bold" if row["primary"] == 1 else "normal")

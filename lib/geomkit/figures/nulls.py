@@ -25,7 +25,7 @@ def nulls_figure(rows: Sequence[Row], combinations: int) -> Figure:
     shown = [row for row in rows if row.get("slope") is not None]
     groups = {key: list(group) for key, group in groupby(shown, key=lambda row: (row["family"], row["corpus"]))}
     height = sum(1.6 + sum(2.4 + len(nulls_of(row)) for row in group) for group in groups.values())
-    figure = Figure(figsize=(WIDTH, 0.95 + PITCH * height))
+    figure = Figure(figsize=(WIDTH, 1.1 + PITCH * height))
     axis = figure.subplots()
     ticks: dict[float, str] = {}
     top = height
@@ -46,7 +46,8 @@ def nulls_figure(rows: Sequence[Row], combinations: int) -> Figure:
         "Bars: 95 % intervals over sizes. A null whose bar the upright line crosses",
         "(filled) is not told from what was measured. A law is more than width",
         "only if the line crosses neither bar for width alone (dark): a spectrum",
-        "of fixed shape, that of the widest model cut, or one stretched.",
+        "of fixed shape, that of the widest model cut, or one stretched. Between",
+        "these two it is what some spectrum of nearly one shape would give.",
         f"{len(shown)} of {combinations} exponents: the endpoint fixed beforehand, and published",
         "tables. The others are exploratory.",
     )
@@ -70,7 +71,9 @@ def block(axis: Axes, row: Row, top: float) -> dict[float, str]:
     beyond = verdict.startswith("beyond width")
     heading(axis, top, name_of(row["metric"]), "0", fontsize=6.5)
     said = verdict if beyond else verdict.split(":")[0]
-    heading(axis, top, said, BLUE if beyond else "0.3", right=True, fontsize=6, weight="bold" if beyond else "normal")
+    heading(
+        axis, top, said, BLUE if beyond else "0.3", right=True, fontsize=6, weight="bold" if "outside" in verdict else "normal"
+    )
     axis.plot([slope, slope], [top - 0.6, top - 1.4 - len(nulls_of(row))], lw=0.7, color=BLUE, zorder=1)
     axis.plot([row["low"], row["high"]], [top - 1, top - 1], lw=3, color=BLUE, alpha=0.4, solid_capstyle="butt")
     axis.plot(slope, top - 1, "o", ms=3.2, color=BLUE)

@@ -59,7 +59,7 @@ NULLS = {
     "fixed-spectrum": Null("--", "v", VERMILION, "cut", "width alone, the\nwidest model's spectrum, cut"),
     "stretched": Null((0, (1, 1)), "^", ORANGE, "stretched", "width alone, one\nspectrum, stretched"),
     "untrained": Null((0, (5, 1, 1, 1)), "s", GREEN, "untrained", "untrained twins"),
-    "shuffled": Null((0, (3, 1, 1, 1, 1, 1)), "P", PURPLE, "shuffled", "tokens shuffled"),
+    "shuffled": Null((0, (3, 1, 1, 1, 1, 1)), "h", PURPLE, "shuffled", "tokens shuffled"),
     "gaussian": Null(":", "D", "0.45", "Gaussian", "independent Gaussian rows"),
 }
 

@@ -34,11 +34,13 @@ class Member:
         """In the order of `documents`."""
         return list(dict.fromkeys(self.file.text_list.document))
 
-    def documents(self, variant: str, mode: str, layer: int | str) -> list[CovarianceAccumulator] | None:
-        """Each document's sum of z z^T, None where they were not kept."""
-        state = self.state(layer)
-        kept = f"{variant}/documents/{mode}/{state.path}" in self.file.file
-        return self.file.documents(variant, mode, state) if kept else None
+    def keeps_documents(self, variant: str, mode: str, layer: int | str) -> bool:
+        """Whether there are `documents`: of wide models there are none."""
+        return f"{variant}/documents/{mode}/{self.state(layer).path}" in self.file.file
+
+    def documents(self, variant: str, mode: str, layer: int | str) -> list[CovarianceAccumulator]:
+        """Each document's sum of z z^T."""
+        return self.file.documents(variant, mode, self.state(layer))
 
 
 @contextmanager
