@@ -1,10 +1,9 @@
-"""Exponents beside their nulls: closed forms, the verdict's rule, and what is refused."""
+"""Exponents beside their nulls: closed forms, the verdict's rule, and what has no exponent."""
 
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.laws.exponents import Exponent, exponents, leave_one_size_out
+from geomkit.laws.exponents import Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.statistics import Resamples, draw_resamples
 from geomkit.store.provenance import rng
 
@@ -19,13 +18,14 @@ def law(b: float, scatter: float = 0.0, seeds: int = 2, label: str = "law") -> l
     return [x**b * text * np.exp(scatter * draw.standard_normal((seeds, 40)) + scatter * draw.standard_normal()) for x in SIZES]
 
 
-def exponent(sizes, values, nulls, documents, resamples, draws) -> Exponent:
-    drawn = draw_resamples(documents, [len(value) for value in values], resamples, draws)
-    return exponents({"x": sizes}, values, nulls, drawn)["x"]
+def exponent(values, nulls, documents=DOCUMENTS, resamples=100) -> Exponent:
+    drawn = draw_resamples(documents, [len(value) for value in values], resamples, rng(0, "draws"))
+    levels = text_levels({"": values, **nulls}, drawn)
+    return exponents({"x": SIZES[: len(values)]}, levels.pop(""), levels)["x"]
 
 
 def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_difference_of_exponents():
-    result = exponent(SIZES, law(-0.2), {"fixed-spectrum": law(-0.3), "stretched": law(0.1)}, DOCUMENTS, 200, rng(0, "draws"))
+    result = exponent(law(-0.2), {"fixed-spectrum": law(-0.3), "stretched": law(0.1)})
     assert result.status == "converged"
     np.testing.assert_allclose([result.estimate.value, result.estimate.low, result.estimate.high], -0.2, atol=1e-9)
     np.testing.assert_allclose(result.measurement, -0.2, atol=1e-9)
@@ -46,12 +46,11 @@ def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_differe
 )
 def test_a_law_goes_beyond_width_only_if_both_nulls_are_excluded(fixed, stretched, verdict):
     nulls = {"fixed-spectrum": law(fixed, 0.02, label="f"), "stretched": law(stretched, 0.02, label="s")}
-    assert exponent(SIZES, law(-0.2, 0.02), nulls, DOCUMENTS, 100, rng(0, "draws")).verdict == verdict
+    assert exponent(law(-0.2, 0.02), nulls).verdict == verdict
 
 
 def test_without_both_nulls_nothing_is_said_about_width():
-    result = exponent(SIZES, law(-0.2), {"stretched": law(0.1)}, DOCUMENTS, 100, rng(0, "draws"))
-    assert result.verdict == "no null for width"
+    assert exponent(law(-0.2), {"stretched": law(0.1)}).verdict == "no null for width"
 
 
 def test_texts_that_are_not_defined_everywhere_are_left_out_everywhere():
@@ -60,36 +59,43 @@ def test_texts_that_are_not_defined_everywhere_are_left_out_everywhere():
     spoiled[2][1, 5] = np.nan
     kept = np.delete(np.arange(40), 5)
     drawn = draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d"))
-    whole = exponents(
-        {"x": SIZES}, [a[:, kept] for a in values], {"n": [a[:, kept] for a in null]}, Resamples(drawn.texts[kept], drawn.seeds)
-    )
-    assert exponents({"x": SIZES}, spoiled, {"n": null}, drawn) == whole
+    others = Resamples(drawn.texts[kept], drawn.seeds)
+    whole = text_levels({"": [a[:, kept] for a in values], "null": [a[:, kept] for a in null]}, others)
+    for name, level in text_levels({"": spoiled, "null": null}, drawn).items():
+        np.testing.assert_array_equal(level.value, whole[name].value)
+        np.testing.assert_array_equal(level.drawn, whole[name].drawn)
 
 
 def test_seeds_are_averaged_and_every_size_counts_once():
     values = law(-0.2, 0.1, seeds=3)
     means = [np.exp(np.log(value.mean(axis=1)).mean()) for value in values]
     expected = np.polyfit(np.log(SIZES), np.log(means), 1)[0]
-    assert exponent(SIZES, values, {}, DOCUMENTS, 100, rng(0, "d")).estimate.value == pytest.approx(expected)
+    assert exponent(values, {}).estimate.value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "change", "status"),
+    ("number", "change", "status"),
     [
-        (SIZES[:2], lambda value: value, "failed: 2 sizes"),
-        (SIZES, lambda value: -value, "failed: a mean is not positive"),
-        (SIZES, lambda value: value * np.nan, "failed: no text on which everything is defined"),
+        (2, lambda value: value, "failed: 2 sizes"),
+        (5, lambda value: -value, "failed: at some size there is no value, or none that is positive"),
+        (5, lambda value: value * np.nan, "failed: at some size there is no value, or none that is positive"),
     ],
 )
-def test_numbers_that_determine_no_exponent_give_a_status(sizes, change, status):
-    result = exponent(sizes, [change(value) for value in law(-0.2)[: len(sizes)]], {}, DOCUMENTS, 100, rng(0, "d"))
+def test_numbers_that_determine_no_exponent_give_a_status(number, change, status):
+    result = exponent([change(value) for value in law(-0.2)[:number]], {})
     assert (result.status, result.verdict, result.estimate) == (status, status, None)
 
 
+def test_a_null_without_a_value_is_left_out():
+    values = {"": law(-0.2), "gaussian": [-value for value in law(0.1)], "stretched": law(0.1)}
+    drawn = draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d"))
+    levels = text_levels(values, drawn)
+    assert set(exponents({"x": SIZES}, levels.pop(""), levels)["x"].nulls) == {"stretched"}
+
+
 def test_a_published_table_has_exponents_without_a_measurement_part():
-    table = {"": SIZES**-0.05, "fixed-spectrum": SIZES**-0.05, "stretched": SIZES**0.1}
-    arrays = {name: [np.array([[value]]) for value in values] for name, values in table.items()}
-    result = exponents({"N": SIZES, "d": SIZES**0.5}, arrays.pop(""), arrays, None)
+    nulls = {"fixed-spectrum": Levels(np.log(SIZES**-0.05)), "stretched": Levels(np.log(SIZES**0.1))}
+    result = exponents({"N": SIZES, "d": SIZES**0.5}, Levels(np.log(SIZES**-0.05)), nulls)
     assert result["N"].measurement is None
     assert result["N"].nulls["stretched"].measurement is None
     assert result["N"].estimate.value == pytest.approx(-0.05)
@@ -97,23 +103,21 @@ def test_a_published_table_has_exponents_without_a_measurement_part():
     assert result["N"].verdict == "width alone: not told from fixed-spectrum"
 
 
+def test_one_value_of_a_model_has_the_draws_of_its_documents_and_seeds():
+    """One document: what is left of the resampling is that of seeds, which is that of texts."""
+    values = law(-0.2, 0.1, seeds=3)
+    drawn = draw_resamples(np.zeros(40), [3] * 5, 60, rng(0, "d"))
+    means = [value.mean(axis=1) for value in values]
+    level = model_levels(means, [np.tile(mean[:, None], 50) for mean in means], drawn.seeds)
+    expected = text_levels({"": values}, drawn)[""]
+    np.testing.assert_allclose(level.value, expected.value, rtol=1e-12)
+    np.testing.assert_allclose(level.drawn, expected.drawn[:, :50], rtol=1e-12)
+    assert model_levels(means, None, drawn.seeds).drawn is None
+
+
 def test_nulls_that_are_one_cannot_test_width_and_sizes_that_do_not_vary_have_no_exponent():
-    null = law(0.05, 0.02, label="null")
-    drawn = draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d"))
-    result = exponents({"x": SIZES, "d": np.ones(5)}, law(-0.2), {"fixed-spectrum": null, "stretched": null}, drawn)
+    values = {"": law(-0.2), "fixed-spectrum": law(0.05, 0.02, label="null"), "stretched": law(0.05, 0.02, label="null")}
+    levels = text_levels(values, draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d")))
+    result = exponents({"x": SIZES, "d": np.ones(5)}, levels.pop(""), levels)
     assert result["x"].verdict.startswith("width not seen")
     assert result["d"].status == "failed: d does not vary"
-
-
-def test_leaving_a_size_out_by_hand_and_in_the_limit_of_an_exact_law():
-    sizes = np.repeat([1.0, 2.0, 3.0, 4.0], 2)
-    assert leave_one_size_out(sizes, 3 - 2 * sizes, sizes) == pytest.approx(0, abs=1e-12)
-    y = rng(0, "y").standard_normal(8)
-    errors = []
-    for size in (1.0, 2.0, 3.0, 4.0):
-        out = sizes == size
-        slope, intercept = np.polyfit(sizes[~out], y[~out], 1)
-        errors.append(np.mean((slope * size + intercept - y[out]) ** 2))
-    assert leave_one_size_out(sizes, y, sizes) == pytest.approx(np.sqrt(np.mean(errors)))
-    with pytest.raises(DataError, match="too few"):
-        leave_one_size_out(sizes[:4], y[:4], sizes[:4])

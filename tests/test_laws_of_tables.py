@@ -1,23 +1,25 @@
 """The scaling stage on a table of two families whose laws are known."""
 
-import sys
-from collections.abc import Callable
+import json
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from scripts import script
 
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.measured import families, read_measured
+from geomkit.store.measured import beside, families, read_losses, read_measured, write_resamples
 from geomkit.store.metric_rows import add_metrics
 from geomkit.store.tables import TableWriter, merge, read_csv
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"s": 1e4, "m": 4e4, "l": 2e5, "xl": 1e6}
 EXPONENTS = {"trained": -0.1, "fixed-spectrum": -0.25, "stretched": 0.1, "untrained-0": 0.0, "untrained-1": 0.2}
+BEND = {"trained": 0.3, "stretched": 0.5}
+"""Exponents of a metric of the corpus, m, which moves by DRAWN in its resamples, and its null by the half."""
+DRAWN = np.linspace(-0.02, 0.02, 101)
 TEXTS = np.exp(0.2 * np.sin(np.arange(12)))
 PRIMARY = {"metrics": ["erank_covariance"], "layer": "last", "length": 64, "normalise": "unit"}
 
@@ -50,20 +52,23 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
             add_metrics(writer, spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
-        writer.add(variant="trained", text=-1, metric="loss", value=4 * size**-0.05, n=9)
+        for variant in ("trained", "stretched"):
+            writer.add(
+                variant=variant,
+                text=-1,
+                layer=depth,
+                sublayer="block",
+                normalise="unit",
+                metric="m",
+                value=size ** BEND[variant],
+                n=9,
+            )
+        for text, tokens in ((-1, 78), *enumerate(range(1, 13))):
+            document = None if text < 0 else f"d{text // 3}"
+            writer.add(variant="trained", text=text, document=document, metric="loss", value=4 * size**-0.05, n=tokens)
         writer.write(folder / f"{family}-{name}-{seed}" / "c.parquet", {})
     merge(sorted(folder.glob("*/c.parquet")), folder / "all.parquet")
     return folder / "all.parquet"
-
-
-@pytest.fixture(scope="module")
-def scaling() -> Callable[..., None]:
-    """The script's function, without the job around it."""
-    source = (ROOT / "workflow/scripts/scaling.py").read_text().split("with logged(")[0]
-    module = ModuleType("scaling_script")
-    sys.modules["scaling_script"] = module
-    exec(compile(source, "scaling.py", "exec"), module.__dict__)
-    return module.main
 
 
 def test_arrays_hold_one_family_in_order_of_size(table):
@@ -75,16 +80,35 @@ def test_arrays_hold_one_family_in_order_of_size(table):
     for variant, layer in product(EXPONENTS, ("last", "final")):
         expected = [value("125", size, seed, variant, layer) for size, seed in product(SIZES.values(), range(2))]
         np.testing.assert_array_equal(measured.variants[variant][layer, "unit", 64, "erank_covariance"], expected)
-    twins = measured.nulls(("last", "unit", 64, "erank_covariance"))["untrained"]
+    twins = beside(measured.variants, ("last", "unit", 64, "erank_covariance"))["untrained"]
     np.testing.assert_allclose(twins[0], (TEXTS + TEXTS * 1e4**0.2) / 2)
 
 
-def test_slopes_are_those_of_the_laws_that_the_table_was_made_from(table, scaling, tmp_path):
+def test_losses_are_nats_over_tokens(table):
+    nats, tokens = read_losses(table, "125", "c", read_measured(table, "125", "c").models)["trained"]
+    np.testing.assert_array_equal(tokens, np.tile(np.arange(1.0, 13), (8, 1)))
+    np.testing.assert_allclose(nats / tokens, np.repeat([4 * size**-0.05 for size in SIZES.values()], 2)[:, None].repeat(12, 1))
+
+
+@pytest.fixture(scope="module")
+def outputs(table, tmp_path_factory) -> dict[str, Path]:
+    """What the stage writes of these tables."""
+    folder = tmp_path_factory.mktemp("scaling")
     published = ROOT / "workflow/resources/published/matrix_entropy.csv"
-    outputs = [tmp_path / name for name in ("slopes.csv", "fits.json", "entropy_loss.json")]
-    scaling(table, published, *outputs, PRIMARY, 100, 1, 0)
-    rows = {(row["family"], row["layer"], row["against"]): row for row in read_csv(outputs[0])}
-    row = rows["125", "last", "params_nonembedding"]
+    where = {"family": "other", "layer": "last", "normalise": "unit", "metric": "m"}
+    resamples = [
+        where | {"model": f"other-{name}-0", "variant": variant, "values": size ** (BEND[variant] + share * DRAWN)}
+        for (name, size), (variant, share) in product(SIZES.items(), (("trained", 1), ("stretched", 0.5)))
+    ]
+    write_resamples(folder / "c.parquet", resamples)
+    files = {name: folder / name for name in ("slopes.csv", "fits.json", "entropy_loss.json")}
+    script("scaling").main(table, {"c": folder / "c.parquet"}, published, *files.values(), PRIMARY, 101, 1, 0)
+    return files
+
+
+def test_slopes_are_those_of_the_laws_that_the_table_was_made_from(outputs):
+    rows = {(row["family"], row["layer"], row["against"], row["metric"]): row for row in read_csv(outputs["slopes.csv"])}
+    row = rows["125", "last", "params_nonembedding", "erank_covariance"]
     assert (row["primary"], row["verdict"]) == (1, "beyond width: between the nulls")
     assert [row[name] for name in ("slope", "low", "high")] == pytest.approx([-0.1] * 3, abs=1e-6)
     assert row["fixed-spectrum slope"] == pytest.approx(-0.25, abs=1e-5)
@@ -92,7 +116,38 @@ def test_slopes_are_those_of_the_laws_that_the_table_was_made_from(table, scalin
     assert row["stretched slope"] == pytest.approx(0.1, abs=1e-5)
     assert row["stretched difference"] == pytest.approx(-0.2, abs=1e-5)
     assert row["stretched measurement_low"] == pytest.approx(-0.2, abs=1e-5)
-    assert rows["125", "last", "width"]["slope"] == pytest.approx(-0.2, abs=1e-4)
-    assert rows["125", "final", "params_nonembedding"]["primary"] == 0
-    assert rows["other", "last", "params_nonembedding"]["slope"] == pytest.approx(0, abs=1e-9)
+    assert rows["125", "last", "width", "erank_covariance"]["slope"] == pytest.approx(-0.2, abs=1e-4)
+    assert rows["125", "final", "params_nonembedding", "erank_covariance"]["primary"] == 0
+    assert rows["other", "last", "params_nonembedding", "erank_covariance"]["slope"] == pytest.approx(0, abs=1e-9)
     assert {row["family"] for row in rows.values()} == {"125", "other", "cerebras-gpt (published)", "pythia (published)"}
+
+
+def test_of_a_corpus_the_measurement_part_is_that_of_its_resamples(outputs):
+    rows = {(row["family"], row["metric"], row["against"]): row for row in read_csv(outputs["slopes.csv"])}
+    row = rows["other", "m", "params_nonembedding"]
+    assert row["slope"] == pytest.approx(0.3, abs=1e-5)
+    assert [row["measurement_low"], row["measurement_high"]] == pytest.approx([0.281, 0.319], abs=1e-5)
+    ends = [row[f"stretched measurement_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx([-0.2095, -0.1905], abs=1e-5)
+    assert rows["125", "m", "params_nonembedding"]["measurement_low"] is None
+
+
+def test_the_loss_has_an_exponent_and_its_measurement_part_too(outputs):
+    rows = [row for row in read_csv(outputs["slopes.csv"]) if row["metric"] == "loss"]
+    assert len(rows) == 6
+    of_size = [row for row in rows if row["against"] == "params_nonembedding"]
+    for row in of_size:
+        assert [row[name] for name in ("slope", "measurement_low", "measurement_high")] == pytest.approx([-0.05] * 3, abs=1e-5)
+        assert (row["length"], row["verdict"]) == ("corpus", "no null for width")
+
+
+def test_the_number_of_exponents_that_were_looked_at_stands_beside_each(outputs):
+    rows = read_csv(outputs["slopes.csv"])
+    assert {row["combinations"] for row in rows} == {sum(row["slope"] is not None for row in rows)}
+
+
+def test_entropy_beside_loss_has_a_row_for_each_null_and_says_why_there_is_none(outputs):
+    rows = json.loads(outputs["entropy_loss.json"].read_text())
+    variants = {"trained", "fixed-spectrum", "stretched", "untrained"}
+    assert {(row["family"], row["variant"]) for row in rows} == set(product(("125", "other"), variants))
+    assert {row["status"] for row in rows} == {"failed: 4 observations are too few for the interval of a partial correlation"}

@@ -5,7 +5,7 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.measures.entropy import measure
-from geomkit.measures.nulls import cumulative, fixed_spectrum, stretched, table_nulls
+from geomkit.measures.nulls import cumulative, fixed_spectrum, relative, stretched, table_nulls, width_nulls
 from geomkit.measures.spectra import Spectrum, normalise, spectrum
 from geomkit.store.provenance import rng
 
@@ -75,6 +75,17 @@ def test_nulls_of_a_table_are_those_of_spectra_in_the_limit():
     from_spectra = [measure(stretched(family, like), ["matrix_entropy"])["matrix_entropy"].value for like in family]
     np.testing.assert_allclose(table_nulls(entropy, width)["stretched"], from_spectra, atol=0.02)
     assert np.ptp(table_nulls(entropy, width)["fixed-spectrum"]) == 0
+
+
+def test_a_family_with_seeds_has_the_mean_of_its_widest_spectra_cut_and_all_of_them_stretched():
+    family = [clouds(200, 8), clouds(200, 20), clouds(210, 20)]
+    nulls = width_nulls(family)
+    wide = [relative(spectrum) for spectrum in family[1:]]
+    for like, found in zip(family, nulls, strict=True):
+        assert list(found) == ["fixed-spectrum", "stretched"]
+        np.testing.assert_array_equal(found["stretched"].eigenvalues, stretched(family, like).eigenvalues)
+        common = Spectrum((wide[0] + wide[1]) / 2, 200, 20)
+        np.testing.assert_allclose(found["fixed-spectrum"].eigenvalues, fixed_spectrum(common, like).eigenvalues, rtol=1e-12)
 
 
 def test_what_has_no_null_is_refused():

@@ -377,7 +377,7 @@ def test_two_sizes_give_figures_but_no_law(case, done):
         product(["ladder"], ["small"], [*PRIMARY, "loss"])
     )
     assert all("2 sizes" in fit["status"] and not fit["params"] for fit in fits)
-    for figure in ("entropy_layers.pdf", "scaling_plot.pdf"):
+    for figure in ("entropy_layers.pdf", "scaling_plot.pdf", "nulls_plot.pdf", "losses_plot.pdf"):
         assert (results / figure).read_bytes().startswith(b"%PDF")
 
 
@@ -430,6 +430,19 @@ def test_the_page_of_tokens_holds_texts_of_the_probed_model(case, done):
         assert json.dumps(probe.tokens(int(probe.text[0]))[3])[1:-1] in page
 
 
+def test_the_corpus_is_resampled_for_every_variant_and_diff_erank_has_a_row_for_each_model_and_length(case, done):
+    results = case.folder / "results"
+    resamples = pq.read_table(results / "resamples/small.parquet").to_pylist()
+    places = product(MODELS, [*RUN, *OF_WIDTH, "gaussian"], ("last", "final"), MODES, list(metrics))
+    found = [tuple(row[name] for name in ("model", "variant", "layer", "normalise", "metric")) for row in resamples]
+    assert sorted(found) == sorted(places)
+    assert {len(row["values"]) for row in resamples} == {100}
+    with (results / "scaling/diff_erank.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["variant"] == "measured"]
+    assert [(row["model"], row["length"]) for row in rows] == [(model, n) for n in ("8", "32", "corpus") for model in MODELS]
+    assert all(float(row["low"]) < float(row["value"]) < float(row["high"]) for row in rows)
+
+
 def test_dumps_of_trained_models_are_kept_and_those_of_nulls_are_not(case, done):
     dumps = case.folder / "results/dumps"
     assert sorted(dumps.rglob("*.*")) == [dumps / model / "small/trained.h5" for model in MODELS]
@@ -458,7 +471,7 @@ def listed(case: Case, *arguments: str, settings: dict[str, Any] | None = None) 
     ("module", "users", "jobs"),
     [
         ("lm/capture.py", {"dump"}, {"dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}),
-        ("measures/entropy.py", {"entropy", "width_nulls"}, {"entropy": 2, "width_nulls": 1}),
+        ("measures/entropy.py", {"entropy", "width_nulls", "corpus_resamples"}, {"entropy": 2, "width_nulls": 1}),
     ],
 )
 def test_a_change_of_the_library_reruns_the_rules_that_use_it_and_what_follows(case, done, module, users, jobs):

@@ -1,6 +1,49 @@
+# a resample of a corpus takes an eigenvalue decomposition for each layer, normalisation, variant and model
+CORPUS_RESAMPLES = min(200, config["scaling"]["bootstrap"])
+
+
+rule corpus_resamples:
+    input:
+        expand(
+            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+        ),
+    output:
+        "results/resamples/{corpus}.parquet",
+    log:
+        "results/logs/resamples/{corpus}.log",
+    benchmark:
+        "results/benchmarks/resamples/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
+    params:
+        code=code("corpus_resamples.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        modes=config["entropy"]["normalise"],
+        metrics=(
+            None
+            if config["entropy"]["metrics"] == "all"
+            else config["entropy"]["metrics"]
+        ),
+        eps2=config["entropy"]["eps2"],
+        resamples=CORPUS_RESAMPLES,
+        seed=config["seed"],
+    message:
+        "Measuring {wildcards.corpus} in resamples of its documents"
+    script:
+        "../scripts/corpus_resamples.py"
+
+
 rule scaling:
     input:
         table="results/entropy.parquet",
+        resamples=expand(
+            "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
         published=relative(RESOURCES / "published/matrix_entropy.csv"),
     output:
         slopes="results/scaling/slopes.csv",
@@ -25,6 +68,68 @@ rule scaling:
         "Fitting the scaling laws"
     script:
         "../scripts/scaling.py"
+
+
+rule growth:
+    input:
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("entropy")),
+        resamples=expand(
+            "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+        slopes="results/scaling/slopes.csv",
+        published=relative(RESOURCES / "published/diff_erank.csv"),
+    output:
+        diff_erank="results/scaling/diff_erank.csv",
+        growth="results/scaling/growth.csv",
+    log:
+        "results/logs/growth.log",
+    benchmark:
+        "results/benchmarks/growth.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+    params:
+        code=code("growth.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        lengths=config["entropy"]["lengths"],
+        primary=config["scaling"]["primary"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Measuring Diff-eRank, and what grows and what falls with size"
+    script:
+        "../scripts/growth.py"
+
+
+rule loss_laws:
+    input:
+        table="results/entropy.parquet",
+        published=relative(RESOURCES / "published/losses.csv"),
+        laws=relative(RESOURCES / "published/laws.csv"),
+        # a grid over data ships with the ladder, or does not
+        grid=[relative(path) for path in RESOURCES.glob("ladder/training_grid.csv")],
+    output:
+        fits="results/scaling/loss_laws.json",
+        regions="results/scaling/loss_regions.csv",
+    log:
+        "results/logs/loss_laws.log",
+    benchmark:
+        "results/benchmarks/loss_laws.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("loss_laws.py"),
+        held_out=config["scaling"]["held_out"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Fitting laws of the loss, ours and published"
+    script:
+        "../scripts/loss_laws.py"
 
 
 rule scaling_plot:
@@ -56,7 +161,8 @@ rule scaling_plot:
 
 rule nulls_plot:
     input:
-        "results/scaling/slopes.csv",
+        slopes="results/scaling/slopes.csv",
+        growth="results/scaling/growth.csv",
     output:
         report(
             "results/nulls_plot.pdf",
@@ -76,3 +182,28 @@ rule nulls_plot:
         "Drawing exponents beside their nulls"
     script:
         "../scripts/nulls_plot.py"
+
+
+rule losses_plot:
+    input:
+        fits="results/scaling/loss_laws.json",
+        regions="results/scaling/loss_regions.csv",
+    output:
+        report(
+            "results/losses_plot.pdf",
+            caption="../report/losses_plot.rst",
+            category="Scaling",
+        ),
+    log:
+        "results/logs/losses_plot.log",
+    benchmark:
+        "results/benchmarks/losses_plot.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("losses_plot.py"),
+    message:
+        "Drawing the laws of the loss"
+    script:
+        "../scripts/losses_plot.py"

@@ -1,7 +1,6 @@
 """Laws with model size: exponents beside their nulls (slopes.csv), fits of the primary endpoint (fits.json), and whether entropy
 tells anything about loss that size does not (entropy_loss.json)."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,24 +9,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geomkit.errors import DataError
-from geomkit.laws.exponents import Exponent, exponents, leave_one_size_out
+from geomkit.laws.exponents import Levels, exponents, model_levels, text_levels
+from geomkit.laws.prediction import Prediction, prediction
 from geomkit.laws.scaling import fit
-from geomkit.laws.statistics import draw_resamples, partial_correlation_interval
+from geomkit.laws.statistics import Resamples, draw_resamples, over_seeds
 from geomkit.logs import logged, progress
 from geomkit.measures.nulls import table_nulls
-from geomkit.store.measured import Measured, families, read_measured
-from geomkit.store.provenance import replacing, rng
-from geomkit.store.tables import endpoint, read_csv, write_csv
+from geomkit.store.measured import Key, Measured, Variants, beside, families, read_losses, read_measured, read_resamples
+from geomkit.store.provenance import rng
+from geomkit.store.tables import endpoint, read_csv, write_csv, write_json
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 AGAINST = ("params_nonembedding", "params_total", "width")
 FORMS = ("power", "offset_power", "log_linear")
+LOSS: Key = ("", "", 0, "loss")
+"""The loss on the corpus, beside the metrics of clouds."""
 
 
 def main(
     table: Path,
+    resampled: Mapping[str, Path],
     published: Path,
     slopes: Path,
     fits: Path,
@@ -38,46 +41,68 @@ def main(
     seed: int,
 ) -> None:
     rows: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
     for family, corpus in families(table):
-        rows += compared(family, corpus, read_measured(table, family, corpus), primary, resamples, seed)
-    write_csv(slopes, rows + published_exponents(published))
+        measured = read_measured(table, family, corpus)
+        drawn = read_resamples(resampled[corpus], family, [model.name for model in measured.models])
+        ladder = Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus))
+        ladder.add_losses(read_losses(table, family, corpus, measured.models))
+        where = {"family": family, "corpus": corpus}
+        rows += [where | row for row in compared(ladder, primary)]
+        predictions += [where | row for name in primary["metrics"] for row in beside_loss(ladder, name, primary)]
+    rows += published_exponents(published)
+    combinations = sum("slope" in row for row in rows)
+    write_csv(slopes, [row | {"combinations": combinations} for row in rows])
     points = [row for row in endpoint(table, **primary) if row["variant"] == "trained"]
     write_json(fits, [law for group in by_law(points) for law in laws(group, primary, held_out)])
-    write_json(entropy_loss, beside_loss(points))
+    write_json(entropy_loss, predictions)
 
 
-def compared(
-    family: str, corpus: str, measured: Measured, primary: Mapping[str, Any], resamples: int, seed: int
-) -> Iterator[dict[str, Any]]:
+class Ladder:
+    """One family on one corpus: its models by size, what was measured on them, and draws of documents and then seeds.
+
+    The same draws serve everything, so what is compared is paired.
+    """
+
+    def __init__(self, measured: Measured, drawn: Variants, resamples: int, draws: np.random.Generator):
+        self.values, self.drawn = measured.variants, drawn
+        n = np.array([model.params_nonembedding for model in measured.models])
+        self.groups = [n == one for one in np.unique(n)]
+        first = [measured.models[int(np.argmax(group))] for group in self.groups]
+        self.sizes = {name: np.array([float(getattr(model, name)) for model in first]) for name in AGAINST}
+        self.draws = draw_resamples(measured.documents, [int(group.sum()) for group in self.groups], resamples, draws)
+
+    def add_losses(self, losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """The corpus's loss from nats and tokens of each text (models, texts), in the same draws of documents."""
+        for variant, (nats, tokens) in losses.items():
+            self.values[variant][LOSS] = (nats.sum(axis=1) / tokens.sum(axis=1))[:, None]
+            self.drawn.setdefault(variant, {})[LOSS] = self.draws.means(nats) / self.draws.means(tokens)
+
+    def split(self, values: np.ndarray) -> list[np.ndarray]:
+        """Values (models, ...) as an array (seeds, ...) for each size."""
+        return [values[group] for group in self.groups]
+
+    def levels(self, key: Key) -> dict[str, Levels]:
+        """Of what a key names, trained and every null."""
+        values, drawn = beside(self.values, key), beside(self.drawn, key)
+        if key[2]:
+            return text_levels({name: self.split(array) for name, array in values.items()}, self.draws)
+        return {
+            name: model_levels(self.split(array[:, 0]), self.split(drawn[name]) if name in drawn else None, self.draws.seeds)
+            for name, array in values.items()
+        }
+
+
+def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of slopes.csv: every metric, length, layer and normalisation against every measure of size."""
-    n = np.array([model.params_nonembedding for model in measured.models])
-    groups = [n == one for one in np.unique(n)]
-    sizes = {name: [float(getattr(measured.models[int(np.argmax(group))], name)) for group in groups] for name in AGAINST}
-    seeds = [int(group.sum()) for group in groups]
-    draws = draw_resamples(measured.documents, seeds, resamples, rng(seed, "slopes", family, corpus))
     endpoint_key = (primary["layer"], primary["normalise"], primary["length"])
-    for key, values in progress(sorted(measured.variants["trained"].items()), f"{family} on {corpus}"):
+    for key in progress(sorted(ladder.values["trained"]), "exponents"):
         layer, normalise, length, metric = key
-        where = {"family": family, "corpus": corpus, "metric": metric, "length": length or "corpus", "layer": layer}
-        where |= {"normalise": normalise, "primary": int(key[:3] == endpoint_key and metric in primary["metrics"])}
-        split = {name: [array[group] for group in groups] for name, array in measured.nulls(key).items()}
-        results = exponents(sizes, [values[group] for group in groups], split, draws if length else None)
-        yield from (where | {"against": name} | flat(result) for name, result in results.items())
-
-
-def flat(result: Exponent) -> dict[str, Any]:
-    """The columns of one exponent."""
-    columns: dict[str, Any] = {"verdict": result.verdict}
-    if result.estimate is None:
-        return columns
-    columns |= {"slope": result.estimate.value, "low": result.estimate.low, "high": result.estimate.high}
-    columns["freedom"] = result.estimate.freedom
-    columns["measurement_low"], columns["measurement_high"] = result.measurement or (None, None)
-    for name, null in result.nulls.items():
-        columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
-        columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
-        columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
-    return columns
+        where = {"metric": metric, "length": length or "corpus", "layer": layer, "normalise": normalise}
+        where |= {"primary": int(key[:3] == endpoint_key and metric in primary["metrics"])}
+        levels = ladder.levels(key)
+        results = exponents(ladder.sizes, levels.pop("trained"), levels)
+        yield from (where | {"against": name} | result.columns for name, result in results.items())
 
 
 def published_exponents(path: Path) -> list[dict[str, Any]]:
@@ -86,17 +111,14 @@ def published_exponents(path: Path) -> list[dict[str, Any]]:
     for family, group in groupby(read_csv(path), key=lambda row: row["family"]):
         models = list(group)
         width, ratio = (np.array([row[name] for row in models]) for name in ("width", "value"))
-        nulls = {name: entropy / np.log(width) for name, entropy in table_nulls(ratio * np.log(width), width).items()}
+        nulls = {
+            name: Levels(np.log(entropy / np.log(width))) for name, entropy in table_nulls(ratio * np.log(width), width).items()
+        }
         where = {"family": f"{family} (published)", "corpus": models[0]["dataset"], "metric": models[0]["quantity"], "primary": 0}
         sizes = {name: [row[name] for row in models] for name in AGAINST}
-        results = exponents(sizes, one_by_one(ratio), {name: one_by_one(null) for name, null in nulls.items()}, None)
-        rows += [where | {"against": name} | flat(result) for name, result in results.items()]
+        results = exponents(sizes, Levels(np.log(ratio)), nulls)
+        rows += [where | {"against": name} | result.columns for name, result in results.items()]
     return rows
-
-
-def one_by_one(values: np.ndarray) -> list[np.ndarray]:
-    """Each value as that of one seed on one text."""
-    return [np.array([[value]]) for value in values]
 
 
 def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -114,40 +136,35 @@ def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_o
     return [where | fit(form, x, y, held_out=held_out).as_dict() for form in FORMS]
 
 
-def beside_loss(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each primary metric: its correlation with loss once ln N is held fixed, and what it adds to ln N in predicting the
-    loss of a size that was left out."""
-    results = []
-    for group in by_law(points):
-        first = group[0]
-        if first["metric"] == "loss":
-            continue
-        losses = {row["model"]: row["value"] for row in points if (row["corpus"], row["metric"]) == (first["corpus"], "loss")}
-        n, values = (np.array([row[name] for row in group], dtype=float) for name in ("params_nonembedding", "value"))
-        size = np.unique(n)  # seeds of one size are not independent of each other: their mean is one observation
-        value = np.array([np.exp(np.log(values[n == one]).mean()) for one in size])
-        loss = np.array([np.mean([losses[row["model"]] for row in group if row["params_nonembedding"] == one]) for one in size])
-        result: dict[str, Any] = {name: first[name] for name in ("family", "corpus", "metric")} | {"sizes": len(size)}
+def beside_loss(ladder: Ladder, metric: str, primary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a metric at the primary endpoint tells about the loss that size does not, and what its nulls would tell."""
+    variants = beside(ladder.values, (primary["layer"], primary["normalise"], primary["length"], metric))
+    whole = np.all([np.isfinite(values).all(axis=0) for values in variants.values()], axis=0)
+    draws = Resamples(ladder.draws.texts[whole], ladder.draws.seeds)
+    log_n, loss = np.log(ladder.sizes["params_nonembedding"]), ladder.split(ladder.values["trained"][LOSS][:, 0])
+    drawn_loss = over_seeds(ladder.split(ladder.drawn["trained"][LOSS]), draws.seeds)
+    for variant, values in variants.items():
+        texts = ladder.split(values[:, whole])
         try:
-            partial = partial_correlation_interval(np.log(value), loss, np.log(size))
-            result |= {"partial_correlation": partial.value, "low": partial.low, "high": partial.high}
-            result["error_size"] = leave_one_size_out(np.log(size), loss, size)
-            result["error_size_and_entropy"] = leave_one_size_out([np.log(size), np.log(value)], loss, size)
-            result["status"] = "converged"
+            found = prediction(log_n, [np.log(one.mean(axis=1)) for one in texts], loss, draws.levels(texts), drawn_loss)
         except DataError as reason:
-            result["status"] = f"failed: {reason}"
-        results.append(result)
-    return results
+            yield {"metric": metric, "variant": variant, "status": f"failed: {reason}"}
+        else:
+            yield {"metric": metric, "variant": variant, "status": "converged", "sizes": len(loss)} | columns_of(found)
 
 
-def write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+def columns_of(found: Prediction) -> dict[str, Any]:
+    columns: dict[str, Any] = {"partial_correlation": found.partial.value, "interval": found.partial[1:3]}
+    columns |= {"measurement": found.measurement, "error_size": found.error_size, "error_size_and_metric": found.error_both}
+    if found.between_seeds is not None:
+        columns |= {"between_seeds": found.between_seeds.value, "between_seeds_interval": found.between_seeds[1:3]}
+    return columns
 
 
 with logged(snakemake.log[0]):
     main(
         Path(snakemake.input.table),
+        {Path(path).stem: Path(path) for path in snakemake.input.resamples},
         Path(snakemake.input.published),
         Path(snakemake.output.slopes),
         Path(snakemake.output.fits),

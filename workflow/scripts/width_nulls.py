@@ -1,22 +1,17 @@
 """Nulls for width alone, of every family on one corpus: its metrics, if the shape of the spectrum stayed the same."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geomkit.config import resolve_layers
 from geomkit.logs import logged
 from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.entropy import measure
-from geomkit.measures.nulls import fixed_spectrum, relative, stretched
-from geomkit.measures.spectra import Spectrum
-from geomkit.store.dumps import State
-from geomkit.store.eigenvalues import Eigenvalues
+from geomkit.measures.nulls import width_nulls
+from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.metric_rows import add_metrics
 from geomkit.store.tables import TableWriter
 
@@ -25,20 +20,6 @@ if TYPE_CHECKING:
 
 LAYERS = (0, "last", "final")
 """Layers that models of different depth have in common."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One model of a family, its file open."""
-
-    name: str
-    family: str
-    seed: int | None
-    file: Eigenvalues
-
-    @property
-    def facts(self) -> dict[str, int]:
-        return {name: int(self.file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
 
 
 def main(
@@ -54,12 +35,8 @@ def main(
     table, absent = TableWriter(corpus=output.stem), {}
     if "raw" in modes:
         absent["nulls for width, raw"] = "rows of any length have no common scale"
-    with ExitStack() as stack:
-        models = [
-            Member(name, families[name], seeds[name], stack.enter_context(Eigenvalues(path))) for name, path in spectra.items()
-        ]
-        for family, group in groupby(sorted(models, key=lambda model: model.family), key=lambda model: model.family):
-            members = list(group)
+    with opened_families(spectra, families, seeds) as groups:
+        for family, members in groups.items():
             if reason := incomparable(members):
                 absent[f"nulls for width, {family}"] = reason
                 continue
@@ -68,16 +45,6 @@ def main(
                     for n in [*lengths, None] if mode != "raw" else []:
                         absent |= add_nulls(table, members, layer, mode, n, metrics, eps2)
     table.write(output, absent)
-
-
-def incomparable(members: Sequence[Member]) -> str | None:
-    """Why a family has no nulls for width, if it has none."""
-    if len({model.facts["params_nonembedding"] for model in members}) < 2:
-        return "a family of one size"
-    texts = members[0].file.text_list
-    if any((model.file.text_list.document, model.file.text_list.tokens) != (texts.document, texts.tokens) for model in members):
-        return "its models read different texts (their tokenizers differ)"
-    return None
 
 
 def add_nulls(
@@ -91,26 +58,21 @@ def add_nulls(
 ) -> dict[str, str]:
     """Adds both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
     Returns what is missing, with reasons."""
-    states = [State(resolve_layers(layer, model.facts["depth"])[0]) for model in members]
-    found = [model.file.at("trained", mode, n, state) for model, state in zip(members, states, strict=True)]
-    measured = [spectrum for spectrum in found if spectrum is not None]
     missing: dict[str, str] = {}
-    if len(measured) < len(members):
+    measured = spectra_at(members, "trained", mode, n, layer)
+    if measured is None:
         return missing
     whole = np.all([spectrum.trace > 0 for spectrum in measured], axis=0)
     family = [replace(spectrum, eigenvalues=spectrum.eigenvalues[whole]) for spectrum in measured] if n else measured
-    width = max(spectrum.d for spectrum in family)
-    widest = [spectrum for spectrum in family if spectrum.d == width]
-    common = replace(widest[0], eigenvalues=np.mean([relative(spectrum) for spectrum in widest], axis=0))
     rows: dict[str, object] = {"text": -1}
     if n:
         texts = members[0].file.text_list
         numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         kept = [text for text, keep in zip(numbers, whole, strict=True) if keep]
         rows = {"text": kept, "document": [texts.document[text] for text in kept]}
-    for model, state, like in zip(members, states, family, strict=True):
+    for model, nulls in zip(members, width_nulls(family), strict=True):
+        state = model.state(layer)
         where = {"model": model.name, "family": model.family, "seed": model.seed, **model.facts, **state._asdict(), **rows}
-        nulls: dict[str, Spectrum] = {"fixed-spectrum": fixed_spectrum(common, like), "stretched": stretched(family, like)}
         for variant, null in nulls.items():
             missing |= {
                 f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from geomkit.figures.style import SIZE, WIDTH, name_of, unit_of
+
 Rows = Sequence[Mapping[str, Any]]
 LINES = {"trained": "-", "untrained": ":"}
 NORM = 1.12
@@ -25,16 +27,22 @@ def layers_figure(rows: Rows, metrics: Sequence[str], where: str) -> Iterator[Fi
         sizes = sorted({(row["family"], row["params_nonembedding"]) for row in here}, key=lambda size: size[1])
         shades = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes)))
         colour = dict(zip(sizes, shades, strict=True))
-        figure = Figure(figsize=(7.2, 0.5 + 2.4 * -(-len(metrics) // 2)))
-        axes = figure.subplots(-(-len(metrics) // 2), 2, squeeze=False).flatten()
+        lines = -(-len(metrics) // 2)
+        figure = Figure(figsize=(WIDTH, 0.8 + 1.45 * lines + 0.11 * -(-len(sizes) // 3)))
+        axes = figure.subplots(lines, 2, squeeze=False).flatten()
         for axis, metric in zip(axes, metrics, strict=False):
             panel(axis, [row for row in here if row["metric"] == metric], colour)
-            axis.set(title=metric, xlabel="layer / number of blocks", xticks=[0, 0.25, 0.5, 0.75, 1])
+            axis.set_title(name_of(metric), fontsize=6.5)
+            axis.set_ylabel(unit_of(metric), labelpad=1)
+            axis.set_xticks([0, 0.5, 1])
         for axis in axes[len(metrics) :]:
             axis.axis("off")
+        for axis in axes[max(0, len(metrics) - 2) : len(metrics)]:
+            axis.set_xlabel("layer / number of blocks")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
-        figure.suptitle(f"{corpus}: {where}; dotted: untrained; ring: after the final norm", fontsize=8)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, title=f"family, {SIZE}", title_fontsize=6)
+        what = f"{corpus}: {where}\nsolid: trained, dotted: untrained, ring: after the final norm"
+        figure.suptitle(what, fontsize=6.5)
         yield figure
 
 
@@ -48,5 +56,13 @@ def panel(axis: Axes, rows: Rows, colour: Mapping[tuple[str, int], Any]) -> None
         for variant, line in LINES.items():
             places = sorted(values[family, size, variant].items())
             depths, means = [depth for depth, _ in places], [np.mean(group) for _, group in places]
-            axis.plot(depths, means, line, color=paint, label=f"{family}, {size:.2g}" if variant == "trained" else None)
-            axis.plot(depths[-1:], means[-1:], "o", ms=3, color=paint, mfc="white", visible=NORM in depths)
+            axis.plot(depths, means, line, lw=1, color=paint, label=f"{family}, {short(size)}" if variant == "trained" else None)
+            axis.plot(depths[-1:], means[-1:], "o", ms=2.5, color=paint, mfc="white", visible=NORM in depths)
+
+
+def short(number: float) -> str:
+    """Two digits and a letter: 6.6k, 113k, 1.2B."""
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.{1 if number < 10 * unit else 0}f}{letter}"
+    return f"{number:g}"

@@ -1,7 +1,8 @@
-"""What all figures share: fonts, colours that the colour-blind can tell apart, and PDFs whose bytes can be reproduced."""
+"""What all figures share: fonts, names, colours that the colour-blind can tell apart, and PDFs whose bytes can be reproduced."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
@@ -11,28 +12,89 @@ from geomkit.store.provenance import replacing
 
 matplotlib.rcParams.update(
     {
-        "font.size": 8,
-        "axes.titlesize": 8,
+        "font.size": 6.5,
+        "axes.titlesize": 6.5,
+        "axes.labelsize": 6.5,
+        "xtick.labelsize": 6,
+        "ytick.labelsize": 6,
+        "legend.fontsize": 6,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "xtick.minor.size": 1.5,
+        "ytick.minor.size": 1.5,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
         "lines.linewidth": 1.2,
         "pdf.fonttype": 42,
         "figure.constrained_layout.use": True,
+        "figure.constrained_layout.w_pad": 0.02,
+        "figure.constrained_layout.h_pad": 0.03,
     }
 )
 
+WIDTH = 3.4
+"""One column of a page, in inches: figures are made for that size."""
+
+SIZE = "parameters without embeddings"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette."""
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS
+
+
+class Null(NamedTuple):
+    """How a null is drawn and called."""
+
+    line: Any
+    marker: str
+    colour: str
+    short: str
+    label: str
+
 
 NULLS = {
-    "fixed-spectrum": ("--", "v", "width alone: the widest model's spectrum, cut"),
-    "stretched": ((0, (1, 1)), "P", "width alone: one spectrum, stretched"),
-    "untrained": ((0, (5, 1, 1, 1)), "s", "untrained"),
-    "shuffled": ((0, (3, 1, 1, 1, 1, 1)), "^", "shuffled tokens"),
-    "gaussian": (":", "D", "independent Gaussian rows"),
+    "fixed-spectrum": Null("--", "v", VERMILION, "cut", "width alone, the\nwidest model's spectrum, cut"),
+    "stretched": Null((0, (1, 1)), "^", ORANGE, "stretched", "width alone, one\nspectrum, stretched"),
+    "untrained": Null((0, (5, 1, 1, 1)), "s", GREEN, "untrained", "untrained twins"),
+    "shuffled": Null((0, (3, 1, 1, 1, 1, 1)), "h", PURPLE, "shuffled", "tokens shuffled"),
+    "gaussian": Null(":", "D", "0.45", "Gaussian", "independent Gaussian rows"),
 }
-"""Line, marker and description of each null."""
+
+NAMES = {
+    "rate_distortion": ("rate-distortion entropy", "nats"),
+    "rate_distortion_ratio": ("rate-distortion / its bound", "ratio"),
+    "rate_distortion_paper": ("rate-distortion / paper's norm", "ratio"),
+    "matrix_entropy": ("matrix entropy", "nats"),
+    "matrix_entropy_over_ln_width": ("matrix entropy / ln d", "ratio"),
+    "renyi_2": ("Rényi-2 entropy", "nats"),
+    "erank_covariance": ("effective rank", "directions"),
+    "erank_singular": ("effective rank, singular", "directions"),
+    "participation_ratio": ("participation ratio", "directions"),
+    "stable_rank": ("stable rank", "directions"),
+    "nuclear_norm": ("nuclear norm", "row lengths"),
+    "alpha_req": ("decay of the spectrum", "exponent"),
+    "diff_erank": ("Diff-eRank", "directions"),
+    "loss": ("loss", "nats a token"),
+}
+"""What metrics are called in figures, and their units."""
+
+
+def name_of(metric: str) -> str:
+    return NAMES.get(metric, (metric, ""))[0]
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric; its own name where none is known."""
+    return NAMES.get(metric, ("", metric))[1]
+
+
+def bracket(row: Mapping[str, Any], low: str = "low", high: str = "high", digits: int = 3) -> str:
+    """An interval; an open end is an ellipsis."""
+    ends = ["…" if row.get(end) is None else f"{row[end]:.{digits}f}" for end in (low, high)]
+    return f"[{', '.join(ends)}]".replace("-", "−")
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:

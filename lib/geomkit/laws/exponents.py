@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.errors import DataError
-from geomkit.laws.statistics import Estimate, Resamples, percentile_interval, slope, slope_weights
+from geomkit.laws.statistics import Array, Estimate, Resamples, over_seeds, percentile_interval, slope, slope_weights
 
 WIDTH_NULLS = ("fixed-spectrum", "stretched")
 """A law goes beyond width only if it is told from both."""
@@ -58,66 +58,95 @@ class Exponent:
         outside = len({null.difference.value > 0 for null in nulls}) == 1
         return f"beyond width: {'outside' if outside else 'between'} the nulls"
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As columns of a table; the verdict alone where there are no numbers."""
+        columns: dict[str, Any] = {"verdict": self.verdict}
+        if self.estimate is None:
+            return columns
+        columns |= dict(zip(("slope", "low", "high", "freedom"), self.estimate, strict=True))
+        columns["measurement_low"], columns["measurement_high"] = self.measurement or (None, None)
+        for name, null in self.nulls.items():
+            columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
+            columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
+            columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
+        return columns
 
-def exponents(
-    sizes: Mapping[str, ArrayLike],
-    values: Sequence[ArrayLike],
-    nulls: Mapping[str, Sequence[ArrayLike]],
-    resamples: Resamples | None,
-) -> dict[str, Exponent]:
+
+@dataclass(frozen=True)
+class Levels:
+    """ln of a measurement, or of a null, at each size (sizes,), and in every resample (sizes, resamples) if there are any.
+
+    Of a measurement that may be negative they are its own values; then what follows speaks of slopes, not exponents.
+    """
+
+    value: Array
+    drawn: Array | None = None
+
+    def __sub__(self, other: "Levels") -> "Levels":
+        drawn = None if self.drawn is None or other.drawn is None else self.drawn - other.drawn
+        return Levels(self.value - other.value, drawn)
+
+
+def text_levels(groups: Mapping[str, Sequence[ArrayLike]], resamples: Resamples) -> dict[str, Levels]:
+    """Levels of a measurement and of its nulls, in the same resamples, from their values on texts.
+
+    groups: by name, for each size (seeds, texts). Texts on which anything is NaN are left out. A model's value is its mean over
+    texts, a size's the geometric mean over seeds. NaN where no text is left or a mean is not positive.
+    """
+    arrays = {name: [np.asarray(value, dtype=float) for value in group] for name, group in groups.items()}
+    whole = np.all([np.isfinite(value).all(axis=0) for group in arrays.values() for value in group], axis=0)
+    kept = Resamples(resamples.texts[whole], resamples.seeds)
+    result = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for name, group in arrays.items():
+            values = [value[:, whole] for value in group]
+            level = [np.log(value.sum(axis=1) / whole.sum()).mean() for value in values]
+            result[name] = Levels(np.array(level), kept.levels(values))
+    return result
+
+
+def model_levels(values: Sequence[ArrayLike], drawn: Sequence[ArrayLike] | None, seeds: Sequence[Array]) -> Levels:
+    """Levels of what each model has one value of, such as a metric of the whole corpus or the loss.
+
+    values: for each size (seeds,); drawn: (seeds, resamples), None if nothing was resampled; seeds: how often each was drawn, in
+    as many resamples or more.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        level = np.array([np.log(value).mean() for value in values])
+        if drawn is None:
+            return Levels(level)
+        logs = [np.log(draws) for draws in drawn]
+        return Levels(level, over_seeds(logs, [count[:, : log.shape[1]] for count, log in zip(seeds, logs, strict=True)]))
+
+
+def exponents(sizes: Mapping[str, ArrayLike], measured: Levels, nulls: Mapping[str, Levels]) -> dict[str, Exponent]:
     """The exponent of a measurement on each measure of size, and its difference from each null.
 
-    sizes: by name, x (sizes,). values: for each size (seeds, texts); a null's arrays have the same shapes. Texts on which
-    anything is NaN are left out. A model's value is its mean over texts, a size's the geometric mean over seeds; every size
-    counts once. The t interval is over sizes; the measurement's part is a bootstrap of documents and then seeds, with the null
-    recomputed in each resample, and None without resamples (a corpus as a whole, a published table: one text). A mean that is
-    not positive, or fewer than three sizes, gives a status and no numbers.
+    sizes: by name, x (sizes,). Every size counts once. The t interval is over sizes; the measurement's part is that of resamples
+    of documents and then seeds, the null's level taken from the same resample, and None without resamples. Levels that are not
+    finite, or fewer than three sizes, give a status and no numbers; a null that is not finite is left out.
     """
-    arrays = {"": [np.asarray(value, dtype=float) for value in values]}
-    arrays |= {name: [np.asarray(value, dtype=float) for value in null] for name, null in nulls.items()}
-    whole = np.all([np.isfinite(value).all(axis=0) for group in arrays.values() for value in group], axis=0)
-    if len(values) < 3:
-        return dict.fromkeys(sizes, Exponent(f"failed: {len(values)} sizes"))
-    if not whole.any():
-        return dict.fromkeys(sizes, Exponent("failed: no text on which everything is defined"))
-    arrays = {name: [value[:, whole] for value in group] for name, group in arrays.items()}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        level = {name: np.array([np.log(value.mean(axis=1)).mean() for value in group]) for name, group in arrays.items()}
-    if not np.isfinite(level[""]).all():
-        return dict.fromkeys(sizes, Exponent("failed: a mean is not positive"))
-    arrays = {name: group for name, group in arrays.items() if np.isfinite(level[name]).all()}
-    kept = None if resamples is None else Resamples(resamples.texts[whole], resamples.seeds)
-    drawn = {} if kept is None else {name: kept.levels(group) for name, group in arrays.items()}
+    if len(measured.value) < 3:
+        return dict.fromkeys(sizes, Exponent(f"failed: {len(measured.value)} sizes"))
+    if not np.isfinite(measured.value).all():
+        return dict.fromkeys(sizes, Exponent("failed: at some size there is no value, or none that is positive"))
     results = {}
     for name, x in sizes.items():
         log_x = np.log(np.asarray(x, dtype=float))
         if np.ptp(log_x) == 0:
             results[name] = Exponent(f"failed: {name} does not vary")
             continue
-        weights = slope_weights(log_x)
-        compared = {}
-        for null in nulls:
-            if null in arrays:
-                measurement = percentile_interval(weights @ (drawn[""] - drawn[null])) if drawn else None
-                difference = slope(log_x, level[""] - level[null])
-                compared[null] = Comparison(slope(log_x, level[null]).value, difference, measurement)
-        measurement = percentile_interval(weights @ drawn[""]) if drawn else None
-        results[name] = Exponent("converged", slope(log_x, level[""]), measurement, compared)
+        compared = {
+            null: Comparison(slope(log_x, level.value).value, *slopes(log_x, measured - level))
+            for null, level in nulls.items()
+            if np.isfinite(level.value).all()
+        }
+        results[name] = Exponent("converged", *slopes(log_x, measured), compared)
     return results
 
 
-def leave_one_size_out(predictors: ArrayLike, y: ArrayLike, sizes: ArrayLike) -> float:
-    """Root mean square error of linear regression of y (n,) on predictors (k, n) for each size by the other sizes, sizes weighted
-    alike. Raises DataError with fewer sizes than coefficients and one more.
-    """
-    table = np.vstack([np.ones(np.size(y)), np.atleast_2d(np.asarray(predictors, dtype=float))]).T
-    y, sizes = np.asarray(y, dtype=float), np.asarray(sizes)
-    groups = np.unique(sizes)
-    if groups.size < table.shape[1] + 1:
-        raise DataError(f"{groups.size} sizes are too few to leave one out of a regression on {table.shape[1] - 1} predictors")
-    errors = []
-    for size in groups:
-        out = sizes == size
-        coefficients = np.linalg.lstsq(table[~out], y[~out], rcond=None)[0]
-        errors.append(np.mean((table[out] @ coefficients - y[out]) ** 2))
-    return float(np.sqrt(np.mean(errors)))
+def slopes(log_x: Array, level: Levels) -> tuple[Estimate, tuple[float, float] | None]:
+    """The slope of a level with its t interval, and the measurement's part of the uncertainty."""
+    part = None if level.drawn is None else percentile_interval(slope_weights(log_x) @ level.drawn)
+    return slope(log_x, level.value), part

@@ -1,5 +1,6 @@
 """Forms that a law may take: y against x, as ln y and its derivatives for whole batches of parameters."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ def gram(jacobian: Array, weight: Array) -> Array:
     return (jacobian * weight[..., None]).swapaxes(1, 2) @ jacobian
 
 
-class Form:
+class Form(ABC):
     """A law y = f(x) in working coordinates theta, with l = ln x - centre in the place of x to keep its parameters apart.
 
     A new form names its parameters in the order of theta and says where theta may be, which parameters get an interval (they are
@@ -46,22 +47,22 @@ class Form:
         """Centre (variables,) for ln x (variables, n)."""
         return np.mean(log_x, axis=1)
 
+    @abstractmethod
     def model(self, theta: Array) -> Model:
         """At theta (batch, p): g = ln f (batch, n), its derivatives (batch, n, p), and c (batch, n) -> sum_i c_i Hessian(g_i)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def starts(self, z: Array) -> Array:
         """Starting points (starts, p) for the targets z = ln y (n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def params(self, theta: Array) -> dict[str, Array]:
         """The usual parameters, by name, of theta (..., p)."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def formula(params: Mapping[str, float], x: Array) -> Array:
         """y (n,) at x (variables, n)."""
-        raise NotImplementedError
 
 
 forms: Registry[type[Form]] = Registry("scaling law")

@@ -1,9 +1,9 @@
 """Uncertainty: t intervals of slopes, resampling of documents and then seeds, and partial correlations."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,51 +68,40 @@ def seed_counts(seeds: int, resamples: int, rng: np.random.Generator) -> NDArray
     return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
 
 
-def cluster_bootstrap(
-    statistic: Callable[..., ArrayLike], documents: ArrayLike, resamples: int, rng: np.random.Generator, seeds: Sequence[int] = ()
-) -> Array:
-    """A statistic's values (resamples, ...), documents and in each resample each size's seeds drawn with replacement.
+def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array:
+    """Mean over the seeds drawn of each size's values (seeds, resamples): (sizes, resamples). Not finite where one drawn is not.
 
-    statistic(text_counts, *seed_counts) gets counts (texts,), then counts (seeds,) for each entry of `seeds`, the number of
-    seeds of a size; np.repeat(values, text_counts) is the resample. With every text its own document and no seeds, the ordinary
-    bootstrap. It holds the sizes fixed: it is the measurement's part of the uncertainty, and far too narrow as the uncertainty
-    of a law.
+    counts: for each size (seeds, resamples), how often each seed was drawn.
     """
-    draws = [document_counts(documents, resamples, rng), *(seed_counts(number, resamples, rng) for number in seeds)]
-    return np.array([statistic(*counts) for counts in zip(*draws, strict=True)], dtype=float)
+    pairs = zip(values, counts, strict=True)
+    with np.errstate(invalid="ignore"):
+        return np.array([np.where(seeds > 0, seeds * value, 0.0).sum(axis=0) / seeds.sum(axis=0) for value, seeds in pairs])
 
 
 @dataclass(frozen=True)
 class Resamples:
     """Documents and then, for each size, seeds drawn with replacement: how often each was drawn.
 
+    It holds the sizes fixed: it is the measurement's part of the uncertainty, and far too narrow as the uncertainty of a law.
     texts: (texts, resamples); seeds: for each size (seeds, resamples).
     """
 
     texts: Array
     seeds: Sequence[Array]
 
+    def means(self, values: ArrayLike) -> Array:
+        """Means over the texts drawn (..., resamples) of values (..., texts)."""
+        means: Array = np.asarray(values, dtype=float) @ (self.texts / self.texts.sum(axis=0))
+        return means
+
     def levels(self, values: Sequence[ArrayLike]) -> Array:
-        """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts), or (1, texts) for all seeds.
+        """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts).
 
         A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a
-        mean is not positive. Raises DataError for shapes that do not match.
+        mean is not positive.
         """
-        weights = self.texts / self.texts.sum(axis=0)
-        arrays = [np.asarray(value, dtype=float) for value in values]
-        for value, seeds in zip(arrays, self.seeds, strict=True):
-            if value.shape not in ((len(seeds), len(weights)), (1, len(weights))):
-                raise DataError(f"values {value.shape} are not ({len(seeds)} seeds, {len(weights)} texts)")
         with np.errstate(invalid="ignore", divide="ignore"):
-            means = [
-                np.broadcast_to(np.log(value @ weights), seeds.shape) for value, seeds in zip(arrays, self.seeds, strict=True)
-            ]
-        return np.array(
-            [
-                np.where(seeds > 0, seeds * mean, 0.0).sum(axis=0) / seeds.sum(axis=0)
-                for mean, seeds in zip(means, self.seeds, strict=True)
-            ]
-        )
+            return over_seeds([np.log(self.means(value)) for value in values], self.seeds)
 
 
 def draw_resamples(documents: ArrayLike, seeds: Sequence[int], resamples: int, rng: np.random.Generator) -> Resamples:
@@ -121,10 +110,10 @@ def draw_resamples(documents: ArrayLike, seeds: Sequence[int], resamples: int, r
     return Resamples(texts, [seed_counts(number, resamples, rng).T.astype(float) for number in seeds])
 
 
-def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), *, rank: bool = False) -> float:
+def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
     """Correlation of x and y (n,) with what controls (n,) or (controls, n) explain linearly taken out of both.
 
-    Pearson's r without controls; `rank`: of the ranks (Spearman's). 0 for variables that are related through the controls alone.
+    Pearson's r without controls. 0 for variables that are related through the controls alone.
     Raises DataError for shapes that do not match and where nothing of x or y is left.
     """
     columns = [np.asarray(column, dtype=float) for column in (x, y, *np.atleast_2d(np.asarray(controls, dtype=float)))]
@@ -132,8 +121,6 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), *,
     if len({column.shape for column in columns}) > 1 or columns[0].ndim != 1:
         raise DataError(f"x, y and controls have shapes {', '.join(str(column.shape) for column in columns)}; they must be alike")
     table = np.stack(columns)
-    if rank:
-        table = stats.rankdata(table, axis=1)
     table -= table.mean(axis=1, keepdims=True)
     spread = np.linalg.norm(table[:2], axis=1)
     basis = np.linalg.qr(table[2:].T)[0]
@@ -143,20 +130,17 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), *,
     return float(np.corrcoef(rest)[0, 1])
 
 
-def partial_correlation_interval(
-    x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), *, rank: bool = False, level: float = 0.95
-) -> Estimate:
+def partial_correlation_interval(x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), level: float = 0.95) -> Estimate:
     """Partial correlation with Fisher's z interval, for independent observations, on n - 3 - controls degrees of freedom.
 
-    Ranks have the variance of Bonett and Wright 2000, (1 + r^2 / 2) / freedom. Where texts share documents, take
-    `cluster_bootstrap` of `partial_correlation` instead. Raises DataError without a degree of freedom.
+    Raises DataError without a degree of freedom.
     """
     given = np.asarray(controls, dtype=float)
     freedom = np.size(x) - 3 - (len(np.atleast_2d(given)) if given.size else 0)
     if freedom < 1:
         raise DataError(f"{np.size(x)} observations are too few for the interval of a partial correlation")
-    value = partial_correlation(x, y, controls, rank=rank)
+    value = partial_correlation(x, y, controls)
     if abs(value) == 1:
         return Estimate(value, value, value, freedom)
-    width = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((1 + value**2 / 2 if rank else 1) / freedom)
+    width = float(stats.norm.ppf((1 + level) / 2)) / math.sqrt(freedom)
     return Estimate(value, math.tanh(math.atanh(value) - width), math.tanh(math.atanh(value) + width), freedom)

@@ -6,6 +6,7 @@ Where no text is longer than the narrowest model is wide, every model has as man
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,6 +52,14 @@ def cumulative(spectrum: Spectrum, u: Array) -> Array:
     return total[..., left] + (place - left) * np.diff(total, axis=-1)[..., left]
 
 
+def width_nulls(family: Sequence[Spectrum]) -> list[dict[str, Spectrum]]:
+    """Both nulls of each member of a family, by name; the relative spectra of several widest ones (seeds) are averaged."""
+    width = max(spectrum.d for spectrum in family)
+    widest = [spectrum for spectrum in family if spectrum.d == width]
+    common = replace(widest[0], eigenvalues=np.mean([relative(spectrum) for spectrum in widest], axis=0))
+    return [{"fixed-spectrum": fixed_spectrum(common, like), "stretched": stretched(family, like)} for like in family]
+
+
 def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
     """Both nulls of H (models,), in nats, where a table gives nothing but the widths d (models,), for texts longer than d.
 
@@ -59,3 +68,12 @@ def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
     """
     log_width = np.log(width)
     return {"fixed-spectrum": np.full(entropy.shape, entropy.mean()), "stretched": log_width + (entropy - log_width).mean()}
+
+
+def table_nulls_of_rank(rank: Array, width: Array) -> dict[str, Array]:
+    """Both nulls of an effective rank, or of a difference of two (models,), where a table gives nothing but widths d (models,).
+
+    fixed-spectrum: the family's mean. stretched: the mean of rank over width, times the width, for texts longer than d; shorter
+    ones leave less to stretch, so that there it is the most that width could give.
+    """
+    return {"fixed-spectrum": np.full(rank.shape, rank.mean()), "stretched": width * (rank / width).mean()}

@@ -79,7 +79,12 @@ def lasso_paths(
     if not sizes.size or sizes.min() < 1:
         raise DataError(f"budgets must be positive numbers of tokens, found {list(budgets)}")
     shape, most = (ends.size, sizes.size), sizes.max()
-    penalty, indices, weights, gap = np.empty(shape), np.empty((*shape, most), np.int64), np.empty((*shape, most)), np.empty(shape)
+    penalty, indices, weights, gap = (
+        np.empty(shape),
+        np.empty((*shape, most), np.int64),
+        np.empty((*shape, most)),
+        np.empty(shape),
+    )
     system = gram[first:, first:].copy()
     np.einsum("ii->i", system)[:] += ridge
     follow_all(system, ends - first, sizes, penalty, indices, weights, gap)

@@ -1,6 +1,6 @@
-"""A family's part of the merged table as arrays: what laws are fitted to."""
+"""A family's part of the merged table, and of the resampled corpora, as arrays: what laws are fitted to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from geomkit.store.provenance import replacing
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
@@ -27,6 +29,16 @@ class Model:
     width: int
 
 
+Variants = dict[str, dict[Key, np.ndarray]]
+"""By variant and key an array whose first axis is models."""
+
+RESAMPLES = pa.schema(
+    [(name, pa.string()) for name in ("family", "model", "variant", "layer", "normalise", "metric")]
+    + [("values", pa.list_(pa.float64()))]
+)
+"""Metrics of resampled corpora; every list is as long, and its k-th value is of the same draw of documents."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One family on one corpus: by variant and key an array (models, texts), NaN where there is no value.
@@ -36,15 +48,16 @@ class Measured:
 
     models: Sequence[Model]
     documents: Sequence[str]
-    variants: dict[str, dict[Key, np.ndarray]]
+    variants: Variants
 
-    def nulls(self, key: Key) -> dict[str, np.ndarray]:
-        """Every null's values of what a key names; untrained twins are averaged."""
-        found: dict[str, list[np.ndarray]] = {}
-        for variant, values in self.variants.items():
-            if variant != "trained" and key in values:
-                found.setdefault("untrained" if variant.startswith("untrained-") else variant, []).append(values[key])
-        return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
+
+def beside(variants: Variants, key: Key) -> dict[str, np.ndarray]:
+    """What a key names: trained models and every null, untrained twins averaged."""
+    found: dict[str, list[np.ndarray]] = {}
+    for variant, values in variants.items():
+        if key in values:
+            found.setdefault("untrained" if variant.startswith("untrained-") else variant, []).append(values[key])
+    return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
 
 
 def families(path: Path) -> list[tuple[str, str]]:
@@ -83,6 +96,41 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
         arrays.setdefault(variants[v], {})[LAYERS[p], modes[m], int(count), metrics[k]] = block
     return Measured(models, of_text.tolist(), arrays)
+
+
+def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A table of resampled corpora: its columns are those of RESAMPLES."""
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({name: [row[name] for row in rows] for name in RESAMPLES.names}, RESAMPLES), temporary)
+
+
+def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
+    """Arrays (models, resamples) of what each of the named models of a family has."""
+    table = pq.read_table(path, filters=pc.field("family") == family)
+    if not len(table):
+        return {}
+    draws = table["values"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    found: dict[str, dict[Key, dict[str, np.ndarray]]] = {}
+    for row, values in zip(table.drop(["values"]).to_pylist(), draws, strict=True):
+        key = (row["layer"], row["normalise"], 0, row["metric"])
+        found.setdefault(row["variant"], {}).setdefault(key, {})[row["model"]] = values
+    return {
+        variant: {key: np.stack([rows[model] for model in models]) for key, rows in keys.items() if len(rows) == len(models)}
+        for variant, keys in found.items()
+    }
+
+
+def read_losses(path: Path, family: str, corpus: str, models: Sequence[Model]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By variant, the nats of each text and the tokens that they are a sum over, both (models, texts)."""
+    where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("metric") == "loss")
+    table = pq.read_table(path, columns=["model", "variant", "text", "n", "value"], filters=where & (pc.field("text") >= 0))
+    place, texts = {model.name: row for row, model in enumerate(models)}, 1 + max(table["text"].to_pylist(), default=-1)
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for row in table.to_pylist():
+        nats, tokens = found.setdefault(row["variant"], (np.zeros((len(models), texts)), np.zeros((len(models), texts))))
+        nats[place[row["model"]], row["text"]] = row["n"] * row["value"]
+        tokens[place[row["model"]], row["text"]] = row["n"]
+    return found
 
 
 def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

@@ -191,3 +191,9 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 
     with path.open(newline="") as file:
         return [{name: value(name, cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def write_json(path: Path, value: object) -> None:
+    """A value as JSON; numbers that JSON does not have are an error."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,118 @@
+"""Laws of the loss on losses that are known, on published ones, and on a grid over size and data."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scripts import script
+
+from geomkit.laws.forms import Chinchilla
+from geomkit.store.provenance import rng
+from geomkit.store.tables import TableWriter, merge, read_csv, write_csv
+
+PUBLISHED = Path(__file__).parents[1] / "workflow/resources/published"
+SIZES = np.geomspace(1e4, 1e6, 7)
+LAW = {"E": 1.5, "A": 30.0, "alpha": 0.3478, "B": 40.0, "beta": 0.5}
+
+
+def losses(folder: Path) -> Path:
+    """A table of a family whose losses are 2 + 20 N^-0.2, nearly, and of one with two sizes."""
+    noise = np.exp(0.002 * rng(0, "losses").standard_normal(7))
+    for family, size in [*product(["f"], SIZES), *product(["two"], SIZES[:2])]:
+        writer = TableWriter(
+            model=f"{family}-{size:.0f}",
+            family=family,
+            seed=0,
+            params_nonembedding=int(size),
+            params_total=1,
+            corpus="c",
+            depth=1,
+        )
+        loss = (2 + 20 * size**-0.2) * noise[list(SIZES).index(size)]
+        for variant, value in (("trained", loss), ("shuffled", 9.0)):
+            writer.add(variant=variant, text=-1, metric="loss", value=value, n=10)
+        writer.write(folder / f"{family}-{size:.0f}" / "c.parquet", {})
+    merge(sorted(folder.glob("*/c.parquet")), folder / "all.parquet")
+    return folder / "all.parquet"
+
+
+def grid(folder: Path) -> Path:
+    """Losses over four sizes and five budgets, of each of which only the chosen training counts."""
+    pairs = np.array(list(product(SIZES[:4], np.geomspace(1e4, 1e6, 5)))).T
+    loss = Chinchilla.formula(LAW, pairs) * np.exp(0.001 * rng(0, "grid").standard_normal(20))
+    rows = [
+        {"params_nonembedding": n, "unique_tokens": d, "loss_test": value + bad, "chosen": int(not bad)}
+        for (n, d), value in zip(pairs.T, loss, strict=True)
+        for bad in (0, 1)
+    ]
+    write_csv(folder / "grid.csv", rows)
+    return folder / "grid.csv"
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("losses")
+    files = [folder / name for name in ("laws.json", "regions.csv")]
+    script("loss_laws").main(losses(folder), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", grid(folder), *files, 1, 60, 0)
+    laws = {(row["family"], row["against"], row["form"]): row for row in json.loads(files[0].read_text())}
+    return laws, read_csv(files[1])
+
+
+def test_our_losses_and_the_published_ones_have_both_laws(outputs):
+    law = outputs[0]["f", "params_nonembedding", "offset_power"]
+    assert (law["params"]["E"], law["params"]["alpha"]) == pytest.approx((2, 0.2), rel=0.1)
+    assert law["n"] == 7
+    published = {family for family, _, _ in outputs[0] if "published" in family}
+    assert published == {f"{name} (published)" for name in ("cerebras-gpt", "pythia", "pythia-deduped")}
+    assert {(family, against) for family, against, _ in outputs[0] if against == "training_flops"} == {
+        ("cerebras-gpt (published)", "training_flops")
+    }
+
+
+def test_two_sizes_have_no_law_and_no_region(outputs):
+    assert outputs[0]["two", "params_nonembedding", "power"]["status"] == "failed: 2 sizes, and power needs at least 3"
+    assert outputs[0]["two", "params_nonembedding", "power"]["peers"] == []
+    assert "two" not in {row["family"] for row in outputs[1]}
+
+
+def test_the_law_of_cerebras_is_found_again_and_pythia_needs_an_offset(outputs):
+    compute = outputs[0]["cerebras-gpt (published)", "training_flops", "offset_power"]
+    assert [(peer["parameter"], peer["value"], peer["inside"]) for peer in compute["peers"]] == [
+        ("E", 0.5066, True),
+        ("alpha", 0.0737, True),
+    ]
+    offset, power = (outputs[0]["pythia (published)", "params_nonembedding", form] for form in ("offset_power", "power"))
+    assert offset["interval"]["E"][0] > 1
+    assert offset["aicc"] < power["aicc"] - 20
+    assert [(peer["law"], peer["value"], peer["inside"]) for peer in power["peers"]] == [("kaplan-parameters", -0.076, True)]
+
+
+def test_a_region_holds_the_fit_and_not_its_own_edges(outputs):
+    for family in ("f", "pythia (published)"):
+        law = outputs[0][family, "params_nonembedding", "offset_power"]
+        rows = [row for row in outputs[1] if (row["family"], row["against"]) == (family, "params_nonembedding")]
+        assert len(rows) == 61**2
+        assert {row["statistic"] >= 0 for row in rows} == {True}
+        near = min(
+            rows, key=lambda row: abs(row["E"] - law["params"]["E"]) / 0.1 + abs(row["alpha"] - law["params"]["alpha"]) / 0.01
+        )
+        assert near["statistic"] < near["limit"]
+        corner = max(rows, key=lambda row: (row["E"], row["alpha"]))
+        assert corner["statistic"] > corner["limit"]
+
+
+def test_a_grid_has_a_law_of_size_and_data_and_an_interval_of_its_refits(outputs):
+    law = outputs[0]["ladder", "data", "chinchilla"]
+    assert law["n"] == 20
+    for name in ("E", "alpha", "beta"):
+        assert law["bootstrap"][name][0] < law["params"][name] < law["bootstrap"][name][1]
+    assert law["params"]["beta"] == pytest.approx(0.5, rel=0.1)
+    assert {peer["parameter"]: peer["inside"] for peer in law["peers"]} == {"alpha": True, "beta": False}
+
+
+def test_without_a_grid_there_is_no_such_law(tmp_path):
+    files = [tmp_path / name for name in ("laws.json", "regions.csv")]
+    script("loss_laws").main(losses(tmp_path), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", None, *files, 1, 60, 0)
+    assert "data" not in {row["against"] for row in json.loads(files[0].read_text())}

@@ -1,0 +1,70 @@
+"""What a measurement tells about the loss beside size: closed forms, and a null that tells as much."""
+
+import numpy as np
+import pytest
+
+from geomkit.errors import DataError
+from geomkit.laws.prediction import leave_one_size_out, prediction
+from geomkit.laws.statistics import over_seeds, partial_correlation_interval, seed_counts
+
+LOG_N = np.log(np.geomspace(1e4, 1e6, 6))
+
+
+def predicted(value, loss, resamples=200):
+    """Of models (sizes, seeds), the seeds resampled."""
+    counts = [seed_counts(value.shape[1], resamples, np.random.default_rng(k)).T for k in range(len(value))]
+    drawn = [over_seeds([np.tile(seeds[:, None], resamples) for seeds in array], counts) for array in (value, loss)]
+    return prediction(LOG_N[: len(value)], list(value), list(loss), *drawn)
+
+
+def models(seeds=3, noise=0.1, label=0):
+    return LOG_N[:, None] + noise * np.random.default_rng(label).standard_normal((6, seeds))
+
+
+def test_a_loss_that_is_made_of_size_and_the_measurement_is_predicted_from_both():
+    value = models(seeds=1)
+    found = predicted(value, 3 - 0.1 * LOG_N[:, None] - 0.5 * value)
+    assert found.partial.value == pytest.approx(-1)
+    assert found.measurement == pytest.approx((-1, -1))
+    assert found.error_both == pytest.approx(0, abs=1e-12)
+    assert found.error_size > 0.01
+    assert found.between_seeds is None
+
+
+def test_over_sizes_it_is_the_partial_correlation_of_their_means():
+    value, loss = models(), models(label=1)
+    found = predicted(value, loss)
+    assert found.partial == partial_correlation_interval(value.mean(axis=1), loss.mean(axis=1), LOG_N)
+    assert found.measurement[0] < found.partial.value < found.measurement[1]
+
+
+def test_between_seeds_size_and_all_that_follows_from_it_is_gone():
+    value = models()
+    of_size = np.random.default_rng(2).standard_normal((6, 1))
+    found = predicted(value, 10 * of_size - 0.5 * (value - value.mean(axis=1, keepdims=True)))
+    assert found.between_seeds.value == pytest.approx(-1)
+    noise = models(label=3)
+    centred = [array - array.mean(axis=1, keepdims=True) for array in (value, noise)]
+    assert predicted(value, noise + of_size).between_seeds.value == pytest.approx(np.corrcoef(*map(np.ravel, centred))[0, 1])
+    assert found.between_seeds.freedom == 18 - 3 - 5
+
+
+@pytest.mark.parametrize("sizes", [4, 6])
+def test_too_few_sizes_or_a_measurement_that_size_gives_are_an_error(sizes):
+    value = models()[:sizes] if sizes == 4 else np.repeat(LOG_N[:, None], 2, axis=1)
+    with pytest.raises(DataError, match="too few" if sizes == 4 else "no correlation"):
+        predicted(value, models(seeds=value.shape[1])[:sizes])
+
+
+def test_leaving_a_size_out_by_hand_and_in_the_limit_of_an_exact_law():
+    sizes = np.repeat([1.0, 2.0, 3.0, 4.0], 2)
+    assert leave_one_size_out(sizes, 3 - 2 * sizes, sizes) == pytest.approx(0, abs=1e-12)
+    y = np.random.default_rng(0).standard_normal(8)
+    errors = []
+    for size in (1.0, 2.0, 3.0, 4.0):
+        out = sizes == size
+        slope, intercept = np.polyfit(sizes[~out], y[~out], 1)
+        errors.append(np.mean((slope * size + intercept - y[out]) ** 2))
+    assert leave_one_size_out(sizes, y, sizes) == pytest.approx(np.sqrt(np.mean(errors)))
+    with pytest.raises(DataError, match="too few"):
+        leave_one_size_out(sizes[:4], y[:4], sizes[:4])
