@@ -5,7 +5,7 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.measures.entropy import measure
-from geomkit.measures.nulls import cumulative, fixed_spectrum, relative, stretched, table_nulls, width_nulls
+from geomkit.measures.nulls import cumulative, fixed_spectrum, relative, stretched, table_nulls, table_nulls_of_rank, width_nulls
 from geomkit.measures.spectra import Spectrum, normalise, spectrum
 from geomkit.store.provenance import rng
 
@@ -75,6 +75,14 @@ def test_nulls_of_a_table_are_those_of_spectra_in_the_limit():
     from_spectra = [measure(stretched(family, like), ["matrix_entropy"])["matrix_entropy"].value for like in family]
     np.testing.assert_allclose(table_nulls(entropy, width)["stretched"], from_spectra, atol=0.02)
     assert np.ptp(table_nulls(entropy, width)["fixed-spectrum"]) == 0
+
+
+def test_nulls_of_a_tables_ranks_are_constant_and_as_wide_as_the_models():
+    width = np.array([64.0, 256.0, 1024.0])
+    nulls = table_nulls_of_rank(0.3 * width, width)
+    np.testing.assert_allclose(nulls["stretched"], 0.3 * width)
+    np.testing.assert_allclose(nulls["fixed-spectrum"], 0.3 * width.mean())
+    assert table_nulls_of_rank(-width, width)["stretched"][0] == -64
 
 
 def test_a_family_with_seeds_has_the_mean_of_its_widest_spectra_cut_and_all_of_them_stretched():
