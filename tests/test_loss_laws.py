@@ -39,12 +39,20 @@ def losses(folder: Path) -> Path:
 
 
 def grid(folder: Path) -> Path:
-    """Losses over four sizes and five budgets, of each of which only the chosen training counts."""
-    pairs = np.array(list(product(SIZES[:4], np.geomspace(1e4, 1e6, 5)))).T
-    loss = Chinchilla.formula(LAW, pairs) * np.exp(0.001 * rng(0, "grid").standard_normal(20))
+    """Losses over five sizes and five budgets, of each of which only the chosen training counts."""
+    pairs = np.array(list(product(SIZES[:5], np.geomspace(1e4, 1e6, 5)))).T
+    loss = Chinchilla.formula(LAW, pairs) * np.exp(0.001 * rng(0, "grid").standard_normal(25))
+    knows, knows_not = np.exp(loss), np.exp(rng(0, "metric").standard_normal(25))
     rows = [
-        {"params_nonembedding": n, "unique_tokens": d, "loss_test": value + bad, "chosen": int(not bad)}
-        for (n, d), value in zip(pairs.T, loss, strict=True)
+        {
+            "params_nonembedding": n,
+            "unique_tokens": d,
+            "loss_test": value + bad,
+            "knows": a,
+            "knows_not": b,
+            "chosen": int(not bad),
+        }
+        for (n, d), value, a, b in zip(pairs.T, loss, knows, knows_not, strict=True)
         for bad in (0, 1)
     ]
     write_csv(folder / "grid.csv", rows)
@@ -105,11 +113,20 @@ def test_a_region_holds_the_fit_and_not_its_own_edges(outputs):
 
 def test_a_grid_has_a_law_of_size_and_data_and_an_interval_of_its_refits(outputs):
     law = outputs[0]["ladder", "data", "chinchilla"]
-    assert law["n"] == 20
+    assert law["n"] == 25
     for name in ("E", "alpha", "beta"):
         assert law["bootstrap"][name][0] < law["params"][name] < law["bootstrap"][name][1]
     assert law["params"]["beta"] == pytest.approx(0.5, rel=0.1)
     assert {peer["parameter"]: peer["inside"] for peer in law["peers"]} == {"alpha": True, "beta": False}
+
+
+def test_a_metric_that_is_the_loss_predicts_it_beside_size_and_data_and_one_of_chance_does_not(outputs):
+    found = outputs[0]["ladder", "data", "chinchilla"]["metrics"]
+    assert found["knows"]["partial_correlation"] > 0.999
+    assert found["knows"]["error_with_metric"] < 1e-4 < found["knows"]["error_size_and_data"]
+    low, high = found["knows_not"]["interval"]
+    assert low < 0 < high
+    assert found["knows_not"]["cells"] == 25
 
 
 def test_without_a_grid_there_is_no_such_law(tmp_path):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geomkit.errors import DataError
+from geomkit.laws.prediction import leave_one_size_out
 from geomkit.laws.scaling import Fit, NoFit, bootstrap, fit, profile
-from geomkit.laws.statistics import percentile_interval
+from geomkit.laws.statistics import partial_correlation_interval, percentile_interval
 from geomkit.logs import logged
 from geomkit.store.provenance import rng
 from geomkit.store.tables import corpus_losses, read_csv, write_csv, write_json
@@ -51,7 +53,7 @@ def main(
         law, intervals = fitted_grid(grid, held_out, resamples, rng(seed, "grid"))
         rows.append(
             {"family": "ladder", "corpus": "grid over data", "against": "data", **law.as_dict(), "bootstrap": intervals}
-            | {"peers": peers(law, "data", values)}
+            | {"peers": peers(law, "data", values), "metrics": beside_loss(grid)}
         )
     write_json(fits, rows)
     write_csv(regions, [where | row for where, x, loss in series for row in region(x, loss)])
@@ -101,6 +103,28 @@ def fitted_grid(
         return law, {}
     refits = bootstrap("chinchilla", x, loss, resamples, draws)
     return law, {name: percentile_interval(values) for name, values in refits.params.items()}
+
+
+def beside_loss(path: Path) -> dict[str, dict[str, Any]]:
+    """For each metric of the grid's cells: its correlation with the loss where ln N and ln D are held fixed, seeds averaged, and
+    the error of predicting a size that was left out, from ln N and ln D alone and with the metric."""
+    rows = [row for row in read_csv(path) if row["chosen"] == 1]
+    names = list(rows[0])
+    found: dict[str, dict[str, Any]] = {}
+    for name in names[names.index("loss_test") + 1 : names.index("chosen")]:
+        cells = sorted({(row[N], row["unique_tokens"]) for row in rows})
+        mine = [[row for row in rows if (row[N], row["unique_tokens"]) == cell] for cell in cells]
+        value, loss = (np.array([np.mean([row[key] for row in group]) for group in mine]) for key in (name, "loss_test"))
+        size, data = np.log(np.array(cells)).T
+        try:
+            partial = partial_correlation_interval(np.log(value), loss, [size, data])
+            found[name] = {"partial_correlation": partial.value, "interval": [partial.low, partial.high], "cells": len(cells)} | {
+                "error_size_and_data": leave_one_size_out([size, data], loss, size),
+                "error_with_metric": leave_one_size_out([size, data, np.log(value)], loss, size),
+            }
+        except DataError as reason:
+            found[name] = {"status": f"failed: {reason}"}
+    return found
 
 
 def region(x: Sequence[float], loss: Sequence[float]) -> Iterator[dict[str, float]]:
