@@ -68,3 +68,14 @@ def test_leaving_a_size_out_by_hand_and_in_the_limit_of_an_exact_law():
     assert leave_one_size_out(sizes, y, sizes) == pytest.approx(np.sqrt(np.mean(errors)))
     with pytest.raises(DataError, match="too few"):
         leave_one_size_out(sizes[:4], y[:4], sizes[:4])
+
+
+def test_a_null_that_is_alike_for_all_seeds_has_no_correlation_between_them_and_keeps_the_rest():
+    draw = np.random.default_rng(4)
+    log_n = np.arange(6.0)
+    value = [np.full(2, x + np.sin(x)) for x in log_n]
+    loss = [9 - x + 0.1 * draw.random(2) for x in log_n]
+    drawn = draw.random((6, 20))
+    found = prediction(log_n, value, loss, drawn, drawn**2)
+    assert found.between_seeds is None
+    assert found.partial.low < found.partial.value < found.partial.high

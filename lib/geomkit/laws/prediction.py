@@ -23,7 +23,8 @@ class Prediction:
     error_both: float
     """The same from ln N and the measurement."""
     between_seeds: Estimate | None
-    """Correlation between seeds of one size, where N is the same; None with one seed of each size."""
+    """Correlation between seeds of one size, where N is the same; None with one seed of each size, and for nulls that are alike for
+    all seeds."""
 
 
 def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], drawn_value: Array, drawn_loss: Array) -> Prediction:
@@ -36,8 +37,8 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
     partial = partial_correlation_interval(values, losses, log_n)
     draws = [partial_correlation(x, y, log_n) for x, y in zip(drawn_value.T, drawn_loss.T, strict=True)]
     number = [seeds.size for seeds in value]
-    between = None
-    if sum(number) > len(number):
+    between, apart = None, [np.ptp(seeds) > 1e-9 * np.abs(seeds).max() for seeds in value]
+    if any(apart):
         same_size = np.repeat(np.eye(len(number))[1:], number, axis=1)
         between = partial_correlation_interval(np.concatenate(value), np.concatenate(loss), same_size)
     return Prediction(
