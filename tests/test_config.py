@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.config import Model, check, expand_models, resolve_layers, select, validate
+from geomkit.config import Model, check, expand_models, layer_name, resolve_layers, select, validate
 from geomkit.errors import ConfigError
 from geomkit.measures.entropy import metrics
 from geomkit.measures.selection import selectors
@@ -271,6 +271,13 @@ def test_an_unknown_model_is_named_with_the_known_ones(models):
 )
 def test_layers_are_numbered_from_the_embedding_to_the_final_norm(layers, expected):
     assert resolve_layers(layers, 4) == expected
+
+
+def test_layers_that_all_models_have_are_named():
+    assert [layer_name(layer, 4) for layer in range(6)] == ["embedding", "", "middle", "", "last", "final"]
+    assert [layer_name(layer, 1) for layer in range(3)] == ["embedding", "last", "final"]
+    for word in ("middle", "last", "final"):
+        assert layer_name(resolve_layers(word, 5)[0], 5) == word
 
 
 @pytest.mark.parametrize(("layers", "wrong"), [(6, 6), ([0, 6], 6), ([-1, 3], -1), (["last", 7, "all"], 7)])

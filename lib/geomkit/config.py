@@ -139,6 +139,11 @@ def resolve_layers(layers: Any, depth: int) -> list[int]:
     return sorted(found)
 
 
+def layer_name(layer: int, depth: int) -> str:
+    """What figures call a layer that models of any depth have: embedding, middle, last, final; else nothing."""
+    return {0: "embedding", -(-depth // 2): "middle", depth: "last", depth + 1: "final"}.get(layer, "")
+
+
 def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]], resources: Path) -> None:
     """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geomkit.config import layer_name
 from geomkit.laws.clusters import Documents
 from geomkit.logs import logged, progress
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
@@ -47,14 +48,19 @@ def main(
         facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
         common = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **facts}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
-        named = {-(-facts["depth"] // 2): "middle", facts["depth"]: "last", facts["depth"] + 1: "final"}
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
         rows: list[dict[str, Any]] = []
         for layer in file.layers:
             choices = [choice for choice in file.choices() if choice.layer == layer]
             scored = averaged(reconstructed(file, dump, layer, choices, seed, f"{model} layer {layer}"))
             width = dump.width(State(layer))
-            where = {"variant": "trained", "layer": layer, "sublayer": "block", "name": named.get(layer, ""), "d": width}
+            where = {
+                "variant": "trained",
+                "layer": layer,
+                "sublayer": "block",
+                "name": layer_name(layer, facts["depth"]),
+                "d": width,
+            }
             rows += [where | row for one in scored for row in compared(one, scored, file.budgets, documents)]
             rows += [where | row for first in (0, 1) for row in gaps(file, layer, first, absent)]
             for one in scored:

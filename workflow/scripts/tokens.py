@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geomkit.config import layer_name
 from geomkit.errors import DataError
 from geomkit.laws.clusters import Clustered, Documents
 from geomkit.logs import logged
@@ -73,7 +74,7 @@ def main(
         facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
         common = {"model": model, "family": family, "seed": model_seed, "corpus": spectra.stem, **facts}
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
-        named = {0: "embedding", -(-facts["depth"] // 2): "middle", facts["depth"]: "last", facts["depth"] + 1: "final"}
+        depth = facts["depth"]
         texts, counts, rows = file.text_list, dump.vocabulary(), []
         for variant in ("trained", "shuffled"):
             if variant not in file.variants:
@@ -81,16 +82,17 @@ def main(
                 continue
             tokens = Tokens.of(*file.tokens(variant), texts.tokens, texts.document, counts)
             for state, gains in file.gains(variant):
-                where = {"variant": variant, **state._asdict(), "name": named.get(state.layer, ""), "d": dump.width(state)}
+                where = {"variant": variant, **state._asdict(), "name": layer_name(state.layer, depth), "d": dump.width(state)}
                 rows += [where | row for row in correlations(tokens, gains, rng(seed, "tokens", spectra.stem))]
                 if where["name"] and state.sublayer == "block":
                     rows += [where | row for row in profiles(tokens, gains, rng(seed, "tokens", spectra.stem))]
                     if variant == "trained":
                         add_gains(table, texts.document, tokens, state, gains)
-        for layer in sorted(set(named) - {0}):
-            state = State(layer)
-            where = {"variant": "trained", **state._asdict(), "name": named[layer], "d": dump.width(state)}
-            rows += [where | row for row in ridge(dump, state, gain, rng(seed, "tokens", spectra.stem))]
+        for state in dump.states:
+            name = layer_name(state.layer, depth)
+            if state.layer and name and state.sublayer == "block":
+                where = {"variant": "trained", **state._asdict(), "name": name, "d": dump.width(state)}
+                rows += [where | row for row in ridge(dump, state, gain, rng(seed, "tokens", spectra.stem))]
     table.write(output, absent)
     write_csv(summary, [common | row for row in rows])
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geomkit.config import layer_name
 from geomkit.figures.page import tokens_page
 from geomkit.logs import logged
 from geomkit.store.dumps import State
@@ -35,7 +36,6 @@ def page_texts(probe: Path, spectra: Path) -> Iterator[dict[str, Any]]:
         gains = dict(eigenvalues.gains("trained"))
         surprisal, offset = eigenvalues.tokens("trained")[1], eigenvalues.text_list.offset
         depth = int(str(file.attributes["depth"]))
-        named = {-(-depth // 2): "middle", depth: "last", depth + 1: "final"}
         shown = max((place for place, k in enumerate(file.budgets) if k <= SHOWN), default=0)
         for text in np.unique(file.text)[:TEXTS]:
             rows = slice(*offset[text : text + 2])
@@ -46,7 +46,7 @@ def page_texts(probe: Path, spectra: Path) -> Iterator[dict[str, Any]]:
                 "layers": [
                     {
                         "layer": layer,
-                        "name": named.get(layer, ""),
+                        "name": layer_name(layer, depth),
                         "gain": gains[State(layer)][rows],
                         "targets": list(page_targets(file, int(text), layer, shown)),
                     }

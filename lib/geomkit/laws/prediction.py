@@ -23,8 +23,8 @@ class Prediction:
     error_both: float
     """The same from ln N and the measurement."""
     between_seeds: Estimate | None
-    """Correlation between seeds of one size, where N is the same; None with one seed of each size, and for nulls that are alike for
-    all seeds."""
+    """Correlation between seeds of one size, where N is the same; None with one seed of each size, and for nulls that are alike
+    for all seeds."""
 
 
 def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], drawn_value: Array, drawn_loss: Array) -> Prediction:
