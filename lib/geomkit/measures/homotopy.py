@@ -2,17 +2,18 @@
 
 Between two events the weights of the active tokens, and the correlations of all tokens with the residual, are linear in the
 penalty. At an event a token comes in, since its correlation has reached the penalty, or leaves, since its weight has reached 0.
-Weights and correlations are computed anew after every event, so that rounding does not add up. Of events at one penalty (ties)
-the latest token's comes first: with a fixed order ties come to an end (Murty 1974; they are a linear complementarity problem).
+Weights are solved for anew after every event, so that rounding does not add up. Of events at one penalty (ties) the latest
+token's comes first: with a fixed order ties come to an end (Murty 1974; they are a linear complementarity problem).
 Source: Osborne, Presnell, Turlach 2000; Efron, Hastie, Johnstone, Tibshirani 2004.
 """
 
 import numpy as np
 from numba import njit
 
-ROUNDING = 32 * float(np.finfo(np.float64).eps)
+EPS = float(np.finfo(np.float64).eps)
+ROUNDING = 32 * EPS
 SHORTEST = 1e-12
-"""A stretch of the path shorter than this part of the largest penalty has no middle."""
+"""A stretch of the path shorter than this part of the largest penalty has no middle; a weight below this part of all is 0."""
 EVENTS = 16
 """For each candidate, where a whole path takes about two: a path with more is given up, and the budgets that it has not reached
 keep fewer tokens."""
@@ -47,7 +48,8 @@ def backward(factor, x):
 
 @compiled
 def append(gram, active, token, moment, sign, factor, fit, push):
-    """Brings one token more into R^T R = G of the active ones, fit = R^-T b of their moments and push = R^-T s of their signs.
+    """Brings one token more into R^T R = G of the active ones, fit = R^-T b of their moments and push = R^-T s of their signs, so
+    that their weights at a penalty are R^-1 (fit - lambda push).
 
     False if it depends linearly on them: its squared distance from their span is no more than what rounding of the Gram matrix,
     and its weights on them, make of 0.
@@ -63,12 +65,13 @@ def append(gram, active, token, moment, sign, factor, fit, push):
         distance -= column[i] * column[i]
         rest -= column[i] * fit[i]
         pull -= column[i] * push[i]
-    backward(factor, column)
-    extent = np.sqrt(own)
-    for i in range(size):
-        extent += abs(column[i]) * np.sqrt(gram[active[i], active[i]])
-    if distance <= ROUNDING * extent * extent:
-        return False
+    if distance < 1e-6 * own:  # else it would take weights in the tens of thousands
+        backward(factor, column)
+        extent = np.sqrt(own)
+        for i in range(size):
+            extent += abs(column[i]) * np.sqrt(gram[active[i], active[i]])
+        if distance <= EPS * extent * extent:
+            return False
     root = np.sqrt(distance)
     factor[size, size], fit[size], push[size] = root, rest / root, pull / root
     return True
@@ -94,23 +97,24 @@ def remove(place, active, sign, factor, fit, push):
 
 
 @compiled
-def subtract(gram, active, weight, slope, correlation, drift):
-    """c - sum_i w_i G_i and the same of the slopes, in place, over the active tokens i and at every candidate."""
+def subtract(gram, active, weight, x):
+    """x - sum_i w_i G_i in place, over the active tokens i and at every candidate."""
     for i in range(active.size):
-        row, w, v = gram[active[i]], weight[i], slope[i]
-        for j in range(correlation.size):
-            correlation[j] -= w * row[j]
-            drift[j] -= v * row[j]
+        row, w = gram[active[i]], weight[i]
+        for j in range(x.size):
+            x[j] -= w * row[j]
 
 
 @compiled
-def next_event(level, tie, correlation, drift, parallel, closed, active, sign, weight, slope):
+def next_event(level, tie, longest, correlation, drift, closed, active, sign, weight, slope):
     """How far the penalty falls until the next event, and whose it is; of events within a tie the latest token's.
 
     A correlation that falls just as the penalty does never leaves it, or never reaches it. So it is for tokens that depend
     linearly on the active ones, repeated tokens among them, and rounding must not let them in.
     """
-    step, token = np.inf, -1
+    parallel, step, token = ROUNDING, np.inf, -1
+    for i in range(active.size):
+        parallel += ROUNDING * longest * abs(slope[i])
     for j in range(correlation.size):
         above, below = 1 + drift[j], 1 - drift[j]
         if above > parallel and level - correlation[j] <= (step + tie) * above and not closed[j]:
@@ -122,64 +126,78 @@ def next_event(level, tie, correlation, drift, parallel, closed, active, sign, w
             reach = -weight[i] / slope[i]
             if reach < step - tie or (reach <= step + tie and active[i] > token):
                 step, token = reach, active[i]
-    return max(step, 0.0), token
+    return min(max(step, 0.0), level), token
 
 
 @compiled
-def record(active, weight, level, budgets, found, penalty, indices, weights):
-    """Keeps a solution for the budgets that it fits and that have fewer tokens so far; at the end of the path, where the penalty
-    is 0, for all that it fits and that are not reached."""
-    held = np.flatnonzero(np.abs(weight) > ROUNDING * np.abs(weight).sum())
+def settled(sign, weight, slope):
+    """How far the penalty falls until every weight has its sign: rounding may leave one that has just come in without it."""
+    last = 0.0
+    for i in range(sign.size):
+        if sign[i] * weight[i] < 0 < sign[i] * slope[i]:
+            last = max(last, -weight[i] / slope[i])
+    return last
+
+
+@compiled
+def record(active, weight, slope, step, level, budgets, found, penalty, indices, weights):
+    """Keeps the solution at level - step for the budgets that it fits and that have fewer tokens so far; at the end of the path,
+    where that is 0, for all that it fits and that are not reached. Weights that are 0 but for rounding do not count."""
+    total, size = 0.0, 0
+    for i in range(active.size):
+        total += abs(weight[i] + step * slope[i])
+    for i in range(active.size):
+        size += abs(weight[i] + step * slope[i]) > SHORTEST * total
     for k in range(budgets.size):
-        if held.size <= budgets[k] and (found[k] < held.size or (level == 0 and found[k] < budgets[k])):
-            found[k], penalty[k] = held.size, level
+        if size <= budgets[k] and (found[k] < size or (level == step and found[k] < budgets[k])):
+            found[k], penalty[k], place = size, level - step, 0
             indices[k], weights[k] = -1, 0.0
-            indices[k, : held.size], weights[k, : held.size] = active[held], weight[held]
+            for i in range(active.size):
+                value = weight[i] + step * slope[i]
+                if abs(value) > SHORTEST * total:
+                    indices[k, place], weights[k, place] = active[i], value
+                    place += 1
 
 
 @compiled
-def follow(gram, target, budgets, penalty, indices, weights):
+def follow(gram, target, budgets, factor, penalty, indices, weights):
     """One target's path, to its end or until every budget is reached. The candidates are all tokens before the target."""
     moment, longest = gram[target, :target], np.diag(gram)[:target].max()
     highest = np.abs(moment).max()
     penalty[:], indices[:], weights[:] = highest, -1, 0.0
     if highest <= ROUNDING * np.sqrt(longest * gram[target, target]):
         return
-    factor, fit, push = np.empty((target, target)), np.empty(target), np.empty(target)
-    tokens, signs, closed = np.empty(target, np.int64), np.empty(target), np.zeros(target, np.bool_)
-    correlation, drift, found = np.empty(target), np.empty(target), np.zeros_like(budgets)
+    tokens, closed, found = np.empty(target, np.int64), np.zeros(target, np.bool_), np.zeros_like(budgets)
+    signs, fit, push, values, slopes = np.empty(target), np.empty(target), np.empty(target), np.empty(target), np.empty(target)
+    correlation, drift = np.empty(target), np.empty(target)
     size, level, tie, shortest = 0, highest, ROUNDING * highest, SHORTEST * highest
+    correlation[:] = moment
     for _ in range(EVENTS * target):
-        active, sign = tokens[:size], signs[:size]
-        weight, slope = fit[:size] - level * push[:size], push[:size].copy()
+        active, sign, weight, slope = tokens[:size], signs[:size], values[:size], slopes[:size]
+        for i in range(size):
+            weight[i], slope[i] = fit[i] - level * push[i], push[i]
         backward(factor, weight)
         backward(factor, slope)
-        correlation[:], drift[:] = moment, 0.0
-        subtract(gram, active, weight, slope, correlation, drift)
-        parallel = ROUNDING * (1 + longest * np.abs(slope).sum())
-        step, token = next_event(level, tie, correlation, drift, parallel, closed, active, sign, weight, slope)
-        end = level - step <= shortest
-        step, settled = min(step, level), 0.0
-        for i in range(size):  # rounding may leave a weight with the wrong sign for a while
-            if sign[i] * weight[i] < 0 < sign[i] * slope[i]:
-                settled = max(settled, -weight[i] / slope[i])
-        if step - settled > shortest:
-            middle = (settled + step) / 2
-            record(active, weight + middle * slope, level - middle, budgets, found, penalty, indices, weights)
+        drift[:] = 0.0
+        subtract(gram, active, slope, drift)
+        step, token = next_event(level, tie, longest, correlation, drift, closed, active, sign, weight, slope)
+        start, end = settled(sign, weight, slope), level - step <= shortest
+        if step - start > shortest:
+            record(active, weight, slope, (start + step) / 2, level, budgets, found, penalty, indices, weights)
         if end:
-            record(active, weight + level * slope, 0.0, budgets, found, penalty, indices, weights)
+            record(active, weight, slope, level, level, budgets, found, penalty, indices, weights)
         if end or np.array_equal(found, budgets):
             return
         level -= step
-        places = np.flatnonzero(active == token)
-        if places.size:
-            remove(places[0], active, sign, factor, fit, push)
+        for j in range(target):
+            correlation[j] += step * drift[j]
+        if closed[token]:
+            remove(np.flatnonzero(active == token)[0], active, sign, factor, fit, push)
             size -= 1
             closed[:] = False
             closed[tokens[:size]] = True
         else:
-            signs[size] = np.sign(correlation[token] + step * drift[token])
-            tokens[size] = token
+            tokens[size], signs[size] = token, np.sign(correlation[token])
             size += append(gram, active, token, moment[token], signs[size], factor, fit, push)
             closed[token] = True
 
@@ -190,8 +208,8 @@ def violation(gram, target, penalty, indices, weights):
     in parts of the largest penalty, max |G_t|."""
     moment, size = gram[target, :target], np.count_nonzero(indices >= 0)
     active, weight = indices[:size], weights[:size]
-    correlation, drift = moment.copy(), np.zeros(target)
-    subtract(gram, active, weight, np.zeros(size), correlation, drift)
+    correlation = moment.copy()
+    subtract(gram, active, weight, correlation)
     worst = max(np.abs(correlation).max() - penalty, 0.0)
     for i in range(size):
         if weight[i] != 0:
@@ -201,8 +219,9 @@ def violation(gram, target, penalty, indices, weights):
 
 @compiled
 def follow_all(gram, targets, budgets, penalty, indices, weights, gap):
-    """Every target's path and its KKT gaps, into penalty and gap (targets, budgets), indices and weights (targets, budgets, most)."""
+    """Every target's path and KKT gaps, into penalty, gap (targets, budgets) and indices, weights (targets, budgets, most)."""
+    factor = np.empty((len(gram), len(gram)))
     for i in range(targets.size):
-        follow(gram, targets[i], budgets, penalty[i], indices[i], weights[i])
+        follow(gram, targets[i], budgets, factor, penalty[i], indices[i], weights[i])
         for k in range(budgets.size):
             gap[i, k] = violation(gram, targets[i], penalty[i, k], indices[i, k], weights[i, k])

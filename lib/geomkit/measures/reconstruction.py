@@ -55,8 +55,8 @@ class Whitening:
 
 
 def shrinkage(centred: Array, covariance: Array) -> float:
-    """Ledoit and Wolf's a = min(b^2, s^2) / s^2 of centred rows x (n, d) and their covariance S (d, d): s^2 = |S - (tr S / d) I|^2
-    in Frobenius' norm, b^2 = (mean |x|^4 - |S|^2) / n, the expected squared error of S. 0 where S is a multiple of I."""
+    """Ledoit and Wolf's a = min(b^2, s^2) / s^2 of centred rows x (n, d) and their covariance S (d, d), in Frobenius' norm:
+    s^2 = |S - (tr S / d) I|^2, and b^2 = (mean |x|^4 - |S|^2) / n estimates S's error. 0 where S is a multiple of I."""
     total, fourth = np.sum(covariance**2), np.mean(np.sum(centred**2, axis=1) ** 2)
     spread = total - np.trace(covariance) ** 2 / len(covariance)
     return float(np.clip((fourth - total) / (len(centred) * spread), 0, 1)) if spread > 0 else 0.0
@@ -84,7 +84,7 @@ class Reconstruction:
         self.held_out = np.stack([half @ half.T for half in (self.whitened[:, ~split] for split in self.splits)])
 
     def r2(self, target: int, chosen: Sequence[ArrayLike], control: ArrayLike) -> Array:
-        """R^2 (sets, 2) of the target and of a control (d,), the whitened target of another document, from each chosen set of tokens.
+        """R^2 (sets, 2) of the target and of a control (d,), a whitened target of another document, from each chosen set.
 
         Weights by least squares on a split's coordinates, 1 - SSE / SST on the others, SST about 0, where whitened coordinates
         have their mean; the mean over the splits. The score is the first column minus the second. Linearly dependent tokens get
@@ -115,7 +115,7 @@ def reconstruction_r2(
 
 
 def raw_r2(gram: Array, target: int, chosen: Sequence[ArrayLike]) -> Array:
-    """R^2 (sets,) of a target from each chosen set on all coordinates, 1 - |residual|^2 / |z_t|^2, from the rows' Gram matrix (T, T).
+    """R^2 (sets,) of a target from each chosen set on all coordinates, 1 - |residual|^2 / |z_t|^2, by the Gram matrix (T, T).
 
     Limits: 1 for a target in the span of the chosen tokens, 0 for no tokens; it never falls as tokens are added. NaN for a zero
     target. Raises DataError for a chosen token that is not in the text or is the target.
@@ -128,12 +128,13 @@ def raw_r2(gram: Array, target: int, chosen: Sequence[ArrayLike]) -> Array:
 
 
 def least_squares(gram: Array, moment: Array) -> Array:
-    """w (..., k, m) of least norm with G w = b, for G = X X^T (..., k, k) and b = X y (..., k, m): the pseudo-inverse of G where it
-    is singular (condition above 1 / `SINGULAR`), else its inverse."""
+    """w (..., k, m) of least norm with G w = b, for G = X X^T (..., k, k) and b = X y (..., k, m): by the pseudo-inverse of G
+    where it is singular (condition above 1 / `SINGULAR`), else by its factors."""
     if not gram.size:
         return moment
     singular = np.linalg.cond(gram, 1) > 1 / SINGULAR
-    weights = np.linalg.solve(np.where(singular[..., None, None], np.eye(gram.shape[-1]), gram), moment)
+    regular = np.where(singular[..., None, None], np.eye(gram.shape[-1]), gram)
+    weights = np.asarray(np.linalg.solve(regular, moment), dtype=np.float64)
     weights[singular] = np.linalg.pinv(gram[singular], SINGULAR, hermitian=True) @ moment[singular]
     return weights
 

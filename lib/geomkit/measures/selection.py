@@ -27,9 +27,9 @@ class LassoPath:
 
     budgets: (budgets,). penalty: (budgets,), lambda. indices: (budgets, most), positions of the tokens with a weight in order of
     entry, then -1; weights: (budgets, most), theirs, then 0. gap: (budgets,), the KKT gap, computed afresh from the Gram matrix
-    and the weights: with c = Z (z_t - Z^T w), the largest of |c_i| - lambda over all candidates and |c_i - lambda sign(w_i)| over
-    those with a weight, over lambda_max = max |Z z_t|, the least penalty at which all weights are 0. It is 0 for the exact
-    solution; above `TOLERANCE` the weights are not a Lasso solution and should not be shown as one.
+    and the weights: with c = Z (z_t - Z^T w), less lambda_2 w for an elastic net, the largest of |c_i| - lambda over all
+    candidates and |c_i - lambda sign(w_i)| over those with a weight, in parts of lambda_max = max |Z z_t|, the least penalty at
+    which all weights are 0. The exact solution has gap 0; above `TOLERANCE` the weights are none and should not be shown as one.
     """
 
     budgets: Positions
@@ -62,14 +62,14 @@ def lasso_paths(
 
     The solution of a budget k is that in the middle of the first stretch of the path (penalties from lambda_max down) on which k
     tokens have a weight, so that they are told clearly from the others. Where ties let the path jump over k, it is that of the
-    first stretch with the most tokens below k; where the path ends with fewer, that at its end, penalty 0. `ridge` > 0 is
-    lambda_2 of the (naive) elastic net, whose objective has lambda_2 |w|^2 / 2 more.
+    first stretch with the most tokens below k; where the path ends with fewer, that at its end, penalty 0: `size` tells.
+    `ridge` > 0 is lambda_2 of the (naive) elastic net, whose objective has lambda_2 |w|^2 / 2 more.
 
     A token that depends linearly on those with a weight, such as a repeated token, is left out while they stay: the optimality
-    conditions hold without it. Tokens closer than about 1e-7 are one within the rounding of the Gram matrix; the gap shows it.
+    conditions hold without it. Tokens closer than about 3e-8 are one within the rounding of the Gram matrix; the gap shows it.
     Limits: orthonormal rows give soft thresholding, w_i = sign(b_i) max(|b_i| - lambda, 0), b = Z z_t; a target orthogonal to all
     candidates, or zero, has no tokens.
-    Raises DataError for a Gram matrix that is not square or not finite, a target without candidates, a budget that is not positive.
+    Raises DataError for a Gram matrix that is not square or not finite, a target without candidates, a budget below 1.
     Source: Osborne, Presnell, Turlach 2000; Efron et al. 2004; Zou, Hastie 2005 for the elastic net.
     """
     from geomkit.measures.homotopy import follow_all
@@ -79,12 +79,8 @@ def lasso_paths(
     if not sizes.size or sizes.min() < 1:
         raise DataError(f"budgets must be positive numbers of tokens, found {list(budgets)}")
     shape, most = (ends.size, sizes.size), sizes.max()
-    penalty, indices, weights, gap = (
-        np.empty(shape),
-        np.empty((*shape, most), np.int64),
-        np.empty((*shape, most)),
-        np.empty(shape),
-    )
+    penalty, gap = np.empty(shape), np.empty(shape)
+    indices, weights = np.empty((*shape, most), np.int64), np.empty((*shape, most))
     system = gram[first:, first:].copy()
     np.einsum("ii->i", system)[:] += ridge
     follow_all(system, ends - first, sizes, penalty, indices, weights, gap)
@@ -106,9 +102,9 @@ def _check(gram: Array, targets: Positions, first: int) -> None:
 class Context:
     """What a method may know about one target token of a text of T tokens.
 
-    gram: (T, T), Z Z^T of the rows at unit length. penalty: lambda = 1/c of the ridge regression that the information gain is, and
-    lambda_2 of the elastic net. norms: (T,), lengths of the raw rows. scores: importances (T,) that only a model run can tell, by
-    the name of their method. rng: for `random`.
+    gram: (T, T), Z Z^T of the rows at unit length. penalty: lambda = 1/c of the ridge regression that the information gain is,
+    and lambda_2 of the elastic net. norms: (T,), lengths of the raw rows. scores: importances (T,) that only a model run can
+    tell, by the name of their method. rng: for `random`.
     Raises DataError for a Gram matrix that is not square or not finite, and for a target without candidates.
     """
 
