@@ -19,6 +19,7 @@ check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/snakemake --lint
 
 benchmark: .venv/test  ## side by side with peers
+	$(BIN)/pip install --quiet --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks
 
 promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
