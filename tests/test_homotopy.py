@@ -242,6 +242,24 @@ def test_of_repeated_tokens_the_latest_is_taken(rounding):
     np.testing.assert_allclose(path.penalty, single.penalty, rtol=1e-11)
 
 
+def test_repeated_tokens_up_to_rounding_leave_every_stretch_as_it_is():
+    for seed in range(100):
+        Z = tokens(seed, 20, 4, 0.99)
+        noise = 1e-16 * np.random.default_rng(seed).standard_normal((39, 39))
+        gram = (twice := np.vstack([Z[:19], Z])) @ twice.T + noise + noise.T
+        path, single = lasso_path(gram, 38, 0, [1, 2, 3, 4]), lasso_path(gram[19:, 19:], 19, 0, [1, 2, 3, 4])
+        np.testing.assert_allclose(path.penalty, single.penalty, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("distance", [1e-8, 1e-9, 1e-10, 1e-11])
+def test_repeated_tokens_up_to_rounding_leave_the_end_of_the_path_as_it_is(distance):
+    for seed in range(100):
+        draw = np.random.default_rng(seed)
+        Z = draw.standard_normal((10, 6))[draw.integers(10, size=31)]
+        Z = normalise(Z + distance * draw.standard_normal(Z.shape), "unit")
+        check(Z @ Z.T, 30, 0, lasso_path(Z @ Z.T, 30, 0, [4, 16]), TOLERANCE)
+
+
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_with_few_dimensions_the_path_ends_in_the_least_sum_of_weights(d):
     Z = np.random.default_rng(d).standard_normal((31, d))

@@ -10,7 +10,6 @@ from geomkit.measures.reconstruction import (
     coordinate_splits,
     least_squares,
     raw_r2,
-    reconstruction_r2,
     shrinkage,
 )
 from geomkit.measures.spectra import normalise
@@ -122,7 +121,7 @@ def test_against_linear_regression(d):
     Z, control, masks = gaussian(11, 30, d) @ rotation(d) + 0.3 * gaussian(12, d), gaussian(13, d), splits(d, 4)
     draw = np.random.default_rng(14)
     chosen = [draw.permutation(29)[:k] for k in (1, 8, 3, 8, 17, 1)]
-    found = reconstruction_r2(Z, 29, chosen, masks, control)
+    found = Reconstruction(Z, masks).r2(29, chosen, control)
     for row, positions in zip(found, chosen, strict=True):
         assert row[0] == pytest.approx(brute_force(Z, Z[29], positions, masks), rel=1e-9)
         assert row[1] == pytest.approx(brute_force(Z, control, positions, masks), rel=1e-9)
@@ -131,15 +130,15 @@ def test_against_linear_regression(d):
 def test_the_control_s_column_is_that_of_the_control_as_target():
     Z, chosen, masks = gaussian(15, 20, 60), [[1, 2], [3, 4, 5], [7, 8]], splits(60)
     control = gaussian(16, 60)
-    found = reconstruction_r2(Z, 19, chosen, masks, control)
-    swapped = reconstruction_r2(np.vstack([Z[:19], control]), 19, chosen, masks, Z[19])
+    found = Reconstruction(Z, masks).r2(19, chosen, control)
+    swapped = Reconstruction(np.vstack([Z[:19], control]), masks).r2(19, chosen, Z[19])
     np.testing.assert_allclose(swapped, found[:, ::-1], rtol=1e-9)
 
 
 def test_a_target_in_the_span_of_the_chosen_is_rebuilt():
     Z = gaussian(17, 20, 60)
     Z[19] = 2 * Z[3] - Z[5] + 0.1 * Z[11]
-    found = reconstruction_r2(Z, 19, [[3, 5, 11], [11, 2, 3, 5], [3, 5], []], splits(60), gaussian(18, 60))
+    found = Reconstruction(Z, splits(60)).r2(19, [[3, 5, 11], [11, 2, 3, 5], [3, 5], []], gaussian(18, 60))
     np.testing.assert_allclose(found[:2, 0], 1, atol=1e-12)
     assert found[2, 0] < 1 - 1e-4
     np.testing.assert_array_equal(found[3], 0)
@@ -149,7 +148,7 @@ def test_a_target_in_the_span_of_the_chosen_is_rebuilt():
 def test_independent_rows_lose_what_the_closed_form_says(k):
     d, sets = 80, 60
     found = np.concatenate(
-        [reconstruction_r2(Z, k, [range(k)], splits(d, 1), Z[-1]) for Z in gaussian(19 + k, 20 * sets, k + 2, d)]
+        [Reconstruction(Z, splits(d, 1)).r2(k, [range(k)], Z[-1]) for Z in gaussian(19 + k, 20 * sets, k + 2, d)]
     ).ravel()
     expected = -40 / 38 * k / (40 - k - 1)
     assert found.mean() == pytest.approx(expected, abs=4 * found.std() / np.sqrt(found.size / 2))
@@ -162,10 +161,10 @@ def test_repeated_tokens_count_once():
     Z[6] = Z[1] + Z[2]
     Z[7] = 0
     sets = [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, 7]]
-    once, thrice, zero = reconstruction_r2(Z, 11, sets, splits(40), control)
+    once, thrice, zero = Reconstruction(Z, splits(40)).r2(11, sets, control)
     np.testing.assert_allclose(thrice, once, rtol=1e-9)
     np.testing.assert_allclose(zero, once, rtol=1e-9)
-    np.testing.assert_allclose(*reconstruction_r2(Z, 11, [[1, 2, 6], [1, 6]], splits(40), control), rtol=1e-9)
+    np.testing.assert_allclose(*Reconstruction(Z, splits(40)).r2(11, [[1, 2, 6], [1, 6]], control), rtol=1e-9)
     np.testing.assert_allclose(*raw_r2(Z @ Z.T, 11, sets[:2]), rtol=1e-9)
 
 
@@ -181,14 +180,14 @@ def test_singular_systems_have_the_solution_of_least_norm():
 
 def test_absent_where_a_half_has_no_more_coordinates_than_tokens():
     Z = gaussian(25, 20, 17)
-    found = reconstruction_r2(Z, 19, [range(7), range(8), range(9), [0]], splits(17), gaussian(26, 17))
+    found = Reconstruction(Z, splits(17)).r2(19, [range(7), range(8), range(9), [0]], gaussian(26, 17))
     np.testing.assert_array_equal(np.isnan(found), np.array([False, True, True, False])[:, None].repeat(2, axis=1))
 
 
 def test_a_zero_target_is_absent():
     Z = gaussian(27, 5, 20)
     Z[4] = 0
-    found = reconstruction_r2(Z, 4, [[0, 1]], splits(20), np.zeros(20))
+    found = Reconstruction(Z, splits(20)).r2(4, [[0, 1]], np.zeros(20))
     assert np.isnan(found).all()
     assert np.isnan(raw_r2(Z @ Z.T, 4, [[0, 1]])).all()
 
@@ -198,11 +197,11 @@ def test_one_text_s_gram_matrices_serve_all_targets():
     text = Reconstruction(Z, masks)
     for target in (5, 19):
         chosen = [range(3), [1]]
-        np.testing.assert_array_equal(text.r2(target, chosen, control), reconstruction_r2(Z, target, chosen, masks, control))
+        np.testing.assert_array_equal(text.r2(target, chosen, control), Reconstruction(Z, masks).r2(target, chosen, control))
 
 
 def test_no_sets():
-    assert reconstruction_r2(gaussian(30, 5, 20), 4, [], splits(20), np.ones(20)).shape == (0, 2)
+    assert Reconstruction(gaussian(30, 5, 20), splits(20)).r2(4, [], np.ones(20)).shape == (0, 2)
     assert raw_r2(np.eye(5), 4, []).shape == (0,)
 
 
@@ -236,6 +235,14 @@ def test_what_cannot_be_rebuilt_is_an_error():
         with pytest.raises(DataError, match="other than target 4"):
             raw_r2(Z @ Z.T, 4, [positions])
         with pytest.raises(DataError, match="other than target 4"):
-            reconstruction_r2(Z, 4, [[1], positions], splits(20), Z[0])
+            Reconstruction(Z, splits(20)).r2(4, [[1], positions], Z[0])
     with pytest.raises(DataError, match=r"\(5, 20\) do not fit splits of shape \(10, 19\)"):
         Reconstruction(Z, splits(19))
+
+
+def test_one_split_alone_is_its_part_of_the_mean():
+    Z, masks = gaussian(31, 20, 40), splits(40)
+    whole, control = Reconstruction(Z, masks), gaussian(32, 40)
+    alone = [whole.only(split).r2(19, [[1, 4], [2]], control) for split in range(len(masks))]
+    np.testing.assert_allclose(whole.r2(19, [[1, 4], [2]], control), np.mean(alone, axis=0), rtol=1e-12)
+    assert len(whole.splits) == len(masks)

@@ -1,4 +1,4 @@
-"""Lasso supports of 64 targets of one text, at the penalties where 1, 2, 4, 8, 16 and 32 tokens first have a weight.
+"""Lasso supports of 64 targets where 1, 2, 4, 8, 16 and 32 tokens first have a weight: `python tests/benchmarks lasso`.
 
 geomkit    the exact path of each target; its Gram matrix and KKT gaps are counted in
 celer      `celer_path` at geomkit's penalties, warm starts from large to small, on columns of one matrix in Fortran order, with

@@ -24,8 +24,9 @@ rule probe:
         selection={
             key: value
             for key, value in config["tokens"]["selection"].items()
-            if key not in ("models", "methods")
-        },
+            if key not in ("models", "methods", "budgets")
+        }
+        | {"budgets": sorted(config["tokens"]["selection"]["budgets"])},
         methods=SELECTORS,
         gain=gain_constants,
         compute=config["compute"],
@@ -84,6 +85,7 @@ rule selection:
         code=code("selection.py"),
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+        gain=gain_constants,
         seed=config["seed"],
     message:
         "Comparing choices of tokens, {wildcards.model} on {wildcards.corpus}"

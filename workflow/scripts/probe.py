@@ -79,7 +79,8 @@ def main(
 def draw_targets(dump: Dump, selection: Mapping[str, Any], seed: int) -> tuple[list[Target], dict[str, str]]:
     """In the first text of as many documents as asked for: the last token that has a next one, and others by chance.
 
-    All have more tokens before them than the largest budget. Raises DataError if no text is long enough.
+    All have more tokens before them than the largest budget. Raises DataError if fewer than two documents have a text that is
+    long enough.
     """
     largest, absent, targets = max(selection["budgets"]), {}, []
     first = {document: text for text, document in reversed(list(enumerate(dump.texts.document)))}
@@ -99,8 +100,10 @@ def draw_targets(dump: Dump, selection: Mapping[str, Any], seed: int) -> tuple[l
         used += 1
         if used == selection["texts"]:
             break
-    if not targets:
-        raise DataError(f"{dump.file.filename}: no text is long enough for a budget of {largest} tokens")
+    if len({target.document for target in targets}) < 2:
+        raise DataError(
+            f"{dump.file.filename}: fewer than two documents have a text that is long enough for a budget of {largest} tokens"
+        )
     return targets, absent
 
 
@@ -248,6 +251,8 @@ def measure(
     reference: Mapping[str, np.ndarray],
 ) -> None:
     """Fills in the scores of one text's sets, each different one run once, and those of seeing everything and nothing."""
+    if not sets:
+        raise DataError("tokens.selection: no method can choose at these layers; the embedding has no attention")
     rows = np.array([targets[target].position for _, target, _, _ in sets])
     visible = np.zeros((len(sets), len(text.ids)), dtype=bool)
     for seen, (_, _, _, positions) in zip(visible, sets, strict=True):

@@ -1,7 +1,7 @@
 """Choices of tokens compared at equal budgets: how the model fares with them, how they reconstruct the target, who beats whom."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from geomkit.config import layer_name
 from geomkit.laws.clusters import Documents
 from geomkit.logs import logged, progress
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
-from geomkit.measures.selection import TOLERANCE, jaccard
+from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
@@ -22,11 +22,13 @@ from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, write_csv
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+BY_GRAM = ("lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge")
+"""Methods that choose by the target's own coordinates."""
 FOLDS = 5
 """Parts of the documents; each is whitened by what the others hold."""
 SPLITS = 10
 RESAMPLES = 1000
-BETTER = {"divergence": -1, "removed_divergence": -1, "reconstruction": 1, "raw_r2": 1}
+BETTER = {"divergence": -1, "removed_divergence": -1, "reconstruction": 1, "reconstruction_unseen": 1, "raw_r2": 1}
 """The direction in which a score is better."""
 
 
@@ -42,7 +44,15 @@ class Scored:
 
 
 def main(
-    probe: Path, dumped: Path, output: Path, summary: Path, model: str, family: str, model_seed: int | None, seed: int
+    probe: Path,
+    dumped: Path,
+    output: Path,
+    summary: Path,
+    model: str,
+    family: str,
+    model_seed: int | None,
+    gain: Mapping[str, float],
+    seed: int,
 ) -> None:
     with Probe(probe) as file, Dump(dumped) as dump:
         facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
@@ -52,7 +62,7 @@ def main(
         rows: list[dict[str, Any]] = []
         for layer in file.layers:
             choices = [choice for choice in file.choices() if choice.layer == layer]
-            scored = averaged(reconstructed(file, dump, layer, choices, seed, f"{model} layer {layer}"))
+            scored = averaged(reconstructed(file, dump, layer, choices, gain, seed, f"{model} layer {layer}"))
             width = dump.width(State(layer))
             where = {
                 "variant": "trained",
@@ -69,13 +79,15 @@ def main(
     write_csv(summary, [common | row for row in rows])
 
 
-def reconstructed(file: Probe, dump: Dump, layer: int, choices: Sequence[Choice], seed: int, name: str) -> list[Scored]:
+def reconstructed(
+    file: Probe, dump: Dump, layer: int, choices: Sequence[Choice], gain: Mapping[str, float], seed: int, name: str
+) -> list[Scored]:
     """All scores of the choices at one layer."""
     state, budgets = State(layer), len(file.budgets)
     splits = coordinate_splits(dump.width(state), SPLITS, rng(seed, "splits", dump.width(state)))
     whitenings = fold_whitenings(dump, state)
     fold = folds(dump)
-    values = {id(choice): np.full((2, len(file.text), budgets), np.nan) for choice in choices}
+    values = {id(choice): np.full((4, len(file.text), budgets), np.nan) for choice in choices}
     for text in progress(np.unique(file.text).tolist(), name):
         rows, whitening = normalise(dump.rows(state, text, text + 1), "unit"), whitenings[fold[text]]
         gram, whole = rows @ rows.T, Reconstruction(whitening.apply(rows), splits)
@@ -84,9 +96,15 @@ def reconstructed(file: Probe, dump: Dump, layer: int, choices: Sequence[Choice]
             sets = [each for each in sets if len(each[2])]
             positions = [places for _, _, places in sets]
             place, foreign = int(file.position[target]), whitening.apply(stranger(file, dump, state, target))
-            scores = whole.r2(place, positions, foreign) @ [1, -1], raw_r2(gram, place, positions)
-            for (choice, k, _), *found in zip(sets, *scores, strict=True):
+            own, control = whole.r2(place, positions, foreign).T
+            for (choice, k, _), *found in zip(
+                sets, own - control, own - control, own, raw_r2(gram, place, positions), strict=True
+            ):
                 values[id(choice)][:, target, k] = found
+            for choice in choices:
+                if choice.method in BY_GRAM:
+                    penalty = gain["n"] * gain["eps2"] / splits.shape[1]
+                    values[id(choice)][1, target] = unseen(whole, choice, place, file.budgets, penalty, foreign)
     return [
         Scored(
             layer,
@@ -98,11 +116,30 @@ def reconstructed(file: Probe, dump: Dump, layer: int, choices: Sequence[Choice]
                 "loss_increase": choice.scores["loss"] - file.loss[:, None],
                 "removed_divergence": choice.scores["removed_divergence"],
                 "reconstruction": values[id(choice)][0],
-                "raw_r2": values[id(choice)][1],
+                "reconstruction_unseen": values[id(choice)][1],
+                "held_out_r2": values[id(choice)][2],
+                "raw_r2": values[id(choice)][3],
             },
         )
         for choice in choices
     ]
+
+
+def unseen(
+    whole: Reconstruction, choice: Choice, target: int, budgets: Sequence[int], penalty: float, foreign: np.ndarray
+) -> np.ndarray:
+    """The reconstruction of one target (budgets,), its tokens chosen anew on each split's coordinates of the fit.
+
+    The penalty is that of unit rows, and is scaled to the rows' lengths there.
+    """
+    found = []
+    for split, gram in enumerate(whole.fitted):
+        scale = float(np.trace(gram)) / len(gram)
+        context = Context(gram, target, choice.first, penalty * scale, np.sqrt(np.diag(gram)), {}, np.random.default_rng(0))
+        sets = selectors[choice.method](context, budgets)
+        assert not isinstance(sets, str)
+        found.append(whole.only(split).r2(target, sets, foreign) @ [1, -1])
+    return np.asarray(np.mean(found, axis=0))
 
 
 def stranger(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray:
@@ -171,7 +208,9 @@ def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], docu
 def gaps(file: Probe, layer: int, first: int, absent: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The largest KKT gap of each budget's Lassos; those above tolerance are flagged."""
     found = file.gaps(layer, first)
-    for k, column in zip(file.budgets, found.T if found is not None else (), strict=found is not None):
+    if found is None:
+        return
+    for k, column in zip(file.budgets, found.T, strict=True):
         if bad := int((column > TOLERANCE).sum()):
             absent[f"lasso of {k} tokens at layer {layer}, candidates from {first}"] = (
                 f"{bad} solutions have a KKT gap above {TOLERANCE}"
@@ -205,5 +244,6 @@ with logged(snakemake.log[0]):
         snakemake.wildcards.model,
         snakemake.params.family,
         snakemake.params.model_seed,
+        snakemake.params.gain,
         snakemake.params.seed,
     )

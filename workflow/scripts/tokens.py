@@ -109,10 +109,10 @@ def correlations(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -
     outcomes = {"surprisal": (tokens.surprisal, own), "next_surprisal": (tokens.following(tokens.surprisal), own + next_ones)}
     for name, (outcome, controls) in outcomes.items():
         kept = (tokens.position >= FIRST) & np.isfinite(outcome)
-        documents = Documents.draw(tokens.document[kept], RESAMPLES, draw)
         for method, held in (("raw", []), ("partial", [control[kept] for control in controls])):
             row: Row = {"metric": f"gain_{name}", "method": method, "n": int(kept.sum())}
             try:
+                documents = Documents.draw(tokens.document[kept], RESAMPLES, draw)
                 yield row | numbers(documents.partial_rank_correlation(gains[kept], outcome[kept], held))
             except DataError as reason:
                 yield row | {"status": f"failed: {reason}"}
@@ -125,6 +125,8 @@ def profiles(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> It
         found = Documents.draw(tokens.document[here], RESAMPLES, draw).mean(gains[here])
         yield {"metric": "gain_at_position", "x": int(place), "n": int(here.sum())} | numbers(found)
     kept = (tokens.position >= FIRST) & np.isfinite(tokens.surprisal)
+    if not kept.any():
+        return
     edges = np.quantile(tokens.surprisal[kept], np.arange(1, 10) / 10)
     tenth = np.where(kept, np.searchsorted(edges, tokens.surprisal), -1)
     for part in range(10):
@@ -167,6 +169,7 @@ def ridge(dump: Dump, state: State, gain: Mapping[str, float], draw: np.random.G
         "error": np.take_along_axis(path.error, place[:, None], axis=1)[:, 0],
         "freedom": np.take_along_axis(path.freedom, place[:, None], axis=1)[:, 0],
         "log10_penalty": np.log10(PENALTIES[place]),
+        "at_edge": np.isin(place, [0, len(PENALTIES) - 1]).astype(float),
     }
     for name, values in best.items():
         found = documents.mean(np.where(known, values, np.nan))

@@ -31,11 +31,11 @@ DRAWN = {
     "random": ("0.6", "--", "x"),
 }
 """Colour, line and marker of each method; others are drawn in black."""
-PANELS = (("divergence", 0), ("divergence", 1), ("reconstruction", 0), ("loss_increase", 0))
+PANELS = (("divergence", 0), ("divergence", 1), ("reconstruction_unseen", 0), ("loss_increase", 0))
 SCORES = {
     "divergence": "KL from the full context (nats)",
     "loss_increase": "loss of the next token, increase (nats)",
-    "reconstruction": "held-out $R^2$, minus another target's",
+    "reconstruction_unseen": "held-out $R^2$, minus another target's",
 }
 CANDIDATES = ("first token a candidate", "first token left out")
 
@@ -73,6 +73,7 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
         axes[0, 1].set(title=f"{name}: tenths of tokens by surprisal")
         axes[1, 0].set(title=f"{name}: rank correlation over depth")
     headline(axes[1, 1], last)
+    axes[1, 1].set_xscale("log" if axes[1, 1].has_data() else "linear")
     axes[0, 0].set(
         xscale="log",
         xlabel="position in the text",
@@ -82,7 +83,10 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
     axes[0, 1].set(xlabel="surprisal (nats)", ylabel="information gain (nats)")
     axes[1, 0].set(xlabel="layer / number of blocks", ylabel="rank correlation with gain")
     axes[1, 1].set(
-        xscale="log", xlabel="parameters without embeddings", ylabel="partial rank correlation", title="last block, all sizes"
+        xscale="log" if axes[1, 1].has_data() else "linear",
+        xlabel="parameters without embeddings",
+        ylabel="partial rank correlation",
+        title="last block, all sizes",
     )
     for axis in axes.flat:
         room(axis)
@@ -120,7 +124,7 @@ def headline(axis: Axes, rows: Rows) -> None:
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for variant, fill in (("trained", paint), ("shuffled", "none")):
             mine = [row for row in rows if (row["metric"], row["method"]) == (f"gain_{metric}", "partial")]
-            mine = [row for row in mine if row["variant"] == variant]
+            mine = [row for row in mine if row["variant"] == variant and row["low"] is not None]
             x, value = ([row[name] for row in mine] for name in ("params_nonembedding", "value"))
             bars = [[row["value"] - row["low"] for row in mine], [row["high"] - row["value"] for row in mine]]
             axis.errorbar(x, value, bars, fmt="o", ms=4, color=paint, mfc=fill, lw=0.9, label=f"{label} surprisal, {variant}")
@@ -142,11 +146,16 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
     axes[1, 0].set_yscale("log")
     axes[0, 0].legend(fontsize=5.5, title="parameters without embeddings", title_fontsize=5.5)
     for name, paint in zip(("middle", "last", "final"), COLOURS, strict=False):
-        mine = [row for row in rows if row["name"] == name and row["metric"] == "ridge_best_error"]
+        mine = [row for row in rows if (row["name"], row["metric"]) == (name, "ridge_best_error") and row["low"] is not None]
         x, value = ([row[key] for row in mine] for key in ("params_nonembedding", "value"))
         bars = [[row["value"] - row["low"] for row in mine], [row["high"] - row["value"] for row in mine]]
         axes[1, 1].errorbar(x, value, bars, fmt="o", ms=4, color=paint, lw=0.9, label=name)
-    axes[1, 1].set(xscale="log", xlabel="parameters without embeddings", ylabel="error at the best penalty of each text")
+    axes[1, 1].set(
+        xscale="log" if axes[1, 1].has_data() else "linear",
+        xlabel="parameters without embeddings",
+        ylabel="error at the best penalty of each text",
+    )
+    axes[1, 1].set_xscale("log" if axes[1, 1].has_data() else "linear")
     axes[1, 1].legend(fontsize=6)
     number = max((int(row["n"]) for row in rows), default=0)
     figure.suptitle(f"{corpus}: ridge regression of the last token on its text, last block, {number} texts", fontsize=7.5)
@@ -189,8 +198,8 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
 def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
     """How often Lasso does better than each method on the same target."""
     layers = list(dict.fromkeys((row["layer"], row["name"]) for row in rows))
-    metrics = ("divergence_win", "removed_divergence_win", "reconstruction_win", "jaccard")
-    titles = ("KL, others masked", "KL, others removed", "reconstruction", "overlap (Jaccard)")
+    metrics = ("divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard")
+    titles = ("KL, others masked", "KL, others removed", "reconstruction, unseen", "overlap (Jaccard)")
     figure = Figure(figsize=(7.2, 0.6 + 3.0 * len(layers)))
     axes = figure.subplots(len(layers), len(metrics), squeeze=False, sharey=True)
     for line, (layer, name) in zip(axes, layers, strict=True):
@@ -216,7 +225,7 @@ def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
                     )
             axis.set_xticks(range(len(budgets)), budgets, fontsize=6)
             axis.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods], fontsize=6)
-            axis.set_title(f"{name}: {title}", fontsize=6.5)
+            axis.set_title(f"{name or layer}: {title}", fontsize=6.5)
             axis.set_xlabel("tokens chosen", fontsize=6)
     figure.suptitle(
         f"{corpus}, {model}: share of targets on which Lasso beats each method (ties count half); {counts(rows)}", fontsize=7.5

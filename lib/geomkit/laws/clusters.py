@@ -33,8 +33,13 @@ class Documents:
 
     @classmethod
     def draw(cls, names: ArrayLike, resamples: int, rng: np.random.Generator) -> "Documents":
-        """Documents drawn with replacement, each with all of its observations, which `names` (observations,) tells apart."""
+        """Documents drawn with replacement, each with all of its observations, which `names` (observations,) tells apart.
+
+        Raises DataError for no observations.
+        """
         found, index = np.unique(np.asarray(names), return_inverse=True)
+        if not found.size:
+            raise DataError("there is no observation to draw documents of")
         return cls(index, rng.multinomial(found.size, np.full(found.size, 1 / found.size), size=resamples).astype(float))
 
     def totals(self, values: Array) -> Array:

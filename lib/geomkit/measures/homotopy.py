@@ -65,7 +65,7 @@ def append(gram, active, token, moment, sign, factor, fit, push):
         distance -= column[i] * column[i]
         rest -= column[i] * fit[i]
         pull -= column[i] * push[i]
-    if distance < 1e-6 * own:  # else it would take weights in the tens of thousands
+    if distance <= 1e-6 * own:  # else it would take weights in the tens of thousands
         backward(factor, column)
         extent = np.sqrt(own)
         for i in range(size):

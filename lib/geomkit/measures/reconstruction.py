@@ -2,10 +2,12 @@
 
 Raw coordinates are dominated by a few, and R^2 on the coordinates of the fit is what the Lasso itself maximises. So rows are
 whitened by what other documents say, weights are fitted on one half of the coordinates and judged on the other, and a target
-from another document tells how much of the score any target would get.
+from another document tells how much of the score any target would get. A set that was chosen by the target's own coordinates has
+seen those that are held out: `Reconstruction.only` serves to choose anew on each split's coordinates of the fit.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Self
 
@@ -83,6 +85,12 @@ class Reconstruction:
         self.fitted = np.stack([half @ half.T for half in (self.whitened[:, split] for split in self.splits)])
         self.held_out = np.stack([half @ half.T for half in (self.whitened[:, ~split] for split in self.splits)])
 
+    def only(self, split: int) -> "Reconstruction":
+        """The same with one of the splits: for sets that were chosen on its coordinates of the fit alone."""
+        one = copy(self)
+        one.splits, one.fitted, one.held_out = self.splits[[split]], self.fitted[[split]], self.held_out[[split]]
+        return one
+
     def r2(self, target: int, chosen: Sequence[ArrayLike], control: ArrayLike) -> Array:
         """R^2 (sets, 2) of the target and of a control (d,), a whitened target of another document, from each chosen set.
 
@@ -105,13 +113,6 @@ class Reconstruction:
                 weights = least_squares(_blocks(self.fitted, sets), fit[:, sets])
                 scores[places] = _explained(_blocks(self.held_out, sets), test[:, sets], weights, total[:, None]).mean(axis=0)
         return scores
-
-
-def reconstruction_r2(
-    whitened: ArrayLike, target: int, chosen: Sequence[ArrayLike], splits: ArrayLike, control: ArrayLike
-) -> Array:
-    """`Reconstruction.r2` of one target; for many targets of a text a `Reconstruction` makes the Gram matrices once."""
-    return Reconstruction(whitened, splits).r2(target, chosen, control)
 
 
 def raw_r2(gram: Array, target: int, chosen: Sequence[ArrayLike]) -> Array:
