@@ -61,6 +61,9 @@ OF_WIDTH = ("fixed-spectrum", "stretched")
 """Nulls made of a family's spectra."""
 MODES = ("unit", "centre-unit")
 PRIMARY = ["rate_distortion", "rate_distortion_ratio", "rate_distortion_paper", "erank_covariance"]
+RECONSTRUCTIONS = ("reconstruction", "reconstruction_unseen")
+BY_COORDINATES = {"lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge"}
+"""Methods that see the target's own vector."""
 METRICS = [name for name in metrics if name != "alpha_req"]
 """Those that the shortest texts have too."""
 UPSTREAM = {"corpus": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
@@ -396,7 +399,7 @@ def test_gains_of_a_text_add_up_to_ln_det(case, done):
 def test_every_method_is_scored_at_every_budget_and_target(case, done):
     rows = pq.read_table(case.folder / "results/tokens.parquet", filters=[("k", ">", 0)]).to_pylist()
     places = ("layer", "first", "method", "k", "text", "position")
-    for metric in ("divergence", "loss_increase", "reconstruction", "raw_r2"):
+    for metric in ("divergence", "loss_increase", "reconstruction", "reconstruction_unseen", "held_out_r2", "raw_r2"):
         found = {tuple(row[name] for name in places) for row in rows if row["metric"] == metric}
         targets = {place[4:] for place in found}
         assert len(targets) == 8
@@ -407,7 +410,14 @@ def test_every_method_is_scored_at_every_budget_and_target(case, done):
     assert {position for _, position in removed} == {LENGTHS[-1] - 2}
     assert len(removed) == 2
     assert all(row["value"] >= 0 for row in rows if "divergence" in row["metric"])
-    assert all(row["value"] <= 1 + 1e-9 for row in rows if row["metric"] == "raw_r2")
+    assert all(row["value"] <= 1 + 1e-9 for row in rows if row["metric"] in ("raw_r2", "held_out_r2"))
+    both = {
+        name: {tuple(row[key] for key in places): row["value"] for row in rows if row["metric"] == name}
+        for name in RECONSTRUCTIONS
+    }
+    seen, unseen = (both[name] for name in RECONSTRUCTIONS)
+    assert all(unseen[place] == value for place, value in seen.items() if place[2] not in BY_COORDINATES)
+    assert any(unseen[place] != value for place, value in seen.items() if place[2] == "lasso")
 
 
 def test_the_summary_of_tokens_has_values_within_their_intervals(case, done):
