@@ -225,11 +225,10 @@ def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
                     )
             axis.set_xticks(range(len(budgets)), budgets, fontsize=6)
             axis.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods], fontsize=6)
-            axis.set_title(f"{name or layer}: {title}", fontsize=6.5)
+            number = max((int(row["n"]) for row in shown), default=0)
+            axis.set_title(f"{name or layer}: {title}\n{number} targets", fontsize=6)
             axis.set_xlabel("tokens chosen", fontsize=6)
-    figure.suptitle(
-        f"{corpus}, {model}: share of targets on which Lasso beats each method (ties count half); {counts(rows)}", fontsize=7.5
-    )
+    figure.suptitle(f"{corpus}, {model}: share of targets on which Lasso beats each method (ties count half)", fontsize=7.5)
     return figure
 
 
