@@ -90,7 +90,8 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
     )
     for axis in axes.flat:
         room(axis)
-        axis.legend(fontsize=5.5, ncols=2, loc="upper center")
+        if axis.has_data():
+            axis.legend(fontsize=5.5, ncols=2, loc="upper center")
     lines = (
         f"{corpus}: information gain, what each token adds to ln det of the tokens before it. Dotted, hollow: shuffled text.",
         "Partial: position, frequency and earlier occurrence held fixed. Bands, bars: 95 % over documents.",
@@ -144,7 +145,8 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
         axis.set(xscale="log", xlabel="penalty / penalty of the information gain", ylabel=label)
         axis.axvline(1, lw=0.6, color="0.6", zorder=0)
     axes[1, 0].set_yscale("log")
-    axes[0, 0].legend(fontsize=5.5, title="parameters without embeddings", title_fontsize=5.5)
+    if last:
+        axes[0, 0].legend(fontsize=5.5, title="parameters without embeddings", title_fontsize=5.5)
     for name, paint in zip(("middle", "last", "final"), COLOURS, strict=False):
         mine = [row for row in rows if (row["name"], row["metric"]) == (name, "ridge_best_error") and row["low"] is not None]
         x, value = ([row[key] for row in mine] for key in ("params_nonembedding", "value"))
@@ -205,7 +207,7 @@ def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
     for line, (layer, name) in zip(axes, layers, strict=True):
         for axis, metric, title in zip(line, metrics, titles, strict=True):
             shown = [row for row in rows if (row["layer"], row["metric"], row["first"]) == (layer, metric, 0)]
-            methods = [method for method in DRAWN if any(row["method"] == method for row in rows) and method != "lasso"]
+            methods = sorted({row["method"] for row in rows} - {"lasso"}, key=lambda method: (*DRAWN, method).index(method))
             budgets = sorted({int(row["k"]) for row in rows})
             table = np.full((len(methods), len(budgets)), np.nan)
             for row in shown:
@@ -263,6 +265,12 @@ def pick(rows: Iterable[Row], metric: str, variant: str) -> list[Row]:
     return [row for row in rows if (row["metric"], row["variant"]) == (metric, variant)]
 
 
+def mean(values: Iterable[float | None]) -> float:
+    """Mean of those that are there, NaN if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else float("nan")
+
+
 def curve(
     axis: Axes,
     rows: Rows,
@@ -279,9 +287,7 @@ def curve(
     if not points:
         return
     x = [group[0]["x"] + shift for group in points]
-    low, value, high = (
-        [np.mean([row[name] for row in group if row[name] is not None]) for group in points] for name in ("low", "value", "high")
-    )
+    low, value, high = ([mean(row[name] for row in group) for group in points] for name in ("low", "value", "high"))
     axis.plot(x, value, ls=line, color=paint, lw=1, label=label, marker=marker, ms=3)
     if fill:
         axis.fill_between(x, low, high, color=paint, alpha=0.15, lw=0)
