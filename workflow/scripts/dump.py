@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
 from geomkit.errors import DataError
+from geomkit.layers import resolve_layers
 from geomkit.lm.capture import Recorder, Sample, batches, capture, sample, vocabulary_counts
 from geomkit.lm.models import (
     blocks,

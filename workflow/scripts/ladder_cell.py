@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
+from geomkit.layers import resolve_layers
 from geomkit.lm.capture import Recorder, Sample, capture
 from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train, windows
 from geomkit.lm.models import find_device, load_tokenizer, sizes

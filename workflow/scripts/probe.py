@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from geomkit.config import resolve_layers
 from geomkit.errors import DataError
+from geomkit.layers import resolve_layers
 from geomkit.lm.intervene import Pass, Score, attending, check, gradient_input, leave_one_out, masked, removed, run
 from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, prefix
 from geomkit.logs import logged, progress

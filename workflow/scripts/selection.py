@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geomkit.config import layer_name
 from geomkit.laws.clusters import Documents
+from geomkit.layers import layer_name
 from geomkit.logs import logged, progress
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
 from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors

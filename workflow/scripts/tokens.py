@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geomkit.config import layer_name
 from geomkit.errors import DataError
 from geomkit.laws.clusters import Clustered, Documents
+from geomkit.layers import layer_name
 from geomkit.logs import logged
 from geomkit.measures.gain import ridge_path
 from geomkit.measures.spectra import normalise

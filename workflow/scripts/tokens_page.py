@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geomkit.config import layer_name
 from geomkit.figures.page import tokens_page
+from geomkit.layers import layer_name
 from geomkit.logs import logged
 from geomkit.store.dumps import State
 from geomkit.store.eigenvalues import Eigenvalues

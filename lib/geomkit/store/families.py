@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from geomkit.config import resolve_layers
+from geomkit.layers import resolve_layers
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.eigenvalues import Eigenvalues

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from geomkit.config import resolve_layers
 from geomkit.errors import DataError
+from geomkit.layers import resolve_layers
 from geomkit.store.provenance import replacing
 
 NAME = pa.dictionary(pa.int32(), pa.string())
