@@ -189,3 +189,24 @@ def test_queries_of_a_model_that_ignores_its_mask_are_refused(load, ids, monkeyp
     monkeypatch.setattr(model, "forward", lambda **given: forward(**given | {"attention_mask": None}))
     with pytest.raises(DataError, match="it cannot be probed"):
         check(model, text)
+
+
+def test_too_little_memory_is_not_called_the_architectures(load, ids, monkeypatch):
+    model = attending(load("gpt-neox"))
+
+    def full(**given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(model, [], ids)
+
+
+@pytest.mark.parametrize("ask", ["removed", "gradient_input"])
+def test_a_model_that_takes_no_positions_or_embeddings_is_refused_by_name(load, ids, monkeypatch, ask):
+    model = attending(load("gpt-neox"))
+    text, visible = run(model, [], ids), np.ones((1, T), dtype=bool)
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda input_ids, attention_mask=None, use_cache=None: forward(input_ids=input_ids))
+    with pytest.raises(DataError, match="GPTNeoXForCausalLM: it takes no"):
+        removed(model, [], text, np.array([9]), visible) if ask == "removed" else gradient_input(model, [], ids, [9])

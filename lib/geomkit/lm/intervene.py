@@ -5,7 +5,8 @@ the keys and values of chosen tokens, in every layer, and itself: what those tok
 in them. The stricter variant takes the other tokens out of the input, so that it is lost too; positions stay what they were.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,17 @@ AGREEMENT = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 3e-2}
 """Largest divergence in nats, of a query that sees all of its past from the text's own pass, that is taken for rounding."""
 REFUSED = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 """What models raise that take no mask, no positions or no embeddings of the caller's."""
+
+
+@contextmanager
+def refusing(model: PreTrainedModel, what: str) -> Iterator[None]:
+    """Errors of a model that cannot do this are DataErrors that name its architecture; too little memory is none of these."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except REFUSED as error:
+        raise DataError(f"{type(model).__name__}: {what} ({error})") from None
 
 
 class Score(NamedTuple):
@@ -54,10 +66,8 @@ def attending(model: PreTrainedModel) -> PreTrainedModel:
 
     Raises DataError for an architecture that has none.
     """
-    try:
+    with refusing(model, "no attention weights to be had"):
         model.set_attn_implementation("eager")
-    except REFUSED as error:
-        raise DataError(f"{type(model).__name__}: no attention weights to be had ({error})") from None
     return model.requires_grad_(False).eval()
 
 
@@ -65,12 +75,10 @@ def attending(model: PreTrainedModel) -> PreTrainedModel:
 def run(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarray) -> Pass:
     """One text's pass. Raises DataError for an architecture that shows no attention or keeps no keys and values."""
     whole = torch.tensor([[*prefix, *ids.tolist()]], device=model.device)
-    try:
+    with refusing(model, "its forward pass shows no attention weights"):
         output = model(input_ids=whole, use_cache=True, output_attentions=True)
         values = [layer.values[0] for layer in output.past_key_values.layers]
         attention = np.stack([weights[0, :, len(prefix) :, len(prefix) :].float().cpu().numpy() for weights in output.attentions])
-    except REFUSED as error:
-        raise DataError(f"{type(model).__name__}: its forward pass shows no attention weights ({error})") from None
     if (kept := min(value.shape[1] for value in values)) < whole.shape[1]:
         raise DataError(f"{type(model).__name__}: it keeps {kept} of {whole.shape[1]} tokens (a sliding window): shorten texts")
     lengths = torch.stack([value[:, len(prefix) :].float().norm(dim=-1) for value in values]).cpu().numpy()
@@ -114,7 +122,7 @@ def masked_log_probs(model: PreTrainedModel, text: Pass, targets: np.ndarray, vi
     seen = np.hstack([np.ones((len(targets), text.prefix), dtype=bool), past, np.eye(len(targets), dtype=bool)])
     mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~torch.from_numpy(seen), torch.finfo(model.dtype).min)
     positions = torch.from_numpy(targets + text.prefix)[None].to(model.device)
-    try:
+    with refusing(model, "it takes no mask that hides tokens from single queries"):
         logits = model(
             input_ids=torch.from_numpy(text.ids[targets].astype(np.int64))[None].to(model.device),
             attention_mask=mask[None, None].to(model.device),
@@ -122,8 +130,6 @@ def masked_log_probs(model: PreTrainedModel, text: Pass, targets: np.ndarray, vi
             past_key_values=deepcopy(text.cache),
             use_cache=True,
         ).logits[0]
-    except REFUSED as error:
-        raise DataError(f"{type(model).__name__}: it takes no mask that hides tokens from single queries ({error})") from None
     return logits.double().log_softmax(-1)
 
 
@@ -151,7 +157,8 @@ def removed(model: PreTrainedModel, prefix: Sequence[int], text: Pass, targets: 
             ids = torch.cat([start, torch.from_numpy(text.ids[kept].astype(np.int64))], dim=1).to(model.device)
             places = torch.cat([torch.arange(len(prefix)).expand(len(rows), -1), torch.from_numpy(kept + len(prefix))], dim=1)
             ones = torch.ones_like(ids)  # without a mask, gaps between positions would be taken for borders of packed texts
-            output = model(input_ids=ids, attention_mask=ones, position_ids=places.to(model.device), use_cache=False)
+            with refusing(model, "it takes no positions with gaps"):
+                output = model(input_ids=ids, attention_mask=ones, position_ids=places.to(model.device), use_cache=False)
             divergence[rows], loss[rows] = scores(output.logits[:, -1].double().log_softmax(-1), text, targets[rows])
     return Score(divergence, loss)
 
@@ -170,7 +177,7 @@ def gradient_input(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarra
     """
     whole = torch.tensor([[*prefix, *ids.tolist()]], device=model.device)
     embedded = model.get_input_embeddings()(whole).detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), refusing(model, "it takes no embeddings in the place of tokens, or gives no gradient"):
         best = model(inputs_embeds=embedded, use_cache=False).logits[0, len(prefix) :].log_softmax(-1).max(dim=-1).values
         rows = [torch.autograd.grad(best[target], embedded, retain_graph=True)[0] for target in targets]
     products = [(row * embedded.detach()).sum(-1).abs()[0, len(prefix) :] for row in rows]
