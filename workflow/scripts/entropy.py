@@ -12,7 +12,7 @@ from geomkit.measures.spectra import Spectrum
 from geomkit.store.dumps import State, Texts
 from geomkit.store.eigenvalues import Eigenvalues
 from geomkit.store.metric_rows import add_metrics
-from geomkit.store.tables import TableWriter
+from geomkit.store.tables import TableWriter, facts
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -22,8 +22,7 @@ def main(
     spectra: Path, output: Path, model: str, family: str, seed: int | None, metrics: Sequence[str] | None, eps2: float
 ) -> None:
     with Eigenvalues(spectra) as file:
-        facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
-        table = TableWriter(model=model, family=family, seed=seed, corpus=spectra.stem, **facts)
+        table = TableWriter(model=model, family=family, seed=seed, corpus=spectra.stem, **facts(file.attributes))
         missing = dict(file.absent)
         texts = file.text_list
         for variant in file.variants:

@@ -17,7 +17,7 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, write_csv
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -55,8 +55,8 @@ def main(
     seed: int,
 ) -> None:
     with Probe(probe) as file, Dump(dumped) as dump:
-        facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
-        common = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **facts}
+        sizes = facts(file.attributes)
+        common = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **sizes}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
         rows: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def main(
                 "variant": "trained",
                 "layer": layer,
                 "sublayer": "block",
-                "name": layer_name(layer, facts["depth"]),
+                "name": layer_name(layer, sizes["depth"]),
                 "d": width,
             }
             rows += [where | row for one in scored for row in compared(one, scored, file.budgets, documents)]

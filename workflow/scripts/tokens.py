@@ -16,7 +16,7 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.eigenvalues import Eigenvalues
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, write_csv
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts, write_csv
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -71,10 +71,10 @@ def main(
     seed: int,
 ) -> None:
     with Eigenvalues(spectra) as file, Dump(dumped) as dump:
-        facts = {name: int(file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
-        common = {"model": model, "family": family, "seed": model_seed, "corpus": spectra.stem, **facts}
+        sizes = facts(file.attributes)
+        common = {"model": model, "family": family, "seed": model_seed, "corpus": spectra.stem, **sizes}
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
-        depth = facts["depth"]
+        depth = sizes["depth"]
         texts, counts, rows = file.text_list, dump.vocabulary(), []
         for variant in ("trained", "shuffled"):
             if variant not in file.variants:

@@ -10,6 +10,7 @@ from geomkit.layers import resolve_layers
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.eigenvalues import Eigenvalues
+from geomkit.store.tables import facts
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Member:
 
     @property
     def facts(self) -> dict[str, int]:
-        return {name: int(self.file.attributes[name]) for name in ("params_nonembedding", "params_total", "depth")}
+        return facts(self.file.attributes)
 
     def state(self, layer: int | str) -> State:
         """The state that `last`, `final` or a number names in this model."""

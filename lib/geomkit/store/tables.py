@@ -44,6 +44,9 @@ A text of -1 is the whole corpus. A column that does not apply holds null."""
 TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME), ("k", pa.int32()), ("first", pa.int32())])
 """Of the table of tokens: position in the text; how many tokens a method chose; 0 if it might choose the first, 1 if not."""
 
+FACTS = ("params_nonembedding", "params_total", "depth")
+"""What a file of measurements says about its model's size, as columns."""
+
 TEXT = {
     "family",
     "model",
@@ -59,6 +62,11 @@ TEXT = {
     "source",
 }
 """Columns of CSV files that hold names, though one may look like a number."""
+
+
+def facts(attributes: Mapping[str, Any]) -> dict[str, int]:
+    """A model's sizes, from the attributes of a file of its measurements."""
+    return {name: int(attributes[name]) for name in FACTS}
 
 
 class TableWriter:
