@@ -33,6 +33,7 @@ rule all:
         "results/scaling_plot.pdf",
         "results/nulls_plot.pdf",
         "results/losses_plot.pdf",
+        "results/data_plot.pdf",
         "results/entropy_layers.pdf",
         "results/entropy_absent.csv",
         "results/token_regression.pdf",

@@ -1,4 +1,4 @@
-"""Laws of the loss on losses that are known, on published ones, and on a grid over size and data."""
+"""Laws of the loss on losses that are known, and on published ones."""
 
 import json
 from itertools import product
@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from scripts import script
 
-from geomkit.laws.forms import Chinchilla
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TableWriter, merge, read_csv, write_csv
+from geomkit.store.tables import TableWriter, merge, read_csv
 
 PUBLISHED = Path(__file__).parents[1] / "workflow/resources/published"
 SIZES = np.geomspace(1e4, 1e6, 7)
-LAW = {"E": 1.5, "A": 30.0, "alpha": 0.3478, "B": 40.0, "beta": 0.5}
 
 
 def losses(folder: Path) -> Path:
@@ -38,32 +36,11 @@ def losses(folder: Path) -> Path:
     return folder / "all.parquet"
 
 
-def grid(folder: Path) -> Path:
-    """Losses over five sizes and five budgets, of each of which only the chosen training counts."""
-    pairs = np.array(list(product(SIZES[:5], np.geomspace(1e4, 1e6, 5)))).T
-    loss = Chinchilla.formula(LAW, pairs) * np.exp(0.001 * rng(0, "grid").standard_normal(25))
-    knows, knows_not = np.exp(loss), np.exp(rng(0, "metric").standard_normal(25))
-    rows = [
-        {
-            "params_nonembedding": n,
-            "unique_tokens": d,
-            "loss_test": value + bad,
-            "knows": a,
-            "knows_not": b,
-            "chosen": int(not bad),
-        }
-        for (n, d), value, a, b in zip(pairs.T, loss, knows, knows_not, strict=True)
-        for bad in (0, 1)
-    ]
-    write_csv(folder / "grid.csv", rows)
-    return folder / "grid.csv"
-
-
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("losses")
     files = [folder / name for name in ("laws.json", "regions.csv")]
-    script("loss_laws").main(losses(folder), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", grid(folder), *files, 1, 60, 0)
+    script("loss_laws").main(losses(folder), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", *files, 1)
     laws = {(row["family"], row["against"], row["form"]): row for row in json.loads(files[0].read_text())}
     return laws, read_csv(files[1])
 
@@ -109,27 +86,3 @@ def test_a_region_holds_the_fit_and_not_its_own_edges(outputs):
         assert near["statistic"] < near["limit"]
         corner = max(rows, key=lambda row: (row["E"], row["alpha"]))
         assert corner["statistic"] > corner["limit"]
-
-
-def test_a_grid_has_a_law_of_size_and_data_and_an_interval_of_its_refits(outputs):
-    law = outputs[0]["ladder", "data", "chinchilla"]
-    assert law["n"] == 25
-    for name in ("E", "alpha", "beta"):
-        assert law["bootstrap"][name][0] < law["params"][name] < law["bootstrap"][name][1]
-    assert law["params"]["beta"] == pytest.approx(0.5, rel=0.1)
-    assert {peer["parameter"]: peer["inside"] for peer in law["peers"]} == {"alpha": True, "beta": False}
-
-
-def test_a_metric_that_is_the_loss_predicts_it_beside_size_and_data_and_one_of_chance_does_not(outputs):
-    found = outputs[0]["ladder", "data", "chinchilla"]["metrics"]
-    assert found["knows"]["partial_correlation"] > 0.999
-    assert found["knows"]["error_with_metric"] < 1e-4 < found["knows"]["error_size_and_data"]
-    low, high = found["knows_not"]["interval"]
-    assert low < 0 < high
-    assert found["knows_not"]["cells"] == 25
-
-
-def test_without_a_grid_there_is_no_such_law(tmp_path):
-    files = [tmp_path / name for name in ("laws.json", "regions.csv")]
-    script("loss_laws").main(losses(tmp_path), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", None, *files, 1, 60, 0)
-    assert "data" not in {row["against"] for row in json.loads(files[0].read_text())}

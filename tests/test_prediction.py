@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.laws.prediction import leave_one_size_out, prediction
+from geomkit.laws.prediction import leave_one_out, leave_one_out_law, prediction
 from geomkit.laws.statistics import over_seeds, partial_correlation_interval, seed_counts
 
 LOG_N = np.log(np.geomspace(1e4, 1e6, 6))
@@ -58,16 +58,16 @@ def test_too_few_sizes_or_a_measurement_that_size_gives_are_an_error(sizes):
 
 def test_leaving_a_size_out_by_hand_and_in_the_limit_of_an_exact_law():
     sizes = np.repeat([1.0, 2.0, 3.0, 4.0], 2)
-    assert leave_one_size_out(sizes, 3 - 2 * sizes, sizes) == pytest.approx(0, abs=1e-12)
+    assert leave_one_out(sizes, 3 - 2 * sizes, sizes) == pytest.approx(0, abs=1e-12)
     y = np.random.default_rng(0).standard_normal(8)
     errors = []
     for size in (1.0, 2.0, 3.0, 4.0):
         out = sizes == size
         slope, intercept = np.polyfit(sizes[~out], y[~out], 1)
         errors.append(np.mean((slope * size + intercept - y[out]) ** 2))
-    assert leave_one_size_out(sizes, y, sizes) == pytest.approx(np.sqrt(np.mean(errors)))
+    assert leave_one_out(sizes, y, sizes) == pytest.approx(np.sqrt(np.mean(errors)))
     with pytest.raises(DataError, match="too few"):
-        leave_one_size_out(sizes[:4], y[:4], sizes[:4])
+        leave_one_out(sizes[:4], y[:4], sizes[:4])
 
 
 def test_a_null_that_is_alike_for_all_seeds_has_no_correlation_between_them_and_keeps_the_rest():
@@ -79,3 +79,13 @@ def test_a_null_that_is_alike_for_all_seeds_has_no_correlation_between_them_and_
     found = prediction(log_n, value, loss, drawn, drawn**2)
     assert found.between_seeds is None
     assert found.partial.low < found.partial.value < found.partial.high
+
+
+def test_a_law_left_out_by_hand_and_in_the_limit_of_an_exact_one():
+    x = np.geomspace(1e4, 1e6, 6)
+    assert leave_one_out_law("power", x, 7 * x**-0.1, x) == pytest.approx(0, abs=1e-9)
+    y = 7 * x**-0.1 * np.exp(0.05 * np.random.default_rng(1).standard_normal(6))
+    errors = [np.exp(np.polyval(np.polyfit(np.log(x[x != out]), np.log(y[x != out]), 1), np.log(out))) for out in x]
+    assert leave_one_out_law("power", x, y, x) == pytest.approx(np.sqrt(np.mean((np.array(errors) - y) ** 2)), rel=1e-6)
+    with pytest.raises(DataError, match="needs at least"):
+        leave_one_out_law("power", x[:3], y[:3], x[:3])

@@ -22,6 +22,7 @@ TRUTH = {
     "log_linear": (SIZES, {"a": 4.65, "b": -0.1346}),
     "offset_power": (SIZES, {"E": 1.151, "A": 27.0, "alpha": 0.179}),
     "chinchilla": (PAIRS, {"E": 1.8172, "A": 482.01, "alpha": 0.3478, "B": 2085.43, "beta": 0.3658}),
+    "kaplan": (PAIRS, {"N_c": 6.4e13, "alpha": 0.076, "D_c": 1.8e13, "beta": 0.103}),
 }
 
 
@@ -127,6 +128,15 @@ class TestEveryForm:
         for bad_x, bad_y in ((x, y[:-1]), (np.stack([SIZES] * 3), y[:7]), (x, y[None])):
             with pytest.raises(DataError, match=form):
                 fit(form, bad_x, bad_y)
+
+
+def test_kaplans_law_is_a_power_of_what_limits_and_a_sum_where_beta_is_one():
+    params, size, data = {"N_c": 50.0, "alpha": 0.3, "D_c": 70.0, "beta": 0.2}, SIZES, np.full(7, 1e9)
+    law = forms["kaplan"].formula
+    assert law(params, np.array([size, np.full(7, 1e290)])) == pytest.approx((50 / size) ** 0.3)
+    assert law(params, np.array([np.full(7, 1e290), size])) == pytest.approx((70 / size) ** 0.2)
+    terms = [50 / size, 70 / data]
+    assert law(params | {"alpha": 1.0, "beta": 1.0}, np.array([size, data])) == pytest.approx(sum(terms))
 
 
 def test_an_unknown_form_is_an_error_that_names_the_known_ones():

@@ -187,3 +187,18 @@ def test_published_matrix_entropies_fall_with_their_normaliser_and_are_nearly_fl
     assert statistics.partial_correlation(ratio, 1 / np.log(width)) ** 2 > 0.95
     with_null, raw = (statistics.slope(np.log(n), np.log(y)).value for y in (ratio, ratio * np.log(width)))
     assert abs(raw) < abs(with_null) / 3
+
+
+def test_categories_hold_labels_fixed_whatever_their_effect():
+    draw = np.random.default_rng(5)
+    size, data = np.repeat([1.0, 2.0, 3.0], 4), np.tile(["a", "b", "c", "d"], 3)
+    effect = 10 * draw.standard_normal(3)[np.repeat(range(3), 4)] + 10 * draw.standard_normal(4)[np.tile(range(4), 3)]
+    x, y = draw.standard_normal((2, 12))
+
+    def centred(values):
+        table = values.reshape(3, 4)
+        return (table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()).ravel()
+
+    assert statistics.categories(size, data).shape == (5, 12)
+    found = statistics.partial_correlation(x + effect, y - 3 * effect, statistics.categories(size, data))
+    assert found == pytest.approx(np.corrcoef(centred(x), centred(y))[0, 1])

@@ -1,7 +1,8 @@
 """How often 95 % intervals of scaling fits cover the truth: `python tests/benchmarks/coverage.py` writes coverage.csv beside it.
 
-Seven sizes from 19 M to 11 B parameters (chinchilla: each at five data sizes), one model each, whose ln y scatters about the law:
-at the level of Pythia's losses, and three and ten times that. A fit that fails or has no interval counts as a miss.
+Seven sizes from 19 M to 11 B parameters (forms of size and data: each at five data sizes), one model each, whose ln y scatters
+about the law: at the level of Pythia's losses, and three and ten times that. A fit that fails or has no interval counts as a
+miss.
 """
 
 import argparse
@@ -24,6 +25,7 @@ TRUTH = {
     "log_linear": (SIZES, {"a": 4.65, "b": -0.1346}),
     "offset_power": (SIZES, {"E": 1.151, "A": 27.0, "alpha": 0.179}),
     "chinchilla": (PAIRS, {"E": 1.8172, "A": 482.01, "alpha": 0.3478, "B": 2085.43, "beta": 0.3658}),
+    "kaplan": (PAIRS, {"N_c": 6.4e13, "alpha": 0.076, "D_c": 1.8e13, "beta": 0.103}),
 }
 
 

@@ -151,6 +151,10 @@ rule ladder_grid:
     params:
         code=code("ladder_table.py"),
         best=["width", "seed", "unique_tokens"],
+        common={
+            name: config["scaling"]["primary"][name]
+            for name in ("layer", "length", "normalise")
+        },
     message:
         "Joining the grid over model size and data"
     script:

@@ -1,5 +1,6 @@
 # a resample of a corpus takes an eigenvalue decomposition for each layer, normalisation, variant and model
 CORPUS_RESAMPLES = min(200, config["scaling"]["bootstrap"])
+GRID = relative(RESOURCES / "ladder/training_grid.csv")
 
 
 rule corpus_resamples:
@@ -109,8 +110,6 @@ rule loss_laws:
         table="results/entropy.parquet",
         published=relative(RESOURCES / "published/losses.csv"),
         laws=relative(RESOURCES / "published/laws.csv"),
-        # a grid over data ships with the ladder, or does not
-        grid=[relative(path) for path in RESOURCES.glob("ladder/training_grid.csv")],
     output:
         fits="results/scaling/loss_laws.json",
         regions="results/scaling/loss_regions.csv",
@@ -124,12 +123,35 @@ rule loss_laws:
     params:
         code=code("loss_laws.py"),
         held_out=config["scaling"]["held_out"],
-        resamples=config["scaling"]["bootstrap"],
-        seed=config["seed"],
     message:
         "Fitting laws of the loss, ours and published"
     script:
         "../scripts/loss_laws.py"
+
+
+rule data_laws:
+    input:
+        grid=GRID,
+        laws=relative(RESOURCES / "published/laws.csv"),
+    output:
+        "results/scaling/data_laws.json",
+    log:
+        "results/logs/data_laws.log",
+    benchmark:
+        "results/benchmarks/data_laws.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("data_laws.py"),
+        metrics=config["scaling"]["primary"]["metrics"],
+        held_out=config["scaling"]["held_out"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Fitting the law of the loss over model size and data"
+    script:
+        "../scripts/data_laws.py"
 
 
 rule scaling_plot:
@@ -207,3 +229,28 @@ rule losses_plot:
         "Drawing the laws of the loss"
     script:
         "../scripts/losses_plot.py"
+
+
+rule data_plot:
+    input:
+        grid=GRID,
+        laws="results/scaling/data_laws.json",
+    output:
+        report(
+            "results/data_plot.pdf",
+            caption="../report/data_plot.rst",
+            category="Scaling",
+        ),
+    log:
+        "results/logs/data_plot.log",
+    benchmark:
+        "results/benchmarks/data_plot.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("data_plot.py"),
+    message:
+        "Drawing loss and metrics over model size and data"
+    script:
+        "../scripts/data_plot.py"

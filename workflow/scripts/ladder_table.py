@@ -1,9 +1,10 @@
-"""CSV files of training runs in one table; with `best`, each group's row of the lowest validation loss is marked as chosen."""
+"""CSV files of training runs in one table, with what is the same for all; with `best`, each group's row of the lowest validation
+loss is marked as chosen."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geomkit.logs import logged
 from geomkit.store.provenance import replacing
@@ -12,8 +13,12 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 
-def main(tables: list[str], output: Path, columns: Sequence[str] | None, best: Sequence[str] | None) -> None:
-    rows = [row for table in tables for row in csv.DictReader(Path(table).read_text().splitlines())]
+def main(
+    tables: list[str], output: Path, columns: Sequence[str] | None, best: Sequence[str] | None, common: Mapping[str, str | int]
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {**row, **common} for table in tables for row in csv.DictReader(Path(table).read_text().splitlines())
+    ]
     columns = list(columns or rows[0])
     if best is not None:
         columns.append("chosen")
@@ -27,4 +32,10 @@ def main(tables: list[str], output: Path, columns: Sequence[str] | None, best: S
 
 
 with logged(snakemake.log[0]):
-    main(list(snakemake.input.tables), Path(snakemake.output[0]), snakemake.params.get("columns"), snakemake.params.get("best"))
+    main(
+        list(snakemake.input.tables),
+        Path(snakemake.output[0]),
+        snakemake.params.get("columns"),
+        snakemake.params.get("best"),
+        snakemake.params.get("common", {}),
+    )

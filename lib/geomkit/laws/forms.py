@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from geomkit.registry import Registry
 
@@ -194,3 +195,53 @@ class Chinchilla(PowerSum):
     @staticmethod
     def formula(params: Mapping[str, float], x: Array) -> Array:
         return params["E"] + params["A"] * x[0] ** -params["alpha"] + params["B"] * x[1] ** -params["beta"]
+
+
+@forms.register("kaplan")
+class Kaplan(Form):
+    """y = ((N_c / N)^(alpha / beta) + D_c / D)^beta, x = (N, D): Kaplan et al. 2020 (arXiv 2001.08361), equation 1.5.
+
+    A power law of N where data do not limit and one of D where size does not, joined so that the smaller one vanishes beside the
+    larger: it has no offset, and its terms do not add up as chinchilla's do. Exponents are between 0.01 and 5. theta = (a, alpha,
+    b, beta), with a and b the two laws' ln y at the centre.
+    """
+
+    names, intervals = ("a", "alpha", "b", "beta"), ("alpha", "beta")
+    lower, upper = (-np.inf, 0.01, -np.inf, 0.01), (np.inf, 5.0, np.inf, 5.0)
+    exponents = np.geomspace(0.02, 2, 12)
+    variables = 2
+
+    def model(self, theta: Array) -> Model:
+        a, alpha, b, beta = (column[:, None] for column in theta.T)
+        size, data = self.l
+        of_size, of_data = a - alpha * size, b - beta * data
+        difference = (of_size - of_data) / beta
+        p, q = special.expit(difference), special.expit(-difference)
+        g = beta * np.logaddexp(of_size / beta, of_data / beta)
+        mixing = (g - p * of_size - q * of_data) / beta
+        jacobian = np.stack([p, -p * size, q, mixing - q * data], axis=-1)
+        slope = np.stack([1 + 0 * p, -size + 0 * p, -1 + 0 * p, data - difference], axis=-1)
+        return g, jacobian, lambda c: gram(slope, c * p * q / beta)
+
+    def starts(self, z: Array) -> Array:
+        """For exponents of the grid y^(1 / beta) is linear in the two laws' own: by non-negative least squares of its relative
+        error. The best 16."""
+        found, (size, data), level = [], self.l, z.mean()
+        for alpha, beta in product(self.exponents, repeat=2):
+            columns = np.exp(-(np.stack([alpha * size, beta * data]) + z - level) / beta)
+            linear, error = optimize.nnls(columns.T, np.ones_like(z))
+            a, b = level + beta * np.log(np.maximum(linear, 1e-30))
+            found.append((beta * error, a, alpha, b, beta))
+        return np.array(sorted(found)[:16])[:, 1:]
+
+    def params(self, theta: Array) -> dict[str, Array]:
+        a, alpha, b, beta = np.moveaxis(theta, -1, 0)
+        size, data = self.centre
+        return {"N_c": np.exp(a / alpha + size), "alpha": alpha, "D_c": np.exp(b / beta + data), "beta": beta}
+
+    @staticmethod
+    def formula(params: Mapping[str, float], x: Array) -> Array:
+        alpha, beta = params["alpha"], params["beta"]
+        of_size, of_data = alpha * np.log(params["N_c"] / x[0]), beta * np.log(params["D_c"] / x[1])
+        found: Array = np.exp(beta * np.logaddexp(of_size / beta, of_data / beta))
+        return found

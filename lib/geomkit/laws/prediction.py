@@ -1,13 +1,21 @@
-"""Whether a measurement tells anything about the loss that model size does not."""
+"""Whether a measurement tells anything about the loss that model size and data do not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.errors import DataError
-from geomkit.laws.statistics import Array, Estimate, partial_correlation, partial_correlation_interval, percentile_interval
+from geomkit.laws.scaling import solve
+from geomkit.laws.statistics import (
+    Array,
+    Estimate,
+    categories,
+    partial_correlation,
+    partial_correlation_interval,
+    percentile_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -39,29 +47,58 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
     number = [seeds.size for seeds in value]
     between, apart = None, [np.ptp(seeds) > 1e-9 * np.abs(seeds).max() for seeds in value]
     if any(apart):
-        same_size = np.repeat(np.eye(len(number))[1:], number, axis=1)
-        between = partial_correlation_interval(np.concatenate(value), np.concatenate(loss), same_size)
+        size = categories(np.repeat(np.arange(len(number)), number))
+        between = partial_correlation_interval(np.concatenate(value), np.concatenate(loss), size)
     return Prediction(
         partial=partial,
         measurement=percentile_interval(draws),
-        error_size=leave_one_size_out(log_n, losses, log_n),
-        error_both=leave_one_size_out([log_n, values], losses, log_n),
+        error_size=leave_one_out(log_n, losses, log_n),
+        error_both=leave_one_out([log_n, values], losses, log_n),
         between_seeds=between,
     )
 
 
-def leave_one_size_out(predictors: ArrayLike, y: ArrayLike, sizes: ArrayLike) -> float:
-    """Root mean square error of linear regression of y (n,) on predictors (k, n) for each size by the other sizes, sizes weighted
-    alike. Raises DataError with fewer sizes than coefficients and one more.
+def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike) -> float:
+    """Root mean square error of linear regression of y (n,) on predictors (k, n) for each of the groups (n,), such as sizes, by
+    the others, groups weighted alike. Raises DataError for predictors that are not finite, and with fewer groups than
+    coefficients and one more.
     """
-    table = np.vstack([np.ones(np.size(y)), np.atleast_2d(np.asarray(predictors, dtype=float))]).T
-    y, sizes = np.asarray(y, dtype=float), np.asarray(sizes)
-    groups = np.unique(sizes)
-    if groups.size < table.shape[1] + 1:
-        raise DataError(f"{groups.size} sizes are too few to leave one out of a regression on {table.shape[1] - 1} predictors")
-    errors = []
-    for size in groups:
-        out = sizes == size
-        coefficients = np.linalg.lstsq(table[~out], y[~out], rcond=None)[0]
-        errors.append(np.mean((table[out] @ coefficients - y[out]) ** 2))
-    return float(np.sqrt(np.mean(errors)))
+    predictors, y = np.atleast_2d(np.asarray(predictors, dtype=float)), np.asarray(y, dtype=float)
+    demand(predictors, groups, len(predictors) + 2)
+    return grouped_error(y, groups, lambda rest: regression(predictors, y, rest))
+
+
+def leave_one_out_law(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike, beside: ArrayLike = ()) -> float:
+    """The same of a law's form, y (n,) at x (variables, n), and of what is `beside` it (k, n): what the law leaves over is then
+    regressed on that. Raises NoFit where the other groups determine no law, and DataError as above.
+    """
+    x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
+    more = np.reshape(np.asarray(beside, dtype=float), (-1, y.size))
+    demand(more, groups, len(more) + 2)
+
+    def predict(rest: Array) -> Array:
+        law = solve(form, x[:, rest], y[rest])
+        values = law.form.formula(law.params, x)
+        return values + regression(more, y - values, rest) if len(more) else values
+
+    return grouped_error(y, groups, predict)
+
+
+def demand(predictors: Array, groups: ArrayLike, least: int) -> None:
+    if not np.isfinite(predictors).all():
+        raise DataError("a predictor is not finite")
+    if (number := np.unique(np.asarray(groups)).size) < least:
+        raise DataError(f"{number} groups are too few to leave one out of a regression on {len(predictors)} predictors")
+
+
+def regression(predictors: Array, y: Array, rest: Array) -> Array:
+    """y (n,) everywhere, by least squares where the mask `rest` is true."""
+    table = np.vstack([np.ones(y.size), predictors]).T
+    found: Array = table @ np.linalg.lstsq(table[rest], y[rest], rcond=None)[0]
+    return found
+
+
+def grouped_error(y: Array, groups: ArrayLike, predict: Callable[[Array], Array]) -> float:
+    """`predict` gives y (n,) from what there is where its mask is true."""
+    out = [np.asarray(groups) == group for group in np.unique(np.asarray(groups))]
+    return float(np.sqrt(np.mean([np.mean((predict(~mask) - y)[mask] ** 2) for mask in out])))

@@ -19,10 +19,10 @@ from geomkit.laws.forms import Array, Form, forms
 from geomkit.laws.huber import minimise
 
 DELTA = 1e-3
-"""Least Huber threshold in ln y, and the one of the fit whose scatter the threshold of the one-variable forms follows."""
+"""Least Huber threshold in ln y, and the one of the fit whose scatter the threshold of other forms follows."""
 
 OUTLIER = 4.0
-"""Huber threshold of the one-variable forms, in robust standard deviations. Far below the scatter (as chinchilla's is, with
+"""Huber threshold of all forms but chinchilla, in robust standard deviations. Far below the scatter (as chinchilla's is, with
 hundreds of points) a fit goes through as many points as it has parameters, and with five to ten sizes that wastes a third of
 them. At four standard deviations clean data keep their least-squares fit, exactly in 97 % of samples of seven sizes, and a model
 that went wrong still weighs little."""

@@ -122,23 +122,39 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) ->
         raise DataError(f"x, y and controls have shapes {', '.join(str(column.shape) for column in columns)}; they must be alike")
     table = np.stack(columns)
     table -= table.mean(axis=1, keepdims=True)
-    spread = np.linalg.norm(table[:2], axis=1)
-    basis = np.linalg.qr(table[2:].T)[0]
-    rest = table[:2] - table[:2] @ basis @ basis.T
-    if not (np.linalg.norm(rest, axis=1) > 1e-10 * spread).all():
+    rest = table[:2] - [explained(row, table[2:]) for row in table[:2]]
+    if not (np.linalg.norm(rest, axis=1) > 1e-10 * np.linalg.norm(table[:2], axis=1)).all():
         raise DataError("no correlation: x or y does not vary beside its controls")
     return float(np.corrcoef(rest)[0, 1])
 
 
-def partial_correlation_interval(x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), level: float = 0.95) -> Estimate:
-    """Partial correlation with Fisher's z interval, for independent observations, on n - 3 - controls degrees of freedom.
+def explained(y: ArrayLike, controls: ArrayLike) -> Array:
+    """What an intercept and controls (controls, n) explain linearly of y (n,); controls may depend on each other."""
+    table = np.vstack([np.ones(np.size(y)), np.asarray(controls, dtype=float)]).T
+    found: Array = table @ np.linalg.lstsq(table, np.asarray(y, dtype=float), rcond=None)[0]
+    return found
 
-    Raises DataError without a degree of freedom.
+
+def categories(*labels: ArrayLike) -> Array:
+    """Controls (controls, n) that hold each of the labels (n,) fixed, whatever its effect is: a column for each value but one."""
+    found = [np.unique(np.asarray(label), return_inverse=True) for label in labels]
+    return np.vstack([np.eye(values.size)[1:, index] for values, index in found])
+
+
+def partial_correlation_interval(
+    x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), level: float = 0.95, independent: int | None = None
+) -> Estimate:
+    """Partial correlation with Fisher's z interval, on n - 3 - rank of the controls degrees of freedom.
+
+    `independent`: the number of independent observations, where fewer than n: sizes, say, of which each has several rows whose
+    deviations go together. Then there are no more than that less 3 degrees of freedom. Raises DataError without one.
     """
-    given = np.asarray(controls, dtype=float)
-    freedom = np.size(x) - 3 - (len(np.atleast_2d(given)) if given.size else 0)
+    given = np.atleast_2d(np.asarray(controls, dtype=float))
+    rank = int(np.linalg.matrix_rank(given - given.mean(axis=1, keepdims=True))) if given.size else 0
+    number = np.size(x) if independent is None else independent
+    freedom = min(np.size(x) - rank, number) - 3
     if freedom < 1:
-        raise DataError(f"{np.size(x)} observations are too few for the interval of a partial correlation")
+        raise DataError(f"{number} observations are too few for the interval of a partial correlation")
     value = partial_correlation(x, y, controls)
     if abs(value) == 1:
         return Estimate(value, value, value, freedom)

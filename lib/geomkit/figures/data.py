@@ -1,0 +1,103 @@
+"""The loss over model size and amount of data with its laws, and metrics against the loss on the same trainings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from geomkit.figures.style import WIDTH, bracket, colours, name_of
+from geomkit.laws.forms import forms
+
+Row = Mapping[str, Any]
+LINES = ("--", "-")
+NAMES = {"chinchilla": "E + A/N^α + B/D^β", "kaplan": "((N₀/N)^(α/β) + D₀/D)^β"}
+VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": "with both held"}
+
+
+def data_figure(rows: Sequence[Row], found: Mapping[str, Any]) -> Figure:
+    """rows: training_grid.csv, numbers as numbers; found: data_laws.json.
+
+    Above, the loss against unique tokens with the laws L(N, D) of the first seed; below, the loss against each metric, the best
+    trainings of a size joined over data and shorter or longer ones small and pale, and their correlations. Of other seeds, whose
+    documents are others, the best trainings are hollow.
+    """
+    draw = found["draws"][0]
+    metrics = distinct(rows, list(draw["metrics"]))
+    sizes = sorted({(row["width"], row["params_nonembedding"]) for row in rows})
+    paint = colours(width for width, _ in sizes)
+    figure = Figure(figsize=(WIDTH, 2.6 + 1.5 * len(metrics)))
+    above, *below = figure.subplots(1 + len(metrics), 1, height_ratios=[2.6, *[1.5] * len(metrics)])
+    for width, size in sizes:
+        mine = [row for row in rows if row["width"] == width]
+        trainings(above, mine, draw["seed"], "unique_tokens", paint[width])
+        budgets = [row["unique_tokens"] for row in mine]
+        x = np.geomspace(min(budgets), max(budgets), 50)
+        for law, line in zip(draw["laws"], LINES, strict=True):
+            if law["params"]:
+                y = forms[law["form"]].formula(law["params"], np.array([np.full(50, size), x]))
+                above.plot(x, y, line, lw=0.9, color=paint[width])
+        for axis, metric in zip(below, metrics, strict=True):
+            trainings(axis, mine, draw["seed"], metric, paint[width], joined=True)
+    above.set(xscale="log", xlabel="unique training tokens", ylabel="loss (nats a token)")
+    above.set_title("\n".join(map(described, draw["laws"], LINES)), loc="left")
+    above.legend(
+        handles=[Line2D([], [], color=paint[width], marker="o", ms=3, label=f"{size:,.0f}") for width, size in sizes],
+        title="parameters\nwithout\nembeddings",
+        title_fontsize=6,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
+    for axis, metric in zip(below, metrics, strict=True):
+        axis.set(xlabel=name_of(metric), ylabel="loss")
+        said = correlated(draw["metrics"][metric]["correlations"])
+        axis.text(1.03, 1.05, said, transform=axis.transAxes, va="top", fontsize=6)
+    return figure
+
+
+def distinct(rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+    """Without those that are everywhere what another is: so are both ratios where texts are longer than models are wide."""
+    columns = {metric: tuple(row[metric] for row in rows) for metric in metrics}
+    return [metric for place, metric in enumerate(metrics) if columns[metric] not in [columns[one] for one in metrics[:place]]]
+
+
+def trainings(axis: Axes, rows: Sequence[Row], seed: int, x: str, paint: str, joined: bool = False) -> None:
+    """Losses of one size: the seed's chosen trainings, joined over data if they are to be, its others, other seeds' chosen."""
+    mine = [row for row in rows if row["seed"] == seed]
+    best, others = ([row for row in mine if row["chosen"] == chosen] for chosen in (1, 0))
+    elsewhere = [row for row in rows if row["seed"] != seed and row["chosen"] == 1]
+    for drawn, size, style in (
+        (others, 1.8, {"alpha": 0.4, "mew": 0}),
+        (elsewhere, 2.8, {"mfc": "none", "mew": 0.5}),
+        (sorted(best, key=lambda row: row["unique_tokens"]), 3.2, {"mew": 0, "ls": "-" if joined else "", "lw": 0.8}),
+    ):
+        axis.plot(
+            *([row[name] for row in drawn] for name in (x, "loss_test")), marker="o", ms=size, color=paint, **{"ls": ""} | style
+        )
+
+
+def described(law: Row, line: str) -> str:
+    """A law's form, and its exponents with intervals or why there are none."""
+    name = f"{'solid' if line == '-' else 'dashed'}: {NAMES[law['form']]}"
+    if not law["params"]:
+        return f"{name}, no law: {law['status'].removeprefix('failed: ')}"
+    parts = []
+    for exponent, symbol in (("alpha", "α"), ("beta", "β")):
+        ends = dict(zip(("low", "high"), law["interval"][exponent], strict=True))
+        parts.append(f"{symbol} = {law['params'][exponent]:.2f} {bracket(ends, digits=2)}")
+    status = "" if law["status"] == "converged" else f" ({law['status']})"
+    return f"{name}{status}\n     {', '.join(parts)}, scatter {100 * law['residual_sd']:.1f} %"
+
+
+def correlated(correlations: Mapping[str, Row | None]) -> str:
+    parts = [f"{label} {estimated(correlations[what])}" for what, label in VARIES.items()]
+    return "\n".join(["correlation", "with loss over", *parts])
+
+
+def estimated(estimate: Row | None) -> str:
+    if estimate is None:
+        return "none"
+    value = f"{estimate['value']:+.2f}".replace("-", "−")
+    return value if estimate["low"] is None else f"{value}\n  {bracket(estimate, digits=2)}"

@@ -1,0 +1,28 @@
+"""Our laws beside those that others found."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from geomkit.laws.scaling import Fit
+
+
+class Peer(NamedTuple):
+    """A published law, its parameter, ours that it belongs to, and the sign between them."""
+
+    law: str
+    parameter: str
+    ours: str
+    sign: int = 1
+
+
+def beside_peers(law: Fit, peers: Sequence[Peer], published: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+    """Each peer's value, in the sign of our parameter, and whether our interval holds it; nothing for a law that failed.
+
+    published: by law and parameter.
+    """
+    found = []
+    for peer in peers if not law.failed else []:
+        low, high = law.interval[peer.ours]
+        value = peer.sign * published[peer.law, peer.parameter]
+        found.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": bool(low <= value <= high)})
+    return found

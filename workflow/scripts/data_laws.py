@@ -1,0 +1,176 @@
+"""results/scaling/data_laws.json: the law of the loss over model size and unique data, and what each metric tells beside both."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.laws.peers import Peer, beside_peers
+from geomkit.laws.prediction import leave_one_out, leave_one_out_law
+from geomkit.laws.scaling import bootstrap, fit
+from geomkit.laws.statistics import (
+    Array,
+    categories,
+    explained,
+    partial_correlation,
+    partial_correlation_interval,
+    percentile_interval,
+)
+from geomkit.logs import logged
+from geomkit.store.provenance import rng
+from geomkit.store.tables import read_csv, write_json
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+N, D, LOSS = "params_nonembedding", "unique_tokens", "loss_test"
+PEERS = {
+    "chinchilla": [Peer("chinchilla", name, name) for name in ("alpha", "beta")],
+    "kaplan": [Peer("kaplan-joint", name, name) for name in ("alpha", "beta")],
+}
+"""Forms of size and data, with the published parameters to put them beside."""
+
+Row = Mapping[str, Any]
+Columns = Mapping[str, Array]
+T = TypeVar("T")
+
+
+def main(grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out: int, resamples: int, seed: int) -> None:
+    rows = read_csv(grid)
+    measured = [name for name in metrics if name in rows[0]]
+    published = {(row["law"], row["parameter"]): row["value"] for row in read_csv(known)}
+    draws = []
+    for draw in sorted({row["seed"] for row in rows}):
+        mine = [row for row in rows if row["seed"] == draw]
+        longest, shortest = (at_end(mine, end) for end in (max, min))
+        best = [row for row in mine if row["chosen"] == 1]
+        cells, trainings = columns(best, measured), columns(mine, measured)
+        inside = columns([row for row in best if (row[N], row[D]) not in longest], measured)
+        found: dict[str, Any] = {"seed": int(draw), "trainings": len(mine), "cells": len(best)}
+        found |= {"longest_chosen": len(longest), "shortest_chosen": len(shortest)}
+        for name, used in (("laws", cells), ("laws_without_longest", inside)):
+            found[name] = [law_of(form, used, published, held_out, resamples, rng(seed, "grid", form)) for form in PEERS]
+        found["errors"] = {by: errors(cells, by) for by in (N, D)}
+        found["metrics"] = {name: beside_loss(name, cells, trainings) for name in measured}
+        draws.append(found)
+    where = {name: rows[0][name] for name in ("layer", "length", "normalise")}
+    write_json(output, where | {"draws": draws, "between_draws": between_draws(rows, measured)})
+
+
+def columns(rows: Sequence[Row], metrics: Sequence[str]) -> Columns:
+    """Sizes, amounts of data, losses, and ln of metrics, NaN where one is not positive, each (rows,)."""
+    found = {name: np.array([row[name] for row in rows], dtype=float) for name in (N, D, "tokens", LOSS, *metrics)}
+    return found | {name: np.log(np.where(found[name] > 0, found[name], np.nan)) for name in metrics}
+
+
+def at_end(rows: Sequence[Row], end: Callable[[Iterable[float]], float]) -> set[tuple[float, float]]:
+    """Cells whose chosen training is the longest (end: max) or shortest that was tried: another might do better."""
+    tried: dict[tuple[float, float], list[float]] = {}
+    for row in rows:
+        tried.setdefault((row[N], row[D]), []).append(row["tokens"])
+    return {(row[N], row[D]) for row in rows if row["chosen"] == 1 and row["tokens"] == end(tried[row[N], row[D]])}
+
+
+def law_of(
+    form: str,
+    cells: Columns,
+    published: Mapping[tuple[str, str], float],
+    held_out: int,
+    resamples: int,
+    draws: np.random.Generator,
+) -> dict[str, Any]:
+    """L(N, D), and percentile intervals of refits to cells drawn with replacement, which takes their scatter as independent."""
+    x = np.array([cells[N], cells[D]])
+    law = fit(form, x, cells[LOSS], held_out=held_out)
+    refits = {} if law.failed else bootstrap(form, x, cells[LOSS], resamples, draws).params
+    known = [name for name in law.interval if np.isfinite(refits[name]).any()]
+    intervals = {name: percentile_interval(refits[name]) for name in known}
+    return law.as_dict() | {"bootstrap": intervals, "peers": beside_peers(law, PEERS[form], published)}
+
+
+def errors(cells: Columns, by: str, *more: Array) -> dict[str, float | None]:
+    """Errors in nats for each value of `by` that is left out: of regressions on ln N, on ln N and ln D, and of laws, with more
+    predictors beside them."""
+    log_n, log_d, loss, groups = np.log(cells[N]), np.log(cells[D]), cells[LOSS], cells[by]
+    return {
+        "ln N": attempt(leave_one_out, [log_n, *more], loss, groups),
+        "ln N and ln D": attempt(leave_one_out, [log_n, log_d, *more], loss, groups),
+        **{form: attempt(leave_one_out_law, form, [cells[N], cells[D]], loss, groups, more) for form in PEERS},
+    }
+
+
+def beside_loss(name: str, cells: Columns, trainings: Columns) -> dict[str, Any]:
+    """What ln of a metric tells about the loss; as a null, its additive part: what a function of size plus one of data could."""
+    value = cells[name]
+    additive = explained(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
+    return {
+        "correlations": correlations(name, cells, trainings),
+        "errors": {by: errors(cells, by, value) for by in (N, D)},
+        "null_errors": {by: errors(cells, by, additive) for by in (N, D)} if additive is not None else None,
+    }
+
+
+def correlations(name: str, cells: Columns, trainings: Columns) -> dict[str, dict[str, float | None] | None]:
+    """Of ln of a metric and the loss, by what varies while the rest is held fixed, whatever its effect.
+
+    The values of one size go together, as do those of one amount of data: where these vary, their number is that of independent
+    observations. Over passes, of which there are three, there is no interval. `size and data`: beside any function of size plus
+    any of data.
+    """
+    sizes, budgets = (np.unique(cells[key]).size for key in (N, D))
+    held: dict[str, tuple[Array, int | None]] = {
+        "size": (categories(cells[D]), sizes),
+        "data": (categories(cells[N]), budgets),
+        "size and data": (categories(cells[N], cells[D]), None),
+    }
+    found: dict[str, dict[str, float | None] | None] = {}
+    for what, (given, independent) in held.items():
+        estimate = attempt(partial_correlation_interval, cells[name], cells[LOSS], given, 0.95, independent)
+        found[what] = None if estimate is None else estimate._asdict()
+    passes = attempt(partial_correlation, trainings[name], trainings[LOSS], categories(labels(trainings, N, D)))
+    return found | {"passes": None if passes is None else {"value": passes, "low": None, "high": None, "freedom": 0}}
+
+
+def between_draws(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
+    """Trainings that differ in nothing but their seed, which draws the documents: by unique tokens the mean range of their losses
+    in nats, and the correlation of loss and ln of each metric over seeds, without an interval: sizes share their documents."""
+    losses: dict[tuple[float, ...], list[float]] = {}
+    for row in rows:
+        losses.setdefault((row[D], row[N], row["tokens"]), []).append(row[LOSS])
+    apart: dict[str, list[float]] = {}
+    for (data, *_), values in sorted(losses.items()):
+        if len(values) > 1:
+            apart.setdefault(f"{data:.0f}", []).append(max(values) - min(values))
+    found = columns(rows, metrics)
+    same = categories(labels(found, N, D, "tokens"))
+    return {
+        "loss_range": {data: float(np.mean(values)) for data, values in apart.items()},
+        "correlations": {name: attempt(partial_correlation, found[name], found[LOSS], same) for name in metrics},
+    }
+
+
+def labels(columns: Columns, *names: str) -> list[str]:
+    """One label for each combination."""
+    return [" ".join(map(str, values)) for values in zip(*(columns[name] for name in names), strict=True)]
+
+
+def attempt(measure: Callable[..., T], *arguments: Any) -> T | None:
+    """None where the numbers are too few, alike, or not finite."""
+    try:
+        return measure(*arguments)
+    except DataError:
+        return None
+
+
+with logged(snakemake.log[0]):
+    main(
+        Path(snakemake.input.grid),
+        Path(snakemake.input.laws),
+        Path(snakemake.output[0]),
+        snakemake.params.metrics,
+        snakemake.params.held_out,
+        snakemake.params.resamples,
+        snakemake.params.seed,
+    )
