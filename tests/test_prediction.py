@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.laws.prediction import leave_one_out, leave_one_out_law, prediction
+from geomkit.laws.prediction import laws_without, leave_one_out, prediction
 from geomkit.laws.statistics import over_seeds, partial_correlation_interval, seed_counts
 
 LOG_N = np.log(np.geomspace(1e4, 1e6, 6))
@@ -83,9 +83,20 @@ def test_a_null_that_is_alike_for_all_seeds_has_no_correlation_between_them_and_
 
 def test_a_law_left_out_by_hand_and_in_the_limit_of_an_exact_one():
     x = np.geomspace(1e4, 1e6, 6)
-    assert leave_one_out_law("power", x, 7 * x**-0.1, x) == pytest.approx(0, abs=1e-9)
-    y = 7 * x**-0.1 * np.exp(0.05 * np.random.default_rng(1).standard_normal(6))
-    errors = [np.exp(np.polyval(np.polyfit(np.log(x[x != out]), np.log(y[x != out]), 1), np.log(out))) for out in x]
-    assert leave_one_out_law("power", x, y, x) == pytest.approx(np.sqrt(np.mean((np.array(errors) - y) ** 2)), rel=1e-6)
+    exact = 7 * x**-0.1
+    assert leave_one_out([], exact, x, laws_without("power", x, exact, x)) == pytest.approx(0, abs=1e-9)
+    y = exact * np.exp(0.05 * np.random.default_rng(1).standard_normal(6))
+    laws = np.array([np.exp(np.polyval(np.polyfit(np.log(x[x != out]), np.log(y[x != out]), 1), np.log(x))) for out in x])
+    assert laws_without("power", x, y, x) == pytest.approx(laws, rel=1e-6)
+    assert leave_one_out([], y, x, laws) == pytest.approx(np.sqrt(np.mean((np.diag(laws) - y) ** 2)))
     with pytest.raises(DataError, match="needs at least"):
-        leave_one_out_law("power", x[:3], y[:3], x[:3])
+        laws_without("power", x[:3], y[:3], x[:3])
+
+
+def test_beside_a_law_a_predictor_of_what_it_leaves_over_predicts_it():
+    x = np.geomspace(1e4, 1e6, 6)
+    left = np.random.default_rng(2).standard_normal(6)
+    law = np.tile(7 * x**-0.1, (6, 1))
+    assert leave_one_out([left], law[0] + 0.3 - 0.1 * left, x, law) == pytest.approx(0, abs=1e-12)
+    with pytest.raises(DataError, match="not finite"):
+        leave_one_out([np.full(6, np.nan)], law[0], x)

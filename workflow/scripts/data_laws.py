@@ -8,7 +8,7 @@ import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.laws.peers import Peer, beside_peers
-from geomkit.laws.prediction import leave_one_out, leave_one_out_law
+from geomkit.laws.prediction import laws_without, leave_one_out
 from geomkit.laws.scaling import bootstrap, fit
 from geomkit.laws.statistics import (
     Array,
@@ -34,6 +34,7 @@ PEERS = {
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Array]
+Baselines = Mapping[str, Array | None]
 T = TypeVar("T")
 
 
@@ -50,10 +51,13 @@ def main(grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out
         inside = columns([row for row in best if (row[N], row[D]) not in longest], measured)
         found: dict[str, Any] = {"seed": int(draw), "trainings": len(mine), "cells": len(best)}
         found |= {"longest_chosen": len(longest), "shortest_chosen": len(shortest)}
-        for name, used in (("laws", cells), ("laws_without_longest", inside)):
-            found[name] = [law_of(form, used, published, held_out, resamples, rng(seed, "grid", form)) for form in PEERS]
-        found["errors"] = {by: errors(cells, by) for by in (N, D)}
-        found["metrics"] = {name: beside_loss(name, cells, trainings) for name in measured}
+        found["laws"] = [law_of(form, cells, published, held_out, resamples, rng(seed, "grid", form)) for form in PEERS]
+        found["laws_without_longest"] = [
+            fit(form, [inside[N], inside[D]], inside[LOSS], held_out=held_out).as_dict() for form in PEERS
+        ]
+        laws = {by: left_out(cells, by) for by in (N, D)}
+        found["errors"] = errors(cells, laws)
+        found["metrics"] = {name: beside_loss(name, cells, trainings, laws) for name in measured}
         draws.append(found)
     where = {name: rows[0][name] for name in ("layer", "length", "normalise")}
     write_json(output, where | {"draws": draws, "between_draws": between_draws(rows, measured)})
@@ -90,25 +94,34 @@ def law_of(
     return law.as_dict() | {"bootstrap": intervals, "peers": beside_peers(law, PEERS[form], published)}
 
 
-def errors(cells: Columns, by: str, *more: Array) -> dict[str, float | None]:
-    """Errors in nats for each value of `by` that is left out: of regressions on ln N, on ln N and ln D, and of laws, with more
-    predictors beside them."""
-    log_n, log_d, loss, groups = np.log(cells[N]), np.log(cells[D]), cells[LOSS], cells[by]
-    return {
-        "ln N": attempt(leave_one_out, [log_n, *more], loss, groups),
-        "ln N and ln D": attempt(leave_one_out, [log_n, log_d, *more], loss, groups),
-        **{form: attempt(leave_one_out_law, form, [cells[N], cells[D]], loss, groups, more) for form in PEERS},
-    }
+def left_out(cells: Columns, by: str) -> Baselines:
+    """Laws that are fitted without each value of `by` in turn, by form; None where the rest determines none."""
+    return {form: attempt(laws_without, form, [cells[N], cells[D]], cells[LOSS], cells[by]) for form in PEERS}
 
 
-def beside_loss(name: str, cells: Columns, trainings: Columns) -> dict[str, Any]:
+def errors(cells: Columns, laws: Mapping[str, Baselines], *more: Array) -> dict[str, dict[str, float | None]]:
+    """Errors in nats for each size and each amount of data that is left out: of regressions on ln N, on ln N and ln D, and of
+    laws, with more predictors beside them."""
+    log_n, log_d, loss = np.log(cells[N]), np.log(cells[D]), cells[LOSS]
+    found: dict[str, dict[str, float | None]] = {}
+    for by, without in laws.items():
+        found[by] = {
+            "ln N": attempt(leave_one_out, [log_n, *more], loss, cells[by]),
+            "ln N and ln D": attempt(leave_one_out, [log_n, log_d, *more], loss, cells[by]),
+        }
+        for form, law in without.items():
+            found[by][form] = None if law is None else attempt(leave_one_out, more, loss, cells[by], law)
+    return found
+
+
+def beside_loss(name: str, cells: Columns, trainings: Columns, laws: Mapping[str, Baselines]) -> dict[str, Any]:
     """What ln of a metric tells about the loss; as a null, its additive part: what a function of size plus one of data could."""
     value = cells[name]
     additive = explained(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
     return {
         "correlations": correlations(name, cells, trainings),
-        "errors": {by: errors(cells, by, value) for by in (N, D)},
-        "null_errors": {by: errors(cells, by, additive) for by in (N, D)} if additive is not None else None,
+        "errors": errors(cells, laws, value),
+        "null_errors": errors(cells, laws, additive) if additive is not None else None,
     }
 
 

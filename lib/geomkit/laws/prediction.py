@@ -1,6 +1,6 @@
 """Whether a measurement tells anything about the loss that model size and data do not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,37 +58,25 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
     )
 
 
-def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike) -> float:
+def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike, law: ArrayLike | None = None) -> float:
     """Root mean square error of linear regression of y (n,) on predictors (k, n) for each of the groups (n,), such as sizes, by
-    the others, groups weighted alike. Raises DataError for predictors that are not finite, and with fewer groups than
-    coefficients and one more.
+    the others, groups weighted alike.
+
+    With a `law`, of `laws_without` the groups, the regression is of what that leaves over; with no predictors the law predicts
+    alone. Raises DataError for predictors that are not finite, and with fewer groups than coefficients and one more.
     """
-    predictors, y = np.atleast_2d(np.asarray(predictors, dtype=float)), np.asarray(y, dtype=float)
-    demand(predictors, groups, len(predictors) + 2)
-    return grouped_error(y, groups, lambda rest: regression(predictors, y, rest))
-
-
-def leave_one_out_law(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike, beside: ArrayLike = ()) -> float:
-    """The same of a law's form, y (n,) at x (variables, n), and of what is `beside` it (k, n): what the law leaves over is then
-    regressed on that. Raises NoFit where the other groups determine no law, and DataError as above.
-    """
-    x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
-    more = np.reshape(np.asarray(beside, dtype=float), (-1, y.size))
-    demand(more, groups, len(more) + 2)
-
-    def predict(rest: Array) -> Array:
-        law = solve(form, x[:, rest], y[rest])
-        values = law.form.formula(law.params, x)
-        return values + regression(more, y - values, rest) if len(more) else values
-
-    return grouped_error(y, groups, predict)
-
-
-def demand(predictors: Array, groups: ArrayLike, least: int) -> None:
-    if not np.isfinite(predictors).all():
+    y, names = np.asarray(y, dtype=float), np.unique(np.asarray(groups))
+    table = np.reshape(np.asarray(predictors, dtype=float), (-1, y.size))
+    if not np.isfinite(table).all():
         raise DataError("a predictor is not finite")
-    if (number := np.unique(np.asarray(groups)).size) < least:
-        raise DataError(f"{number} groups are too few to leave one out of a regression on {len(predictors)} predictors")
+    if names.size < len(table) + 2:
+        raise DataError(f"{names.size} groups are too few to leave one out of a regression on {len(table)} predictors")
+    errors = []
+    for name, known in zip(names, np.zeros((names.size, y.size)) if law is None else np.asarray(law), strict=True):
+        out = np.asarray(groups) == name
+        predicted = known if law is not None and not len(table) else known + regression(table, y - known, ~out)
+        errors.append(np.mean((predicted - y)[out] ** 2))
+    return float(np.sqrt(np.mean(errors)))
 
 
 def regression(predictors: Array, y: Array, rest: Array) -> Array:
@@ -98,7 +86,11 @@ def regression(predictors: Array, y: Array, rest: Array) -> Array:
     return found
 
 
-def grouped_error(y: Array, groups: ArrayLike, predict: Callable[[Array], Array]) -> float:
-    """`predict` gives y (n,) from what there is where its mask is true."""
-    out = [np.asarray(groups) == group for group in np.unique(np.asarray(groups))]
-    return float(np.sqrt(np.mean([np.mean((predict(~mask) - y)[mask] ** 2) for mask in out])))
+def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Array:
+    """y at every x (variables, n) by the law that is fitted without each of the groups in turn: (groups, n).
+
+    Raises NoFit where the others determine no law.
+    """
+    x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
+    laws = [solve(form, x[:, rest], y[rest]) for rest in (np.asarray(groups) != name for name in np.unique(np.asarray(groups)))]
+    return np.array([law.form.formula(law.params, x) for law in laws])
