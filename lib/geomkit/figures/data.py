@@ -14,6 +14,12 @@ from geomkit.laws.forms import forms
 Row = Mapping[str, Any]
 LINES = ("--", "-")
 NAMES = {"chinchilla": "E + A/N^α + B/D^β", "kaplan": "((N₀/N)^(α/β) + D₀/D)^β"}
+MARKS: Mapping[str, dict[str, Any]] = {
+    "other passes": {"ms": 1.8, "alpha": 0.4, "mew": 0},
+    "other texts": {"ms": 2.8, "mfc": "none", "mew": 0.5},
+    "best passes": {"ms": 3.2, "mew": 0, "lw": 0.8},
+}
+"""Trainings of a seed but its best, the best of other seeds, which draw other documents, and its own."""
 VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": "with both held"}
 
 
@@ -43,8 +49,10 @@ def data_figure(rows: Sequence[Row], found: Mapping[str, Any]) -> Figure:
             trainings(axis, mine, draw["seed"], metric, paint[width], joined=True)
     above.set(xscale="log", xlabel="unique training tokens", ylabel="loss (nats a token)")
     above.set_title("\n".join(map(described, draw["laws"], LINES)), loc="left")
+    handles = [Line2D([], [], color=paint[width], marker="o", ms=3, label=f"{size:,.0f}") for width, size in sizes]
+    marks = [Line2D([], [], color="0.3", marker="o", ls="", label=name, **style) for name, style in MARKS.items()]
     above.legend(
-        handles=[Line2D([], [], color=paint[width], marker="o", ms=3, label=f"{size:,.0f}") for width, size in sizes],
+        handles=handles + marks,
         title="parameters\nwithout\nembeddings",
         title_fontsize=6,
         loc="upper left",
@@ -68,14 +76,10 @@ def trainings(axis: Axes, rows: Sequence[Row], seed: int, x: str, paint: str, jo
     mine = [row for row in rows if row["seed"] == seed]
     best, others = ([row for row in mine if row["chosen"] == chosen] for chosen in (1, 0))
     elsewhere = [row for row in rows if row["seed"] != seed and row["chosen"] == 1]
-    for drawn, size, style in (
-        (others, 1.8, {"alpha": 0.4, "mew": 0}),
-        (elsewhere, 2.8, {"mfc": "none", "mew": 0.5}),
-        (sorted(best, key=lambda row: row["unique_tokens"]), 3.2, {"mew": 0, "ls": "-" if joined else "", "lw": 0.8}),
-    ):
-        axis.plot(
-            *([row[name] for row in drawn] for name in (x, "loss_test")), marker="o", ms=size, color=paint, **{"ls": ""} | style
-        )
+    best.sort(key=lambda row: row["unique_tokens"])
+    for drawn, (name, style) in zip((others, elsewhere, best), MARKS.items(), strict=True):
+        line = "-" if joined and name == "best passes" else ""
+        axis.plot(*([row[column] for row in drawn] for column in (x, "loss_test")), marker="o", ls=line, color=paint, **style)
 
 
 def described(law: Row, line: str) -> str:
