@@ -106,7 +106,7 @@ def test_the_law_of_size_and_data_is_found_with_an_interval_of_its_refits(found)
 
 
 def test_cells_whose_best_training_is_the_longest_are_counted_and_a_law_is_fitted_without_them(found):
-    assert (found["longest_chosen"], found["shortest_chosen"]) == (len(SIZES), 0)
+    assert (found["one_length"], found["longest_chosen"], found["shortest_chosen"]) == (0, len(SIZES), 0)
     assert found["laws_without_longest"][0]["n"] == 30
     assert found["laws_without_longest"][0]["params"]["beta"] == pytest.approx(0.5, rel=0.1)
 
@@ -164,6 +164,17 @@ def test_intervals_count_sizes_and_budgets_and_chance_is_within_them(found):
     freedom = {what: estimate["freedom"] for what, estimate in estimates.items()}
     assert freedom == {"size": 3, "data": 3, "size and data": 36 - 3 - 10, "passes": 0}
     assert all(estimates[what]["low"] < 0 < estimates[what]["high"] for what in ("size", "data", "size and data"))
+
+
+def test_correlations_over_data_are_given_for_each_size_and_without_the_smallest_amount(found):
+    columns = cells()
+    here = columns[N] == SIZES[2]
+    by_size = found["metrics"]["chance"]["over_data_by_size"]
+    assert list(by_size) == [f"{size:.0f}" for size in SIZES]
+    assert by_size[f"{SIZES[2]:.0f}"] == pytest.approx(
+        np.corrcoef(np.log(columns["chance"][here]), columns["loss_test"][here])[0, 1]
+    )
+    assert found["metrics"]["chance"]["correlations_without_least_data"]["size and data"]["freedom"] == 30 - 3 - 9
 
 
 def test_a_metric_without_a_logarithm_and_one_that_the_grid_does_not_hold_are_left_out(found):

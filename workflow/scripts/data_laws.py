@@ -46,11 +46,12 @@ def main(grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out
     for draw in sorted({row["seed"] for row in rows}):
         mine = [row for row in rows if row["seed"] == draw]
         longest, shortest = (at_end(mine, end) for end in (max, min))
+        fixed = longest & shortest
         best = [row for row in mine if row["chosen"] == 1]
         cells, trainings = columns(best, measured), columns(mine, measured)
         inside = columns([row for row in best if (row[N], row[D]) not in longest], measured)
         found: dict[str, Any] = {"seed": int(draw), "trainings": len(mine), "cells": len(best)}
-        found |= {"longest_chosen": len(longest), "shortest_chosen": len(shortest)}
+        found |= {"one_length": len(fixed), "longest_chosen": len(longest - fixed), "shortest_chosen": len(shortest - fixed)}
         found["laws"] = [law_of(form, cells, published, held_out, resamples, rng(seed, "grid", form)) for form in PEERS]
         found["laws_without_longest"] = [
             fit(form, [inside[N], inside[D]], inside[LOSS], held_out=held_out).as_dict() for form in PEERS
@@ -118,11 +119,26 @@ def beside_loss(name: str, cells: Columns, trainings: Columns, laws: Mapping[str
     """What ln of a metric tells about the loss; as a null, its additive part: what a function of size plus one of data could."""
     value = cells[name]
     additive = explained(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
+    more, more_trainings = (without_least(part) for part in (cells, trainings))
     return {
         "correlations": correlations(name, cells, trainings),
+        "correlations_without_least_data": correlations(name, more, more_trainings),
+        "over_data_by_size": {f"{size:.0f}": over_data(name, cells, size) for size in np.unique(cells[N])},
         "errors": errors(cells, laws, value),
         "null_errors": errors(cells, laws, additive) if additive is not None else None,
     }
+
+
+def without_least(of: Columns) -> Columns:
+    """Without the smallest amount of data, which is the fewest documents."""
+    kept = of[D] > of[D].min()
+    return {name: values[kept] for name, values in of.items()}
+
+
+def over_data(name: str, cells: Columns, size: float) -> float | None:
+    """Correlation of ln of a metric and the loss over amounts of data at one size."""
+    here = cells[N] == size
+    return attempt(partial_correlation, cells[name][here], cells[LOSS][here])
 
 
 def correlations(name: str, cells: Columns, trainings: Columns) -> dict[str, dict[str, float | None] | None]:
@@ -147,13 +163,14 @@ def correlations(name: str, cells: Columns, trainings: Columns) -> dict[str, dic
 
 
 def between_draws(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Any]:
-    """Trainings that differ in nothing but their seed, which draws the documents: by unique tokens the mean range of their losses
-    in nats, and the correlation of loss and ln of each metric over seeds, without an interval: sizes share their documents."""
-    losses: dict[tuple[float, ...], list[float]] = {}
+    """What a seed changes, which draws the documents: by unique tokens the mean range in nats of each size's best losses; and,
+    over seeds with all else alike, the correlation of loss and ln of each metric. It has no interval: sizes share documents."""
+    losses: dict[tuple[float, float], list[float]] = {}
     for row in rows:
-        losses.setdefault((row[D], row[N], row["tokens"]), []).append(row[LOSS])
+        if row["chosen"] == 1:
+            losses.setdefault((row[D], row[N]), []).append(row[LOSS])
     apart: dict[str, list[float]] = {}
-    for (data, *_), values in sorted(losses.items()):
+    for (data, _), values in sorted(losses.items()):
         if len(values) > 1:
             apart.setdefault(f"{data:.0f}", []).append(max(values) - min(values))
     found = columns(rows, metrics)

@@ -20,7 +20,7 @@ MARKS: Mapping[str, dict[str, Any]] = {
     "best passes": {"ms": 3.2, "mew": 0, "lw": 0.8},
 }
 """Trainings of a seed but its best, the best of other seeds, which draw other documents, and its own."""
-VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": "with both held"}
+VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": "both held"}
 
 
 def data_figure(rows: Sequence[Row], found: Mapping[str, Any]) -> Figure:
@@ -90,9 +90,9 @@ def described(law: Row, line: str) -> str:
     parts = []
     for exponent, symbol in (("alpha", "α"), ("beta", "β")):
         ends = dict(zip(("low", "high"), law["interval"][exponent], strict=True))
-        parts.append(f"{symbol} = {law['params'][exponent]:.2f} {bracket(ends, digits=2)}")
+        parts.append(f"{symbol} = {law['params'][exponent]:.3f} {bracket(ends)}")
     status = "" if law["status"] == "converged" else f" ({law['status']})"
-    return f"{name}{status}\n     {', '.join(parts)}, scatter {100 * law['residual_sd']:.1f} %"
+    return f"{name}{status}\n  {', '.join(parts)}, scatter {100 * law['residual_sd']:.1f} %"
 
 
 def correlated(correlations: Mapping[str, Row | None]) -> str:

@@ -89,8 +89,11 @@ def regression(predictors: Array, y: Array, rest: Array) -> Array:
 def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Array:
     """y at every x (variables, n) by the law that is fitted without each of the groups in turn: (groups, n).
 
-    Raises NoFit where the others determine no law.
+    The Huber threshold follows the scatter for every form. Raises NoFit where the others determine no law.
     """
     x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
-    laws = [solve(form, x[:, rest], y[rest]) for rest in (np.asarray(groups) != name for name in np.unique(np.asarray(groups)))]
+    laws = [
+        solve(form, x[:, rest], y[rest], own_threshold=False)
+        for rest in (np.asarray(groups) != name for name in np.unique(np.asarray(groups)))
+    ]
     return np.array([law.form.formula(law.params, x) for law in laws])

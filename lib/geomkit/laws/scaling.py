@@ -140,8 +140,9 @@ class Solution:
         return end(-1, self.form.lower[k]), end(1, self.form.upper[k])
 
 
-def solve(form: str, x: ArrayLike, y: ArrayLike) -> Solution:
-    """The best of many starts, on size means. Raises NoFit with the reason if these numbers determine no law, ConfigError for an
+def solve(form: str, x: ArrayLike, y: ArrayLike, own_threshold: bool = True) -> Solution:
+    """The best of many starts, on size means; with `own_threshold` off, the threshold follows the scatter for every form, so that
+    forms can be compared. Raises NoFit with the reason if these numbers determine no law, ConfigError for an
     unknown form and DataError for shapes that do not match."""
     kind = forms[form]
     shape, wanted = np.atleast_2d(np.asarray(x)).shape, (kind.variables, *np.shape(y))
@@ -164,8 +165,9 @@ def solve(form: str, x: ArrayLike, y: ArrayLike) -> Solution:
             raise NoFit("no convergence: these sizes do not tell its parameters apart")
         return Solution(law, z, theta[k], float(loss[k]), delta)
 
-    found = best(kind.delta or DELTA)
-    if kind.delta is None:
+    follows = kind.delta is None or not own_threshold
+    found = best(DELTA if follows or kind.delta is None else kind.delta)
+    if follows:
         found = best(max(DELTA, OUTLIER * found.scale), found.theta)
     for name in kind.amplitudes:
         if found.theta[kind.names.index(name)] == 0:
