@@ -60,7 +60,7 @@ def data_figure(rows: Sequence[Row], found: Mapping[str, Any]) -> Figure:
     )
     for axis, metric in zip(below, metrics, strict=True):
         axis.set(xlabel=name_of(metric), ylabel="loss")
-        said = correlated(draw["metrics"][metric]["correlations"])
+        said = correlated(draw["metrics"][metric])
         axis.text(1.03, 1.05, said, transform=axis.transAxes, va="top", fontsize=6)
     return figure
 
@@ -92,12 +92,14 @@ def described(law: Row, line: str) -> str:
         ends = dict(zip(("low", "high"), law["interval"][exponent], strict=True))
         parts.append(f"{symbol} = {law['params'][exponent]:.3f} {bracket(ends)}")
     status = "" if law["status"] == "converged" else f" ({law['status']})"
-    return f"{name}{status}\n  {', '.join(parts)}, scatter {100 * law['residual_sd']:.1f} %"
+    return f"{name}{status}\n  {', '.join(parts)}, ±{100 * law['residual_sd']:.1f} %"
 
 
-def correlated(correlations: Mapping[str, Row | None]) -> str:
-    parts = [f"{label} {estimated(correlations[what])}" for what, label in VARIES.items()]
-    return "\n".join(["correlation", "with loss over", *parts])
+def correlated(metric: Row) -> str:
+    """The correlations of a metric; with both held fixed also without the smallest amount of data, the fewest documents."""
+    parts = [f"{label} {estimated(metric['correlations'][what])}" for what, label in VARIES.items()]
+    rest = estimated(metric["correlations_without_least_data"]["size and data"])
+    return "\n".join(["correlation", "with loss over", *parts, f"without least {rest}"])
 
 
 def estimated(estimate: Row | None) -> str:
