@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scripts import script
 
+from geomkit.errors import DataError
 from geomkit.figures.data import data_figure, distinct, estimated
 from geomkit.laws.forms import Chinchilla, forms
 from geomkit.store.provenance import rng
@@ -207,3 +208,17 @@ def test_the_figure_draws_the_law_of_each_size_and_metrics_that_differ(grid, bot
     assert distinct([{"a": 1, "b": 1, "c": 2}], ["a", "b", "c"]) == ["a", "c"]
     assert estimated({"value": -0.5, "low": -0.75, "high": 0.25}) == "−0.50\n  [−0.75, 0.25]"
     assert estimated({"value": 0.5, "low": None, "high": None}) == "+0.50"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: {name: value for name, value in row.items() if name != "chosen"}, "grid.csv: no column 'chosen'"),
+        (lambda row: row | {"loss_test": ""}, "grid.csv: line 2 has no 'loss_test'"),
+    ],
+)
+def test_a_grid_without_a_column_or_a_cell_is_refused(tmp_path, change, message):
+    grid = write(tmp_path / "grid.csv", [change(row) for row in rows()])
+    with pytest.raises(DataError, match=message):
+        script("data_laws").main(grid, LAWS, tmp_path / "laws.json", METRICS, 1, 60, 0)
+    assert not (tmp_path / "laws.json").exists()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 N, D, LOSS = "params_nonembedding", "unique_tokens", "loss_test"
+GRID = ("width", N, D, "tokens", "seed", LOSS, "chosen", "layer", "length", "normalise")
+"""Columns of a grid beside its metrics."""
 PEERS = {
     "chinchilla": [Peer("chinchilla", name, name) for name in ("alpha", "beta")],
     "kaplan": [Peer("kaplan-joint", name, name) for name in ("alpha", "beta")],
@@ -39,7 +41,7 @@ T = TypeVar("T")
 
 
 def main(grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out: int, resamples: int, seed: int) -> None:
-    rows = read_csv(grid)
+    rows = read_grid(grid)
     measured = [name for name in metrics if name in rows[0]]
     published = {(row["law"], row["parameter"]): row["value"] for row in read_csv(known)}
     draws = []
@@ -62,6 +64,17 @@ def main(grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out
         draws.append(found)
     where = {name: rows[0][name] for name in ("layer", "length", "normalise")}
     write_json(output, where | {"draws": draws, "between_draws": between_draws(rows, measured)})
+
+
+def read_grid(path: Path) -> list[dict[str, Any]]:
+    """Rows of training_grid.csv. Raises DataError that names a column or a cell that is not there."""
+    rows = read_csv(path)
+    if missing := [name for name in GRID if not rows or name not in rows[0]]:
+        raise DataError(f"{path}: no column {missing[0]!r}; results/ladder/training_grid.csv has it")
+    for number, row in enumerate(rows, 2):
+        if empty := [name for name, value in row.items() if value is None]:
+            raise DataError(f"{path}: line {number} has no {empty[0]!r}")
+    return rows
 
 
 def columns(rows: Sequence[Row], metrics: Sequence[str]) -> Columns:
