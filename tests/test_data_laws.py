@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scripts import script
+from test_figures import check_column
 
 from geomkit.errors import DataError
 from geomkit.figures.data import data_figure, distinct, estimated
@@ -200,6 +201,7 @@ def test_two_sizes_have_a_status_and_no_errors(tmp_path):
 def test_the_figure_draws_the_law_of_each_size_and_metrics_that_differ(grid, both, found):
     figure = data_figure(read_csv(grid), both)
     assert len(figure.axes) == 1 + 6
+    check_column(figure)
     curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 50]
     assert len(curves) == 2 * len(SIZES)
     corner = np.array([[SIZES[0]], [BUDGETS[0]]])

@@ -104,19 +104,24 @@ def test_title_says_why_there_is_no_law():
     assert title("m", failed, []) == ["m", "no law: y is flat"]
 
 
+def check_column(figure: Figure) -> None:
+    """It is a column wide, with text of five points or more, inside it."""
+    assert figure.get_figwidth() == WIDTH
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    assert min(text.get_fontsize() for text in texts) >= 5
+    boxes = [figure.get_tightbbox()]
+    boxes += [legend.get_window_extent().transformed(figure.dpi_scale_trans.inverted()) for legend in figure.findobj(Legend)]
+    for box in boxes:
+        assert (box.min > -0.02).all()
+        assert (box.max < figure.get_size_inches() + 0.02).all()
+
+
 @pytest.mark.parametrize("what", figures())
 def test_a_figure_is_a_column_wide_with_text_of_five_points_or_more_inside_it(what):
     for figure in figures()[what]:
-        assert figure.get_figwidth() == WIDTH
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-        assert min(text.get_fontsize() for text in texts) >= 5
-        boxes = [figure.get_tightbbox()]
-        boxes += [legend.get_window_extent().transformed(figure.dpi_scale_trans.inverted()) for legend in figure.findobj(Legend)]
-        for box in boxes:
-            assert (box.min > -0.02).all()
-            assert (box.max < figure.get_size_inches() + 0.02).all()
+        check_column(figure)
 
 
 def test_growth_shows_signs_frames_and_what_has_no_slope():

@@ -12,6 +12,7 @@ from geomkit.laws.statistics import (
     Array,
     Estimate,
     categories,
+    explained,
     partial_correlation,
     partial_correlation_interval,
     percentile_interval,
@@ -74,16 +75,9 @@ def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike, law: A
     errors = []
     for name, known in zip(names, np.zeros((names.size, y.size)) if law is None else np.asarray(law), strict=True):
         out = np.asarray(groups) == name
-        predicted = known if law is not None and not len(table) else known + regression(table, y - known, ~out)
+        predicted = known if law is not None and not len(table) else known + explained(y - known, table, among=~out)
         errors.append(np.mean((predicted - y)[out] ** 2))
     return float(np.sqrt(np.mean(errors)))
-
-
-def regression(predictors: Array, y: Array, rest: Array) -> Array:
-    """y (n,) everywhere, by least squares where the mask `rest` is true."""
-    table = np.vstack([np.ones(y.size), predictors]).T
-    found: Array = table @ np.linalg.lstsq(table[rest], y[rest], rcond=None)[0]
-    return found
 
 
 def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Array:
@@ -92,8 +86,6 @@ def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Ar
     The Huber threshold follows the scatter for every form. Raises NoFit where the others determine no law.
     """
     x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
-    laws = [
-        solve(form, x[:, rest], y[rest], own_threshold=False)
-        for rest in (np.asarray(groups) != name for name in np.unique(np.asarray(groups)))
-    ]
+    others = [np.asarray(groups) != name for name in np.unique(np.asarray(groups))]
+    laws = [solve(form, x[:, rest], y[rest], own_threshold=False) for rest in others]
     return np.array([law.form.formula(law.params, x) for law in laws])

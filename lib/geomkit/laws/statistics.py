@@ -128,10 +128,13 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) ->
     return float(np.corrcoef(rest)[0, 1])
 
 
-def explained(y: ArrayLike, controls: ArrayLike) -> Array:
-    """What an intercept and controls (controls, n) explain linearly of y (n,); controls may depend on each other."""
-    table = np.vstack([np.ones(np.size(y)), np.asarray(controls, dtype=float)]).T
-    found: Array = table @ np.linalg.lstsq(table, np.asarray(y, dtype=float), rcond=None)[0]
+def explained(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None) -> Array:
+    """What an intercept and controls (controls, n) explain linearly of y (n,), or would, where the fit is to those of the mask
+    `among` alone; controls may depend on each other."""
+    y = np.asarray(y, dtype=float)
+    table = np.vstack([np.ones(y.size), np.asarray(controls, dtype=float)]).T
+    fitted = slice(None) if among is None else np.asarray(among)
+    found: Array = table @ np.linalg.lstsq(table[fitted], y[fitted], rcond=None)[0]
     return found
 
 
