@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.lm.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.lm.ladder import stream, train_tokenizer
+from geomkit.measures.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.sources.corpora import Document
 from geomkit.store.provenance import rng
 

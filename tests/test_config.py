@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.config import Model, check, expand_models, select, validate
+from geomkit.config import Model, check, expand_models, layer_name, resolve_layers, select, validate
 from geomkit.errors import ConfigError
-from geomkit.layers import layer_name, resolve_layers
 from geomkit.measures.entropy import metrics
 from geomkit.measures.selection import selectors
 from geomkit.measures.spectra import MODES

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import script
 
 from geomkit.laws.statistics import document_counts
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
 from geomkit.store.dumps import State, Texts
-from geomkit.store.eigenvalues import write_eigenvalues
 from geomkit.store.measured import beside, read_resamples
 from geomkit.store.provenance import rng
+from geomkit.store.spectra import write_spectra
+from geomkit.studies.resamples import resample_corpora
 
 TEXTS = Texts(["a", "a", "b", "c", "d"], [20, 20, 15, 30, 25], [1] * 5)
 DOCUMENTS = {"a": (0, 40), "b": (40, 55), "c": (55, 85), "d": (85, 110)}
@@ -30,7 +30,7 @@ def rows(model: str, variant: str, mode: str) -> np.ndarray:
 
 def write(path: Path, model: str, without: Sequence[str] = ()) -> None:
     size = WIDTHS[model] ** 2
-    with write_eigenvalues(path, TEXTS, {"params_nonembedding": size, "params_total": size, "depth": DEPTH}, {}) as writer:
+    with write_spectra(path, TEXTS, {"params_nonembedding": size, "params_total": size, "depth": DEPTH}, {}) as writer:
         for variant in ("trained", "untrained-0", "untrained-1", "gaussian"):
             for mode in ("unit", "centre-unit"):
                 cloud = rows(model, variant, mode)
@@ -51,7 +51,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory):
             write(path, model, without if model == "f-8" else ())
         output = folder / name / "c.parquet"
         settings = (["unit", "centre-unit"], METRICS, 0.5, RESAMPLES, 3)
-        script("corpus_resamples").main(paths, FAMILIES, dict.fromkeys(WIDTHS), output, *settings)
+        resample_corpora(paths.values(), FAMILIES, dict.fromkeys(WIDTHS), output, *settings)
         return output
 
     return run

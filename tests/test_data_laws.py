@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import script
 from test_figures import check_column
 
 from geomkit.errors import DataError
@@ -15,6 +14,7 @@ from geomkit.figures.data import data_figure, distinct, estimated
 from geomkit.laws.forms import Chinchilla, forms
 from geomkit.store.provenance import rng
 from geomkit.store.tables import read_csv
+from geomkit.studies.data_laws import fit_data_laws
 
 LAWS = Path(__file__).parents[1] / "workflow/resources/published/laws.csv"
 LAW = {"E": 1.5, "A": 30.0, "alpha": 0.3478, "B": 40.0, "beta": 0.5}
@@ -68,7 +68,7 @@ def grid(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(grid):
-    script("data_laws").main(grid, LAWS, grid.parent / "laws.json", METRICS, 1, 60, 0)
+    fit_data_laws(grid, LAWS, grid.parent / "laws.json", METRICS, 1, 60, 0)
     return json.loads((grid.parent / "laws.json").read_text())
 
 
@@ -189,7 +189,7 @@ def test_a_metric_without_a_logarithm_and_one_that_the_grid_does_not_hold_are_le
 
 def test_two_sizes_have_a_status_and_no_errors(tmp_path):
     grid = write(tmp_path / "grid.csv", [row for row in rows() if row[N] < 3e4])
-    script("data_laws").main(grid, LAWS, tmp_path / "laws.json", METRICS, 1, 60, 0)
+    fit_data_laws(grid, LAWS, tmp_path / "laws.json", METRICS, 1, 60, 0)
     written = json.loads((tmp_path / "laws.json").read_text())
     few = written["draws"][0]
     assert few["laws"][0]["status"].startswith("failed: chinchilla needs at least 3 values")
@@ -222,5 +222,5 @@ def test_the_figure_draws_the_law_of_each_size_and_metrics_that_differ(grid, bot
 def test_a_grid_without_a_column_or_a_cell_is_refused(tmp_path, change, message):
     grid = write(tmp_path / "grid.csv", [change(row) for row in rows()])
     with pytest.raises(DataError, match=message):
-        script("data_laws").main(grid, LAWS, tmp_path / "laws.json", METRICS, 1, 60, 0)
+        fit_data_laws(grid, LAWS, tmp_path / "laws.json", METRICS, 1, 60, 0)
     assert not (tmp_path / "laws.json").exists()

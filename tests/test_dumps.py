@@ -10,7 +10,7 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.store.dumps import Dump, DumpWriter, State, Texts, write_dump
-from geomkit.store.eigenvalues import write_eigenvalues
+from geomkit.store.spectra import write_spectra
 
 TEXTS = Texts(["a", "a", "naïve 27"], [3, 2, 4], [11, 7, 19])
 ATTRIBUTES = {"depth": 2, "model source": "bundled", "seed": 0, "trust": False}
@@ -237,7 +237,7 @@ def test_another_schema_is_refused(path, schema):
 
 
 def test_a_file_of_eigenvalues_is_no_dump(path):
-    with write_eigenvalues(path, TEXTS, {}, {}):
+    with write_spectra(path, TEXTS, {}, {}):
         pass
     with pytest.raises(DataError, match=r"trained\.h5: not a dump of schema 1"):
         Dump(path)

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import script
 
 from geomkit.laws.statistics import slope
 from geomkit.measures.entropy import diff_erank
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.dumps import State, Texts
-from geomkit.store.eigenvalues import write_eigenvalues
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
+from geomkit.store.spectra import write_spectra
 from geomkit.store.tables import read_csv, write_csv
+from geomkit.studies.growth import compare_growth
 
 ROOT = Path(__file__).parents[1]
 TEXTS = Texts(["a", "a", "b", "c", "d"], [20, 20, 20, 20, 4], [1] * 5)
@@ -40,7 +40,7 @@ def entropy(values: np.ndarray) -> np.ndarray:
 
 def write(path: Path, model: str, variants: Sequence[str], empty: int | None) -> None:
     attributes = {"params_nonembedding": WIDTHS[model] ** 3, "params_total": WIDTHS[model] ** 3, "depth": DEPTH}
-    with write_eigenvalues(path, TEXTS, attributes, {}) as writer:
+    with write_spectra(path, TEXTS, attributes, {}) as writer:
         for variant in variants:
             values = spectra(model, variant)
             writer.corpus(variant, "centre-unit", State(DEPTH + 1), Spectrum(values.mean(axis=0), 80, WIDTHS[model]))
@@ -74,9 +74,9 @@ def run(folder: Path, variants: Sequence[str] = VARIANTS, empty: int | None = No
         [row | {"layer": layer, "slope": (low + high) / 2, "low": low, "high": high} for layer, low, high in ends],
     )
     outputs = [folder / name for name in ("diff_erank.csv", "growth.csv")]
-    script("growth").main(
+    compare_growth(
         [folder / model / "c.h5" for model in WIDTHS],
-        {"c": folder / "c.parquet"},
+        [folder / "c.parquet"],
         folder / "slopes.csv",
         ROOT / "workflow/resources/published/diff_erank.csv",
         *outputs,

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import script
 
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import beside, families, read_losses, read_measured, write_resamples
-from geomkit.store.metric_rows import add_metrics
 from geomkit.store.tables import TableWriter, merge, read_csv
+from geomkit.studies.exponents import compare_exponents
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"s": 1e4, "m": 4e4, "l": 2e5, "xl": 1e6}
@@ -51,7 +50,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spectrum = Spectrum(np.ones((12, 8)), 64, int(np.sqrt(size)))
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
-            add_metrics(writer, spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
+            writer.add_metrics(spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
         for variant in ("trained", "stretched"):
             writer.add(
                 variant=variant,
@@ -102,7 +101,7 @@ def outputs(table, tmp_path_factory) -> dict[str, Path]:
     ]
     write_resamples(folder / "c.parquet", resamples)
     files = {name: folder / name for name in ("slopes.csv", "fits.json", "entropy_loss.json")}
-    script("scaling").main(table, {"c": folder / "c.parquet"}, published, *files.values(), PRIMARY, 101, 1, 0)
+    compare_exponents(table, [str(folder / "c.parquet")], published, *files.values(), PRIMARY, 101, 1, 0)
     return files
 
 

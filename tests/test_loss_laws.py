@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import script
 
 from geomkit.store.provenance import rng
 from geomkit.store.tables import TableWriter, merge, read_csv
+from geomkit.studies.loss_laws import fit_loss_laws
 
 PUBLISHED = Path(__file__).parents[1] / "workflow/resources/published"
 SIZES = np.geomspace(1e4, 1e6, 7)
@@ -40,7 +40,7 @@ def losses(folder: Path) -> Path:
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("losses")
     files = [folder / name for name in ("laws.json", "regions.csv")]
-    script("loss_laws").main(losses(folder), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", *files, 1)
+    fit_loss_laws(losses(folder), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", *files, 1)
     laws = {(row["family"], row["against"], row["form"]): row for row in json.loads(files[0].read_text())}
     return laws, read_csv(files[1])
 

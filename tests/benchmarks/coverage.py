@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geomkit.laws.fit import fit
 from geomkit.laws.forms import forms
-from geomkit.laws.scaling import fit
 from geomkit.store.provenance import rng
 
 SIZES = np.geomspace(1.9e7, 1.1e10, 7)

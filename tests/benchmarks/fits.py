@@ -13,8 +13,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
+from geomkit.laws.fit import DELTA, bootstrap, fit, size_means
 from geomkit.laws.forms import Array, Chinchilla
-from geomkit.laws.scaling import DELTA, bootstrap, fit, size_means
 from geomkit.store.provenance import rng
 
 EPOCH = {"E": 1.8172, "A": 482.01, "alpha": 0.3478, "B": 2085.43, "beta": 0.3658}

@@ -1,6 +1,3 @@
-import ast
-import functools
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -18,6 +15,7 @@ os.environ.update(
 )
 
 from geomkit import config as settings
+from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
 from geomkit.measures.entropy import metrics as known_metrics
 from geomkit.measures.selection import selectors as known_selectors
@@ -58,43 +56,9 @@ if SELECTORS == "all":
     SELECTORS = list(known_selectors)
 
 
-def is_docstring(statement):
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-@functools.cache
-def parsed(path):
-    """A module's source without comments and docstrings, and the modules of geomkit that it imports."""
-    tree, uses = ast.parse(path.read_text()), []
-    for node in ast.walk(tree):
-        if isinstance(body := getattr(node, "body", None), list):
-            node.body = [line for line in body if not is_docstring(line)] or [
-                ast.Pass()
-            ]
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("geomkit"):
-            names = [
-                node.module,
-                *(f"{node.module}.{alias.name}" for alias in node.names),
-            ]
-            uses += [
-                (ROOT / "lib").joinpath(*name.split(".")).with_suffix(".py")
-                for name in names
-            ]
-    return ast.unparse(tree), [path for path in uses if path.is_file()]
-
-
-@functools.cache
 def code(script):
     """A digest of a script and of all the library code behind it, so that a change reruns exactly the rules that use it."""
-    todo, seen = [ROOT / "workflow/scripts" / script], {}
-    while todo:
-        path = todo.pop()
-        if path not in seen:
-            seen[path], uses = parsed(path)
-            todo += uses
-    return hashlib.sha256(
-        "".join(seen[path] for path in sorted(seen)).encode()
-    ).hexdigest()[:16]
+    return code_digest(ROOT / "workflow/scripts" / script, ROOT / "lib")
 
 
 def relative(path):

@@ -64,8 +64,12 @@ rule width_nulls:
 
 rule entropy_table:
     input:
-        expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
-        expand("results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]),
+        tables=[
+            *expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
+            *expand(
+                "results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            ),
+        ],
     output:
         table="results/entropy.parquet",
         absent="results/entropy_absent.csv",

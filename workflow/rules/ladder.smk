@@ -181,14 +181,10 @@ rule ladder_card:
     threads: 1
     params:
         code=code("ladder_card.py"),
-        corpora=lambda wildcards, input: (
-            config["ladder"]["card"],
-            list(input.corpora),
-            [
-                config["corpora"][name].get("split", "all")
-                for name in config["ladder"]["card"]
-            ],
-        ),
+        splits=[
+            config["corpora"][name].get("split", "all")
+            for name in config["ladder"]["card"]
+        ],
         home=config["ladder"]["corpus"],
         recipe=config["ladder"]["recipe"],
         device=config["compute"]["device"],

@@ -146,10 +146,30 @@ rule token_regression:
         "../scripts/token_regression.py"
 
 
-rule tokens_page:
+rule token_texts:
     input:
         probes=expand("results/probes/{model}/{corpus}.h5", **probed()),
         spectra=expand("results/spectra/{model}/{corpus}.h5", **probed()),
+    output:
+        "results/token_texts.json",
+    log:
+        "results/logs/token_texts.log",
+    benchmark:
+        "results/benchmarks/token_texts.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("token_texts.py"),
+    message:
+        "Collecting texts for the page of tokens"
+    script:
+        "../scripts/token_texts.py"
+
+
+rule tokens_page:
+    input:
+        texts="results/token_texts.json",
         template=relative(ROOT / "workflow/report/tokens.html"),
     output:
         report(

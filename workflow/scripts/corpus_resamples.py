@@ -1,98 +1,23 @@
-"""Metrics of a whole corpus, and their nulls, in resamples of its documents: what corpora's share of the uncertainty comes from.
+"""Metrics of a whole corpus, and their nulls, in resamples of its documents."""
 
-Models that read the same documents get the same draws, in every variant, so differences between them are paired. A resample is
-the covariance of the documents drawn at the corpus's own number of tokens; centred rows stay centred on the corpus's mean."""
-
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from geomkit.laws.statistics import document_counts
-from geomkit.logs import logged, progress
-from geomkit.measures.entropy import measure
-from geomkit.measures.nulls import width_nulls
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
-from geomkit.store.families import Member, incomparable, opened_families, spectra_at
-from geomkit.store.measured import write_resamples
-from geomkit.store.provenance import rng
+from geomkit.logs import logged
+from geomkit.studies.resamples import resample_corpora
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-LAYERS = ("last", "final")
-"""Those of which sums over documents are stored."""
-
-
-def main(
-    spectra: Mapping[str, Path],
-    families: Mapping[str, str],
-    seeds: Mapping[str, int | None],
-    output: Path,
-    modes: Sequence[str],
-    metrics: Sequence[str] | None,
-    eps2: float,
-    resamples: int,
-    seed: int,
-) -> None:
-    rows: list[dict[str, object]] = []
-    with opened_families(spectra, families, seeds) as groups:
-        for family, members in groups.items():
-            draws = [document_counts(member.document_names, resamples, rng(seed, "corpus", output.stem)) for member in members]
-            for layer, mode in progress(list(product(LAYERS, modes)), f"{family} on {output.stem}"):
-                for model, variant, spectrum in resampled(members, layer, mode, draws):
-                    where = {"family": family, "model": model, "variant": variant, "layer": layer, "normalise": mode}
-                    for name, result in measure(spectrum, metrics, eps2=eps2).items():
-                        rows.append(where | {"metric": name, "values": np.broadcast_to(result.value, resamples)})
-    write_resamples(output, rows)
-
-
-def resampled(
-    members: Sequence[Member], layer: str, mode: str, draws: Sequence[np.ndarray]
-) -> Iterator[tuple[str, str, Spectrum]]:
-    """(model, variant, spectra of all resamples) of what every member has, for a law takes all of them.
-
-    Gaussian rows are of no document: their one spectrum is every resample's.
-    """
-    trained = []
-    for variant in members[0].file.variants:
-        if all(member.keeps_documents(variant, mode, layer) for member in members):
-            for member, counts in zip(members, draws, strict=True):
-                spectrum = redrawn(member.documents(variant, mode, layer), counts, centred=mode == "centre-unit")
-                trained += [spectrum] if variant == "trained" else []
-                yield member.name, variant, spectrum
-        elif variant == "gaussian" and (found := spectra_at(members, variant, mode, None, layer)):
-            yield from ((member.name, variant, spectrum) for member, spectrum in zip(members, found, strict=True))
-    if trained and mode != "raw" and not incomparable(members):
-        for member, nulls in zip(members, width_nulls(trained), strict=True):
-            yield from ((member.name, variant, null) for variant, null in nulls.items())
-
-
-def redrawn(documents: Sequence[CovarianceAccumulator], counts: np.ndarray, centred: bool) -> Spectrum:
-    """Spectra of the corpus (resamples, m), each document as often in it as it was drawn: counts (resamples, documents)."""
-    d, tokens = documents[0].d, np.array([document.n for document in documents])
-    sums = np.stack([document.total.ravel() for document in documents])
-    spectra = [
-        CovarianceAccumulator(d, (count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)), int(tokens.sum())).spectrum(
-            centred
-        )
-        for count in counts
-    ]
-    return replace(spectra[0], eigenvalues=np.stack([spectrum.eigenvalues for spectrum in spectra]))
-
-
 with logged(snakemake.log[0]):
-    main(
-        {Path(path).parent.name: Path(path) for path in snakemake.input},
-        snakemake.params.families,
-        snakemake.params.seeds,
-        Path(snakemake.output[0]),
-        snakemake.params.modes,
-        snakemake.params.metrics,
-        snakemake.params.eps2,
-        snakemake.params.resamples,
-        snakemake.params.seed,
+    resample_corpora(
+        spectra=snakemake.input,
+        families=snakemake.params.families,
+        seeds=snakemake.params.seeds,
+        output=Path(snakemake.output[0]),
+        modes=snakemake.params.modes,
+        metrics=snakemake.params.metrics,
+        eps2=snakemake.params.eps2,
+        resamples=snakemake.params.resamples,
+        seed=snakemake.params.seed,
     )

@@ -1,105 +1,24 @@
-"""Hidden states and surprisal of one model on one corpus: the trained model, the shuffled texts, and the untrained twins."""
+"""Hidden states and surprisal of one model on one corpus."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from geomkit.errors import DataError
-from geomkit.layers import resolve_layers
-from geomkit.lm.capture import Recorder, Sample, batches, capture, sample, vocabulary_counts
-from geomkit.lm.models import (
-    blocks,
-    find_device,
-    load_config,
-    load_model,
-    load_tokenizer,
-    sizes,
-    tokenizer_folder,
-    untrained_twin,
-)
-from geomkit.logs import logged, progress
-from geomkit.sources.corpora import stored_documents
-from geomkit.store.dumps import write_dump
-from geomkit.store.provenance import file_sha256, versions
+from geomkit.lm.dumping import dump_model
+from geomkit.logs import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-
-def main(
-    folder: Path,
-    corpus: Path,
-    outputs: Mapping[str, Path],
-    split: str,
-    texts: Mapping[str, int],
-    dump: Mapping[str, Any],
-    compute: Mapping[str, Any],
-    seed: int,
-    origin: Mapping[str, Any],
-    trust_remote_code: bool,
-) -> None:
-    device = find_device(compute["device"])
-    documents = stored_documents(corpus, split)
-    tokenizer = load_tokenizer(folder, trust_remote_code)
-    try:
-        plain = sample(documents, tokenizer, texts["count"], texts["length"], seed)
-    except DataError as error:
-        raise DataError(f"{corpus}: {error}") from None
-    del documents
-    facts = {f"model {key}": value for key, value in origin.items()} | {
-        "model": next(iter(outputs.values())).parent.parent.name,
-        "weights sha256": file_sha256(folder),
-        "tokenizer sha256": file_sha256(tokenizer_folder(folder)),
-        "corpus sha256": file_sha256(corpus),
-        "dtype": compute["dtype"],
-        "device": device.type,
-        "seed": seed,
-        "versions": versions("torch", "transformers", "numpy"),
-    }
-    print(f"{len(plain.ids)} texts of {len(set(plain.texts.document))} documents, {sum(plain.texts.tokens)} tokens")
-    size = max(len(tokenizer), load_config(folder, trust_remote_code).get_text_config().vocab_size)
-    counts = vocabulary_counts(stored_documents(corpus, "all"), set(plain.texts.document), tokenizer, size, seed)
-    for variant, output in outputs.items():
-        if variant.startswith("untrained-"):
-            model = None  # or two models would be in memory
-            model = untrained_twin(folder, int(variant.removeprefix("untrained-")), compute["dtype"], device, trust_remote_code)
-        elif variant == "trained":
-            model = load_model(folder, compute["dtype"], device, trust_remote_code)
-        run = plain.shuffled(seed) if variant == "shuffled" else plain
-        vocabulary = counts if variant == "trained" else None
-        write(model, run, output, facts | {"variant": variant}, vocabulary, dump, compute["batch_tokens"])
-
-
-def write(
-    model,
-    run: Sample,
-    output: Path,
-    facts: dict[str, object],
-    vocabulary: np.ndarray | None,
-    dump: Mapping[str, Any],
-    batch_tokens: int,
-) -> None:
-    depth = len(blocks(model))
-    recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
-    attributes = facts | {"depth": depth, **vars(sizes(model))}
-    with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
-        total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
-        for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
-            writer.append(*part)
-
-
 with logged(snakemake.log[0]):
-    main(
-        Path(snakemake.params.folder),
-        Path(snakemake.input.corpus),
-        {Path(output).stem: Path(output) for output in snakemake.output},
-        snakemake.params.split,
-        snakemake.params.texts,
-        snakemake.params.dump,
-        snakemake.params.compute,
-        snakemake.params.seed,
-        snakemake.params.origin,
-        snakemake.params.trust_remote_code,
+    dump_model(
+        folder=Path(snakemake.params.folder),
+        corpus=Path(snakemake.input.corpus),
+        outputs=snakemake.output,
+        split=snakemake.params.split,
+        texts=snakemake.params.texts,
+        dump=snakemake.params.dump,
+        compute=snakemake.params.compute,
+        seed=snakemake.params.seed,
+        origin=snakemake.params.origin,
+        trust_remote_code=snakemake.params.trust_remote_code,
     )

@@ -1,217 +1,26 @@
-"""Diff-eRank of every model (diff_erank.csv), and beside it which measures grow with size, which fall and which are flat
-(growth.csv)."""
+"""Diff-eRank of every model, and which measures grow with size, fall, or are flat."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from geomkit.laws.exponents import Levels, exponents
-from geomkit.laws.statistics import document_counts, over_seeds, percentile_interval, seed_counts
 from geomkit.logs import logged
-from geomkit.measures.entropy import diff_erank, measure
-from geomkit.measures.nulls import table_nulls_of_rank, width_nulls
-from geomkit.measures.spectra import Spectrum
-from geomkit.store.families import Member, incomparable, opened_families, spectra_at
-from geomkit.store.measured import read_resamples
-from geomkit.store.provenance import rng
-from geomkit.store.tables import read_csv, write_csv
+from geomkit.studies.growth import compare_growth
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-LAYER, MODE = PLACE = ("final", "centre-unit")
-"""Where Diff-eRank is measured."""
-N = "params_nonembedding"
-MEASURED = "measured"
-
-
-def main(
-    spectra: Sequence[Path],
-    resampled: Mapping[str, Path],
-    slopes: Path,
-    published: Path,
-    differences: Path,
-    growth: Path,
-    families: Mapping[str, str],
-    seeds: Mapping[str, int | None],
-    lengths: Sequence[int],
-    primary: Mapping[str, Any],
-    resamples: int,
-    seed: int,
-) -> None:
-    of_models: list[dict[str, Any]] = []
-    rows = [*of_metrics(slopes, primary), *of_published(published)]
-    for corpus, path in resampled.items():
-        files = {file.parent.name: file for file in spectra if file.stem == corpus}
-        with opened_families(files, families, seeds) as groups:
-            for family, members in groups.items():
-                for n in [*lengths, None]:
-                    if (clouds := centred_clouds(members, n)) is None:
-                        continue
-                    where = {"family": family, "corpus": corpus, "length": n or "corpus"}
-                    values = diff_eranks(members, clouds)
-                    drawn = drawn_texts(clouds, resamples, seed, corpus) if n else drawn_corpus(members, path)
-                    of_models += [where | row for row in model_rows(members, values, drawn)]
-                    rows.append(where | size_row(members, values, drawn, rng(seed, "growth", family, corpus)))
-    write_csv(differences, of_models)
-    combinations = sum(row.get("slope") is not None for row in rows)
-    write_csv(growth, [row | {"growth": word(row), "combinations": combinations} for row in rows])
-
-
-@dataclass(frozen=True)
-class Clouds:
-    """What Diff-eRank takes of a family: for each member the spectra of its texts, by variant, and the texts' documents."""
-
-    variants: dict[str, list[Spectrum]]
-    documents: list[list[str]]
-
-
-def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
-    """At one length, or (n None) of the corpus, one text of its own; None without untrained twins or such a state.
-
-    Texts of equal rows, which have no entropy, are left out, of every member if all read the same texts.
-    """
-    twins = [variant for variant in members[0].file.variants if variant.startswith("untrained-")]
-    found = {variant: spectra_at(members, variant, MODE, n, LAYER) for variant in ("trained", *twins)}
-    batches = {variant: batch for variant, batch in found.items() if batch is not None}
-    if not twins or len(batches) < len(found):
-        return None
-    values = {variant: [np.atleast_2d(one.eigenvalues) for one in batch] for variant, batch in batches.items()}
-    whole = [np.all([rows.any(axis=1) for rows in of_member], axis=0) for of_member in zip(*values.values(), strict=True)]
-    if not incomparable(members):
-        whole = [np.all(whole, axis=0)] * len(members)
-    texts = [member.file.text_list for member in members]
-    documents = [[name for name, tokens in zip(each.document, each.tokens, strict=True) if tokens >= (n or 0)] for each in texts]
-    return Clouds(
-        {
-            variant: [replace(one, eigenvalues=rows[keep]) for one, rows, keep in zip(batch, values[variant], whole, strict=True)]
-            for variant, batch in batches.items()
-        },
-        [list(np.array(names)[keep]) if n else [""] for names, keep in zip(documents, whole, strict=True)],
-    )
-
-
-def entropies(variants: Mapping[str, Sequence[Spectrum]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each member, matrix entropies of its texts (texts,) and those of its untrained twins (twins, texts)."""
-    for trained, *twins in zip(*variants.values(), strict=True):
-        first, *others = (np.asarray(measure(one, ["matrix_entropy"])["matrix_entropy"].value) for one in (trained, *twins))
-        yield first, np.array(others)
-
-
-def diff_eranks(members: Sequence[Member], clouds: Clouds) -> dict[str, np.ndarray]:
-    """Diff-eRank (members, twins), and what it would be under both nulls for width, of trained models and twins alike."""
-    found = {MEASURED: clouds.variants}
-    if not incomparable(members):
-        nulls = {variant: width_nulls(batch) for variant, batch in clouds.variants.items()}
-        for name in ("fixed-spectrum", "stretched"):
-            found[name] = {variant: [null[name] for null in of_variant] for variant, of_variant in nulls.items()}
-    return {name: np.array([diff_erank(*pair) for pair in entropies(variants)]) for name, variants in found.items()}
-
-
-def drawn_texts(clouds: Clouds, resamples: int, seed: int, corpus: str) -> np.ndarray:
-    """Diff-eRank, the mean over twins, in resamples of documents: (members, resamples)."""
-    found = []
-    for names, (trained, twins) in zip(clouds.documents, entropies(clouds.variants), strict=True):
-        counts = document_counts(names, resamples, rng(seed, "growth", corpus))
-        weights = counts.T / counts.sum(axis=1)
-        found.append((np.exp(twins @ weights) - np.exp(trained @ weights)).mean(axis=0))
-    return np.array(found)
-
-
-def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
-    """The same of the corpus, None if its matrix entropy was not resampled."""
-    drawn = read_resamples(path, members[0].family, [member.name for member in members])
-    ranks = {name: np.exp(keys[key]) for name, keys in drawn.items() if (key := (*PLACE, 0, "matrix_entropy")) in keys}
-    twins = [rank for name, rank in ranks.items() if name.startswith("untrained-")]
-    return np.mean(twins, axis=0) - ranks["trained"] if twins and "trained" in ranks else None
-
-
-def model_rows(members: Sequence[Member], values: Mapping[str, np.ndarray], drawn: np.ndarray | None) -> Iterator[dict[str, Any]]:
-    """Rows of diff_erank.csv: the mean over twins and their standard deviation, and the interval that documents give it."""
-    for place, member in enumerate(members):
-        for name, of_members in values.items():
-            own = of_members[place]
-            row: dict[str, Any] = {
-                "model": member.name,
-                "seed": member.seed,
-                **member.facts,
-                "variant": name,
-                "value": own.mean(),
-            }
-            row |= {"twins": own.size, "sd": own.std(ddof=1) if own.size > 1 else None}
-            low, high = percentile_interval(drawn[place]) if drawn is not None and name == MEASURED else (None, None)
-            yield row | {"low": low, "high": high}
-
-
-def size_row(
-    members: Sequence[Member], values: Mapping[str, np.ndarray], drawn: np.ndarray | None, draws: np.random.Generator
-) -> dict[str, Any]:
-    """A row of growth.csv: the slope of Diff-eRank itself on ln N, for it may be negative, seeds of a size averaged."""
-    n = np.array([member.facts[N] for member in members])
-    groups = [n == one for one in np.unique(n)]
-    levels = {name: Levels(np.array([of[group].mean() for group in groups])) for name, of in values.items()}
-    if drawn is not None:
-        counts = [seed_counts(int(group.sum()), drawn.shape[1], draws).T for group in groups]
-        levels[MEASURED] = replace(levels[MEASURED], drawn=over_seeds([drawn[group] for group in groups], counts))
-    return diff_erank_row({N: np.unique(n)}, levels)
-
-
-def diff_erank_row(sizes: Mapping[str, np.ndarray], levels: dict[str, Levels]) -> dict[str, Any]:
-    nulls = {name: level for name, level in levels.items() if name != MEASURED}
-    result = exponents(sizes, levels[MEASURED], nulls)[N]
-    return {"measure": "diff_erank", "layer": LAYER, "normalise": MODE, "of": "value", "primary": 0} | kept(result.columns)
-
-
-def of_published(path: Path) -> Iterator[dict[str, Any]]:
-    """The published Diff-eRank of a family on each data set, with nulls for the widths that the table gives."""
-    for (family, dataset), group in groupby(read_csv(path), key=lambda row: (row["family"], row["dataset"])):
-        models = list(group)
-        size, width, rank = (np.array([row[name] for row in models]) for name in (N, "width", "value"))
-        levels = {MEASURED: Levels(rank)} | {name: Levels(null) for name, null in table_nulls_of_rank(rank, width).items()}
-        yield {"family": f"{family} (published)", "corpus": dataset} | diff_erank_row({N: size}, levels)
-
-
-def of_metrics(slopes: Path, primary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same for all metrics, from slopes.csv: at the primary place, where Diff-eRank is measured, and where there is one."""
-    places = {(primary["layer"], primary["normalise"]), PLACE, ("", "")}
-    for row in read_csv(slopes):
-        if row["against"] == N and (row["layer"], row["normalise"] or "") in places:
-            where = {name: row[name] for name in ("family", "corpus", "length")} | {
-                "measure": row["metric"],
-                "layer": row["layer"],
-            }
-            yield where | {"normalise": row["normalise"], "of": "logarithm", "primary": row["primary"]} | kept(row)
-
-
-def kept(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that both kinds of rows have."""
-    names = ("slope", "low", "high", "measurement_low", "measurement_high", "fixed-spectrum slope", "stretched slope", "verdict")
-    return {name: row.get(name) for name in names}
-
-
-def word(row: Mapping[str, Any]) -> str | None:
-    """What the interval over sizes says."""
-    if row["slope"] is None:
-        return None
-    return "grows" if row["low"] > 0 else "falls" if row["high"] < 0 else "flat"
-
-
 with logged(snakemake.log[0]):
-    main(
-        [Path(path) for path in snakemake.input.spectra],
-        {Path(path).stem: Path(path) for path in snakemake.input.resamples},
-        Path(snakemake.input.slopes),
-        Path(snakemake.input.published),
-        Path(snakemake.output.diff_erank),
-        Path(snakemake.output.growth),
-        snakemake.params.families,
-        snakemake.params.seeds,
-        snakemake.params.lengths,
-        snakemake.params.primary,
-        snakemake.params.resamples,
-        snakemake.params.seed,
+    compare_growth(
+        spectra=snakemake.input.spectra,
+        resampled=snakemake.input.resamples,
+        slopes=Path(snakemake.input.slopes),
+        published=Path(snakemake.input.published),
+        differences=Path(snakemake.output.diff_erank),
+        growth=Path(snakemake.output.growth),
+        families=snakemake.params.families,
+        seeds=snakemake.params.seeds,
+        lengths=snakemake.params.lengths,
+        primary=snakemake.params.primary,
+        resamples=snakemake.params.resamples,
+        seed=snakemake.params.seed,
     )

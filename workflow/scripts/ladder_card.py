@@ -1,126 +1,23 @@
 """The ladder's model card: losses of every model on held-out texts, baselines, and samples."""
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from geomkit.lm.baselines import bigram_loss, gzip_loss, unigram_loss
-from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, windows
-from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
-from geomkit.logs import logged, progress
-from geomkit.sources.corpora import stored_documents
-from geomkit.store.provenance import replacing
+from geomkit.lm.card import write_card
+from geomkit.logs import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-PROMPT = "The Congress of the United States"
-
-
-def main(
-    corpora: Mapping[str, tuple[Path, str]],
-    home: str,
-    folders: Sequence[Path],
-    losses: Path,
-    card: Path,
-    template: Path,
-    recipe: Recipe,
-    device: str,
-) -> None:
-    words = load_tokenizer(folders[0])
-    recipe = replace(recipe, validation_windows=TEST_WINDOWS)
-    texts = {name: stream(stored_documents(path, split), words) for name, (path, split) in corpora.items()}
-    bytes_per_token = {name: measured_bytes(ids, words, recipe) for name, ids in texts.items()}
-    rows: list[dict[str, Any]] = []
-    samples = {}
-    for folder in progress(folders, "ladder card"):
-        model = load_model(folder, "float32", find_device(device))
-        _, width, seed = folder.name.replace("-s", "-").split("-")
-        row = {"model": folder.name, "width": int(width), "seed": int(seed), **vars(sizes(model))}
-        for name, ids in texts.items():
-            row[f"loss_{name}"] = round(evaluate(model, ids, recipe), 4)
-            row[f"loss_per_byte_{name}"] = round(row[f"loss_{name}"] / bytes_per_token[name], 4)
-        rows.append(row)
-        if int(seed) == 0:
-            samples[folder.name] = continuation(model, words)
-    with replacing(losses) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    path, test = corpora[home]
-    training, validation = (stored_documents(path, split) for split in ("train", "validation"))
-    ids = stream(training, words)
-    baselines = {
-        "unigram": unigram_loss(ids, texts[home], recipe.vocabulary),
-        "bigram": bigram_loss(ids, stream(validation, words), texts[home], recipe.vocabulary),
-    }
-    joined = [
-        "\n\n".join(document.text for document in documents).encode() for documents in (training, stored_documents(path, test))
-    ]
-    lines = [f"{name} {loss:.3f} nats a token ({loss / bytes_per_token[home]:.3f} a byte)" for name, loss in baselines.items()]
-    lines.append(f"gzip {gzip_loss(*joined):.3f} nats a byte")
-    facts = {
-        "count": len(rows),
-        "widths_count": len({row["width"] for row in rows}),
-        "training_tokens": f"{len(ids):,}",
-        "epochs": f"{recipe.tokens / len(ids):.1f}",
-        "windows": TEST_WINDOWS,
-        "losses": table(rows),
-        "baselines": ", ".join(lines) + ".",
-        "steps": not_falling(rows, home),
-        "prompt": PROMPT,
-        "samples": "\n".join(f"- {name}: {text}" for name, text in samples.items()),
-        "largest": f"{max(row['params_nonembedding'] for row in rows):,}",
-    }
-    with replacing(card) as temporary:
-        temporary.write_text(Template(template.read_text()).substitute(vars(recipe) | {"tokens": f"{recipe.tokens:,}"} | facts))
-
-
-def measured_bytes(ids: np.ndarray, words, recipe: Recipe) -> float:
-    """UTF-8 bytes of a scored token, on average."""
-    scored = windows(ids, recipe)[:, 1:]
-    return sum(len(text.encode()) for text in words.batch_decode(scored, skip_special_tokens=True)) / scored.size
-
-
-def continuation(model, words) -> str:
-    """One draw, on one line."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        ids = words(PROMPT, return_tensors="pt")["input_ids"].to(model.device)
-        drawn = model.generate(ids, do_sample=True, temperature=0.8, top_k=0, max_new_tokens=48, pad_token_id=0)
-    return " ".join(words.decode(drawn[0, ids.shape[1] :], skip_special_tokens=True).split())
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table of all columns."""
-    cells = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-
-
-def not_falling(rows: Sequence[Mapping[str, Any]], corpus: str) -> str:
-    """Which steps of the ladder do not lower the loss, averaged over seeds."""
-    widths = sorted({row["width"] for row in rows})
-    means = [float(np.mean([row[f"loss_{corpus}"] for row in rows if row["width"] == width])) for width in widths]
-    steps = pairwise(zip(widths, means, strict=True))
-    stuck = [f"{small} to {large} ({before:.3f} to {after:.3f})" for (small, before), (large, after) in steps if after >= before]
-    return f"Loss does not fall from {', '.join(stuck)}." if stuck else "Loss falls at every step of the ladder."
-
-
 with logged(snakemake.log[0]):
-    main(
-        {name: (Path(path), split) for name, path, split in zip(*snakemake.params.corpora, strict=True)},
-        snakemake.params.home,
-        [Path(path).parent for path in snakemake.input.models],
-        Path(snakemake.output.losses),
-        Path(snakemake.output.card),
-        Path(snakemake.input.template),
-        Recipe(**snakemake.params.recipe),
-        snakemake.params.device,
+    write_card(
+        models=snakemake.input.models,
+        corpora=snakemake.input.corpora,
+        splits=snakemake.params.splits,
+        home=snakemake.params.home,
+        losses=Path(snakemake.output.losses),
+        card=Path(snakemake.output.card),
+        template=Path(snakemake.input.template),
+        recipe=snakemake.params.recipe,
+        device=snakemake.params.device,
     )

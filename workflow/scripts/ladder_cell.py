@@ -1,88 +1,25 @@
 """Train one model on a budget of unique tokens, and keep its losses and the primary metrics alone."""
 
-import csv
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from geomkit.layers import resolve_layers
-from geomkit.lm.capture import Recorder, Sample, capture
-from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train, windows
-from geomkit.lm.models import find_device, load_tokenizer, sizes
+from geomkit.lm.cell import train_cell
 from geomkit.logs import logged
-from geomkit.measures.entropy import measure
-from geomkit.measures.spectra import normalise, spectrum
-from geomkit.sources.corpora import stored_documents
-from geomkit.store.dumps import State, Texts
-from geomkit.store.provenance import replacing
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-
-def main(
-    corpus: Path,
-    tokenizer: Path,
-    output: Path,
-    checkpoint: Path,
-    width: int,
-    seed: int,
-    unique: str,
-    recipe: Recipe,
-    primary: Mapping[str, Any],
-    eps2: float,
-    device: str,
-) -> None:
-    words = load_tokenizer(tokenizer)
-    budget = None if unique == "all" else int(unique)
-    training = stream(stored_documents(corpus, "train"), words, budget, seed)
-    validation, test = (stream(stored_documents(corpus, split), words) for split in ("validation", "test"))
-    run = train(width, seed, recipe, training, validation, checkpoint, find_device(device))
-    tested = replace(recipe, validation_windows=TEST_WINDOWS)
-    row = {
-        "width": width,
-        "params_nonembedding": sizes(run.model).params_nonembedding,
-        "seed": seed,
-        "unique_tokens": len(training),
-        "tokens": run.curve[-1][0],
-        "peak_rate": recipe.peak_rate,
-        "batch": recipe.batch,
-        "loss_validation": f"{run.curve[-1][1]:.6f}",
-        "loss_test": f"{evaluate(run.model, test, tested):.6f}",
-        **{name: f"{value:.6g}" for name, value in geometry(run.model, windows(test, tested), primary, eps2).items()},
-    }
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
-        rows = csv.DictWriter(file, row, lineterminator="\n")
-        rows.writeheader()
-        rows.writerow(row)
-    checkpoint.unlink(missing_ok=True)
-
-
-def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], eps2: float) -> dict[str, float]:
-    """Means of the primary metrics over the beginnings of texts (texts, tokens)."""
-    n, mode = min(primary["length"], texts.shape[1]), primary["normalise"]
-    layer = resolve_layers(primary["layer"], model.config.num_hidden_layers)[0]
-    sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
-    parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
-    rows = normalise(np.concatenate(parts).reshape(len(texts), n, -1), mode)
-    found = measure(spectrum(rows, centred=mode == "centre-unit"), primary["metrics"], eps2=eps2)
-    return {name: float(np.mean(result.value)) for name, result in found.items()}
-
-
 with logged(snakemake.log[0]):
-    main(
-        Path(snakemake.input.corpus),
-        Path(snakemake.input.tokenizer).parent,
-        Path(snakemake.output[0]),
-        Path(snakemake.params.checkpoint),
-        int(snakemake.wildcards.width),
-        int(snakemake.wildcards.seed),
-        snakemake.wildcards.unique,
-        Recipe(**snakemake.params.recipe),
-        snakemake.params.primary,
-        snakemake.params.eps2,
-        snakemake.params.device,
+    train_cell(
+        corpus=Path(snakemake.input.corpus),
+        tokenizer=Path(snakemake.input.tokenizer).parent,
+        output=Path(snakemake.output[0]),
+        checkpoint=Path(snakemake.params.checkpoint),
+        width=int(snakemake.wildcards.width),
+        seed=int(snakemake.wildcards.seed),
+        unique=snakemake.wildcards.unique,
+        recipe=snakemake.params.recipe,
+        primary=snakemake.params.primary,
+        eps2=snakemake.params.eps2,
+        device=snakemake.params.device,
     )

@@ -1,41 +1,19 @@
-"""CSV files of training runs in one table, with what is the same for all; with `best`, each group's row of the lowest validation
-loss is marked as chosen."""
+"""CSV files of training runs in one table."""
 
-import csv
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geomkit.logs import logged
-from geomkit.store.provenance import replacing
+from geomkit.studies.trainings import join_trainings
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-
-def main(
-    tables: list[str], output: Path, columns: Sequence[str] | None, best: Sequence[str] | None, common: Mapping[str, str | int]
-) -> None:
-    rows: list[dict[str, Any]] = [
-        {**row, **common} for table in tables for row in csv.DictReader(Path(table).read_text().splitlines())
-    ]
-    columns = list(columns or rows[0])
-    if best is not None:
-        columns.append("chosen")
-        for row in rows:
-            rivals = [other for other in rows if all(other[name] == row[name] for name in best)]
-            row["chosen"] = str(int(row is min(rivals, key=lambda rival: float(rival["loss_validation"]))))
-    with replacing(output) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 with logged(snakemake.log[0]):
-    main(
-        list(snakemake.input.tables),
-        Path(snakemake.output[0]),
-        snakemake.params.get("columns"),
-        snakemake.params.get("best"),
-        snakemake.params.get("common", {}),
+    join_trainings(
+        tables=snakemake.input.tables,
+        output=Path(snakemake.output[0]),
+        columns=snakemake.params.get("columns"),
+        best=snakemake.params.get("best"),
+        common=snakemake.params.get("common", {}),
     )

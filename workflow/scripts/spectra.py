@@ -1,155 +1,21 @@
-"""Eigenvalues of every token cloud of one model and corpus: each text at each length, and the whole corpus, for every variant.
-Of whole texts also every token's information gain, trained and shuffled."""
+"""Eigenvalues and information gains of one model on one corpus."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from geomkit.logs import logged, progress
-from geomkit.measures.gain import information_gain
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
-from geomkit.store.dumps import Dump, State
-from geomkit.store.eigenvalues import EigenvalueWriter, write_eigenvalues
-from geomkit.store.provenance import rng
+from geomkit.logs import logged
+from geomkit.studies.spectra import decompose_dumps
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-Rows = Callable[[int, int], np.ndarray]
-BATCH = 16
-WIDEST = 1024
-"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
-resampling them takes days."""
-
-
-def main(
-    dumps: dict[str, Path],
-    output: Path,
-    modes: Sequence[str],
-    lengths: Sequence[int],
-    gaussian: bool,
-    gain: Mapping[str, Any] | None,
-    seed: int,
-) -> None:
-    with Dump(dumps["trained"]) as dump:
-        texts, attributes, absent, states = dump.texts, dump.attributes, dump.absent, dump.states
-        for length in lengths:
-            if not any(n >= length for n in texts.tokens):
-                absent[f"n = {length}"] = f"the longest text has {max(texts.tokens)} tokens"
-        depth = int(str(attributes["depth"]))
-        if too_wide := [state.path for state in states if state.layer >= depth and dump.width(state) > WIDEST]:
-            absent[f"documents/{too_wide[0]}"] = f"covariances of documents are kept up to a width of {WIDEST}"
-        with write_eigenvalues(output, texts, attributes, absent) as writer:
-            if gaussian:
-                for state in progress(states, f"{output.parent.name} gaussian"):
-                    rows = gaussian_rows(dump, state, seed)
-                    measure(writer, "gaussian", state, rows, dump, modes, lengths, False)
-            for variant, path in dumps.items():
-                with Dump(path) as run:
-                    write_tokens(writer, variant, run)
-                    for state in progress(states, f"{output.parent.name} {variant}"):
-                        documents = state.layer >= depth and run.width(state) <= WIDEST
-                        measure(writer, variant, state, stored_rows(run, state), dump, modes, lengths, documents)
-                        if gain and variant in ("trained", "shuffled"):
-                            writer.gains(variant, state, gains(run, state, **gain))
-
-
-def stored_rows(dump: Dump, state: State) -> Rows:
-    return lambda first, last: dump.rows(state, first, last)
-
-
-def gaussian_rows(dump: Dump, state: State, seed: int) -> Rows:
-    """Independent standard normal rows in the place of a state's, the same in every pass."""
-    width = dump.width(state)
-
-    def rows(first: int, last: int) -> np.ndarray:
-        sizes = np.diff(dump.offset[first : last + 1])
-        draws = [rng(seed, "gaussian", state.path, text).standard_normal((n, width)) for text, n in enumerate(sizes, first)]
-        return np.concatenate(draws)
-
-    return rows
-
-
-def measure(
-    writer: EigenvalueWriter,
-    variant: str,
-    state: State,
-    rows: Rows,
-    dump: Dump,
-    modes: Sequence[str],
-    lengths: Sequence[int],
-    documents: bool,
-) -> None:
-    """One state of one variant: two passes, for what is centred needs the mean of all rows first."""
-    width, offset = dump.width(state), dump.offset
-    total = np.zeros(width)
-    for first, last in blocks(range(len(offset) - 1)):
-        total += rows(first, last).sum(axis=0, dtype=np.float64)
-    mean = total / offset[-1]
-    whole = {mode: CovarianceAccumulator(width) for mode in modes}
-    spectra: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
-    for document, texts in enumerate(by_document(dump.texts.document)):
-        own = {mode: CovarianceAccumulator(width) for mode in modes}
-        for first, last in blocks(texts):
-            part = rows(first, last)
-            starts, sizes = offset[first:last] - offset[first], np.diff(offset[first : last + 1])
-            for mode in modes:
-                own[mode].update(normalise(part, mode, mean))
-            for n in lengths:
-                clouds = part[starts[sizes >= n, None] + np.arange(n)]
-                for mode in modes if len(clouds) else []:
-                    spectra[mode, n].append(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"))
-        for mode in modes:
-            whole[mode].merge(own[mode])
-            if documents:
-                writer.document(variant, mode, state, document, own[mode])
-    for mode in modes:
-        writer.corpus(variant, mode, state, whole[mode].spectrum(centred=mode == "centre-unit"))
-        for n in lengths:
-            if parts := spectra[mode, n]:
-                eigenvalues = np.concatenate([part.eigenvalues for part in parts])
-                writer.texts(variant, mode, state, replace(parts[0], eigenvalues=eigenvalues))
-
-
-def by_document(names: Sequence[str]) -> Iterator[range]:
-    """The texts of each document, which follow one another."""
-    start = 0
-    for _, group in groupby(names):
-        stop = start + len(list(group))
-        yield range(start, stop)
-        start = stop
-
-
-def blocks(texts: range) -> Iterator[tuple[int, int]]:
-    """(first, last) of at most BATCH texts at a time."""
-    for first in texts[::BATCH]:
-        yield first, min(first + BATCH, texts.stop)
-
-
-def gains(dump: Dump, state: State, n: int, eps2: float) -> Iterator[np.ndarray]:
-    """Information gain of every token, unit rows, with one n for all texts, text after text."""
-    for first, last in blocks(range(len(dump.offset) - 1)):
-        texts = np.split(normalise(dump.rows(state, first, last), "unit"), dump.offset[first + 1 : last] - dump.offset[first])
-        for _, alike in groupby(texts, key=len):
-            yield information_gain(np.stack(list(alike)), eps2, n).ravel()
-
-
-def write_tokens(writer: EigenvalueWriter, variant: str, dump: Dump) -> None:
-    texts = range(len(dump.offset) - 1)
-    writer.tokens(variant, map(dump.ids, texts), map(dump.surprisal, texts))
-
-
 with logged(snakemake.log[0]):
-    main(
-        {Path(path).stem: Path(path) for path in snakemake.input},
-        Path(snakemake.output[0]),
-        snakemake.params.modes,
-        snakemake.params.lengths,
-        snakemake.params.gaussian,
-        snakemake.params.gain,
-        snakemake.params.seed,
+    decompose_dumps(
+        dumps=snakemake.input,
+        output=Path(snakemake.output[0]),
+        modes=snakemake.params.modes,
+        lengths=snakemake.params.lengths,
+        gaussian=snakemake.params.gaussian,
+        gain=snakemake.params.gain,
+        seed=snakemake.params.seed,
     )

@@ -1,79 +1,17 @@
 """results/tokens.html"""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from geomkit.figures.page import tokens_page
-from geomkit.layers import layer_name
+from geomkit.figures.page import draw_page
 from geomkit.logs import logged
-from geomkit.store.dumps import State
-from geomkit.store.eigenvalues import Eigenvalues
-from geomkit.store.probes import Probe
-from geomkit.store.provenance import replacing
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-TEXTS = 4
-"""Of each model and corpus."""
-SHOWN = 8
-"""Tokens that a method chose, at most."""
-
-
-def main(probes: Sequence[Path], spectra: Sequence[Path], template: Path, output: Path) -> None:
-    texts = [text for pair in zip(probes, spectra, strict=True) for text in page_texts(*pair)]
-    note = f"{TEXTS} texts of each model and corpus. KL: from the prediction with all of the past visible, in nats."
-    with replacing(output) as temporary:
-        temporary.write_text(tokens_page(template.read_text(), {"title": "Tokens and their past", "note": note, "texts": texts}))
-
-
-def page_texts(probe: Path, spectra: Path) -> Iterator[dict[str, Any]]:
-    """The first texts of one model and corpus."""
-    with Probe(probe) as file, Eigenvalues(spectra) as eigenvalues:
-        gains = dict(eigenvalues.gains("trained"))
-        surprisal, offset = eigenvalues.tokens("trained")[1], eigenvalues.text_list.offset
-        depth = int(str(file.attributes["depth"]))
-        shown = max((place for place, k in enumerate(file.budgets) if k <= SHOWN), default=0)
-        for text in np.unique(file.text)[:TEXTS]:
-            rows = slice(*offset[text : text + 2])
-            yield {
-                "name": f"{probe.parent.name}, {probe.stem}, {eigenvalues.text_list.document[text]}",
-                "tokens": file.tokens(text),
-                "surprisal": surprisal[rows],
-                "layers": [
-                    {
-                        "layer": layer,
-                        "name": layer_name(layer, depth),
-                        "gain": gains[State(layer)][rows],
-                        "targets": list(page_targets(file, int(text), layer, shown)),
-                    }
-                    for layer in file.layers
-                ],
-            }
-
-
-def page_targets(file: Probe, text: int, layer: int, shown: int) -> Iterator[dict[str, Any]]:
-    """A text's targets: what methods give each earlier token, which they chose, and how the model fared with those."""
-    importance = file.importance(layer)
-    choices = {choice.method: choice for choice in file.choices() if (choice.layer, choice.first) == (layer, 0)}
-    methods = [name for name in choices if name in importance]
-    for target in np.flatnonzero(file.text == text):
-        place = int(file.position[target])
-        yield {
-            "position": place,
-            "weights": {name: importance[name][target, :place] for name in methods},
-            "chosen": {name: [int(token) for token in choices[name].chosen[target, shown] if token >= 0] for name in methods},
-            "kl": {name: choices[name].scores["divergence"][target, shown] for name in methods},
-        }
-
-
 with logged(snakemake.log[0]):
-    main(
-        [Path(path) for path in snakemake.input.probes],
-        [Path(path) for path in snakemake.input.spectra],
-        Path(snakemake.input.template),
-        Path(snakemake.output[0]),
+    draw_page(
+        texts=Path(snakemake.input.texts),
+        template=Path(snakemake.input.template),
+        output=Path(snakemake.output[0]),
     )

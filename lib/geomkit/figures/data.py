@@ -1,6 +1,8 @@
 """The loss over model size and amount of data with its laws, and metrics against the loss on the same trainings."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from geomkit.figures.style import WIDTH, bracket, colours, name_of
+from geomkit.figures.style import WIDTH, bracket, colours, name_of, save
 from geomkit.laws.forms import forms
+from geomkit.store.tables import read_csv
 
 Row = Mapping[str, Any]
 LINES = ("--", "-")
@@ -107,3 +110,8 @@ def estimated(estimate: Row | None) -> str:
         return "none"
     value = f"{estimate['value']:+.2f}".replace("-", "−")
     return value if estimate["low"] is None else f"{value}\n  {bracket(estimate, digits=2)}"
+
+
+def draw_data(grid: Path, laws: Path, output: Path) -> None:
+    """Writes results/data_plot.pdf."""
+    save([data_figure(read_csv(grid), json.loads(laws.read_text()))], output)

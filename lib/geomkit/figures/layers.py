@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -9,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import SIZE, WIDTH, name_of, unit_of
+from geomkit.figures.style import SIZE, WIDTH, name_of, save, unit_of
+from geomkit.store.tables import text_means
 
 Rows = Sequence[Mapping[str, Any]]
 LINES = {"trained": "-", "untrained": ":"}
@@ -66,3 +68,9 @@ def short(number: float) -> str:
         if number >= unit:
             return f"{number / unit:.{1 if number < 10 * unit else 0}f}{letter}"
     return f"{number:g}"
+
+
+def draw_layers(table: Path, output: Path, primary: Mapping[str, Any]) -> None:
+    """Writes results/entropy_layers.pdf."""
+    rows = text_means(table, primary["metrics"], primary["length"], primary["normalise"])
+    save(layers_figure(rows, primary["metrics"], f"first {primary['length']} tokens, {primary['normalise']}"), output)

@@ -1,7 +1,9 @@
 """Laws of the loss: ours and published losses with both laws, and which offsets and exponents go together."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from geomkit.figures.style import SIZE, WIDTH, colours
+from geomkit.figures.style import SIZE, WIDTH, colours, save
 from geomkit.laws.forms import forms
+from geomkit.store.tables import read_csv
 
 Row = Mapping[str, Any]
 MARKERS = "osDv^P*"
@@ -66,3 +69,8 @@ def region(axis: Axes, rows: Sequence[Row], paint: str) -> None:
     axes = [np.unique([row[parameter] for row in rows]) for parameter in ("E", "alpha")]
     statistic = np.array([row["statistic"] for row in rows]).reshape(len(axes[0]), len(axes[1]))
     axis.contour(axes[1], axes[0], np.sqrt(statistic), levels=[np.sqrt(rows[0]["limit"])], colors=[paint], linewidths=1)
+
+
+def draw_losses(fits: Path, regions: Path, output: Path) -> None:
+    """Writes results/losses_plot.pdf."""
+    save([losses_figure(json.loads(fits.read_text()), read_csv(regions))], output)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, name_of
+from geomkit.figures.growth import growth_figure
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, name_of, save
 from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.store.tables import read_csv
 
 Row = Mapping[str, Any]
 PITCH = 0.105
@@ -87,3 +90,12 @@ def block(axis: Axes, row: Row, top: float) -> dict[float, str]:
         axis.plot(row[f"{null} slope"], top - y, NULLS[null].marker, ms=2.8, color=dark, mfc=fill, mew=0.6, zorder=3)
         ticks[top - y] = NULLS[null].short
     return ticks
+
+
+def draw_nulls(slopes: Path, growth: Path, output: Path) -> None:
+    """Writes results/nulls_plot.pdf."""
+    rows = read_csv(slopes)
+    shown = [
+        row for row in rows if row["against"] == "params_nonembedding" and (row["primary"] == 1 or "(published)" in row["family"])
+    ]
+    save([nulls_figure(shown, int(rows[0]["combinations"])), *growth_figure(read_csv(growth))], output)

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geomkit.errors import DataError
+from geomkit.store.provenance import replacing
 
 PLACE = "{{ data }}"
 """Where the template takes its data."""
@@ -114,3 +116,9 @@ def same_methods(expected: Mapping[str, Any], found: Mapping[str, Any], where: s
 def differ(values: Sequence[Any], where: str) -> None:
     if twice := [value for number, value in enumerate(values) if value in values[:number]]:
         raise DataError(f"{where} {twice[0]} is there twice")
+
+
+def draw_page(texts: Path, template: Path, output: Path) -> None:
+    """Writes results/tokens.html."""
+    with replacing(output) as temporary:
+        temporary.write_text(tokens_page(template.read_text(), json.loads(texts.read_text())))

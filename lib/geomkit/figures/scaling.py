@@ -1,6 +1,8 @@
 """Primary metrics and the loss against model size, each with its law, bound and nulls: a page for each family and corpus."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, name_of, unit_of
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, name_of, save, unit_of
 from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.store.tables import endpoint, read_csv
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -146,3 +149,9 @@ def legend() -> list[Line2D]:
         for style in NULLS.values()
     ]
     return handles
+
+
+def draw_scaling(table: Path, fits: Path, slopes: Path, output: Path, primary: Mapping[str, Any]) -> None:
+    """Writes results/scaling_plot.pdf."""
+    compared = [row for row in read_csv(slopes) if row["primary"] == 1 and row["against"] == "params_nonembedding"]
+    save(scaling_figure(endpoint(table, **primary), json.loads(fits.read_text()), compared, primary), output)

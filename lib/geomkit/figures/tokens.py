@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -9,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS
+from geomkit.figures.style import COLOURS, save
+from geomkit.store.tables import read_csv
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
@@ -291,3 +293,8 @@ def curve(
     axis.plot(x, value, ls=line, color=paint, lw=1, label=label, marker=marker, ms=3)
     if fill:
         axis.fill_between(x, low, high, color=paint, alpha=0.15, lw=0)
+
+
+def draw_tokens(summary: Path, output: Path) -> None:
+    """Writes results/token_regression.pdf."""
+    save(tokens_figure(read_csv(summary)), output)

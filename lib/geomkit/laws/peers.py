@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from geomkit.laws.scaling import Fit
+from geomkit.laws.fit import Fit
 
 
 class Peer(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.errors import DataError
-from geomkit.laws.scaling import solve
+from geomkit.laws.fit import solve
 from geomkit.laws.statistics import (
     Array,
     Estimate,

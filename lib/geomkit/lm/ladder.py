@@ -8,10 +8,11 @@ dimensions and rotary positions turn all of them: as many as in Pythia, which tu
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from geomkit.errors import ConfigError, DataError
+from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.logs import progress
-from geomkit.sources.corpora import Document
+from geomkit.sources.corpora import Document, stored_documents
 from geomkit.store.provenance import digest, replacing, rng
+from geomkit.store.tables import write_csv
 
 END = "<|endoftext|>"
 TEST_WINDOWS = 512
@@ -250,3 +253,33 @@ def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: 
 def export(run: Run, folder: Path) -> None:
     """The model as a folder that `AutoModelForCausalLM` loads, weights in float16."""
     run.model.half().save_pretrained(folder)
+
+
+def prepare_tokenizer(corpus: Path, folder: Path, recipe: Mapping[str, Any]) -> None:
+    """The ladder's tokenizer, from a corpus's training split."""
+    texts = [document.text for document in stored_documents(corpus, "train")]
+    train_tokenizer(texts, Recipe(**recipe).vocabulary).save_pretrained(folder)
+
+
+def train_model(
+    corpus: Path,
+    tokenizer: Path,
+    folder: Path,
+    curve: Path,
+    checkpoint: Path,
+    width: int,
+    seed: int,
+    recipe: Mapping[str, Any],
+    device: str,
+) -> None:
+    """Trains one model of the ladder, or goes on with it: its folder, and its learning curve as CSV."""
+    words = load_tokenizer(tokenizer)
+    training, validation = (stream(stored_documents(corpus, split), words) for split in ("train", "validation"))
+    run = train(width, seed, Recipe(**recipe), training, validation, checkpoint, find_device(device))
+    size = sizes(run.model)
+    layers, heads = SHAPES[width]
+    model = {"width": width, "layers": layers, "heads": heads, **vars(size), "seed": seed}
+    columns = ("width", "layers", "heads", "params_nonembedding", "params_total", "seed", "tokens", "loss_validation")
+    write_csv(curve, [model | {"tokens": tokens, "loss_validation": f"{loss:.6f}"} for tokens, loss in run.curve], columns)
+    export(run, folder)
+    checkpoint.unlink(missing_ok=True)

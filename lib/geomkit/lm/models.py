@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging
 
 from geomkit.errors import ConfigError, DataError
+from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
 
 ATTENTION = ("self_attn", "attention", "attn", "self_attention")
@@ -150,18 +151,19 @@ def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return whole[:start]
 
 
-def convert_gguf(file: Path, folder: Path) -> None:
+def convert_gguf(source: Path, output: Path) -> None:
     """Dequantises a GGUF file once, in float32, into a folder of safetensors with its tokenizer.
 
     Raises DataError, and leaves no folder, for a file that transformers cannot read or that lacks a weight.
     """
+    file = files_in(source, ".gguf")[0]
     model = load_weights(file, pretrained_model_name_or_path=file.parent, gguf_file=file.name, dtype=torch.float32)
     with loading(file, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(output) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         (temporary / "converted.json").write_text(json.dumps({"from": file.name, "weights": "dequantised to float32"}) + "\n")

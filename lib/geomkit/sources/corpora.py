@@ -201,6 +201,14 @@ GROUP = 16
 """Documents in a row group of a stored corpus, which are read together."""
 
 
+def prepare_corpus(source: Path, output: Path, reader: str) -> None:
+    """Reads a corpus's documents and writes them, with a line about their number and splits."""
+    documents = read_documents(source, reader)
+    write_documents(documents, output)
+    splits = Counter(split_of(document.name) for document in documents)
+    print(f"{len(documents)} documents, {sum(len(document.text) for document in documents)} characters; {dict(splits)}")
+
+
 def write_documents(documents: Sequence[Document], path: Path) -> None:
     """Documents with their splits as one Parquet file: columns document, split, text."""
     import pyarrow as pa

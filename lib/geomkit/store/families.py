@@ -1,15 +1,15 @@
 """The files of eigenvalues of whole families, opened together: what compares models with each other reads them all."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from geomkit.layers import resolve_layers
+from geomkit.config import resolve_layers
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
-from geomkit.store.eigenvalues import Eigenvalues
+from geomkit.store.spectra import Spectra
 from geomkit.store.tables import facts
 
 
@@ -20,7 +20,7 @@ class Member:
     name: str
     family: str
     seed: int | None
-    file: Eigenvalues
+    file: Spectra
 
     @property
     def facts(self) -> dict[str, int]:
@@ -46,13 +46,13 @@ class Member:
 
 @contextmanager
 def opened_families(
-    spectra: Mapping[str, Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
+    spectra: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Member]]]:
-    """The members of every family, by its name, from each model's file, family and seed. Members come in order of size."""
+    """The members of every family, by its name, in order of size. A model's file lies in a folder of its name, by which
+    `families` and `seeds` have its family and seed."""
     with ExitStack() as stack:
-        members = [
-            Member(name, families[name], seeds[name], stack.enter_context(Eigenvalues(path))) for name, path in spectra.items()
-        ]
+        files = {Path(path).parent.name: Path(path) for path in spectra}
+        members = [Member(name, families[name], seeds[name], stack.enter_context(Spectra(path))) for name, path in files.items()]
         members.sort(key=lambda member: (member.family, member.facts["params_nonembedding"], member.name))
         yield {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.layers import resolve_layers
+from geomkit.measures.entropy import Measurement
+from geomkit.measures.spectra import Spectrum
 from geomkit.store.provenance import replacing
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -88,6 +90,11 @@ class TableWriter:
         block = pa.table([spread(columns.get(field.name), size, field.type) for field in self.schema], self.schema)
         self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
 
+    def add_metrics(self, spectrum: Spectrum, results: Mapping[str, Measurement], **columns: object) -> None:
+        """A block of rows for each metric of a spectrum, or of a batch of them."""
+        for name, result in results.items():
+            self.add(**columns, metric=name, value=np.atleast_1d(result.value), bound=result.bound, n=spectrum.n, d=spectrum.d)
+
     def write(self, path: Path, absent: Mapping[str, str]) -> None:
         """Writes the blocks; `absent` says what the table does not hold, and why."""
         table = pa.concat_tables(self.blocks) if self.blocks else self.schema.empty_table()
@@ -117,6 +124,18 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
             missing = json.loads(file.schema_arrow.metadata[b"absent"])
             absent += [((part.parent.name, part.stem, what), why) for what, why in missing.items()]
         writer.add_key_value_metadata({"absent": json.dumps(absent)})
+
+
+def merge_stage(
+    tables: Iterable[str], output: Path, absent: Path, summaries: Iterable[str] = (), summary: str | None = None
+) -> None:
+    """One table of all models and corpora, one summary where there are any, and a list (CSV) of what they do not hold."""
+    parts = [Path(table) for table in tables]
+    merge(parts, output, pq.read_schema(parts[0]).remove_metadata())
+    columns = ("model", "corpus", "absent", "reason")
+    write_csv(absent, [dict(zip(columns, [*where, reason], strict=True)) for where, reason in read_absent(output)], columns)
+    if summary:
+        write_csv(Path(summary), [row for part in summaries for row in read_csv(Path(part))])
 
 
 def read_absent(path: Path) -> list[tuple[tuple[str, str, str], str]]:
@@ -174,12 +193,15 @@ def mean_rows(path: Path, where: pc.Expression) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["model"]))
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows as CSV, numbers to six digits; a column that a row does not have, and NaN, are empty cells."""
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Rows as CSV, numbers to six digits; a column that a row does not have, and NaN, are empty cells.
+
+    columns: those to write; all that a row has, unless given.
+    """
     rows = list(rows)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = columns or list(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for row in rows:
             cells = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}

@@ -10,7 +10,7 @@ import pytest
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
 from geomkit.store.dumps import State, Texts, write_dump
-from geomkit.store.eigenvalues import Eigenvalues, EigenvalueWriter, state_of, write_eigenvalues
+from geomkit.store.spectra import Spectra, SpectraWriter, state_of, write_spectra
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
 ROWS = {"a": (0, 16), "naïve 27": (16, 21), "c": (21, 33)}
@@ -39,7 +39,7 @@ def sums(variant: str, state: State, mode: str) -> list[CovarianceAccumulator]:
     return [CovarianceAccumulator(rows.shape[1]).update(rows[slice(*where)]) for where in ROWS.values()]
 
 
-def fill(writer: EigenvalueWriter) -> None:
+def fill(writer: SpectraWriter) -> None:
     for variant in ("trained", "gaussian"):
         for state in STATES:
             for mode in MODES:
@@ -56,7 +56,7 @@ def fill(writer: EigenvalueWriter) -> None:
 
 def write(path: Path) -> Path:
     absent = {"n = 64": "the longest text has 12 tokens"}
-    with write_eigenvalues(path, TEXTS, ATTRIBUTES, absent) as writer:
+    with write_spectra(path, TEXTS, ATTRIBUTES, absent) as writer:
         fill(writer)
         absent["sublayer"] = "blocks differ"
     return path
@@ -73,7 +73,7 @@ def test_a_path_names_its_state(state):
 
 
 def test_texts_attributes_and_what_is_absent_are_read(path):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         assert file.text_list == TEXTS
         assert file.attributes == ATTRIBUTES
         assert file.absent == {"n = 64": "the longest text has 12 tokens", "sublayer": "blocks differ"}
@@ -82,7 +82,7 @@ def test_texts_attributes_and_what_is_absent_are_read(path):
 
 @pytest.mark.parametrize("variant", ["trained", "gaussian"])
 def test_spectra_of_texts_are_read_for_every_mode_state_and_length(path, variant):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         found = {(mode, state, each.n): each for mode, state, each in file.texts(variant)}
     assert found.keys() == {(mode, state, n) for mode in MODES for state in STATES for n in LENGTHS}
     for (mode, state, n), each in found.items():
@@ -93,7 +93,7 @@ def test_spectra_of_texts_are_read_for_every_mode_state_and_length(path, variant
 
 @pytest.mark.parametrize("variant", ["trained", "gaussian"])
 def test_spectra_of_the_corpus_are_read(path, variant):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         found = {(mode, state): each for mode, state, each in file.corpus(variant)}
     assert found.keys() == {(mode, state) for mode in MODES for state in STATES}
     for (mode, state), each in found.items():
@@ -105,7 +105,7 @@ def test_spectra_of_the_corpus_are_read(path, variant):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("state", [State(2), State(2, "mlp")])
 def test_documents_come_back_as_they_were(path, mode, state):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         found = file.documents("trained", mode, state)
     assert [part.n for part in found] == [16, 5, 12]
     for part, whole in zip(found, sums("trained", state, mode), strict=True):
@@ -115,7 +115,7 @@ def test_documents_come_back_as_they_were(path, mode, state):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_documents_add_up_to_the_corpus(path, mode):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         total = CovarianceAccumulator(6)
         for part in file.documents("trained", mode, State(2)):
             total.merge(part)
@@ -132,17 +132,17 @@ def test_documents_are_listed_once_in_the_order_of_the_texts(path):
 
 
 def test_documents_may_be_written_in_any_order(tmp_path):
-    with write_eigenvalues(tmp_path / "x.h5", TEXTS, ATTRIBUTES, {}) as writer:
+    with write_spectra(tmp_path / "x.h5", TEXTS, ATTRIBUTES, {}) as writer:
         for document in (2, 0, 1):
             writer.document("trained", "raw", State(2), document, sums("trained", State(2), "raw")[document])
-    with Eigenvalues(tmp_path / "x.h5") as file:
+    with Spectra(tmp_path / "x.h5") as file:
         for part, whole in zip(file.documents("trained", "raw", State(2)), sums("trained", State(2), "raw"), strict=True):
             assert part.n == whole.n
             np.testing.assert_allclose(part.total, whole.total, rtol=1e-14, atol=1e-14)
 
 
 def test_surprisal_is_there_for_what_a_model_was_run_on(path):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         assert file.surprisal("gaussian") is None
         nats, tokens = file.surprisal("trained")
     np.testing.assert_array_equal(nats, [sum(range(first, last)) / 4 for first, last in ((1, 8), (9, 16), (17, 21), (22, 33))])
@@ -150,7 +150,7 @@ def test_surprisal_is_there_for_what_a_model_was_run_on(path):
 
 
 def test_gains_and_tokens_come_out_as_they_went_in(path):
-    with Eigenvalues(path) as file:
+    with Spectra(path) as file:
         gains = dict(file.gains("trained"))
         assert gains.keys() == set(STATES)
         for state, values in gains.items():
@@ -178,7 +178,7 @@ def test_damage_is_found(path):
     content = path.read_bytes()
     place = content.index(whole.tobytes())
     path.write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
-    with Eigenvalues(path) as file, pytest.raises(DataError, match=r"corpus\.h5: /trained/corpus/unit/hidden/2 .*damaged"):
+    with Spectra(path) as file, pytest.raises(DataError, match=r"corpus\.h5: /trained/corpus/unit/hidden/2 .*damaged"):
         list(file.corpus("trained"))
 
 
@@ -188,7 +188,7 @@ def test_written_twice_it_has_the_same_bytes(path, tmp_path):
 
 
 def interrupted(path: Path) -> None:
-    with write_eigenvalues(path, TEXTS, ATTRIBUTES, {}) as writer:
+    with write_spectra(path, TEXTS, ATTRIBUTES, {}) as writer:
         fill(writer)
         raise KeyboardInterrupt
 
@@ -204,18 +204,18 @@ def test_what_is_not_hdf5_is_a_data_error_that_names_the_file(tmp_path, content)
     if content is not None:
         (tmp_path / "x.h5").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.h5: not a readable HDF5 file"):
-        Eigenvalues(tmp_path / "x.h5")
+        Spectra(tmp_path / "x.h5")
 
 
 def test_another_schema_is_refused(path):
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 1
     with pytest.raises(DataError, match=r"corpus\.h5: not a file of eigenvalues of schema 2; remove it and run again"):
-        Eigenvalues(path)
+        Spectra(path)
 
 
 def test_a_dump_is_no_file_of_eigenvalues(tmp_path):
     with write_dump(tmp_path / "x.h5", Texts(["a"], [1], [0]), {}, {}, "float32", None) as writer:
         writer.append(np.array([1]), np.array([np.nan]), {State(1): np.ones((1, 2))})
     with pytest.raises(DataError, match=r"x\.h5: not a file of eigenvalues"):
-        Eigenvalues(tmp_path / "x.h5")
+        Spectra(tmp_path / "x.h5")

@@ -10,9 +10,9 @@ import pytest
 from scipy import optimize, stats
 
 from geomkit.errors import ConfigError, DataError
+from geomkit.laws.fit import NoFit, bootstrap, fit, profile, size_means, solve
 from geomkit.laws.forms import Form, forms
 from geomkit.laws.huber import huber, minimise
-from geomkit.laws.scaling import NoFit, bootstrap, fit, profile, size_means, solve
 
 ROOT = Path(__file__).parents[1]
 SIZES = np.geomspace(1.9e7, 1.1e10, 7)

@@ -33,7 +33,7 @@ def state_of(path: str) -> State:
     return State(int(layer), *sublayer) if kind == "sublayer" else State(int(layer))
 
 
-class EigenvalueWriter:
+class SpectraWriter:
     def __init__(self, file: h5py.File):
         self.file = file
 
@@ -76,9 +76,9 @@ class EigenvalueWriter:
 
 
 @contextmanager
-def write_eigenvalues(
+def write_spectra(
     path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str]
-) -> Iterator[EigenvalueWriter]:
+) -> Iterator[SpectraWriter]:
     """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({**attributes, "schema": SCHEMA})
@@ -89,11 +89,11 @@ def write_eigenvalues(
         file["documents/tokens"] = np.bincount([names.index(name) for name in texts.document], weights=texts.tokens).astype(
             np.int64
         )
-        yield EigenvalueWriter(file)
+        yield SpectraWriter(file)
         file.attrs["absent"] = json.dumps(absent)
 
 
-class Eigenvalues:
+class Spectra:
     """The file, opened for reading.
 
     Raises DataError if it is another file, or was written by another version of the schema.
@@ -106,7 +106,7 @@ class Eigenvalues:
         names = [name.decode() for name in self.file["texts/document"][:]]
         self.text_list = Texts(names, self.file["texts/tokens"][:].tolist(), self.file["texts/bytes"][:].tolist())
 
-    def __enter__(self) -> "Eigenvalues":
+    def __enter__(self) -> "Spectra":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,64 @@
+"""Train one model on a budget of unique tokens, and keep its losses and the primary metrics alone."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.config import resolve_layers
+from geomkit.lm.capture import Recorder, Sample, capture
+from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train, windows
+from geomkit.lm.models import find_device, load_tokenizer, sizes
+from geomkit.measures.entropy import measure
+from geomkit.measures.spectra import normalise, spectrum
+from geomkit.sources.corpora import stored_documents
+from geomkit.store.dumps import State, Texts
+from geomkit.store.tables import write_csv
+
+
+def train_cell(
+    corpus: Path,
+    tokenizer: Path,
+    output: Path,
+    checkpoint: Path,
+    width: int,
+    seed: int,
+    unique: str,
+    recipe: Mapping[str, Any],
+    primary: Mapping[str, Any],
+    eps2: float,
+    device: str,
+) -> None:
+    words, own = load_tokenizer(tokenizer), Recipe(**recipe)
+    budget = None if unique == "all" else int(unique)
+    training = stream(stored_documents(corpus, "train"), words, budget, seed)
+    validation, test = (stream(stored_documents(corpus, split), words) for split in ("validation", "test"))
+    run = train(width, seed, own, training, validation, checkpoint, find_device(device))
+    tested = replace(own, validation_windows=TEST_WINDOWS)
+    row = {
+        "width": width,
+        "params_nonembedding": sizes(run.model).params_nonembedding,
+        "seed": seed,
+        "unique_tokens": len(training),
+        "tokens": run.curve[-1][0],
+        "peak_rate": own.peak_rate,
+        "batch": own.batch,
+        "loss_validation": f"{run.curve[-1][1]:.6f}",
+        "loss_test": f"{evaluate(run.model, test, tested):.6f}",
+        **{name: f"{value:.6g}" for name, value in geometry(run.model, windows(test, tested), primary, eps2).items()},
+    }
+    write_csv(output, [row])
+    checkpoint.unlink(missing_ok=True)
+
+
+def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], eps2: float) -> dict[str, float]:
+    """Means of the primary metrics over the beginnings of texts (texts, tokens)."""
+    n, mode = min(primary["length"], texts.shape[1]), primary["normalise"]
+    layer = resolve_layers(primary["layer"], model.config.num_hidden_layers)[0]
+    sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
+    parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
+    rows = normalise(np.concatenate(parts).reshape(len(texts), n, -1), mode)
+    found = measure(spectrum(rows, centred=mode == "centre-unit"), primary["metrics"], eps2=eps2)
+    return {name: float(np.mean(result.value)) for name, result in found.items()}

@@ -1,0 +1,68 @@
+"""Every metric of every spectrum of one model and corpus, and its loss: a tidy table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from geomkit.measures.entropy import absent, measure
+from geomkit.measures.spectra import Spectrum
+from geomkit.store.dumps import State, Texts
+from geomkit.store.spectra import Spectra
+from geomkit.store.tables import TableWriter, facts
+
+
+def measure_spectra(
+    spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, eps2: float
+) -> None:
+    """Writes the table of one model and corpus, which the path of its spectra names."""
+    with Spectra(spectra) as file:
+        table = TableWriter(model=spectra.parent.name, family=family, seed=seed, corpus=spectra.stem, **facts(file.attributes))
+        missing = dict(file.absent)
+        texts = file.text_list
+        for variant in file.variants:
+            for scope in (file.texts, file.corpus):
+                for mode, state, spectrum in scope(variant):
+                    missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, eps2)
+            add_loss(table, texts, variant, file.surprisal(variant))
+    table.write(output, missing)
+
+
+def add_spectrum(
+    table: TableWriter,
+    texts: Texts,
+    variant: str,
+    mode: str,
+    state: State,
+    spectrum: Spectrum,
+    metrics: Sequence[str] | None,
+    eps2: float,
+) -> dict[str, str]:
+    """Adds one spectrum's metrics, or those of a batch of texts, and returns what is missing, with reasons."""
+    rows: dict[str, object] = {"text": -1}
+    if spectrum.eigenvalues.ndim > 1:
+        long_enough = [text for text, n in enumerate(texts.tokens) if n >= spectrum.n]
+        rows = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
+    where = f"{variant}, {mode}, n = {spectrum.n}"
+    missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics).items()}
+    results = measure(spectrum, metrics, eps2=eps2)
+    table.add_metrics(spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
+    for name, result in results.items():
+        if undefined := int(np.isnan(result.value).sum()):
+            missing[f"{name}, {where}, /{state.path}"] = (
+                f"undefined for {undefined} of {np.size(result.value)} texts (a zero eigenvalue)"
+            )
+    return missing
+
+
+def add_loss(table: TableWriter, texts: Texts, variant: str, surprisal: tuple[np.ndarray, np.ndarray] | None) -> None:
+    """Mean surprisal in nats a token and a byte, of each text and of the corpus."""
+    if surprisal is None:
+        return
+    nats, tokens = surprisal
+    size = np.array(texts.bytes)
+    columns = {"variant": variant, "n": tokens}
+    each = {"text": np.arange(len(nats)), "document": list(texts.document)}
+    for name, count in (("loss", tokens), ("loss_per_byte", size)):
+        table.add(**columns, **each, metric=name, value=nats / count)
+        table.add(**columns | {"n": int(tokens.sum())}, text=-1, metric=name, value=float(nats.sum() / count.sum()))

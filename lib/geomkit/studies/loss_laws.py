@@ -1,0 +1,85 @@
+"""Laws of the loss, ours and published: fits beside the laws that others found (loss_laws.json), and which offsets and exponents
+go together (loss_regions.csv)."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.laws.fit import NoFit, fit, profile
+from geomkit.laws.peers import Peer, beside_peers
+from geomkit.store.tables import corpus_losses, read_csv, write_csv, write_json
+
+N, FLOPS = "params_nonembedding", "training_flops"
+PEERS = {
+    ("power", N): [Peer("kaplan-parameters", "alpha", "b", -1)],
+    ("offset_power", N): [Peer("chinchilla", "alpha", "alpha")],
+    ("offset_power", FLOPS): [Peer("cerebras-gpt", "E", "E"), Peer("cerebras-gpt", "alpha", "alpha")],
+}
+"""For each form and measure of size the laws to put it beside."""
+POINTS = 61
+"""Points of a region's grid in each direction."""
+
+
+def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions: Path, held_out: int) -> None:
+    values = {(row["law"], row["parameter"]): row["value"] for row in read_csv(known)}
+    series = [*measured_losses(table), *published_losses(published)]
+    rows: list[dict[str, Any]] = []
+    for where, x, loss in series:
+        for form in ("power", "offset_power"):
+            law = fit(form, x, loss, held_out=held_out)
+            rows.append(
+                where
+                | law.as_dict()
+                | {"peers": beside_peers(law, PEERS.get((form, where["against"]), []), values), "x": x, "y": loss}
+            )
+    write_json(fits, rows)
+    write_csv(regions, [where | row for where, x, loss in series for row in region(x, loss)])
+
+
+Series = tuple[dict[str, Any], list[float], list[float]]
+"""What it is, sizes, and losses in nats a token."""
+
+
+def measured_losses(table: Path) -> Iterator[Series]:
+    """Losses of each family on each corpus."""
+    rows = [row for row in corpus_losses(table) if row["variant"] == "trained"]
+    for (family, corpus), group in groupby(rows, key=lambda row: (row["family"], row["corpus"])):
+        models = list(group)
+        yield {"family": family, "corpus": corpus, "against": N}, [row[N] for row in models], [row["value"] for row in models]
+
+
+def published_losses(path: Path) -> Iterator[Series]:
+    """Published losses of each family, against the compute of training as well where it is given."""
+    for family, group in groupby(read_csv(path), key=lambda row: row["family"]):
+        models = list(group)
+        for against in (N, FLOPS):
+            x = [row[against] for row in models]
+            if None not in x:
+                where = {"family": f"{family} (published)", "corpus": models[0]["dataset"], "against": against}
+                yield where, x, [row["value"] for row in models]
+
+
+def region(x: Sequence[float], loss: Sequence[float]) -> Iterator[dict[str, float]]:
+    """Profile likelihood of the offset law over E and alpha: inside the joint 95 % region the statistic is below the limit.
+
+    The grid goes half beyond both intervals; nothing where these losses determine no such law.
+    """
+    law = fit("offset_power", x, loss)
+    if law.failed:
+        return
+    tops = {"E": min(loss), "alpha": 3 * law.params["alpha"]}
+    axes = {}
+    for name, top in tops.items():
+        low, high = law.interval[name]
+        high = min(high, top)
+        axes[name] = np.linspace(max(0.0, low - (high - low) / 2), min(top, high + (high - low) / 2), POINTS)
+    try:
+        found = profile("offset_power", x, loss, axes)
+    except NoFit:
+        return
+    for place in np.ndindex(found.statistic.shape):
+        point = {name: float(values[k]) for (name, values), k in zip(axes.items(), place, strict=True)}
+        yield point | {"statistic": float(found.statistic[place]), "limit": found.limit}

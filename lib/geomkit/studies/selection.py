@@ -1,0 +1,232 @@
+"""Choices of tokens compared at equal budgets: how the model fares with them, how they reconstruct the target, who beats whom."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.config import layer_name
+from geomkit.laws.clusters import Documents
+from geomkit.logs import progress
+from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
+from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors
+from geomkit.measures.spectra import normalise
+from geomkit.store.dumps import Dump, State
+from geomkit.store.probes import Choice, Probe
+from geomkit.store.provenance import rng
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts, write_csv
+
+BY_GRAM = ("lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge")
+"""Methods that choose by the target's own coordinates."""
+FOLDS = 5
+"""Parts of the documents; each is whitened by what the others hold."""
+SPLITS = 10
+RESAMPLES = 1000
+BETTER = {"divergence": -1, "removed_divergence": -1, "reconstruction": 1, "reconstruction_unseen": 1, "raw_r2": 1}
+"""The direction in which a score is better."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One method's choices at one layer, and its scores by name, each (targets, budgets); draws of chance averaged."""
+
+    layer: int
+    first: int
+    method: str
+    chosen: np.ndarray
+    scores: dict[str, np.ndarray]
+
+
+def compare_selections(
+    probe: Path,
+    dumped: Path,
+    output: Path,
+    summary: Path,
+    family: str,
+    model_seed: int | None,
+    gain: Mapping[str, float],
+    seed: int,
+) -> None:
+    model = probe.parent.name
+    with Probe(probe) as file, Dump(dumped) as dump:
+        sizes = facts(file.attributes)
+        common = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **sizes}
+        table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
+        documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
+        rows: list[dict[str, Any]] = []
+        for layer in file.layers:
+            choices = [choice for choice in file.choices() if choice.layer == layer]
+            scored = averaged(reconstructed(file, dump, layer, choices, gain, seed, f"{model} layer {layer}"))
+            width = dump.width(State(layer))
+            where = {
+                "variant": "trained",
+                "layer": layer,
+                "sublayer": "block",
+                "name": layer_name(layer, sizes["depth"]),
+                "d": width,
+            }
+            rows += [where | row for one in scored for row in compared(one, scored, file.budgets, documents)]
+            rows += [where | row for first in (0, 1) for row in gaps(file, layer, first, absent)]
+            for one in scored:
+                add_scores(table, file, one, width)
+    table.write(output, absent)
+    write_csv(summary, [common | row for row in rows])
+
+
+def reconstructed(
+    file: Probe, dump: Dump, layer: int, choices: Sequence[Choice], gain: Mapping[str, float], seed: int, name: str
+) -> list[Scored]:
+    """All scores of the choices at one layer."""
+    state, budgets = State(layer), len(file.budgets)
+    splits = coordinate_splits(dump.width(state), SPLITS, rng(seed, "splits", dump.width(state)))
+    whitenings = fold_whitenings(dump, state)
+    fold = folds(dump)
+    values = {id(choice): np.full((4, len(file.text), budgets), np.nan) for choice in choices}
+    for text in progress(np.unique(file.text).tolist(), name):
+        rows, whitening = normalise(dump.rows(state, text, text + 1), "unit"), whitenings[fold[text]]
+        gram, whole = rows @ rows.T, Reconstruction(whitening.apply(rows), splits)
+        for target in np.flatnonzero(file.text == text).tolist():
+            sets = [(choice, k, row[row >= 0].astype(int)) for choice in choices for k, row in enumerate(choice.chosen[target])]
+            sets = [each for each in sets if len(each[2])]
+            positions = [places for _, _, places in sets]
+            place, foreign = int(file.position[target]), whitening.apply(stranger(file, dump, state, target))
+            own, control = whole.r2(place, positions, foreign).T
+            for (choice, k, _), *found in zip(
+                sets, own - control, own - control, own, raw_r2(gram, place, positions), strict=True
+            ):
+                values[id(choice)][:, target, k] = found
+            for choice in choices:
+                if choice.method in BY_GRAM:
+                    penalty = gain["n"] * gain["eps2"] / splits.shape[1]
+                    values[id(choice)][1, target] = unseen(whole, choice, place, file.budgets, penalty, foreign)
+    return [
+        Scored(
+            layer,
+            choice.first,
+            choice.method,
+            choice.chosen,
+            {
+                "divergence": choice.scores["divergence"],
+                "loss_increase": choice.scores["loss"] - file.loss[:, None],
+                "removed_divergence": choice.scores["removed_divergence"],
+                "reconstruction": values[id(choice)][0],
+                "reconstruction_unseen": values[id(choice)][1],
+                "held_out_r2": values[id(choice)][2],
+                "raw_r2": values[id(choice)][3],
+            },
+        )
+        for choice in choices
+    ]
+
+
+def unseen(
+    whole: Reconstruction, choice: Choice, target: int, budgets: Sequence[int], penalty: float, foreign: np.ndarray
+) -> np.ndarray:
+    """The reconstruction of one target (budgets,), its tokens chosen anew on each split's coordinates of the fit.
+
+    The penalty is that of unit rows, and is scaled to the rows' lengths there.
+    """
+    found = []
+    for split, gram in enumerate(whole.fitted):
+        scale = float(np.trace(gram)) / len(gram)
+        context = Context(gram, target, choice.first, penalty * scale, np.sqrt(np.diag(gram)), {}, np.random.default_rng(0))
+        sets = selectors[choice.method](context, budgets)
+        assert not isinstance(sets, str)
+        found.append(whole.only(split).r2(target, sets, foreign) @ [1, -1])
+    return np.asarray(np.mean(found, axis=0))
+
+
+def stranger(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray:
+    """The next target that is in another document, as a unit row (d,)."""
+    others = np.roll(np.arange(len(file.text)), -target)
+    other = next(number for number in others if file.document[number] != file.document[target])
+    rows = normalise(dump.rows(state, file.text[other], file.text[other] + 1), "unit")
+    return rows[file.position[other]]
+
+
+def folds(dump: Dump) -> np.ndarray:
+    """The fold of each text's document."""
+    names = dump.texts.document
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names]) % FOLDS
+
+
+def fold_whitenings(dump: Dump, state: State) -> list[Whitening]:
+    """For each fold, the whitening estimated on the other documents."""
+    fold = folds(dump)
+    clouds = [normalise(dump.rows(state, text, text + 1), "unit") for text in range(len(fold))]
+    return [
+        Whitening.estimate(np.concatenate([cloud for cloud, own in zip(clouds, fold, strict=True) if own != part]))
+        for part in range(FOLDS)
+    ]
+
+
+def averaged(scored: Sequence[Scored]) -> list[Scored]:
+    """With the draws of `random` as one method, each score their mean."""
+    groups: dict[tuple[int, str], list[Scored]] = defaultdict(list)
+    for one in scored:
+        groups[one.first, "random" if one.method.startswith("random-") else one.method].append(one)
+    return [
+        Scored(
+            draws[0].layer,
+            first,
+            method,
+            draws[0].chosen,
+            {name: np.mean([draw.scores[name] for draw in draws], axis=0) for name in draws[0].scores},
+        )
+        for (first, method), draws in groups.items()
+    ]
+
+
+def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], documents: Documents) -> Iterator[dict[str, Any]]:
+    """Rows of the summary: a method's scores, and where Lasso was asked for, Lasso's minus them, how often it wins, and how much
+    the chosen sets overlap."""
+    lasso = next((other for other in scored if (other.first, other.method) == (one.first, "lasso")), None)
+    for place, k in enumerate(budgets):
+        columns = {name: values[:, place] for name, values in one.scores.items()}
+        if lasso is not None and one is not lasso:
+            for name, sign in BETTER.items():
+                difference = lasso.scores[name][:, place] - columns[name]
+                columns[f"{name}_lasso_minus"] = difference
+                columns[f"{name}_win"] = np.where(np.isnan(difference), np.nan, (np.sign(sign * difference) + 1) / 2)
+            columns["jaccard"] = np.array(
+                [jaccard(a[a >= 0], b[b >= 0]) for a, b in zip(lasso.chosen[:, place], one.chosen[:, place], strict=True)]
+            )
+        for name, values in columns.items():
+            number = int(np.isfinite(values).sum())
+            if number:
+                found = documents.mean(values)
+                yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | found._asdict()
+
+
+def gaps(file: Probe, layer: int, first: int, absent: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The largest KKT gap of each budget's Lassos; those above tolerance are flagged."""
+    found = file.gaps(layer, first)
+    if found is None:
+        return
+    for k, column in zip(file.budgets, found.T, strict=True):
+        if bad := int((column > TOLERANCE).sum()):
+            absent[f"lasso of {k} tokens at layer {layer}, candidates from {first}"] = (
+                f"{bad} solutions have a KKT gap above {TOLERANCE}"
+            )
+        yield {
+            "metric": "lasso_gap",
+            "method": "lasso",
+            "first": first,
+            "k": k,
+            "value": float(np.nanmax(column)),
+            "n": len(column),
+        }
+
+
+def add_scores(table: TableWriter, file: Probe, one: Scored, width: int) -> None:
+    """Every target's scores."""
+    for name, values in one.scores.items():
+        for k, column in zip(file.budgets, values.T, strict=True):
+            table.add(
+                layer=one.layer, normalise="unit", metric=name, text=file.text, document=list(file.document), d=width,
+                position=file.position, method=one.method, k=k, first=one.first, value=column,
+            )  # fmt: skip
