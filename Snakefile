@@ -25,6 +25,7 @@ include: "workflow/rules/ladder.smk"
 wildcard_constraints:
     model=r"[A-Za-z0-9._-]+",
     corpus=r"[A-Za-z0-9._-]+",
+    tokenizer=r"[A-Za-z0-9._-]+",
 
 
 rule all:

@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from geomkit.sources.corpora import Document
 
 TEXT = """The harbour lay still under a thin fog. A boat came in with its lamp unlit, and nobody on the quay called out to it.
 By noon the fog had gone; the café opened its shutters, the gulls argued over bread, and 27 crates of fish stood in the sun.
@@ -38,6 +41,13 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "openai-gpt": ("OpenAIGPTConfig", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
 }
 """Configuration class and what it is given: width 32 and 2 blocks everywhere."""
+
+
+@pytest.fixture
+def documents() -> list[Document]:
+    words = np.array(["fog", "lamp", "quay", "boat", "gull", "bread", "café", "net", "rope", "salt"])
+    draw = np.random.default_rng(0)
+    return [Document(f"d{i:02d}", " ".join(draw.choice(words, 30))) for i in range(50)]
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from geomkit.errors import DataError
 from geomkit.lm import capture as module
-from geomkit.lm.capture import Captured, Recorder, Sample, batches, capture, sample, vocabulary_counts
+from geomkit.lm.capture import Captured, Recorder, batches, capture
+from geomkit.lm.cutting import sample
 from geomkit.lm.models import blocks
 from geomkit.sources.corpora import Document
-from geomkit.store.dumps import State, Texts
+from geomkit.store.dumps import State
+from geomkit.store.texts import Sample, Texts
 
 TOLERANCE = 1e-5
 EVERY = [0, 1, 2, 3]
@@ -368,82 +370,6 @@ def test_shuffled_depends_on_the_seed_alone_and_differs_between_texts():
     np.testing.assert_array_equal(run.shuffled(3).ids, run.shuffled(3).ids)
     assert not np.array_equal(run.shuffled(3).ids[0], run.shuffled(4).ids[0])
     assert not np.array_equal(run.shuffled(3).ids[0], run.shuffled(3).ids[1])
-
-
-# texts out of documents
-
-
-@pytest.fixture
-def documents() -> list[Document]:
-    words = np.array(["fog", "lamp", "quay", "boat", "gull", "bread", "café", "net", "rope", "salt"])
-    draw = np.random.default_rng(0)
-    return [Document(f"d{i:02d}", " ".join(draw.choice(words, 30))) for i in range(50)]
-
-
-def encoded(documents: Sequence[Document], tokenizer: Any) -> dict[str, list[int]]:
-    return {document.name: tokenizer(document.text, add_special_tokens=False)["input_ids"] for document in documents}
-
-
-def test_texts_are_runs_of_their_documents_tokens(documents, tokenizer):
-    found = sample(documents, tokenizer, count=60, length=16, seed=0)
-    whole = encoded(documents, tokenizer)
-    assert len(found.ids) == len(found.texts.document) == 60
-    assert found.texts.tokens == [16] * 60
-    for ids, name in zip(found.ids, found.texts.document, strict=True):
-        assert ids.dtype == np.int32
-        assert any(whole[name][i : i + 16] == ids.tolist() for i in range(len(whole[name])))
-    order = [name for i, name in enumerate(found.texts.document) if i == 0 or found.texts.document[i - 1] != name]
-    assert len(order) == len(set(order)), "texts of one document must follow one another"
-    assert len(order) >= 40
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_sampling_depends_on_the_seed_alone(documents, tokenizer, seed):
-    found, again = (sample(documents, tokenizer, 10, 16, seed) for _ in range(2))
-    np.testing.assert_array_equal(found.ids, again.ids)
-    assert found.texts == again.texts
-    assert found.texts.document != sample(documents, tokenizer, 10, 16, seed + 1).texts.document
-
-
-def test_a_large_corpus_is_not_tokenized_whole(documents, tokenizer):
-    seen = []
-
-    def counting(text, **options):
-        seen.append(text)
-        return tokenizer(text, **options)
-
-    counting.decode = tokenizer.decode
-    many = [Document(f"{i}-{document.name}", document.text) for i in range(20) for document in documents]
-    found = sample(many, counting, count=45, length=16, seed=0)
-    assert len(seen) == 45 + 2, "45 documents, and two short calls to see what the tokenizer puts in front"
-    assert len({*found.texts.document}) == 45
-
-
-def test_bytes_are_those_of_the_tokens_that_have_a_surprisal(documents, tokenizer, bos_tokenizer):
-    """A whole document has all of its bytes behind a prefix, and those of its first token less without one."""
-    size = {document.name: len(document.text.encode()) for document in documents}
-    first = {name: len(tokenizer.decode(ids[:1]).encode()) for name, ids in encoded(documents, tokenizer).items()}
-    with_prefix, without = (sample(documents, words, 50, 10_000, 0) for words in (bos_tokenizer, tokenizer))
-    assert with_prefix.prefix == [tokenizer.eos_token_id]
-    assert without.prefix == []
-    assert with_prefix.texts.bytes == [size[name] for name in with_prefix.texts.document]
-    assert without.texts.bytes == [size[name] - first[name] for name in without.texts.document]
-    np.testing.assert_array_equal(np.concatenate(with_prefix.ids), np.concatenate(without.ids))
-
-
-def test_tokens_of_documents_that_are_not_measured_are_counted(documents, tokenizer, monkeypatch):
-    measured = {documents[0].name, documents[2].name}
-    counts = vocabulary_counts(documents, measured, tokenizer, 320, 0)
-    others = [tokenizer(document.text)["input_ids"] for document in documents if document.name not in measured]
-    assert counts.shape == (320,)
-    np.testing.assert_array_equal(counts, np.bincount(np.concatenate(others), minlength=320))
-    monkeypatch.setattr(module, "COUNTED", 1)
-    assert vocabulary_counts(documents, measured, tokenizer, 320, 0).sum() in map(len, others)
-
-
-def test_no_text_of_two_tokens_is_an_error(tokenizer):
-    with pytest.raises(DataError, match="no text of at least two tokens among 2 documents"):
-        sample([Document("a", "b"), Document("c", "d")], tokenizer, 10, 16, 0)
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from geomkit.laws.statistics import document_counts
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
-from geomkit.store.dumps import State, Texts
+from geomkit.store.dumps import State
 from geomkit.store.measured import beside, read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.spectra import write_spectra
+from geomkit.store.texts import Texts
 from geomkit.studies.resamples import resample_corpora
 
 TEXTS = Texts(["a", "a", "b", "c", "d"], [20, 20, 15, 30, 25], [1] * 5)

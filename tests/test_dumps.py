@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.store.dumps import Dump, DumpWriter, State, Texts, write_dump
+from geomkit.store.dumps import Dump, DumpWriter, State, write_dump
 from geomkit.store.spectra import write_spectra
+from geomkit.store.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27"], [3, 2, 4], [11, 7, 19])
 ATTRIBUTES = {"depth": 2, "model source": "bundled", "seed": 0, "trust": False}

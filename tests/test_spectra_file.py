@@ -9,8 +9,9 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
-from geomkit.store.dumps import State, Texts, write_dump
+from geomkit.store.dumps import State, write_dump
 from geomkit.store.spectra import Spectra, SpectraWriter, state_of, write_spectra
+from geomkit.store.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
 ROWS = {"a": (0, 16), "naïve 27": (16, 21), "c": (21, 33)}

@@ -25,6 +25,11 @@ class Model:
     entry: Mapping[str, Any]
 
     @property
+    def tokenizer(self) -> str:
+        """Name of its tokenizer: models of one name read the same texts."""
+        return str(self.entry.get("tokenizer", self.key))
+
+    @property
     def depth(self) -> int | None:
         """Number of blocks, if the folder is there already."""
         file = self.folder / "config.json"
@@ -55,7 +60,7 @@ def fetched(entry: Mapping[str, Any]) -> bool:
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "trust_remote_code", "reader", "split")
+    elsewhere = ("family", "seed", "tokenizer", "trust_remote_code", "reader", "split")
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
@@ -189,6 +194,12 @@ def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any)
         raise ConfigError(f"config: {key}: {model.name}: {error}") from None
     if not set(asked) <= set(dumped):
         raise ConfigError(f"config: {key}: {layers} is not among dump.layers")
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where a model's tokenizer is: its own folder, or `tokenizer` beside it, which a family shares."""
+    shared = folder.parent / "tokenizer"
+    return folder if (folder / "tokenizer_config.json").exists() or not shared.is_dir() else shared
 
 
 def resolve_layers(layers: Any, depth: int) -> list[int]:

@@ -18,9 +18,10 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
-from geomkit.lm.capture import Recorder, Sample, batches, capture
+from geomkit.lm.capture import Recorder, batches, capture
 from geomkit.lm.models import blocks, load_model
-from geomkit.store.dumps import Dump, Texts, write_dump
+from geomkit.store.dumps import Dump, write_dump
+from geomkit.store.texts import Sample, Texts
 
 LADDER = Path(__file__).parents[2] / "workflow/resources/ladder/ladder-64-s0"
 LENGTH, BATCH_TOKENS = 256, 8192

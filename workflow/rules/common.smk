@@ -74,6 +74,19 @@ def model_files(wildcards):
     return files_below(model.folder)
 
 
+def tokenizer_files(wildcards):
+    """What cutting texts waits for: the folder of the model whose tokenizer it is, or the tokenizer's files that are there."""
+    model = TOKENIZERS[wildcards.tokenizer]
+    if settings.fetched(model.entry) or settings.converted(model.entry):
+        return str(model.folder)
+    return files_below(settings.tokenizer_folder(model.folder))
+
+
+def model_texts(wildcards):
+    """The texts that a model reads of a corpus."""
+    return f"results/texts/{MODELS[wildcards.model].tokenizer}/{wildcards.corpus}.h5"
+
+
 def files_below(path):
     """The file, or all files below the folder: a folder's own time does not change with what its files hold."""
     path = Path(path)
@@ -124,6 +137,14 @@ def probed():
 def names(selection, key):
     """Names of the models that a list of names and families stands for."""
     return [model.name for model in settings.select(selection, MODELS, key)]
+
+
+# of each tokenizer the first selected model that has it
+TOKENIZERS = {
+    MODELS[name].tokenizer: MODELS[name]
+    for stage in ("tokens", "entropy")
+    for name in reversed(chosen(stage)["model"])
+}
 
 
 def gain_constants(wildcards):

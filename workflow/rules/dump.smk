@@ -1,7 +1,38 @@
+rule texts:
+    input:
+        tokenizer=tokenizer_files,
+        corpus="results/corpora/{corpus}.parquet",
+    output:
+        "results/texts/{tokenizer}/{corpus}.h5",
+    log:
+        "results/logs/texts/{tokenizer}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/texts/{tokenizer}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+    params:
+        code=code("texts.py"),
+        folder=lambda wildcards: relative(TOKENIZERS[wildcards.tokenizer].folder),
+        trust_remote_code=lambda wildcards: TOKENIZERS[wildcards.tokenizer].entry.get(
+            "trust_remote_code", False
+        ),
+        split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
+        count=config["texts"]["count"],
+        length=config["texts"]["length"],
+        seed=config["seed"],
+    message:
+        "Cutting texts of {wildcards.corpus} for the tokenizer {wildcards.tokenizer}"
+    script:
+        "../scripts/texts.py"
+
+
 rule dump:
     input:
         model=model_files,
-        corpus="results/corpora/{corpus}.parquet",
+        texts=model_texts,
     output:
         [dump_path(variant) for variant in VARIANTS],
     log:
@@ -22,8 +53,6 @@ rule dump:
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
-        split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
-        texts=config["texts"],
         dump={
             key: config["dump"][key]
             for key in ("layers", "sublayers", "dtype", "compression")

@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     dump_model(
         folder=Path(snakemake.params.folder),
-        corpus=Path(snakemake.input.corpus),
+        texts=Path(snakemake.input.texts),
         outputs=snakemake.output,
-        split=snakemake.params.split,
-        texts=snakemake.params.texts,
         dump=snakemake.params.dump,
         compute=snakemake.params.compute,
         seed=snakemake.params.seed,

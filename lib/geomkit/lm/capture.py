@@ -1,83 +1,23 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from geomkit.errors import DataError
-from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part, prefix
-from geomkit.sources.corpora import Document, cut
-from geomkit.store.dumps import State, Texts
-from geomkit.store.provenance import rng
+from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
+from geomkit.store.dumps import State
+from geomkit.store.texts import Sample
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""
-COUNTED = 2_000_000
-"""Tokens of other documents that are counted, at most: more would not tell common tokens from rare ones any better."""
 SLACK = 0.05
 """Largest gap between a block's output and the sum of its parts, relative to the largest of them at each coordinate. Rounding
 to bfloat16 makes it 0.01."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Texts of one corpus in one tokenizer: token ids, what precedes each text, and where the texts came from."""
-
-    ids: list[np.ndarray]
-    prefix: list[int]
-    texts: Texts
-
-    def shuffled(self, seed: int) -> "Sample":
-        """The same tokens in an order of chance, text by text; the prefix stays in front."""
-        order = rng(seed, "shuffled")
-        return Sample([order.permutation(ids) for ids in self.ids], self.prefix, self.texts)
-
-
-def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, count: int, length: int, seed: int) -> Sample:
-    """`count` texts of `length` tokens, cut out of documents as `geomkit.sources.corpora.cut` does.
-
-    Documents are tokenized in an order of chance until there are enough, so a large corpus costs no more than a small one.
-    Raises DataError if no document has two tokens.
-    """
-    order = rng(seed, "documents").permutation(len(documents)).tolist()
-    tokens: list[np.ndarray] = []
-    names: list[str] = []
-    enough = 0
-    for index in order:
-        ids = tokenizer(documents[index].text, add_special_tokens=False, verbose=False)["input_ids"]
-        tokens.append(np.array(ids, dtype=np.int32))
-        names.append(documents[index].name)
-        enough += len(ids) >= length
-        if enough >= max(count, 40):
-            break
-    slices = cut([len(ids) for ids in tokens], count, length, seed)
-    if not slices:
-        raise DataError(f"no text of at least two tokens among {len(documents)} documents")
-    ids = [tokens[part.document][part.start : part.stop].copy() for part in slices]
-    before = prefix(tokenizer)
-    scored = [len(tokenizer.decode(part if before else part[1:]).encode()) for part in ids]
-    return Sample(ids, before, Texts([names[part.document] for part in slices], [len(part) for part in ids], scored))
-
-
-def vocabulary_counts(
-    documents: Sequence[Document], measured: Collection[str], tokenizer: PreTrainedTokenizerBase, vocabulary: int, seed: int
-) -> np.ndarray:
-    """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
-    counts = np.zeros(vocabulary, dtype=np.int64)
-    for index in rng(seed, "vocabulary").permutation(len(documents)).tolist():
-        document = documents[index]
-        if document.name not in measured:
-            counts += np.bincount(
-                tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"], minlength=vocabulary
-            )
-        if counts.sum() >= COUNTED:
-            break
-    return counts
 
 
 class Captured(NamedTuple):

@@ -8,7 +8,8 @@ import numpy as np
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.capture import Recorder, Sample, batches, capture, sample, vocabulary_counts
+from geomkit.lm.capture import Recorder, batches, capture
+from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.models import (
     blocks,
     find_device,
@@ -16,58 +17,55 @@ from geomkit.lm.models import (
     load_model,
     load_tokenizer,
     sizes,
-    tokenizer_folder,
     untrained_twin,
 )
 from geomkit.logs import progress
-from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
+from geomkit.store.texts import Sample, read_texts
 
 
 def dump_model(
     folder: Path,
-    corpus: Path,
+    texts: Path,
     outputs: Iterable[str],
-    split: str,
-    texts: Mapping[str, int],
     dump: Mapping[str, Any],
     compute: Mapping[str, Any],
     seed: int,
     origin: Mapping[str, Any],
     trust_remote_code: bool,
 ) -> None:
+    """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts."""
     paths = {Path(output).stem: Path(output) for output in outputs}
-    device = find_device(compute["device"])
-    documents = stored_documents(corpus, split)
+    name = next(iter(paths.values())).parent.parent.name
+    device, stored = find_device(compute["device"]), read_texts(texts)
     tokenizer = load_tokenizer(folder, trust_remote_code)
-    try:
-        plain = sample(documents, tokenizer, texts["count"], texts["length"], seed)
-    except DataError as error:
-        raise DataError(f"{corpus}: {error}") from None
-    del documents
+    if tokenizer_sha256(tokenizer) != stored.attributes["tokenizer sha256"]:
+        raise DataError(
+            f"{texts}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
+            "give one of them a tokenizer of another name (models.*.tokenizer)"
+        )
     facts = {f"model {key}": value for key, value in origin.items()} | {
-        "model": next(iter(paths.values())).parent.parent.name,
+        "model": name,
         "weights sha256": file_sha256(folder),
-        "tokenizer sha256": file_sha256(tokenizer_folder(folder)),
-        "corpus sha256": file_sha256(corpus),
+        "tokenizer sha256": stored.attributes["tokenizer sha256"],
+        "corpus sha256": stored.attributes["corpus sha256"],
         "dtype": compute["dtype"],
         "device": device.type,
         "seed": seed,
         "versions": versions("torch", "transformers", "numpy"),
     }
-    print(f"{len(plain.ids)} texts of {len(set(plain.texts.document))} documents, {sum(plain.texts.tokens)} tokens")
-    size = max(len(tokenizer), load_config(folder, trust_remote_code).get_text_config().vocab_size)
-    counts = vocabulary_counts(stored_documents(corpus, "all"), set(plain.texts.document), tokenizer, size, seed)
+    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
     for variant, output in paths.items():
         if variant.startswith("untrained-"):
             model = None  # or two models would be in memory
             model = untrained_twin(folder, int(variant.removeprefix("untrained-")), compute["dtype"], device, trust_remote_code)
         elif variant == "trained":
             model = load_model(folder, compute["dtype"], device, trust_remote_code)
-        run = plain.shuffled(seed) if variant == "shuffled" else plain
-        vocabulary = counts if variant == "trained" else None
-        write(model, run, output, facts | {"variant": variant}, vocabulary, dump, compute["batch_tokens"])
+        run = stored.sample.shuffled(seed) if variant == "shuffled" else stored.sample
+        known = counts if variant == "trained" else None
+        write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
 
 
 def write(

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from geomkit.config import tokenizer_folder
 from geomkit.errors import ConfigError, DataError
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
@@ -46,12 +47,6 @@ def find_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("compute.device: cuda, but torch finds no GPU; use auto or cpu")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-def tokenizer_folder(folder: Path) -> Path:
-    """Where a model's tokenizer is: its own folder, or `tokenizer` beside it, which a family shares."""
-    shared = folder.parent / "tokenizer"
-    return folder if (folder / "tokenizer_config.json").exists() or not shared.is_dir() else shared
 
 
 @contextmanager

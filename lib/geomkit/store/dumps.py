@@ -12,9 +12,8 @@ attributes         the model's sizes, and where everything came from; `absent` i
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,9 @@ import h5py
 import numpy as np
 
 from geomkit.errors import DataError
+from geomkit.store.hdf5 import opened, read
 from geomkit.store.provenance import replacing
+from geomkit.store.texts import Texts
 
 SCHEMA = 1
 CHUNK_BYTES = 1 << 18
@@ -37,19 +38,6 @@ class State(NamedTuple):
     @property
     def path(self) -> str:
         return f"hidden/{self.layer}" if self.sublayer == "block" else f"sublayer/{self.layer}/{self.sublayer}"
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Of each text: its document's name, its number of tokens, and the bytes of those that have a surprisal."""
-
-    document: Sequence[str]
-    tokens: Sequence[int]
-    bytes: Sequence[int]
-
-    @property
-    def offset(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.tokens, dtype=np.int64)])
 
 
 class DumpWriter:
@@ -182,23 +170,3 @@ class Dump:
 
     def width(self, state: State) -> int:
         return self.file[state.path].shape[1]
-
-
-def opened(path: Path, kind: str, schema: int, holds: str) -> h5py.File:
-    """A file between stages, opened for reading. Raises DataError if it is not of that kind and schema."""
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
-    if file.attrs.get("schema") != schema or holds not in file:
-        file.close()
-        raise DataError(f"{path}: not a {kind} of schema {schema}; remove it and run again")
-    return file
-
-
-def read(file: h5py.File, path: str, rows: slice = slice(None)) -> np.ndarray:
-    """Rows of a dataset. Raises DataError if it is not there, or fails its checksum."""
-    try:
-        return file[path][rows]
-    except (KeyError, OSError) as error:
-        raise DataError(f"{file.filename}: /{path.lstrip('/')} is not there or damaged ({error})") from None

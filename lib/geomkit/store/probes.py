@@ -21,7 +21,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from geomkit.store.dumps import opened, read
+from geomkit.store.hdf5 import opened, read
 from geomkit.store.provenance import replacing
 
 SCHEMA = 1

@@ -21,8 +21,10 @@ import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
-from geomkit.store.dumps import State, Texts, opened, read
+from geomkit.store.dumps import State
+from geomkit.store.hdf5 import opened, read
 from geomkit.store.provenance import replacing
+from geomkit.store.texts import Texts
 
 SCHEMA = 2
 

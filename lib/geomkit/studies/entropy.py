@@ -7,9 +7,10 @@ import numpy as np
 
 from geomkit.measures.entropy import absent, measure
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.dumps import State, Texts
+from geomkit.store.dumps import State
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import TableWriter, facts
+from geomkit.store.texts import Texts
 
 
 def measure_spectra(
