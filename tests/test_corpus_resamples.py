@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.laws.statistics import document_counts
+from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
@@ -65,7 +65,7 @@ def models(family: str) -> list[str]:
 def redrawn(model: str, variant: str, mode: str) -> list[Spectrum]:
     """Spectra of each resample's rows, one document after another, at the corpus's number of tokens."""
     found = []
-    for counts in document_counts(list(DOCUMENTS), RESAMPLES, rng(3, "corpus", "c")):
+    for counts in Documents.draw(list(DOCUMENTS), RESAMPLES, rng(3, "corpus", "c")).counts.astype(int):
         places = np.concatenate([np.arange(*ends) for ends, n in zip(DOCUMENTS.values(), counts, strict=True) for _ in range(n)])
         cloud = rows(model, variant, mode)[places]
         own = np.linalg.eigvalsh(cloud.T @ cloud / len(cloud))[::-1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geomkit.laws.exponents import Exponent, Levels, exponents, model_levels, text_levels
-from geomkit.laws.statistics import Resamples, draw_resamples
+from geomkit.laws.resampling import Resamples, draw_resamples
 from geomkit.store.provenance import rng
 
 SIZES = np.array([1e4, 3e4, 1e5, 3e5, 1e6])

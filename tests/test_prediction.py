@@ -5,7 +5,8 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.laws.prediction import laws_without, leave_one_out, prediction
-from geomkit.laws.statistics import over_seeds, partial_correlation_interval, seed_counts
+from geomkit.laws.resampling import over_seeds, seed_counts
+from geomkit.laws.statistics import partial_correlation_interval
 
 LOG_N = np.log(np.geomspace(1e4, 1e6, 6))
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from geomkit.errors import DataError
-from geomkit.laws import statistics
+from geomkit.laws import resampling, statistics
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = np.repeat([f"d{k}" for k in range(40)], 5)
@@ -29,7 +29,7 @@ def measured(seed=0, seeds=(3, 1, 2, 3), null=False):
 
 def bootstrap(values, resamples, draw, null=None, documents=DOCUMENTS):
     """Exponents of values, or of values over null, in resamples of documents and seeds."""
-    drawn = statistics.draw_resamples(documents, [len(value) for value in values], resamples, draw)
+    drawn = resampling.draw_resamples(documents, [len(value) for value in values], resamples, draw)
     return statistics.slope_weights(np.log(SIZES)) @ (drawn.levels(values) - (0 if null is None else drawn.levels(null)))
 
 
@@ -61,7 +61,7 @@ class TestSlope:
 
 class TestClusterBootstrap:
     def test_documents_come_with_all_of_their_texts(self):
-        counts = statistics.document_counts(DOCUMENTS, 50, generator())
+        counts = resampling.Documents.draw(DOCUMENTS, 50, generator()).draws.T
         by_document = counts.reshape(50, 40, 5)
         assert (by_document == by_document[..., :1]).all()
         assert (by_document[..., 0].sum(axis=1) == 40).all()
@@ -71,32 +71,32 @@ class TestClusterBootstrap:
         values = np.repeat(documents, 5)
         expected = documents.std() / math.sqrt(40)
         clustered, independent = (
-            statistics.draw_resamples(names, [], 4000, generator()).means(values) for names in (DOCUMENTS, np.arange(200))
+            resampling.draw_resamples(names, [], 4000, generator()).means(values) for names in (DOCUMENTS, np.arange(200))
         )
         assert clustered.std() == pytest.approx(expected, rel=0.05)
         assert independent.std() == pytest.approx(expected / math.sqrt(5), rel=0.05)
 
     def test_seeds_are_drawn_within_each_resample(self):
         seeds = np.array([0.0, 1.0, 2.0])
-        counts = statistics.seed_counts(3, 4000, generator()).T
-        draws = statistics.over_seeds([np.tile(seeds[:, None], 4000)], [counts])
+        counts = resampling.seed_counts(3, 4000, generator()).T
+        draws = resampling.over_seeds([np.tile(seeds[:, None], 4000)], [counts])
         assert draws == pytest.approx(seeds[None] @ counts / 3)
         assert draws.std() == pytest.approx(seeds.std() / math.sqrt(3), rel=0.05)
 
     def test_a_seed_that_is_not_drawn_does_not_spoil_its_size(self):
-        draws = statistics.over_seeds([np.array([[np.nan, np.nan], [1.0, 1.0]])], [np.array([[0, 1], [2, 1]])])
+        draws = resampling.over_seeds([np.array([[np.nan, np.nan], [1.0, 1.0]])], [np.array([[0, 1], [2, 1]])])
         assert draws[0, 0] == 1
         assert np.isnan(draws[0, 1])
 
     def test_percentiles_leave_out_resamples_without_a_value(self):
         draws = np.r_[np.linspace(0, 1, 1001), np.nan]
-        assert statistics.percentile_interval(draws, 0.9) == pytest.approx((0.05, 0.95))
+        assert resampling.percentile_interval(draws, 0.9) == pytest.approx((0.05, 0.95))
 
 
 class TestResamples:
     def test_it_is_the_slope_of_each_resample_by_brute_force(self):
         values, null, numbers = measured(), measured(1, null=True), (3, 1, 2, 3)
-        drawn = statistics.draw_resamples(DOCUMENTS, numbers, 30, generator(5))
+        drawn = resampling.draw_resamples(DOCUMENTS, numbers, 30, generator(5))
 
         def exponent(counts, *seeds):
             ratios = [

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.laws.statistics import Array, Estimate, Resamples, over_seeds, percentile_interval, slope, slope_weights
+from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
+from geomkit.laws.statistics import Array, Estimate, slope, slope_weights
 
 WIDTH_NULLS = ("fixed-spectrum", "stretched")
 """A law goes beyond width only if it is told from both."""

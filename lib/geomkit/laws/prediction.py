@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from geomkit.errors import DataError
 from geomkit.laws.fit import solve
+from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     Array,
     Estimate,
@@ -15,7 +16,6 @@ from geomkit.laws.statistics import (
     explained,
     partial_correlation,
     partial_correlation_interval,
-    percentile_interval,
 )
 
 

@@ -1,9 +1,7 @@
-"""Uncertainty: t intervals of slopes, resampling of documents and then seeds, and partial correlations."""
+"""Slopes with their t intervals, and partial correlations with theirs."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,68 +46,6 @@ def slope_weights(x: Array) -> Array:
     return weights
 
 
-def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of a statistic's resamples (resamples,); resamples without a value (NaN) are left out."""
-    low, high = np.nanquantile(np.asarray(draws, dtype=float), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def document_counts(documents: ArrayLike, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each text is in each resample (resamples, texts), documents drawn with replacement, each with all of its texts.
-
-    `documents` (texts,) names each text's document.
-    """
-    names, index = np.unique(np.asarray(documents), return_inverse=True)
-    return rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=resamples)[:, index]
-
-
-def seed_counts(seeds: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each seed of one size is in each resample (resamples, seeds)."""
-    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-
-
-def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array:
-    """Mean over the seeds drawn of each size's values (seeds, resamples): (sizes, resamples). Not finite where one drawn is not.
-
-    counts: for each size (seeds, resamples), how often each seed was drawn.
-    """
-    pairs = zip(values, counts, strict=True)
-    with np.errstate(invalid="ignore"):
-        return np.array([np.where(seeds > 0, seeds * value, 0.0).sum(axis=0) / seeds.sum(axis=0) for value, seeds in pairs])
-
-
-@dataclass(frozen=True)
-class Resamples:
-    """Documents and then, for each size, seeds drawn with replacement: how often each was drawn.
-
-    It holds the sizes fixed: it is the measurement's part of the uncertainty, and far too narrow as the uncertainty of a law.
-    texts: (texts, resamples); seeds: for each size (seeds, resamples).
-    """
-
-    texts: Array
-    seeds: Sequence[Array]
-
-    def means(self, values: ArrayLike) -> Array:
-        """Means over the texts drawn (..., resamples) of values (..., texts)."""
-        means: Array = np.asarray(values, dtype=float) @ (self.texts / self.texts.sum(axis=0))
-        return means
-
-    def levels(self, values: Sequence[ArrayLike]) -> Array:
-        """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts).
-
-        A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a
-        mean is not positive.
-        """
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return over_seeds([np.log(self.means(value)) for value in values], self.seeds)
-
-
-def draw_resamples(documents: ArrayLike, seeds: Sequence[int], resamples: int, rng: np.random.Generator) -> Resamples:
-    """Resamples for texts of the named documents (texts,) and the given number of seeds of each size."""
-    texts = document_counts(documents, resamples, rng).T.astype(float)
-    return Resamples(texts, [seed_counts(number, resamples, rng).T.astype(float) for number in seeds])
-
-
 def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
     """Correlation of x and y (n,) with what controls (n,) or (controls, n) explain linearly taken out of both.
 
@@ -126,6 +62,19 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) ->
     if not (np.linalg.norm(rest, axis=1) > 1e-10 * np.linalg.norm(table[:2], axis=1)).all():
         raise DataError("no correlation: x or y does not vary beside its controls")
     return float(np.corrcoef(rest)[0, 1])
+
+
+def partial_of_products(products: Array) -> Array:
+    """Partial correlation of the second and third variable given the rest, from sums of products (..., v, v) of which the first
+    variable is 1. NaN where one of them does not vary beside the rest."""
+    given, pair = np.r_[0, 3 : products.shape[-1]], [1, 2]
+    inner = products[..., given[:, None], given]
+    outer = products[..., given[:, None], pair]
+    rest = products[..., pair, :][..., pair] - outer.mT @ np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ outer
+    squares = np.diagonal(rest, axis1=-2, axis2=-1)
+    varies = (squares > 1e-9 * products[..., :1, 0]).all(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(varies, rest[..., 0, 1] / np.sqrt(squares.prod(axis=-1)), np.nan)
 
 
 def explained(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None) -> Array:

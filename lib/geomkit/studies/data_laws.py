@@ -10,13 +10,13 @@ from geomkit.errors import DataError
 from geomkit.laws.fit import bootstrap, fit
 from geomkit.laws.peers import Peer, beside_peers
 from geomkit.laws.prediction import laws_without, leave_one_out
+from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     Array,
     categories,
     explained,
     partial_correlation,
     partial_correlation_interval,
-    percentile_interval,
 )
 from geomkit.store.provenance import rng
 from geomkit.store.tables import read_csv, write_json

@@ -12,7 +12,7 @@ from geomkit.errors import DataError
 from geomkit.laws.exponents import Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
 from geomkit.laws.prediction import Prediction, prediction
-from geomkit.laws.statistics import Resamples, draw_resamples, over_seeds
+from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
 from geomkit.store.measured import Key, Measured, Variants, beside, families, read_losses, read_measured, read_resamples

@@ -9,7 +9,7 @@ import numpy as np
 
 from geomkit.config import layer_name
 from geomkit.errors import DataError
-from geomkit.laws.clusters import Clustered, Documents
+from geomkit.laws.resampling import Clustered, Documents
 from geomkit.measures.gain import ridge_path
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.laws.exponents import Levels, exponents
-from geomkit.laws.statistics import document_counts, over_seeds, percentile_interval, seed_counts
+from geomkit.laws.resampling import Documents, over_seeds, percentile_interval, seed_counts
 from geomkit.measures.entropy import diff_erank, measure
 from geomkit.measures.nulls import table_nulls_of_rank, width_nulls
 from geomkit.measures.spectra import Spectrum
@@ -113,8 +113,8 @@ def drawn_texts(clouds: Clouds, resamples: int, seed: int, corpus: str) -> np.nd
     """Diff-eRank, the mean over twins, in resamples of documents: (members, resamples)."""
     found = []
     for names, (trained, twins) in zip(clouds.documents, entropies(clouds.variants), strict=True):
-        counts = document_counts(names, resamples, rng(seed, "growth", corpus))
-        weights = counts.T / counts.sum(axis=1)
+        draws = Documents.draw(names, resamples, rng(seed, "growth", corpus)).draws
+        weights = draws / draws.sum(axis=0)
         found.append((np.exp(twins @ weights) - np.exp(trained @ weights)).mean(axis=0))
     return np.array(found)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.laws.statistics import document_counts
+from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
@@ -37,7 +37,9 @@ def resample_corpora(
     rows: list[dict[str, object]] = []
     with opened_families(spectra, families, seeds) as groups:
         for family, members in groups.items():
-            draws = [document_counts(member.document_names, resamples, rng(seed, "corpus", output.stem)) for member in members]
+            draws = [
+                Documents.draw(member.document_names, resamples, rng(seed, "corpus", output.stem)).draws.T for member in members
+            ]
             for layer, mode in progress(list(product(LAYERS, modes)), f"{family} on {output.stem}"):
                 for model, variant, spectrum in resampled(members, layer, mode, draws):
                     where = {"family": family, "model": model, "variant": variant, "layer": layer, "normalise": mode}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.config import layer_name
-from geomkit.laws.clusters import Documents
+from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
 from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from geomkit.errors import DataError
-from geomkit.laws.clusters import Documents
+from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import partial_correlation
 
 NAMES = np.repeat([f"d{number}" for number in range(30)], 8)

@@ -1,15 +1,25 @@
-"""Means, shares and rank correlations of observations that share documents, with intervals from resampled documents."""
+"""Resampling: documents drawn with replacement, each with all of its observations, and then the seeds of each size.
 
+Observations of one document are one cluster. What resamples give is the measurement's part of the uncertainty, with models and
+sizes held fixed: it is far too narrow as the uncertainty of a law.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from geomkit.errors import DataError
+from geomkit.laws.statistics import Array, partial_correlation, partial_of_products
 
-Array = NDArray[np.float64]
+
+def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of a statistic's resamples (resamples,); resamples without a value (NaN) are left out."""
+    low, high = np.nanquantile(np.asarray(draws, dtype=float), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 class Clustered(NamedTuple):
@@ -42,6 +52,11 @@ class Documents:
             raise DataError("there is no observation to draw documents of")
         return cls(index, rng.multinomial(found.size, np.full(found.size, 1 / found.size), size=resamples).astype(float))
 
+    @property
+    def draws(self) -> Array:
+        """How often each observation is in each resample: (observations, resamples)."""
+        return self.counts[:, self.index].T
+
     def totals(self, values: Array) -> Array:
         """Sums over each document of values (observations, ...): (documents, ...)."""
         sums = np.zeros((self.counts.shape[1], *values.shape[1:]))
@@ -73,10 +88,8 @@ class Documents:
         ranks = (ranks - ranks.mean(axis=1, keepdims=True)) / np.where(scale > 0, scale, 1)
         columns = np.vstack([np.ones(ranks.shape[1]), ranks]).T
         products = self.totals(columns[:, :, None] * columns[:, None, :])
-        value = float(_partial(products.sum(axis=0)))
-        if not np.isfinite(value):
-            raise DataError("no rank correlation: x or y does not vary beside its controls")
-        drawn = _partial(np.tensordot(self.counts, products, axes=1))
+        value = partial_correlation(ranks[0], ranks[1], ranks[2:])
+        drawn = partial_of_products(np.tensordot(self.counts, products, axes=1))
         return self._interval(value, drawn, products[:, 0, 0] > 0, level)
 
     def _interval(self, value: float, drawn: Array, present: NDArray[np.bool_], level: float) -> Clustered:
@@ -87,14 +100,47 @@ class Documents:
         return Clustered(float(value), float(low), float(high), number)
 
 
-def _partial(products: Array) -> Array:
-    """Partial correlation of the second and third variable given the rest, from sums of products (..., v, v) of which the first
-    variable is 1. NaN where one of them does not vary beside the rest."""
-    given, pair = np.r_[0, 3 : products.shape[-1]], [1, 2]
-    inner = products[..., given[:, None], given]
-    outer = products[..., given[:, None], pair]
-    rest = products[..., pair, :][..., pair] - outer.mT @ np.linalg.pinv(inner, rcond=1e-10, hermitian=True) @ outer
-    squares = np.diagonal(rest, axis1=-2, axis2=-1)
-    varies = (squares > 1e-9 * products[..., :1, 0]).all(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(varies, rest[..., 0, 1] / np.sqrt(squares.prod(axis=-1)), np.nan)
+def seed_counts(seeds: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each seed of one size is in each resample (resamples, seeds)."""
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+
+
+def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array:
+    """Mean over the seeds drawn of each size's values (seeds, resamples): (sizes, resamples). Not finite where one drawn is not.
+
+    counts: for each size (seeds, resamples), how often each seed was drawn.
+    """
+    pairs = zip(values, counts, strict=True)
+    with np.errstate(invalid="ignore"):
+        return np.array([np.where(seeds > 0, seeds * value, 0.0).sum(axis=0) / seeds.sum(axis=0) for value, seeds in pairs])
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Documents and then, for each size, seeds drawn with replacement: how often each was drawn.
+
+    texts: (texts, resamples); seeds: for each size (seeds, resamples).
+    """
+
+    texts: Array
+    seeds: Sequence[Array]
+
+    def means(self, values: ArrayLike) -> Array:
+        """Means over the texts drawn (..., resamples) of values (..., texts)."""
+        means: Array = np.asarray(values, dtype=float) @ (self.texts / self.texts.sum(axis=0))
+        return means
+
+    def levels(self, values: Sequence[ArrayLike]) -> Array:
+        """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts).
+
+        A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a
+        mean is not positive.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return over_seeds([np.log(self.means(value)) for value in values], self.seeds)
+
+
+def draw_resamples(documents: ArrayLike, seeds: Sequence[int], resamples: int, rng: np.random.Generator) -> Resamples:
+    """Resamples for texts of the named documents (texts,) and the given number of seeds of each size."""
+    texts = Documents.draw(documents, resamples, rng).draws
+    return Resamples(texts, [seed_counts(number, resamples, rng).T.astype(float) for number in seeds])
