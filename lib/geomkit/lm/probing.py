@@ -12,7 +12,7 @@ from geomkit.errors import DataError
 from geomkit.lm.intervene import Pass, Score, attending, check, gradient_input, leave_one_out, masked, removed, run
 from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, prefix
 from geomkit.logs import progress
-from geomkit.measures.attention import captured, rollout, value_weighted
+from geomkit.measures.attention import best_head, rollout, value_weighted
 from geomkit.measures.selection import Context, LassoPath, lasso_path, selectors
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
@@ -59,9 +59,9 @@ def probe_model(
         length = max(len(dump.ids(target.text)) for target in targets)
         importance, heads = weigh(model, start, dump, targets, layers, length, output.parent.name)
         for layer in layers:
-            importance[layer, "attention_best_head"] = best_head(
-                heads.get(layer), importance[layer, "leave_one_out"], [target.text for target in targets]
-            )
+            if layer in heads:
+                effect, texts = importance[layer, "leave_one_out"], [target.text for target in targets]
+                importance[layer, "attention_best_head"] = best_head(heads[layer], effect, texts, SHOWN)
         del heads
         arrays = choose(model, start, dump, targets, layers, importance, budgets, methods, gain, seed, absent, output.parent.name)
         arrays |= {f"importance/{layer}/{name}": values for (layer, name), values in importance.items()}
@@ -147,18 +147,6 @@ def weigh(
                 importance[layer, "attention_value_norm"][target, :place] = weighted[0, :place]
                 importance[layer, "attention_rollout"][target, :place] = flow[block, place, :place]
     return importance, heads
-
-
-def best_head(heads: np.ndarray | None, effect: np.ndarray, texts: Sequence[int]) -> np.ndarray:
-    """Each target's attention (targets, T) in the head whose `SHOWN` highest weights capture most of the effect of leaving single
-    tokens out, on average over the other half of the texts."""
-    if heads is None:
-        return np.full_like(effect, np.nan)
-    known = [np.isfinite(row) for row in effect]
-    share = np.array([captured(rows[:, k], row[k], SHOWN) for rows, row, k in zip(heads, effect, known, strict=True)])
-    half = np.searchsorted(np.unique(texts), texts) % 2
-    chosen = np.array([share[half != own].mean(axis=0).argmax() if (half != own).any() else 0 for own in (0, 1)])
-    return heads[np.arange(len(heads)), chosen[half]]
 
 
 def choose(

@@ -1,5 +1,7 @@
 """How much each head's attention makes of earlier tokens, as one weight a token."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from geomkit.measures.spectra import Array
@@ -37,3 +39,18 @@ def captured(rows: Array, effect: Array, k: int) -> Array:
     """
     top = rows.shape[1] - 1 - np.argsort(-rows[:, ::-1], axis=1, kind="stable")[:, :k]
     return effect[top].sum(axis=1) / max(effect.sum(), np.finfo(np.float64).tiny)
+
+
+def best_head(heads: Array, effect: Array, texts: Sequence[int], k: int) -> Array:
+    """Each target's attention (targets, T) in the head whose k highest weights capture most of an effect, chosen on other texts.
+
+    heads: (targets, heads, T); effect: (targets, T), not negative, NaN for what is not in the target's past; texts: the text of
+    each target. A target's head is the best on average over the targets of the other half of the texts, and the first one where
+    there are none: a target's own effect never chooses its head.
+    """
+    known = [np.isfinite(row) for row in effect]
+    share = np.array([captured(rows[:, past], row[past], k) for rows, row, past in zip(heads, effect, known, strict=True)])
+    half = np.searchsorted(np.unique(texts), texts) % 2
+    chosen = np.array([share[half != own].mean(axis=0).argmax() if (half != own).any() else 0 for own in (0, 1)])
+    found: Array = heads[np.arange(len(heads)), chosen[half]]
+    return found

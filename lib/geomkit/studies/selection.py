@@ -11,6 +11,7 @@ import numpy as np
 from geomkit.config import layer_name
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
+from geomkit.measures.controls import document_folds, strangers, wins
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
 from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors
 from geomkit.measures.spectra import normalise
@@ -25,18 +26,25 @@ FOLDS = 5
 """Parts of the documents; each is whitened by what the others hold."""
 SPLITS = 10
 RESAMPLES = 1000
-BETTER = {"divergence": -1, "removed_divergence": -1, "reconstruction": 1, "reconstruction_unseen": 1, "raw_r2": 1}
-"""The direction in which a score is better."""
+HIGHER = {
+    "divergence": False,
+    "removed_divergence": False,
+    "reconstruction": True,
+    "reconstruction_unseen": True,
+    "raw_r2": True,
+}
+"""Whether a higher score is better."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One method's choices at one layer, and its scores by name, each (targets, budgets); draws of chance averaged."""
+    """One method's choices at one layer, those of each draw where it chooses at random, and its scores by name, each (targets,
+    budgets), averaged over draws."""
 
     layer: int
     first: int
     method: str
-    chosen: np.ndarray
+    chosen: list[np.ndarray]
     scores: dict[str, np.ndarray]
 
 
@@ -83,7 +91,7 @@ def reconstructed(
     state, budgets = State(layer), len(file.budgets)
     splits = coordinate_splits(dump.width(state), SPLITS, rng(seed, "splits", dump.width(state)))
     whitenings = fold_whitenings(dump, state)
-    fold = folds(dump)
+    fold, others = document_folds(dump.texts.document, FOLDS), strangers(file.document)
     values = {id(choice): np.full((4, len(file.text), budgets), np.nan) for choice in choices}
     for text in progress(np.unique(file.text).tolist(), name):
         rows, whitening = normalise(dump.rows(state, text, text + 1), "unit"), whitenings[fold[text]]
@@ -92,7 +100,7 @@ def reconstructed(
             sets = [(choice, k, row[row >= 0].astype(int)) for choice in choices for k, row in enumerate(choice.chosen[target])]
             sets = [each for each in sets if len(each[2])]
             positions = [places for _, _, places in sets]
-            place, foreign = int(file.position[target]), whitening.apply(stranger(file, dump, state, target))
+            place, foreign = int(file.position[target]), whitening.apply(target_row(file, dump, state, others[target]))
             own, control = whole.r2(place, positions, foreign).T
             for (choice, k, _), *found in zip(
                 sets, own - control, own - control, own, raw_r2(gram, place, positions), strict=True
@@ -107,7 +115,7 @@ def reconstructed(
             layer,
             choice.first,
             choice.method,
-            choice.chosen,
+            [choice.chosen],
             {
                 "divergence": choice.scores["divergence"],
                 "loss_increase": choice.scores["loss"] - file.loss[:, None],
@@ -139,24 +147,15 @@ def unseen(
     return np.asarray(np.mean(found, axis=0))
 
 
-def stranger(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray:
-    """The next target that is in another document, as a unit row (d,)."""
-    others = np.roll(np.arange(len(file.text)), -target)
-    other = next(number for number in others if file.document[number] != file.document[target])
-    rows = normalise(dump.rows(state, file.text[other], file.text[other] + 1), "unit")
-    return rows[file.position[other]]
-
-
-def folds(dump: Dump) -> np.ndarray:
-    """The fold of each text's document."""
-    names = dump.texts.document
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names]) % FOLDS
+def target_row(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray:
+    """A target's unit row (d,)."""
+    text = int(file.text[target])
+    return normalise(dump.rows(state, text, text + 1), "unit")[file.position[target]]
 
 
 def fold_whitenings(dump: Dump, state: State) -> list[Whitening]:
     """For each fold, the whitening estimated on the other documents."""
-    fold = folds(dump)
+    fold = document_folds(dump.texts.document, FOLDS)
     clouds = [normalise(dump.rows(state, text, text + 1), "unit") for text in range(len(fold))]
     return [
         Whitening.estimate(np.concatenate([cloud for cloud, own in zip(clouds, fold, strict=True) if own != part]))
@@ -174,7 +173,7 @@ def averaged(scored: Sequence[Scored]) -> list[Scored]:
             draws[0].layer,
             first,
             method,
-            draws[0].chosen,
+            [chosen for draw in draws for chosen in draw.chosen],
             {name: np.mean([draw.scores[name] for draw in draws], axis=0) for name in draws[0].scores},
         )
         for (first, method), draws in groups.items()
@@ -188,18 +187,21 @@ def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], docu
     for place, k in enumerate(budgets):
         columns = {name: values[:, place] for name, values in one.scores.items()}
         if lasso is not None and one is not lasso:
-            for name, sign in BETTER.items():
+            for name, higher_is_better in HIGHER.items():
                 difference = lasso.scores[name][:, place] - columns[name]
                 columns[f"{name}_lasso_minus"] = difference
-                columns[f"{name}_win"] = np.where(np.isnan(difference), np.nan, (np.sign(sign * difference) + 1) / 2)
-            columns["jaccard"] = np.array(
-                [jaccard(a[a >= 0], b[b >= 0]) for a, b in zip(lasso.chosen[:, place], one.chosen[:, place], strict=True)]
-            )
+                columns[f"{name}_win"] = wins(difference, higher_is_better)
+            columns["jaccard"] = np.mean([overlaps(lasso.chosen[0][:, place], chosen[:, place]) for chosen in one.chosen], axis=0)
         for name, values in columns.items():
             number = int(np.isfinite(values).sum())
             if number:
                 found = documents.mean(values)
                 yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | found._asdict()
+
+
+def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Jaccard overlap (targets,) of the sets that two methods chose (targets, positions), filled up with -1."""
+    return np.array([jaccard(a[a >= 0], b[b >= 0]) for a, b in zip(first, second, strict=True)])
 
 
 def gaps(file: Probe, layer: int, first: int, absent: dict[str, str]) -> Iterator[dict[str, Any]]:

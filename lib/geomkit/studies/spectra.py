@@ -2,7 +2,6 @@
 Of whole texts also every token's information gain, trained and shuffled."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from geomkit.logs import progress
+from geomkit.measures.accumulation import StateSpectra
 from geomkit.measures.gain import information_gain
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
+from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
 from geomkit.store.spectra import SpectraWriter, write_spectra
@@ -87,30 +87,17 @@ def measure(
     total = np.zeros(width)
     for first, last in blocks(range(len(offset) - 1)):
         total += rows(first, last).sum(axis=0, dtype=np.float64)
-    mean = total / offset[-1]
-    whole = {mode: CovarianceAccumulator(width) for mode in modes}
-    spectra: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
+    spectra = StateSpectra(width, modes, lengths, total / offset[-1])
     for document, texts in enumerate(by_document(dump.texts.document)):
-        own = {mode: CovarianceAccumulator(width) for mode in modes}
         for first, last in blocks(texts):
-            part = rows(first, last)
-            starts, sizes = offset[first:last] - offset[first], np.diff(offset[first : last + 1])
-            for mode in modes:
-                own[mode].update(normalise(part, mode, mean))
-            for n in lengths:
-                clouds = part[starts[sizes >= n, None] + np.arange(n)]
-                for mode in modes if len(clouds) else []:
-                    spectra[mode, n].append(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"))
-        for mode in modes:
-            whole[mode].merge(own[mode])
+            spectra.add(rows(first, last), np.diff(offset[first : last + 1]))
+        for mode, own in spectra.end_document().items():
             if documents:
-                writer.document(variant, mode, state, document, own[mode])
-    for mode in modes:
-        writer.corpus(variant, mode, state, whole[mode].spectrum(centred=mode == "centre-unit"))
-        for n in lengths:
-            if parts := spectra[mode, n]:
-                eigenvalues = np.concatenate([part.eigenvalues for part in parts])
-                writer.texts(variant, mode, state, replace(parts[0], eigenvalues=eigenvalues))
+                writer.document(variant, mode, state, document, own)
+    for mode, found in spectra.corpus():
+        writer.corpus(variant, mode, state, found)
+    for mode, found in spectra.texts():
+        writer.texts(variant, mode, state, found)
 
 
 def by_document(names: Sequence[str]) -> Iterator[range]:

@@ -1,0 +1,55 @@
+"""Spectra of one state of a corpus from blocks of its rows: memory holds a block and a sum of d x d, whatever the corpus."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from geomkit.measures.spectra import Array, CovarianceAccumulator, Spectrum, normalise, spectrum
+
+
+class StateSpectra:
+    """Spectra of every text's first n tokens, of all rows, and each document's sum of z z^T, in every normalisation asked for.
+
+    mean: (d,), that of all rows of the corpus, which `centre-unit` subtracts where texts are not measured one by one. It takes a
+    pass over the rows of its own.
+    Limit: any blocks, the whole corpus at once included, give the same spectra of texts bit for bit, and sums to rounding.
+    """
+
+    def __init__(self, d: int, modes: Sequence[str], lengths: Sequence[int], mean: Array):
+        self.modes, self.lengths, self.mean, self.d = list(modes), list(lengths), mean, d
+        self.whole = self._sums()
+        self.own = self._sums()
+        self.parts: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
+
+    def _sums(self) -> dict[str, CovarianceAccumulator]:
+        return {mode: CovarianceAccumulator(self.d) for mode in self.modes}
+
+    def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
+        """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
+        tokens = np.asarray(sizes, dtype=np.int64)
+        starts = np.cumsum(tokens) - tokens
+        for mode in self.modes:
+            self.own[mode].update(normalise(rows, mode, self.mean))
+        for n in self.lengths:
+            clouds = rows[starts[tokens >= n, None] + np.arange(n)]
+            for mode in self.modes if len(clouds) else []:
+                self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"))
+
+    def end_document(self) -> dict[str, CovarianceAccumulator]:
+        """The sums of the document that ends here, by normalisation; the next text begins another."""
+        done, self.own = self.own, self._sums()
+        for mode, rows in done.items():
+            self.whole[mode].merge(rows)
+        return done
+
+    def texts(self) -> Iterator[tuple[str, Spectrum]]:
+        """(normalisation, spectra of the first n tokens of every text that has as many), where there is one."""
+        for (mode, _), parts in self.parts.items():
+            if parts:
+                yield mode, replace(parts[0], eigenvalues=np.concatenate([part.eigenvalues for part in parts]))
+
+    def corpus(self) -> Iterator[tuple[str, Spectrum]]:
+        """(normalisation, spectrum of all rows of the documents that have ended)."""
+        for mode, rows in self.whole.items():
+            yield mode, rows.spectrum(centred=mode == "centre-unit")

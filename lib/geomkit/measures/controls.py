@@ -1,0 +1,33 @@
+"""Controls against leakage: what is fitted on some documents is applied to others, and a target from elsewhere is a null."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geomkit.errors import DataError
+
+
+def document_folds(documents: Sequence[str], folds: int) -> NDArray[np.int64]:
+    """The fold of each text's document, (texts,): documents are dealt out in turn, and no document is in two folds."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(documents))}
+    return np.array([numbers[name] for name in documents], dtype=np.int64) % folds
+
+
+def strangers(documents: Sequence[str]) -> NDArray[np.int64]:
+    """For each target (targets,) the next one, in circular order, that is in another document.
+
+    Raises DataError if all are in one.
+    """
+    names = np.asarray(documents)
+    if len(set(names.tolist())) < 2:
+        raise DataError("a target from another document takes targets in two documents")
+    return np.array(
+        [next(k for k in np.roll(np.arange(len(names)), -own) if names[k] != names[own]) for own in range(len(names))]
+    )
+
+
+def wins(difference: NDArray[np.float64], higher_is_better: bool) -> NDArray[np.float64]:
+    """1 where the difference is to the first one's advantage, 0 where it is not, 1/2 where there is none; NaN stays NaN."""
+    sign = 1 if higher_is_better else -1
+    return np.where(np.isnan(difference), np.nan, (np.sign(sign * difference) + 1) / 2)
