@@ -1,0 +1,38 @@
+"""The geometry of language models' hidden states, each measurement beside its null.
+
+What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `information_gain`,
+`lasso_paths`, `fit`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geomkit.laws.fit import fit as fit
+    from geomkit.measures.entropy import measure as measure
+    from geomkit.measures.gain import information_gain as information_gain
+    from geomkit.measures.selection import lasso_paths as lasso_paths
+    from geomkit.measures.spectra import normalise as normalise
+    from geomkit.measures.spectra import spectrum as spectrum
+
+HOMES = {
+    "normalise": "measures.spectra",
+    "spectrum": "measures.spectra",
+    "measure": "measures.entropy",
+    "information_gain": "measures.gain",
+    "lasso_paths": "measures.selection",
+    "fit": "laws.fit",
+}
+"""The module of each name."""
+
+__all__ = list(HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'geomkit' has no attribute {name!r}; it has {', '.join(HOMES)}")
+    return getattr(import_module(f"geomkit.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *HOMES])

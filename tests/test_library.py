@@ -1,0 +1,45 @@
+"""The library as a notebook uses it."""
+
+import doctest
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import geomkit
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules_after(code: str) -> set[str]:
+    """Packages that a new interpreter holds after a line of code."""
+    command = f"import sys, json; sys.path.insert(0, {str(ROOT / 'lib')!r}); {code}; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_importing_the_library_loads_nothing_else():
+    assert not {"numpy", "scipy", "torch", "transformers", "sklearn", "h5py"} & modules_after("import geomkit")
+
+
+@pytest.mark.parametrize("name", geomkit.__all__)
+def test_each_name_is_that_of_its_module_and_loads_no_torch(name):
+    assert getattr(geomkit, name).__module__ == f"geomkit.{geomkit.HOMES[name]}"
+    assert not {"torch", "transformers", "h5py"} & modules_after(f"import geomkit; geomkit.{name}")
+
+
+def test_a_name_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(AttributeError, match="no attribute 'entropy'; it has normalise, spectrum, measure"):
+        geomkit.entropy  # noqa: B018
+
+
+def test_names_are_listed():
+    assert set(geomkit.__all__) <= set(dir(geomkit))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_examples_in_the_docs_give_what_they_say(page):
+    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.failed == 0
