@@ -92,7 +92,7 @@ def corpus(documents: list[Document], tmp_path: Path) -> Path:
 
 
 def cut_with(folder: Path, corpus: Path, output: Path, split: str = "all") -> None:
-    cut_texts(folder, corpus, output, split, count=45, length=16, seed=3, trust_remote_code=False)
+    cut_texts(folder, corpus, output, split, {"count": 45, "length": 16}, seed=3, trust_remote_code=False)
 
 
 def test_a_file_holds_the_texts_and_the_counts(documents, corpus, tiny, tokenizer, tmp_path):

@@ -66,7 +66,7 @@ BY_COORDINATES = {"lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge"
 """Methods that see the target's own vector."""
 METRICS = [name for name in metrics if name != "alpha_req"]
 """Those that the shortest texts have too."""
-UPSTREAM = {"corpus": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
+UPSTREAM = {"corpus": 1, "texts": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
 """Jobs of a whole run up to the merged table."""
 JOBS = UPSTREAM | {"tokens": 2}
 """Rules that have another number of jobs in a whole run than one."""
@@ -143,7 +143,7 @@ FAULTS = {
     "corpora/blank.parquet": "DataError: blank: the reader 'text' found no text in there",
     "corpora/bare.parquet": "DataError: bare: no .txt or .md file in there",
     "sources/corpora/wheel": f"SourceError: speeches==1.0, speeches/a.txt: the sha256 is .*, not the pinned {'0' * 64}",
-    "dumps/ladder-16-s0/short/trained.h5": "DataError: results/corpora/short.parquet: no text of at least two tokens",
+    "texts/ladder/short.h5": "DataError: results/corpora/short.parquet: no text of at least two tokens",
     "dumps/loud/small/trained.h5": "DataError: dump.dtype: float16 cannot hold /hidden/0, whose largest value is .*; use float32",
 }
 
@@ -286,6 +286,8 @@ def test_each_job_that_fails_says_why_in_one_line_and_leaves_nothing_while_other
         "corpora/small.parquet",
         "entropy/ladder-16-s0/small.parquet",
         "spectra/ladder-16-s0/small.h5",
+        "texts/ladder/small.h5",
+        "texts/loud/small.h5",
     ]
     assert list(faulty.results()) == wanted
 

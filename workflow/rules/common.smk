@@ -139,11 +139,10 @@ def names(selection, key):
     return [model.name for model in settings.select(selection, MODELS, key)]
 
 
-# of each tokenizer the first selected model that has it
+SELECTED = [name for stage in ("entropy", "tokens") for name in chosen(stage)["model"]]
+# of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
-    MODELS[name].tokenizer: MODELS[name]
-    for stage in ("tokens", "entropy")
-    for name in reversed(chosen(stage)["model"])
+    MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])
 }
 
 

@@ -20,8 +20,7 @@ rule texts:
             "trust_remote_code", False
         ),
         split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
-        count=config["texts"]["count"],
-        length=config["texts"]["length"],
+        texts=config["texts"],
         seed=config["seed"],
     message:
         "Cutting texts of {wildcards.corpus} for the tokenizer {wildcards.tokenizer}"

@@ -15,8 +15,7 @@ with logged(snakemake.log[0]):
         corpus=Path(snakemake.input.corpus),
         output=Path(snakemake.output[0]),
         split=snakemake.params.split,
-        count=snakemake.params.count,
-        length=snakemake.params.length,
+        texts=snakemake.params.texts,
         seed=snakemake.params.seed,
         trust_remote_code=snakemake.params.trust_remote_code,
     )

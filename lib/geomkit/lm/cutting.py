@@ -1,7 +1,7 @@
 """Cut the texts that all models of one tokenizer read, and count its tokens in the rest of the corpus."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,20 @@ COUNTED = 2_000_000
 
 
 def cut_texts(
-    folder: Path, corpus: Path, output: Path, split: str, count: int, length: int, seed: int, trust_remote_code: bool
+    folder: Path, corpus: Path, output: Path, split: str, texts: Mapping[str, int], seed: int, trust_remote_code: bool
 ) -> None:
-    """Writes the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents."""
+    """Writes the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
+
+    texts: how many (`count`) of how many tokens (`length`).
+    """
     tokenizer = load_tokenizer(folder, trust_remote_code)
     try:
-        found = sample(stored_documents(corpus, split), tokenizer, count, length, seed)
+        found = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed)
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
-    texts = found.texts
-    print(f"{len(found.ids)} texts of {len(set(texts.document))} documents, {sum(texts.tokens)} tokens")
-    counts = vocabulary_counts(stored_documents(corpus, "all"), set(texts.document), tokenizer, len(tokenizer), seed)
+    measured = set(found.texts.document)
+    print(f"{len(found.ids)} texts of {len(measured)} documents, {sum(found.texts.tokens)} tokens")
+    counts = vocabulary_counts(stored_documents(corpus, "all"), measured, tokenizer, len(tokenizer), seed)
     attributes = {
         "model": folder.name,
         "tokenizer sha256": tokenizer_sha256(tokenizer),
