@@ -44,6 +44,9 @@ A text of -1 is the whole corpus. A column that does not apply holds null."""
 TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME), ("k", pa.int32()), ("first", pa.int32())])
 """Of the table of tokens: position in the text; how many tokens a method chose; 0 if it might choose the first, 1 if not."""
 
+DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
+"""Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
+
 FACTS = ("params_nonembedding", "params_total", "depth")
 """What a file of measurements says about its model's size, as columns."""
 
