@@ -158,9 +158,9 @@ def add_donor(
     """Adds what one model's rows are on each number of its directions."""
     missing: dict[str, str] = {}
     stored, state, depth = model.rows(layer), model.state(layer), model.facts["depth"]
-    tokens, start = np.array(model.texts.tokens), model.dump.offset[:-1]
+    start = model.dump.offset[:-1]
     for n in settings.lengths:
-        texts = np.flatnonzero(tokens >= n)
+        texts = [text for text, tokens in enumerate(model.texts.tokens) if tokens >= n]
         if len(set(named := [model.texts.document[text] for text in texts])) < 2:
             missing[f"projections of {model.name}, n = {n}"] = "texts as long are of fewer than 2 documents"
             continue
@@ -182,7 +182,7 @@ def add_donor(
                 continue
             results = projected(clouds, mode, fold, known, found)
             missing |= absent_metrics(results, mode, settings)
-            rows = Rows(table, texts.tolist(), named, where | {"family": model.family}, settings)
+            rows = Rows(table, texts, named, where | {"family": model.family}, settings)
             if widths[-1] > widths[0]:
                 rows.add("projected", results)
             if widths[0] in known:
