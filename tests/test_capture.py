@@ -19,7 +19,7 @@ from geomkit.lm import capture as module
 from geomkit.lm.capture import Captured, Recorder, Sample, batches, capture, sample, vocabulary_counts
 from geomkit.lm.models import blocks
 from geomkit.sources.corpora import Document
-from geomkit.store.dumps import State, Texts
+from geomkit.store.dumps import Dump, State, Texts, write_dump
 
 TOLERANCE = 1e-5
 EVERY = [0, 1, 2, 3]
@@ -262,6 +262,17 @@ def test_where_sublayers_do_not_add_up_they_are_absent_with_a_reason(load, archi
     for state, values in expected.items():
         assert_close(np.concatenate([part.states[state] for part in parts]), values)
     assert all(part.states.keys() == expected.keys() for part in parts)
+
+
+@pytest.mark.parametrize("architecture", NO_SUBLAYERS)
+def test_the_dump_tells_why_sublayers_are_absent(load, architecture, tmp_path):
+    """What only the first batch shows is in the file, though its writer was there before."""
+    recorder, run = Recorder(load(architecture), EVERY, sublayers=True), texts(11, 7)
+    with write_dump(tmp_path / "trained.h5", run.texts, {}, recorder.absent, "float32", None) as writer:
+        for part in capture(recorder, run, 4096):
+            writer.append(*part)
+    with Dump(tmp_path / "trained.h5") as dump:
+        assert dump.absent["sublayer"].startswith(NO_SUBLAYERS[architecture])
 
 
 def test_a_small_gap_in_one_coordinate_is_seen_beside_a_huge_one(load):

@@ -108,7 +108,8 @@ class Recorder:
             self._without_sublayers(f"{type(model).__name__} has blocks without an attention and an MLP sublayer")
 
     def _without_sublayers(self, why: str) -> None:
-        self.sublayers, self.absent = False, {"sublayer": why}
+        self.sublayers = False
+        self.absent["sublayer"] = why  # in place: whoever writes the dump holds this dictionary already
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
