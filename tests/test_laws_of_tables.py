@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scripts import script
 
+from geomkit.errors import DataError
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import beside, families, read_losses, read_measured, write_resamples
@@ -82,6 +83,17 @@ def test_arrays_hold_one_family_in_order_of_size(table):
         np.testing.assert_array_equal(measured.variants[variant][layer, "unit", 64, "erank_covariance"], expected)
     twins = beside(measured.variants, ("last", "unit", 64, "erank_covariance"))["untrained"]
     np.testing.assert_allclose(twins[0], (TEXTS + TEXTS * 1e4**0.2) / 2)
+
+
+def test_two_models_of_one_size_that_no_seed_tells_apart_are_refused(tmp_path):
+    """Their mean would be a size of its own, and a law would converge on it."""
+    for name in ("one", "other"):
+        writer = TableWriter(model=name, family="f", params_nonembedding=100, params_total=200, depth=1, corpus="c")
+        writer.add(variant="trained", text=-1, layer=1, sublayer="block", normalise="unit", metric="m", value=1.0, n=9, d=4)
+        writer.write(tmp_path / name / "c.parquet", {})
+    merge(sorted(tmp_path.glob("*/c.parquet")), tmp_path / "all.parquet")
+    with pytest.raises(DataError, match="f: one and other are both of 100 parameters without embeddings"):
+        read_measured(tmp_path / "all.parquet", "f", "c")
 
 
 def test_losses_are_nats_over_tokens(table):

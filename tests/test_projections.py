@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from geomkit.errors import DataError
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import document_folds, projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
@@ -197,3 +198,9 @@ def test_the_same_settings_give_the_same_bytes(tmp_path):
         table(tmp_path, {name: dumps[name] for name in order})
         contents.append((tmp_path / "sotu.parquet").read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_two_models_of_one_size_without_seeds_are_refused(tmp_path):
+    dumps = {name: dumped(tmp_path, name, 5) for name in ("small", "again")}
+    with pytest.raises(DataError, match="family: again and small are both of 25 parameters"):
+        table(tmp_path, dumps)

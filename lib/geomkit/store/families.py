@@ -10,7 +10,7 @@ from geomkit.layers import resolve_layers
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.eigenvalues import Eigenvalues
-from geomkit.store.tables import facts
+from geomkit.store.tables import check_seeds, facts
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,19 @@ class Member:
 def opened_families(
     spectra: Mapping[str, Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Member]]]:
-    """The members of every family, by its name, from each model's file, family and seed. Members come in order of size."""
+    """The members of every family, by its name, from each model's file, family and seed. Members come in order of size.
+
+    Raises DataError for two models of one size that no seed tells apart.
+    """
     with ExitStack() as stack:
         members = [
             Member(name, families[name], seeds[name], stack.enter_context(Eigenvalues(path))) for name, path in spectra.items()
         ]
         members.sort(key=lambda member: (member.family, member.facts["params_nonembedding"], member.name))
-        yield {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
+        found = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
+        for family, group in found.items():
+            check_seeds(family, ((member.name, member.seed, member.facts["params_nonembedding"]) for member in group))
+        yield found
 
 
 def incomparable(members: Sequence[Member]) -> str | None:

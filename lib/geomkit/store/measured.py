@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geomkit.store.provenance import replacing
+from geomkit.store.tables import check_seeds
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
@@ -68,7 +69,10 @@ def families(path: Path) -> list[tuple[str, str]]:
 
 
 def read_measured(path: Path, family: str, corpus: str) -> Measured:
-    """Everything but losses that the table holds of a family on a corpus, at the layers that its models have in common."""
+    """Everything but losses that the table holds of a family on a corpus, at the layers that its models have in common.
+
+    Raises DataError for two models of one size that no seed tells apart.
+    """
     behind = pc.subtract(pc.field("layer"), pc.field("depth"))
     common = (pc.field("layer") == 0) | (behind == 0) | (behind == 1)
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("sublayer") == "block") & common
@@ -78,6 +82,7 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
     found = table.group_by(facts, use_threads=False).aggregate([("d", "max")]).to_pylist()
     models = [Model(row["model"], row["seed"], row["params_nonembedding"], row["params_total"], row["d_max"]) for row in found]
     models.sort(key=lambda model: (model.params_nonembedding, model.name))
+    check_seeds(family, ((model.name, model.seed, model.params_nonembedding) for model in models))
     place = {model.name: row for row, model in enumerate(models)}
 
     text, layer, depth, n, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "value"))

@@ -72,6 +72,22 @@ def facts(attributes: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(attributes[name]) for name in FACTS}
 
 
+def check_seeds(family: str, models: Iterable[tuple[str, int | None, int]]) -> None:
+    """Raises DataError, naming both, for two models (name, seed, parameters without embeddings) of one family and size that no
+    seed tells apart: they would be averaged as if they were two trainings of one model."""
+    found: dict[tuple[int, int | None], str] = {}
+    alone: dict[int, str] = {}
+    for name, seed, size in models:
+        other = alone.get(size) if seed is None else found.get((size, seed)) or found.get((size, None))
+        if other is not None:
+            raise DataError(
+                f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no two seeds tell them apart: "
+                "set a seed for each in the catalogue of models, or give one a family of its own"
+            )
+        alone.setdefault(size, name)
+        found[size, seed] = name
+
+
 class TableWriter:
     """Collects rows in blocks that share most of their columns, and writes them as one Parquet file."""
 

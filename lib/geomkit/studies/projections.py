@@ -23,7 +23,7 @@ from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.projection import Projected, document_folds, leading_directions, projected, random_projected
 from geomkit.store.dumps import Dump, State, Texts
 from geomkit.store.provenance import rng
-from geomkit.store.tables import DONOR_COLUMNS, TableWriter, facts
+from geomkit.store.tables import DONOR_COLUMNS, TableWriter, check_seeds, facts
 
 LAYERS = ("last", "final")
 """Layers that models of different depth have in common and that a narrower model would have to fit in."""
@@ -97,14 +97,17 @@ def write_projections(
 def opened_sources(
     dumps: Mapping[str, Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Source]]]:
-    """The members of every family, by its name, in order of size."""
+    """The members of every family, by its name, in order of size. Raises DataError for two of one size without seeds."""
     with ExitStack() as stack:
         sources = []
         for name, path in dumps.items():
             dump = stack.enter_context(Dump(path))
             sources.append(Source(name, families[name], seeds[name], dump, facts(dump.attributes), dump.texts))
         sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
-        yield {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
+        found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
+        for family, group in found.items():
+            check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
+        yield found
 
 
 def incomparable(members: Sequence[Source], to_itself: bool) -> str | None:
