@@ -81,7 +81,7 @@ def check_seeds(family: str, models: Iterable[tuple[str, int | None, int]]) -> N
         other = alone.get(size) if seed is None else found.get((size, seed)) or found.get((size, None))
         if other is not None:
             raise DataError(
-                f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no two seeds tell them apart: "
+                f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no seeds tell them apart: "
                 "set a seed for each in the catalogue of models, or give one a family of its own"
             )
         alone.setdefault(size, name)
