@@ -31,6 +31,19 @@ def test_plain_text_files_are_named_by_their_place(tmp_path):
     assert read_documents(tmp_path / "b.txt", "text") == [Document("b", "Second,\nwith a gap.")]
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    """Editors put one before a file; it would become a token of the first text, and no JSON begins with it."""
+    write(tmp_path / "a.txt", "\ufeffFirst.")
+    write(tmp_path / "speeches/b.txt", "\ufeffThe President. Second.")
+    line = json.dumps({"text": "\ufeffThird.", "id": "c"})
+    write(tmp_path / "c.jsonl", f"\ufeff{line}\n")
+    pq.write_table(pa.table({"text": ["\ufeffFourth.", "Fi\ufeffth."]}), tmp_path / "d.parquet")
+    assert read_documents(tmp_path / "a.txt", "text") == [("a", "First.")]
+    assert read_documents(tmp_path / "speeches", "sotu") == [("b", "Second.")]
+    assert read_documents(tmp_path / "c.jsonl", "jsonl") == [("c", "Third.")]
+    assert [text for _, text in read_documents(tmp_path / "d.parquet", "parquet")] == ["Fourth.", "Fi\ufeffth."]
+
+
 def test_json_lines_are_named_by_id_or_line(tmp_path):
     rows = [{"text": "One.", "id": 7}, {"text": "Two\u2028lines.", "other": 1}, {"text": ""}]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]

@@ -125,15 +125,17 @@ def lee(path: Path) -> Iterator[Document]:
 
 
 def utf8(file: Path) -> str:
+    """The file's text without a byte order mark."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not UTF-8 text ({error})") from None
 
 
 def clean(text: str) -> str:
-    """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end."""
-    text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n"))
+    """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end, nor a byte
+    order mark."""
+    text = re.sub(r"[^\S\n]+", " ", text.removeprefix("\ufeff").replace("\r\n", "\n"))
     return re.sub(r" ?\n ?(?:\n ?)+", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
 
 
