@@ -69,6 +69,24 @@ def test_parquet_rows_are_named_by_id_or_row(tmp_path):
     ]
 
 
+def test_the_text_is_read_from_the_column_that_is_named(tmp_path):
+    write(tmp_path / "a.jsonl", '{"text": "Wrong.", "body": "Right."}\n')
+    pq.write_table(pa.table({"text": ["Wrong."], "body": ["Right."], "id": ["x"]}), tmp_path / "b.parquet")
+    assert read_documents(tmp_path / "a.jsonl", "jsonl", "body") == [("a.jsonl:1", "Right.")]
+    assert read_documents(tmp_path / "b.parquet", "parquet", "body") == [("x", "Right.")]
+    assert read_documents(tmp_path / "b.parquet", "parquet", "id") == [("x", "x")]
+    with pytest.raises(DataError, match='not a JSON object with a "content"'):
+        read_documents(tmp_path / "a.jsonl", "jsonl", "content")
+    with pytest.raises(DataError, match='no column "content" among text, body, id'):
+        read_documents(tmp_path / "b.parquet", "parquet", "content")
+
+
+def test_a_reader_without_columns_takes_none(tmp_path):
+    with pytest.raises(ConfigError, match="the reader 'text' takes no column, but 'body' was asked for"):
+        read_documents(write(tmp_path / "a.txt", "One."), "text", "body")
+    assert [name for name in corpora.readers if corpora.takes_column(name)] == ["jsonl", "parquet"]
+
+
 def test_parquet_without_text_names_its_columns(tmp_path):
     pq.write_table(pa.table({"id": ["a"], "content": ["One."]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r'a\.parquet: no column "text" among id, content'):
