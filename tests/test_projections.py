@@ -14,6 +14,8 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.projection import document_folds, projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import State, Texts, write_dump
+from geomkit.store.measured import Model
+from geomkit.store.projections import read_projections
 from geomkit.store.provenance import rng
 from geomkit.studies.projections import Settings, write_projections
 
@@ -204,3 +206,33 @@ def test_two_models_of_one_size_without_seeds_are_refused(tmp_path):
     dumps = {name: dumped(tmp_path, name, 5) for name in ("small", "again")}
     with pytest.raises(DataError, match="family: again and small are both of 25 parameters"):
         table(tmp_path, dumps)
+
+
+# as arrays
+
+
+def test_arrays_have_a_row_for_each_model_and_a_column_for_each_text(tmp_path):
+    dumps = {name: dumped(tmp_path, name, width) for name, width in FAMILY.items()}
+    rows, _ = table(tmp_path, dumps)
+    models = [Model(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
+    found = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS))
+    assert set(found.donors) == {"middle", "wide-s0", "wide-s1"}
+    assert found.widths["middle"] == {"last": 9, "final": 9}
+    for donor, variant, layer, n in (("wide-s1", "projected", 2, 20), ("wide-s0", "random-projection", 1, 4)):
+        array = found.donors[donor][variant]["last" if layer == 1 else "final", "unit", n, "rate_distortion"]
+        assert array.shape == (5, 8)
+        for row, model in zip(array, models, strict=True):
+            where = {"variant": variant, "donor": donor, "layer": layer, "normalise": "unit", "n": n, "metric": "rate_distortion"}
+            expected = values(rows, **where, d=model.width)
+            assert {text: value for text, value in enumerate(row) if np.isfinite(value)} == expected
+    narrower = found.donors["middle"]["projected"]["last", "unit", 20, "erank_covariance"]
+    assert np.isfinite(narrower[:, ENOUGH]).all(axis=1).tolist() == [True, True, True, False, False]
+    common = found.common["final", "centre-unit", 20, "norm_kept"]
+    assert np.isfinite(common[:, ENOUGH]).all()
+    assert dict(zip(ENOUGH, common[2, ENOUGH], strict=True)) == values(
+        rows, variant="common-dimension", donor="middle", layer=2, normalise="centre-unit", n=20, metric="norm_kept"
+    )
+    some = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS), ["norm_kept"])
+    assert {key[3] for key in some.common} == {"norm_kept"}
+    nothing = read_projections(tmp_path / "sotu.parquet", "other", models, 8)
+    assert (nothing.donors, nothing.common) == ({}, {})
