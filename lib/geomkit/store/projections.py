@@ -31,7 +31,7 @@ def read_projections(
     path: Path, family: str, models: Sequence[Model], texts: int, metrics: Sequence[str] | None = None
 ) -> Projections:
     """What one corpus's table holds of a family, of all metrics or of some; models and the number of texts are those of
-    `read_measured`. A model whose final state is narrower than its blocks (OPT-350m) is looked up by `Model.width` all the same."""
+    `read_measured`. A model whose final state is narrower than its blocks (OPT-350m) is looked up by `Model.width` there too."""
     where = pc.field("family") == family
     if metrics is not None:
         where &= pc.field("metric").isin(list(metrics))
