@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.config import Model, check, expand_models, layer_name, resolve_layers, select, validate
+from geomkit.config import Model, check, expand_models, layer_name, read_column, resolve_layers, select, validate
 from geomkit.errors import ConfigError
 from geomkit.measures.entropy import metrics
 from geomkit.measures.selection import selectors
 from geomkit.measures.spectra import MODES
-from geomkit.sources.corpora import readers
+from geomkit.sources.corpora import readers, takes_column
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
-KNOWN = {"metric": metrics, "reader": readers, "normalise": MODES, "selection method": selectors}
+COLUMNS = [name for name in readers if takes_column(name)]
+KNOWN = {"metric": metrics, "reader": readers, "reader of a column": COLUMNS, "normalise": MODES, "selection method": selectors}
 GONE = object()
 
 
@@ -139,6 +140,35 @@ def test_every_key_of_the_schema_is_described():
         return found
 
     assert undescribed(SCHEMA, "") == []
+
+
+# keys that would be ignored
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"reader": "text", "column": "body"},
+            r"corpora\.mine\.column: the reader 'text' takes none; those that do: jsonl, parquet",
+        ),
+        ({"reader": "jsonl", "rows": 5}, r"corpora\.mine\.rows: it is for source: hub, and this is local"),
+        ({"subset": "a"}, r"corpora\.mine\.subset: it is for source: hub"),
+        ({"rows_from": "test"}, r"corpora\.mine\.rows_from: it is for source: hub"),
+        ({"revision": "main"}, r"corpora\.mine\.revision: it is for source: hub"),
+    ],
+)
+def test_a_key_of_a_corpus_that_would_be_ignored_is_refused(here, entry, message):
+    with pytest.raises(ConfigError, match=f"^config: {message}"):
+        run_check(changed("corpora.mine", {"source": "local", "path": ".", **entry}))
+
+
+def test_a_column_is_the_readers_business_but_for_what_the_hub_stored_as_text(here):
+    local = {"source": "local", "path": ".", "reader": "jsonl", "column": "body"}
+    hub = {"source": "hub", "repository": "a/b", "revision": "c", "column": "body", "rows": 5}
+    run_check(changed("corpora.mine", local))
+    run_check(changed("corpora.mine", hub))
+    assert [read_column(entry) for entry in (local, hub, {"source": "local"})] == ["body", None, None]
 
 
 # models

@@ -31,6 +31,19 @@ def test_plain_text_files_are_named_by_their_place(tmp_path):
     assert read_documents(tmp_path / "b.txt", "text") == [Document("b", "Second,\nwith a gap.")]
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    """Editors put one before a file; it would become a token of the first text, and no JSON begins with it."""
+    write(tmp_path / "a.txt", "\ufeffFirst.")
+    write(tmp_path / "speeches/b.txt", "\ufeffThe President. Second.")
+    line = json.dumps({"text": "\ufeffThird.", "id": "c"})
+    write(tmp_path / "c.jsonl", f"\ufeff{line}\n")
+    pq.write_table(pa.table({"text": ["\ufeffFourth.", "Fi\ufeffth."]}), tmp_path / "d.parquet")
+    assert read_documents(tmp_path / "a.txt", "text") == [("a", "First.")]
+    assert read_documents(tmp_path / "speeches", "sotu") == [("b", "Second.")]
+    assert read_documents(tmp_path / "c.jsonl", "jsonl") == [("c", "Third.")]
+    assert [text for _, text in read_documents(tmp_path / "d.parquet", "parquet")] == ["Fourth.", "Fi\ufeffth."]
+
+
 def test_json_lines_are_named_by_id_or_line(tmp_path):
     rows = [{"text": "One.", "id": 7}, {"text": "Two\u2028lines.", "other": 1}, {"text": ""}]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
@@ -54,6 +67,24 @@ def test_parquet_rows_are_named_by_id_or_row(tmp_path):
         ("b.parquet:0", "Four."),
         ("b.parquet:2", "Six."),
     ]
+
+
+def test_the_text_is_read_from_the_column_that_is_named(tmp_path):
+    write(tmp_path / "a.jsonl", '{"text": "Wrong.", "body": "Right."}\n')
+    pq.write_table(pa.table({"text": ["Wrong."], "body": ["Right."], "id": ["x"]}), tmp_path / "b.parquet")
+    assert read_documents(tmp_path / "a.jsonl", "jsonl", "body") == [("a.jsonl:1", "Right.")]
+    assert read_documents(tmp_path / "b.parquet", "parquet", "body") == [("x", "Right.")]
+    assert read_documents(tmp_path / "b.parquet", "parquet", "id") == [("x", "x")]
+    with pytest.raises(DataError, match='not a JSON object with a "content"'):
+        read_documents(tmp_path / "a.jsonl", "jsonl", "content")
+    with pytest.raises(DataError, match='no column "content" among text, body, id'):
+        read_documents(tmp_path / "b.parquet", "parquet", "content")
+
+
+def test_a_reader_without_columns_takes_none(tmp_path):
+    with pytest.raises(ConfigError, match="the reader 'text' takes no column, but 'body' was asked for"):
+        read_documents(write(tmp_path / "a.txt", "One."), "text", "body")
+    assert [name for name in corpora.readers if corpora.takes_column(name)] == ["jsonl", "parquet"]
 
 
 def test_parquet_without_text_names_its_columns(tmp_path):

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
 from geomkit.store.dumps import State
+from geomkit.store.families import opened_families
 from geomkit.store.measured import beside, read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.spectra import write_spectra
@@ -121,3 +123,17 @@ def test_a_family_that_is_not_there_has_nothing(drawn):
 
 def test_written_twice_it_has_the_same_bytes(drawn):
     assert drawn("whole").read_bytes() == drawn("again").read_bytes()
+
+
+def test_files_of_two_models_of_one_size_without_seeds_are_refused(tmp_path):
+    paths = {name: tmp_path / name / "c.h5" for name in ("f-5", "f-5-again")}
+    for path in paths.values():
+        write(path, "f-5")
+    families = dict.fromkeys(paths, "f")
+    with opened_families(paths.values(), families, {"f-5": 0, "f-5-again": 1}) as groups:
+        assert [member.name for member in groups["f"]] == list(paths)
+    with (
+        pytest.raises(DataError, match="f: f-5 and f-5-again are both of 25 parameters"),
+        opened_families(paths.values(), families, dict.fromkeys(paths)),
+    ):
+        pass

@@ -140,6 +140,16 @@ def test_a_region_is_the_contour_at_its_limit():
     np.testing.assert_allclose(statistic, 1, atol=0.1)
 
 
+def test_a_corpus_of_short_texts_has_a_page_with_its_loss(tmp_path):
+    """Where no text is long enough, a panel says so, and the other corpora have theirs."""
+    short = [row | {"corpus": "short"} for row in rows() if row["metric"] == "loss"]
+    pages = list(scaling_figure([*rows(), *short], fits(), slopes(), PRIMARY))
+    save(pages, tmp_path / "a.pdf")
+    assert [page.get_suptitle().split(":")[0] for page in pages] == ["f on c", "f on short"]
+    assert [bool(axis.lines) for axis in pages[1].axes[:2]] == [False, True]
+    assert [text.get_text() for text in pages[1].axes[0].texts] == ["no such text", "effective rank"]
+
+
 def test_every_null_of_the_rows_is_drawn():
     figure = next(scaling_figure(rows(), fits(), slopes(), PRIMARY))
     drawn = {tuple(np.round(line.get_ydata(), 9)) for line in figure.axes[0].lines}

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomkit.errors import DataError
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import beside, families, read_losses, read_measured, write_resamples
 from geomkit.store.tables import TableWriter, merge, read_csv
-from geomkit.studies.exponents import compare_exponents
+from geomkit.studies.exponents import LOSS, Ladder, compare_exponents
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"s": 1e4, "m": 4e4, "l": 2e5, "xl": 1e6}
@@ -81,6 +82,40 @@ def test_arrays_hold_one_family_in_order_of_size(table):
         np.testing.assert_array_equal(measured.variants[variant][layer, "unit", 64, "erank_covariance"], expected)
     twins = beside(measured.variants, ("last", "unit", 64, "erank_covariance"))["untrained"]
     np.testing.assert_allclose(twins[0], (TEXTS + TEXTS * 1e4**0.2) / 2)
+
+
+def test_texts_that_are_too_short_for_any_length_are_among_the_documents_of_losses(tmp_path):
+    """A corpus of short texts has laws of the corpus and of the loss, and takes nothing from other corpora."""
+    for seed, size in enumerate((100, 400, 1600)):
+        writer = TableWriter(
+            model=f"m{size}", family="f", seed=seed, params_nonembedding=size, params_total=2 * size, depth=1, corpus="c"
+        )
+        where = {"variant": "trained", "layer": 1, "sublayer": "block", "normalise": "unit", "metric": "m", "d": 4}
+        writer.add(**where, text=-1, value=size**0.3, n=12)
+        if size == 100:
+            writer.add(**where, text=[0], document=["a"], value=np.ones(1), n=5)
+        writer.add(
+            variant="trained", text=[0, 1, 2], document=["a", "a", "b"], metric="loss", value=np.ones(3), n=np.array([5, 3, 4])
+        )
+        writer.write(tmp_path / f"m{size}" / "c.parquet", {})
+    merge(sorted(tmp_path.glob("*/c.parquet")), tmp_path / "all.parquet")
+    measured = read_measured(tmp_path / "all.parquet", "f", "c")
+    assert measured.documents == ["a", "a", "b"]
+    assert measured.variants["trained"]["last", "unit", 5, "m"].shape == (3, 3)
+    ladder = Ladder(measured, {}, 20, np.random.default_rng(0))
+    ladder.add_losses(read_losses(tmp_path / "all.parquet", "f", "c", measured.models))
+    assert ladder.drawn["trained"][LOSS].shape == (3, 20)
+
+
+def test_two_models_of_one_size_that_no_seed_tells_apart_are_refused(tmp_path):
+    """Their mean would be a size of its own, and a law would converge on it."""
+    for name in ("one", "other"):
+        writer = TableWriter(model=name, family="f", params_nonembedding=100, params_total=200, depth=1, corpus="c")
+        writer.add(variant="trained", text=-1, layer=1, sublayer="block", normalise="unit", metric="m", value=1.0, n=9, d=4)
+        writer.write(tmp_path / name / "c.parquet", {})
+    merge(sorted(tmp_path.glob("*/c.parquet")), tmp_path / "all.parquet")
+    with pytest.raises(DataError, match="f: one and other are both of 100 parameters without embeddings"):
+        read_measured(tmp_path / "all.parquet", "f", "c")
 
 
 def test_losses_are_nats_over_tokens(table):

@@ -73,6 +73,15 @@ def test_a_path_names_its_state(state):
     assert state_of(state.path) == state
 
 
+def test_a_corpus_of_texts_that_are_all_too_short_has_no_texts_but_itself(tmp_path):
+    with write_spectra(tmp_path / "c.h5", TEXTS, ATTRIBUTES, {"n = 64": "the longest text has 12 tokens"}) as writer:
+        writer.corpus("trained", "unit", State(2), expected("trained", State(2), "unit"))
+    with Spectra(tmp_path / "c.h5") as file:
+        assert list(file.texts("trained")) == []
+        assert [(mode, state) for mode, state, _ in file.corpus("trained")] == [("unit", State(2))]
+        assert file.absent == {"n = 64": "the longest text has 12 tokens"}
+
+
 def test_texts_attributes_and_what_is_absent_are_read(path):
     with Spectra(path) as file:
         assert file.text_list == TEXTS

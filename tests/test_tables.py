@@ -15,6 +15,7 @@ from geomkit.errors import DataError
 from geomkit.store.tables import (
     COLUMNS,
     TableWriter,
+    check_seeds,
     corpus_losses,
     endpoint,
     merge,
@@ -297,3 +298,24 @@ def test_csv_keeps_six_digits_of_numbers_and_leaves_cells_empty_where_there_is_n
 def test_no_rows_are_an_empty_csv(tmp_path):
     write_csv(tmp_path / "x.csv", [])
     assert read_csv(tmp_path / "x.csv") == []
+
+
+# seeds
+
+
+@pytest.mark.parametrize(
+    ("models", "named"),
+    [
+        ([("a", None, 10), ("b", None, 20), ("c", None, 10)], "f: a and c are both of 10 parameters"),
+        ([("a", 0, 10), ("b", None, 10)], "f: a and b are both"),
+        ([("a", None, 10), ("b", 0, 10)], "f: a and b are both"),
+        ([("a", 0, 10), ("b", 1, 10), ("c", 1, 10)], "f: b and c are both"),
+    ],
+)
+def test_two_models_of_one_size_without_seeds_are_refused_by_name(models, named):
+    with pytest.raises(DataError, match=named):
+        check_seeds("f", models)
+
+
+def test_seeds_tell_models_of_one_size_apart_and_one_model_needs_none():
+    check_seeds("f", [("a", 0, 10), ("b", 1, 10), ("c", None, 20), ("d", 0, 30), ("e", 1, 30)])

@@ -12,6 +12,9 @@ from jsonschema.exceptions import best_match
 
 from geomkit.errors import ConfigError
 
+OF_HUB = ("repository", "revision", "subset", "rows_from", "rows")
+"""Keys of a corpus that mean something where it comes from the hub alone."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -56,6 +59,11 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
 def fetched(entry: Mapping[str, Any]) -> bool:
     """Whether an entry comes over the network."""
     return entry["source"] in ("hub", "pypi")
+
+
+def read_column(corpus: Mapping[str, Any]) -> str | None:
+    """The column that a corpus's reader is to take the text from, if not its own: what comes from the hub is stored as `text`."""
+    return None if corpus["source"] == "hub" else corpus.get("column")
 
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,10 +138,13 @@ def require(name: str, known: Collection[str], key: str, kind: str) -> None:
 def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]], resources: Path) -> None:
     """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
 
-    `known` holds the names by kind: metric, reader, normalise, selection method. Raises ConfigError that names the key.
+    `known` holds the names by kind: metric, reader, reader of a column, normalise, selection method. Raises ConfigError that
+    names the key.
     """
     for name, corpus in config["corpora"].items():
-        require(corpus.get("reader", "parquet"), known["reader"], f"corpora.{name}.reader", "corpus reader")
+        reader = corpus.get("reader", "parquet")
+        require(reader, known["reader"], f"corpora.{name}.reader", "corpus reader")
+        check_unused(name, corpus, reader, known["reader of a column"])
         if not fetched(corpus):
             source_path(f"corpora.{name}", corpus, resources)
     entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
@@ -162,6 +173,19 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
+
+
+def check_unused(name: str, corpus: Mapping[str, Any], reader: str, of_columns: Collection[str]) -> None:
+    """Raises ConfigError for a key of a corpus that would be ignored: one of the hub's elsewhere, or a column where the reader
+    has none."""
+    if corpus["source"] != "hub":
+        for key in OF_HUB:
+            if key in corpus:
+                raise ConfigError(f"config: corpora.{name}.{key}: it is for source: hub, and this is {corpus['source']}")
+    if read_column(corpus) is not None and reader not in of_columns:
+        raise ConfigError(
+            f"config: corpora.{name}.column: the reader {reader!r} takes none; those that do: {', '.join(sorted(of_columns))}"
+        )
 
 
 def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]]) -> None:

@@ -21,6 +21,7 @@ from geomkit.measures.entropy import metrics as known_metrics
 from geomkit.measures.selection import selectors as known_selectors
 from geomkit.measures.spectra import MODES
 from geomkit.sources.corpora import readers as known_readers
+from geomkit.sources.corpora import takes_column
 
 
 def load_settings():
@@ -29,6 +30,7 @@ def load_settings():
     known = {
         "metric": known_metrics,
         "reader": known_readers,
+        "reader of a column": [name for name in known_readers if takes_column(name)],
         "normalise": MODES,
         "selection method": known_selectors,
     }

@@ -18,6 +18,9 @@ rule corpus:
         reader=lambda wildcards: config["corpora"][wildcards.corpus].get(
             "reader", "parquet"
         ),
+        column=lambda wildcards: settings.read_column(
+            config["corpora"][wildcards.corpus]
+        ),
     message:
         "Reading the corpus {wildcards.corpus}"
     script:

@@ -62,6 +62,44 @@ rule width_nulls:
         "../scripts/width_nulls.py"
 
 
+rule projections:
+    input:
+        expand(
+            "results/dumps/{model}/{{corpus}}/trained.h5",
+            model=chosen("entropy")["model"],
+        ),
+    output:
+        "results/projections/{corpus}.parquet",
+    log:
+        "results/logs/projections/{corpus}.log",
+    benchmark:
+        "results/benchmarks/projections/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
+    params:
+        code=code("projections.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        metrics=(
+            None
+            if config["entropy"]["metrics"] == "all"
+            else config["entropy"]["metrics"]
+        ),
+        eps2=config["entropy"]["eps2"],
+        draws=20,
+        seed=config["seed"],
+    message:
+        "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"
+    script:
+        "../scripts/projections.py"
+
+
 rule entropy_table:
     input:
         tables=[

@@ -14,4 +14,5 @@ with logged(snakemake.log[0]):
         source=Path(snakemake.params.source),
         output=Path(snakemake.output[0]),
         reader=snakemake.params.reader,
+        column=snakemake.params.column,
     )

@@ -31,7 +31,11 @@ def scaling_figure(rows: Rows, fits: Rows, slopes: Rows, primary: Mapping[str, A
         for axis, metric in zip(axes, panels, strict=False):
             shown, laws, compared = (of(table, corpus, family, metric) for table in (rows, fits, slopes))
             law = next((law for law in laws if law["form"] == "power"), None)
-            panel(axis, shown, law)
+            if shown:
+                panel(axis, shown, law)
+            else:
+                axis.set(xticks=[], yticks=[])
+                axis.annotate("no such text", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6)
             axis.set_ylabel(unit_of(metric), labelpad=1)
             text = "\n".join(title(metric, law, compared))
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)

@@ -18,6 +18,11 @@ LOGITS = 1 << 28
 SLACK = 0.05
 """Largest gap between a block's output and the sum of its parts, relative to the largest of them at each coordinate. Rounding
 to bfloat16 makes it 0.01."""
+LOOKED = 3
+"""Tokens of a text that are run to see whether a model is causal: the fewer, the more of the last one would be seen."""
+UNSEEN = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 3e-2}
+"""Largest change of an earlier token's state with the last token, relative to the largest value of its coordinate, that is taken
+for rounding."""
 
 
 class Captured(NamedTuple):
@@ -48,7 +53,8 @@ class Recorder:
             self._without_sublayers(f"{type(model).__name__} has blocks without an attention and an MLP sublayer")
 
     def _without_sublayers(self, why: str) -> None:
-        self.sublayers, self.absent = False, {"sublayer": why}
+        self.sublayers = False
+        self.absent["sublayer"] = why  # in place: whoever writes the dump holds this dictionary already
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -124,17 +130,14 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
     """Runs a model over texts and yields each batch's states, in the order of the texts.
 
     Texts are padded at their end, which a causal model cannot see; no row of padding or prefix is handed out. A first token has a
-    surprisal only where a prefix precedes it.
+    surprisal only where a prefix precedes it. Raises DataError for a model that is not causal, before the first batch.
     """
     model, start = recorder.model, len(sample.prefix)
     limit = min(batch_tokens, LOGITS // model.config.get_text_config().vocab_size)
     with recorder.hooked():
+        check_causal(recorder, sample)
         for run in batches([start + len(ids) for ids in sample.ids], limit):
-            lengths = torch.tensor([start + len(sample.ids[text]) for text in run])
-            ids = torch.zeros(len(run), int(lengths.max()), dtype=torch.long)
-            for row, text in enumerate(run):
-                ids[row, : lengths[row]] = torch.tensor([*sample.prefix, *sample.ids[text].tolist()])
-            real = torch.arange(ids.shape[1]) < lengths[:, None]
+            ids, real = padded([[*sample.prefix, *sample.ids[text].tolist()] for text in run])
             ids, mask = ids.to(model.device), real.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
             surprisal = torch.full(ids.shape, torch.nan, device=model.device)
@@ -148,6 +151,59 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
             recorder.states.clear()
             recorder.checked = True
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+
+
+def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids (texts, longest), zero behind a text's end, and which of them are real."""
+    lengths = torch.tensor([len(text) for text in texts])
+    ids = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = torch.tensor(text)
+    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
+
+
+def check_causal(recorder: Recorder, sample: Sample) -> None:
+    """Raises DataError, naming the architecture, if a text's last token changes a state or a prediction before it.
+
+    Attention takes other routes for one text, for several, and for texts with padding: each is tried on the start of the two
+    longest texts. To be called while the recorder's hooks are in place.
+    """
+    longest = sorted(sample.ids, key=len)[-2:]
+    length = min([LOOKED, *map(len, longest)])
+    one, other = ([*sample.prefix, *ids[:length].tolist()] for ids in (longest[-1], longest[0]))
+    if len(one) < 2:
+        return
+    for texts in ([one], [one, other], [one, other[:-1]]):
+        what, gap = change_before_last(recorder, texts)
+        if not gap <= UNSEEN.get(recorder.model.dtype, 1e-4):
+            raise DataError(
+                f"{type(recorder.model).__name__}: {what} of earlier tokens change with a text's last token, by {gap:.1%}: "
+                "it reads in both directions, and only causal models can be measured"
+            )
+
+
+def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tuple[str, float]:
+    """What changes most at earlier tokens when the last token of every text does, and how much, relative to the largest value
+    of its coordinate."""
+    model = recorder.model
+    ids, real = padded(texts)
+    last = real.sum(dim=1) - 1
+    earlier = (torch.arange(ids.shape[1]) < last[:, None]).to(model.device)
+    other, row = ids.clone(), torch.arange(len(texts))
+    other[row, last] = (ids[row, last] + 1) % model.config.get_text_config().vocab_size
+    found = []
+    for tokens in (ids, other):
+        output = model(input_ids=tokens.to(model.device), attention_mask=real.long().to(model.device), use_cache=False)
+        named = {f"states at /{state.path}": values for state, values in recorder.states.items()}
+        found.append({name: values[earlier].float() for name, values in {**named, "predictions": output.logits}.items()})
+        recorder.states.clear()
+    gaps = {}
+    for name in found[0].keys() & found[1].keys():
+        before, after = (each[name] for each in found)
+        scale = torch.maximum(before.abs(), after.abs()).amax(0).clamp_min(1e-30)
+        gaps[name] = float(((before - after).abs() / scale).amax())
+    name = max(sorted(gaps), key=lambda name: gaps[name])
+    return name, gaps[name]
 
 
 def rows(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:

@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 
 from geomkit.errors import DataError
 
+FOLDS = 5
+"""Parts of the documents; what is applied to each is estimated on the others."""
 
-def document_folds(documents: Sequence[str], folds: int) -> NDArray[np.int64]:
-    """The fold of each text's document, (texts,): documents are dealt out in turn, and no document is in two folds."""
+
+def document_folds(documents: Sequence[str], folds: int = FOLDS) -> NDArray[np.int64]:
+    """The fold of each text's document, (texts,): documents are dealt out in turn, and no document is in two folds.
+
+    With fewer documents than folds, each is a fold. Raises DataError for one document, which leaves no other to fit on.
+    """
+    if len(set(documents)) < 2:
+        raise DataError("folds of documents take at least 2 documents, found 1")
     numbers = {name: number for number, name in enumerate(dict.fromkeys(documents))}
     return np.array([numbers[name] for name in documents], dtype=np.int64) % folds
 

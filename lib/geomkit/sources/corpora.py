@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from geomkit.errors import DataError
+from geomkit.errors import ConfigError, DataError
 from geomkit.registry import Registry
 from geomkit.store.provenance import digest, replacing, rng
 
@@ -29,8 +30,14 @@ class Document(NamedTuple):
     text: str
 
 
-readers: Registry[Callable[[Path], Iterator[Document]]] = Registry("corpus reader")
-"""Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`."""
+readers: Registry[Callable[..., Iterator[Document]]] = Registry("corpus reader")
+"""Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`. One that can take
+the text from any column has a second parameter, `column`."""
+
+
+def takes_column(reader: str) -> bool:
+    """Whether a reader can be told which column holds the text."""
+    return "column" in signature(readers[reader]).parameters
 
 
 def files_in(path: Path, *endings: str) -> list[Path]:
@@ -52,22 +59,23 @@ def plain_text(path: Path) -> Iterator[Document]:
 
 
 @readers.register("jsonl")
-def json_lines(path: Path) -> Iterator[Document]:
-    """Each line of the .jsonl files is an object whose "text" is a document, named by "id" or else by its line."""
+def json_lines(path: Path, column: str = "text") -> Iterator[Document]:
+    """Each line of the .jsonl files is an object whose "text", or another key, is a document, named by "id" or else by its
+    line."""
     for file in files_in(path, ".jsonl", ".json"):
         for number, line in enumerate(utf8(file).split("\n"), 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-                yield Document(str(row.get("id", f"{file.name}:{number}")), row["text"])
+                yield Document(str(row.get("id", f"{file.name}:{number}")), row[column])
             except (ValueError, KeyError, AttributeError) as error:
-                raise DataError(f'{file}, line {number}: not a JSON object with a "text" ({error!r})') from None
+                raise DataError(f'{file}, line {number}: not a JSON object with a "{column}" ({error!r})') from None
 
 
 @readers.register("parquet")
-def parquet(path: Path) -> Iterator[Document]:
-    """Each row's column "text" is a document, named by the column "id" if there is one, or else by its row."""
+def parquet(path: Path, column: str = "text") -> Iterator[Document]:
+    """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -76,13 +84,13 @@ def parquet(path: Path) -> Iterator[Document]:
             table = pq.ParquetFile(file)
         except pa.ArrowInvalid as error:
             raise DataError(f"{file}: not a Parquet file ({error})") from None
-        names = [name for name in ("id", "text") if name in table.schema_arrow.names]
-        if "text" not in names:
-            raise DataError(f'{file}: no column "text" among {", ".join(table.schema_arrow.names)}')
+        names = [name for name in dict.fromkeys(("id", column)) if name in table.schema_arrow.names]
+        if column not in names:
+            raise DataError(f'{file}: no column "{column}" among {", ".join(table.schema_arrow.names)}')
         number = 0
         for batch in table.iter_batches(columns=names):
             for row in batch.to_pylist():
-                yield Document(str(row.get("id", f"{file.name}:{number}")), row["text"] or "")
+                yield Document(str(row.get("id", f"{file.name}:{number}")), "" if row[column] is None else row[column])
                 number += 1
 
 
@@ -125,15 +133,17 @@ def lee(path: Path) -> Iterator[Document]:
 
 
 def utf8(file: Path) -> str:
+    """The file's text without a byte order mark."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not UTF-8 text ({error})") from None
 
 
 def clean(text: str) -> str:
-    """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end."""
-    text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n"))
+    """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end, nor a byte
+    order mark."""
+    text = re.sub(r"[^\S\n]+", " ", text.removeprefix("\ufeff").replace("\r\n", "\n"))
     return re.sub(r" ?\n ?(?:\n ?)+", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
 
 
@@ -148,13 +158,17 @@ def split_of(name: str) -> str:
     return split
 
 
-def read_documents(path: Path, reader: str) -> list[Document]:
-    """Cleaned documents of a file or folder, without those that are empty.
+def read_documents(path: Path, reader: str, column: str | None = None) -> list[Document]:
+    """Cleaned documents of a file or folder, without those that are empty; column: the one with the text, where it is not the
+    reader's own.
 
-    Raises DataError for a corpus without a document, for one that is not text, and for a name that occurs twice.
+    Raises ConfigError for a column where the reader has none, DataError for a corpus without a document, for one that is not
+    text, and for a name that occurs twice.
     """
+    if column is not None and not takes_column(reader):
+        raise ConfigError(f"{path}: the reader {reader!r} takes no column, but {column!r} was asked for")
     documents = []
-    for name, text in readers[reader](Path(path)):
+    for name, text in readers[reader](Path(path), **({} if column is None else {"column": column})):
         if not isinstance(text, str):
             raise DataError(f"{path}: document {name!r} is of type {type(text).__name__}, not text")
         if cleaned := clean(text):
@@ -201,9 +215,9 @@ GROUP = 16
 """Documents in a row group of a stored corpus, which are read together."""
 
 
-def prepare_corpus(source: Path, output: Path, reader: str) -> None:
+def prepare_corpus(source: Path, output: Path, reader: str, column: str | None = None) -> None:
     """Reads a corpus's documents and writes them, with a line about their number and splits."""
-    documents = read_documents(source, reader)
+    documents = read_documents(source, reader, column)
     write_documents(documents, output)
     splits = Counter(split_of(document.name) for document in documents)
     print(f"{len(documents)} documents, {sum(len(document.text) for document in documents)} characters; {dict(splits)}")

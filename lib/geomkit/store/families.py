@@ -10,7 +10,7 @@ from geomkit.config import resolve_layers
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.spectra import Spectra
-from geomkit.store.tables import facts
+from geomkit.store.tables import check_seeds, facts
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,18 @@ def opened_families(
     spectra: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Member]]]:
     """The members of every family, by its name, in order of size. A model's file lies in a folder of its name, by which
-    `families` and `seeds` have its family and seed."""
+    `families` and `seeds` have its family and seed.
+
+    Raises DataError for two models of one size that no seed tells apart.
+    """
     with ExitStack() as stack:
         files = {Path(path).parent.name: Path(path) for path in spectra}
         members = [Member(name, families[name], seeds[name], stack.enter_context(Spectra(path))) for name, path in files.items()]
         members.sort(key=lambda member: (member.family, member.facts["params_nonembedding"], member.name))
-        yield {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
+        found = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
+        for family, group in found.items():
+            check_seeds(family, ((member.name, member.seed, member.facts["params_nonembedding"]) for member in group))
+        yield found
 
 
 def incomparable(members: Sequence[Member]) -> str | None:

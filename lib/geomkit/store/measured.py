@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geomkit.store.provenance import replacing
+from geomkit.store.tables import check_seeds
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
@@ -68,24 +69,27 @@ def families(path: Path) -> list[tuple[str, str]]:
 
 
 def read_measured(path: Path, family: str, corpus: str) -> Measured:
-    """Everything but losses that the table holds of a family on a corpus, at the layers that its models have in common."""
+    """Everything but losses that the table holds of a family on a corpus, at the layers that its models have in common.
+
+    Raises DataError for two models of one size that no seed tells apart.
+    """
     behind = pc.subtract(pc.field("layer"), pc.field("depth"))
     common = (pc.field("layer") == 0) | (behind == 0) | (behind == 1)
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("sublayer") == "block") & common
     facts = ["model", "seed", "params_nonembedding", "params_total"]
-    columns = [*facts, "depth", "d", "variant", "layer", "normalise", "n", "metric", "text", "document", "value"]
+    columns = [*facts, "depth", "d", "variant", "layer", "normalise", "n", "metric", "text", "value"]
     table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
     found = table.group_by(facts, use_threads=False).aggregate([("d", "max")]).to_pylist()
     models = [Model(row["model"], row["seed"], row["params_nonembedding"], row["params_total"], row["d_max"]) for row in found]
     models.sort(key=lambda model: (model.params_nonembedding, model.name))
+    check_seeds(family, ((model.name, model.seed, model.params_nonembedding) for model in models))
     place = {model.name: row for row, model in enumerate(models)}
 
     text, layer, depth, n, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "value"))
-    (names, model), (variants, variant), (modes, mode), (metrics, metric), (documents, document) = (
-        codes(table[name]) for name in ("model", "variant", "normalise", "metric", "document")
+    (names, model), (variants, variant), (modes, mode), (metrics, metric) = (
+        codes(table[name]) for name in ("model", "variant", "normalise", "metric")
     )
-    of_text = np.full(max(text.max() + 1, 0), "", dtype=object)
-    of_text[text[text >= 0]] = documents[document[text >= 0]]
+    of_text = text_documents(path, family, corpus)
     row, length = np.array([place.get(name, -1) for name in names])[model], np.where(text < 0, 0, n)
     cells = np.stack([variant, np.where(layer == 0, 0, 1 + layer - depth), mode, length, metric])
     groups, index = np.unique(cells, axis=1, return_inverse=True)
@@ -96,6 +100,16 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
         arrays.setdefault(variants[v], {})[LAYERS[p], modes[m], int(count), metrics[k]] = block
     return Measured(models, of_text.tolist(), arrays)
+
+
+def text_documents(path: Path, family: str, corpus: str) -> np.ndarray:
+    """Names of all texts' documents (texts,): those too short for any length have at least a loss."""
+    where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("text") >= 0)
+    table = pq.read_table(path, columns=["text", "document"], filters=where).unify_dictionaries().combine_chunks()
+    text, (documents, document) = table["text"].to_numpy(), codes(table["document"])
+    found = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
+    found[text] = documents[document]
+    return found
 
 
 def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -119,8 +119,8 @@ class Spectra:
         return [name for name in self.file if name not in ("texts", "documents")]
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
-        """(normalise, state, spectra) for every length: the eigenvalues are (texts of at least n tokens, m)."""
-        for mode, lengths in self.file[f"{variant}/texts"].items():
+        """(normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens, m)."""
+        for mode, lengths in self.file.get(f"{variant}/texts", {}).items():
             for n, states in lengths.items():
                 for state, data in datasets(states):
                     yield mode, state, Spectrum(read(self.file, data.name), int(n), int(data.attrs["d"]))

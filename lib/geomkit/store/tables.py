@@ -46,6 +46,9 @@ A text of -1 is the whole corpus. A column that does not apply holds null."""
 TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME), ("k", pa.int32()), ("first", pa.int32())])
 """Of the table of tokens: position in the text; how many tokens a method chose; 0 if it might choose the first, 1 if not."""
 
+DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
+"""Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
+
 FACTS = ("params_nonembedding", "params_total", "depth")
 """What a file of measurements says about its model's size, as columns."""
 
@@ -69,6 +72,22 @@ TEXT = {
 def facts(attributes: Mapping[str, Any]) -> dict[str, int]:
     """A model's sizes, from the attributes of a file of its measurements."""
     return {name: int(attributes[name]) for name in FACTS}
+
+
+def check_seeds(family: str, models: Iterable[tuple[str, int | None, int]]) -> None:
+    """Raises DataError, naming both, for two models (name, seed, parameters without embeddings) of one family and size that no
+    seed tells apart: they would be averaged as if they were two trainings of one model."""
+    found: dict[tuple[int, int | None], str] = {}
+    alone: dict[int, str] = {}
+    for name, seed, size in models:
+        other = alone.get(size) if seed is None else found.get((size, seed)) or found.get((size, None))
+        if other is not None:
+            raise DataError(
+                f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no seeds tell them apart: "
+                "set a seed for each in the catalogue of models, or give one a family of its own"
+            )
+        alone.setdefault(size, name)
+        found[size, seed] = name
 
 
 class TableWriter:

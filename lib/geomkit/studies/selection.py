@@ -11,7 +11,7 @@ import numpy as np
 from geomkit.config import layer_name
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.measures.controls import document_folds, strangers, wins
+from geomkit.measures.controls import FOLDS, document_folds, strangers, wins
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
 from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors
 from geomkit.measures.spectra import normalise
@@ -22,8 +22,6 @@ from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts, write_csv
 
 BY_GRAM = ("lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge")
 """Methods that choose by the target's own coordinates."""
-FOLDS = 5
-"""Parts of the documents; each is whitened by what the others hold."""
 SPLITS = 10
 RESAMPLES = 1000
 HIGHER = {
@@ -91,7 +89,7 @@ def reconstructed(
     state, budgets = State(layer), len(file.budgets)
     splits = coordinate_splits(dump.width(state), SPLITS, rng(seed, "splits", dump.width(state)))
     whitenings = fold_whitenings(dump, state)
-    fold, others = document_folds(dump.texts.document, FOLDS), strangers(file.document)
+    fold, others = document_folds(dump.texts.document), strangers(file.document)
     values = {id(choice): np.full((4, len(file.text), budgets), np.nan) for choice in choices}
     for text in progress(np.unique(file.text).tolist(), name):
         rows, whitening = normalise(dump.rows(state, text, text + 1), "unit"), whitenings[fold[text]]
@@ -155,7 +153,7 @@ def target_row(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray
 
 def fold_whitenings(dump: Dump, state: State) -> list[Whitening]:
     """For each fold, the whitening estimated on the other documents."""
-    fold = document_folds(dump.texts.document, FOLDS)
+    fold = document_folds(dump.texts.document)
     clouds = [normalise(dump.rows(state, text, text + 1), "unit") for text in range(len(fold))]
     return [
         Whitening.estimate(np.concatenate([cloud for cloud, own in zip(clouds, fold, strict=True) if own != part]))

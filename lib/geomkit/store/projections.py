@@ -1,0 +1,63 @@
+"""A family's part of the table of projections, as arrays beside what was measured: what nulls of verdicts are made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from geomkit.store.measured import LAYERS, Key, Model, Variants, codes
+
+COMMON = "common-dimension"
+
+
+@dataclass(frozen=True)
+class Projections:
+    """One family on one corpus, every array (models, texts) in the order of `Measured`, NaN where there is no value.
+
+    donors: by donor, then by variant (`projected`, `random-projection`) and key, what each model's width leaves of the donor;
+    NaN for models that are wider, and at the donor's own width the measurement itself. widths: of each donor, by layer.
+    common: by key, every model on its own leading directions, as many as the narrowest model is wide.
+    """
+
+    donors: dict[str, Variants]
+    widths: dict[str, dict[str, int]]
+    common: dict[Key, np.ndarray]
+
+
+def read_projections(
+    path: Path, family: str, models: Sequence[Model], texts: int, metrics: Sequence[str] | None = None
+) -> Projections:
+    """What one corpus's table holds of a family, of all metrics or of some; models and the number of texts are those of
+    `read_measured`. A model whose final state is narrower than its blocks (OPT-350m) is looked up by `Model.width` there too."""
+    where = pc.field("family") == family
+    if metrics is not None:
+        where &= pc.field("metric").isin(list(metrics))
+    columns = ["donor", "variant", "depth", "layer", "normalise", "n", "metric", "text", "d", "value"]
+    table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
+    found, place = Projections({}, {}, {}), {model.name: row for row, model in enumerate(models)}
+    if not len(table):
+        return found
+    text, layer, depth, n, d, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "d", "value"))
+    (donors, donor), (variants, variant), (modes, mode), (names, metric) = (
+        codes(table[name]) for name in ("donor", "variant", "normalise", "metric")
+    )
+    width = np.array([model.width for model in models])
+    cells = np.stack([variant, donor, 1 + layer - depth, mode, n, metric])
+    groups, index = np.unique(cells, axis=1, return_inverse=True)
+    order, ends = np.argsort(index.ravel(), kind="stable"), np.cumsum(np.bincount(index.ravel()))[:-1]
+    for (v, j, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
+        key, name = (LAYERS[p], modes[m], int(count), names[k]), donors[j]
+        if variants[v] == COMMON:
+            block = found.common.setdefault(key, np.full((len(models), texts), np.nan))
+            if name in place:
+                block[place[name], text[rows]] = value[rows]
+            continue
+        block = found.donors.setdefault(name, {}).setdefault(variants[v], {})[key] = np.full((len(models), texts), np.nan)
+        for own in np.unique(d[rows]):
+            block[np.ix_(np.flatnonzero(width == own), text[rows][d[rows] == own])] = value[rows][d[rows] == own]
+        of_donor = found.widths.setdefault(name, {})
+        of_donor[key[0]] = max(of_donor.get(key[0], 0), int(d[rows].max()))
+    return found

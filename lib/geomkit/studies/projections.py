@@ -1,0 +1,262 @@
+"""Nulls for width that act on tokens, of every family on one corpus: models' rows on fewer of their directions, text by text.
+
+Variants of the table, whose column `donor` names the model that the rows are of:
+projected          a donor on its leading d directions, for every width d of a smaller or equal model of its family
+random-projection  the same for the widest models (seeds) on directions of chance, metrics averaged over draws
+common-dimension   every model on its own leading d directions, d the family's narrowest width; `model` names it too
+The first two are of a width, not of a model, so that `model`, `seed` and parameter counts are null; `layer` and `depth` are the
+donor's. Beside the metrics, `norm_kept` is the share of the rows' squared length that the directions hold.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from geomkit.config import resolve_layers
+from geomkit.logs import progress
+from geomkit.measures.controls import document_folds
+from geomkit.measures.entropy import Measurement, measure
+from geomkit.measures.entropy import absent as missing_metrics
+from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
+from geomkit.store.dumps import Dump, State
+from geomkit.store.provenance import rng
+from geomkit.store.tables import DONOR_COLUMNS, TableWriter, check_seeds, facts
+from geomkit.store.texts import Texts
+
+LAYERS = ("last", "final")
+"""Layers that models of different depth have in common and that a narrower model would have to fit in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One model of a family, its dump open."""
+
+    name: str
+    family: str
+    seed: int | None
+    dump: Dump
+    facts: Mapping[str, int]
+    texts: Texts
+
+    def state(self, layer: str) -> State:
+        return State(resolve_layers(layer, self.facts["depth"])[0])
+
+    def width(self, layer: str) -> int:
+        return self.dump.width(self.state(layer))
+
+    def has(self, layer: str) -> bool:
+        return self.state(layer) in self.dump.states
+
+    def rows(self, layer: str) -> np.ndarray:
+        """All rows of a state as they are stored, (tokens, d)."""
+        return self.dump.rows(self.state(layer), 0, len(self.texts.tokens))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured: lengths in tokens, metrics (None: all), distortion, random draws and their seed."""
+
+    modes: Sequence[str]
+    lengths: Sequence[int]
+    metrics: Sequence[str] | None
+    eps2: float
+    draws: int
+    seed: int
+
+
+def write_projections(
+    dumps: Iterable[str | Path],
+    families: Mapping[str, str],
+    seeds: Mapping[str, int | None],
+    output: Path,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+    metrics: Sequence[str] | None,
+    eps2: float,
+    draws: int,
+    seed: int,
+    widths: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """The table of one corpus, from each model's dump, which lies in a folder of its name, and its family and seed by name.
+
+    widths: by family, the numbers of directions to project to where they are not to be the widths of the family's own models:
+    so a family of one model is its own donor. What cannot be measured is among the table's `absent`, with its reason.
+    """
+    settings = Settings(modes, lengths, metrics, eps2, draws, seed)
+    table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
+    if "raw" in settings.modes:
+        absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
+    with opened_sources(dumps, families, seeds) as groups:
+        for family, members in groups.items():
+            asked = (widths or {}).get(family)
+            if reason := incomparable(members, asked is not None):
+                absent[f"projections, {family}"] = reason
+                continue
+            for layer in LAYERS:
+                absent |= add_layer(table, members, layer, asked, settings)
+    table.write(output, absent)
+
+
+@contextmanager
+def opened_sources(
+    dumps: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
+) -> Iterator[dict[str, list[Source]]]:
+    """The members of every family, by its name, in order of size. Raises DataError for two of one size without seeds."""
+    with ExitStack() as stack:
+        sources = []
+        for path in map(Path, dumps):
+            name = path.parent.parent.name
+            dump = stack.enter_context(Dump(path))
+            sources.append(Source(name, families[name], seeds[name], dump, facts(dump.attributes), dump.texts))
+        sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
+        found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
+        for family, group in found.items():
+            check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
+        yield found
+
+
+def incomparable(members: Sequence[Source], to_itself: bool) -> str | None:
+    """Why a family has no projections, if it has none; `to_itself` allows a single size."""
+    first = members[0]
+    if not to_itself and len({model.facts["params_nonembedding"] for model in members}) < 2:
+        return "a family of one size"
+    if len(set(first.texts.document)) < 2:
+        return "directions are those of other documents, and there is one document"
+    for model in members[1:]:
+        if not same_texts(first, model):
+            return f"{first.name} and {model.name} read different texts (their tokenizers differ)"
+    return None
+
+
+def same_texts(one: Source, other: Source) -> bool:
+    """Whether two models read the same tokens of the same documents."""
+    if (one.texts.document, one.texts.tokens) != (other.texts.document, other.texts.tokens):
+        return False
+    return all(np.array_equal(one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
+
+
+def add_layer(
+    table: TableWriter, members: Sequence[Source], layer: str, asked: Sequence[int] | None, settings: Settings
+) -> dict[str, str]:
+    """Adds every donor's projections at one layer. Returns what is missing, with reasons."""
+    family = members[0].family
+    if without := [model.name for model in members if not model.has(layer)]:
+        return {f"projections, {family}, {layer}": f"this layer of {without[0]} is not among dump.layers"}
+    own = {model.name: model.width(layer) for model in members}
+    widths = sorted(set(own.values()) if asked is None else set(asked))
+    if max(own.values()) <= widths[0]:
+        return {f"projections, {family}, {layer}": f"no donor is wider than {widths[0]}, the narrowest width"}
+    missing = {
+        f"projected, {family}, {layer}, d = {k}": f"no donor is wide enough, the widest being {max(own.values())}"
+        for k in widths
+        if k > max(own.values())
+    }
+    for model in progress(members, f"{family} {layer}"):
+        below = [k for k in widths if k <= own[model.name]]
+        if below:
+            missing |= add_donor(table, model, layer, below, own[model.name] == max(own.values()), settings)
+        else:
+            missing[f"common-dimension, {model.name}, {layer}"] = f"it is narrower than {widths[0]}"
+    return missing
+
+
+def add_donor(
+    table: TableWriter, model: Source, layer: str, widths: Sequence[int], widest: bool, settings: Settings
+) -> dict[str, str]:
+    """Adds what one model's rows are on each number of its directions."""
+    missing: dict[str, str] = {}
+    stored, state, depth = model.rows(layer), model.state(layer), model.facts["depth"]
+    start = model.dump.offset[:-1]
+    for n in settings.lengths:
+        texts = [text for text, tokens in enumerate(model.texts.tokens) if tokens >= n]
+        if len(set(named := [model.texts.document[text] for text in texts])) < 2:
+            missing[f"projections of {model.name}, n = {n}"] = "texts as long are of fewer than 2 documents"
+            continue
+        clouds, fold = stored[start[texts, None] + np.arange(n)], document_folds(named)
+        for mode in settings.modes:
+            if mode == "raw" or (mode == "centre-unit" and n < 2):
+                continue
+            where: dict[str, object] = {**state._asdict(), "depth": depth, "normalise": mode, "n": n, "donor": model.name}
+            found = leading_directions(clouds, mode, fold)
+            known = [k for k in widths if k <= found.rank.min() or k == clouds.shape[-1]]
+            missing |= {
+                f"projected, {model.name} on {k} directions, {layer}, {mode}, n = {n}": (
+                    f"rows of other documents have rank {found.rank.min()}"
+                )
+                for k in widths
+                if k not in known
+            }
+            if not known:
+                continue
+            results = projected(clouds, mode, fold, known, found)
+            missing |= absent_metrics(results, mode, settings)
+            rows = Rows(table, texts, named, where | {"family": model.family}, settings)
+            if widths[-1] > widths[0]:
+                rows.add("projected", results)
+            if widths[0] in known:
+                of_model = {"model": model.name, "seed": model.seed, **model.facts}
+                rows.add("common-dimension", {widths[0]: results[widths[0]]}, **of_model)
+            if widest:
+                add_random(rows, clouds, mode, widths, results, model.name, settings)
+    return missing
+
+
+def add_random(
+    rows: "Rows",
+    clouds: np.ndarray,
+    mode: str,
+    widths: Sequence[int],
+    results: Mapping[int, Projected],
+    name: str,
+    settings: Settings,
+) -> None:
+    """Adds the widest models' rows on random directions; the same frames at every length, layer and normalisation."""
+    d = clouds.shape[-1]
+    fewer = [k for k in widths if k < d]
+    drawn = random_projected(clouds, mode, fewer, settings.draws, rng(settings.seed, "random-projection", name))
+    rows.add("random-projection", drawn | {k: result for k, result in results.items() if k == d})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows go, the numbers and documents of their texts, and the columns that they share."""
+
+    table: TableWriter
+    texts: Sequence[int]
+    documents: Sequence[str]
+    where: Mapping[str, object]
+    settings: Settings
+
+    def add(self, variant: str, results: Mapping[int, Projected], **columns: object) -> None:
+        """A block of rows for every width, metric and text, averaged over draws where there are any."""
+        cells: dict[str, list] = {name: [] for name in ("text", "document", "metric", "value", "bound", "d")}
+        count = len(self.texts)
+        for k, result in results.items():
+            measured = measure(result.spectrum, self.settings.metrics, eps2=self.settings.eps2)
+            for name, found in [*measured.items(), ("norm_kept", Measurement(result.kept, 1.0))]:
+                cells["text"] += self.texts
+                cells["document"] += self.documents
+                cells["metric"] += [name] * count
+                cells["d"] += [k] * count
+                cells["value"] += over_draws(found.value, count)
+                cells["bound"] += [None] * count if found.bound is None else over_draws(found.bound, count)
+        self.table.add(**{**self.where, **columns, **cells}, variant=variant)
+
+
+def over_draws(values: object, texts: int) -> list[float]:
+    """The mean over draws of (draws, texts), or values (texts,) or one for all, as a list (texts,)."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.broadcast_to(array.mean(axis=0) if array.ndim > 1 else array, texts).tolist()
+
+
+def absent_metrics(results: Mapping[int, Projected], mode: str, settings: Settings) -> dict[str, str]:
+    """Metrics that the shape of a projection does not allow."""
+    return {
+        f"{name}, projected on {k} directions, {mode}, n = {result.spectrum.n}": why
+        for k, result in results.items()
+        for name, why in missing_metrics(result.spectrum, settings.metrics).items()
+    }

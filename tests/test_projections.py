@@ -1,0 +1,240 @@
+"""The table of projections: what a family's donors give, text by text, and what is absent, with its reason."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from geomkit.errors import DataError
+from geomkit.measures.controls import document_folds
+from geomkit.measures.entropy import measure
+from geomkit.measures.projection import projected, random_projected
+from geomkit.measures.spectra import normalise, spectrum
+from geomkit.store.dumps import State, write_dump
+from geomkit.store.measured import Model
+from geomkit.store.projections import read_projections
+from geomkit.store.provenance import rng
+from geomkit.store.texts import Texts
+from geomkit.studies.projections import Settings, write_projections
+
+LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
+DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]
+ENOUGH = [text for text, tokens in enumerate(LENGTHS) if tokens >= 20]
+METRICS = ["erank_covariance", "rate_distortion", "alpha_req"]
+SETTINGS = Settings(["unit", "centre-unit"], [4, 20], METRICS, 0.5, 3, 0)
+FAMILY = {"small-s0": 5, "small-s1": 5, "middle": 9, "wide-s0": 12, "wide-s1": 12}
+
+
+def hidden(name: str, layer: int, width: int) -> np.ndarray:
+    draw = rng(0, name, layer)
+    return (draw.standard_normal((sum(LENGTHS), width)) * np.arange(1, width + 1) ** -0.5 + 0.3).astype(np.float32)
+
+
+def dumped(
+    folder: Path, name: str, width: int, layers: Sequence[int] = (1, 2), ids: int = 0, final: int = 0, documents: Any = DOCUMENTS
+) -> Path:
+    """A model of one block."""
+    path, texts = folder / name / "corpus" / "trained.h5", Texts(documents, LENGTHS, LENGTHS)
+    attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": 2 * width**2}
+    tokens = rng(ids, "ids").integers(0, 300, sum(LENGTHS))
+    with write_dump(path, texts, attributes, {}, "float32", None) as writer:
+        states = {State(layer): hidden(name, layer, final if final and layer == 2 else width) for layer in layers}
+        writer.append(tokens, np.zeros(sum(LENGTHS), np.float32), states)
+    return path
+
+
+def table(
+    folder: Path, dumps: Mapping[str, Path], settings: Settings = SETTINGS, **options: Any
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows and what is absent."""
+    output = folder / "sotu.parquet"
+    seeds = {name: int(name[-1]) if "-s" in name else None for name in dumps}
+    write_projections(dumps.values(), dict.fromkeys(dumps, "family"), seeds, output, **vars(settings), **options)
+    found = pq.read_table(output)
+    return found.to_pylist(), json.loads(found.schema.metadata[b"absent"])
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    folder = tmp_path_factory.mktemp("family")
+    return table(folder, {name: dumped(folder, name, width) for name, width in FAMILY.items()})
+
+
+def values(rows: Sequence[Mapping[str, Any]], **where: Any) -> dict[int, float]:
+    """By text, the values of the rows that fit."""
+    found = [row for row in rows if all(row[name] == value for name, value in where.items())]
+    assert len({row["text"] for row in found}) == len(found)
+    return {row["text"]: row["value"] for row in found}
+
+
+def clouds(name: str, layer: int, n: int) -> np.ndarray:
+    start = np.concatenate([[0], np.cumsum(LENGTHS)])[:-1]
+    return np.stack([hidden(name, layer, FAMILY[name])[first : first + n] for first in start[ENOUGH]])
+
+
+NAMED = [DOCUMENTS[text] for text in ENOUGH]
+
+
+@pytest.mark.parametrize("mode", ["unit", "centre-unit"])
+@pytest.mark.parametrize(("layer", "donor", "k"), [(1, "wide-s1", 5), (2, "middle", 5), (2, "wide-s0", 9)])
+def test_a_donor_is_projected_on_every_narrower_width(family, mode, layer, donor, k):
+    expected = projected(clouds(donor, layer, 20), mode, document_folds(NAMED), [k])[k]
+    where = {"variant": "projected", "donor": donor, "d": k, "layer": layer, "normalise": mode, "n": 20}
+    for metric in METRICS[:2]:
+        found = values(family[0], **where, metric=metric)
+        assert list(found) == ENOUGH, "every text of as many tokens"
+        np.testing.assert_allclose(list(found.values()), measure(expected.spectrum, [metric])[metric].value, rtol=1e-12)
+    np.testing.assert_allclose(list(values(family[0], **where, metric="norm_kept").values()), expected.kept, rtol=1e-12)
+
+
+def test_a_donor_at_its_own_width_is_the_measurement(family):
+    own = measure(spectrum(normalise(clouds("wide-s0", 2, 20), "unit")), METRICS)
+    for variant in ("projected", "random-projection"):
+        for metric in METRICS[:2]:
+            found = values(family[0], variant=variant, donor="wide-s0", d=12, layer=2, normalise="unit", n=20, metric=metric)
+            np.testing.assert_allclose(list(found.values()), own[metric].value, rtol=1e-9)
+
+
+def test_every_model_is_compared_on_its_own_directions_at_the_narrowest_width(family):
+    rows = [row for row in family[0] if row["variant"] == "common-dimension"]
+    assert {row["d"] for row in rows} == {5}
+    assert {row["model"] for row in rows} == set(FAMILY)
+    assert all(row["model"] == row["donor"] and row["params_nonembedding"] == FAMILY[row["model"]] ** 2 for row in rows)
+    assert {(row["model"], row["seed"]) for row in rows} == {
+        ("small-s0", 0), ("small-s1", 1), ("middle", None), ("wide-s0", 0), ("wide-s1", 1)
+    }  # fmt: skip
+    where = {"normalise": "unit", "n": 4, "layer": 1, "metric": "erank_covariance", "d": 5, "donor": "middle"}
+    assert values(rows, **where) == values(family[0], **where, variant="projected")
+
+
+def test_random_projections_are_of_the_widest_models_and_averaged_over_draws(family):
+    rows = [row for row in family[0] if row["variant"] == "random-projection"]
+    assert {(row["donor"], row["d"]) for row in rows} == {(name, d) for name in ("wide-s0", "wide-s1") for d in (5, 9, 12)}
+    drawn = random_projected(clouds("wide-s1", 1, 20), "unit", [5, 9], 3, rng(0, "random-projection", "wide-s1"))
+    expected = measure(drawn[9].spectrum, METRICS)["erank_covariance"].value
+    assert expected.shape == (3, len(ENOUGH))
+    where = {"donor": "wide-s1", "d": 9, "layer": 1, "normalise": "unit", "n": 20, "metric": "erank_covariance"}
+    np.testing.assert_allclose(list(values(rows, **where).values()), expected.mean(axis=0), rtol=1e-12)
+
+
+def test_rows_are_of_texts_with_their_documents_and_widths_not_of_models(family):
+    rows = [row for row in family[0] if row["variant"] != "common-dimension"]
+    assert all(row["document"] == DOCUMENTS[row["text"]] and row["text"] >= 0 for row in family[0])
+    assert {(row["model"], row["seed"], row["params_total"]) for row in rows} == {(None, None, None)}
+    assert {(row["donor"], row["d"]) for row in rows if row["variant"] == "projected"} == {
+        *((name, d) for name in ("wide-s0", "wide-s1") for d in (5, 9, 12)),
+        ("middle", 5),
+        ("middle", 9),
+    }
+    assert {row["text"] for row in rows if row["n"] == 4} == set(range(8))
+    assert all((row["bound"] is None) == (row["metric"] == "alpha_req") for row in rows)
+
+
+def test_metrics_that_a_shape_does_not_allow_are_absent_with_a_reason(family):
+    assert family[1]["alpha_req, projected on 5 directions, unit, n = 20"].startswith("fewer than 8 eigenvalues")
+    assert not [row for row in family[0] if row["metric"] == "alpha_req"]
+
+
+# what is absent
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"ids": 1}, "large and small read different texts (their tokenizers differ)"),
+        ({"documents": ["x", *DOCUMENTS[1:]]}, "large and small read different texts (their tokenizers differ)"),
+    ],
+)
+def test_models_that_read_different_texts_are_not_projected(tmp_path, changed, reason):
+    dumps = {"small": dumped(tmp_path, "small", 5), "large": dumped(tmp_path, "large", 9, **changed)}
+    rows, absent = table(tmp_path, dumps)
+    assert (rows, absent) == ([], {"projections, family": reason.replace("large and small", "small and large")})
+
+
+def test_one_size_has_no_projection_unless_it_is_its_own_donor(tmp_path):
+    dumps = {"only": dumped(tmp_path, "only", 12)}
+    assert table(tmp_path, dumps) == ([], {"projections, family": "a family of one size"})
+    rows, absent = table(tmp_path, dumps, widths={"family": [3, 6, 40]})
+    assert {row["d"] for row in rows if row["variant"] == "projected"} == {3, 6}
+    assert {row["d"] for row in rows if row["variant"] == "common-dimension"} == {3}
+    for layer in ("last", "final"):
+        assert absent[f"projected, family, {layer}, d = 40"] == "no donor is wide enough, the widest being 12"
+
+
+def test_without_a_wider_donor_a_layer_is_absent(tmp_path):
+    dumps = {name: dumped(tmp_path, name, width, final=4) for name, width in (("small", 5), ("large", 9))}
+    rows, absent = table(tmp_path, dumps)
+    assert {row["layer"] for row in rows} == {1}
+    assert absent["projections, family, final"] == "no donor is wider than 4, the narrowest width"
+
+
+def test_one_document_raw_rows_and_layers_that_were_not_dumped_are_absent(tmp_path):
+    alone = {name: dumped(tmp_path / "alone", name, width, documents=["a"] * 8) for name, width in (("s", 5), ("l", 9))}
+    assert table(tmp_path, alone)[1] == {
+        "projections, family": "directions are those of other documents, and there is one document"
+    }
+    part = {name: dumped(tmp_path / "part", name, width, layers=[1]) for name, width in (("s", 5), ("l", 9))}
+    rows, absent = table(tmp_path, part, Settings(["raw", "unit"], [20, 500], ["stable_rank"], 0.5, 2, 0))
+    assert {(row["layer"], row["normalise"]) for row in rows} == {(1, "unit")}
+    assert absent["projections, family, final"] == "this layer of s is not among dump.layers"
+    assert absent["projections, raw"] == "projected rows are normalised again, which raw rows are not"
+    assert absent["projections of l, n = 500"] == "texts as long are of fewer than 2 documents"
+
+
+def test_directions_that_other_documents_cannot_tell_are_absent(tmp_path):
+    names = ["a", "a", "a", "a", "a", "a", "a", "b"]
+    dumps = {name: dumped(tmp_path, name, width, documents=names) for name, width in (("s", 5), ("l", 9))}
+    rows, absent = table(tmp_path, dumps, Settings(["unit"], [4, 20], ["stable_rank"], 0.5, 2, 0))
+    reason = "rows of other documents have rank 4"
+    assert absent["projected, l on 5 directions, last, unit, n = 4"] == reason
+    assert {row["d"] for row in rows if (row["donor"], row["n"], row["variant"]) == ("l", 4, "projected")} == {9}
+    assert {row["d"] for row in rows if (row["donor"], row["n"], row["variant"]) == ("l", 20, "projected")} == {5, 9}
+
+
+def test_the_same_settings_give_the_same_bytes(tmp_path):
+    dumps = {"small": dumped(tmp_path, "small", 5), "large": dumped(tmp_path, "large", 9)}
+    contents = []
+    for order in (list(dumps), list(dumps)[::-1]):
+        table(tmp_path, {name: dumps[name] for name in order})
+        contents.append((tmp_path / "sotu.parquet").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_two_models_of_one_size_without_seeds_are_refused(tmp_path):
+    dumps = {name: dumped(tmp_path, name, 5) for name in ("small", "again")}
+    with pytest.raises(DataError, match="family: again and small are both of 25 parameters"):
+        table(tmp_path, dumps)
+
+
+# as arrays
+
+
+def test_arrays_have_a_row_for_each_model_and_a_column_for_each_text(tmp_path):
+    dumps = {name: dumped(tmp_path, name, width) for name, width in FAMILY.items()}
+    rows, _ = table(tmp_path, dumps)
+    models = [Model(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
+    found = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS))
+    assert set(found.donors) == {"middle", "wide-s0", "wide-s1"}
+    assert found.widths["middle"] == {"last": 9, "final": 9}
+    for donor, variant, layer, n in (("wide-s1", "projected", 2, 20), ("wide-s0", "random-projection", 1, 4)):
+        array = found.donors[donor][variant]["last" if layer == 1 else "final", "unit", n, "rate_distortion"]
+        assert array.shape == (5, 8)
+        for row, model in zip(array, models, strict=True):
+            where = {"variant": variant, "donor": donor, "layer": layer, "normalise": "unit", "n": n, "metric": "rate_distortion"}
+            expected = values(rows, **where, d=model.width)
+            assert {text: value for text, value in enumerate(row) if np.isfinite(value)} == expected
+    narrower = found.donors["middle"]["projected"]["last", "unit", 20, "erank_covariance"]
+    assert np.isfinite(narrower[:, ENOUGH]).all(axis=1).tolist() == [True, True, True, False, False]
+    common = found.common["final", "centre-unit", 20, "norm_kept"]
+    assert np.isfinite(common[:, ENOUGH]).all()
+    assert dict(zip(ENOUGH, common[2, ENOUGH], strict=True)) == values(
+        rows, variant="common-dimension", donor="middle", layer=2, normalise="centre-unit", n=20, metric="norm_kept"
+    )
+    some = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS), ["norm_kept"])
+    assert {key[3] for key in some.common} == {"norm_kept"}
+    nothing = read_projections(tmp_path / "sotu.parquet", "other", models, 8)
+    assert (nothing.donors, nothing.common) == ({}, {})
