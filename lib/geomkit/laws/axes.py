@@ -28,7 +28,7 @@ class AxisLaw:
     error: float | None
     """Root mean square of ln(predicted / measured) at each size, by the law fitted without it; None if some size is needed."""
     without: Array | None
-    """The loss at every size by the law fitted without each size in turn (sizes, sizes): the baseline for what else tells of it."""
+    """The loss at every size by the law fitted without each size in turn (sizes, sizes): a baseline."""
 
     @property
     def offset(self) -> tuple[float, float] | None:

@@ -147,10 +147,18 @@ class Slope:
     donors: float | None
     """Standard deviation of the donors' slopes on the sizes that they share."""
     rounding: float = 0.0
+    number_of_donors: int = 1
+    effective: bool = False
+    """Whether the degrees of freedom are those of Satterthwaite (1946) where they are fewer: a standard deviation of two donors
+    has one, so where donors disagree more than anything else errs, sizes - 2 is too many."""
 
     @property
-    def freedom(self) -> int:
-        return self.sizes - 2
+    def freedom(self) -> float:
+        """Of t: sizes - 2, or fewer if `effective`; documents are many."""
+        if not self.effective or not self.donors:
+            return self.sizes - 2
+        parts = max(self.scatter, self.pure or 0.0) ** 4 / (self.sizes - 2) + self.donors**4 / (self.number_of_donors - 1)
+        return min(self.sizes - 2, self.error**4 / parts)
 
     @property
     def error(self) -> float:
@@ -195,12 +203,12 @@ class Slope:
 
 @lru_cache
 def detectable(freedom: float, power: float = POWER, level: float = LEVEL) -> float:
-    """The effect, in standard errors, that a two-sided t test finds with this power: the noncentrality at which t exceeds its
-    critical value. 2.80 with many degrees of freedom."""
+    """The effect, in standard errors, that a two-sided t test finds, and with its own sign, with this power: the noncentrality at
+    which t exceeds its critical value so often. 2.80 with many degrees of freedom."""
     critical = float(special.stdtrit(freedom, 1 - level / 2))
 
     def lacking(effect: float) -> float:
-        return float(stats.nct.sf(critical, freedom, effect) + stats.nct.cdf(-critical, freedom, effect)) - power
+        return float(stats.nct.sf(critical, freedom, effect)) - power
 
     high = 2 * critical
     while lacking(high) < 0:
@@ -208,7 +216,7 @@ def detectable(freedom: float, power: float = POWER, level: float = LEVEL) -> fl
     return float(optimize.brentq(lacking, 0.0, high))
 
 
-def slope_of(difference: Difference, donors: Sequence[Difference] = ()) -> Slope:
+def slope_of(difference: Difference, donors: Sequence[Difference] = (), effective: bool = False) -> Slope:
     """The slope of a difference with its standard error. `donors`: the differences from all donors' nulls, this one included.
 
     Raises DataError if the difference has none.
@@ -229,6 +237,8 @@ def slope_of(difference: Difference, donors: Sequence[Difference] = ()) -> Slope
         documents=None if difference.drawn is None else float(np.std(weights @ difference.drawn, ddof=1)),
         donors=spread_of_donors(donors),
         rounding=ROUNDING * float(np.linalg.norm(weights)),
+        number_of_donors=max(len(donors), 1),
+        effective=effective,
     )
 
 
@@ -463,32 +473,32 @@ class Judgement:
         return columns | {"changes": self.changes, "flags": "; ".join(self.flags)}
 
 
-def judge(endpoints: Mapping[str, Endpoint]) -> dict[str, Judgement]:
+def judge(endpoints: Mapping[str, Endpoint], effective: bool = False) -> dict[str, Judgement]:
     """Verdicts on endpoints, by name, those that are primary adjusted for one another, each again with one size left out.
 
     With a size left out all endpoints lose it, and are adjusted anew. The lack of fit of a difference stands beside its verdict
-    and never alters it.
+    and never alters it. `effective`: degrees of freedom that count the donors (`Slope.effective`).
     """
     counted = {name: endpoint.counted for name, endpoint in endpoints.items()}
-    found = _judge(counted)
+    found = _judge(counted, effective)
     tested = {name: counted[name] for name, judgement in found.items() if judgement.difference is not None}
     sizes = {name: judgement.difference.size for name, judgement in found.items() if judgement.difference is not None}
     without: dict[str, dict[float, Kind]] = {name: {} for name in tested}
     for size in np.unique(np.concatenate([*sizes.values(), np.empty(0)])):
         rest = {name: endpoint.without(size) for name, endpoint in tested.items()}
-        for name, judgement in _judge(rest).items():
+        for name, judgement in _judge(rest, effective).items():
             if size in sizes[name] and sizes[name].size > 3:
                 without[name][float(size)] = judgement.verdict.kind
     return {name: replace(judgement, without=without.get(name, {})) for name, judgement in found.items()}
 
 
-def _judge(endpoints: Mapping[str, Endpoint]) -> dict[str, Judgement]:
+def _judge(endpoints: Mapping[str, Endpoint], effective: bool) -> dict[str, Judgement]:
     refused = {name: endpoint.refusal for name, endpoint in endpoints.items()}
     slopes: dict[str, Slope] = {}
     for name, endpoint in endpoints.items():
         if refused[name] is None:
             differences = list(endpoint.donors.values())
-            slopes[name] = slope_of(differences[0], differences)
+            slopes[name] = slope_of(differences[0], differences, effective)
     primary = [name for name in slopes if endpoints[name].primary]
     first = one_test([slopes[name] for name in primary])
     kept = sorted(set(first))
