@@ -318,13 +318,26 @@ def test_a_verdict_that_rests_on_two_sizes_is_fragile():
 
 
 def test_columns_hold_both_answers_and_all_that_they_rest_on():
-    found = only(line(0.1, 0.01), bracket={"random-projection": 0.2, "stretched": 0.3})
+    found = only(line(0.1, 0.01), bracket={"random-projection": line(0.2), "stretched": line(0.3)})
     columns = found.columns
     assert (columns["verdict"], columns["different"], columns["small"]) == ("beyond width", True, False)
     assert columns["low"] < columns["low_90"] < columns["difference"] < columns["high_90"] < columns["high"]
     assert columns["flags"] == "documents not resampled; no second donor"
     assert columns["detectable"] == pytest.approx(found.slope.error * detectable(5))
     assert columns["donors"] == f"widest {found.slope.value:+.4f}"
+
+
+def test_the_bracket_is_taken_on_the_sizes_of_the_donor_and_needs_two_nulls():
+    bent = Difference(SEVEN, [np.array([-np.log(size) if size < SEVEN[6] else 99.0]) for size in SEVEN])
+    bracket = {"random-projection": line(0.3), "stretched": bent}
+    found = only(line(0.1, 0.001).at(SEVEN[:6]), bracket=bracket)
+    assert found.verdict.kind is Kind.RESCALED
+    assert set(found.without.values()) == {Kind.RESCALED}
+    assert only(line(0.1, 0.001), bracket=bracket).verdict.kind is Kind.BEYOND
+    for other in ({}, {"stretched": bent}, {"random-projection": line(0.3).at(SEVEN[:4]), "stretched": bent}):
+        unbracketed = only(line(0.1, 0.001).at(SEVEN[:6]), bracket=other)
+        assert unbracketed.verdict.kind is Kind.BEYOND
+        assert "no bracket" in unbracketed.flags
 
 
 def test_degrees_of_freedom_that_count_donors_are_between_one_and_sizes_less_two():
