@@ -340,17 +340,22 @@ def test_the_bracket_is_taken_on_the_sizes_of_the_donor_and_needs_two_nulls():
         assert "no bracket" in unbracketed.flags
 
 
-def test_degrees_of_freedom_that_count_donors_are_between_one_and_sizes_less_two():
-    def freedom(donors, number=2):
-        return Slope(0.1, 7, 0.01, 0.005, 0.002, donors, 0.0, number, True).freedom
+def test_separate_errors_have_the_quantile_of_the_part_that_dominates():
+    def apart(donors, documents=0.0, number=2):
+        return Slope(0.1, 7, 0.01, 0.005, documents, donors, 0.0, number, True)
 
-    assert freedom(None) == 5
-    assert freedom(1e-5) == 5
-    assert freedom(10.0) == pytest.approx(1, abs=1e-4)
-    assert freedom(10.0, 3) == pytest.approx(2, abs=1e-4)
-    error = math.hypot(0.01, 0.002, 0.01)
-    assert freedom(0.01) == pytest.approx(error**4 / (0.01**4 / 5 + 0.01**4))
-    assert replace(exact(0.1, 0.01), donors=10.0).freedom == 5
+    t = stats.t.ppf(0.975, [1, 2, 5])
+    assert apart(None).half_width() == pytest.approx(t[2] * 0.01)
+    assert apart(None).p == pytest.approx(exact(0.1, 0.01).p)
+    assert apart(100.0).half_width() == pytest.approx(t[0] * 100)
+    assert apart(100.0, number=3).half_width() == pytest.approx(t[1] * 100)
+    found = apart(0.005, 0.02)
+    parts = (t[2] * 0.01, stats.norm.ppf(0.975) * 0.02, t[0] * 0.005)
+    assert found.half_width() == pytest.approx(math.hypot(*parts))
+    assert found.half_width() > replace(found, separate=False).half_width()
+    assert found.half_width(1 - found.p) == pytest.approx(found.value)
+    assert found.detectable == pytest.approx(math.hypot(*parts) / t[2] * detectable(5))
+    assert replace(found, value=1e9).p == 1e-15
 
 
 def benchmark():
@@ -374,7 +379,9 @@ def test_the_committed_table_holds_every_case_and_adds_up():
     module = benchmark()
     with BENCHMARK.with_suffix(".csv").open(newline="") as stream:
         table = list(csv.DictReader(stream))
-    assert {(row["freedom"], row["case"]) for row in table} == {(f, case) for f in module.FREEDOM for case in module.CASES}
+    assert {(row["errors"], row["case"]) for row in table} == {
+        (errors, case) for errors in module.ERRORS for case in module.CASES
+    }
     for row in table:
         assert int(row["simulations"]) >= 400
         assert float(row["margin"]) == MARGINS["erank_covariance"]

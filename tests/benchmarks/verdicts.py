@@ -5,7 +5,8 @@ first five, whose nulls err by a third of what a seed does; documents that were 
 between seeds of ln(value / null), a third of the ladder's for the effective rank and the ladder's. A size's mean errs by its
 seeds alone (`unequal seeds`); by as much again between sizes (`scatter of sizes`); about a parabola that the line misses by as
 much (`curvature`); or the donors, too, disagree about the slope, by half the margin (`not nested`, and with the first two donors
-alone), where the truth is the mean over donors. Freedom: of t, sizes - 2, or Satterthwaite's where fewer.
+alone) or by two margins (`two donors far apart`), where the truth is the mean over donors. Errors: together, with one t, or
+separate, each part with a quantile of its own.
 """
 
 import argparse
@@ -22,15 +23,17 @@ from geomkit.store.provenance import rng
 
 SIZES = np.array([6592.0, 21720.0, 50880.0, 113184.0, 250048.0, 671232.0, 1586432.0])
 SEEDS = (3, 3, 3, 3, 3, 2, 1)
-CASES = ("unequal seeds", "scatter of sizes", "curvature", "not nested", "not nested, two donors")
-FREEDOM = ("sizes - 2", "effective")
+CASES = ("unequal seeds", "scatter of sizes", "curvature", "not nested", "not nested, two donors", "two donors far apart")
+ERRORS = ("together", "separate")
 COUNTED = (
     *(kind.value for kind in (Kind.BEYOND, Kind.NESTED, Kind.NEGLIGIBLE, Kind.UNDECIDED, Kind.DONOR_DEPENDENT)),
     *("different", "small", "small_attainable", "fragile", "no_power_law"),
 )
 SCATTER = (0.01, 0.03)
 MARGIN = MARGINS["erank_covariance"]
-EFFECTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+DISAGREEMENT = {"not nested": MARGIN / 2, "not nested, two donors": MARGIN / 2, "two donors far apart": 2 * MARGIN}
+"""Standard deviation of the donors' slopes."""
+EFFECTS = (0.0, 0.5, 1.0, 2.0, 3.0)
 """In margins."""
 DOCUMENTS = 0.003
 """Standard deviation of the slope between draws of documents."""
@@ -50,7 +53,7 @@ def simulated(case: str, scatter: float, slope: float, draw: np.random.Generator
     """One family."""
     x = np.log(SIZES) - np.log(SIZES).mean()
     means = (slope + DOCUMENTS * draw.standard_normal()) * x
-    if case == "scatter of sizes" or case.startswith("not nested"):
+    if case == "scatter of sizes" or case in DISAGREEMENT:
         means = means + scatter * draw.standard_normal(x.size)
     if case == "curvature":
         means = means + scatter * parabola()
@@ -59,8 +62,8 @@ def simulated(case: str, scatter: float, slope: float, draw: np.random.Generator
     donors = {}
     for name, sizes in (("widest", 7), ("second", 6), ("third", 5))[: 2 if "two" in case else 3]:
         null = scatter / 3 * draw.standard_normal(sizes)
-        if case.startswith("not nested"):
-            null = null + MARGIN / 2 * draw.standard_normal() * x[:sizes]
+        if case in DISAGREEMENT:
+            null = null + DISAGREEMENT[case] * draw.standard_normal() * x[:sizes]
         seeds = [value - level for value, level in zip(values[:sizes], null, strict=True)]
         donors[name] = Difference(SIZES[:sizes], seeds, drawn[:sizes])
     return Endpoint(donors, MARGIN)
@@ -70,11 +73,11 @@ def rows(case: str, scatter: float, effect: float, simulations: int, seed: int) 
     """How often each verdict was reached, both questions were answered yes, and the interval covered the truth."""
     draw, slope = rng(seed, "verdicts", case, scatter, effect), effect * MARGIN
     families = [simulated(case, scatter, slope, draw) for _ in range(simulations)]
-    for freedom in FREEDOM:
+    for errors in ERRORS:
         count = Counter[str]()
         for family in families:
-            count.update(answers(judge({"": family}, effective=freedom == "effective")[""], slope))
-        where = {"freedom": freedom, "case": case, "scatter": scatter, "slope": round(slope, 4), "margin": MARGIN}
+            count.update(answers(judge({"": family}, separate=errors == "separate")[""], slope))
+        where = {"errors": errors, "case": case, "scatter": scatter, "slope": round(slope, 4), "margin": MARGIN}
         counts = {name: count[name] for name in COUNTED}
         yield where | {"simulations": simulations} | counts | {"coverage": round(count["covered"] / simulations, 4)}
 
@@ -109,7 +112,7 @@ def main() -> None:
     print(options.output.read_text(), end="")
     for name, slope in ((Kind.BEYOND.value, 0.0), ("small", MARGIN)):
         for line in (line for line in table if line["slope"] == slope):
-            where = f"{line['case']}, scatter {line['scatter']}, slope {slope}, freedom {line['freedom']}"
+            where = f"{line['case']}, scatter {line['scatter']}, slope {slope}, errors {line['errors']}"
             print(f"{name} in {line[name]} of {options.simulations}: {where} (at most {BOUND} of 400)")
 
 

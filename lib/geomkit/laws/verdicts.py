@@ -148,17 +148,13 @@ class Slope:
     """Standard deviation of the donors' slopes on the sizes that they share."""
     rounding: float = 0.0
     number_of_donors: int = 1
-    effective: bool = False
-    """Whether the degrees of freedom are those of Satterthwaite (1946) where they are fewer: a standard deviation of two donors
-    has one, so where donors disagree more than anything else errs, sizes - 2 is too many."""
+    separate: bool = False
+    """Whether each part of the error has a quantile of its own: t with sizes - 2 for scatter and seeds, normal for documents, t
+    with donors - 1 for donors. One t for all has too many degrees of freedom where two donors disagree more than all else errs."""
 
     @property
-    def freedom(self) -> float:
-        """Of t: sizes - 2, or fewer if `effective`; documents are many."""
-        if not self.effective or not self.donors:
-            return self.sizes - 2
-        parts = max(self.scatter, self.pure or 0.0) ** 4 / (self.sizes - 2) + self.donors**4 / (self.number_of_donors - 1)
-        return min(self.sizes - 2, self.error**4 / parts)
+    def freedom(self) -> int:
+        return self.sizes - 2
 
     @property
     def error(self) -> float:
@@ -172,10 +168,24 @@ class Slope:
     @property
     def p(self) -> float:
         """Two-sided, of a slope of 0."""
-        return 2 * float(special.stdtr(self.freedom, -abs(self.value) / self.error))
+        if not self.separate:
+            return 2 * float(special.stdtr(self.freedom, -abs(self.value) / self.error))
+        least = math.log(1e-15)
+        if self._reach(1e-15) < abs(self.value):
+            return 1e-15
+        return math.exp(optimize.brentq(lambda log_p: self._reach(math.exp(log_p)) - abs(self.value), least, 0.0, xtol=1e-9))
+
+    def _reach(self, p: float) -> float:
+        """The slope whose two-sided p this is."""
+        t = -float(special.stdtrit(self.freedom, p / 2))
+        if not self.separate or not self.donors:
+            return t * self.error
+        of_donors = -float(special.stdtrit(self.number_of_donors - 1, p / 2)) * self.donors
+        of_documents = -float(special.ndtri(p / 2)) * (self.documents or 0.0)
+        return math.hypot(t * max(self.scatter, self.pure or 0.0), t * self.rounding, of_documents, of_donors)
 
     def half_width(self, level: float = 1 - LEVEL) -> float:
-        return float(special.stdtrit(self.freedom, (1 + level) / 2)) * self.error
+        return self._reach(1 - level)
 
     def interval(self, level: float = 1 - LEVEL) -> tuple[float, float]:
         return self.value - self.half_width(level), self.value + self.half_width(level)
@@ -192,7 +202,7 @@ class Slope:
     @property
     def detectable(self) -> float:
         """The slope that a test at 5 % finds in 80 % of repetitions, at this standard error."""
-        return self.error * detectable(self.freedom)
+        return self.half_width() / float(special.stdtrit(self.freedom, 1 - LEVEL / 2)) * detectable(self.freedom)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -216,7 +226,7 @@ def detectable(freedom: float, power: float = POWER, level: float = LEVEL) -> fl
     return float(optimize.brentq(lacking, 0.0, high))
 
 
-def slope_of(difference: Difference, donors: Sequence[Difference] = (), effective: bool = False) -> Slope:
+def slope_of(difference: Difference, donors: Sequence[Difference] = (), separate: bool = False) -> Slope:
     """The slope of a difference with its standard error. `donors`: the differences from all donors' nulls, this one included.
 
     Raises DataError if the difference has none.
@@ -238,7 +248,7 @@ def slope_of(difference: Difference, donors: Sequence[Difference] = (), effectiv
         donors=spread_of_donors(donors),
         rounding=ROUNDING * float(np.linalg.norm(weights)),
         number_of_donors=max(len(donors), 1),
-        effective=effective,
+        separate=separate,
     )
 
 
@@ -481,32 +491,32 @@ class Judgement:
         return columns | {"changes": self.changes, "flags": "; ".join(self.flags)}
 
 
-def judge(endpoints: Mapping[str, Endpoint], effective: bool = False) -> dict[str, Judgement]:
+def judge(endpoints: Mapping[str, Endpoint], separate: bool = False) -> dict[str, Judgement]:
     """Verdicts on endpoints, by name, those that are primary adjusted for one another, each again with one size left out.
 
     With a size left out all endpoints lose it, and are adjusted anew. The lack of fit of a difference stands beside its verdict
-    and never alters it. `effective`: degrees of freedom that count the donors (`Slope.effective`).
+    and never alters it. `separate`: see `Slope`.
     """
     counted = {name: endpoint.counted for name, endpoint in endpoints.items()}
-    found = _judge(counted, effective)
+    found = _judge(counted, separate)
     tested = {name: counted[name] for name, judgement in found.items() if judgement.difference is not None}
     sizes = {name: judgement.difference.size for name, judgement in found.items() if judgement.difference is not None}
     without: dict[str, dict[float, Kind]] = {name: {} for name in tested}
     for size in np.unique(np.concatenate([*sizes.values(), np.empty(0)])):
         rest = {name: endpoint.without(size) for name, endpoint in tested.items()}
-        for name, judgement in _judge(rest, effective).items():
+        for name, judgement in _judge(rest, separate).items():
             if size in sizes[name] and sizes[name].size > 3:
                 without[name][float(size)] = judgement.verdict.kind
     return {name: replace(judgement, without=without.get(name, {})) for name, judgement in found.items()}
 
 
-def _judge(endpoints: Mapping[str, Endpoint], effective: bool) -> dict[str, Judgement]:
+def _judge(endpoints: Mapping[str, Endpoint], separate: bool) -> dict[str, Judgement]:
     refused = {name: endpoint.refusal for name, endpoint in endpoints.items()}
     slopes: dict[str, Slope] = {}
     for name, endpoint in endpoints.items():
         if refused[name] is None:
             differences = list(endpoint.donors.values())
-            slopes[name] = slope_of(differences[0], differences, effective)
+            slopes[name] = slope_of(differences[0], differences, separate)
     primary = [name for name in slopes if endpoints[name].primary]
     first = one_test([slopes[name] for name in primary])
     kept = sorted(set(first))
