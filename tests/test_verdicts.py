@@ -355,7 +355,8 @@ def test_separate_errors_have_the_quantile_of_the_part_that_dominates():
     assert found.half_width() > replace(found, separate=False).half_width()
     assert found.half_width(1 - found.p) == pytest.approx(found.value)
     assert found.detectable == pytest.approx(math.hypot(*parts) / t[2] * detectable(5))
-    assert replace(found, value=1e9).p == 1e-15
+    assert replace(found, value=0.0).p == 1
+    assert replace(found, value=1e15).p == 1e-15
 
 
 def benchmark():

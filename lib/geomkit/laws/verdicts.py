@@ -150,7 +150,7 @@ class Slope:
     number_of_donors: int = 1
     separate: bool = False
     """Whether each part of the error has a quantile of its own: t with sizes - 2 for scatter and seeds, normal for documents, t
-    with donors - 1 for donors. One t for all has too many degrees of freedom where two donors disagree more than all else errs."""
+    with donors - 1 for donors. One t for all has too many degrees of freedom where two donors differ more than all else errs."""
 
     @property
     def freedom(self) -> int:
