@@ -212,6 +212,7 @@ def test_what_cannot_be_tested_says_why():
         (only(Difference(SEVEN, [np.empty(0)] * 7)), Kind.FAILED, "widest: at some size there is no value"),
         (only(Difference(np.r_[SEVEN[:6], SEVEN[5]], line(0.1).seeds)), Kind.FAILED, "6 different sizes of 7"),
         (only(Difference(SEVEN, line(0.1).seeds[1:])), Kind.FAILED, "7 sizes do not match 6 groups"),
+        (only(replace(line(0.1), drawn=np.full((7, 3), np.nan))), Kind.FAILED, "in some resample of documents"),
         (judge({"": Endpoint({}, 0.02, absent="no donor is wide enough")})[""], Kind.UNTESTED, "no donor is wide enough"),
     ]
     for found, kind, reason in cases:

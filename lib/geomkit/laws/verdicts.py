@@ -106,6 +106,8 @@ class Difference:
             return f"{np.unique(self.size).size} different sizes of {np.size(self.size)}; at least 3 are needed, each once"
         if not (np.isfinite(self.log_size).all() and np.isfinite(self.means).all()):
             return "at some size there is no value, or none that is positive"
+        if self.drawn is not None and not np.isfinite(self.drawn).all():
+            return "in some resample of documents there is no value, or none that is positive"
         return ""
 
     def at(self, sizes: ArrayLike) -> "Difference":
