@@ -388,3 +388,16 @@ def test_the_committed_table_holds_every_case_and_adds_up():
         assert int(row["simulations"]) >= 400
         assert float(row["margin"]) == MARGINS["erank_covariance"]
         assert sum(int(row[kind.value]) for kind in Kind if kind.value in row) == int(row["simulations"])
+
+
+def test_the_committed_table_keeps_the_rates_of_error_but_for_one_t_and_two_donors():
+    module = benchmark()
+    with BENCHMARK.with_suffix(".csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    over = {
+        (row["errors"], row["case"])
+        for row in table
+        for name, slope_ in (("beyond width", 0.0), ("small", module.MARGIN))
+        if float(row["slope"]) == slope_ and int(row[name]) > module.BOUND * int(row["simulations"]) / 400
+    }
+    assert over == {("together", "not nested, two donors"), ("together", "two donors far apart")}
