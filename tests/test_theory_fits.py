@@ -73,7 +73,7 @@ def test_entropies_that_differ_are_the_curve_of_their_own_table():
     counts = np.ceil(SkillGraph.power_law(5000, 0.4).probability * 1e6)
     entropy = np.linspace(0.2, 2, 5000)
     own, alike = SkillGraph.of_counts(counts, entropy), SkillGraph.of_counts(counts)
-    y = 1 + own.gap(0.005 * SIZE, DATA / 10, 2)
+    y = 1 + own.gap(0.002 * SIZE, DATA / 10, 2)
     assert fit_curve(own, SIZE, DATA / 10, y).residual_sd < 1e-6
     assert fit_curve(alike, SIZE, DATA / 10, y).residual_sd > 1e-4
 
