@@ -38,14 +38,14 @@ def test_losses_made_by_the_curve_are_met(graph):
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say(graph):
-    """15 samples of scatter 1 %: 60 intervals of 95 %, at least 51 of which hold (binomial, 0.3 % to fail)."""
+    """8 samples of scatter 1 %: 32 intervals of 95 %, at least 26 of which hold (binomial, 0.2 % to fail)."""
     hits = 0
-    for seed in range(15):
+    for seed in range(8):
         found = fit_curve(graph, SIZE, DATA, losses(graph, 0.01, seed))
         hits += sum(found.interval[name][0] <= value <= found.interval[name][1] for name, value in TRUTH.items())
         assert all(low <= found.params[name] <= high for name, (low, high) in found.interval.items())
         assert found.residual_sd == pytest.approx(0.01, rel=0.5)
-    assert 51 <= hits <= 60
+    assert 26 <= hits <= 32
 
 
 def test_interval_ends_are_those_of_a_refit_with_the_parameter_held(graph):
@@ -122,7 +122,9 @@ def test_a_law_is_told_from_its_rival(beta, status):
 
 
 def test_much_scatter_leaves_it_undecided():
-    assert relation("chinchilla", SIZE, DATA, law_losses(0.1, seed=4), 50, np.random.default_rng(0)).status == "undecided"
+    assert (
+        relation("chinchilla", SIZE, DATA, law_losses(0.1, seed=4), 20, np.random.default_rng(0), points=21).status == "undecided"
+    )
 
 
 def test_profile_interval_is_that_of_the_linearised_fit_when_scatter_is_small():
@@ -148,6 +150,17 @@ def test_profile_interval_is_that_of_the_linearised_fit_when_scatter_is_small():
     assert found.theory == pytest.approx(best.x[3] - best.x[1] / (1 + best.x[1]), rel=1e-3)
     assert found.theory_interval == pytest.approx((found.theory - half, found.theory + half), abs=0.03 * half)
     assert found.theory_bootstrap == pytest.approx((found.theory - half, found.theory + half), abs=0.5 * half)
+
+
+def test_an_exponent_without_an_upper_end_opens_the_intervals():
+    """Only the smallest size is worse than the others: alpha may be as large as one likes, and alpha / (1 + alpha) up to 1."""
+    y = 2 + 30 * DATA ** -(1 / 3) + 0.3 * (SIZE.min() == SIZE)
+    y *= np.exp(2e-3 * np.random.default_rng(5).standard_normal(y.size))
+    found = relation("chinchilla", SIZE, DATA, y, 20, np.random.default_rng(0))
+    assert found.rival_interval[0] == -np.inf
+    assert found.theory_interval[0] < found.beta - 1
+    assert found.law.startswith(("converged", "bound hit"))
+    assert relation("chinchilla", SIZE, DATA, law_losses(0.0005), 20, np.random.default_rng(0)).law == "converged"
 
 
 def test_a_law_without_scatter_and_one_that_fails():

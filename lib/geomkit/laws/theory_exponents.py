@@ -35,6 +35,8 @@ class Relation:
     rival_interval: Interval = (math.nan, math.nan)
     theory_bootstrap: Interval = (math.nan, math.nan)
     """Percentile interval of refits to cells drawn with replacement, for comparison."""
+    law: str = ""
+    """Status of the fit: converged, or bound hit where a parameter is at the end of its range."""
 
 
 def relation(
@@ -66,7 +68,7 @@ def relation(
         refits = bootstrap(form, x, loss, resamples, rng).params
         draws = percentile_interval(departure(refits["alpha"], refits["beta"]), level)
     status = verdict(*(low <= 0 <= high for low, high in intervals))
-    return Relation(form, status, alpha, beta, theory, rival, *intervals, draws)
+    return Relation(form, status, alpha, beta, theory, rival, *intervals, draws, law.status)
 
 
 def widened(interval: Interval, value: float) -> Interval:
@@ -113,7 +115,8 @@ def exponent_regions(
         raise NoFit(f"{form}: a grid of {points} points a side is too coarse for the region of its exponents")
     theory, rival = (values[inside] for values in (departure(first, second), second - first))
     top = math.inf if is_open[1] else None
+    steepest = beta[inside[-1]] if is_open[0] else np.empty(0)
     return (
-        (float(theory.min()), top or float(theory.max())),
+        (float(min([theory.min(), *(steepest - 1)])), top or float(theory.max())),
         (-math.inf if is_open[0] else float(rival.min()), top or float(rival.max())),
     )
