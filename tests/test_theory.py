@@ -1,6 +1,7 @@
 """Closed forms of the theory of skills against sums written out, limits, and graphs drawn at random."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -179,6 +180,17 @@ def test_a_graph_has_its_degrees_and_its_frequencies():
     assert stats.chisquare(first, 20000 * graph.probability).pvalue > 1e-3
     held = np.arange(50) < 7
     assert left(sample, np.full(50, 2.0), held) == pytest.approx(2 * counts[7:].sum() / 80000)
+
+
+def test_a_large_graph_takes_little_memory():
+    """A tenth of 10^6 skills and 10^7 edges: 9 bytes an edge at the most, and 40 a skill."""
+    graph = SkillGraph.power_law(100_000, 0.5, degree=10)
+    tracemalloc.start()
+    sample = sample_texts(graph, 100_000, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sample.nnz == 10**6
+    assert peak < 9 * 10**6 + 40 * 10**5
 
 
 def test_what_is_no_graph_is_named():

@@ -167,21 +167,23 @@ def budget_curve(model: NgramBudget, other: Ints, test: Ints, budgets: Sequence[
     Raises DataError where `other` has none of the trigrams.
     """
     sizes = np.asarray(budgets, dtype=np.int64)
-    at, known = model.find(other)
+    codes, times = np.unique(other, return_counts=True)
+    at, known = model.find(codes)
     if not known.any():
         raise DataError("the other documents have no trigram of training: there is no saving to measure")
-    saved = (model.losses(other, 0) - model.losses(other, model.types))[known]
+    saved, times = (model.losses(codes, 0) - model.losses(codes, model.types))[known], times[known]
     edges = np.append(0, 2 ** np.arange(int(model.types - 1).bit_length() + 1))
-    seen = np.searchsorted(edges, model.rank[at[known]]) - 1
-    number = np.bincount(seen, minlength=edges.size - 1)
-    mean = float(saved.mean())
-    of_class = np.where(number > 0, np.bincount(seen, saved, minlength=edges.size - 1) / np.maximum(number, 1), mean)
+    classes, seen = edges.size - 1, np.searchsorted(edges, model.rank[at[known]]) - 1
+    number, total = np.bincount(seen, times, minlength=classes), np.bincount(seen, times * saved, minlength=classes)
+    mean = float(total.sum() / number.sum())
+    of_class = np.where(number > 0, total / np.where(number > 0, number, 1), mean)
     class_of = np.searchsorted(edges, np.arange(1, model.types + 1)) - 1
     if own_frequency:
-        frequency = (number / np.bincount(class_of, minlength=edges.size - 1).clip(1))[class_of] / other.size
+        frequency = (number / np.maximum(np.bincount(class_of, minlength=classes), 1))[class_of] / np.size(other)
     else:
         frequency = np.sort(model.counts)[::-1] / model.counts.sum()
     constant, by_class = (np.append(np.cumsum((frequency * h)[::-1])[::-1], 0.0)[sizes] for h in (mean, of_class[class_of]))
-    floor = float(model.losses(test, model.types).mean())
-    measured = np.array([model.losses(test, int(budget)).mean() for budget in sizes]) - floor
-    return BudgetCurve(sizes, measured, constant, by_class, floor, unseen=float(1 - model.find(test)[1].mean()))
+    codes, times = np.unique(test, return_counts=True)
+    losses = np.array([np.average(model.losses(codes, int(budget)), weights=times) for budget in (*sizes, model.types)])
+    unseen = 1 - float(np.average(model.find(codes)[1], weights=times))
+    return BudgetCurve(sizes, losses[:-1] - losses[-1], constant, by_class, float(losses[-1]), unseen)
