@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from geomkit.errors import DataError
-from geomkit.laws.scaling import fit
+from geomkit.laws.fit import fit
 from geomkit.laws.skills import left, per_skill, sample_texts, sightings, simulate
 from geomkit.laws.theory import (
     SkillGraph,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
+from geomkit.laws.fit import NoFit
 from geomkit.laws.forms import forms
-from geomkit.laws.scaling import NoFit
 from geomkit.laws.theory import SkillGraph
 from geomkit.laws.theory_exponents import covers, relation
 from geomkit.laws.theory_fits import errors_left_out, fit_curve

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.errors import DataError
+from geomkit.laws.fit import Fit, NoFit, fit
 from geomkit.laws.forms import Array, forms
 from geomkit.laws.huber import minimise
 from geomkit.laws.prediction import laws_without
-from geomkit.laws.scaling import Fit, NoFit, fit
 from geomkit.laws.verdicts import Fitness, LackOfFit, lack_of_fit
 
 FORMS = ("power", "offset_power", "log_linear")

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import interpolate, stats
 
+from geomkit.laws.fit import NoFit, bootstrap, fit, profile
 from geomkit.laws.forms import forms
-from geomkit.laws.scaling import NoFit, bootstrap, fit, profile
-from geomkit.laws.statistics import percentile_interval
+from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.theory import Array, data_exponent
 
 Interval = tuple[float, float]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
 from geomkit.errors import DataError
-from geomkit.laws.scaling import NoFit
+from geomkit.laws.fit import NoFit
 from geomkit.laws.theory import Array, SkillGraph
 
 TIMES = (0.01, 1e4)
