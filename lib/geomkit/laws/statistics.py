@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-
-Array = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
