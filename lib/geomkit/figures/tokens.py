@@ -98,7 +98,8 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
     eps2 = distortion(row.eps2 for row in rows)
     lines = (
         f"{corpus}{eps2}: information gain, what each token adds to ln det of the tokens before it.",
-        "Dotted, hollow: shuffled text. Partial: position, frequency and earlier occurrence held fixed. Bands, bars: 95 % over documents.",
+        "Dotted, hollow: shuffled text. Partial: position, frequency and earlier occurrence held fixed.",
+        "Bands, bars: 95 % over documents.",
     )
     figure.suptitle("\n".join(lines), fontsize=7.5)
     return figure

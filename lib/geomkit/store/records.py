@@ -475,7 +475,8 @@ class PublishedLaw:
     law: str
     formula: str
     parameter: str
-    value: float
+    value: float | None
+    """None where the formula alone was published."""
     source: str
 
 

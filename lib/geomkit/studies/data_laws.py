@@ -55,7 +55,7 @@ def fit_data_laws(
     if not rows:
         raise DataError(f"{grid}: no training")
     measured = [name for name in metrics if name in rows[0].metrics]
-    published = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw)}
+    published = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw) if row.value is not None}
     draws = [draw_of(rows, draw, measured, published, held_out, resamples, seed) for draw in sorted({row.seed for row in rows})]
     first = rows[0]
     laws = DataLaws(

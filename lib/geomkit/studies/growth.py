@@ -25,6 +25,11 @@ NOWHERE = (None, None)
 """Where there is no place: the loss, and published tables."""
 N = "params_nonembedding"
 MEASURED = "measured"
+BOTH = (
+    "family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high",
+    "measurement_low", "measurement_high", "verdict", "reason",
+)  # fmt: skip
+"""What rows of slopes.csv and growth.csv share."""
 
 
 def compare_growth(
@@ -198,10 +203,8 @@ def of_metrics(slopes: Path, null_slopes: Path, primary: Mapping[str, Any]) -> I
 def of_metric(row: Slope, nulls: Mapping[str, NullSlope]) -> Growth:
     """An exponent, as a record without its direction and the number of combinations."""
     fixed, stretched = (nulls[name].slope if name in nulls else None for name in WIDTH_NULLS)
-    same = ("family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high")
-    same += ("measurement_low", "measurement_high", "verdict", "reason")
     return Growth(
-        **{name: getattr(row, name) for name in same}, measure=row.metric, of="logarithm", fixed_spectrum_slope=fixed,
+        **{name: getattr(row, name) for name in BOTH}, measure=row.metric, of="logarithm", fixed_spectrum_slope=fixed,
         stretched_slope=stretched, growth=None, combinations=0,
     )  # fmt: skip
 

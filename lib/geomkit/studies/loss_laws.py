@@ -25,7 +25,7 @@ POINTS = 61
 
 
 def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions: Path, held_out: int) -> None:
-    values = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw)}
+    values = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw) if row.value is not None}
     series = [*measured_losses(table), *published_losses(published)]
     laws: list[LossLaw] = []
     for where, x, loss in series:
