@@ -71,7 +71,7 @@ def in_csv(kind: type) -> bool:
 
 @pytest.mark.parametrize("kind", RECORDS)
 def test_every_record_comes_back_from_json(kind, tmp_path):
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(st.lists(values(kind), max_size=3))
     def check(rows):
         write_json(tmp_path / "x.json", list[kind], rows)
@@ -84,7 +84,7 @@ def test_every_record_comes_back_from_json(kind, tmp_path):
 def test_every_flat_record_comes_back_from_csv(kind, tmp_path):
     own = open_columns(kind)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(st.lists(values(kind), max_size=3))
     def check(rows):
         if own:

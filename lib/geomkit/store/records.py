@@ -499,14 +499,19 @@ def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
     own = open_columns(record)
     extra = list(getattr(rows[0], own)) if own and rows else []
     names = [name for field in kinds for name in (extra if field == own else [field])]
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        file.write(line(names))
         for number, row in enumerate(rows, 2):
             values = vars(row) | (getattr(row, own) if own else {})
             if own and list(getattr(row, own)) != extra:
                 raise DataError(f"{path}: line {number}: not the same {own} as in line 2")
-            writer.writerow([to_cell(values[name], kinds.get(name, float), f"{path}: column {name!r}") for name in names])
+            file.write(line(to_cell(values[name], kinds.get(name, float), f"{path}: column {name!r}") for name in names))
+
+
+def line(cells: Iterable[str]) -> str:
+    """A line of CSV. The csv module leaves a lone carriage return unquoted, which reading takes for the end of the line."""
+    special = frozenset(',"\r\n')
+    return ",".join('"' + cell.replace('"', '""') + '"' if special & set(cell) else cell for cell in cells) + "\n"
 
 
 def read_csv(path: Path, record: type[R]) -> list[R]:
