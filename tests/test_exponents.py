@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geomkit.laws.exponents import Exponent, Levels, exponents, model_levels, text_levels
+from geomkit.laws.exponents import Exponent, Levels, Verdict, exponents, model_levels, text_levels
 from geomkit.laws.resampling import Resamples, draw_resamples
 from geomkit.store.provenance import rng
 
@@ -26,7 +26,7 @@ def exponent(values, nulls, documents=DOCUMENTS, resamples=100) -> Exponent:
 
 def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_difference_of_exponents():
     result = exponent(law(-0.2), {"fixed-spectrum": law(-0.3), "stretched": law(0.1)})
-    assert result.status == "converged"
+    assert (result.failure, result.reason) == ("", "")
     np.testing.assert_allclose([result.estimate.value, result.estimate.low, result.estimate.high], -0.2, atol=1e-9)
     np.testing.assert_allclose(result.measurement, -0.2, atol=1e-9)
     assert result.nulls["stretched"].exponent == pytest.approx(0.1)
@@ -35,22 +35,24 @@ def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_differe
 
 
 @pytest.mark.parametrize(
-    ("fixed", "stretched", "verdict"),
+    ("fixed", "stretched", "verdict", "reason"),
     [
-        (-0.2, 0.1, "width alone: not told from fixed-spectrum"),
-        (-0.3, -0.2, "width alone: not told from stretched"),
-        (-0.2, -0.2, "width alone: not told from fixed-spectrum and stretched"),
-        (-0.4, 0.1, "beyond width: between the nulls"),
-        (0.0, 0.1, "beyond width: outside the nulls"),
+        (-0.2, 0.1, Verdict.WIDTH_ALONE, "not told from fixed-spectrum"),
+        (-0.3, -0.2, Verdict.WIDTH_ALONE, "not told from stretched"),
+        (-0.2, -0.2, Verdict.WIDTH_ALONE, "not told from fixed-spectrum and stretched"),
+        (-0.4, 0.1, Verdict.BETWEEN, ""),
+        (0.0, 0.1, Verdict.OUTSIDE, ""),
     ],
 )
-def test_a_law_goes_beyond_width_only_if_both_nulls_are_excluded(fixed, stretched, verdict):
+def test_a_law_goes_beyond_width_only_if_both_nulls_are_excluded(fixed, stretched, verdict, reason):
     nulls = {"fixed-spectrum": law(fixed, 0.02, label="f"), "stretched": law(stretched, 0.02, label="s")}
-    assert exponent(law(-0.2, 0.02), nulls).verdict == verdict
+    result = exponent(law(-0.2, 0.02), nulls)
+    assert (result.verdict, result.reason) == (verdict, reason)
+    assert result.verdict.beyond == (reason == "")
 
 
 def test_without_both_nulls_nothing_is_said_about_width():
-    assert exponent(law(-0.2), {"stretched": law(0.1)}).verdict == "no null for width"
+    assert exponent(law(-0.2), {"stretched": law(0.1)}).verdict == Verdict.NO_NULL
 
 
 def test_texts_that_are_not_defined_everywhere_are_left_out_everywhere():
@@ -74,16 +76,16 @@ def test_seeds_are_averaged_and_every_size_counts_once():
 
 
 @pytest.mark.parametrize(
-    ("number", "change", "status"),
+    ("number", "change", "reason"),
     [
-        (2, lambda value: value, "failed: 2 sizes"),
-        (5, lambda value: -value, "failed: at some size there is no value, or none that is positive"),
-        (5, lambda value: value * np.nan, "failed: at some size there is no value, or none that is positive"),
+        (2, lambda value: value, "2 sizes"),
+        (5, lambda value: -value, "at some size there is no value, or none that is positive"),
+        (5, lambda value: value * np.nan, "at some size there is no value, or none that is positive"),
     ],
 )
-def test_numbers_that_determine_no_exponent_give_a_status(number, change, status):
+def test_numbers_that_determine_no_exponent_give_a_reason(number, change, reason):
     result = exponent([change(value) for value in law(-0.2)[:number]], {})
-    assert (result.status, result.verdict, result.estimate) == (status, status, None)
+    assert (result.verdict, result.reason, result.estimate) == (Verdict.FAILED, reason, None)
 
 
 def test_a_null_without_a_value_is_left_out():
@@ -100,7 +102,7 @@ def test_a_published_table_has_exponents_without_a_measurement_part():
     assert result["N"].nulls["stretched"].measurement is None
     assert result["N"].estimate.value == pytest.approx(-0.05)
     assert result["d"].estimate.value == pytest.approx(-0.1)
-    assert result["N"].verdict == "width alone: not told from fixed-spectrum"
+    assert (result["N"].verdict, result["N"].reason) == (Verdict.WIDTH_ALONE, "not told from fixed-spectrum")
 
 
 def test_one_value_of_a_model_has_the_draws_of_its_documents_and_seeds():
@@ -119,5 +121,5 @@ def test_nulls_that_are_one_cannot_test_width_and_sizes_that_do_not_vary_have_no
     values = {"": law(-0.2), "fixed-spectrum": law(0.05, 0.02, label="null"), "stretched": law(0.05, 0.02, label="null")}
     levels = text_levels(values, draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d")))
     result = exponents({"x": SIZES, "d": np.ones(5)}, levels.pop(""), levels)
-    assert result["x"].verdict.startswith("width not seen")
-    assert result["d"].status == "failed: d does not vary"
+    assert result["x"].verdict == Verdict.NOT_SEEN
+    assert (result["d"].verdict, result["d"].reason) == (Verdict.FAILED, "d does not vary")

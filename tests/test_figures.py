@@ -1,5 +1,8 @@
 """Figures say what the tables say, and their bytes can be reproduced."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,84 +16,146 @@ from geomkit.figures.losses import losses_figure
 from geomkit.figures.nulls import nulls_figure
 from geomkit.figures.scaling import scaling_figure, title
 from geomkit.figures.style import NAMES, NULLS, WIDTH, save
+from geomkit.laws.exponents import Verdict
+from geomkit.laws.forms import Status
+from geomkit.store.records import Growth, LossLaw, LossRegion, MetricLaw, NullSlope, Point, Slope, by_slope
 
-PRIMARY = {"metrics": ["erank_covariance"], "layer": "last", "length": 64, "normalise": "unit"}
-SIZES = (1e4, 1e5, 1e6)
+PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
+PANELS = (*PRIMARY["metrics"], "loss")
+SIZES = (10_000, 100_000, 1_000_000)
+LEVEL = {"erank_covariance": 1.0, "matrix_entropy": 30.0, "loss": 500.0}
+"""What tells panels apart: values of one metric are nowhere near those of another."""
+SOURCE: dict[str, Any] = {"family": "f", "published": False, "corpus": "c"}
+PLACE: dict[str, Any] = {"layer": "last", "length": 64, "normalise": "unit", "eps2": None}
+NO_PART = {"measurement_low": None, "measurement_high": None}
 
 
-def rows() -> list[dict]:
+def points() -> list[Point]:
     variants = ["trained", *(null if null != "untrained" else "untrained-0" for null in NULLS)]
-    common = {"family": "f", "corpus": "c", "depth": 2, "layer": 2}
+    common: dict[str, Any] = {"family": "f", "corpus": "c", "depth": 2, "seed": 0, "d": 8, "params_total": 1, "eps2": None}
+    found = []
+    for metric in PANELS:
+        of_loss = metric == "loss"
+        where = {"layer": None if of_loss else 2, "length": None if of_loss else 64, "normalise": None if of_loss else "unit"}
+        for place, variant in enumerate(variants):
+            for size in SIZES:
+                level = LEVEL[metric] * size**0.1
+                values = {"value": level * (1 + place / 10), "bound": None if of_loss else 2 * level}
+                model = {"model": f"m{size}", "params_nonembedding": size, "variant": variant, "metric": metric}
+                found.append(Point(**common, **where, **model, **values, primary=True))
+    return found
+
+
+def fits() -> list[MetricLaw]:
+    law: dict[str, Any] = {"form": "power", "status": Status.CONVERGED, "reason": "", "n": 3, "heldout_error": 0.012}
+    law |= dict.fromkeys(("residual_sd", "aicc", "objective", "delta")) | {"against": "params_nonembedding"}
     return [
-        common
-        | {"model": f"m{size:.0f}", "params_nonembedding": size, "variant": variant, "metric": metric}
-        | {"value": size**0.1 * (1 + place / 10), "bound": 2 * size**0.1 if metric != "loss" else None}
-        for metric in ("erank_covariance", "loss")
-        for place, variant in enumerate(variants)
-        for size in SIZES
+        MetricLaw(**SOURCE, **PLACE, **law, metric=metric, params={"a": LEVEL[metric], "b": 0.1}, interval={"b": (0.05, 0.15)})
+        for metric in PANELS
     ]
 
 
-def fits() -> list[dict]:
-    law = {"form": "power", "family": "f", "corpus": "c", "status": "converged", "heldout_error": 0.012}
-    return [
-        law | {"metric": metric, "params": {"a": 1.0, "b": 0.1}, "interval": {"b": [0.05, 0.15]}}
-        for metric in ("erank_covariance", "loss")
-    ]
+def slopes() -> tuple[list[Slope], list[NullSlope]]:
+    where = {**SOURCE, **PLACE, "metric": "erank_covariance", "against": "params_nonembedding"}
+    slope = Slope(
+        **where, **NO_PART, primary=True, verdict=Verdict.OUTSIDE, reason="", slope=0.1, low=0.05, high=0.15, freedom=1,
+        combinations=3,
+    )  # fmt: skip
+    numbers = {"slope": 0.2, "difference": -0.1, "low": -0.15, "high": -0.05}
+    return [slope], [NullSlope(**where, **NO_PART, **numbers, null=name) for name in NULLS]
 
 
-def slopes() -> list[dict]:
-    row = {"family": "f", "corpus": "c", "metric": "erank_covariance", "slope": 0.1, "low": 0.05, "high": 0.15}
-    for null in NULLS:
-        row |= {f"{null} slope": 0.2, f"{null} difference": -0.1, f"{null} low": -0.15, f"{null} high": -0.05}
-    return [row | {"verdict": "beyond width: outside the nulls"}]
-
-
-def growth() -> list[dict]:
+def growth() -> list[Growth]:
     """Every measure at two places and three lengths, and a published one."""
-    row = {"family": "f", "corpus": "c", "fixed-spectrum slope": 0.0, "stretched slope": -0.001, "primary": 0, "combinations": 9}
+    row = {**SOURCE, **NO_PART, "of": "logarithm", "primary": False, "combinations": 9, "reason": "", "eps2": None}
+    row |= {"fixed_spectrum_slope": 0.0, "stretched_slope": -0.001}
     words = {"grows": (0.123, 0.1, 0.2), "falls": (-123.4, -200.0, -50.0), "flat": (-0.02, -0.1, 0.1)}
     found = []
     for place, measure in enumerate(name for name in NAMES if name not in ("loss", "matrix_entropy_over_ln_width")):
         for (layer, normalise), length in (
-            (where, n) for where in (("last", "unit"), ("final", "centre-unit")) for n in ("16", "64", "corpus")
+            (where, n) for where in (("last", "unit"), ("final", "centre-unit")) for n in (16, 64, None)
         ):
             word = list(words)[place % 3]
             slope = dict(zip(("slope", "low", "high"), words[word], strict=True))
             where = {"measure": measure, "layer": layer, "normalise": normalise, "length": length, "growth": word}
-            found.append(row | where | slope | {"verdict": ["beyond width: between the nulls", "width alone"][place % 2]})
-    found[0] |= {"growth": None, "slope": None}
-    loss = {"measure": "loss", "layer": "", "normalise": "", "length": "corpus", "family": "f"}
-    published = {"measure": "diff_erank", "layer": "final", "normalise": "centre-unit", "length": "", "family": "opt (published)"}
-    return [*found, *(found[-1] | last for last in (loss, published))]
+            found.append(Growth(**row, **where, **slope, verdict=[Verdict.BETWEEN, Verdict.WIDTH_ALONE][place % 2]))
+    found[0] = replace(found[0], growth=None, slope=None)
+    loss = replace(found[-1], measure="loss", layer=None, normalise=None, length=None)
+    published = replace(found[-1], measure="diff_erank", layer="final", length=None, family="opt", published=True)
+    return [*found, loss, published]
 
 
-def loss_laws() -> tuple[list[dict], list[dict]]:
-    x = list(SIZES)
-    common = {"family": "f", "corpus": "c", "against": "params_nonembedding", "x": x, "y": [1 + 9 * n**-0.2 for n in x]}
-    fits = [
-        common | {"form": "offset_power", "params": {"E": 1.0, "A": 9.0, "alpha": 0.2}},
-        common | {"form": "power", "params": {"a": 5.0, "b": -0.1}},
-        common | {"family": "no law", "form": "offset_power", "params": {}},
-        common | {"against": "training_flops", "form": "power", "params": {"a": 5.0, "b": -0.1}},
+def loss_laws() -> tuple[list[LossLaw], list[LossRegion]]:
+    x = tuple(float(size) for size in SIZES)
+    common = {**SOURCE, "against": "params_nonembedding", "x": x, "y": tuple(1 + 9 * n**-0.2 for n in x), "peers": ()}
+    common |= {"status": Status.CONVERGED, "reason": "", "n": 3, "interval": {}}
+    common |= dict.fromkeys(("residual_sd", "aicc", "heldout_error", "objective", "delta"))
+    offset = LossLaw(**common, form="offset_power", params={"E": 1.0, "A": 9.0, "alpha": 0.2})
+    power = replace(offset, form="power", params={"a": 5.0, "b": -0.1})
+    none = replace(offset, family="no law", params={}, status=Status.FAILED, reason="two sizes")
+    where = {**SOURCE, "against": "params_nonembedding", "limit": 1.0}
+    grid = [(float(e), float(alpha)) for e in np.linspace(0.5, 1.5, 9) for alpha in np.linspace(0.1, 0.3, 9)]
+    regions = [
+        LossRegion(**where, E=e, alpha=alpha, statistic=(e - 1) ** 2 / 0.04 + (alpha - 0.2) ** 2 / 0.0016) for e, alpha in grid
     ]
-    where = {name: common[name] for name in ("family", "corpus", "against")} | {"limit": 1.0}
-    grid = [(e, alpha) for e in np.linspace(0.5, 1.5, 9) for alpha in np.linspace(0.1, 0.3, 9)]
-    return fits, [where | {"E": e, "alpha": a, "statistic": (e - 1) ** 2 / 0.04 + (a - 0.2) ** 2 / 0.0016} for e, a in grid]
+    return [offset, power, none, replace(power, against="training_flops")], regions
 
 
 def figures() -> dict[str, list[Figure]]:
     return {
-        "scaling": list(scaling_figure(rows(), fits(), slopes(), PRIMARY)),
-        "layers": list(layers_figure(rows(), ["erank_covariance"], "here")),
-        "nulls": [nulls_figure(slopes(), 3)],
+        "scaling": list(scaling_figure(points(), fits(), *slopes(), PRIMARY)),
+        "layers": list(layers_figure([row for row in points() if row.layer is not None], PRIMARY["metrics"], "here")),
+        "nulls": [nulls_figure(*slopes(), 3)],
         "growth": list(growth_figure(growth())),
         "losses": [losses_figure(*loss_laws())],
     }
 
 
+def test_each_panel_of_the_scaling_figure_shows_its_own_metric_law_bound_and_title():
+    figure = next(scaling_figure(points(), fits(), *slopes(), PRIMARY))
+    assert "f on c: layer last, first 64 tokens, unit" in figure.get_suptitle()
+    names = ("effective rank", "matrix entropy", "loss")
+    units = ("directions", "nats", "nats a token")
+    for axis, metric, name, unit in zip(figure.axes, PANELS, names, units, strict=False):
+        assert axis.texts[0].get_text().splitlines()[0] == name
+        assert axis.get_ylabel() == unit
+        shown = [row for row in points() if row.metric == metric]
+        drawn = {tuple(np.round(line.get_ydata(), 6)) for line in axis.lines if len(line.get_ydata()) == len(SIZES)}
+        bounds = [[row.bound for row in shown if row.variant == "trained"]] if metric != "loss" else []
+        values = [[row.value for row in shown if row.variant == variant] for variant in dict.fromkeys(r.variant for r in shown)]
+        assert drawn == {tuple(np.round(line, 6)) for line in values + bounds}
+        law = next(line for line in axis.lines if len(line.get_ydata()) == 50)
+        np.testing.assert_allclose(law.get_ydata()[[0, -1]], LEVEL[metric] * np.array([SIZES[0], SIZES[-1]]) ** 0.1)
+    assert "verdict: beyond width: outside the nulls" in figure.axes[0].texts[0].get_text()
+    assert "verdict" not in figure.axes[1].texts[0].get_text()
+
+
+def test_each_panel_over_depth_shows_its_own_metric():
+    rows = [replace(row, value=row.value + layer, layer=layer) for row in points() if row.layer for layer in (0, 1, 2, 3)]
+    figure = next(layers_figure(rows, PRIMARY["metrics"], "here"))
+    for axis, metric, name in zip(figure.axes, PRIMARY["metrics"], ("effective rank", "matrix entropy"), strict=True):
+        assert axis.get_title() == name
+        solid = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 4]
+        assert len(solid) == len(SIZES)
+        for line, size in zip(solid, SIZES, strict=True):
+            np.testing.assert_allclose(line.get_xdata(), [0, 0.5, 1, 1.12])
+            np.testing.assert_allclose(line.get_ydata(), LEVEL[metric] * size**0.1 + np.arange(4))
+
+
+def test_losses_are_above_and_their_region_below():
+    above, below = losses_figure(*loss_laws()).axes
+    assert above.get_ylabel() == "loss (nats a token)"
+    assert below.get_ylabel() == "offset E (nats a token)"
+    curves = [line for line in above.lines if len(line.get_xdata()) == 80]
+    assert [line.get_linestyle() for line in curves] == ["-", "--"]
+    np.testing.assert_allclose(curves[0].get_ydata()[0], 1 + 9 * SIZES[0] ** -0.2)
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in below.lines] == [(0.2, 1.0)]
+    assert not below.get_legend()
+    assert "f, c" in [text.get_text() for text in above.get_legend().get_texts()]
+
+
 def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
-    assert title("erank_covariance", fits()[0], slopes()) == [
+    assert title("erank_covariance", fits()[0], slopes()[0], by_slope(slopes()[1])) == [
         "effective rank",
         "N^0.100 [0.050, 0.150], +1 %",
         "minus cut −0.100 [−0.150, −0.050]",
@@ -100,8 +165,8 @@ def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
 
 
 def test_title_says_why_there_is_no_law():
-    failed = {"family": "f", "params": {}, "status": "failed: y is flat", "interval": {}, "heldout_error": None}
-    assert title("m", failed, []) == ["m", "no law: y is flat"]
+    failed = replace(fits()[0], params={}, status=Status.FAILED, reason="y is flat", interval={}, heldout_error=None)
+    assert title("m", failed, [], {}) == ["m", "no law: y is flat"]
 
 
 def check_column(figure: Figure) -> None:
@@ -129,7 +194,7 @@ def test_growth_shows_signs_frames_and_what_has_no_slope():
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert {"▲.12", "▼123", "−.02", "none"} <= set(texts)
     framed = [patch for patch in figure.axes[0].patches if patch.get_facecolor()[3] == 0]
-    assert len(framed) == sum(row["verdict"].startswith("beyond") for row in growth()[1:-1])
+    assert len(framed) == sum(row.verdict.beyond for row in growth()[1:-1])
     assert "opt" in published.axes[0].get_yticklabels()[0].get_text()
 
 
@@ -142,24 +207,25 @@ def test_a_region_is_the_contour_at_its_limit():
 
 def test_a_corpus_of_short_texts_has_a_page_with_its_loss(tmp_path):
     """Where no text is long enough, a panel says so, and the other corpora have theirs."""
-    short = [row | {"corpus": "short"} for row in rows() if row["metric"] == "loss"]
-    pages = list(scaling_figure([*rows(), *short], fits(), slopes(), PRIMARY))
+    short = [replace(row, corpus="short") for row in points() if row.metric == "loss"]
+    pages = list(scaling_figure([*points(), *short], fits(), *slopes(), PRIMARY))
     save(pages, tmp_path / "a.pdf")
     assert [page.get_suptitle().split(":")[0] for page in pages] == ["f on c", "f on short"]
-    assert [bool(axis.lines) for axis in pages[1].axes[:2]] == [False, True]
+    assert [bool(axis.lines) for axis in pages[1].axes[:3]] == [False, False, True]
     assert [text.get_text() for text in pages[1].axes[0].texts] == ["no such text", "effective rank"]
 
 
 def test_every_null_of_the_rows_is_drawn():
-    figure = next(scaling_figure(rows(), fits(), slopes(), PRIMARY))
+    figure = next(scaling_figure(points(), fits(), *slopes(), PRIMARY))
     drawn = {tuple(np.round(line.get_ydata(), 9)) for line in figure.axes[0].lines}
     for place in range(1, 1 + len(NULLS)):
         assert tuple(round(size**0.1 * (1 + place / 10), 9) for size in SIZES) in drawn
 
 
 def test_nulls_figure_lays_each_difference_about_its_null_and_fills_what_is_not_told_apart():
-    near = slopes()[0] | {"fixed-spectrum low": -0.15, "fixed-spectrum high": 0.05}
-    figure = nulls_figure([near], 789)
+    laws, nulls = slopes()
+    near = [replace(null, high=0.05) if null.null == "fixed-spectrum" else null for null in nulls]
+    figure = nulls_figure(laws, near, 789)
     assert "1 of 789 exponents" in figure.get_suptitle()
     lines = figure.axes[0].lines
     bars = [tuple(np.round(line.get_xdata(), 9)) for line in lines if len(line.get_xdata()) == 2]

@@ -116,7 +116,7 @@ class TestEveryForm:
         for reason, (bad_x, bad_y) in cases.items():
             law = fit(form, bad_x, bad_y)
             assert law.failed
-            assert reason in law.status
+            assert reason in law.reason
             assert (law.params, law.interval) == ({}, {})
             assert {law.residual_sd, law.aicc, law.heldout_error, law.objective} == {None}
             assert json.loads(json.dumps(law.as_dict(), allow_nan=False))["status"] == law.status
@@ -219,7 +219,7 @@ class TestOffsetPower:
         assert law.interval["alpha"][0] < law.params["alpha"] < law.interval["alpha"][1]
 
     def test_a_rising_law_fails(self):
-        assert fit("offset_power", SIZES, SIZES**0.1).status == "failed: A is 0: y does not fall"
+        assert fit("offset_power", SIZES, SIZES**0.1).reason == "A is 0: y does not fall"
 
     def test_an_interval_that_nothing_closes_is_open_and_null_in_json(self):
         y = np.array([2.0, 1.0, 1.001, 0.999, 1.0005, 0.9995, 1.0])
@@ -316,7 +316,7 @@ class TestChinchilla:
 
     def test_it_needs_three_values_of_each_variable(self):
         x = np.stack(np.meshgrid(SIZES, [1e9, 1e10], indexing="ij")).reshape(2, -1)
-        assert "at least 3 values" in fit("chinchilla", x, forms["chinchilla"].formula(TRUTH["chinchilla"][1], x)).status
+        assert "at least 3 values" in fit("chinchilla", x, forms["chinchilla"].formula(TRUTH["chinchilla"][1], x)).reason
 
 
 class TestBootstrap:

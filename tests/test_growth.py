@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomkit.laws.exponents import Verdict
 from geomkit.laws.statistics import slope
 from geomkit.measures.entropy import diff_erank
 from geomkit.measures.nulls import width_nulls
@@ -13,8 +14,8 @@ from geomkit.measures.spectra import Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
+from geomkit.store.records import DiffErank, Growth, NullSlope, Slope, read_csv, write_csv
 from geomkit.store.spectra import write_spectra
-from geomkit.store.tables import read_csv, write_csv
 from geomkit.store.texts import Texts
 from geomkit.studies.growth import compare_growth
 
@@ -50,7 +51,7 @@ def write(path: Path, model: str, variants: Sequence[str], empty: int | None) ->
             writer.texts(variant, "centre-unit", State(DEPTH + 1), Spectrum(values, N, WIDTHS[model]))
 
 
-def run(folder: Path, variants: Sequence[str] = VARIANTS, empty: int | None = None) -> tuple[list[dict], list[dict]]:
+def run(folder: Path, variants: Sequence[str] = VARIANTS, empty: int | None = None) -> tuple[list[DiffErank], list[Growth]]:
     """diff_erank.csv and growth.csv; of slopes.csv two metrics matter, and of resampled corpora one draw."""
     for model in WIDTHS:
         write(folder / model / "c.h5", model, variants, empty if model == "f-8-0" else None)
@@ -58,27 +59,25 @@ def run(folder: Path, variants: Sequence[str] = VARIANTS, empty: int | None = No
     draws = {"trained": np.log([1.0, 3.0]), "untrained-0": np.log([4.0, 6.0]), "untrained-1": np.log([6.0, 8.0])}
     write_resamples(
         folder / "c.parquet",
-        [where | {"model": model, "variant": variant, "values": draws[variant]} for model in WIDTHS for variant in draws],
+        [
+            where | {"model": model, "variant": variant, "eps2": None, "values": draws[variant]}
+            for model in WIDTHS
+            for variant in draws
+        ],
     )
-    row = {
-        "family": "f",
-        "corpus": "c",
-        "metric": "erank_covariance",
-        "length": N,
-        "normalise": "unit",
-        "against": "params_nonembedding",
-    }
-    row |= {"primary": 1, "verdict": "no null for width"}
+    row = {"family": "f", "published": False, "corpus": "c", "metric": "erank_covariance", "length": N, "normalise": "unit"}
+    row |= {"against": "params_nonembedding", "primary": True, "verdict": Verdict.NO_NULL, "reason": "", "eps2": None}
+    row |= dict.fromkeys(("freedom", "measurement_low", "measurement_high")) | {"combinations": 4}
     ends = [("last", 0.1, 0.3), ("final", 0.1, 0.3), ("last", -0.3, -0.1), ("last", -0.1, 0.3)]
-    write_csv(
-        folder / "slopes.csv",
-        [row | {"layer": layer, "slope": (low + high) / 2, "low": low, "high": high} for layer, low, high in ends],
-    )
+    slopes = [Slope(**row, layer=layer, slope=(low + high) / 2, low=low, high=high) for layer, low, high in ends]
+    write_csv(folder / "slopes.csv", Slope, slopes)
+    write_csv(folder / "null_slopes.csv", NullSlope, [])
     outputs = [folder / name for name in ("diff_erank.csv", "growth.csv")]
     compare_growth(
         [folder / model / "c.h5" for model in WIDTHS],
         [folder / "c.parquet"],
         folder / "slopes.csv",
+        folder / "null_slopes.csv",
         ROOT / "workflow/resources/published/diff_erank.csv",
         *outputs,
         dict.fromkeys(WIDTHS, "f"),
@@ -88,7 +87,7 @@ def run(folder: Path, variants: Sequence[str] = VARIANTS, empty: int | None = No
         50,
         0,
     )
-    return read_csv(outputs[0]), read_csv(outputs[1])
+    return read_csv(outputs[0], DiffErank), read_csv(outputs[1], Growth)
 
 
 @pytest.fixture(scope="module")
@@ -102,64 +101,64 @@ def nulls(name: str, variant: str) -> dict[str, np.ndarray]:
 
 
 def test_each_model_has_its_mean_over_twins_and_their_spread(tables):
-    rows = {(row["model"], row["variant"]): row for row in tables[0] if row["length"] == str(N)}
+    rows = {(row.model, row.variant): row for row in tables[0] if row.length == N}
     assert len(rows) == 3 * len(WIDTHS)
     for model in WIDTHS:
         values = diff_erank(
             *(np.array([entropy(spectra(model, name)) for name in names]) for names in (VARIANTS[:1], VARIANTS[1:]))
         )
         row = rows[model, "measured"]
-        assert (row["value"], row["sd"], row["twins"]) == pytest.approx((values.mean(), values.std(ddof=1), 2), rel=1e-5)
-        assert row["low"] < row["value"] < row["high"]
+        assert (row.value, row.sd, row.twins) == pytest.approx((values.mean(), values.std(ddof=1), 2), rel=1e-5)
+        assert row.low < row.value < row.high
         for name in ("fixed-spectrum", "stretched"):
             trained, *twins = (entropy(nulls(name, variant)[model]) for variant in VARIANTS)
-            assert rows[model, name]["value"] == pytest.approx(diff_erank(trained, np.array(twins)).mean(), rel=1e-5)
+            assert rows[model, name].value == pytest.approx(diff_erank(trained, np.array(twins)).mean(), rel=1e-5)
 
 
 def test_the_corpus_has_the_interval_of_its_resamples(tables):
-    rows = [row for row in tables[0] if row["length"] == "corpus" and row["variant"] == "measured"]
+    rows = [row for row in tables[0] if row.length is None and row.variant == "measured"]
     for row in rows:
-        trained, *twins = (np.exp(entropy(spectra(row["model"], variant).mean(axis=0))) for variant in VARIANTS)
-        assert row["value"] == pytest.approx(np.mean(twins) - trained, rel=1e-5)
-        assert (row["low"], row["high"]) == pytest.approx((4.0, 4.0))
+        trained, *twins = (np.exp(entropy(spectra(row.model, variant).mean(axis=0))) for variant in VARIANTS)
+        assert row.value == pytest.approx(np.mean(twins) - trained, rel=1e-5)
+        assert (row.low, row.high) == pytest.approx((4.0, 4.0))
 
 
 def test_its_slope_is_that_of_its_own_value_and_what_grows_has_an_interval_above_zero(tables):
-    values = {row["model"]: row["value"] for row in tables[0] if (row["length"], row["variant"]) == (str(N), "measured")}
+    values = {row.model: row.value for row in tables[0] if (row.length, row.variant) == (N, "measured")}
     means = [(values["f-6-0"] + values["f-6-1"]) / 2, values["f-8-0"], values["f-12-0"]]
     expected = slope(3 * np.log([6, 8, 12]), means)
-    row = next(row for row in tables[1] if (row["measure"], row["length"], row["family"]) == ("diff_erank", str(N), "f"))
-    assert [row[name] for name in ("slope", "low", "high")] == pytest.approx(list(expected[:3]), rel=1e-4)
-    assert row["of"] == "value"
-    assert row["measurement_low"] < row["slope"] < row["measurement_high"]
-    assert row["growth"] == ("grows" if expected.low > 0 else "flat")
+    row = next(row for row in tables[1] if (row.measure, row.length, row.family) == ("diff_erank", N, "f"))
+    assert [row.slope, row.low, row.high] == pytest.approx(list(expected[:3]), rel=1e-4)
+    assert row.of == "value"
+    assert row.measurement_low < row.slope < row.measurement_high
+    assert row.growth == ("grows" if expected.low > 0 else "flat")
 
 
 def test_metrics_stand_beside_it_at_the_primary_place_with_a_word_for_each(tables):
-    rows = [row for row in tables[1] if row["measure"] == "erank_covariance"]
-    assert [(row["growth"], row["layer"], row["primary"]) for row in rows] == [
-        ("grows", "last", 1),
-        ("falls", "last", 1),
-        ("flat", "last", 1),
+    rows = [row for row in tables[1] if row.measure == "erank_covariance"]
+    assert [(row.growth, row.layer, row.primary) for row in rows] == [
+        ("grows", "last", True),
+        ("falls", "last", True),
+        ("flat", "last", True),
     ]
 
 
 def test_the_published_one_grows_in_every_data_set_and_less_than_the_width(tables):
-    rows = [row for row in tables[1] if row["family"] == "opt (published)"]
-    assert [row["corpus"] for row in rows] == ["dolly", "wiki", "openwebtext2", "hh-rlhf"]
+    rows = [row for row in tables[1] if row.published]
+    assert [row.corpus for row in rows] == ["dolly", "wiki", "openwebtext2", "hh-rlhf"]
     for row in rows:
-        assert row["growth"] == "grows"
-        assert row["fixed-spectrum slope"] == pytest.approx(0, abs=1e-9)
-        assert 0 < row["slope"] < row["stretched slope"]
+        assert row.growth == "grows"
+        assert row.fixed_spectrum_slope == pytest.approx(0, abs=1e-9)
+        assert 0 < row.slope < row.stretched_slope
 
 
 def test_combinations_are_counted(tables):
-    assert {row["combinations"] for row in tables[1]} == {sum(row["slope"] is not None for row in tables[1])}
+    assert {row.combinations for row in tables[1]} == {sum(row.slope is not None for row in tables[1])}
 
 
 def test_a_text_of_equal_rows_is_left_out_of_every_model(tmp_path, tables):
     rows, whole = (
-        {row["model"]: row["value"] for row in each if (row["length"], row["variant"]) == (str(N), "measured")}
+        {row.model: row.value for row in each if (row.length, row.variant) == (N, "measured")}
         for each in (run(tmp_path, empty=2)[0], tables[0])
     )
     kept = [0, 1, 3]
@@ -172,4 +171,4 @@ def test_a_text_of_equal_rows_is_left_out_of_every_model(tmp_path, tables):
 def test_without_untrained_twins_there_is_none_and_the_rest_stands(tmp_path):
     models, growth = run(tmp_path, variants=["trained"])
     assert models == []
-    assert {row["measure"] for row in growth if row["family"] == "f"} == {"erank_covariance"}
+    assert {row.measure for row in growth if row.family == "f"} == {"erank_covariance"}

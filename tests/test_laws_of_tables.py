@@ -1,6 +1,5 @@
 """The scaling stage on a table of two families whose laws are known."""
 
-import json
 from itertools import product
 from pathlib import Path
 
@@ -8,10 +7,13 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
+from geomkit.laws.exponents import Verdict
+from geomkit.laws.forms import Status
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.measured import beside, families, read_losses, read_measured, write_resamples
-from geomkit.store.tables import TableWriter, merge, read_csv
+from geomkit.store.measured import Key, beside, families, read_losses, read_measured, write_resamples
+from geomkit.store.records import EntropyLoss, NullSlope, Slope, by_slope, read_csv, read_json
+from geomkit.store.tables import TableWriter, merge
 from geomkit.studies.exponents import LOSS, Ladder, compare_exponents
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +53,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spectrum = Spectrum(np.ones((12, 8)), 64, int(np.sqrt(size)))
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
-            writer.add_metrics(spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
+            writer.add_metrics(spectrum, results, 0.5, **rows, layer=number, normalise="unit", variant=variant)
         for variant in ("trained", "stretched"):
             writer.add(
                 variant=variant,
@@ -80,7 +82,7 @@ def test_arrays_hold_one_family_in_order_of_size(table):
     for variant, layer in product(EXPONENTS, ("last", "final")):
         expected = [value("125", size, seed, variant, layer) for size, seed in product(SIZES.values(), range(2))]
         np.testing.assert_array_equal(measured.variants[variant][layer, "unit", 64, "erank_covariance"], expected)
-    twins = beside(measured.variants, ("last", "unit", 64, "erank_covariance"))["untrained"]
+    twins = beside(measured.variants, Key("last", "unit", 64, "erank_covariance"))["untrained"]
     np.testing.assert_allclose(twins[0], (TEXTS + TEXTS * 1e4**0.2) / 2)
 
 
@@ -131,57 +133,62 @@ def outputs(table, tmp_path_factory) -> dict[str, Path]:
     published = ROOT / "workflow/resources/published/matrix_entropy.csv"
     where = {"family": "other", "layer": "last", "normalise": "unit", "metric": "m"}
     resamples = [
-        where | {"model": f"other-{name}-0", "variant": variant, "values": size ** (BEND[variant] + share * DRAWN)}
+        where | {"model": f"other-{name}-0", "variant": variant, "eps2": None, "values": size ** (BEND[variant] + share * DRAWN)}
         for (name, size), (variant, share) in product(SIZES.items(), (("trained", 1), ("stretched", 0.5)))
     ]
     write_resamples(folder / "c.parquet", resamples)
-    files = {name: folder / name for name in ("slopes.csv", "fits.json", "entropy_loss.json")}
+    files = {name: folder / name for name in ("slopes.csv", "null_slopes.csv", "fits.json", "entropy_loss.json")}
     compare_exponents(table, [str(folder / "c.parquet")], published, *files.values(), PRIMARY, 101, 1, 0)
     return files
 
 
 def test_slopes_are_those_of_the_laws_that_the_table_was_made_from(outputs):
-    rows = {(row["family"], row["layer"], row["against"], row["metric"]): row for row in read_csv(outputs["slopes.csv"])}
+    found = read_csv(outputs["slopes.csv"], Slope)
+    rows = {(row.family, row.layer, row.against, row.metric): row for row in found}
     row = rows["125", "last", "params_nonembedding", "erank_covariance"]
-    assert (row["primary"], row["verdict"]) == (1, "beyond width: between the nulls")
-    assert [row[name] for name in ("slope", "low", "high")] == pytest.approx([-0.1] * 3, abs=1e-6)
-    assert row["fixed-spectrum slope"] == pytest.approx(-0.25, abs=1e-5)
-    assert row["fixed-spectrum difference"] == pytest.approx(0.15, abs=1e-5)
-    assert row["stretched slope"] == pytest.approx(0.1, abs=1e-5)
-    assert row["stretched difference"] == pytest.approx(-0.2, abs=1e-5)
-    assert row["stretched measurement_low"] == pytest.approx(-0.2, abs=1e-5)
-    assert rows["125", "last", "width", "erank_covariance"]["slope"] == pytest.approx(-0.2, abs=1e-4)
-    assert rows["125", "final", "params_nonembedding", "erank_covariance"]["primary"] == 0
-    assert rows["other", "last", "params_nonembedding", "erank_covariance"]["slope"] == pytest.approx(0, abs=1e-9)
-    assert {row["family"] for row in rows.values()} == {"125", "other", "cerebras-gpt (published)", "pythia (published)"}
+    assert (row.primary, row.verdict, row.length, row.published) == (True, Verdict.BETWEEN, 64, False)
+    assert [row.slope, row.low, row.high] == pytest.approx([-0.1] * 3, abs=1e-6)
+    nulls = by_slope(read_csv(outputs["null_slopes.csv"], NullSlope))[row.key]
+    assert set(nulls) == {"fixed-spectrum", "stretched", "untrained"}
+    fixed, stretched = nulls["fixed-spectrum"], nulls["stretched"]
+    assert (fixed.slope, fixed.difference) == pytest.approx((-0.25, 0.15), abs=1e-5)
+    assert (stretched.slope, stretched.difference, stretched.measurement_low) == pytest.approx((0.1, -0.2, -0.2), abs=1e-5)
+    assert rows["125", "last", "width", "erank_covariance"].slope == pytest.approx(-0.2, abs=1e-4)
+    assert rows["125", "final", "params_nonembedding", "erank_covariance"].primary is False
+    assert rows["other", "last", "params_nonembedding", "erank_covariance"].slope == pytest.approx(0, abs=1e-9)
+    assert {(row.family, row.published) for row in found} == {
+        ("125", False), ("other", False), ("cerebras-gpt", True), ("pythia", True),
+    }  # fmt: skip
 
 
 def test_of_a_corpus_the_measurement_part_is_that_of_its_resamples(outputs):
-    rows = {(row["family"], row["metric"], row["against"]): row for row in read_csv(outputs["slopes.csv"])}
+    rows = {(row.family, row.metric, row.against): row for row in read_csv(outputs["slopes.csv"], Slope)}
     row = rows["other", "m", "params_nonembedding"]
-    assert row["slope"] == pytest.approx(0.3, abs=1e-5)
-    assert [row["measurement_low"], row["measurement_high"]] == pytest.approx([0.281, 0.319], abs=1e-5)
-    ends = [row[f"stretched measurement_{end}"] for end in ("low", "high")]
-    assert ends == pytest.approx([-0.2095, -0.1905], abs=1e-5)
-    assert rows["125", "m", "params_nonembedding"]["measurement_low"] is None
+    assert row.length is None
+    assert row.slope == pytest.approx(0.3, abs=1e-5)
+    assert [row.measurement_low, row.measurement_high] == pytest.approx([0.281, 0.319], abs=1e-5)
+    null = by_slope(read_csv(outputs["null_slopes.csv"], NullSlope))[row.key]["stretched"]
+    assert [null.measurement_low, null.measurement_high] == pytest.approx([-0.2095, -0.1905], abs=1e-5)
+    assert rows["125", "m", "params_nonembedding"].measurement_low is None
 
 
 def test_the_loss_has_an_exponent_and_its_measurement_part_too(outputs):
-    rows = [row for row in read_csv(outputs["slopes.csv"]) if row["metric"] == "loss"]
+    rows = [row for row in read_csv(outputs["slopes.csv"], Slope) if row.metric == "loss"]
     assert len(rows) == 6
-    of_size = [row for row in rows if row["against"] == "params_nonembedding"]
+    of_size = [row for row in rows if row.against == "params_nonembedding"]
     for row in of_size:
-        assert [row[name] for name in ("slope", "measurement_low", "measurement_high")] == pytest.approx([-0.05] * 3, abs=1e-5)
-        assert (row["length"], row["verdict"]) == ("corpus", "no null for width")
+        assert [row.slope, row.measurement_low, row.measurement_high] == pytest.approx([-0.05] * 3, abs=1e-5)
+        assert (row.layer, row.length, row.normalise, row.eps2, row.verdict) == (None, None, None, None, Verdict.NO_NULL)
 
 
 def test_the_number_of_exponents_that_were_looked_at_stands_beside_each(outputs):
-    rows = read_csv(outputs["slopes.csv"])
-    assert {row["combinations"] for row in rows} == {sum(row["slope"] is not None for row in rows)}
+    rows = read_csv(outputs["slopes.csv"], Slope)
+    assert {row.combinations for row in rows} == {sum(row.slope is not None for row in rows)}
 
 
 def test_entropy_beside_loss_has_a_row_for_each_null_and_says_why_there_is_none(outputs):
-    rows = json.loads(outputs["entropy_loss.json"].read_text())
+    rows = read_json(outputs["entropy_loss.json"], list[EntropyLoss])
     variants = {"trained", "fixed-spectrum", "stretched", "untrained"}
-    assert {(row["family"], row["variant"]) for row in rows} == set(product(("125", "other"), variants))
-    assert {row["status"] for row in rows} == {"failed: 4 observations are too few for the interval of a partial correlation"}
+    assert {(row.family, row.variant) for row in rows} == set(product(("125", "other"), variants))
+    assert {row.status for row in rows} == {Status.FAILED}
+    assert {row.reason for row in rows} == {"4 observations are too few for the interval of a partial correlation"}

@@ -1,14 +1,16 @@
 """Laws of the loss on losses that are known, and on published ones."""
 
-import json
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geomkit.figures.style import called
+from geomkit.laws.forms import Status
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TableWriter, merge, read_csv
+from geomkit.store.records import LossLaw, LossRegion, read_csv, read_json
+from geomkit.store.tables import TableWriter, merge
 from geomkit.studies.loss_laws import fit_loss_laws
 
 PUBLISHED = Path(__file__).parents[1] / "workflow/resources/published"
@@ -41,14 +43,14 @@ def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("losses")
     files = [folder / name for name in ("laws.json", "regions.csv")]
     fit_loss_laws(losses(folder), PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", *files, 1)
-    laws = {(row["family"], row["against"], row["form"]): row for row in json.loads(files[0].read_text())}
-    return laws, read_csv(files[1])
+    laws = {(called(row), row.against, row.form): row for row in read_json(files[0], list[LossLaw])}
+    return laws, read_csv(files[1], LossRegion)
 
 
 def test_our_losses_and_the_published_ones_have_both_laws(outputs):
     law = outputs[0]["f", "params_nonembedding", "offset_power"]
-    assert (law["params"]["E"], law["params"]["alpha"]) == pytest.approx((2, 0.2), rel=0.1)
-    assert law["n"] == 7
+    assert (law.params["E"], law.params["alpha"]) == pytest.approx((2, 0.2), rel=0.1)
+    assert law.n == 7
     published = {family for family, _, _ in outputs[0] if "published" in family}
     assert published == {f"{name} (published)" for name in ("cerebras-gpt", "pythia", "pythia-deduped")}
     assert {(family, against) for family, against, _ in outputs[0] if against == "training_flops"} == {
@@ -57,32 +59,31 @@ def test_our_losses_and_the_published_ones_have_both_laws(outputs):
 
 
 def test_two_sizes_have_no_law_and_no_region(outputs):
-    assert outputs[0]["two", "params_nonembedding", "power"]["status"] == "failed: 2 sizes, and power needs at least 3"
-    assert outputs[0]["two", "params_nonembedding", "power"]["peers"] == []
-    assert "two" not in {row["family"] for row in outputs[1]}
+    assert outputs[0]["two", "params_nonembedding", "power"].reason == "2 sizes, and power needs at least 3"
+    assert outputs[0]["two", "params_nonembedding", "power"].peers == ()
+    assert outputs[0]["two", "params_nonembedding", "power"].status == Status.FAILED
+    assert "two" not in {row.family for row in outputs[1]}
 
 
 def test_the_law_of_cerebras_is_found_again_and_pythia_needs_an_offset(outputs):
     compute = outputs[0]["cerebras-gpt (published)", "training_flops", "offset_power"]
-    assert [(peer["parameter"], peer["value"], peer["inside"]) for peer in compute["peers"]] == [
+    assert [(peer.parameter, peer.value, peer.inside) for peer in compute.peers] == [
         ("E", 0.5066, True),
         ("alpha", 0.0737, True),
     ]
     offset, power = (outputs[0]["pythia (published)", "params_nonembedding", form] for form in ("offset_power", "power"))
-    assert offset["interval"]["E"][0] > 1
-    assert offset["aicc"] < power["aicc"] - 20
-    assert [(peer["law"], peer["value"], peer["inside"]) for peer in power["peers"]] == [("kaplan-parameters", -0.076, True)]
+    assert offset.interval["E"][0] > 1
+    assert offset.aicc < power.aicc - 20
+    assert [(peer.law, peer.value, peer.inside) for peer in power.peers] == [("kaplan-parameters", -0.076, True)]
 
 
 def test_a_region_holds_the_fit_and_not_its_own_edges(outputs):
     for family in ("f", "pythia (published)"):
         law = outputs[0][family, "params_nonembedding", "offset_power"]
-        rows = [row for row in outputs[1] if (row["family"], row["against"]) == (family, "params_nonembedding")]
+        rows = [row for row in outputs[1] if (called(row), row.against) == (family, "params_nonembedding")]
         assert len(rows) == 61**2
-        assert {row["statistic"] >= 0 for row in rows} == {True}
-        near = min(
-            rows, key=lambda row: abs(row["E"] - law["params"]["E"]) / 0.1 + abs(row["alpha"] - law["params"]["alpha"]) / 0.01
-        )
-        assert near["statistic"] < near["limit"]
-        corner = max(rows, key=lambda row: (row["E"], row["alpha"]))
-        assert corner["statistic"] > corner["limit"]
+        assert {row.statistic >= 0 for row in rows} == {True}
+        near = min(rows, key=lambda row: abs(row.E - law.params["E"]) / 0.1 + abs(row.alpha - law.params["alpha"]) / 0.01)
+        assert near.statistic < near.limit
+        corner = max(rows, key=lambda row: (row.E, row.alpha))
+        assert corner.statistic > corner.limit

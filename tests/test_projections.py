@@ -15,7 +15,7 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import State, write_dump
-from geomkit.store.measured import Model
+from geomkit.store.measured import MeasuredModel
 from geomkit.store.projections import read_projections
 from geomkit.store.provenance import rng
 from geomkit.store.texts import Texts
@@ -216,7 +216,7 @@ def test_two_models_of_one_size_without_seeds_are_refused(tmp_path):
 def test_arrays_have_a_row_for_each_model_and_a_column_for_each_text(tmp_path):
     dumps = {name: dumped(tmp_path, name, width) for name, width in FAMILY.items()}
     rows, _ = table(tmp_path, dumps)
-    models = [Model(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
+    models = [MeasuredModel(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
     found = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS))
     assert set(found.donors) == {"middle", "wide-s0", "wide-s1"}
     assert found.widths["middle"] == {"last": 9, "final": 9}

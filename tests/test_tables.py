@@ -1,7 +1,6 @@
 """Tables against plain Python: what is written, what a merge is, and the means that laws are fitted to."""
 
 import itertools
-import math
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,18 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.store.tables import (
-    COLUMNS,
-    TableWriter,
-    check_seeds,
-    corpus_losses,
-    endpoint,
-    merge,
-    read_absent,
-    read_csv,
-    text_means,
-    write_csv,
-)
+from geomkit.store.measured import corpus_losses, endpoint, text_means
+from geomkit.store.tables import COLUMNS, TableWriter, check_seeds, merge, read_absent
 
 SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
 """Parameters of each model, without embeddings and in total."""
@@ -272,32 +261,6 @@ def test_means_that_do_not_exist_are_an_error(merged, metrics, length, normalise
 def test_an_endpoint_at_no_layer_is_an_error(merged):
     with pytest.raises(DataError, match=r"entropy\.parquet: no row at layer all"):
         endpoint(merged, METRICS, "all", 16, "unit")
-
-
-# CSV
-
-
-def test_csv_keeps_six_digits_of_numbers_and_leaves_cells_empty_where_there_is_nothing(tmp_path):
-    rows = [
-        {"law": "power, offset", "slope": -0.123456789, "sizes": 7, "high": math.inf},
-        {"law": "naïve", "slope": math.nan, "sizes": 1234567, "note": None},
-        {"law": "large", "slope": 1.5e10, "note": "two\nlines"},
-    ]
-    write_csv(tmp_path / "x.csv", iter(rows))
-    assert (tmp_path / "x.csv").read_text() == (
-        'law,slope,sizes,high,note\n"power, offset",-0.123457,7,inf,\nnaïve,,1234567,,\nlarge,1.5e+10,,,"two\nlines"\n'
-    )
-    empty = dict.fromkeys(["law", "slope", "sizes", "high", "note"])
-    assert read_csv(tmp_path / "x.csv") == [
-        empty | {"law": "power, offset", "slope": -0.123457, "sizes": 7, "high": math.inf},
-        empty | {"law": "naïve", "sizes": 1234567},
-        empty | {"law": "large", "slope": 1.5e10, "note": "two\nlines"},
-    ]
-
-
-def test_no_rows_are_an_empty_csv(tmp_path):
-    write_csv(tmp_path / "x.csv", [])
-    assert read_csv(tmp_path / "x.csv") == []
 
 
 # seeds

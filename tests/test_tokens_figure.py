@@ -5,8 +5,19 @@ from itertools import product
 import pytest
 
 from geomkit.figures.tokens import short, tokens_figure
+from geomkit.store.records import TokenScore
 
-FACTS = {"family": "f", "seed": None, "corpus": "c", "params_total": 9, "depth": 2, "sublayer": "block", "d": 8, "n": 6}
+FACTS = {
+    "family": "f",
+    "seed": None,
+    "corpus": "c",
+    "params_total": 9,
+    "depth": 2,
+    "sublayer": "block",
+    "d": 8,
+    "n": 6,
+    "eps2": 0.5,
+}
 LAYERS = {"embedding": 0, "middle": 1, "last": 2, "final": 3}
 METHODS = ("lasso", "attention_mean", "random", "a_new_method")
 
@@ -24,13 +35,13 @@ def rows(interval=True):
         "first": None,
     }
     found = []
-    for size, variant, name in product((1e3, 1e6), ("trained", "shuffled"), LAYERS):
+    for size, variant, name in product((1000, 1_000_000), ("trained", "shuffled"), LAYERS):
         where = shared | {
             "model": f"m{size:.0f}",
             "params_nonembedding": size,
             "variant": variant,
             "name": name,
-            "layer": str(LAYERS[name]),
+            "layer": LAYERS[name],
         }
         for outcome, method in product(("surprisal", "next_surprisal"), ("raw", "partial")):
             found.append(where | {"metric": f"gain_{outcome}", "method": method})
@@ -51,7 +62,7 @@ def rows(interval=True):
                     if method != "lasso":
                         names += ["divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard"]
                     found += [chosen | {"metric": metric} for metric in names]
-    return found
+    return [TokenScore(**row) for row in found]
 
 
 @pytest.mark.parametrize("interval", [True, False])
@@ -70,7 +81,7 @@ def test_two_pages_for_a_corpus_and_two_for_each_probed_model(interval):
 
 
 def test_nothing_at_the_last_block_still_gives_pages():
-    pages = list(tokens_figure([row for row in rows() if row["name"] != "last" and row["k"] is None]))
+    pages = list(tokens_figure([row for row in rows() if row.name != "last" and row.k is None]))
     for page in pages:
         page.canvas.draw()
     assert len(pages) == 2

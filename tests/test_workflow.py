@@ -381,7 +381,7 @@ def test_two_sizes_give_figures_but_no_law(case, done):
     assert {(fit["family"], fit["corpus"], fit["metric"]) for fit in fits} == set(
         product(["ladder"], ["small"], [*PRIMARY, "loss"])
     )
-    assert all("2 sizes" in fit["status"] and not fit["params"] for fit in fits)
+    assert all("2 sizes" in fit["reason"] and not fit["params"] for fit in fits)
     for figure in ("entropy_layers.pdf", "scaling_plot.pdf", "nulls_plot.pdf", "losses_plot.pdf", "data_plot.pdf"):
         assert (results / figure).read_bytes().startswith(b"%PDF")
 

@@ -38,7 +38,7 @@ def rows(form: str, scatter: float, simulations: int, seed: int) -> Iterator[dic
     status: Counter[str] = Counter()
     for _ in range(simulations):
         law = fit(form, x, y * np.exp(scatter * draw.standard_normal(y.size)), held_out=0)
-        status[law.status.split(":")[0]] += 1
+        status[law.status] += 1
         covered.update(name for name, (low, high) in law.interval.items() if low <= truth[name] <= high)
     for name in forms[form].intervals:
         yield {

@@ -126,9 +126,30 @@ rule entropy_table:
         "../scripts/merge.py"
 
 
-rule entropy_layers:
+rule points:
     input:
         "results/entropy.parquet",
+    output:
+        "results/points.csv",
+    log:
+        "results/logs/points.log",
+    benchmark:
+        "results/benchmarks/points.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("points.py"),
+        primary=config["scaling"]["primary"],
+    message:
+        "Averaging the primary metrics over texts"
+    script:
+        "../scripts/points.py"
+
+
+rule entropy_layers:
+    input:
+        "results/points.csv",
     output:
         report(
             "results/entropy_layers.pdf",

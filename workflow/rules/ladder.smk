@@ -70,11 +70,11 @@ rule ladder_runs:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        code=code("ladder_table.py"),
+        code=code("ladder_runs.py"),
     message:
         "Joining the ladder's learning curves"
     script:
-        "../scripts/ladder_table.py"
+        "../scripts/ladder_runs.py"
 
 
 rule ladder_cell:
@@ -128,12 +128,11 @@ rule ladder_sweep:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        code=code("ladder_table.py"),
-        columns=["width", "seed", "tokens", "peak_rate", "batch", "loss_validation"],
+        code=code("ladder_sweep.py"),
     message:
         "Joining the sweep of learning rates and batches"
     script:
-        "../scripts/ladder_table.py"
+        "../scripts/ladder_sweep.py"
 
 
 rule ladder_grid:
@@ -149,16 +148,11 @@ rule ladder_grid:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        code=code("ladder_table.py"),
-        best=["width", "seed", "unique_tokens"],
-        common={
-            name: config["scaling"]["primary"][name]
-            for name in ("layer", "length", "normalise")
-        },
+        code=code("ladder_grid.py"),
     message:
         "Joining the grid over model size and data"
     script:
-        "../scripts/ladder_table.py"
+        "../scripts/ladder_grid.py"
 
 
 rule ladder_card:

@@ -48,6 +48,7 @@ rule scaling:
         published=relative(RESOURCES / "published/matrix_entropy.csv"),
     output:
         slopes="results/scaling/slopes.csv",
+        null_slopes="results/scaling/null_slopes.csv",
         fits="results/scaling/fits.json",
         entropy_loss="results/scaling/entropy_loss.json",
     log:
@@ -78,6 +79,7 @@ rule growth:
             "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
         ),
         slopes="results/scaling/slopes.csv",
+        null_slopes="results/scaling/null_slopes.csv",
         published=relative(RESOURCES / "published/diff_erank.csv"),
     output:
         diff_erank="results/scaling/diff_erank.csv",
@@ -156,9 +158,10 @@ rule data_laws:
 
 rule scaling_plot:
     input:
-        table="results/entropy.parquet",
+        points="results/points.csv",
         fits="results/scaling/fits.json",
         slopes="results/scaling/slopes.csv",
+        null_slopes="results/scaling/null_slopes.csv",
     output:
         report(
             "results/scaling_plot.pdf",
@@ -184,6 +187,7 @@ rule scaling_plot:
 rule nulls_plot:
     input:
         slopes="results/scaling/slopes.csv",
+        null_slopes="results/scaling/null_slopes.csv",
         growth="results/scaling/growth.csv",
     output:
         report(
@@ -250,6 +254,8 @@ rule data_plot:
     threads: 1
     params:
         code=code("data_plot.py"),
+        primary=config["scaling"]["primary"],
+        eps2=config["entropy"]["eps2"],
     message:
         "Drawing loss and metrics over model size and data"
     script:

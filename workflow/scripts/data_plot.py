@@ -14,4 +14,6 @@ with logged(snakemake.log[0]):
         grid=Path(snakemake.input.grid),
         laws=Path(snakemake.input.laws),
         output=Path(snakemake.output[0]),
+        primary=snakemake.params.primary,
+        eps2=snakemake.params.eps2,
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     draw_layers(
-        table=Path(snakemake.input[0]),
+        points=Path(snakemake.input[0]),
         output=Path(snakemake.output[0]),
         primary=snakemake.params.primary,
     )

@@ -14,6 +14,7 @@ with logged(snakemake.log[0]):
         spectra=snakemake.input.spectra,
         resampled=snakemake.input.resamples,
         slopes=Path(snakemake.input.slopes),
+        null_slopes=Path(snakemake.input.null_slopes),
         published=Path(snakemake.input.published),
         differences=Path(snakemake.output.diff_erank),
         growth=Path(snakemake.output.growth),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     draw_nulls(
         slopes=Path(snakemake.input.slopes),
+        null_slopes=Path(snakemake.input.null_slopes),
         growth=Path(snakemake.input.growth),
         output=Path(snakemake.output[0]),
     )

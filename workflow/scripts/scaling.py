@@ -15,6 +15,7 @@ with logged(snakemake.log[0]):
         resampled=snakemake.input.resamples,
         published=Path(snakemake.input.published),
         slopes=Path(snakemake.output.slopes),
+        null_slopes=Path(snakemake.output.null_slopes),
         fits=Path(snakemake.output.fits),
         entropy_loss=Path(snakemake.output.entropy_loss),
         primary=snakemake.params.primary,

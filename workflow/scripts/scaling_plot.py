@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     draw_scaling(
-        table=Path(snakemake.input.table),
+        points=Path(snakemake.input.points),
         fits=Path(snakemake.input.fits),
         slopes=Path(snakemake.input.slopes),
+        null_slopes=Path(snakemake.input.null_slopes),
         output=Path(snakemake.output[0]),
         primary=snakemake.params.primary,
     )

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from geomkit.figures.style import NAMES, ORANGE, SIZE, SKY, WIDTH, name_of
-from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.figures.style import NAMES, ORANGE, SIZE, SKY, WIDTH, distortion, length_of, name_of
+from geomkit.laws.exponents import Verdict
+from geomkit.store.records import Growth
 
-Row = Mapping[str, Any]
 SHADES = {"grows": SKY, "falls": ORANGE, "flat": "0.93"}
 SIGNS = {"grows": "▲", "falls": "▼", "flat": ""}
+FRAMES: Mapping[Verdict, dict[str, Any]] = {Verdict.OUTSIDE: {"lw": 0.9}, Verdict.BETWEEN: {"lw": 0.7, "ls": (0, (2, 1.5))}}
 LINE = 0.155
 """Inches from line to line."""
 LEGEND = (
@@ -24,11 +25,11 @@ LEGEND = (
 )
 
 
-def growth_figure(rows: Sequence[Row]) -> Iterator[Figure]:
-    """rows: growth.csv, numbers as numbers, an empty cell None."""
-    published = [row for row in rows if row["family"].endswith("(published)")]
-    measured = sorted((row for row in rows if row not in published), key=whose)
-    looked_at = f"{len(rows)} combinations looked at; bold: the endpoint fixed beforehand."
+def growth_figure(rows: Sequence[Growth]) -> Iterator[Figure]:
+    """rows: growth.csv."""
+    published = [row for row in rows if row.published]
+    measured = sorted((row for row in rows if not row.published), key=whose)
+    looked_at = f"{len(rows)} combinations looked at; bold: the endpoint fixed beforehand{distortion(row.eps2 for row in rows)}."
     for (family, corpus), group in groupby(measured, key=whose):
         figure = table(list(group))
         figure.suptitle("\n".join((f"{family}, {corpus}, {LEGEND[0]}", *LEGEND[1:], looked_at)), fontsize=6, x=0.02, ha="left")
@@ -39,31 +40,31 @@ def growth_figure(rows: Sequence[Row]) -> Iterator[Figure]:
         yield figure
 
 
-def whose(row: Row) -> tuple[str, str]:
-    return row["family"], row["corpus"]
+def whose(row: Growth) -> tuple[str, str]:
+    return row.family, row.corpus
 
 
-def table(rows: Sequence[Row]) -> Figure:
+def table(rows: Sequence[Growth]) -> Figure:
     """Measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
-    places = sorted({(row["layer"], row["normalise"]) for row in rows if row["layer"]}, key=lambda place: place[0] == "final")
-    lengths = sorted({row["length"] for row in rows}, key=lambda length: float("inf") if length == "corpus" else float(length))
+    places = sorted({(row.layer, row.normalise) for row in rows if row.layer}, key=lambda place: place[0] == "final")
+    lengths = sorted({row.length for row in rows}, key=lambda length: float("inf") if length is None else length)
     order = list(NAMES)
-    measures = sorted({row["measure"] for row in rows}, key=lambda name: order.index(name) if name in order else -1)
-    left = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
+    measures = sorted({row.measure for row in rows}, key=lambda name: order.index(name) if name in order else -1)
+    left: dict[tuple[str | None, str | None], float] = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
     figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(measures)))
     axis = figure.subplots()
     for row in rows:
-        x = left.get((row["layer"], row["normalise"]), 0) + lengths.index(row["length"])
-        cell(axis, row, x, measures.index(row["measure"]))
+        x = left.get((row.layer, row.normalise), 0) + lengths.index(row.length)
+        cell(axis, row, x, measures.index(row.measure))
     for (layer, normalise), first in left.items():
         axis.text(first + (len(lengths) - 1) / 2, -1.7, f"{layer}, {normalise}", ha="center", va="center", fontsize=6)
         for x, length in enumerate(lengths):
-            axis.text(first + x, -0.9, length, ha="center", va="center", fontsize=5.5)
+            axis.text(first + x, -0.9, length_of(length), ha="center", va="center", fontsize=5.5)
     bare(axis, measures, -2.2, len(places) * (len(lengths) + 0.3) - 0.8)
     return figure
 
 
-def list_of(rows: Sequence[Row]) -> Figure:
+def list_of(rows: Sequence[Growth]) -> Figure:
     """Published tables: the slope, its interval, and those of the nulls for width."""
     figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
@@ -72,15 +73,17 @@ def list_of(rows: Sequence[Row]) -> Figure:
         axis.text(x, -0.9, title, ha="center", va="center", fontsize=5.5)
     for y, row in enumerate(rows):
         cell(axis, row, 0, y)
-        ends = f"{number(row['low'])} to {number(row['high'])}"
-        for x, text in zip([*columns.values()][1:], (ends, *(number(row[f"{null} slope"]) for null in WIDTH_NULLS)), strict=True):
+        texts = (f"{number(row.low)} to {number(row.high)}", number(row.fixed_spectrum_slope), number(row.stretched_slope))
+        for x, text in zip([*columns.values()][1:], texts, strict=True):
             axis.text(x, y, text, ha="center", va="center", fontsize=5.3)
-    bare(axis, [f"{name_of(row['measure'])}: {row['family'].split()[0]}, {row['corpus']}" for row in rows], -1.3, 3.9)
+    bare(axis, [f"{name_of(row.measure)}: {row.family}, {row.corpus}" for row in rows], -1.3, 3.9)
     return figure
 
 
-def number(value: float) -> str:
+def number(value: float | None) -> str:
     """Two decimals, fewer from ten on; what rounds to zero has no sign."""
+    if value is None:
+        return "none"
     text = f"{value:.2f}" if abs(value) < 9.995 else f"{value:.0f}"
     return text.replace("-0.00", "0").replace("-", "−")
 
@@ -94,15 +97,14 @@ def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
         spine.set_visible(False)
 
 
-def cell(axis: Axes, row: Row, x: float, y: int) -> None:
+def cell(axis: Axes, row: Growth, x: float, y: int) -> None:
     """A slope on the shade of what it says, framed if both nulls for width are excluded."""
-    if row["growth"] is None:
+    if row.growth is None or row.slope is None:
         axis.text(x, y, "none", ha="center", va="center", fontsize=5, color="0.5")
         return
-    axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc=SHADES[row["growth"]], alpha=0.5, lw=0))
-    if row["verdict"].startswith("beyond width"):
-        style = {"lw": 0.9} if "outside" in row["verdict"] else {"lw": 0.7, "ls": (0, (2, 1.5))}
-        axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", **style))
-    slope = number(row["slope"] if row["growth"] == "flat" else abs(row["slope"]))
-    text = SIGNS[row["growth"]] + slope.replace("0.", ".")
-    axis.text(x, y, text, ha="center", va="center", fontsize=5.3, weight="bold" if row["primary"] == 1 else "normal")
+    axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc=SHADES[row.growth], alpha=0.5, lw=0))
+    if row.verdict in FRAMES:
+        axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", **FRAMES[row.verdict]))
+    slope = number(row.slope if row.growth == "flat" else abs(row.slope))
+    text = SIGNS[row.growth] + slope.replace("0.", ".")
+    axis.text(x, y, text, ha="center", va="center", fontsize=5.3, weight="bold" if row.primary else "normal")

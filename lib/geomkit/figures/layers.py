@@ -10,30 +10,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import SIZE, WIDTH, name_of, save, unit_of
-from geomkit.store.tables import text_means
+from geomkit.figures.style import SIZE, WIDTH, distortion, name_of, save, unit_of
+from geomkit.store.records import Point, read_csv
 
-Rows = Sequence[Mapping[str, Any]]
 LINES = {"trained": "-", "untrained": ":"}
 NORM = 1.12
 """Where the state after the final norm is drawn, beside the last block's output at 1."""
 
 
-def layers_figure(rows: Rows, metrics: Sequence[str], where: str) -> Iterator[Figure]:
-    """rows: `geomkit.store.tables.text_means`. Seeds of one size, and untrained twins, are averaged.
+def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> Iterator[Figure]:
+    """rows: points.csv but losses. Seeds of one size, and untrained twins, are averaged.
 
     Solid lines are trained models, dotted ones untrained twins; darker is larger. A ring is what follows the final norm.
     """
-    for corpus in dict.fromkeys(row["corpus"] for row in rows):
-        here = [row for row in rows if row["corpus"] == corpus]
-        sizes = sorted({(row["family"], row["params_nonembedding"]) for row in here}, key=lambda size: size[1])
+    for corpus in dict.fromkeys(row.corpus for row in rows):
+        here = [row for row in rows if row.corpus == corpus]
+        sizes = sorted({(row.family, row.params_nonembedding) for row in here}, key=lambda size: size[1])
         shades = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes)))
         colour = dict(zip(sizes, shades, strict=True))
         lines = -(-len(metrics) // 2)
         figure = Figure(figsize=(WIDTH, 0.8 + 1.45 * lines + 0.11 * -(-len(sizes) // 3)))
         axes = figure.subplots(lines, 2, squeeze=False).flatten()
         for axis, metric in zip(axes, metrics, strict=False):
-            panel(axis, [row for row in here if row["metric"] == metric], colour)
+            panel(axis, [row for row in here if row.metric == metric], colour)
             axis.set_title(name_of(metric), fontsize=6.5)
             axis.set_ylabel(unit_of(metric), labelpad=1)
             axis.set_xticks([0, 0.5, 1])
@@ -48,12 +47,13 @@ def layers_figure(rows: Rows, metrics: Sequence[str], where: str) -> Iterator[Fi
         yield figure
 
 
-def panel(axis: Axes, rows: Rows, colour: Mapping[tuple[str, int], Any]) -> None:
+def panel(axis: Axes, rows: Sequence[Point], colour: Mapping[tuple[str, int], Any]) -> None:
     """One metric: a line for each size and variant."""
     values: dict[tuple[str, int, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        depth = row["layer"] / row["depth"] if row["layer"] <= row["depth"] else NORM
-        values[row["family"], row["params_nonembedding"], row["variant"].split("-")[0]][depth].append(row["value"])
+        if row.layer is not None:
+            depth = row.layer / row.depth if row.layer <= row.depth else NORM
+            values[row.family, row.params_nonembedding, row.variant.split("-")[0]][depth].append(row.value)
     for (family, size), paint in colour.items():
         for variant, line in LINES.items():
             places = sorted(values[family, size, variant].items())
@@ -70,7 +70,8 @@ def short(number: float) -> str:
     return f"{number:g}"
 
 
-def draw_layers(table: Path, output: Path, primary: Mapping[str, Any]) -> None:
+def draw_layers(points: Path, output: Path, primary: Mapping[str, Any]) -> None:
     """Writes results/entropy_layers.pdf."""
-    rows = text_means(table, primary["metrics"], primary["length"], primary["normalise"])
-    save(layers_figure(rows, primary["metrics"], f"first {primary['length']} tokens, {primary['normalise']}"), output)
+    rows = [point for point in read_csv(points, Point) if point.layer is not None]
+    where = f"first {primary['length']} tokens, {primary['normalise']}{distortion(row.eps2 for row in rows)}"
+    save(layers_figure(rows, primary["metrics"], where), output)

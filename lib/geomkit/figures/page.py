@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.store.provenance import replacing
+from geomkit.store.records import TokenPage, read_json
 
 PLACE = "{{ data }}"
 """Where the template takes its data."""
@@ -121,4 +123,4 @@ def differ(values: Sequence[Any], where: str) -> None:
 def draw_page(texts: Path, template: Path, output: Path) -> None:
     """Writes results/tokens.html."""
     with replacing(output) as temporary:
-        temporary.write_text(tokens_page(template.read_text(), json.loads(texts.read_text())))
+        temporary.write_text(tokens_page(template.read_text(), asdict(read_json(texts, TokenPage))))

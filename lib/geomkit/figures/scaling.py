@@ -1,9 +1,8 @@
 """Primary metrics and the loss against model size, each with its law, bound and nulls: a page for each family and corpus."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,33 +10,52 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, name_of, save, unit_of
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, distortion, name_of, save, unit_of, where
 from geomkit.laws.exponents import WIDTH_NULLS
-from geomkit.store.tables import endpoint, read_csv
+from geomkit.laws.forms import Status
+from geomkit.store.records import MetricLaw, NullSlope, Point, Slope, SlopeKey, by_slope, read_csv, read_json
 
-Row = Mapping[str, Any]
-Rows = Sequence[Row]
+
+class OfMetric(Protocol):
+    """A record about one metric of a family on a corpus."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def corpus(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+
+
+One = TypeVar("One", bound=OfMetric)
 COLUMNS = 2
 GREY = "0.55"
 
 
-def scaling_figure(rows: Rows, fits: Rows, slopes: Rows, primary: Mapping[str, Any]) -> Iterator[Figure]:
-    """rows: `geomkit.store.tables.endpoint`; fits: fits.json; slopes: the primary rows of slopes.csv, numbers as numbers."""
+def scaling_figure(
+    points: Sequence[Point],
+    fits: Sequence[MetricLaw],
+    slopes: Sequence[Slope],
+    nulls: Sequence[NullSlope],
+    primary: Mapping[str, Any],
+) -> Iterator[Figure]:
+    """points, slopes: those of the primary endpoint, slopes and fits against the parameters without embeddings."""
+    beside = by_slope(nulls)
     panels = [*primary["metrics"], "loss"]
     lines = -(-(len(panels) + 1) // COLUMNS)
-    for corpus, family in dict.fromkeys((row["corpus"], row["family"]) for row in rows):
+    for corpus, family in dict.fromkeys((row.corpus, row.family) for row in points):
         figure = Figure(figsize=(WIDTH, 0.3 + 1.85 * lines))
         axes = figure.subplots(lines, COLUMNS, squeeze=False).flatten()
         for axis, metric in zip(axes, panels, strict=False):
-            shown, laws, compared = (of(table, corpus, family, metric) for table in (rows, fits, slopes))
-            law = next((law for law in laws if law["form"] == "power"), None)
+            shown, compared = of(points, corpus, family, metric), of(slopes, corpus, family, metric)
+            law = next((law for law in of(fits, corpus, family, metric) if law.form == "power"), None)
             if shown:
                 panel(axis, shown, law)
             else:
                 axis.set(xticks=[], yticks=[])
                 axis.annotate("no such text", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6)
             axis.set_ylabel(unit_of(metric), labelpad=1)
-            text = "\n".join(title(metric, law, compared))
+            text = "\n".join(title(metric, law, compared, beside))
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)
         for axis in axes[len(panels) :]:
             axis.axis("off")
@@ -45,33 +63,33 @@ def scaling_figure(rows: Rows, fits: Rows, slopes: Rows, primary: Mapping[str, A
             handles=legend(), loc="upper left", bbox_to_anchor=(-0.25, 1.15), fontsize=5.6, labelspacing=0.8
         )
         key.set_in_layout(False)
-        where = f"{family} on {corpus}: layer {primary['layer']}, first {primary['length']} tokens, {primary['normalise']}"
-        figure.suptitle(where, fontsize=7)
+        place = where(primary["layer"], primary["length"], primary["normalise"])
+        figure.suptitle(f"{family} on {corpus}: {place}{distortion(row.eps2 for row in points)}", fontsize=7)
         figure.supxlabel(SIZE, fontsize=6.5)
         yield figure
 
 
-def of(rows: Rows, corpus: str, family: str, metric: str) -> list[Row]:
-    return [row for row in rows if (row["corpus"], row["family"], row["metric"]) == (corpus, family, metric)]
+def of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[One]:
+    return [row for row in rows if (row.corpus, row.family, row.metric) == (corpus, family, metric)]
 
 
-def panel(axis: Axes, rows: Rows, law: Row | None) -> None:
+def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None) -> None:
     """One metric of one family."""
-    trained = [row for row in rows if row["variant"] == "trained"]
+    trained = [row for row in rows if row.variant == "trained"]
     for null, style in NULLS.items():
-        group = [row for row in rows if row["variant"] == null or row["variant"].startswith(f"{null}-")]
+        group = [row for row in rows if row.variant == null or row.variant.startswith(f"{null}-")]
         sizes, low, middle, high = spread(group)
         axis.plot(sizes, middle, ls=style.line, marker=style.marker, ms=2.2, lw=0.8, color=style.colour, mew=0)
         axis.fill_between(sizes, low, high, color=style.colour, alpha=0.2, lw=0)
-    sizes, _, bound, _ = spread([row for row in trained if row["bound"] is not None], "bound")
+    sizes, _, bound, _ = spread([row for row in trained if row.bound is not None], "bound")
     axis.plot(sizes, bound, "-", lw=1.6, color="0.8", zorder=0)
     sizes, _, middle, _ = spread(trained)
-    axis.plot(*points(trained), "o", ms=3, color=BLUE, mew=0, zorder=4)
-    if law is not None and law["params"]:
+    axis.plot(*places(trained), "o", ms=3, color=BLUE, mew=0, zorder=4)
+    if law is not None and law.params:
         draw_law(axis, law, sizes)
-        if law["heldout_error"] is not None:
-            largest = [row for row in trained if row["params_nonembedding"] == max(sizes)]
-            axis.plot(*points(largest), "o", ms=6, color=BLUE, mfc="none", mew=0.7)
+        if law.heldout_error is not None:
+            largest = [row for row in trained if row.params_nonembedding == max(sizes)]
+            axis.plot(*places(largest), "o", ms=6, color=BLUE, mfc="none", mew=0.7)
     axis.set(xscale="log", yscale="log")
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.yaxis.set_major_formatter("{x:g}")
@@ -82,26 +100,26 @@ def panel(axis: Axes, rows: Rows, law: Row | None) -> None:
     axis.tick_params(axis="both", which="both", labelsize=5.3, pad=1.5)
 
 
-def draw_law(axis: Axes, law: Row, sizes: Sequence[float]) -> None:
+def draw_law(axis: Axes, law: MetricLaw, sizes: Sequence[float]) -> None:
     """The power law, and every law through its centre whose exponent is in the interval."""
     x = np.geomspace(sizes[0], sizes[-1], 50)
-    axis.plot(x, law["params"]["a"] * x ** law["params"]["b"], color=BLUE, zorder=3)
-    low, high = law["interval"]["b"]
+    axis.plot(x, law.params["a"] * x ** law.params["b"], color=BLUE, zorder=3)
+    low, high = law.interval["b"]
     if low is not None and high is not None:
         centre = np.exp(np.mean(np.log(sizes)))
-        level = law["params"]["a"] * centre ** law["params"]["b"]
+        level = law.params["a"] * centre ** law.params["b"]
         fans = [level * (x / centre) ** b for b in (low, high)]
         axis.fill_between(x, np.min(fans, axis=0), np.max(fans, axis=0), color=BLUE, alpha=0.25, lw=0, zorder=2)
 
 
-def points(rows: Rows) -> tuple[list[float], list[float]]:
-    return [row["params_nonembedding"] for row in rows], [row["value"] for row in rows]
+def places(rows: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [row.params_nonembedding for row in rows], [row.value for row in rows]
 
 
-def spread(rows: Rows, column: str = "value") -> tuple[list[float], list[float], list[float], list[float]]:
+def spread(rows: Sequence[Point], column: str = "value") -> tuple[list[float], list[float], list[float], list[float]]:
     """Sizes, and of each size's values the smallest, the geometric mean, and the largest."""
-    sizes = sorted({row["params_nonembedding"] for row in rows})
-    groups = [[row[column] for row in rows if row["params_nonembedding"] == size] for size in sizes]
+    sizes = sorted({float(row.params_nonembedding) for row in rows})
+    groups = [[getattr(row, column) for row in rows if row.params_nonembedding == size] for size in sizes]
     return (
         sizes,
         [min(group) for group in groups],
@@ -110,22 +128,25 @@ def spread(rows: Rows, column: str = "value") -> tuple[list[float], list[float],
     )
 
 
-def title(metric: str, law: Row | None, slopes: Rows) -> list[str]:
+def title(
+    metric: str, law: MetricLaw | None, slopes: Sequence[Slope], beside: Mapping[SlopeKey, Mapping[str, NullSlope]]
+) -> list[str]:
     """The metric, its exponent with the interval over sizes, its difference from both nulls for width, and the verdict."""
     lines = [name_of(metric)]
-    if law is None or not law["params"]:
-        return lines if law is None else [*lines, f"no law: {law['status'].removeprefix('failed: ')}"]
-    ends = dict(zip(("low", "high"), law["interval"]["b"], strict=True))
-    lines.append(f"N^{law['params']['b']:.3f} {bracket(ends)}".replace("-", "−"))
-    if law["heldout_error"] is not None:
-        lines[-1] += f", {100 * law['heldout_error']:+.0f} %".replace("-", "−")
+    if law is None:
+        return lines
+    if law.status == Status.FAILED:
+        return [*lines, f"no law: {law.reason}"]
+    lines.append(f"N^{law.params['b']:.3f} {bracket(*law.interval['b'])}".replace("-", "−"))
+    if law.heldout_error is not None:
+        lines[-1] += f", {100 * law.heldout_error:+.0f} %".replace("-", "−")
     for row in slopes:
-        for null in WIDTH_NULLS:
-            if row.get(f"{null} low") is not None:
-                difference = f"{row[f'{null} difference']:+.3f}".replace("-", "−")
-                lines.append(f"minus {NULLS[null].short} {difference} {bracket(row, f'{null} low', f'{null} high')}")
-        verdict = row["verdict"]
-        lines.append(f"verdict: {verdict if verdict.startswith('beyond') else verdict.split(':')[0]}")
+        nulls = beside.get(row.key, {})
+        for name in WIDTH_NULLS:
+            if name in nulls:
+                difference = f"{nulls[name].difference:+.3f}".replace("-", "−")
+                lines.append(f"minus {NULLS[name].short} {difference} {bracket(nulls[name].low, nulls[name].high)}")
+        lines.append(f"verdict: {row.verdict}")
     return lines
 
 
@@ -155,7 +176,9 @@ def legend() -> list[Line2D]:
     return handles
 
 
-def draw_scaling(table: Path, fits: Path, slopes: Path, output: Path, primary: Mapping[str, Any]) -> None:
+def draw_scaling(points: Path, fits: Path, slopes: Path, null_slopes: Path, output: Path, primary: Mapping[str, Any]) -> None:
     """Writes results/scaling_plot.pdf."""
-    compared = [row for row in read_csv(slopes) if row["primary"] == 1 and row["against"] == "params_nonembedding"]
-    save(scaling_figure(endpoint(table, **primary), json.loads(fits.read_text()), compared, primary), output)
+    drawn = [point for point in read_csv(points, Point) if point.primary]
+    compared = [row for row in read_csv(slopes, Slope) if row.primary and row.against == "params_nonembedding"]
+    pages = scaling_figure(drawn, read_json(fits, list[MetricLaw]), compared, read_csv(null_slopes, NullSlope), primary)
+    save(pages, output)

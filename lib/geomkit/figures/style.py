@@ -1,14 +1,15 @@
 """What all figures share: fonts, names, colours that the colour-blind can tell apart, and PDFs whose bytes can be reproduced."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from geomkit.store.provenance import replacing
+from geomkit.store.records import Source
 
 matplotlib.rcParams.update(
     {
@@ -38,6 +39,8 @@ matplotlib.rcParams.update(
 
 WIDTH = 3.4
 """One column of a page, in inches: figures are made for that size."""
+
+Name = TypeVar("Name")
 
 SIZE = "parameters without embeddings"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -91,13 +94,33 @@ def unit_of(metric: str) -> str:
     return NAMES.get(metric, ("", metric))[1]
 
 
-def bracket(row: Mapping[str, Any], low: str = "low", high: str = "high", digits: int = 3) -> str:
+def bracket(low: float | None, high: float | None, digits: int = 3) -> str:
     """An interval; an open end is an ellipsis."""
-    ends = ["…" if row.get(end) is None else f"{row[end]:.{digits}f}" for end in (low, high)]
+    ends = ["…" if end is None else f"{end:.{digits}f}" for end in (low, high)]
     return f"[{', '.join(ends)}]".replace("-", "−")
 
 
-def colours(names: Iterable[str]) -> dict[str, str]:
+def called(source: Source) -> str:
+    """A family's name, which says if others published its numbers."""
+    return f"{source.family} (published)" if source.published else source.family
+
+
+def length_of(length: int | None) -> str:
+    return "corpus" if length is None else str(length)
+
+
+def where(layer: str | None, length: int | None, normalise: str | None) -> str:
+    """A place of measurement in words."""
+    return f"layer {layer}, {'the corpus' if length is None else f'first {length} tokens'}, {normalise}"
+
+
+def distortion(eps2: Iterable[float | None]) -> str:
+    """The squared distortions of what a figure shows, after a comma; nothing where nothing depends on it."""
+    values = sorted({value for value in eps2 if value is not None})
+    return f", ε² = {' and '.join(f'{value:g}' for value in values)}" if values else ""
+
+
+def colours(names: Iterable[Name]) -> dict[Name, str]:
     """A colour for each name, in order; they repeat after the seventh."""
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 

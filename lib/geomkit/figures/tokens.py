@@ -1,6 +1,7 @@
 """What tokens add to their past, and which of it matters: gain, ridge, and choices at equal budgets."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, save
-from geomkit.store.tables import read_csv
+from geomkit.figures.style import COLOURS, distortion, save
+from geomkit.store.records import TokenScore, read_csv
 
-Row = dict[str, Any]
-Rows = Sequence[Row]
+Row = TokenScore
+Rows = Sequence[TokenScore]
 RUNS = {"trained": "-", "shuffled": ":"}
 DRAWN = {
     "lasso": (COLOURS[0], "-", "o"),
@@ -43,14 +44,14 @@ CANDIDATES = ("first token a candidate", "first token left out")
 
 
 def tokens_figure(rows: Rows) -> Iterator[Figure]:
-    """rows: tokens_summary.csv, numbers as numbers. Pages on gain and ridge for each corpus, then on choices for each model."""
-    for corpus in dict.fromkeys(row["corpus"] for row in rows):
-        here = [row for row in rows if row["corpus"] == corpus and row["value"] is not None]
-        yield gain_page(corpus, [row for row in here if row["metric"].startswith("gain_")])
-        yield ridge_page(corpus, [row for row in here if row["metric"].startswith("ridge_")])
-        chosen = [row for row in here if row.get("k") and row["metric"] != "lasso_gap"]
-        for model in dict.fromkeys(row["model"] for row in chosen):
-            mine = [row for row in chosen if row["model"] == model]
+    """rows: tokens_summary.csv. Pages on gain and ridge for each corpus, then on choices for each model."""
+    for corpus in dict.fromkeys(row.corpus for row in rows):
+        here = [row for row in rows if row.corpus == corpus and row.value is not None]
+        yield gain_page(corpus, [row for row in here if row.metric.startswith("gain_")])
+        yield ridge_page(corpus, [row for row in here if row.metric.startswith("ridge_")])
+        chosen = [row for row in here if row.k and row.metric != "lasso_gap"]
+        for model in dict.fromkeys(row.model for row in chosen):
+            mine = [row for row in chosen if row.model == model]
             yield choice_page(corpus, model, mine)
             yield wins_page(corpus, model, mine)
 
@@ -59,17 +60,17 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
     figure = Figure(figsize=(7.2, 5.6))
     axes = figure.subplots(2, 2)
     sizes = shades(rows)
-    last = [row for row in rows if row["name"] == "last"]
-    largest = max(last, key=lambda row: row["params_nonembedding"], default=None)
+    last = [row for row in rows if row.name == "last"]
+    largest = max(last, key=lambda row: row.params_nonembedding, default=None)
     for (family, size), paint in sizes.items():
-        mine = [row for row in last if (row["family"], row["params_nonembedding"]) == (family, size)]
+        mine = [row for row in last if (row.family, row.params_nonembedding) == (family, size)]
         curve(axes[0, 0], pick(mine, "gain_at_position", "trained"), paint, "-", label=short(size), shift=1, fill=False)
     if largest is not None:
-        name = largest["model"]
+        name = largest.model
         curve(axes[0, 0], pick(of(last, name), "gain_at_position", "shuffled"), "k", ":", shift=1, label="largest, shuffled")
         for layer, paint in zip(("embedding", "middle", "last", "final"), COLOURS, strict=False):
             for variant, line in RUNS.items():
-                mine = pick([row for row in of(rows, name) if row["name"] == layer], "gain_at_surprisal", variant)
+                mine = pick([row for row in of(rows, name) if row.name == layer], "gain_at_surprisal", variant)
                 curve(axes[0, 1], mine, paint, line, label=layer if variant == "trained" else None)
         depths(axes[1, 0], of(rows, name))
         axes[0, 1].set(title=f"{name}: tenths of tokens by surprisal")
@@ -94,9 +95,11 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
         room(axis)
         if axis.has_data():
             axis.legend(fontsize=5.5, ncols=2, loc="upper center")
+    eps2 = distortion(row.eps2 for row in rows)
     lines = (
-        f"{corpus}: information gain, what each token adds to ln det of the tokens before it. Dotted, hollow: shuffled text.",
-        "Partial: position, frequency and earlier occurrence held fixed. Bands, bars: 95 % over documents.",
+        f"{corpus}{eps2}: information gain, what each token adds to ln det of the tokens before it.",
+        "Dotted, hollow: shuffled text. Partial: position, frequency and earlier occurrence held fixed.",
+        "Bands, bars: 95 % over documents.",
     )
     figure.suptitle("\n".join(lines), fontsize=7.5)
     return figure
@@ -113,8 +116,8 @@ def depths(axis: Axes, rows: Rows) -> None:
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for method, style in (("raw", "--"), ("partial", "-")):
             for variant in RUNS:
-                mine = [row for row in rows if (row["metric"], row["method"]) == (f"gain_{metric}", method)]
-                mine = [row | {"x": int(row["layer"]) / row["depth"]} for row in mine if row["variant"] == variant]
+                mine = [row for row in rows if (row.metric, row.method) == (f"gain_{metric}", method)]
+                mine = [replace(row, x=row.layer / row.depth) for row in mine if row.variant == variant]
                 line = style if variant == "trained" else ":"
                 text = f"{label} surprisal, {method}" if variant == "trained" else None
                 if variant == "trained" or method == "partial":
@@ -126,10 +129,9 @@ def headline(axis: Axes, rows: Rows) -> None:
     """Partial correlations with size, each with its shuffled-text null."""
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for variant, fill in (("trained", paint), ("shuffled", "none")):
-            mine = [row for row in rows if (row["metric"], row["method"]) == (f"gain_{metric}", "partial")]
-            mine = [row for row in mine if row["variant"] == variant and row["low"] is not None]
-            x, value = ([row[name] for row in mine] for name in ("params_nonembedding", "value"))
-            bars = [[row["value"] - row["low"] for row in mine], [row["high"] - row["value"] for row in mine]]
+            mine = [row for row in rows if (row.metric, row.method) == (f"gain_{metric}", "partial")]
+            mine = [row for row in mine if row.variant == variant]
+            x, value, bars = with_bars(mine)
             axis.errorbar(x, value, bars, fmt="o", ms=4, color=paint, mfc=fill, lw=0.9, label=f"{label} surprisal, {variant}")
     axis.axhline(0, lw=0.6, color="0.6", zorder=0)
 
@@ -137,9 +139,9 @@ def headline(axis: Axes, rows: Rows) -> None:
 def ridge_page(corpus: str, rows: Rows) -> Figure:
     figure = Figure(figsize=(7.2, 5.0))
     axes = figure.subplots(2, 2)
-    last = [row for row in rows if row["name"] == "last"]
+    last = [row for row in rows if row.name == "last"]
     for (family, size), paint in shades(rows).items():
-        mine = [row for row in last if (row["family"], row["params_nonembedding"]) == (family, size)]
+        mine = [row for row in last if (row.family, row.params_nonembedding) == (family, size)]
         for axis, metric in zip(axes.flat, ("ridge_error", "ridge_freedom", "ridge_gcv"), strict=False):
             curve(axis, pick(mine, metric, "trained"), paint, "-", label=short(size), fill=False)
     labels = ("squared error / squared length", "effective degrees of freedom", "generalised cross-validation")
@@ -150,9 +152,8 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
     if last:
         axes[0, 0].legend(fontsize=5.5, title="parameters without embeddings", title_fontsize=5.5)
     for name, paint in zip(("middle", "last", "final"), COLOURS, strict=False):
-        mine = [row for row in rows if (row["name"], row["metric"]) == (name, "ridge_best_error") and row["low"] is not None]
-        x, value = ([row[key] for row in mine] for key in ("params_nonembedding", "value"))
-        bars = [[row["value"] - row["low"] for row in mine], [row["high"] - row["value"] for row in mine]]
+        mine = [row for row in rows if (row.name, row.metric) == (name, "ridge_best_error")]
+        x, value, bars = with_bars(mine)
         axes[1, 1].errorbar(x, value, bars, fmt="o", ms=4, color=paint, lw=0.9, label=name)
     axes[1, 1].set(
         xscale="log" if axes[1, 1].has_data() else "linear",
@@ -161,22 +162,23 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
     )
     axes[1, 1].set_xscale("log" if axes[1, 1].has_data() else "linear")
     axes[1, 1].legend(fontsize=6)
-    number = max((int(row["n"]) for row in rows), default=0)
-    figure.suptitle(f"{corpus}: ridge regression of the last token on its text, last block, {number} texts", fontsize=7.5)
+    number = max((row.n or 0 for row in rows), default=0)
+    eps2 = distortion(row.eps2 for row in rows)
+    figure.suptitle(f"{corpus}{eps2}: ridge regression of the last token on its text, last block, {number} texts", fontsize=7.5)
     return figure
 
 
 def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
     """Scores against the budget."""
-    layers = list(dict.fromkeys((row["layer"], row["name"]) for row in rows))
+    layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     figure = Figure(figsize=(7.2, 0.8 + 4.6 * len(layers)))
     axes = figure.subplots(2 * len(layers), 2, squeeze=False)
     for block, (layer, name) in enumerate(layers):
         for axis, (metric, first) in zip(axes[2 * block : 2 * block + 2].flat, PANELS, strict=True):
-            shown = [row for row in rows if (row["layer"], row["metric"], row["first"]) == (layer, metric, first)]
-            for method in dict.fromkeys(row["method"] for row in shown):
+            shown = [row for row in rows if (row.layer, row.metric, row.first) == (layer, metric, first)]
+            for method in dict.fromkeys(row.method for row in shown if row.method):
                 paint, line, marker = DRAWN.get(method, ("k", "-", "."))
-                mine = [row | {"x": row["k"]} for row in shown if row["method"] == method]
+                mine = [replace(row, x=row.k) for row in shown if row.method == method]
                 curve(
                     axis,
                     mine,
@@ -187,8 +189,8 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
                     fill=method in ("lasso", "attention_mean"),
                 )
             axis.set(xscale="log", xlabel="tokens chosen", ylabel=SCORES[metric])
-            axis.set_title(f"{name or 'layer'} ({int(layer)}): {CANDIDATES[first]}", fontsize=7)
-            budgets = sorted({int(row["k"]) for row in shown})
+            axis.set_title(f"{name or 'layer'} ({layer}): {CANDIDATES[first]}", fontsize=7)
+            budgets = sorted({row.k for row in shown if row.k})
             axis.set_xticks(budgets, budgets, minor=False)
             axis.minorticks_off()
             if metric == "divergence":
@@ -201,20 +203,22 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
 
 def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
     """How often Lasso does better than each method on the same target."""
-    layers = list(dict.fromkeys((row["layer"], row["name"]) for row in rows))
+    layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     metrics = ("divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard")
     titles = ("KL, others masked", "KL, others removed", "reconstruction, unseen", "overlap (Jaccard)")
     figure = Figure(figsize=(7.2, 0.6 + 3.0 * len(layers)))
     axes = figure.subplots(len(layers), len(metrics), squeeze=False, sharey=True)
     for line, (layer, name) in zip(axes, layers, strict=True):
         for axis, metric, title in zip(line, metrics, titles, strict=True):
-            shown = [row for row in rows if (row["layer"], row["metric"], row["first"]) == (layer, metric, 0)]
-            methods = sorted({row["method"] for row in rows} - {"lasso"}, key=lambda method: (*DRAWN, method).index(method))
-            budgets = sorted({int(row["k"]) for row in rows})
+            shown = [row for row in rows if (row.layer, row.metric, row.first) == (layer, metric, 0)]
+            methods = sorted(
+                {row.method for row in rows if row.method} - {"lasso"}, key=lambda method: (*DRAWN, method).index(method)
+            )
+            budgets = sorted({row.k for row in rows if row.k})
             table = np.full((len(methods), len(budgets)), np.nan)
             for row in shown:
-                if row["method"] in methods:
-                    table[methods.index(row["method"]), budgets.index(int(row["k"]))] = row["value"]
+                if row.method in methods and row.k and row.value is not None:
+                    table[methods.index(row.method), budgets.index(row.k)] = row.value
             axis.imshow(table, cmap="PuOr_r" if metric != "jaccard" else "Greys", vmin=0, vmax=1, aspect="auto")
             for (i, j), value in np.ndenumerate(table):
                 if np.isfinite(value):
@@ -229,7 +233,7 @@ def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
                     )
             axis.set_xticks(range(len(budgets)), budgets, fontsize=6)
             axis.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods], fontsize=6)
-            number = max((int(row["n"]) for row in shown), default=0)
+            number = max((row.n or 0 for row in shown), default=0)
             axis.set_title(f"{name or layer}: {title}\n{number} targets", fontsize=6)
             axis.set_xlabel("tokens chosen", fontsize=6)
     figure.suptitle(f"{corpus}, {model}: share of targets on which Lasso beats each method (ties count half)", fontsize=7.5)
@@ -242,12 +246,12 @@ def dark(value: float, metric: str) -> bool:
 
 
 def counts(rows: Rows) -> str:
-    return f"{max(int(row['n']) for row in rows)} targets in {max(int(row['documents']) for row in rows)} documents"
+    return f"{max(row.n or 0 for row in rows)} targets in {max(row.documents or 0 for row in rows)} documents"
 
 
 def shades(rows: Rows) -> dict[tuple[str, float], Any]:
     """A colour for each size, darker for larger."""
-    sizes = sorted({(row["family"], row["params_nonembedding"]) for row in rows}, key=lambda size: size[1])
+    sizes = sorted({(row.family, row.params_nonembedding) for row in rows}, key=lambda size: size[1])
     return dict(zip(sizes, matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes))), strict=True))
 
 
@@ -260,11 +264,22 @@ def short(size: float) -> str:
 
 
 def of(rows: Iterable[Row], model: str) -> list[Row]:
-    return [row for row in rows if row["model"] == model]
+    return [row for row in rows if row.model == model]
 
 
 def pick(rows: Iterable[Row], metric: str, variant: str) -> list[Row]:
-    return [row for row in rows if (row["metric"], row["variant"]) == (metric, variant)]
+    return [row for row in rows if (row.metric, row.variant) == (metric, variant)]
+
+
+def with_bars(rows: Iterable[Row]) -> tuple[list[float], list[float], list[list[float]]]:
+    """Sizes, values, and the lengths of error bars below and above, of those that have an interval."""
+    points = [
+        (float(row.params_nonembedding), row.value, row.value - row.low, row.high - row.value)
+        for row in rows
+        if row.value is not None and row.low is not None and row.high is not None
+    ]
+    x, value, below, above = ([point[k] for point in points] for k in range(4))
+    return x, value, [below, above]
 
 
 def mean(values: Iterable[float | None]) -> float:
@@ -285,11 +300,12 @@ def curve(
     fill: bool = True,
 ) -> None:
     """Values over x, seeds averaged, with the interval as a band."""
-    points = [list(group) for _, group in groupby(sorted(rows, key=lambda row: row["x"]), key=lambda row: row["x"])]
+    placed = sorted(((row.x, row) for row in rows if row.x is not None), key=lambda point: point[0])
+    points = [(x, [row for _, row in group]) for x, group in groupby(placed, key=lambda point: point[0])]
     if not points:
         return
-    x = [group[0]["x"] + shift for group in points]
-    low, value, high = ([mean(row[name] for row in group) for group in points] for name in ("low", "value", "high"))
+    x = [place + shift for place, _ in points]
+    low, value, high = ([mean(getattr(row, name) for row in group) for _, group in points] for name in ("low", "value", "high"))
     axis.plot(x, value, ls=line, color=paint, lw=1, label=label, marker=marker, ms=3)
     if fill:
         axis.fill_between(x, low, high, color=paint, alpha=0.15, lw=0)
@@ -297,4 +313,4 @@ def curve(
 
 def draw_tokens(summary: Path, output: Path) -> None:
     """Writes results/token_regression.pdf."""
-    save(tokens_figure(read_csv(summary)), output)
+    save(tokens_figure(read_csv(summary, TokenScore)), output)

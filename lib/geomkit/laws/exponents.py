@@ -2,16 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from geomkit.arrays import Array
 from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
-from geomkit.laws.statistics import Array, Estimate, slope, slope_weights
+from geomkit.laws.statistics import Estimate, slope, slope_weights
 
 WIDTH_NULLS = ("fixed-spectrum", "stretched")
 """A law goes beyond width only if it is told from both."""
+
+
+class Verdict(StrEnum):
+    """What is said about width alone, which explains a law unless the intervals of both differences leave 0 out.
+
+    An exponent between the two nulls is one that some spectrum of nearly the same shape would have: that is said, too.
+    """
+
+    OUTSIDE = "beyond width: outside the nulls"
+    BETWEEN = "beyond width: between the nulls"
+    WIDTH_ALONE = "width alone"
+    NOT_SEEN = "width not seen"
+    NO_NULL = "no null for width"
+    FAILED = "failed"
+
+    @property
+    def beyond(self) -> bool:
+        """Whether a law is told from both nulls for width."""
+        return self in (Verdict.OUTSIDE, Verdict.BETWEEN)
 
 
 @dataclass(frozen=True)
@@ -33,45 +53,36 @@ class Comparison:
 class Exponent:
     """Slope of ln value on ln x over sizes, with its t interval, the measurement's part of it, and every null.
 
-    status: converged, or failed with the reason; then there are no numbers.
+    Without an estimate there are no numbers, and `failure` says why.
     """
 
-    status: str
     estimate: Estimate | None = None
     measurement: tuple[float, float] | None = None
     nulls: Mapping[str, Comparison] = field(default_factory=dict)
+    failure: str = ""
 
     @property
-    def verdict(self) -> str:
-        """What is said about width alone, which explains a law unless the intervals of both differences leave 0 out.
-
-        An exponent between the two nulls is one that some spectrum of nearly the same shape would have: that is said, too.
-        """
+    def judged(self) -> tuple[Verdict, str]:
+        """The verdict, and the reason for it where there is more to say."""
         if self.estimate is None:
-            return self.status
+            return Verdict.FAILED, self.failure
         if not set(WIDTH_NULLS) <= set(self.nulls):
-            return "no null for width"
+            return Verdict.NO_NULL, ""
         nulls = [self.nulls[name] for name in WIDTH_NULLS]
         if abs(nulls[0].exponent - nulls[1].exponent) < 1e-9:
-            return "width not seen: its nulls are one, for no text is longer than the narrowest model is wide"
+            return Verdict.NOT_SEEN, "its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
-            return f"width alone: not told from {' and '.join(same)}"
+            return Verdict.WIDTH_ALONE, f"not told from {' and '.join(same)}"
         outside = len({null.difference.value > 0 for null in nulls}) == 1
-        return f"beyond width: {'outside' if outside else 'between'} the nulls"
+        return Verdict.OUTSIDE if outside else Verdict.BETWEEN, ""
 
     @property
-    def columns(self) -> dict[str, Any]:
-        """As columns of a table; the verdict alone where there are no numbers."""
-        columns: dict[str, Any] = {"verdict": self.verdict}
-        if self.estimate is None:
-            return columns
-        columns |= dict(zip(("slope", "low", "high", "freedom"), self.estimate, strict=True))
-        columns["measurement_low"], columns["measurement_high"] = self.measurement or (None, None)
-        for name, null in self.nulls.items():
-            columns |= {f"{name} slope": null.exponent, f"{name} difference": null.difference.value}
-            columns |= {f"{name} low": null.difference.low, f"{name} high": null.difference.high}
-            columns[f"{name} measurement_low"], columns[f"{name} measurement_high"] = null.measurement or (None, None)
-        return columns
+    def verdict(self) -> Verdict:
+        return self.judged[0]
+
+    @property
+    def reason(self) -> str:
+        return self.judged[1]
 
 
 @dataclass(frozen=True)
@@ -126,24 +137,24 @@ def exponents(sizes: Mapping[str, ArrayLike], measured: Levels, nulls: Mapping[s
 
     sizes: by name, x (sizes,). Every size counts once. The t interval is over sizes; the measurement's part is that of resamples
     of documents and then seeds, the null's level taken from the same resample, and None without resamples. Levels that are not
-    finite, or fewer than three sizes, give a status and no numbers; a null that is not finite is left out.
+    finite, or fewer than three sizes, give a reason and no numbers; a null that is not finite is left out.
     """
     if len(measured.value) < 3:
-        return dict.fromkeys(sizes, Exponent(f"failed: {len(measured.value)} sizes"))
+        return dict.fromkeys(sizes, Exponent(failure=f"{len(measured.value)} sizes"))
     if not np.isfinite(measured.value).all():
-        return dict.fromkeys(sizes, Exponent("failed: at some size there is no value, or none that is positive"))
+        return dict.fromkeys(sizes, Exponent(failure="at some size there is no value, or none that is positive"))
     results = {}
     for name, x in sizes.items():
         log_x = np.log(np.asarray(x, dtype=float))
         if np.ptp(log_x) == 0:
-            results[name] = Exponent(f"failed: {name} does not vary")
+            results[name] = Exponent(failure=f"{name} does not vary")
             continue
         compared = {
             null: Comparison(slope(log_x, level.value).value, *slopes(log_x, measured - level))
             for null, level in nulls.items()
             if np.isfinite(level.value).all()
         }
-        results[name] = Exponent("converged", *slopes(log_x, measured), compared)
+        results[name] = Exponent(*slopes(log_x, measured), compared)
     return results
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
+from geomkit.arrays import Array
 from geomkit.errors import ConfigError, DataError
-from geomkit.laws.forms import Array, Form, forms
+from geomkit.laws.forms import Form, Status, forms
 from geomkit.laws.huber import minimise
 
 DELTA = 1e-3
@@ -185,8 +186,7 @@ class Fit:
     """
 
     form: str
-    status: str
-    """converged; bound hit: a parameter is at the end of its range; or failed: reason."""
+    status: Status
     n: int
     """Number of sizes, or of pairs (N, D)."""
     params: dict[str, float] = field(default_factory=dict)
@@ -201,20 +201,22 @@ class Fit:
     """Huber loss of ln y, summed over sizes."""
     delta: float | None = None
     """The Huber threshold."""
+    reason: str = ""
+    """Why it failed."""
 
     @property
     def failed(self) -> bool:
-        return self.status.startswith("failed")
+        return self.status == Status.FAILED
 
     def predict(self, x: ArrayLike) -> Array:
         """y (n,) at x, (n,) or (variables, n). Raises NoFit if the fit failed."""
         if self.failed:
-            raise NoFit(f"{self.form} predicts nothing: {self.status}")
+            raise NoFit(f"{self.form} predicts nothing: {self.reason}")
         return forms[self.form].formula(self.params, np.atleast_2d(np.asarray(x, dtype=float)))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: None for what does not exist and for an open end of an interval."""
-        ends = {name: [end if math.isfinite(end) else None for end in ends] for name, ends in self.interval.items()}
+        ends = {name: tuple(end if math.isfinite(end) else None for end in ends) for name, ends in self.interval.items()}
         return asdict(self) | {"interval": ends}
 
 
@@ -222,7 +224,7 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, *, held_out: int = 1, level: floa
     """Fits the form to y (n,) at x, (n,) or (variables, n), seeds of one size averaged (`size_means`).
 
     The loss is Huber's in ln y; delta is 1e-3 for chinchilla and else four robust standard deviations, but at least 1e-3.
-    Numbers that determine no law (a flat y, too few sizes, a NaN, something not positive) give a Fit whose status says why.
+    Numbers that determine no law (a flat y, too few sizes, a NaN, something not positive) give a Fit that failed and says why.
     `held_out` largest values of the first variable are left out for `heldout_error`.
     Raises ConfigError for an unknown form and DataError for shapes that do not match.
     """
@@ -231,13 +233,13 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, *, held_out: int = 1, level: floa
     try:
         found = solve(form, x, y)
     except NoFit as reason:
-        return Fit(form, f"failed: {reason}", np.unique(x, axis=1).shape[1])
+        return Fit(form, Status.FAILED, np.unique(x, axis=1).shape[1], reason=str(reason))
     n, k = found.z.size, found.theta.size + 1
     squares = float(found.residuals @ found.residuals)
     at_bound = any(value in bounds for value, *bounds in zip(found.theta, kind.lower, kind.upper, strict=True))
     return Fit(
         form=form,
-        status="bound hit" if at_bound else "converged",
+        status=Status.BOUND_HIT if at_bound else Status.CONVERGED,
         n=n,
         params=found.params,
         interval={name: found.interval(name, level) for name in kind.intervals},

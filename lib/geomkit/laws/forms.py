@@ -2,19 +2,27 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from itertools import product
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, special
 
+from geomkit.arrays import Array
 from geomkit.registry import Registry
 
-Array = NDArray[np.float64]
 Names = tuple[str, ...]
 Bounds = tuple[float, ...]
 Model = tuple[Array, Array, Callable[[Array], Array]]
+
+
+class Status(StrEnum):
+    """How a fit ended; at the end of its range a parameter is `bound hit`. What failed has a reason beside it and no numbers."""
+
+    CONVERGED = "converged"
+    BOUND_HIT = "bound hit"
+    FAILED = "failed"
 
 
 def gram(jacobian: Array, weight: Array) -> Array:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.laws.forms import Array, Form, gram
+from geomkit.arrays import Array
+from geomkit.laws.forms import Form, gram
 
 STEPS = 300
 

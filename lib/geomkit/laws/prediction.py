@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.laws.fit import solve
 from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
-    Array,
     Estimate,
     categories,
     explained,

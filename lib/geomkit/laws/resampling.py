@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.laws.statistics import Array, partial_correlation, partial_of_products
+from geomkit.laws.statistics import partial_correlation, partial_of_products
 
 
 def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:

@@ -4,12 +4,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-
-Array = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):

@@ -1,7 +1,7 @@
 """The ladder's model card: losses of every model on held-out texts, baselines, and samples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -16,7 +16,7 @@ from geomkit.logs import progress
 from geomkit.measures.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.provenance import replacing
-from geomkit.store.tables import write_csv
+from geomkit.store.records import LadderLoss, write_csv
 
 PROMPT = "The Congress of the United States"
 
@@ -50,7 +50,7 @@ def write_card(
         rows.append(row)
         if int(seed) == 0:
             samples[folder.name] = continuation(model, words)
-    write_csv(losses, rows)
+    write_csv(losses, LadderLoss, [loss_record(row) for row in rows])
     path, test = sources[home]
     training, validation = (stored_documents(path, split) for split in ("train", "validation"))
     ids = stream(training, words)
@@ -78,6 +78,12 @@ def write_card(
     }
     with replacing(card) as temporary:
         temporary.write_text(Template(template.read_text()).substitute(vars(own) | {"tokens": f"{own.tokens:,}"} | facts))
+
+
+def loss_record(row: Mapping[str, Any]) -> LadderLoss:
+    """A model's row: the columns that are not of the model are losses."""
+    own = {field.name for field in fields(LadderLoss)} & set(row)
+    return LadderLoss(**{name: row[name] for name in own}, losses={name: row[name] for name in row if name not in own})
 
 
 def measured_bytes(ids: np.ndarray, words, recipe: Recipe) -> float:

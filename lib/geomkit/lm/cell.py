@@ -15,7 +15,7 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import State
-from geomkit.store.tables import write_csv
+from geomkit.store.records import Cell, write_csv
 from geomkit.store.texts import Sample, Texts
 
 
@@ -38,19 +38,24 @@ def train_cell(
     validation, test = (stream(stored_documents(corpus, split), words) for split in ("validation", "test"))
     run = train(width, seed, own, training, validation, checkpoint, find_device(device))
     tested = replace(own, validation_windows=TEST_WINDOWS)
-    row = {
-        "width": width,
-        "params_nonembedding": sizes(run.model).params_nonembedding,
-        "seed": seed,
-        "unique_tokens": len(training),
-        "tokens": run.curve[-1][0],
-        "peak_rate": own.peak_rate,
-        "batch": own.batch,
-        "loss_validation": f"{run.curve[-1][1]:.6f}",
-        "loss_test": f"{evaluate(run.model, test, tested):.6f}",
-        **{name: f"{value:.6g}" for name, value in geometry(run.model, windows(test, tested), primary, eps2).items()},
-    }
-    write_csv(output, [row])
+    found = geometry(run.model, windows(test, tested), primary, eps2)
+    cell = Cell(
+        layer=primary["layer"],
+        length=primary["length"],
+        normalise=primary["normalise"],
+        eps2=eps2,
+        width=width,
+        params_nonembedding=sizes(run.model).params_nonembedding,
+        seed=seed,
+        unique_tokens=len(training),
+        tokens=run.curve[-1][0],
+        peak_rate=own.peak_rate,
+        batch=own.batch,
+        loss_validation=round(run.curve[-1][1], 6),
+        loss_test=round(evaluate(run.model, test, tested), 6),
+        metrics={name: float(f"{value:.6g}") for name, value in found.items()},
+    )
+    write_csv(output, Cell, [cell])
     checkpoint.unlink(missing_ok=True)
 
 

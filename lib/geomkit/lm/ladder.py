@@ -26,7 +26,7 @@ from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.sources.corpora import Document, stored_documents
 from geomkit.store.provenance import digest, replacing, rng
-from geomkit.store.tables import write_csv
+from geomkit.store.records import CurvePoint, write_csv
 
 END = "<|endoftext|>"
 TEST_WINDOWS = 512
@@ -278,8 +278,9 @@ def train_model(
     run = train(width, seed, Recipe(**recipe), training, validation, checkpoint, find_device(device))
     size = sizes(run.model)
     layers, heads = SHAPES[width]
-    model = {"width": width, "layers": layers, "heads": heads, **vars(size), "seed": seed}
-    columns = ("width", "layers", "heads", "params_nonembedding", "params_total", "seed", "tokens", "loss_validation")
-    write_csv(curve, [model | {"tokens": tokens, "loss_validation": f"{loss:.6f}"} for tokens, loss in run.curve], columns)
+    model = {"width": width, "layers": layers, "heads": heads, "seed": seed}
+    model |= {name: getattr(size, name) for name in ("params_nonembedding", "params_total")}
+    points = [CurvePoint(**model, tokens=tokens, loss_validation=round(loss, 6)) for tokens, loss in run.curve]
+    write_csv(curve, CurvePoint, points)
     export(run, folder)
     checkpoint.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geomkit.measures.spectra import Array
+from geomkit.arrays import Array
 
 
 def value_weighted(attention: Array, value_norms: Array) -> Array:

@@ -5,14 +5,16 @@ and keyword parameters of which it names those that it uses, and returns a Measu
 spectrum of that shape has none.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import entr
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.measures.spectra import Array, Spectrum
+from geomkit.measures.spectra import Spectrum
 from geomkit.registry import Registry
 
 
@@ -47,6 +49,11 @@ def measure(spectrum: Spectrum, names: Iterable[str] | None = None, *, eps2: flo
 def absent(spectrum: Spectrum, names: Iterable[str] | None = None) -> dict[str, str]:
     """Of the named metrics, or all, those that `measure` leaves out, and why."""
     return {name: result for name, result in _evaluate(spectrum, names).items() if isinstance(result, str)}
+
+
+def depends(name: str, parameter: str) -> bool:
+    """Whether a metric names a parameter, such as `eps2`: its values are those of that parameter's value alone."""
+    return parameter in inspect.signature(metrics[name]).parameters
 
 
 def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, **parameters: float) -> dict[str, Measurement | str]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dpotrf
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.measures.spectra import Array, normalise
+from geomkit.measures.spectra import normalise
 
 
 def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> Array:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.measures.spectra import Array, Spectrum
+from geomkit.measures.spectra import Spectrum
 
 
 def relative(spectrum: Spectrum) -> Array:

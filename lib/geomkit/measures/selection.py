@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.measures.spectra import Array
 from geomkit.registry import Registry
 
 Positions = NDArray[np.int64]

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from geomkit.arrays import Array
 from geomkit.errors import ConfigError, DataError
-
-Array = NDArray[np.float64]
 
 MODES = ("unit", "centre-unit", "raw")
 """What `normalise` can do to the rows."""

@@ -1,27 +1,42 @@
-"""A family's part of the merged table, and of the resampled corpora, as arrays: what laws are fitted to."""
+"""What tables hold, asked for: a family's part of the merged table, and of the resampled corpora, as arrays; means as rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from geomkit.config import resolve_layers
+from geomkit.errors import DataError
 from geomkit.store.provenance import replacing
 from geomkit.store.tables import check_seeds
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
 
-Key = tuple[str, str, int, str]
-"""Layer, normalise, length (0: the corpus) and metric."""
+
+class Key(NamedTuple):
+    """What an array holds values of; the loss has no layer and no normalisation."""
+
+    layer: str | None
+    normalise: str | None
+    length: int | None
+    """How many first tokens of each text; None: the whole corpus."""
+    metric: str
+
+    @property
+    def order(self) -> tuple[str, str, int, str]:
+        """By which keys are sorted: the corpus first."""
+        return self.layer or "", self.normalise or "", self.length or 0, self.metric
 
 
 @dataclass(frozen=True)
-class Model:
-    """What one row of the arrays was measured on."""
+class MeasuredModel:
+    """The model that one row of the arrays was measured on."""
 
     name: str
     seed: int | None
@@ -35,9 +50,10 @@ Variants = dict[str, dict[Key, np.ndarray]]
 
 RESAMPLES = pa.schema(
     [(name, pa.string()) for name in ("family", "model", "variant", "layer", "normalise", "metric")]
-    + [("values", pa.list_(pa.float64()))]
+    + [("eps2", pa.float64()), ("values", pa.list_(pa.float64()))]
 )
-"""Metrics of resampled corpora; every list is as long, and its k-th value is of the same draw of documents."""
+"""Metrics of resampled corpora; every list is as long, and its k-th value is of the same draw of documents. eps2 is that of
+metrics that depend on it, else null."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +63,11 @@ class Measured:
     `documents` (texts,) names the texts' documents; the whole corpus is one text of its own.
     """
 
-    models: Sequence[Model]
+    models: Sequence[MeasuredModel]
     documents: Sequence[str]
     variants: Variants
+    eps2: Mapping[str, float | None]
+    """Of each metric; None for one that does not depend on it."""
 
 
 def beside(variants: Variants, key: Key) -> dict[str, np.ndarray]:
@@ -77,10 +95,12 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
     common = (pc.field("layer") == 0) | (behind == 0) | (behind == 1)
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("sublayer") == "block") & common
     facts = ["model", "seed", "params_nonembedding", "params_total"]
-    columns = [*facts, "depth", "d", "variant", "layer", "normalise", "n", "metric", "text", "value"]
+    columns = [*facts, "depth", "d", "variant", "layer", "normalise", "n", "metric", "text", "value", "eps2"]
     table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
     found = table.group_by(facts, use_threads=False).aggregate([("d", "max")]).to_pylist()
-    models = [Model(row["model"], row["seed"], row["params_nonembedding"], row["params_total"], row["d_max"]) for row in found]
+    models = [
+        MeasuredModel(row["model"], row["seed"], row["params_nonembedding"], row["params_total"], row["d_max"]) for row in found
+    ]
     models.sort(key=lambda model: (model.params_nonembedding, model.name))
     check_seeds(family, ((model.name, model.seed, model.params_nonembedding) for model in models))
     place = {model.name: row for row, model in enumerate(models)}
@@ -98,8 +118,17 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
     for (v, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
         block = np.full((len(models), of_text.size if count else 1), np.nan)
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
-        arrays.setdefault(variants[v], {})[LAYERS[p], modes[m], int(count), metrics[k]] = block
-    return Measured(models, of_text.tolist(), arrays)
+        arrays.setdefault(variants[v], {})[Key(LAYERS[p], modes[m], int(count) or None, metrics[k])] = block
+    return Measured(models, of_text.tolist(), arrays, distortions(table, path))
+
+
+def distortions(table: pa.Table, path: Path) -> dict[str, float | None]:
+    """The eps2 of each metric in a table. Raises DataError for a metric that was measured at two."""
+    found: dict[str, float | None] = {}
+    for row in table.group_by(["metric", "eps2"], use_threads=False).aggregate([]).to_pylist():
+        if found.setdefault(row["metric"], row["eps2"]) != row["eps2"]:
+            raise DataError(f"{path}: {row['metric']} was measured at eps2 {found[row['metric']]} and {row['eps2']}")
+    return found
 
 
 def text_documents(path: Path, family: str, corpus: str) -> np.ndarray:
@@ -126,7 +155,7 @@ def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
     draws = table["values"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
     found: dict[str, dict[Key, dict[str, np.ndarray]]] = {}
     for row, values in zip(table.drop(["values"]).to_pylist(), draws, strict=True):
-        key = (row["layer"], row["normalise"], 0, row["metric"])
+        key = Key(row["layer"], row["normalise"], None, row["metric"])
         found.setdefault(row["variant"], {}).setdefault(key, {})[row["model"]] = values
     return {
         variant: {key: np.stack([rows[model] for model in models]) for key, rows in keys.items() if len(rows) == len(models)}
@@ -134,7 +163,9 @@ def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
     }
 
 
-def read_losses(path: Path, family: str, corpus: str, models: Sequence[Model]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_losses(
+    path: Path, family: str, corpus: str, models: Sequence[MeasuredModel]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By variant, the nats of each text and the tokens that they are a sum over, both (models, texts)."""
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("metric") == "loss")
     table = pq.read_table(path, columns=["model", "variant", "text", "n", "value"], filters=where & (pc.field("text") >= 0))
@@ -151,3 +182,54 @@ def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Names (k,), and which of them each row has: (rows,), -1 for none."""
     encoded = column.combine_chunks()
     return np.array(encoded.dictionary.to_pylist(), dtype=object), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str) -> list[dict[str, Any]]:
+    """One row for each model, corpus, variant, layer and metric: the mean, over texts, of their first `length` tokens.
+
+    The columns are those of the tables, in order of corpus, metric, family and size. Raises DataError if there are none.
+    """
+    metrics = list(metrics)
+    texts = (pc.field("text") >= 0) & (pc.field("n") == length) & (pc.field("normalise") == normalise)
+    rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & (pc.field("sublayer") == "block"))
+    if not rows:
+        raise DataError(f"{path}: no row for {', '.join(metrics)}, n = {length}, {normalise}")
+    return rows
+
+
+def corpus_losses(path: Path) -> list[dict[str, Any]]:
+    """One row for each model, corpus and variant that a model was run on: the loss in nats a token."""
+    return mean_rows(path, (pc.field("metric") == "loss") & (pc.field("text") == -1))
+
+
+def endpoint(path: Path, metrics: Iterable[str], layer: str, length: int, normalise: str) -> list[dict[str, Any]]:
+    """`text_means` at one layer, `last` or `final`, and `corpus_losses`.
+
+    Raises DataError if there are no such means, or none at that layer.
+    """
+    rows = text_means(path, metrics, length, normalise)
+    at_layer = [row for row in rows if [row["layer"]] == resolve_layers(layer, row["depth"])]
+    if not at_layer:
+        raise DataError(f"{path}: no row at layer {layer}")
+    return at_layer + corpus_losses(path)
+
+
+def mean_rows(path: Path, where: pc.Expression) -> list[dict[str, Any]]:
+    keys = [
+        "family",
+        "model",
+        "seed",
+        "params_nonembedding",
+        "params_total",
+        "depth",
+        "d",
+        "corpus",
+        "variant",
+        "layer",
+        "metric",
+        "eps2",
+    ]
+    table = pq.read_table(path, columns=[*keys, "value", "bound"], filters=where).unify_dictionaries().combine_chunks()
+    means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])
+    rows = means.rename_columns([*keys, "value", "bound"]).to_pylist()
+    return sorted(rows, key=lambda row: (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["model"]))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from geomkit.store.measured import LAYERS, Key, Model, Variants, codes
+from geomkit.store.measured import LAYERS, Key, MeasuredModel, Variants, codes
 
 COMMON = "common-dimension"
 
@@ -28,10 +28,10 @@ class Projections:
 
 
 def read_projections(
-    path: Path, family: str, models: Sequence[Model], texts: int, metrics: Sequence[str] | None = None
+    path: Path, family: str, models: Sequence[MeasuredModel], texts: int, metrics: Sequence[str] | None = None
 ) -> Projections:
     """What one corpus's table holds of a family, of all metrics or of some; models and the number of texts are those of
-    `read_measured`. A model whose final state is narrower than its blocks (OPT-350m) is looked up by `Model.width` there too."""
+    `read_measured`. A model whose final state is narrower than its blocks (OPT-350m) is looked up by their width there too."""
     where = pc.field("family") == family
     if metrics is not None:
         where &= pc.field("metric").isin(list(metrics))
@@ -49,7 +49,7 @@ def read_projections(
     groups, index = np.unique(cells, axis=1, return_inverse=True)
     order, ends = np.argsort(index.ravel(), kind="stable"), np.cumsum(np.bincount(index.ravel()))[:-1]
     for (v, j, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
-        key, name = (LAYERS[p], modes[m], int(count), names[k]), donors[j]
+        key, name = Key(LAYERS[p], modes[m], int(count), names[k]), donors[j]
         if variants[v] == COMMON:
             block = found.common.setdefault(key, np.full((len(models), texts), np.nan))
             if name in place:
@@ -59,5 +59,5 @@ def read_projections(
         for own in np.unique(d[rows]):
             block[np.ix_(np.flatnonzero(width == own), text[rows][d[rows] == own])] = value[rows][d[rows] == own]
         of_donor = found.widths.setdefault(name, {})
-        of_donor[key[0]] = max(of_donor.get(key[0], 0), int(d[rows].max()))
+        of_donor[LAYERS[p]] = max(of_donor.get(LAYERS[p], 0), int(d[rows].max()))
     return found

@@ -47,7 +47,7 @@ def add_spectrum(
     where = f"{variant}, {mode}, n = {spectrum.n}"
     missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics).items()}
     results = measure(spectrum, metrics, eps2=eps2)
-    table.add_metrics(spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
+    table.add_metrics(spectrum, results, eps2, **rows, **state._asdict(), variant=variant, normalise=mode)
     for name, result in results.items():
         if undefined := int(np.isnan(result.value).sum()):
             missing[f"{name}, {where}, /{state.path}"] = (

@@ -1,7 +1,8 @@
-"""Laws with model size: exponents beside their nulls (slopes.csv), fits of the primary endpoint (fits.json), and whether entropy
-tells anything about loss that size does not (entropy_loss.json)."""
+"""Laws with model size: exponents (slopes.csv), those of their nulls (null_slopes.csv), fits of the primary endpoint (fits.json),
+and whether entropy tells anything about loss that size does not (entropy_loss.json)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,39 @@ from typing import Any
 import numpy as np
 
 from geomkit.errors import DataError
-from geomkit.laws.exponents import Levels, exponents, model_levels, text_levels
+from geomkit.laws.exponents import Comparison, Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
+from geomkit.laws.forms import Status
 from geomkit.laws.prediction import Prediction, prediction
 from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
-from geomkit.store.measured import Key, Measured, Variants, beside, families, read_losses, read_measured, read_resamples
+from geomkit.store.measured import (
+    Key,
+    Measured,
+    Variants,
+    beside,
+    endpoint,
+    families,
+    read_losses,
+    read_measured,
+    read_resamples,
+)
 from geomkit.store.provenance import rng
-from geomkit.store.tables import endpoint, read_csv, write_csv, write_json
+from geomkit.store.records import (
+    EntropyLoss,
+    MetricLaw,
+    NullSlope,
+    PublishedValue,
+    Slope,
+    read_csv,
+    write_csv,
+    write_json,
+)
 
 AGAINST = ("params_nonembedding", "params_total", "width")
 FORMS = ("power", "offset_power", "log_linear")
-LOSS: Key = ("", "", 0, "loss")
+LOSS = Key(None, None, None, "loss")
 """The loss on the corpus, beside the metrics of clouds."""
 
 
@@ -30,6 +51,7 @@ def compare_exponents(
     resampled: Sequence[str],
     published: Path,
     slopes: Path,
+    null_slopes: Path,
     fits: Path,
     entropy_loss: Path,
     primary: Mapping[str, Any],
@@ -38,22 +60,26 @@ def compare_exponents(
     seed: int,
 ) -> None:
     draws = {Path(path).stem: Path(path) for path in resampled}
-    rows: list[dict[str, Any]] = []
-    predictions: list[dict[str, Any]] = []
+    found: list[Judged] = []
+    predictions: list[EntropyLoss] = []
     for family, corpus in families(table):
         measured = read_measured(table, family, corpus)
         drawn = read_resamples(draws[corpus], family, [model.name for model in measured.models])
         ladder = Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus))
         ladder.add_losses(read_losses(table, family, corpus, measured.models))
-        where = {"family": family, "corpus": corpus}
-        rows += [where | row for row in compared(ladder, primary)]
-        predictions += [where | row for name in primary["metrics"] for row in beside_loss(ladder, name, primary)]
-    rows += published_exponents(published)
-    combinations = sum("slope" in row for row in rows)
-    write_csv(slopes, [row | {"combinations": combinations} for row in rows])
+        source = {"family": family, "published": False, "corpus": corpus}
+        found += compared(ladder, primary, source)
+        predictions += [row for name in primary["metrics"] for row in beside_loss(ladder, name, primary, source)]
+    found += published_exponents(published)
+    combinations = sum(slope.slope is not None for slope, _ in found)
+    write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in found])
+    write_csv(null_slopes, NullSlope, [null for _, nulls in found for null in nulls])
     points = [row for row in endpoint(table, **primary) if row["variant"] == "trained"]
-    write_json(fits, [law for group in by_law(points) for law in laws(group, primary, held_out)])
-    write_json(entropy_loss, predictions)
+    write_json(fits, list[MetricLaw], [law for group in by_law(points) for law in laws(group, primary, held_out)])
+    write_json(entropy_loss, list[EntropyLoss], predictions)
+
+
+Judged = tuple[Slope, list[NullSlope]]
 
 
 class Ladder:
@@ -63,7 +89,7 @@ class Ladder:
     """
 
     def __init__(self, measured: Measured, drawn: Variants, resamples: int, draws: np.random.Generator):
-        self.values, self.drawn = measured.variants, drawn
+        self.values, self.drawn, self.eps2 = measured.variants, drawn, measured.eps2
         n = np.array([model.params_nonembedding for model in measured.models])
         self.groups = [n == one for one in np.unique(n)]
         first = [measured.models[int(np.argmax(group))] for group in self.groups]
@@ -83,7 +109,7 @@ class Ladder:
     def levels(self, key: Key) -> dict[str, Levels]:
         """Of what a key names, trained and every null."""
         values, drawn = beside(self.values, key), beside(self.drawn, key)
-        if key[2]:
+        if key.length is not None:
             return text_levels({name: self.split(array) for name, array in values.items()}, self.draws)
         return {
             name: model_levels(self.split(array[:, 0]), self.split(drawn[name]) if name in drawn else None, self.draws.seeds)
@@ -91,32 +117,50 @@ class Ladder:
         }
 
 
-def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of slopes.csv: every metric, length, layer and normalisation against every measure of size."""
-    endpoint_key = (primary["layer"], primary["normalise"], primary["length"])
-    for key in progress(sorted(ladder.values["trained"]), "exponents"):
-        layer, normalise, length, metric = key
-        where = {"metric": metric, "length": length or "corpus", "layer": layer, "normalise": normalise}
-        where |= {"primary": int(key[:3] == endpoint_key and metric in primary["metrics"])}
+def compared(ladder: Ladder, primary: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[Judged]:
+    """Every metric, length, layer and normalisation against every measure of size."""
+    place = (primary["layer"], primary["normalise"], primary["length"])
+    for key in progress(sorted(ladder.values["trained"], key=lambda key: key.order), "exponents"):
+        where = {**source, **key._asdict(), "eps2": ladder.eps2.get(key.metric)}
         levels = ladder.levels(key)
         results = exponents(ladder.sizes, levels.pop("trained"), levels)
-        yield from (where | {"against": name} | result.columns for name, result in results.items())
+        for name, result in results.items():
+            yield judged(where | {"against": name}, result, key[:3] == place and key.metric in primary["metrics"])
 
 
-def published_exponents(path: Path) -> list[dict[str, Any]]:
+def judged(where: Mapping[str, Any], result: Exponent, primary: bool) -> Judged:
+    """An exponent and those of its nulls as records; `where` are the columns of `Compared`. Combinations are counted later."""
+    value, low, high, freedom = result.estimate or (None, None, None, None)
+    parts = result.measurement or (None, None)
+    slope = Slope(
+        **where, primary=primary, verdict=result.verdict, reason=result.reason, slope=value, low=low, high=high, freedom=freedom,
+        measurement_low=parts[0], measurement_high=parts[1], combinations=0,
+    )  # fmt: skip
+    return slope, [null_slope(where, name, null) for name, null in result.nulls.items()]
+
+
+def null_slope(where: Mapping[str, Any], name: str, null: Comparison) -> NullSlope:
+    difference, low, high, _ = null.difference
+    parts = null.measurement or (None, None)
+    return NullSlope(
+        **where, null=name, slope=null.exponent, difference=difference, low=low, high=high,
+        measurement_low=parts[0], measurement_high=parts[1],
+    )  # fmt: skip
+
+
+def published_exponents(path: Path) -> Iterator[Judged]:
     """The same for published tables of matrix entropy over ln d."""
-    rows = []
-    for family, group in groupby(read_csv(path), key=lambda row: row["family"]):
+    for family, group in groupby(read_csv(path, PublishedValue), key=lambda row: row.family):
         models = list(group)
-        width, ratio = (np.array([row[name] for row in models]) for name in ("width", "value"))
+        width, ratio = np.array([float(row.width) for row in models]), np.array([row.value for row in models])
         nulls = {
             name: Levels(np.log(entropy / np.log(width))) for name, entropy in table_nulls(ratio * np.log(width), width).items()
         }
-        where = {"family": f"{family} (published)", "corpus": models[0]["dataset"], "metric": models[0]["quantity"], "primary": 0}
-        sizes = {name: [row[name] for row in models] for name in AGAINST}
-        results = exponents(sizes, Levels(np.log(ratio)), nulls)
-        rows += [where | {"against": name} | result.columns for name, result in results.items()]
-    return rows
+        where = {"family": family, "published": True, "corpus": models[0].dataset, "metric": models[0].quantity}
+        where |= {"layer": None, "length": None, "normalise": None, "eps2": None}
+        sizes = {name: [float(getattr(row, name)) for row in models] for name in AGAINST}
+        for name, result in exponents(sizes, Levels(np.log(ratio)), nulls).items():
+            yield judged(where | {"against": name}, result, primary=False)
 
 
 def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -124,31 +168,36 @@ def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
     return [list(group) for _, group in groupby(points, key=lambda row: (row["corpus"], row["metric"], row["family"]))]
 
 
-def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_out: int) -> list[dict[str, Any]]:
+def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_out: int) -> Iterator[MetricLaw]:
     """Every form fitted to one measurement against the parameters without embeddings."""
     first = points[0]
-    where = {name: first[name] for name in ("family", "corpus", "metric")} | {"against": "params_nonembedding"}
-    if first["metric"] != "loss":
-        where |= {name: primary[name] for name in ("layer", "length", "normalise")}
+    where = {name: first[name] for name in ("family", "corpus", "metric", "eps2")}
+    of_loss = first["metric"] == "loss"
+    where |= {name: None if of_loss else primary[name] for name in ("layer", "length", "normalise")}
     x, y = ([point[name] for point in points] for name in ("params_nonembedding", "value"))
-    return [where | fit(form, x, y, held_out=held_out).as_dict() for form in FORMS]
+    for form in FORMS:
+        law = fit(form, x, y, held_out=held_out).as_dict()
+        yield MetricLaw(**where, published=False, against="params_nonembedding", **law)
 
 
-def beside_loss(ladder: Ladder, metric: str, primary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def beside_loss(ladder: Ladder, metric: str, primary: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[EntropyLoss]:
     """What a metric at the primary endpoint tells about the loss that size does not, and what its nulls would tell."""
-    variants = beside(ladder.values, (primary["layer"], primary["normalise"], primary["length"], metric))
+    key = Key(primary["layer"], primary["normalise"], primary["length"], metric)
+    variants = beside(ladder.values, key)
     whole = np.all([np.isfinite(values).all(axis=0) for values in variants.values()], axis=0)
     draws = Resamples(ladder.draws.texts[whole], ladder.draws.seeds)
     log_n, loss = np.log(ladder.sizes["params_nonembedding"]), ladder.split(ladder.values["trained"][LOSS][:, 0])
     drawn_loss = over_seeds(ladder.split(ladder.drawn["trained"][LOSS]), draws.seeds)
+    where = {**source, **key._asdict(), "eps2": ladder.eps2.get(metric)}
     for variant, values in variants.items():
         texts = ladder.split(values[:, whole])
         try:
             found = prediction(log_n, [np.log(one.mean(axis=1)) for one in texts], loss, draws.levels(texts), drawn_loss)
         except DataError as reason:
-            yield {"metric": metric, "variant": variant, "status": f"failed: {reason}"}
+            yield EntropyLoss(**where, variant=variant, status=Status.FAILED, reason=str(reason))
         else:
-            yield {"metric": metric, "variant": variant, "status": "converged", "sizes": len(loss)} | columns_of(found)
+            told = columns_of(found) | {"sizes": len(loss)}
+            yield EntropyLoss(**where, variant=variant, status=Status.CONVERGED, reason="", **told)
 
 
 def columns_of(found: Prediction) -> dict[str, Any]:

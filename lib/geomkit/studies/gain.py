@@ -14,8 +14,9 @@ from geomkit.measures.gain import ridge_path
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
+from geomkit.store.records import TokenScore, defined, write_csv
 from geomkit.store.spectra import Spectra
-from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts, write_csv
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
 
 Row = dict[str, Any]
 FIRST = 8
@@ -67,7 +68,8 @@ def measure_gains(
 ) -> None:
     with Spectra(spectra) as file, Dump(dumped) as dump:
         sizes = facts(file.attributes)
-        common = {"model": spectra.parent.name, "family": family, "seed": model_seed, "corpus": spectra.stem, **sizes}
+        common: Row = {"model": spectra.parent.name, "family": family, "seed": model_seed, "corpus": spectra.stem, **sizes}
+        common |= {"eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = sizes["depth"]
         texts, counts, rows = file.text_list, dump.vocabulary(), []
@@ -89,11 +91,13 @@ def measure_gains(
                 where = {"variant": "trained", **state._asdict(), "name": name, "d": dump.width(state)}
                 rows += [where | row for row in ridge(dump, state, gain, rng(seed, "tokens", spectra.stem))]
     table.write(output, absent)
-    write_csv(summary, [common | row for row in rows])
+    write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
 
 
 def numbers(found: Clustered) -> Row:
-    return found._asdict()
+    """An interval over documents as columns; what is not defined is None."""
+    value, low, high, documents = found
+    return {"value": defined(value), "low": defined(low), "high": defined(high), "documents": documents}
 
 
 def correlations(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> Iterator[Row]:
@@ -110,7 +114,7 @@ def correlations(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -
                 documents = Documents.draw(tokens.document[kept], RESAMPLES, draw)
                 yield row | numbers(documents.partial_rank_correlation(gains[kept], outcome[kept], held))
             except DataError as reason:
-                yield row | {"status": f"failed: {reason}"}
+                yield row | {"reason": str(reason)}
 
 
 def profiles(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> Iterator[Row]:
@@ -157,7 +161,7 @@ def ridge(dump: Dump, state: State, gain: Mapping[str, float], draw: np.random.G
             yield {"metric": f"ridge_{metric}", "x": float(x), "n": len(longest)} | numbers(documents.mean(column))
     known = np.isfinite(path.best)
     if not known.any():
-        yield {"metric": "ridge_best_error", "status": "failed: no degrees of freedom are left at any penalty"}
+        yield {"metric": "ridge_best_error", "reason": "no degrees of freedom are left at any penalty"}
         return
     place = np.abs(path.penalties - np.where(known, path.best, 0)[:, None]).argmin(axis=1)
     best: Mapping[str, np.ndarray] = {

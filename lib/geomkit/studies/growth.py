@@ -9,26 +9,34 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.laws.exponents import Levels, exponents
+from geomkit.laws.exponents import WIDTH_NULLS, Levels, exponents
 from geomkit.laws.resampling import Documents, over_seeds, percentile_interval, seed_counts
 from geomkit.measures.entropy import diff_erank, measure
 from geomkit.measures.nulls import table_nulls_of_rank, width_nulls
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
-from geomkit.store.measured import read_resamples
+from geomkit.store.measured import Key, read_resamples
 from geomkit.store.provenance import rng
-from geomkit.store.tables import read_csv, write_csv
+from geomkit.store.records import DiffErank, Growth, NullSlope, PublishedValue, Slope, by_slope, read_csv, write_csv
 
 LAYER, MODE = PLACE = ("final", "centre-unit")
 """Where Diff-eRank is measured."""
+NOWHERE = (None, None)
+"""Where there is no place: the loss, and published tables."""
 N = "params_nonembedding"
 MEASURED = "measured"
+BOTH = (
+    "family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high",
+    "measurement_low", "measurement_high", "verdict", "reason",
+)  # fmt: skip
+"""What rows of slopes.csv and growth.csv share."""
 
 
 def compare_growth(
     spectra: Sequence[str],
     resampled: Sequence[str],
     slopes: Path,
+    null_slopes: Path,
     published: Path,
     differences: Path,
     growth: Path,
@@ -39,8 +47,8 @@ def compare_growth(
     resamples: int,
     seed: int,
 ) -> None:
-    of_models: list[dict[str, Any]] = []
-    rows = [*of_metrics(slopes, primary), *of_published(published)]
+    of_models: list[DiffErank] = []
+    rows = [*of_metrics(slopes, null_slopes, primary), *of_published(published)]
     for path in map(Path, resampled):
         corpus = path.stem
         files = [file for file in spectra if Path(file).stem == corpus]
@@ -49,14 +57,14 @@ def compare_growth(
                 for n in [*lengths, None]:
                     if (clouds := centred_clouds(members, n)) is None:
                         continue
-                    where = {"family": family, "corpus": corpus, "length": n or "corpus"}
+                    where = {"family": family, "corpus": corpus, "length": n}
                     values = diff_eranks(members, clouds)
                     drawn = drawn_texts(clouds, resamples, seed, corpus) if n else drawn_corpus(members, path)
-                    of_models += [where | row for row in model_rows(members, values, drawn)]
-                    rows.append(where | size_row(members, values, drawn, rng(seed, "growth", family, corpus)))
-    write_csv(differences, of_models)
-    combinations = sum(row.get("slope") is not None for row in rows)
-    write_csv(growth, [row | {"growth": word(row), "combinations": combinations} for row in rows])
+                    of_models += model_rows(members, values, drawn, where)
+                    rows.append(size_row(members, values, drawn, rng(seed, "growth", family, corpus), where))
+    write_csv(differences, DiffErank, of_models)
+    combinations = sum(row.slope is not None for row in rows)
+    write_csv(growth, Growth, [replace(row, growth=direction(row), combinations=combinations) for row in rows])
 
 
 @dataclass(frozen=True)
@@ -122,76 +130,87 @@ def drawn_texts(clouds: Clouds, resamples: int, seed: int, corpus: str) -> np.nd
 def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
     """The same of the corpus, None if its matrix entropy was not resampled."""
     drawn = read_resamples(path, members[0].family, [member.name for member in members])
-    ranks = {name: np.exp(keys[key]) for name, keys in drawn.items() if (key := (*PLACE, 0, "matrix_entropy")) in keys}
+    ranks = {name: np.exp(keys[key]) for name, keys in drawn.items() if (key := Key(LAYER, MODE, None, "matrix_entropy")) in keys}
     twins = [rank for name, rank in ranks.items() if name.startswith("untrained-")]
     return np.mean(twins, axis=0) - ranks["trained"] if twins and "trained" in ranks else None
 
 
-def model_rows(members: Sequence[Member], values: Mapping[str, np.ndarray], drawn: np.ndarray | None) -> Iterator[dict[str, Any]]:
-    """Rows of diff_erank.csv: the mean over twins and their standard deviation, and the interval that documents give it."""
+def model_rows(
+    members: Sequence[Member], values: Mapping[str, np.ndarray], drawn: np.ndarray | None, where: Mapping[str, Any]
+) -> Iterator[DiffErank]:
+    """The mean over twins and their standard deviation of every member, and the interval that documents give it."""
     for place, member in enumerate(members):
+        sizes: Mapping[str, Any] = member.facts
         for name, of_members in values.items():
             own = of_members[place]
-            row: dict[str, Any] = {
-                "model": member.name,
-                "seed": member.seed,
-                **member.facts,
-                "variant": name,
-                "value": own.mean(),
-            }
-            row |= {"twins": own.size, "sd": own.std(ddof=1) if own.size > 1 else None}
             low, high = percentile_interval(drawn[place]) if drawn is not None and name == MEASURED else (None, None)
-            yield row | {"low": low, "high": high}
+            yield DiffErank(
+                **where, layer=LAYER, normalise=MODE, eps2=None, model=member.name, seed=member.seed, **sizes,
+                variant=name, value=own.mean(), twins=own.size, sd=own.std(ddof=1) if own.size > 1 else None, low=low, high=high,
+            )  # fmt: skip
 
 
 def size_row(
-    members: Sequence[Member], values: Mapping[str, np.ndarray], drawn: np.ndarray | None, draws: np.random.Generator
-) -> dict[str, Any]:
-    """A row of growth.csv: the slope of Diff-eRank itself on ln N, for it may be negative, seeds of a size averaged."""
+    members: Sequence[Member],
+    values: Mapping[str, np.ndarray],
+    drawn: np.ndarray | None,
+    draws: np.random.Generator,
+    where: Mapping[str, Any],
+) -> Growth:
+    """The slope of Diff-eRank itself on ln N, for it may be negative, seeds of a size averaged."""
     n = np.array([member.facts[N] for member in members])
     groups = [n == one for one in np.unique(n)]
     levels = {name: Levels(np.array([of[group].mean() for group in groups])) for name, of in values.items()}
     if drawn is not None:
         counts = [seed_counts(int(group.sum()), drawn.shape[1], draws).T for group in groups]
         levels[MEASURED] = replace(levels[MEASURED], drawn=over_seeds([drawn[group] for group in groups], counts))
-    return diff_erank_row({N: np.unique(n)}, levels)
+    return diff_erank_row({N: np.unique(n)}, levels, {**where, "published": False})
 
 
-def diff_erank_row(sizes: Mapping[str, np.ndarray], levels: dict[str, Levels]) -> dict[str, Any]:
+def diff_erank_row(sizes: Mapping[str, np.ndarray], levels: dict[str, Levels], where: Mapping[str, Any]) -> Growth:
+    """The slope of Diff-eRank, as a record without its direction and the number of combinations."""
     nulls = {name: level for name, level in levels.items() if name != MEASURED}
     result = exponents(sizes, levels[MEASURED], nulls)[N]
-    return {"measure": "diff_erank", "layer": LAYER, "normalise": MODE, "of": "value", "primary": 0} | kept(result.columns)
+    value, low, high, _ = result.estimate or (None, None, None, None)
+    parts = result.measurement or (None, None)
+    fixed, stretched = (result.nulls[name].exponent if name in result.nulls else None for name in WIDTH_NULLS)
+    return Growth(
+        **where, layer=LAYER, normalise=MODE, eps2=None, measure="diff_erank", of="value", primary=False, slope=value, low=low,
+        high=high, measurement_low=parts[0], measurement_high=parts[1], fixed_spectrum_slope=fixed, stretched_slope=stretched,
+        verdict=result.verdict, reason=result.reason, growth=None, combinations=0,
+    )  # fmt: skip
 
 
-def of_published(path: Path) -> Iterator[dict[str, Any]]:
+def of_published(path: Path) -> Iterator[Growth]:
     """The published Diff-eRank of a family on each data set, with nulls for the widths that the table gives."""
-    for (family, dataset), group in groupby(read_csv(path), key=lambda row: (row["family"], row["dataset"])):
+    for (family, dataset), group in groupby(read_csv(path, PublishedValue), key=lambda row: (row.family, row.dataset)):
         models = list(group)
-        size, width, rank = (np.array([row[name] for row in models]) for name in (N, "width", "value"))
+        size, width, rank = (np.array([float(getattr(row, name)) for row in models]) for name in (N, "width", "value"))
         levels = {MEASURED: Levels(rank)} | {name: Levels(null) for name, null in table_nulls_of_rank(rank, width).items()}
-        yield {"family": f"{family} (published)", "corpus": dataset} | diff_erank_row({N: size}, levels)
+        where = {"family": family, "published": True, "corpus": dataset, "length": None}
+        yield diff_erank_row({N: size}, levels, where)
 
 
-def of_metrics(slopes: Path, primary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same for all metrics, from slopes.csv: at the primary place, where Diff-eRank is measured, and where there is one."""
-    places = {(primary["layer"], primary["normalise"]), PLACE, ("", "")}
-    for row in read_csv(slopes):
-        if row["against"] == N and (row["layer"], row["normalise"] or "") in places:
-            where = {name: row[name] for name in ("family", "corpus", "length")} | {
-                "measure": row["metric"],
-                "layer": row["layer"],
-            }
-            yield where | {"normalise": row["normalise"], "of": "logarithm", "primary": row["primary"]} | kept(row)
+def of_metrics(slopes: Path, null_slopes: Path, primary: Mapping[str, Any]) -> Iterator[Growth]:
+    """The same for all metrics, from slopes.csv: at the primary place, where Diff-eRank is measured, and where there is none."""
+    places = {(primary["layer"], primary["normalise"]), PLACE, NOWHERE}
+    nulls = by_slope(read_csv(null_slopes, NullSlope))
+    for row in read_csv(slopes, Slope):
+        if row.against == N and (row.layer, row.normalise) in places:
+            yield of_metric(row, nulls.get(row.key, {}))
 
 
-def kept(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that both kinds of rows have."""
-    names = ("slope", "low", "high", "measurement_low", "measurement_high", "fixed-spectrum slope", "stretched slope", "verdict")
-    return {name: row.get(name) for name in names}
+def of_metric(row: Slope, nulls: Mapping[str, NullSlope]) -> Growth:
+    """An exponent, as a record without its direction and the number of combinations."""
+    fixed, stretched = (nulls[name].slope if name in nulls else None for name in WIDTH_NULLS)
+    return Growth(
+        **{name: getattr(row, name) for name in BOTH}, measure=row.metric, of="logarithm", fixed_spectrum_slope=fixed,
+        stretched_slope=stretched, growth=None, combinations=0,
+    )  # fmt: skip
 
 
-def word(row: Mapping[str, Any]) -> str | None:
+def direction(row: Growth) -> str | None:
     """What the interval over sizes says."""
-    if row["slope"] is None:
+    if row.low is None or row.high is None:
         return None
-    return "grows" if row["low"] > 0 else "falls" if row["high"] < 0 else "flat"
+    return "grows" if row.low > 0 else "falls" if row.high < 0 else "flat"

@@ -10,7 +10,8 @@ import numpy as np
 
 from geomkit.laws.fit import NoFit, fit, profile
 from geomkit.laws.peers import Peer, beside_peers
-from geomkit.store.tables import corpus_losses, read_csv, write_csv, write_json
+from geomkit.store.measured import corpus_losses
+from geomkit.store.records import LossLaw, LossRegion, PeerValue, PublishedLaw, PublishedValue, read_csv, write_csv, write_json
 
 N, FLOPS = "params_nonembedding", "training_flops"
 PEERS = {
@@ -24,19 +25,17 @@ POINTS = 61
 
 
 def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions: Path, held_out: int) -> None:
-    values = {(row["law"], row["parameter"]): row["value"] for row in read_csv(known)}
+    values = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw) if row.value is not None}
     series = [*measured_losses(table), *published_losses(published)]
-    rows: list[dict[str, Any]] = []
+    laws: list[LossLaw] = []
     for where, x, loss in series:
         for form in ("power", "offset_power"):
             law = fit(form, x, loss, held_out=held_out)
-            rows.append(
-                where
-                | law.as_dict()
-                | {"peers": beside_peers(law, PEERS.get((form, where["against"]), []), values), "x": x, "y": loss}
-            )
-    write_json(fits, rows)
-    write_csv(regions, [where | row for where, x, loss in series for row in region(x, loss)])
+            peers = beside_peers(law, PEERS.get((form, where["against"]), []), values)
+            beside = tuple(PeerValue(**peer) for peer in peers)
+            laws.append(LossLaw(**where, **law.as_dict(), peers=beside, x=tuple(x), y=tuple(loss)))
+    write_json(fits, list[LossLaw], laws)
+    write_csv(regions, LossRegion, [LossRegion(**where, **row) for where, x, loss in series for row in region(x, loss)])
 
 
 Series = tuple[dict[str, Any], list[float], list[float]]
@@ -48,21 +47,25 @@ def measured_losses(table: Path) -> Iterator[Series]:
     rows = [row for row in corpus_losses(table) if row["variant"] == "trained"]
     for (family, corpus), group in groupby(rows, key=lambda row: (row["family"], row["corpus"])):
         models = list(group)
-        yield {"family": family, "corpus": corpus, "against": N}, [row[N] for row in models], [row["value"] for row in models]
+        yield (
+            {"family": family, "published": False, "corpus": corpus, "against": N},
+            [row[N] for row in models],
+            [row["value"] for row in models],
+        )
 
 
 def published_losses(path: Path) -> Iterator[Series]:
     """Published losses of each family, against the compute of training as well where it is given."""
-    for family, group in groupby(read_csv(path), key=lambda row: row["family"]):
+    for family, group in groupby(read_csv(path, PublishedValue), key=lambda row: row.family):
         models = list(group)
         for against in (N, FLOPS):
-            x = [row[against] for row in models]
-            if None not in x:
-                where = {"family": f"{family} (published)", "corpus": models[0]["dataset"], "against": against}
-                yield where, x, [row["value"] for row in models]
+            x = [float(size) for row in models if (size := getattr(row, against)) is not None]
+            if len(x) == len(models):
+                where = {"family": family, "published": True, "corpus": models[0].dataset, "against": against}
+                yield where, x, [row.value for row in models]
 
 
-def region(x: Sequence[float], loss: Sequence[float]) -> Iterator[dict[str, float]]:
+def region(x: Sequence[float], loss: Sequence[float]) -> Iterator[dict[str, Any]]:
     """Profile likelihood of the offset law over E and alpha: inside the joint 95 % region the statistic is below the limit.
 
     The grid goes half beyond both intervals; nothing where these losses determine no such law.

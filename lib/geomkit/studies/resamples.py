@@ -12,7 +12,7 @@ import numpy as np
 
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.measures.entropy import measure
+from geomkit.measures.entropy import depends, measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
@@ -44,7 +44,9 @@ def resample_corpora(
                 for model, variant, spectrum in resampled(members, layer, mode, draws):
                     where = {"family": family, "model": model, "variant": variant, "layer": layer, "normalise": mode}
                     for name, result in measure(spectrum, metrics, eps2=eps2).items():
-                        rows.append(where | {"metric": name, "values": np.broadcast_to(result.value, resamples)})
+                        values: dict[str, object] = {"eps2": eps2 if depends(name, "eps2") else None}
+                        values |= {"values": np.broadcast_to(result.value, resamples)}
+                        rows.append({**where, "metric": name, **values})
     write_resamples(output, rows)
 
 

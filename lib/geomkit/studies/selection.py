@@ -18,7 +18,8 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts, write_csv
+from geomkit.store.records import TokenScore, defined, write_csv
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
 
 BY_GRAM = ("lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge")
 """Methods that choose by the target's own coordinates."""
@@ -59,7 +60,8 @@ def compare_selections(
     model = probe.parent.name
     with Probe(probe) as file, Dump(dumped) as dump:
         sizes = facts(file.attributes)
-        common = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **sizes}
+        common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **sizes}
+        common |= {"eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
         rows: list[dict[str, Any]] = []
@@ -79,7 +81,7 @@ def compare_selections(
             for one in scored:
                 add_scores(table, file, one, width)
     table.write(output, absent)
-    write_csv(summary, [common | row for row in rows])
+    write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
 
 
 def reconstructed(
@@ -193,8 +195,9 @@ def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], docu
         for name, values in columns.items():
             number = int(np.isfinite(values).sum())
             if number:
-                found = documents.mean(values)
-                yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | found._asdict()
+                value, low, high, count = documents.mean(values)
+                found = {"value": defined(value), "low": defined(low), "high": defined(high), "documents": count}
+                yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | found
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from geomkit.config import layer_name
 from geomkit.store.dumps import State
 from geomkit.store.probes import Probe
+from geomkit.store.records import PageLayer, PageTarget, PageText, TokenPage, write_json
 from geomkit.store.spectra import Spectra
-from geomkit.store.tables import write_json
 
 TEXTS = 4
 """Of each model and corpus."""
@@ -22,11 +21,11 @@ def collect_texts(probes: Sequence[str], spectra: Sequence[str], output: Path) -
     """Writes the first texts of each probed model and corpus as JSON."""
     pairs = zip(map(Path, probes), map(Path, spectra), strict=True)
     note = f"{TEXTS} texts of each model and corpus. KL: from the prediction with all of the past visible, in nats."
-    texts = [text for pair in pairs for text in page_texts(*pair)]
-    write_json(output, {"title": "Tokens and their past", "note": note, "texts": texts})
+    texts = tuple(text for pair in pairs for text in page_texts(*pair))
+    write_json(output, TokenPage, TokenPage(title="Tokens and their past", note=note, texts=texts))
 
 
-def page_texts(probe: Path, spectra: Path) -> Iterator[dict[str, Any]]:
+def page_texts(probe: Path, spectra: Path) -> Iterator[PageText]:
     """The first texts of one model and corpus."""
     with Probe(probe) as file, Spectra(spectra) as eigenvalues:
         gains = dict(eigenvalues.gains("trained"))
@@ -35,37 +34,37 @@ def page_texts(probe: Path, spectra: Path) -> Iterator[dict[str, Any]]:
         shown = max((place for place, k in enumerate(file.budgets) if k <= SHOWN), default=0)
         for text in np.unique(file.text)[:TEXTS]:
             rows = slice(*offset[text : text + 2])
-            yield {
-                "name": f"{probe.parent.name}, {probe.stem}, {eigenvalues.text_list.document[text]}",
-                "tokens": file.tokens(text),
-                "surprisal": listed(surprisal[rows]),
-                "layers": [
-                    {
-                        "layer": layer,
-                        "name": layer_name(layer, depth),
-                        "gain": listed(gains[State(layer)][rows]),
-                        "targets": list(page_targets(file, int(text), layer, shown)),
-                    }
+            yield PageText(
+                name=f"{probe.parent.name}, {probe.stem}, {eigenvalues.text_list.document[text]}",
+                tokens=tuple(file.tokens(text)),
+                surprisal=listed(surprisal[rows]),
+                layers=tuple(
+                    PageLayer(
+                        layer=layer,
+                        name=layer_name(layer, depth),
+                        gain=listed(gains[State(layer)][rows]),
+                        targets=tuple(page_targets(file, int(text), layer, shown)),
+                    )
                     for layer in file.layers
-                ],
-            }
+                ),
+            )
 
 
-def page_targets(file: Probe, text: int, layer: int, shown: int) -> Iterator[dict[str, Any]]:
+def page_targets(file: Probe, text: int, layer: int, shown: int) -> Iterator[PageTarget]:
     """A text's targets: what methods give each earlier token, which they chose, and how the model fared with those."""
     importance = file.importance(layer)
     choices = {choice.method: choice for choice in file.choices() if (choice.layer, choice.first) == (layer, 0)}
     methods = [name for name in choices if name in importance]
     for target in np.flatnonzero(file.text == text):
         place = int(file.position[target])
-        yield {
-            "position": place,
-            "weights": {name: listed(importance[name][target, :place]) for name in methods},
-            "chosen": {name: [int(token) for token in choices[name].chosen[target, shown] if token >= 0] for name in methods},
-            "kl": {name: float(choices[name].scores["divergence"][target, shown]) for name in methods},
-        }
+        yield PageTarget(
+            position=place,
+            weights={name: listed(importance[name][target, :place]) for name in methods},
+            chosen={name: tuple(int(token) for token in choices[name].chosen[target, shown] if token >= 0) for name in methods},
+            kl={name: float(choices[name].scores["divergence"][target, shown]) for name in methods},
+        )
 
 
-def listed(values: np.ndarray) -> list[float | None]:
-    """As JSON has it: what is not known is null."""
-    return [float(value) if np.isfinite(value) else None for value in values]
+def listed(values: np.ndarray) -> tuple[float | None, ...]:
+    """What is not known is None."""
+    return tuple(float(value) if np.isfinite(value) else None for value in values)

@@ -1,28 +1,36 @@
-"""CSV files of training runs in one table, with what is the same for all; with `best`, each group's row of the lowest validation
-loss is marked as chosen."""
+"""CSV files of training runs in one table: learning curves, the sweep that chose a recipe, and the grid over size and data."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from geomkit.store.tables import write_csv
+from geomkit.store.records import Cell, CurvePoint, SweptTraining, Training, read_csv, write_csv
 
 
-def join_trainings(
-    tables: Sequence[str],
-    output: Path,
-    columns: Sequence[str] | None,
-    best: Sequence[str] | None,
-    common: Mapping[str, str | int],
-) -> None:
-    rows: list[dict[str, Any]] = [
-        {**row, **common} for table in tables for row in csv.DictReader(Path(table).read_text().splitlines())
-    ]
-    columns = list(columns or rows[0])
-    if best is not None:
-        columns.append("chosen")
-        for row in rows:
-            rivals = [other for other in rows if all(other[name] == row[name] for name in best)]
-            row["chosen"] = str(int(row is min(rivals, key=lambda rival: float(rival["loss_validation"]))))
-    write_csv(output, rows, columns)
+def join_curves(tables: Iterable[str], output: Path) -> None:
+    """Learning curves one after another."""
+    write_csv(output, CurvePoint, [row for table in tables for row in read_csv(Path(table), CurvePoint)])
+
+
+def join_sweep(tables: Iterable[str], output: Path) -> None:
+    """Of trainings what chooses a rate and a batch."""
+    names = [field.name for field in fields(SweptTraining)]
+    swept = [SweptTraining(**{name: getattr(cell, name) for name in names}) for cell in cells(tables)]
+    write_csv(output, SweptTraining, swept)
+
+
+def join_grid(tables: Iterable[str], output: Path) -> None:
+    """Trainings over size and data; that of the lowest validation loss on the same data is marked as chosen."""
+    trained = cells(tables)
+    write_csv(output, Training, [Training(**vars(cell), chosen=cell is best(cell, trained)) for cell in trained])
+
+
+def cells(tables: Iterable[str]) -> list[Cell]:
+    return [cell for table in tables for cell in read_csv(Path(table), Cell)]
+
+
+def best(cell: Cell, trained: Sequence[Cell]) -> Cell:
+    """The training of the same width and seed on the same unique tokens whose validation loss is lowest."""
+    own = (cell.width, cell.seed, cell.unique_tokens)
+    rivals = [other for other in trained if (other.width, other.seed, other.unique_tokens) == own]
+    return min(rivals, key=lambda rival: rival.loss_validation)

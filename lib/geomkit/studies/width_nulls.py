@@ -72,5 +72,5 @@ def add_nulls(
                 f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why
                 for name, why in missing_metrics(null, metrics).items()
             }
-            table.add_metrics(null, measure(null, metrics, eps2=eps2), **where, variant=variant, normalise=mode)
+            table.add_metrics(null, measure(null, metrics, eps2=eps2), eps2, **where, variant=variant, normalise=mode)
     return missing

@@ -1,19 +1,16 @@
-"""CSV files of training runs in one table."""
+"""Trainings that choose a rate and a batch, in one table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geomkit.logs import logged
-from geomkit.studies.trainings import join_trainings
+from geomkit.studies.trainings import join_sweep
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    join_trainings(
+    join_sweep(
         tables=snakemake.input.tables,
         output=Path(snakemake.output[0]),
-        columns=snakemake.params.get("columns"),
-        best=snakemake.params.get("best"),
-        common=snakemake.params.get("common", {}),
     )

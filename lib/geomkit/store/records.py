@@ -1,0 +1,701 @@
+"""Typed rows of the small files between stages: what one part writes and another reads, as CSV or JSON.
+
+Each kind of row is one frozen dataclass, whose fields are the file's columns, in order, with their types. A type is str, int,
+float, bool, an enumeration, or one of these or None; JSON takes tuples, mappings and other records as well. Nothing is guessed:
+what is not of its column's type, a column that is not there and one that is not known are DataErrors that name file and column.
+In CSV None is an empty cell, a bool is 0 or 1, and a float has as many digits as tell it from every other.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from numbers import Integral, Real
+from pathlib import Path
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.laws.exponents import Verdict
+from geomkit.laws.forms import Status
+from geomkit.store.provenance import replacing
+
+R = TypeVar("R")
+
+Interval = tuple[float | None, float | None]
+"""Low and high end; an open end is None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Whose numbers: a family on a corpus, measured here, or published by others."""
+
+    family: str
+    published: bool
+    corpus: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a number was measured: the layer's name, how many first tokens of each text (None: the whole corpus), and how rows
+    were normalised. None also where a number has no such place, as the loss and those of published tables."""
+
+    layer: str | None
+    length: int | None
+    normalise: str | None
+    eps2: float | None
+    """Squared distortion of the rate-distortion metrics; None for what does not depend on it."""
+
+
+class SlopeKey(NamedTuple):
+    """What tells slopes apart, and joins a slope to those of its nulls."""
+
+    source: tuple[str, bool, str]
+    metric: str
+    place: tuple[str | None, int | None, str | None]
+    against: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Source, Endpoint):
+    """A metric with a measure of size, which `against` names."""
+
+    metric: str
+    against: str
+
+    @property
+    def key(self) -> SlopeKey:
+        place = (self.layer, self.length, self.normalise)
+        return SlopeKey((self.family, self.published, self.corpus), self.metric, place, self.against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slope(Compared):
+    """A row of slopes.csv: the exponent of a metric with size, its t interval over sizes, and what it shows beside its nulls.
+
+    No numbers where the verdict is `failed`; then `reason` says why.
+    """
+
+    primary: bool
+    verdict: Verdict
+    reason: str
+    slope: float | None
+    low: float | None
+    high: float | None
+    freedom: int | None
+    measurement_low: float | None
+    measurement_high: float | None
+    """The part of the interval that comes from the documents and seeds that were drawn; None without resamples."""
+    combinations: int
+    """How many exponents the file holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullSlope(Compared):
+    """A row of null_slopes.csv: a null's exponent, and the measurement's minus it with the interval of the paired difference."""
+
+    null: str
+    slope: float
+    difference: float
+    low: float
+    high: float
+    measurement_low: float | None
+    measurement_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth(Source, Endpoint):
+    """A row of growth.csv: whether a measure grows with size. `of` says what the slope is of: `logarithm` or `value`."""
+
+    measure: str
+    of: str
+    primary: bool
+    slope: float | None
+    low: float | None
+    high: float | None
+    measurement_low: float | None
+    measurement_high: float | None
+    fixed_spectrum_slope: float | None
+    stretched_slope: float | None
+    verdict: Verdict
+    reason: str
+    growth: str | None
+    """grows, falls, flat; None without a slope."""
+    combinations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffErank(Endpoint):
+    """A row of diff_erank.csv: Diff-eRank of a model, or what it would be under a null for width (`variant`)."""
+
+    family: str
+    corpus: str
+    model: str
+    seed: int | None
+    params_nonembedding: int
+    params_total: int
+    depth: int
+    variant: str
+    value: float
+    twins: int
+    sd: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A row of points.csv: the mean of a metric over the first `length` tokens of texts at one layer of one model, or the loss
+    on the corpus. `primary` where it is at the layer of the primary endpoint; the loss, which has no layer, is."""
+
+    family: str
+    corpus: str
+    model: str
+    seed: int | None
+    params_nonembedding: int
+    params_total: int
+    depth: int
+    d: int | None
+    variant: str
+    layer: int | None
+    """0 the embedding, `depth` the last block's output, `depth` + 1 after the final norm."""
+    length: int | None
+    normalise: str | None
+    eps2: float | None
+    primary: bool
+    metric: str
+    value: float
+    bound: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A law that was fitted (`geomkit.laws.fit.Fit`): no parameters and no numbers where it failed, and a reason."""
+
+    form: str
+    status: Status
+    reason: str
+    n: int
+    params: Mapping[str, float]
+    interval: Mapping[str, Interval]
+    residual_sd: float | None
+    aicc: float | None
+    heldout_error: float | None
+    objective: float | None
+    delta: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricLaw(Fitted, Compared):
+    """An entry of fits.json: a law of one metric with size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerValue:
+    """A parameter that others published, in the sign of ours, and whether our interval holds it."""
+
+    law: str
+    parameter: str
+    value: float
+    inside: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossLaw(Fitted, Source):
+    """An entry of loss_laws.json: a law of the loss with a measure of size, and the points that it was fitted to."""
+
+    against: str
+    peers: tuple[PeerValue, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRegion(Source):
+    """A row of loss_regions.csv: the profile likelihood at one (E, alpha); inside the 95 % region it is below the limit."""
+
+    against: str
+    E: float
+    alpha: float
+    statistic: float
+    limit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntropyLoss(Source, Endpoint):
+    """An entry of entropy_loss.json: what a metric, or a null (`variant`), tells about the loss that size does not."""
+
+    metric: str
+    variant: str
+    status: Status
+    reason: str
+    sizes: int | None = None
+    partial_correlation: float | None = None
+    interval: Interval | None = None
+    measurement: Interval | None = None
+    error_size: float | None = None
+    error_size_and_metric: float | None = None
+    between_seeds: float | None = None
+    between_seeds_interval: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """A correlation with its interval, where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+    freedom: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataLaw(Fitted):
+    """A law L(N, D) with percentile intervals of refits to cells drawn with replacement."""
+
+    bootstrap: Mapping[str, Interval]
+    peers: tuple[PeerValue, ...]
+
+
+Errors = Mapping[str, Mapping[str, float | None]]
+"""Errors in nats, by what is left out and by what predicts."""
+Correlations = Mapping[str, Correlation | None]
+"""By what varies while the rest is held fixed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricBesideLoss:
+    """What ln of a metric tells about the loss on a grid over size and data."""
+
+    correlations: Correlations
+    correlations_without_least_data: Correlations
+    over_data_by_size: Mapping[str, float | None]
+    errors: Errors
+    null_errors: Errors | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridDraw:
+    """What the trainings of one seed show, which draws the documents."""
+
+    seed: int
+    trainings: int
+    cells: int
+    one_length: int
+    longest_chosen: int
+    shortest_chosen: int
+    laws: tuple[DataLaw, ...]
+    laws_without_longest: tuple[Fitted, ...]
+    errors: Errors
+    metrics: Mapping[str, MetricBesideLoss]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BetweenDraws:
+    """What a seed changes: ranges of the best losses by unique tokens, and correlations over seeds with all else alike."""
+
+    loss_range: Mapping[str, float]
+    correlations: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataLaws(Endpoint):
+    """data_laws.json: the endpoint at which the grid's metrics were measured, and what each draw shows."""
+
+    draws: tuple[GridDraw, ...]
+    between_draws: BetweenDraws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(Endpoint):
+    """A training on a budget of unique tokens, its losses, and metrics at the primary endpoint: a column for each."""
+
+    width: int
+    params_nonembedding: int
+    seed: int
+    unique_tokens: int
+    tokens: int
+    peak_rate: float
+    batch: int
+    loss_validation: float
+    loss_test: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Cell):
+    """A row of training_grid.csv: `chosen` if no other number of passes has a lower validation loss."""
+
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweptTraining:
+    """A row of sweep.csv: a training that chose the recipe's rate and batch."""
+
+    width: int
+    seed: int
+    tokens: int
+    peak_rate: float
+    batch: int
+    loss_validation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """A row of training_runs.csv: the validation loss of a model after so many tokens."""
+
+    width: int
+    layers: int
+    heads: int
+    params_nonembedding: int
+    params_total: int
+    seed: int
+    tokens: int
+    loss_validation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderLoss:
+    """A row of the ladder's losses.csv: losses on held-out texts in nats a token and a byte, a column for each corpus."""
+
+    model: str
+    width: int
+    seed: int
+    params_total: int
+    params_nonembedding: int
+    losses: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenScore:
+    """A row of tokens_summary.csv: a number about tokens of one model, with its interval over documents."""
+
+    model: str
+    family: str
+    seed: int | None
+    corpus: str
+    params_nonembedding: int
+    params_total: int
+    depth: int
+    eps2: float
+    variant: str
+    layer: int
+    sublayer: str
+    name: str | None
+    d: int
+    metric: str
+    method: str | None = None
+    first: int | None = None
+    k: int | None = None
+    x: float | None = None
+    n: int | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    documents: int | None = None
+    reason: str | None = None
+    """Why there is no value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageTarget:
+    """What the page of tokens shows of a target: by method the weights of its past, the tokens chosen, and KL in nats."""
+
+    position: int
+    weights: Mapping[str, tuple[float | None, ...]]
+    chosen: Mapping[str, tuple[int, ...]]
+    kl: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageLayer:
+    """What the page shows of a text at one layer."""
+
+    layer: int
+    name: str | None
+    gain: tuple[float | None, ...]
+    targets: tuple[PageTarget, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageText:
+    """A text of the page: its tokens as text, and their surprisal in nats."""
+
+    name: str
+    tokens: tuple[str, ...]
+    surprisal: tuple[float | None, ...]
+    layers: tuple[PageLayer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPage:
+    """token_texts.json: what the page of tokens shows."""
+
+    title: str
+    note: str
+    texts: tuple[PageText, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absent:
+    """A row of a list of what a table does not hold, and why."""
+
+    model: str
+    corpus: str
+    absent: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedValue:
+    """A row of a published table: a quantity of one model."""
+
+    family: str
+    model: str
+    params_nonembedding: int
+    params_total: int
+    width: int
+    training_flops: float | None
+    quantity: str
+    unit: str
+    dataset: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedLaw:
+    """A parameter of a published law."""
+
+    law: str
+    formula: str
+    parameter: str
+    value: float | None
+    """None where the formula alone was published."""
+    source: str
+
+
+def by_slope(nulls: Iterable[NullSlope]) -> dict[SlopeKey, dict[str, NullSlope]]:
+    """Nulls of each slope, by name."""
+    found: dict[SlopeKey, dict[str, NullSlope]] = {}
+    for row in nulls:
+        found.setdefault(row.key, {})[row.null] = row
+    return found
+
+
+def defined(value: float) -> float | None:
+    """A number, or None for NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
+    """Rows of one kind as CSV; without rows the columns alone. Raises DataError for a value that is not of its column's type."""
+    kinds, rows = columns(record), list(rows)
+    own = open_columns(record)
+    extra = list(getattr(rows[0], own)) if own and rows else []
+    names = [name for field in kinds for name in (extra if field == own else [field])]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        file.write(line(names))
+        for number, row in enumerate(rows, 2):
+            values = vars(row) | (getattr(row, own) if own else {})
+            if own and list(getattr(row, own)) != extra:
+                raise DataError(f"{path}: line {number}: not the same {own} as in line 2")
+            file.write(line(to_cell(values[name], kinds.get(name, float), f"{path}: column {name!r}") for name in names))
+
+
+def line(cells: Iterable[str]) -> str:
+    """A line of CSV. The csv module leaves a lone carriage return unquoted, which reading takes for the end of the line."""
+    special = frozenset(',"\r\n')
+    return ",".join('"' + cell.replace('"', '""') + '"' if special & set(cell) else cell for cell in cells) + "\n"
+
+
+def read_csv(path: Path, record: type[R]) -> list[R]:
+    """Rows of a CSV file as records.
+
+    Raises DataError that names the file and the column for one that is not there or not known, and for a cell of another type.
+    """
+    kinds, own = columns(record), open_columns(record)
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file)
+        names = next(reader, [])
+        if missing := [name for name in kinds if name not in names and name != own]:
+            raise DataError(f"{path}: no column {missing[0]!r}; a {record.__name__} has {', '.join(kinds)}")
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: column {repeated[0]!r} stands there more than once")
+        if (unknown := [name for name in names if name not in kinds]) and not own:
+            raise DataError(f"{path}: unknown column {unknown[0]!r}; a {record.__name__} has {', '.join(kinds)}")
+        readers = [(name, cell_reader(kinds.get(name, float))) for name in names]
+        found = []
+        for cells in reader:
+            if len(cells) != len(names):
+                raise DataError(f"{path}: line {reader.line_num} has {len(cells)} cells for {len(names)} columns")
+            values: dict[str, Any] = {}
+            for (name, parse), cell in zip(readers, cells, strict=True):
+                try:
+                    values[name] = parse(cell)
+                except ValueError:
+                    kind = described(kinds.get(name, float))
+                    raise DataError(f"{path}: line {reader.line_num}, column {name!r}: {cell!r} is not {kind}") from None
+            if own:
+                values[own] = {name: values.pop(name) for name in unknown}
+            found.append(record(**values))
+    return found
+
+
+def write_json(path: Path, kind: type[R], value: R) -> None:
+    """A record, or a list of them, as JSON: `kind` is the declared type, such as list[MetricLaw]."""
+    plain = encoded(value, kind, str(path))
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type[R]) -> R:
+    """What `write_json` wrote. Raises DataError that names the file and the key for what is not of its type."""
+    try:
+        plain = json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error})") from None
+    return cast(R, decoded(plain, kind, str(path)))
+
+
+def columns(record: Any) -> dict[str, Any]:
+    """Names and types of a record's fields, in order."""
+    hints = get_type_hints(record)
+    return {field.name: hints[field.name] for field in fields(record)}
+
+
+def open_columns(record: type) -> str | None:
+    """The field that holds all columns which the record does not name, if it has one."""
+    return next((name for name, kind in columns(record).items() if get_origin(kind) is Mapping), None)
+
+
+def optional(kind: Any) -> tuple[Any, bool]:
+    """A type without None, and whether it had it."""
+    if get_origin(kind) in (Union, UnionType):
+        rest = [one for one in get_args(kind) if one is not type(None)]
+        return rest[0], len(rest) < len(get_args(kind))
+    return kind, False
+
+
+def described(kind: Any) -> str:
+    """A type in words."""
+    own, may_be_none = optional(kind)
+    known = {str: "text", int: "an integer", float: "a finite number", bool: "true or false (in CSV 1 or 0)"}
+    if own in known:
+        words = known[own]
+    elif isinstance(own, type) and issubclass(own, StrEnum):
+        words = f"one of {', '.join(own)}"
+    else:
+        words = getattr(own, "__name__", str(own))
+    return words + (" or nothing" if may_be_none else "")
+
+
+def scalar(value: Any, kind: Any, where: str) -> Any:
+    """A plain str, int, float or bool of a value of that kind."""
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in tuple(kind):
+        return str(value)
+    if kind is str and type(value) is str:
+        return value
+    if kind is bool and isinstance(value, bool | np.bool_):
+        return bool(value)
+    if kind is int and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind is float and isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise DataError(f"{where}: {value!r} is not {described(kind)}")
+
+
+def to_cell(value: Any, kind: Any, where: str) -> str:
+    """A value as a cell of CSV."""
+    own, may_be_none = optional(kind)
+    if value is None and may_be_none:
+        return ""
+    plain = scalar(value, own, where)
+    if own is bool:
+        return str(int(plain))
+    if plain == "" and may_be_none:
+        raise DataError(f"{where}: an empty text cannot be told from nothing")
+    return repr(plain) if own is float else str(plain)
+
+
+def cell_reader(kind: Any) -> Callable[[str], Any]:
+    """Reads cells of that type; raises ValueError for one of another."""
+    own, may_be_none = optional(kind)
+    readers: dict[Any, Callable[[str], Any]] = {str: str, int: integer, float: finite, bool: truth}
+    read: Callable[[str], Any] = readers.get(own, own)
+    return (lambda cell: read(cell) if cell else None) if may_be_none else read
+
+
+def integer(cell: str) -> int:
+    if not cell.removeprefix("-").isdecimal():
+        raise ValueError(cell)
+    return int(cell)
+
+
+def finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value) or "_" in cell:
+        raise ValueError(cell)
+    return value
+
+
+def truth(cell: str) -> bool:
+    if cell not in ("0", "1"):
+        raise ValueError(cell)
+    return cell == "1"
+
+
+def encoded(value: Any, kind: Any, where: str) -> Any:
+    """A value of a declared type as what JSON has."""
+    own, may_be_none = optional(kind)
+    if value is None and may_be_none:
+        return None
+    if is_dataclass(own):
+        if type(value) is not own:
+            raise DataError(f"{where}: {value!r} is not {described(kind)}")
+        return {name: encoded(getattr(value, name), of, f"{where}: {name!r}") for name, of in columns(own).items()}
+    if get_origin(own) in (list, tuple):
+        kinds = element_kinds(own, value, where)
+        return [encoded(item, of, f"{where}: {number}") for number, (item, of) in enumerate(zip(value, kinds, strict=True))]
+    if get_origin(own) is Mapping:
+        _, of = get_args(own)
+        return {scalar(name, str, where): encoded(item, of, f"{where}: {name!r}") for name, item in value.items()}
+    return scalar(value, own, where)
+
+
+def decoded(plain: Any, kind: Any, where: str) -> Any:
+    """A value of a declared type from what JSON has."""
+    own, may_be_none = optional(kind)
+    if plain is None and may_be_none:
+        return None
+    if is_dataclass(own) or get_origin(own) is Mapping:
+        if not isinstance(plain, dict):
+            raise DataError(f"{where}: {plain!r} is not {described(kind)}")
+        if not is_dataclass(own):
+            return {name: decoded(item, get_args(own)[1], f"{where}: {name!r}") for name, item in plain.items()}
+        kinds = columns(own)
+        if missing := [name for name in kinds if name not in plain]:
+            raise DataError(f"{where}: no key {missing[0]!r}; a {described(kind)} has {', '.join(kinds)}")
+        if unknown := [name for name in plain if name not in kinds]:
+            raise DataError(f"{where}: unknown key {unknown[0]!r}; a {described(kind)} has {', '.join(kinds)}")
+        return cast(type, own)(**{name: decoded(plain[name], of, f"{where}: {name!r}") for name, of in kinds.items()})
+    if get_origin(own) in (list, tuple):
+        each = element_kinds(own, plain, where)
+        items = [decoded(item, of, f"{where}: {number}") for number, (item, of) in enumerate(zip(plain, each, strict=True))]
+        return items if get_origin(own) is list else tuple(items)
+    value = scalar(plain, own, where)
+    return own(value) if isinstance(own, type) and issubclass(own, StrEnum) else value
+
+
+def element_kinds(kind: Any, values: Any, where: str) -> Sequence[Any]:
+    """The type of each element of a list or a tuple."""
+    kinds = get_args(kind)
+    many = get_origin(kind) is list or kinds[1:] == (...,)
+    if not isinstance(values, list | tuple) or (not many and len(values) != len(kinds)):
+        raise DataError(f"{where}: {values!r} is not {'a list' if many else f'{len(kinds)} values'}")
+    return [kinds[0]] * len(values) if many else kinds

@@ -1,0 +1,30 @@
+"""Means of the primary metrics over texts at every layer of every model, and losses: what figures draw (points.csv)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from geomkit.config import resolve_layers
+from geomkit.store.measured import corpus_losses, text_means
+from geomkit.store.records import Point, write_csv
+
+COLUMNS = (
+    "family", "corpus", "model", "seed", "params_nonembedding", "params_total", "depth", "d", "variant", "layer", "metric",
+    "value", "bound", "eps2",
+)  # fmt: skip
+
+
+def collect_points(table: Path, output: Path, primary: Mapping[str, Any]) -> None:
+    """Raises DataError where the table has no such means."""
+    length, normalise = primary["length"], primary["normalise"]
+    means = text_means(table, primary["metrics"], length, normalise)
+    points = [point(row, length, normalise, at_layer(row, primary["layer"])) for row in means]
+    write_csv(output, Point, points + [point(row, None, None, True) for row in corpus_losses(table)])
+
+
+def at_layer(row: Mapping[str, Any], layer: int | str) -> bool:
+    return [row["layer"]] == resolve_layers(layer, row["depth"])
+
+
+def point(row: Mapping[str, Any], length: int | None, normalise: str | None, primary: bool) -> Point:
+    return Point(**{name: row[name] for name in COLUMNS}, length=length, normalise=normalise, primary=primary)

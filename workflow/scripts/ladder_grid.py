@@ -1,0 +1,16 @@
+"""Trainings over size and data, in one table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geomkit.logs import logged
+from geomkit.studies.trainings import join_grid
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    join_grid(
+        tables=snakemake.input.tables,
+        output=Path(snakemake.output[0]),
+    )
