@@ -108,6 +108,37 @@ class NullSlope(Compared):
     measurement_high: float | None
 
 
+class ClaimVerdict(StrEnum):
+    """What the measurements say about a claim, in its scope and nowhere else."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    WIDTH = "explained by width"
+    UNDECIDED = "undecided"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A row of claims.csv: a claim, what was measured about it in one scope, and the verdict."""
+
+    claim: str
+    statement: str
+    source: str
+    scope: str
+    effect: str
+    value: float | None
+    low: float | None
+    high: float | None
+    margin: float | None
+    null: str | None
+    sizes: int | None
+    documents: int | None
+    primary: bool
+    verdict: ClaimVerdict
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class LawVerdict(Source, Endpoint):
     """A row of verdicts.csv: a metric's exponent with the parameters without embeddings, its difference from the projected null
