@@ -21,7 +21,7 @@ rule entropy:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
     message:
         "Measuring {wildcards.model} on {wildcards.corpus}"
     script:
@@ -55,7 +55,7 @@ rule width_nulls:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
     message:
         "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
     script:

@@ -14,4 +14,6 @@ with logged(snakemake.log[0]):
         slopes=Path(snakemake.input.slopes),
         growth=Path(snakemake.input.growth),
         output=Path(snakemake.output[0]),
+        primary=snakemake.params.primary,
+        exploratory=snakemake.params.exploratory,
     )

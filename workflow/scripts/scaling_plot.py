@@ -15,5 +15,6 @@ with logged(snakemake.log[0]):
         fits=Path(snakemake.input.fits),
         slopes=Path(snakemake.input.slopes),
         output=Path(snakemake.output[0]),
+        exploratory=snakemake.params.exploratory,
         primary=snakemake.params.primary,
     )

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from geomkit.figures.style import NAMES, ORANGE, SIZE, SKY, WIDTH, name_of
-from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.figures.style import NULLS, ORANGE, QUANTITIES, SIZE, SKY, WIDTH, name_of
+from geomkit.variants import WIDTH_NULLS
 
 Row = Mapping[str, Any]
 SHADES = {"grows": SKY, "falls": ORANGE, "flat": "0.93"}
@@ -47,7 +47,7 @@ def table(rows: Sequence[Row]) -> Figure:
     """Measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
     places = sorted({(row["layer"], row["normalise"]) for row in rows if row["layer"]}, key=lambda place: place[0] == "final")
     lengths = sorted({row["length"] for row in rows}, key=lambda length: float("inf") if length == "corpus" else float(length))
-    order = list(NAMES)
+    order = list(QUANTITIES)
     measures = sorted({row["measure"] for row in rows}, key=lambda name: order.index(name) if name in order else -1)
     left = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
     figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(measures)))
@@ -67,7 +67,9 @@ def list_of(rows: Sequence[Row]) -> Figure:
     """Published tables: the slope, its interval, and those of the nulls for width."""
     figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
-    columns = dict(zip(("slope", "95 % interval", "cut", "stretched"), (0.0, 1.3, 2.5, 3.4), strict=True))
+    columns = {"slope": 0.0, "95 % interval": 1.3} | {
+        NULLS[null].short: 2.5 + 0.9 * place for place, null in enumerate(WIDTH_NULLS)
+    }
     for title, x in columns.items():
         axis.text(x, -0.9, title, ha="center", va="center", fontsize=5.5)
     for y, row in enumerate(rows):
@@ -75,7 +77,12 @@ def list_of(rows: Sequence[Row]) -> Figure:
         ends = f"{number(row['low'])} to {number(row['high'])}"
         for x, text in zip([*columns.values()][1:], (ends, *(number(row[f"{null} slope"]) for null in WIDTH_NULLS)), strict=True):
             axis.text(x, y, text, ha="center", va="center", fontsize=5.3)
-    bare(axis, [f"{name_of(row['measure'])}: {row['family'].split()[0]}, {row['corpus']}" for row in rows], -1.3, 3.9)
+    bare(
+        axis,
+        [f"{name_of(row['measure'])}: {row['family'].split()[0]}, {row['corpus']}" for row in rows],
+        -1.3,
+        columns[NULLS[WIDTH_NULLS[-1]].short] + 0.5,
+    )
     return figure
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from geomkit.figures.style import SIZE, WIDTH, name_of, save, unit_of
 from geomkit.store.tables import text_means
+from geomkit.variants import base
 
 Rows = Sequence[Mapping[str, Any]]
 LINES = {"trained": "-", "untrained": ":"}
@@ -53,7 +54,7 @@ def panel(axis: Axes, rows: Rows, colour: Mapping[tuple[str, int], Any]) -> None
     values: dict[tuple[str, int, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         depth = row["layer"] / row["depth"] if row["layer"] <= row["depth"] else NORM
-        values[row["family"], row["params_nonembedding"], row["variant"].split("-")[0]][depth].append(row["value"])
+        values[row["family"], row["params_nonembedding"], base(row["variant"])][depth].append(row["value"])
     for (family, size), paint in colour.items():
         for variant, line in LINES.items():
             places = sorted(values[family, size, variant].items())

@@ -1,6 +1,6 @@
 """Exponents beside those of their nulls, on one axis: which laws are more than width."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.growth import growth_figure
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, name_of, save
-from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, is_drawn, save, title_of
 from geomkit.store.tables import read_csv
+from geomkit.variants import WIDTH_NULLS
 
 Row = Mapping[str, Any]
 PITCH = 0.105
 """Inches from line to line."""
 
 
-def nulls_figure(rows: Sequence[Row], combinations: int) -> Figure:
+def nulls_figure(rows: Sequence[Row], combinations: int, exploratory: Collection[str] = ()) -> Figure:
     """rows: rows of slopes.csv against the parameters without embeddings, numbers as numbers, the primary endpoint and published
-    tables; combinations: how many exponents slopes.csv holds.
+    tables; combinations: how many exponents slopes.csv holds; exploratory: metrics that are marked so.
 
     A law is a block: its exponent with its t interval, and below it each null's. A null's bar is that of the paired difference,
     laid about the null's exponent: where the upright line at the measured exponent goes through it, the two are not told apart.
@@ -36,7 +36,7 @@ def nulls_figure(rows: Sequence[Row], combinations: int) -> Figure:
         heading(axis, top, f"{family}, {corpus}", "0", weight="bold", fontsize=7)
         top -= 1.2
         for row in group:
-            ticks |= block(axis, row, top)
+            ticks |= block(axis, row, top, exploratory)
             top -= 2.4 + len(nulls_of(row))
         top -= 0.4
     axis.axvline(0, lw=0.6, color="0.75", zorder=0)
@@ -68,11 +68,11 @@ def nulls_of(row: Row) -> list[str]:
     return [null for null in NULLS if row.get(f"{null} slope") is not None]
 
 
-def block(axis: Axes, row: Row, top: float) -> dict[float, str]:
+def block(axis: Axes, row: Row, top: float, exploratory: Collection[str]) -> dict[float, str]:
     """One law: a heading, what was measured, and its nulls below; what each line is."""
     slope, verdict = row["slope"], row["verdict"]
     beyond = verdict.startswith("beyond width")
-    heading(axis, top, name_of(row["metric"]), "0", fontsize=6.5)
+    heading(axis, top, title_of(row["metric"], exploratory), "0", fontsize=6.5)
     said = verdict if beyond else verdict.split(":")[0]
     heading(
         axis, top, said, BLUE if beyond else "0.3", right=True, fontsize=6, weight="bold" if "outside" in verdict else "normal"
@@ -92,10 +92,12 @@ def block(axis: Axes, row: Row, top: float) -> dict[float, str]:
     return ticks
 
 
-def draw_nulls(slopes: Path, growth: Path, output: Path) -> None:
+def draw_nulls(slopes: Path, growth: Path, output: Path, primary: Mapping[str, Any], exploratory: Sequence[str]) -> None:
     """Writes results/nulls_plot.pdf."""
     rows = read_csv(slopes)
     shown = [
-        row for row in rows if row["against"] == "params_nonembedding" and (row["primary"] == 1 or "(published)" in row["family"])
+        row
+        for row in rows
+        if row["against"] == "params_nonembedding" and (is_drawn(row, primary, exploratory) or "(published)" in row["family"])
     ]
-    save([nulls_figure(shown, int(rows[0]["combinations"])), *growth_figure(read_csv(growth))], output)
+    save([nulls_figure(shown, int(rows[0]["combinations"]), exploratory), *growth_figure(read_csv(growth))], output)

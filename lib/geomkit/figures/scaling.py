@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, name_of, save, unit_of
-from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, is_drawn, save, title_of, unit_of
 from geomkit.store.tables import endpoint, read_csv
+from geomkit.variants import WIDTH_NULLS, base
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -21,9 +21,12 @@ COLUMNS = 2
 GREY = "0.55"
 
 
-def scaling_figure(rows: Rows, fits: Rows, slopes: Rows, primary: Mapping[str, Any]) -> Iterator[Figure]:
-    """rows: `geomkit.store.tables.endpoint`; fits: fits.json; slopes: the primary rows of slopes.csv, numbers as numbers."""
-    panels = [*primary["metrics"], "loss"]
+def scaling_figure(
+    rows: Rows, fits: Rows, slopes: Rows, primary: Mapping[str, Any], exploratory: Sequence[str] = ()
+) -> Iterator[Figure]:
+    """rows: `geomkit.store.tables.endpoint`; fits: fits.json; slopes: the rows of slopes.csv that are drawn, numbers as numbers.
+    exploratory: metrics that are drawn beside the primary ones, and marked so."""
+    panels = [*primary["metrics"], *exploratory, "loss"]
     lines = -(-(len(panels) + 1) // COLUMNS)
     for corpus, family in dict.fromkeys((row["corpus"], row["family"]) for row in rows):
         figure = Figure(figsize=(WIDTH, 0.3 + 1.85 * lines))
@@ -33,7 +36,7 @@ def scaling_figure(rows: Rows, fits: Rows, slopes: Rows, primary: Mapping[str, A
             law = next((law for law in laws if law["form"] == "power"), None)
             panel(axis, shown, law)
             axis.set_ylabel(unit_of(metric), labelpad=1)
-            text = "\n".join(title(metric, law, compared))
+            text = "\n".join(title(title_of(metric, exploratory), law, compared))
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)
         for axis in axes[len(panels) :]:
             axis.axis("off")
@@ -55,7 +58,7 @@ def panel(axis: Axes, rows: Rows, law: Row | None) -> None:
     """One metric of one family."""
     trained = [row for row in rows if row["variant"] == "trained"]
     for null, style in NULLS.items():
-        group = [row for row in rows if row["variant"] == null or row["variant"].startswith(f"{null}-")]
+        group = [row for row in rows if base(row["variant"]) == null]
         sizes, low, middle, high = spread(group)
         axis.plot(sizes, middle, ls=style.line, marker=style.marker, ms=2.2, lw=0.8, color=style.colour, mew=0)
         axis.fill_between(sizes, low, high, color=style.colour, alpha=0.2, lw=0)
@@ -106,9 +109,9 @@ def spread(rows: Rows, column: str = "value") -> tuple[list[float], list[float],
     )
 
 
-def title(metric: str, law: Row | None, slopes: Rows) -> list[str]:
-    """The metric, its exponent with the interval over sizes, its difference from both nulls for width, and the verdict."""
-    lines = [name_of(metric)]
+def title(name: str, law: Row | None, slopes: Rows) -> list[str]:
+    """The metric's name, its exponent with the interval over sizes, its difference from both nulls for width, and the verdict."""
+    lines = [name]
     if law is None or not law["params"]:
         return lines if law is None else [*lines, f"no law: {law['status'].removeprefix('failed: ')}"]
     ends = dict(zip(("low", "high"), law["interval"]["b"], strict=True))
@@ -151,7 +154,12 @@ def legend() -> list[Line2D]:
     return handles
 
 
-def draw_scaling(table: Path, fits: Path, slopes: Path, output: Path, primary: Mapping[str, Any]) -> None:
+def draw_scaling(
+    table: Path, fits: Path, slopes: Path, output: Path, primary: Mapping[str, Any], exploratory: Sequence[str]
+) -> None:
     """Writes results/scaling_plot.pdf."""
-    compared = [row for row in read_csv(slopes) if row["primary"] == 1 and row["against"] == "params_nonembedding"]
-    save(scaling_figure(endpoint(table, **primary), json.loads(fits.read_text()), compared, primary), output)
+    compared = [
+        row for row in read_csv(slopes) if row["against"] == "params_nonembedding" and is_drawn(row, primary, exploratory)
+    ]
+    rows = endpoint(table, **dict(primary) | {"metrics": [*primary["metrics"], *exploratory]})
+    save(scaling_figure(rows, json.loads(fits.read_text()), compared, primary, exploratory), output)

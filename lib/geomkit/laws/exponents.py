@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.laws.statistics import Array, Estimate, Resamples, over_seeds, percentile_interval, slope, slope_weights
-
-WIDTH_NULLS = ("fixed-spectrum", "stretched")
-"""A law goes beyond width only if it is told from both."""
+from geomkit.variants import WIDTH_NULLS
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,16 @@ class Exponent:
 
     @property
     def verdict(self) -> str:
-        """What is said about width alone, which explains a law unless the intervals of both differences leave 0 out.
+        """What is said about width alone, which explains a law unless the intervals of all differences leave 0 out.
 
-        An exponent between the two nulls is one that some spectrum of nearly the same shape would have: that is said, too.
+        An exponent between the nulls is one that some spectrum of nearly the same shape would have: that is said, too.
         """
         if self.estimate is None:
             return self.status
         if not set(WIDTH_NULLS) <= set(self.nulls):
             return "no null for width"
         nulls = [self.nulls[name] for name in WIDTH_NULLS]
-        if abs(nulls[0].exponent - nulls[1].exponent) < 1e-9:
+        if np.ptp([null.exponent for null in nulls]) < 1e-9:
             return "width not seen: its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
             return f"width alone: not told from {' and '.join(same)}"

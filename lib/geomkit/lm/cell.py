@@ -12,7 +12,7 @@ from geomkit.lm.capture import Recorder, Sample, capture
 from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train, windows
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.measures.entropy import measure
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import is_centred, normalise, spectrum
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import State, Texts
 from geomkit.store.tables import write_csv
@@ -28,7 +28,7 @@ def train_cell(
     unique: str,
     recipe: Mapping[str, Any],
     primary: Mapping[str, Any],
-    eps2: float,
+    parameters: Mapping[str, float],
     device: str,
 ) -> None:
     words, own = load_tokenizer(tokenizer), Recipe(**recipe)
@@ -47,18 +47,18 @@ def train_cell(
         "batch": own.batch,
         "loss_validation": f"{run.curve[-1][1]:.6f}",
         "loss_test": f"{evaluate(run.model, test, tested):.6f}",
-        **{name: f"{value:.6g}" for name, value in geometry(run.model, windows(test, tested), primary, eps2).items()},
+        **{name: f"{value:.6g}" for name, value in geometry(run.model, windows(test, tested), primary, parameters).items()},
     }
     write_csv(output, [row])
     checkpoint.unlink(missing_ok=True)
 
 
-def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], eps2: float) -> dict[str, float]:
+def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], parameters: Mapping[str, float]) -> dict[str, float]:
     """Means of the primary metrics over the beginnings of texts (texts, tokens)."""
     n, mode = min(primary["length"], texts.shape[1]), primary["normalise"]
     layer = resolve_layers(primary["layer"], model.config.num_hidden_layers)[0]
     sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
     parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
     rows = normalise(np.concatenate(parts).reshape(len(texts), n, -1), mode)
-    found = measure(spectrum(rows, centred=mode == "centre-unit"), primary["metrics"], eps2=eps2)
+    found = measure(spectrum(rows, centred=is_centred(mode)), primary["metrics"], **parameters)
     return {name: float(np.mean(result.value)) for name, result in found.items()}

@@ -13,16 +13,16 @@ from geomkit.lm.models import (
     blocks,
     find_device,
     load_config,
-    load_model,
     load_tokenizer,
     sizes,
     tokenizer_folder,
-    untrained_twin,
 )
+from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
+from geomkit.variants import TRAINED, make_run
 
 
 def dump_model(
@@ -59,15 +59,12 @@ def dump_model(
     print(f"{len(plain.ids)} texts of {len(set(plain.texts.document))} documents, {sum(plain.texts.tokens)} tokens")
     size = max(len(tokenizer), load_config(folder, trust_remote_code).get_text_config().vocab_size)
     counts = vocabulary_counts(stored_documents(corpus, "all"), set(plain.texts.document), tokenizer, size, seed)
+    bench = Bench(folder, plain, seed, compute["dtype"], device, trust_remote_code)
     for variant, output in paths.items():
-        if variant.startswith("untrained-"):
-            model = None  # or two models would be in memory
-            model = untrained_twin(folder, int(variant.removeprefix("untrained-")), compute["dtype"], device, trust_remote_code)
-        elif variant == "trained":
-            model = load_model(folder, compute["dtype"], device, trust_remote_code)
-        run = plain.shuffled(seed) if variant == "shuffled" else plain
-        vocabulary = counts if variant == "trained" else None
+        vocabulary = counts if variant == TRAINED else None
+        model, run = make_run(variant, bench)
         write(model, run, output, facts | {"variant": variant}, vocabulary, dump, compute["batch_tokens"])
+        del model  # or two models would be in memory
 
 
 def write(

@@ -15,6 +15,7 @@ from geomkit.laws.prediction import Prediction, prediction
 from geomkit.laws.statistics import Resamples, draw_resamples, over_seeds
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
+from geomkit.source import named
 from geomkit.store.measured import Key, Measured, Variants, beside, families, read_losses, read_measured, read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.tables import endpoint, read_csv, write_csv, write_json
@@ -33,10 +34,12 @@ def compare_exponents(
     fits: Path,
     entropy_loss: Path,
     primary: Mapping[str, Any],
+    exploratory: Sequence[str],
     resamples: int,
     held_out: int,
     seed: int,
 ) -> None:
+    """exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
     draws = {Path(path).stem: Path(path) for path in resampled}
     rows: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []
@@ -51,7 +54,8 @@ def compare_exponents(
     rows += published_exponents(published)
     combinations = sum("slope" in row for row in rows)
     write_csv(slopes, [row | {"combinations": combinations} for row in rows])
-    points = [row for row in endpoint(table, **primary) if row["variant"] == "trained"]
+    fitted = dict(primary) | {"metrics": [*primary["metrics"], *exploratory]}
+    points = [row for row in endpoint(table, **fitted) if row["variant"] == "trained"]
     write_json(fits, [law for group in by_law(points) for law in laws(group, primary, held_out)])
     write_json(entropy_loss, predictions)
 
@@ -103,6 +107,7 @@ def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[dict[str, A
         yield from (where | {"against": name} | result.columns for name, result in results.items())
 
 
+@named("matrix_entropy_over_ln_width", label="matrix entropy / ln d", unit="ratio")
 def published_exponents(path: Path) -> list[dict[str, Any]]:
     """The same for published tables of matrix entropy over ln d."""
     rows = []

@@ -18,11 +18,14 @@ from geomkit.store.families import Member, incomparable, opened_families, spectr
 from geomkit.store.measured import read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.tables import read_csv, write_csv
+from geomkit.variants import WIDTH_NULLS, base
 
 LAYER, MODE = PLACE = ("final", "centre-unit")
 """Where Diff-eRank is measured."""
 N = "params_nonembedding"
 MEASURED = "measured"
+TWINS = "untrained"
+"""What Diff-eRank is a difference from."""
 
 
 def compare_growth(
@@ -72,7 +75,7 @@ def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
 
     Texts of equal rows, which have no entropy, are left out, of every member if all read the same texts.
     """
-    twins = [variant for variant in members[0].file.variants if variant.startswith("untrained-")]
+    twins = [variant for variant in members[0].file.variants if base(variant) == TWINS]
     found = {variant: spectra_at(members, variant, MODE, n, LAYER) for variant in ("trained", *twins)}
     batches = {variant: batch for variant, batch in found.items() if batch is not None}
     if not twins or len(batches) < len(found):
@@ -104,7 +107,7 @@ def diff_eranks(members: Sequence[Member], clouds: Clouds) -> dict[str, np.ndarr
     found = {MEASURED: clouds.variants}
     if not incomparable(members):
         nulls = {variant: width_nulls(batch) for variant, batch in clouds.variants.items()}
-        for name in ("fixed-spectrum", "stretched"):
+        for name in nulls["trained"][0]:
             found[name] = {variant: [null[name] for null in of_variant] for variant, of_variant in nulls.items()}
     return {name: np.array([diff_erank(*pair) for pair in entropies(variants)]) for name, variants in found.items()}
 
@@ -123,7 +126,7 @@ def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
     """The same of the corpus, None if its matrix entropy was not resampled."""
     drawn = read_resamples(path, members[0].family, [member.name for member in members])
     ranks = {name: np.exp(keys[key]) for name, keys in drawn.items() if (key := (*PLACE, 0, "matrix_entropy")) in keys}
-    twins = [rank for name, rank in ranks.items() if name.startswith("untrained-")]
+    twins = [rank for name, rank in ranks.items() if base(name) == TWINS]
     return np.mean(twins, axis=0) - ranks["trained"] if twins and "trained" in ranks else None
 
 
@@ -186,7 +189,7 @@ def of_metrics(slopes: Path, primary: Mapping[str, Any]) -> Iterator[dict[str, A
 
 def kept(row: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that both kinds of rows have."""
-    names = ("slope", "low", "high", "measurement_low", "measurement_high", "fixed-spectrum slope", "stretched slope", "verdict")
+    names = ("slope", "low", "high", "measurement_low", "measurement_high", *(f"{null} slope" for null in WIDTH_NULLS), "verdict")
     return {name: row.get(name) for name in names}
 
 
