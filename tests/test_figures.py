@@ -12,14 +12,15 @@ from geomkit.figures.layers import layers_figure
 from geomkit.figures.losses import losses_figure
 from geomkit.figures.nulls import nulls_figure
 from geomkit.figures.scaling import scaling_figure, title
-from geomkit.figures.style import NAMES, NULLS, WIDTH, save
+from geomkit.figures.style import NULLS, QUANTITIES, WIDTH, is_drawn, save
+from geomkit.variants import VARIANTS
 
 PRIMARY = {"metrics": ["erank_covariance"], "layer": "last", "length": 64, "normalise": "unit"}
 SIZES = (1e4, 1e5, 1e6)
 
 
 def rows() -> list[dict]:
-    variants = ["trained", *(null if null != "untrained" else "untrained-0" for null in NULLS)]
+    variants = ["trained", *(f"{null}-0" if VARIANTS[null].seeds else null for null in NULLS)]
     common = {"family": "f", "corpus": "c", "depth": 2, "layer": 2}
     return [
         common
@@ -51,7 +52,7 @@ def growth() -> list[dict]:
     row = {"family": "f", "corpus": "c", "fixed-spectrum slope": 0.0, "stretched slope": -0.001, "primary": 0, "combinations": 9}
     words = {"grows": (0.123, 0.1, 0.2), "falls": (-123.4, -200.0, -50.0), "flat": (-0.02, -0.1, 0.1)}
     found = []
-    for place, measure in enumerate(name for name in NAMES if name not in ("loss", "matrix_entropy_over_ln_width")):
+    for place, measure in enumerate(name for name in QUANTITIES if not name.startswith(("loss", "matrix_entropy_over_ln_width"))):
         for (layer, normalise), length in (
             (where, n) for where in (("last", "unit"), ("final", "centre-unit")) for n in ("16", "64", "corpus")
         ):
@@ -90,7 +91,7 @@ def figures() -> dict[str, list[Figure]]:
 
 
 def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
-    assert title("erank_covariance", fits()[0], slopes()) == [
+    assert title("effective rank", fits()[0], slopes()) == [
         "effective rank",
         "N^0.100 [0.050, 0.150], +1 %",
         "minus cut −0.100 [−0.150, −0.050]",
@@ -102,6 +103,26 @@ def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
 def test_title_says_why_there_is_no_law():
     failed = {"family": "f", "params": {}, "status": "failed: y is flat", "interval": {}, "heldout_error": None}
     assert title("m", failed, []) == ["m", "no law: y is flat"]
+
+
+def test_what_is_not_primary_is_drawn_and_marked_exploratory():
+    metric, marked = "participation_ratio", "participation ratio (exploratory)"
+
+    def with_another(found: list[dict]) -> list[dict]:
+        return [*found, *(row | {"metric": metric} for row in found if row["metric"] == "erank_covariance")]
+
+    more = [with_another(found) for found in (rows(), fits(), slopes())]
+    figure = next(scaling_figure(*more, PRIMARY, [metric]))
+    titles = ["\n".join(text.get_text() for text in axis.texts) for axis in figure.axes[:3]]
+    assert [text.split("\n")[0] for text in titles] == ["effective rank", marked, "loss"]
+    assert "verdict" in titles[1]
+    shown = [text.get_text() for text in nulls_figure(more[2], 9, [metric]).findobj(Text)]
+    assert {"effective rank", marked} <= set(shown)
+    where = {"metric": metric, "layer": "last", "normalise": "unit", "length": "64", "primary": 0}
+    assert is_drawn(where, PRIMARY, [metric])
+    assert not is_drawn(where, PRIMARY, [])
+    assert not is_drawn(where | {"length": "16"}, PRIMARY, [metric])
+    assert is_drawn(where | {"metric": "erank_covariance", "primary": 1}, PRIMARY, [])
 
 
 def check_column(figure: Figure) -> None:

@@ -17,17 +17,21 @@ class Registry(Mapping[str, F], Generic[F]):
 
     def __init__(self, kind: str):
         self.kind = kind
-        self.facts: dict[str, Mapping[str, Any]] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
         self._functions: dict[str, F] = {}
 
     def register(self, name: str, **facts: Any) -> Callable[[F], F]:
         def add(function: F) -> F:
             if name in self._functions:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
-            self._functions[name], self.facts[name] = function, facts
+            self._functions[name], self._facts[name] = function, facts
             return function
 
         return add
+
+    @property
+    def facts(self) -> dict[str, Mapping[str, Any]]:
+        return {name: self._facts[name] for name in self._functions}
 
     def __getitem__(self, name: str) -> F:
         if name not in self._functions:

@@ -46,7 +46,7 @@ def variant(name: str, **facts: Any) -> Callable[[F], F]:
 
 
 def declared(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, Declaration]:
-    """What the functions of a module declare under a decorator, by name, in order, without `LOOKS`.
+    """What the functions and classes of a module declare under a decorator, by name, in order, without `LOOKS`.
 
     The digest of code follows calls with two literal strings: who makes one depends on what is declared there, not on its code.
     Raises ConfigError, naming the file and line, for what is not literal and for a name that is declared twice.
@@ -61,16 +61,22 @@ def described(module: str, decorator: str, library: Path = LIBRARY) -> dict[str,
     """`declared` with `LOOKS`: for figures and pages."""
     path = library.joinpath(*module.split(".")).with_suffix(".py")
     found: dict[str, Declaration] = {}
-    for node in [node for node in ast.walk(read(path).tree) if isinstance(node, ast.FunctionDef)]:
+    for node in [node for node in ast.walk(read(path).tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]:
         for call in node.decorator_list:
             if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
                 name, facts = literals(call, path)
                 if name in found:
                     raise ConfigError(f"{path}, line {call.lineno}: {name!r} is declared twice")
-                keys, defaults = [arg.arg for arg in node.args.kwonlyargs], node.args.kw_defaults
-                required = [key for key, default in zip(keys, defaults, strict=True) if default is None]
-                found[name] = Declaration(name, facts, module, node.name, tuple(keys), tuple(required))
+                found[name] = Declaration(name, facts, module, node.name, *own_keys(node))
     return found
+
+
+def own_keys(node: ast.FunctionDef | ast.ClassDef) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A function's keyword-only parameters, and those of them that have no default; a class has none."""
+    if isinstance(node, ast.ClassDef):
+        return (), ()
+    pairs = [(one.arg, default) for one, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
+    return tuple(key for key, _ in pairs), tuple(key for key, default in pairs if default is None)
 
 
 def literals(call: ast.Call, path: Path) -> tuple[str, dict[str, Any]]:
