@@ -101,7 +101,7 @@ def outputs(table, tmp_path_factory) -> dict[str, Path]:
     ]
     write_resamples(folder / "c.parquet", resamples)
     files = {name: folder / name for name in ("slopes.csv", "fits.json", "entropy_loss.json")}
-    compare_exponents(table, [str(folder / "c.parquet")], published, *files.values(), PRIMARY, 101, 1, 0)
+    compare_exponents(table, [str(folder / "c.parquet")], published, *files.values(), PRIMARY, [], 101, 1, 0)
     return files
 
 
