@@ -116,6 +116,14 @@ def test_what_is_not_primary_is_drawn_and_marked_exploratory():
     titles = ["\n".join(text.get_text() for text in axis.texts) for axis in figure.axes[:3]]
     assert [text.split("\n")[0] for text in titles] == ["effective rank", marked, "loss"]
     assert "verdict" in titles[1]
+    check_column(figure)
+    third = [[*found, *(row | {"metric": "stable_rank"} for row in found if row["metric"] == metric)] for found in more]
+    even = next(scaling_figure(*third, PRIMARY, [metric, "stable_rank"]))
+    check_column(even)
+    (key,) = even.findobj(Legend)
+    ticks = [label.get_window_extent() for axis in even.axes[:4] for label in axis.get_xticklabels() if label.get_text()]
+    assert ticks
+    assert min(box.y0 for box in ticks) > key.get_window_extent().y1
     shown = [text.get_text() for text in nulls_figure(more[2], 9, [metric]).findobj(Text)]
     assert {"effective rank", marked} <= set(shown)
     where = {"metric": metric, "layer": "last", "normalise": "unit", "length": "64", "primary": 0}

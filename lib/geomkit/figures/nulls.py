@@ -52,7 +52,7 @@ def nulls_figure(rows: Sequence[Row], combinations: int, exploratory: Collection
         "of fixed shape, that of the widest model cut, or one stretched. Between",
         "these two it is what some spectrum of nearly one shape would give.",
         f"{len(shown)} of {combinations} exponents: the endpoint fixed beforehand, and published",
-        "tables. The others are exploratory.",
+        "tables. Those marked so, and the others, are exploratory." if exploratory else "tables. The others are exploratory.",
     )
     figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
     return figure

@@ -40,8 +40,15 @@ def scaling_figure(
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)
         for axis in axes[len(panels) :]:
             axis.axis("off")
+        alone = len(panels) % COLUMNS == 0  # in a row of its own, below what panels have below them
         key = axes[len(panels)].legend(
-            handles=legend(), loc="upper left", bbox_to_anchor=(-0.25, 1.15), fontsize=5.6, labelspacing=0.8
+            handles=legend(),
+            loc="upper left",
+            bbox_to_anchor=(-0.3, 1) if alone else (-0.25, 1.15),
+            ncols=COLUMNS if alone else 1,
+            fontsize=5.6,
+            labelspacing=0.8,
+            columnspacing=1,
         )
         key.set_in_layout(False)
         where = f"{family} on {corpus}: layer {primary['layer']}, first {primary['length']} tokens, {primary['normalise']}"
