@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -39,3 +40,10 @@ rule all:
         "results/entropy_absent.csv",
         "results/token_regression.pdf",
         "results/tokens.html" if probed()["model"] else [],
+
+
+onsuccess:
+    if refused := refusals():
+        raise WorkflowError(
+            "refused, and all else delivered: " + "; ".join(refused)
+        )

@@ -15,3 +15,7 @@ class SourceError(GeomkitError):
 
 class DataError(GeomkitError):
     """A file or an array does not hold what it should."""
+
+
+class RefusalError(DataError):
+    """A model cannot be measured in this way, whatever its files: its architecture does not give what is asked for."""

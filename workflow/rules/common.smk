@@ -1,3 +1,4 @@
+import csv
 import os
 import sys
 from pathlib import Path
@@ -134,3 +135,13 @@ def dump_path(variant):
     """The path of a variant's dump. Dumps of nulls are always temporary."""
     path = f"results/dumps/{{model}}/{{corpus}}/{variant}.h5"
     return path if variant == "trained" and config["dump"]["keep"] else temp(path)
+
+
+def refusals():
+    """What was refused in this run, one line each: the model, the corpus and why. Everything else has been delivered."""
+    return [
+        f"{row['model']} on {row['corpus']}: {row['reason']}"
+        for path in sorted(Path("results").glob("*_absent.csv"))
+        for row in csv.DictReader(path.read_text().splitlines())
+        if row["absent"] == "everything" and row["model"] in SELECTED
+    ]

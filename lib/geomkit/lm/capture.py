@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.errors import DataError
+from geomkit.errors import RefusalError
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample
@@ -146,7 +146,7 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
             if missing := recorder.layers - {state.layer for state in recorder.states}:
-                raise DataError(f"{type(model).__name__}: its forward pass does not show layer {min(missing)}")
+                raise RefusalError(f"{type(model).__name__}: its forward pass does not show layer {min(missing)}")
             states = {state: rows(values[:, start:], kept).float().numpy() for state, values in recorder.states.items()}
             recorder.states.clear()
             recorder.checked = True
@@ -176,7 +176,7 @@ def check_causal(recorder: Recorder, sample: Sample) -> None:
     for texts in ([one], [one, other], [one, other[:-1]]):
         what, gap = change_before_last(recorder, texts)
         if not gap <= UNSEEN.get(recorder.model.dtype, 1e-4):
-            raise DataError(
+            raise RefusalError(
                 f"{type(recorder.model).__name__}: {what} of earlier tokens change with a text's last token, by {gap:.1%}: "
                 "it reads in both directions, and only causal models can be measured"
             )

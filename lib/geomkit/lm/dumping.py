@@ -21,6 +21,7 @@ from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
+from geomkit.store.refusals import refused_files
 from geomkit.store.texts import Sample, read_texts
 from geomkit.variants import TRAINED, make_run
 
@@ -35,7 +36,10 @@ def dump_model(
     origin: Mapping[str, Any],
     trust_remote_code: bool,
 ) -> None:
-    """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts."""
+    """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts.
+
+    A model whose architecture does not show its hidden states leaves refused files.
+    """
     paths = {Path(output).stem: Path(output) for output in outputs}
     name = next(iter(paths.values())).parent.parent.name
     device, stored = find_device(compute["device"]), read_texts(texts)
@@ -58,11 +62,12 @@ def dump_model(
     vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
     counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
     bench = Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code)
-    for variant, output in paths.items():
-        known = counts if variant == TRAINED else None
-        model, run = make_run(variant, bench)
-        write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
-        del model  # or two models would be in memory
+    with refused_files(paths.values()):
+        for variant, output in paths.items():
+            known = counts if variant == TRAINED else None
+            model, run = make_run(variant, bench)
+            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
+            del model  # or two models would be in memory
 
 
 def write(

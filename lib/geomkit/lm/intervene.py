@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.errors import DataError
+from geomkit.errors import RefusalError
 
 QUERIES = 256
 """Queries in one pass: their attention to each other, which is masked, costs the square of that."""
@@ -33,7 +33,7 @@ def refusing(model: PreTrainedModel, what: str) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except REFUSED as error:
-        raise DataError(f"{type(model).__name__}: {what} ({error})") from None
+        raise RefusalError(f"{type(model).__name__}: {what} ({error})") from None
 
 
 class Score(NamedTuple):
@@ -80,7 +80,9 @@ def run(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarray) -> Pass:
         values = [layer.values[0] for layer in output.past_key_values.layers]
         attention = np.stack([weights[0, :, len(prefix) :, len(prefix) :].float().cpu().numpy() for weights in output.attentions])
     if (kept := min(value.shape[1] for value in values)) < whole.shape[1]:
-        raise DataError(f"{type(model).__name__}: it keeps {kept} of {whole.shape[1]} tokens (a sliding window): shorten texts")
+        raise RefusalError(
+            f"{type(model).__name__}: it keeps {kept} of {whole.shape[1]} tokens (a sliding window): shorten texts"
+        )
     lengths = torch.stack([value[:, len(prefix) :].float().norm(dim=-1) for value in values]).cpu().numpy()
     groups = attention.shape[1] // lengths.shape[1]
     return Pass(
@@ -138,7 +140,7 @@ def check(model: PreTrainedModel, text: Pass) -> None:
     targets = np.array(sorted({0, len(text.ids) // 2, len(text.ids) - 1}))
     gap = masked(model, text, targets, np.ones((len(targets), len(text.ids)), dtype=bool)).divergence.max()
     if not gap <= AGREEMENT.get(model.dtype, 1e-3):
-        raise DataError(
+        raise RefusalError(
             f"{type(model).__name__}: it cannot be probed: queries that see all of their past are off by {gap:.2g} nats"
         )
 

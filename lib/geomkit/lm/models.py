@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging
 
 from geomkit.config import tokenizer_folder
-from geomkit.errors import ConfigError, DataError
+from geomkit.errors import ConfigError, DataError, RefusalError
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
 
@@ -124,7 +124,7 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers
     ]
     if not found:
-        raise DataError(f"{type(model).__name__}: no list of {config.num_hidden_layers} blocks in this architecture")
+        raise RefusalError(f"{type(model).__name__}: no list of {config.num_hidden_layers} blocks in this architecture")
     return found[0]
 
 

@@ -18,6 +18,7 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import SCORES, write_probe
 from geomkit.store.provenance import rng
+from geomkit.store.refusals import refused_files
 
 DRAWS = 3
 """Random choices of each size."""
@@ -48,10 +49,11 @@ def probe_model(
     seed: int,
     trust_remote_code: bool,
 ) -> None:
-    tokenizer = load_tokenizer(folder, trust_remote_code)
-    model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
-    start, budgets = prefix(tokenizer), selection["budgets"]
-    with Dump(dumped) as dump:
+    """Writes what every method chooses at targets of a dump, and how the model fares with it. Refused, if it cannot be probed."""
+    with refused_files([output]), Dump(dumped) as dump:
+        tokenizer = load_tokenizer(folder, trust_remote_code)
+        model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
+        start, budgets = prefix(tokenizer), selection["budgets"]
         targets, absent = draw_targets(dump, selection, seed)
         layers = resolve_layers(selection["layers"], len(blocks(model)))
         if missing := [layer for layer in layers if State(layer) not in dump.states]:
@@ -70,7 +72,7 @@ def probe_model(
         for text in {target.text for target in targets}:
             arrays[f"texts/{text}"] = np.array([tokenizer.decode([token]) for token in dump.ids(text)], dtype=object)
         attributes = {**dump.attributes, "seed": seed, "budgets": budgets, "texts": len({target.text for target in targets})}
-    write_probe(output, arrays, attributes, absent)
+        write_probe(output, arrays, attributes, absent)
 
 
 def draw_targets(dump: Dump, selection: Mapping[str, Any], seed: int) -> tuple[list[Target], dict[str, str]]:

@@ -1,12 +1,13 @@
 """The files of eigenvalues of whole families, opened together: what compares models with each other reads them all."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from geomkit.config import resolve_layers
+from geomkit.errors import RefusalError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
 from geomkit.store.spectra import Spectra
@@ -49,13 +50,16 @@ def opened_families(
     spectra: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Member]]]:
     """The members of every family, by its name, in order of size. A model's file lies in a folder of its name, by which
-    `families` and `seeds` have its family and seed.
+    `families` and `seeds` have its family and seed. Models that were refused are left out.
 
     Raises DataError for two models of one size that no seed tells apart.
     """
     with ExitStack() as stack:
         files = {Path(path).parent.name: Path(path) for path in spectra}
-        members = [Member(name, families[name], seeds[name], stack.enter_context(Spectra(path))) for name, path in files.items()]
+        members = []
+        for name, path in files.items():
+            with suppress(RefusalError):
+                members.append(Member(name, families[name], seeds[name], stack.enter_context(Spectra(path))))
         members.sort(key=lambda member: (member.family, member.facts["params_nonembedding"], member.name))
         found = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
         for family, group in found.items():

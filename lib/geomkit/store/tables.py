@@ -51,6 +51,9 @@ TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME),
 DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
 """Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
 
+EVERYTHING = "everything"
+"""What is absent of a model that was refused."""
+
 FACTS = ("params_nonembedding", "params_total", "depth")
 """What a file of measurements says about its model's size, as columns."""
 

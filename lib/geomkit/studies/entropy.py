@@ -9,6 +9,7 @@ from geomkit.measures.entropy import absent, eps2_of, measure
 from geomkit.measures.spectra import Spectrum
 from geomkit.source import named
 from geomkit.store.dumps import State
+from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import TableWriter, facts
 from geomkit.store.texts import Texts
@@ -18,7 +19,7 @@ def measure_spectra(
     spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, parameters: Mapping[str, float]
 ) -> None:
     """Writes the table of one model and corpus, which the path of its spectra names."""
-    with Spectra(spectra) as file:
+    with refused_table(output), Spectra(spectra) as file:
         table = TableWriter(model=spectra.parent.name, family=family, seed=seed, corpus=spectra.stem, **facts(file.attributes))
         missing = dict(file.absent)
         texts = file.text_list
@@ -27,7 +28,7 @@ def measure_spectra(
                 for mode, state, spectrum in scope(variant):
                     missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, parameters)
             add_loss(table, texts, variant, file.surprisal(variant))
-    table.write(output, missing)
+        table.write(output, missing)
 
 
 def add_spectrum(

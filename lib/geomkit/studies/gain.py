@@ -15,6 +15,7 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
 from geomkit.store.records import TokenScore, defined, write_csv
+from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
 
@@ -66,7 +67,7 @@ def measure_gains(
     gain: Mapping[str, float],
     seed: int,
 ) -> None:
-    with Spectra(spectra) as file, Dump(dumped) as dump:
+    with refused_table(output, TOKEN_COLUMNS, summary), Spectra(spectra) as file, Dump(dumped) as dump:
         sizes = facts(file.attributes)
         common: Row = {"model": spectra.parent.name, "family": family, "seed": model_seed, "corpus": spectra.stem, **sizes}
         common |= {"eps2": gain["eps2"]}
@@ -90,8 +91,8 @@ def measure_gains(
             if state.layer and name and state.sublayer == "block":
                 where = {"variant": "trained", **state._asdict(), "name": name, "d": dump.width(state)}
                 rows += [where | row for row in ridge(dump, state, gain, rng(seed, "tokens", spectra.stem))]
-    table.write(output, absent)
-    write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
+        table.write(output, absent)
+        write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
 
 
 def numbers(found: Clustered) -> Row:

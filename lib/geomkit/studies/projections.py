@@ -9,7 +9,7 @@ donor's. Beside the metrics, `norm_kept` is the share of the rows' squared lengt
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from geomkit.config import resolve_layers
+from geomkit.errors import RefusalError
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, eps2_of, measure
@@ -106,13 +107,17 @@ def write_projections(
 def opened_sources(
     dumps: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Source]]]:
-    """The members of every family, by its name, in order of size. Raises DataError for two of one size without seeds."""
+    """The members of every family, by its name, in order of size, but for refused ones.
+
+    Raises DataError for two of one size that no seed tells apart.
+    """
     with ExitStack() as stack:
         sources = []
         for path in map(Path, dumps):
             name = path.parent.parent.name
-            dump = stack.enter_context(Dump(path))
-            sources.append(Source(name, families[name], seeds[name], dump, facts(dump.attributes), dump.texts))
+            with suppress(RefusalError):
+                dump = stack.enter_context(Dump(path))
+                sources.append(Source(name, families[name], seeds[name], dump, facts(dump.attributes), dump.texts))
         sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
         found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
         for family, group in found.items():

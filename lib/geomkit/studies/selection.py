@@ -19,6 +19,7 @@ from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
 from geomkit.store.provenance import rng
 from geomkit.store.records import TokenScore, defined, write_csv
+from geomkit.store.refusals import refused_table
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
 
 BY_GRAM = ("lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge")
@@ -58,7 +59,7 @@ def compare_selections(
     seed: int,
 ) -> None:
     model = probe.parent.name
-    with Probe(probe) as file, Dump(dumped) as dump:
+    with refused_table(output, TOKEN_COLUMNS, summary), Probe(probe) as file, Dump(dumped) as dump:
         sizes = facts(file.attributes)
         common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **sizes}
         common |= {"eps2": gain["eps2"]}
@@ -80,8 +81,8 @@ def compare_selections(
             rows += [where | row for first in (0, 1) for row in gaps(file, layer, first, absent)]
             for one in scored:
                 add_scores(table, file, one, width)
-    table.write(output, absent)
-    write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
+        table.write(output, absent)
+        write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
 
 
 def reconstructed(

@@ -15,6 +15,7 @@ from geomkit.measures.nulls import null_rows
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
+from geomkit.store.refusals import refused_files
 from geomkit.store.spectra import SpectraWriter, write_spectra
 
 Rows = Callable[[int, int], np.ndarray]
@@ -33,8 +34,9 @@ def decompose_dumps(
     gain: Mapping[str, Any] | None,
     seed: int,
 ) -> None:
+    """Writes the spectra of one model and corpus; refused ones if its dumps are."""
     files = {Path(path).stem: Path(path) for path in dumps}
-    with Dump(files["trained"]) as dump:
+    with refused_files([output]), Dump(files["trained"]) as dump:
         texts, attributes, absent, states = dump.texts, dump.attributes, dump.absent, dump.states
         for length in lengths:
             if not any(n >= length for n in texts.tokens):

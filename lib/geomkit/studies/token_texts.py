@@ -1,11 +1,13 @@
 """What the page of tokens shows: texts of each probed model, their gains, and what every method chose."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from geomkit.config import layer_name
+from geomkit.errors import RefusalError
 from geomkit.store.dumps import State
 from geomkit.store.probes import Probe
 from geomkit.store.records import PageLayer, PageTarget, PageText, TokenPage, write_json
@@ -26,8 +28,8 @@ def collect_texts(probes: Sequence[str], spectra: Sequence[str], output: Path) -
 
 
 def page_texts(probe: Path, spectra: Path) -> Iterator[PageText]:
-    """The first texts of one model and corpus."""
-    with Probe(probe) as file, Spectra(spectra) as eigenvalues:
+    """The first texts of one model and corpus; none of a model that was refused."""
+    with suppress(RefusalError), Probe(probe) as file, Spectra(spectra) as eigenvalues:
         gains = dict(eigenvalues.gains("trained"))
         surprisal, offset = eigenvalues.tokens("trained")[1], eigenvalues.text_list.offset
         depth = int(str(file.attributes["depth"]))

@@ -1,0 +1,42 @@
+"""Refusals: a model that cannot be measured leaves files that hold nothing but the reason, so that all others are delivered.
+
+A refused dump or probe makes refused spectra, and these an empty table whose only absence, `everything`, has the reason. Whoever
+compares models leaves it out. The workflow names it at its end, with an error code.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import pyarrow as pa
+
+from geomkit.errors import RefusalError
+from geomkit.store.hdf5 import REFUSED
+from geomkit.store.provenance import replacing
+from geomkit.store.records import TokenScore, write_csv
+from geomkit.store.tables import COLUMNS, EVERYTHING, TableWriter
+
+
+@contextmanager
+def refused_files(outputs: Iterable[Path]) -> Iterator[None]:
+    """If the model is refused inside the block, every output becomes an HDF5 file with the reason alone."""
+    try:
+        yield
+    except RefusalError as reason:
+        print(f"refused: {reason}")
+        for output in outputs:
+            with replacing(output) as temporary, h5py.File(temporary, "w") as file:
+                file.attrs[REFUSED] = str(reason)
+
+
+@contextmanager
+def refused_table(output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None) -> Iterator[None]:
+    """If the model is refused inside the block, the table is empty and says why, and so is a summary."""
+    try:
+        yield
+    except RefusalError as reason:
+        print(f"refused: {reason}")
+        TableWriter(schema).write(output, {EVERYTHING: str(reason)})
+        if summary is not None:
+            write_csv(summary, TokenScore, [])
