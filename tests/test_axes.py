@@ -45,9 +45,9 @@ def test_an_offset_has_an_interval_only_where_its_form_is_not_rejected():
     assert rejected.lack.kind is Fitness.REJECTED
     assert rejected.offset is None
     assert rejected.fit.interval == {}
-    assert rejected.columns["offset_low"] is None
     assert found["size", "power"].offset is None
-    assert (found["size", "offset_power"].columns["offset_low"], rejected.columns["fit"]) == (low, "no power law")
+    assert (found["size", "offset_power"].columns["interval"]["E"], rejected.columns["interval"]) == ((low, high), {})
+    assert rejected.columns["lack"] is Fitness.REJECTED
 
 
 def test_lack_of_fit_of_the_power_form_is_that_of_the_line():

@@ -37,11 +37,10 @@ class AxisLaw:
 
     @property
     def columns(self) -> dict[str, Any]:
-        columns: dict[str, Any] = {"against": self.axis, "form": self.fit.form, "status": self.fit.status, "n": self.fit.n}
-        columns |= {"fit": self.lack.kind.value, "fit_reason": self.lack.reason, "fit_p": self.lack.p}
-        columns |= {"misfit": self.lack.misfit, "misfit_at": self.lack.at}
-        columns |= {"error_left_out": self.error, "error_largest": self.fit.heldout_error}
-        return columns | dict(zip(("offset_low", "offset_high"), self.offset or (None, None), strict=True))
+        """As a record has it."""
+        columns = {"against": self.axis, **self.fit.as_dict(), "lack": self.lack.kind, "lack_reason": self.lack.reason}
+        columns |= {"lack_p": self.lack.p, "misfit": self.lack.misfit, "misfit_at": self.lack.at}
+        return columns | {"error_left_out": self.error}
 
 
 def laws_on_axes(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,3 +90,48 @@ def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Ar
     others = [np.asarray(groups) != name for name in np.unique(np.asarray(groups))]
     laws = [solve(form, x[:, rest], y[rest], own_threshold=False) for rest in others]
     return np.array([law.form.formula(law.params, x) for law in laws])
+
+
+class LeftOut(NamedTuple):
+    """A law that was fitted without some points: ln y at every point (n,), and its derivatives (n, p) by the parameters that are
+    not at a bound."""
+
+    log: Array
+    derivatives: Array
+
+
+def linear_laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> list[LeftOut]:
+    """The laws of `laws_without`, with their derivatives."""
+    x, y, found = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
+    for name in np.unique(np.asarray(groups)):
+        rest = np.asarray(groups) != name
+        law = solve(form, x[:, rest], y[rest], own_threshold=False)
+        log, derivatives, _ = law.form.at(np.log(x)).model(law.theta[None])
+        free = (law.theta > law.form.lower) & (law.theta < law.form.upper)
+        found.append(LeftOut(log[0], derivatives[0][:, free]))
+    return found
+
+
+def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, laws: Sequence[LeftOut]) -> float:
+    """Root mean square error of y = law(x) metric^c for each of the groups by the others, law and c fitted together.
+
+    The law's parameters move by one least-squares step from where they fit best without the metric, which is exact for a power
+    law. So the metric need only tell what no change of the law tells: a trend of its own neither helps nor hides it.
+    Raises DataError for a metric that is not finite, and with fewer groups than parameters, c and one more.
+    """
+    value, y, names = np.asarray(log_metric, dtype=float), np.asarray(y, dtype=float), np.unique(np.asarray(groups))
+    if not np.isfinite(value).all():
+        raise DataError("a predictor is not finite")
+    errors = []
+    for name, law in zip(names, laws, strict=True):
+        out = np.asarray(groups) == name
+        columns = np.column_stack([law.derivatives, value - value[~out].mean()])
+        if names.size - 1 < columns.shape[1]:
+            raise DataError(
+                f"{names.size} groups are too few to leave one out of a law and a metric with {columns.shape[1]} parameters"
+            )
+        lengths = np.linalg.norm(columns[~out], axis=0)
+        columns = columns / np.where(lengths > 0, lengths, 1)
+        step = np.linalg.lstsq(columns[~out], (np.log(y) - law.log)[~out], rcond=1e-10)[0]
+        errors.append(np.mean((np.exp(law.log + columns @ step) - y)[out] ** 2))
+    return float(np.sqrt(np.mean(errors)))

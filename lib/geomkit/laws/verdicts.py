@@ -9,7 +9,7 @@ Schuirmann 1987)? Non-rejection of either is no finding.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cached_property, lru_cache, reduce
 from typing import Any
 
@@ -262,7 +262,7 @@ def spread_of_donors(donors: Sequence[Difference]) -> float | None:
     return float(np.std([donor.at(shared).slope for donor in donors], ddof=1))
 
 
-class Fitness(Enum):
+class Fitness(StrEnum):
     """Whether size means lie on a law as nearly as the scatter of their seeds lets them."""
 
     NOT_REJECTED = "not rejected"

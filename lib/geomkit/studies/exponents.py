@@ -1,5 +1,5 @@
-"""Laws with model size: exponents (slopes.csv), those of their nulls (null_slopes.csv), fits of the primary endpoint (fits.json),
-and whether entropy tells anything about loss that size does not (entropy_loss.json)."""
+"""Laws with model size: exponents (slopes.csv), those of their nulls (null_slopes.csv), and fits of the primary endpoint
+(fits.json)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.errors import DataError
 from geomkit.laws.exponents import Comparison, Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
-from geomkit.laws.forms import Status
-from geomkit.laws.prediction import Prediction, prediction
-from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
+from geomkit.laws.resampling import draw_resamples
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
 from geomkit.store.measured import (
@@ -30,7 +27,6 @@ from geomkit.store.measured import (
 )
 from geomkit.store.provenance import rng
 from geomkit.store.records import (
-    EntropyLoss,
     MetricLaw,
     NullSlope,
     PublishedValue,
@@ -53,7 +49,6 @@ def compare_exponents(
     slopes: Path,
     null_slopes: Path,
     fits: Path,
-    entropy_loss: Path,
     primary: Mapping[str, Any],
     resamples: int,
     held_out: int,
@@ -61,7 +56,6 @@ def compare_exponents(
 ) -> None:
     draws = {Path(path).stem: Path(path) for path in resampled}
     found: list[Judged] = []
-    predictions: list[EntropyLoss] = []
     for family, corpus in families(table):
         measured = read_measured(table, family, corpus)
         drawn = read_resamples(draws[corpus], family, [model.name for model in measured.models])
@@ -69,14 +63,12 @@ def compare_exponents(
         ladder.add_losses(read_losses(table, family, corpus, measured.models))
         source = {"family": family, "published": False, "corpus": corpus}
         found += compared(ladder, primary, source)
-        predictions += [row for name in primary["metrics"] for row in beside_loss(ladder, name, primary, source)]
     found += published_exponents(published)
     combinations = sum(slope.slope is not None for slope, _ in found)
     write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in found])
     write_csv(null_slopes, NullSlope, [null for _, nulls in found for null in nulls])
     points = [row for row in endpoint(table, **primary) if row["variant"] == "trained"]
     write_json(fits, list[MetricLaw], [law for group in by_law(points) for law in laws(group, primary, held_out)])
-    write_json(entropy_loss, list[EntropyLoss], predictions)
 
 
 Judged = tuple[Slope, list[NullSlope]]
@@ -178,31 +170,3 @@ def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_o
     for form in FORMS:
         law = fit(form, x, y, held_out=held_out).as_dict()
         yield MetricLaw(**where, published=False, against="params_nonembedding", **law)
-
-
-def beside_loss(ladder: Ladder, metric: str, primary: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[EntropyLoss]:
-    """What a metric at the primary endpoint tells about the loss that size does not, and what its nulls would tell."""
-    key = Key(primary["layer"], primary["normalise"], primary["length"], metric)
-    variants = beside(ladder.values, key)
-    whole = np.all([np.isfinite(values).all(axis=0) for values in variants.values()], axis=0)
-    draws = Resamples(ladder.draws.texts[whole], ladder.draws.seeds)
-    log_n, loss = np.log(ladder.sizes["params_nonembedding"]), ladder.split(ladder.values["trained"][LOSS][:, 0])
-    drawn_loss = over_seeds(ladder.split(ladder.drawn["trained"][LOSS]), draws.seeds)
-    where = {**source, **key._asdict(), "eps2": ladder.eps2.get(metric)}
-    for variant, values in variants.items():
-        texts = ladder.split(values[:, whole])
-        try:
-            found = prediction(log_n, [np.log(one.mean(axis=1)) for one in texts], loss, draws.levels(texts), drawn_loss)
-        except DataError as reason:
-            yield EntropyLoss(**where, variant=variant, status=Status.FAILED, reason=str(reason))
-        else:
-            told = columns_of(found) | {"sizes": len(loss)}
-            yield EntropyLoss(**where, variant=variant, status=Status.CONVERGED, reason="", **told)
-
-
-def columns_of(found: Prediction) -> dict[str, Any]:
-    columns: dict[str, Any] = {"partial_correlation": found.partial.value, "interval": found.partial[1:3]}
-    columns |= {"measurement": found.measurement, "error_size": found.error_size, "error_size_and_metric": found.error_both}
-    if found.between_seeds is not None:
-        columns |= {"between_seeds": found.between_seeds.value, "between_seeds_interval": found.between_seeds[1:3]}
-    return columns
