@@ -15,8 +15,8 @@ from geomkit.laws.statistics import (
     Estimate,
     categories,
     explained,
-    partial_correlation,
     partial_correlation_interval,
+    partial_correlations,
 )
 
 
@@ -45,7 +45,6 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
     """
     values, losses = (np.array([seeds.mean() for seeds in of_sizes]) for of_sizes in (value, loss))
     partial = partial_correlation_interval(values, losses, log_n)
-    draws = [partial_correlation(x, y, log_n) for x, y in zip(drawn_value.T, drawn_loss.T, strict=True)]
     number = [seeds.size for seeds in value]
     between, apart = None, [np.ptp(seeds) > 1e-9 * np.abs(seeds).max() for seeds in value]
     if any(apart):
@@ -53,7 +52,7 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
         between = partial_correlation_interval(np.concatenate(value), np.concatenate(loss), size)
     return Prediction(
         partial=partial,
-        measurement=percentile_interval(draws),
+        measurement=percentile_interval(partial_correlations(drawn_value, drawn_loss, log_n)),
         error_size=leave_one_out(log_n, losses, log_n),
         error_both=leave_one_out([log_n, values], losses, log_n),
         between_seeds=between,
