@@ -110,6 +110,7 @@ def test_without_replicates_fit_is_untested_and_with_few_sizes_it_failed():
     few = laws_on_axes({"size": SIZES[:2]}, losses(offset)[:2])
     assert {law.fit.status.split(":")[0] for law in few} == {"failed"}
     assert few[0].columns["error_left_out"] is None
+    assert few[0].columns["lack_reason"] == "2 sizes, and power needs at least 3"
     with pytest.raises(DataError, match="no law of the loss"):
         best(few)
 

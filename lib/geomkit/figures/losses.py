@@ -50,8 +50,8 @@ def losses_figure(fits: Sequence[LossLaw], regions: Sequence[LossRegion]) -> Fig
         Line2D([], [], color="0.3", ls="--", lw=0.8, label="without"),
         Line2D([], [], color="0.3", alpha=PALE, label="rejected by seeds"),
     ]
-    above.legend(handles=handles, loc="upper right")
-    below.set_title("joint 95 % regions: all laws in one fit; none where seeds reject the form", loc="left", fontsize=6)
+    above.legend(handles=handles, loc="upper right", fontsize=5.3)
+    below.set_title("joint 95 % regions; none where seeds reject the form", loc="left", fontsize=6)
     return figure
 
 
@@ -81,11 +81,11 @@ def axes_figures(found: Sequence[LossAxes]) -> Iterator[Figure]:
     """A page for each family, corpus and place of measurement, with a panel for each measure of size."""
     for one in found:
         elsewhere = [other for other in found if name(other) == name(one) and other.place != one.place]
-        figure = Figure(figsize=(WIDTH, 6.6))
+        figure = Figure(figsize=(WIDTH, 6.8))
         for axis, against in zip(figure.subplots(len(AXES), 1), AXES, strict=True):
             size_panel(axis, one, against, elsewhere)
         lines = [f"{name(one)}: loss on {one.pieces:,} {one.place}, {one.tokens:,} tokens", best_in_words(one)]
-        lines += ["Solid: not rejected by seeds; dashed: rejected; dash-dotted: untested. Thick: nearest on sizes left out."]
+        lines += ["Solid: not rejected by seeds; dashed: rejected; dash-dotted: untested.", "Thick: nearest on sizes left out."]
         figure.suptitle("\n".join(lines), fontsize=5.5, x=0.02, ha="left")
         yield figure
 
@@ -112,6 +112,9 @@ def size_panel(axis: Axes, one: LossAxes, against: str, elsewhere: Sequence[Loss
         y = forms[law.form].formula(law.params, x[None]) if law.params else x
         axis.plot(x, y, LINES[law.lack], lw=1.6 if thick else 0.7, color=paint, label=law_in_words(law))
     axis.set(xscale="log", xlabel=AXES[against], ylabel="loss (nats a token)")
+    if against == "width":
+        axis.set_xticks(sorted(set(sizes)), [str(size) for size in sorted(set(sizes))])
+        axis.set_xticks([], minor=True)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(loc="lower left", bbox_to_anchor=(-0.12, 1), fontsize=5.3, borderaxespad=0.2, labelspacing=0.2)
 

@@ -69,7 +69,7 @@ def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_ou
     means = np.exp([seeds.mean() for seeds in logs])
     law = fit(form, x, means, held_out=held_out)
     if law.failed:
-        return AxisLaw(name, law, LackOfFit(Fitness.UNTESTED, law.status), None, None)
+        return AxisLaw(name, law, LackOfFit(Fitness.UNTESTED, law.reason), None, None)
     lack = lack_of_fit(x, logs, fitted_to_seeds(form, x, logs), len(forms[form].names))
     try:
         without = laws_without(form, x, means, np.arange(x.size))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geomkit.laws.axes import law_on_axis
 from geomkit.laws.exponents import Comparison, Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
 from geomkit.laws.resampling import draw_resamples
@@ -161,12 +162,17 @@ def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
 
 
 def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_out: int) -> Iterator[MetricLaw]:
-    """Every form fitted to one measurement against the parameters without embeddings."""
+    """Every form fitted to one measurement against the parameters without embeddings; the loss's without an interval where seeds
+    reject the form."""
     first = points[0]
     where = {name: first[name] for name in ("family", "corpus", "metric", "eps2")}
     of_loss = first["metric"] == "loss"
     where |= {name: None if of_loss else primary[name] for name in ("layer", "length", "normalise")}
     x, y = ([point[name] for point in points] for name in ("params_nonembedding", "value"))
     for form in FORMS:
-        law = fit(form, x, y, held_out=held_out).as_dict()
-        yield MetricLaw(**where, published=False, against="params_nonembedding", **law)
+        law = fit(form, x, y, held_out=held_out)
+        if of_loss:
+            sizes = np.unique(x)
+            seeds = [np.asarray(y)[np.asarray(x) == size] for size in sizes]
+            law = law_on_axis("params_nonembedding", form, sizes, seeds, held_out).fit
+        yield MetricLaw(**where, published=False, against="params_nonembedding", **law.as_dict())

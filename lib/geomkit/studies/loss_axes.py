@@ -62,7 +62,8 @@ def study_loss_axes(
         ladder = Ladder(measured, losses, resamples, rng(seed, "slopes", family, corpus))
         if losses is not None:
             place = {"place": LossPlace.TEXTS, "pieces": losses[1].shape[1], "tokens": int(losses[1].sum(axis=1).max())}
-            found.append(loss_axes(source | place, measured.models, ladder.loss, held_out))
+            entry, ladder.laws = loss_axes(source | place, measured.models, ladder.loss, held_out)
+            found.append(entry)
         donors = read_projections(nulls[corpus], family, measured.models, len(measured.documents), primary["metrics"])
         told += [row for key in endpoints(primary) for row in beside_loss(ladder, key, donors, source)]
     found += card_axes(card, card_family, card_length, held_out)
@@ -70,7 +71,9 @@ def study_loss_axes(
     write_json(entropy_loss, list[EntropyLoss], told)
 
 
-def loss_axes(where: Mapping[str, Any], models: Sequence[MeasuredModel], loss: np.ndarray, held_out: int) -> LossAxes:
+def loss_axes(
+    where: Mapping[str, Any], models: Sequence[MeasuredModel], loss: np.ndarray, held_out: int
+) -> tuple[LossAxes, list[AxisLaw]]:
     """Every law of losses (models,) on every measure of size, and the best; `where` are source and place."""
     groups = by_size(models)
     of_models = tuple(
@@ -87,7 +90,7 @@ def loss_axes(where: Mapping[str, Any], models: Sequence[MeasuredModel], loss: n
         chosen = {"best_against": winner.axis, "best_form": winner.fit.form, "reason": ""}
     except DataError as error:
         chosen = {"best_against": None, "best_form": None, "reason": str(error)}
-    return LossAxes(**where, models=of_models, laws=tuple(SizeLaw(**law.columns) for law in laws), **chosen)
+    return LossAxes(**where, models=of_models, laws=tuple(SizeLaw(**law.columns) for law in laws), **chosen), laws
 
 
 def card_axes(card: Path, family: str, length: int, held_out: int) -> Iterator[LossAxes]:
@@ -98,7 +101,7 @@ def card_axes(card: Path, family: str, length: int, held_out: int) -> Iterator[L
     for name in rows[0].losses if rows else []:
         if not name.startswith("loss_per_byte_"):
             source = {"family": family, "published": False, "corpus": name.removeprefix("loss_")}
-            yield loss_axes(source | place, models, np.array([row.losses[name] for row in rows]), held_out)
+            yield loss_axes(source | place, models, np.array([row.losses[name] for row in rows]), held_out)[0]
 
 
 def by_size(models: Sequence[MeasuredModel]) -> list[np.ndarray]:
@@ -129,6 +132,8 @@ class Ladder:
         self.widths = np.array([model.width for model in measured.models])
         numbers = [int(group.sum()) for group in self.groups]
         self.draws = draw_resamples(measured.documents, numbers, resamples, draws)
+        self.laws: Sequence[AxisLaw] = []
+        """Of the loss at all sizes, where they are known."""
         self._baselines: dict[bytes, Baseline] = {}
 
     @cached_property
@@ -148,8 +153,10 @@ class Ladder:
         """The best law of the loss at some sizes. Raises DataError if there is none."""
         key = kept.tobytes()
         if key not in self._baselines:
-            sizes = measures_of_size(self.measured.models, self.groups)
-            self._baselines[key] = Baseline({name: x[kept] for name, x in sizes.items()}, self.split(self.loss, kept))
+            axes = {name: x[kept] for name, x in measures_of_size(self.measured.models, self.groups).items()}
+            losses = self.split(self.loss, kept)
+            laws = self.laws if kept.all() and self.laws else laws_on_axes(axes, losses)
+            self._baselines[key] = Baseline(best(laws), axes, losses)
         return self._baselines[key]
 
     def split(self, values: np.ndarray, kept: np.ndarray) -> list[np.ndarray]:
@@ -168,8 +175,7 @@ class Ladder:
 class Baseline:
     """The law of the loss that foretells sizes left out best, of all forms and measures of size, and its own predictions."""
 
-    def __init__(self, axes: Mapping[str, np.ndarray], losses: Sequence[np.ndarray]):
-        law = best(laws_on_axes(axes, losses))
+    def __init__(self, law: AxisLaw, axes: Mapping[str, np.ndarray], losses: Sequence[np.ndarray]):
         self.axis, self.form, self.without = law.axis, law.fit.form, law.without
         self.loss = np.exp([np.log(seeds).mean() for seeds in losses])
         self.sizes = np.arange(self.loss.size)
