@@ -31,7 +31,7 @@ rule corpus_resamples:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
         resamples=CORPUS_RESAMPLES,
         seed=config["seed"],
     message:
@@ -63,6 +63,7 @@ rule scaling:
     params:
         code=code("scaling.py"),
         primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
         bootstrap=config["scaling"]["bootstrap"],
         held_out=config["scaling"]["held_out"],
         seed=config["seed"],
@@ -70,6 +71,33 @@ rule scaling:
         "Fitting the scaling laws"
     script:
         "../scripts/scaling.py"
+
+
+rule verdicts:
+    input:
+        table="results/entropy.parquet",
+        projections=expand(
+            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+    output:
+        verdicts="results/scaling/verdicts.csv",
+        differences="results/scaling/differences.csv",
+    log:
+        "results/logs/verdicts.log",
+    benchmark:
+        "results/benchmarks/verdicts.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("verdicts.py"),
+        primary=config["scaling"]["primary"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Judging laws with model size"
+    script:
+        "../scripts/verdicts.py"
 
 
 rule growth:
@@ -211,6 +239,7 @@ rule scaling_plot:
     params:
         code=code("scaling_plot.py"),
         primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
     message:
         "Drawing the scaling laws"
     script:
@@ -237,6 +266,8 @@ rule nulls_plot:
     threads: 1
     params:
         code=code("nulls_plot.py"),
+        primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
     message:
         "Drawing exponents beside their nulls"
     script:

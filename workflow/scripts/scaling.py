@@ -18,6 +18,7 @@ with logged(snakemake.log[0]):
         null_slopes=Path(snakemake.output.null_slopes),
         fits=Path(snakemake.output.fits),
         primary=snakemake.params.primary,
+        exploratory=snakemake.params.exploratory,
         resamples=snakemake.params.bootstrap,
         held_out=snakemake.params.held_out,
         seed=snakemake.params.seed,
