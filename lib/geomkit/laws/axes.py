@@ -63,8 +63,8 @@ def laws_on_axes(
     return found
 
 
-def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_out: int = 1) -> AxisLaw:
-    """One form on one measure of size."""
+def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_out: int = 1, without_each: bool = True) -> AxisLaw:
+    """One form on one measure of size; without the many fits for sizes left out where these are not wanted."""
     logs = [np.log(seeds) for seeds in losses]
     means = np.exp([seeds.mean() for seeds in logs])
     law = fit(form, x, means, held_out=held_out)
@@ -72,7 +72,7 @@ def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_ou
         return AxisLaw(name, law, LackOfFit(Fitness.UNTESTED, law.reason), None, None)
     lack = lack_of_fit(x, logs, fitted_to_seeds(form, x, logs), len(forms[form].names))
     try:
-        without = laws_without(form, x, means, np.arange(x.size))
+        without = laws_without(form, x, means, np.arange(x.size)) if without_each else None
     except NoFit:
         without = None
     known = without is not None and bool((np.diag(without) > 0).all())

@@ -325,7 +325,8 @@ class SizeLaw(Fitted):
     """The largest, of ln loss; at which size."""
     misfit_at: float | None
     error_left_out: float | None
-    """Root mean square of ln(predicted / measured) at each size, by the law without it; None where a size is needed."""
+    """Root mean square of ln(predicted / measured) at each size, by the law without it. None where a size is needed,
+    and in loss_laws.json."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -179,5 +179,5 @@ def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_o
         if of_loss:
             sizes = np.unique(x)
             seeds = [np.asarray(y)[np.asarray(x) == size] for size in sizes]
-            law = law_on_axis("params_nonembedding", form, sizes, seeds, held_out).fit
+            law = law_on_axis("params_nonembedding", form, sizes, seeds, held_out, without_each=False).fit
         yield MetricLaw(**where, published=False, against="params_nonembedding", **law.as_dict())

@@ -84,6 +84,7 @@ def loss_axes(
         for model, value in zip(models, loss, strict=True)
     )  # fmt: skip
     laws: list[AxisLaw] = []
+    chosen: dict[str, Any]
     try:
         laws = laws_on_axes(measures_of_size(models, groups), [loss[group] for group in groups], held_out=held_out)
         winner = best(laws)

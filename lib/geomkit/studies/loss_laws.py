@@ -32,7 +32,7 @@ def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions
     laws: list[LossLaw] = []
     for where, x, loss in series:
         for form in ("power", "offset_power"):
-            law = law_on_axis(where["against"], form, *by_size(x, loss), held_out)
+            law = law_on_axis(where["against"], form, *by_size(x, loss), held_out, without_each=False)
             peers = beside_peers(law.fit, PEERS.get((form, where["against"]), []), values)
             beside = tuple(PeerValue(**peer) for peer in peers)
             laws.append(LossLaw(**where | law.columns, peers=beside, x=tuple(x), y=tuple(loss)))
