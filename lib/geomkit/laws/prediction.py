@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import optimize
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.laws.fit import solve
+from geomkit.laws.forms import Form
 from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     Estimate,
@@ -92,31 +94,36 @@ def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Ar
 
 
 class LeftOut(NamedTuple):
-    """A law that was fitted without some points: ln y at every point (n,), and its derivatives (n, p) by the parameters that are
-    not at a bound."""
+    """A law that was fitted without some points, in the coordinates of its form at every point."""
 
-    log: Array
-    derivatives: Array
+    form: Form
+    theta: Array
+
+    def log(self, theta: Array) -> Array:
+        """ln y at every point (n,)."""
+        return self.form.model(theta[None])[0][0]
+
+    def derivatives(self, theta: Array) -> Array:
+        """(n, p)."""
+        return self.form.model(theta[None])[1][0]
 
 
-def linear_laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> list[LeftOut]:
-    """The laws of `laws_without`, with their derivatives."""
+def forms_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> list[LeftOut]:
+    """The laws of `laws_without`."""
     x, y, found = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
     for name in np.unique(np.asarray(groups)):
         rest = np.asarray(groups) != name
         law = solve(form, x[:, rest], y[rest], own_threshold=False)
-        log, derivatives, _ = law.form.at(np.log(x)).model(law.theta[None])
-        free = (law.theta > law.form.lower) & (law.theta < law.form.upper)
-        found.append(LeftOut(log[0], derivatives[0][:, free]))
+        found.append(LeftOut(law.form.at(np.log(x)), law.theta))
     return found
 
 
 def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, laws: Sequence[LeftOut]) -> float:
-    """Root mean square error of y = law(x) metric^c for each of the groups by the others, law and c fitted together.
+    """Root mean square error of y = law(x) metric^c for each of the groups by the others, law and c fitted together by least
+    squares of ln y, from where the law fits best alone.
 
-    The law's parameters move by one least-squares step from where they fit best without the metric, which is exact for a power
-    law. So the metric need only tell what no change of the law tells: a trend of its own neither helps nor hides it.
-    Raises DataError for a metric that is not finite, and with fewer groups than parameters, c and one more.
+    So the metric need only tell what no change of the law tells: of a power law, a trend of the metric's own neither helps nor
+    hides it. Raises DataError for a metric that is not finite.
     """
     value, y, names = np.asarray(log_metric, dtype=float), np.asarray(y, dtype=float), np.unique(np.asarray(groups))
     if not np.isfinite(value).all():
@@ -124,13 +131,21 @@ def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, 
     errors = []
     for name, law in zip(names, laws, strict=True):
         out = np.asarray(groups) == name
-        columns = np.column_stack([law.derivatives, value - value[~out].mean()])
-        if names.size - 1 < columns.shape[1]:
-            raise DataError(
-                f"{names.size} groups are too few to leave one out of a law and a metric with {columns.shape[1]} parameters"
-            )
-        lengths = np.linalg.norm(columns[~out], axis=0)
-        columns = columns / np.where(lengths > 0, lengths, 1)
-        step = np.linalg.lstsq(columns[~out], (np.log(y) - law.log)[~out], rcond=1e-10)[0]
-        errors.append(np.mean((np.exp(law.log + columns @ step) - y)[out] ** 2))
+        errors.append(np.mean((joint_prediction(value - value[~out].mean(), y, ~out, law) - y)[out] ** 2))
     return float(np.sqrt(np.mean(errors)))
+
+
+def joint_prediction(value: Array, y: Array, among: Array, law: LeftOut) -> Array:
+    """y (n,) by law(x) exp(c value), fitted to those of the mask `among`."""
+
+    def misfits(theta: Array) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return (law.log(theta[:-1]) + theta[-1] * value - np.log(y))[among]
+
+    def jacobian(theta: Array) -> Array:
+        return np.column_stack([law.derivatives(theta[:-1]), value])[among]
+
+    bounds = ([*law.form.lower, -np.inf], [*law.form.upper, np.inf])
+    start = np.append(law.theta, 0.0)
+    theta = optimize.least_squares(misfits, start, jacobian, bounds, x_scale="jac", xtol=1e-12, ftol=1e-12, gtol=1e-12).x
+    return np.asarray(np.exp(law.log(theta[:-1]) + theta[-1] * value))

@@ -13,9 +13,9 @@ from geomkit.laws.axes import AxisLaw, best, laws_on_axes
 from geomkit.laws.forms import Status
 from geomkit.laws.prediction import (
     Prediction,
+    forms_without,
     leave_one_out,
     leave_one_out_joint,
-    linear_laws_without,
     prediction,
 )
 from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
@@ -180,14 +180,14 @@ class Baseline:
         self.axis, self.form, self.without = law.axis, law.fit.form, law.without
         self.loss = np.exp([np.log(seeds).mean() for seeds in losses])
         self.sizes = np.arange(self.loss.size)
-        self.linear = linear_laws_without(self.form, axes[self.axis], self.loss, self.sizes)
+        self.left_out = forms_without(self.form, axes[self.axis], self.loss, self.sizes)
 
     def error(self, *predictors: np.ndarray) -> float:
         """On sizes left out, in nats: of the law, and of what predictors (sizes,) explain of what it leaves over."""
         return leave_one_out(np.reshape(predictors, (-1, self.loss.size)), self.loss, self.sizes, self.without)
 
     def joint(self, log_metric: np.ndarray) -> float:
-        return leave_one_out_joint(log_metric, self.loss, self.sizes, self.linear)
+        return leave_one_out_joint(log_metric, self.loss, self.sizes, self.left_out)
 
 
 def beside_loss(ladder: Ladder, key: Key, donors: Projections, source: Mapping[str, Any]) -> Iterator[EntropyLoss]:
