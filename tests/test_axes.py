@@ -45,9 +45,9 @@ def test_an_offset_has_an_interval_only_where_its_form_is_not_rejected():
     assert rejected.lack.kind is Fitness.REJECTED
     assert rejected.offset is None
     assert rejected.fit.interval == {}
-    assert rejected.columns["offset_low"] is None
     assert found["size", "power"].offset is None
-    assert (found["size", "offset_power"].columns["offset_low"], rejected.columns["fit"]) == (low, "no power law")
+    assert (found["size", "offset_power"].columns["interval"]["E"], rejected.columns["interval"]) == ((low, high), {})
+    assert rejected.columns["lack"] is Fitness.REJECTED
 
 
 def test_lack_of_fit_of_the_power_form_is_that_of_the_line():
@@ -110,6 +110,7 @@ def test_without_replicates_fit_is_untested_and_with_few_sizes_it_failed():
     few = laws_on_axes({"size": SIZES[:2]}, losses(offset)[:2])
     assert {law.fit.status.split(":")[0] for law in few} == {"failed"}
     assert few[0].columns["error_left_out"] is None
+    assert few[0].columns["lack_reason"] == "2 sizes, and power needs at least 3"
     with pytest.raises(DataError, match="no law of the loss"):
         best(few)
 

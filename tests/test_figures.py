@@ -1,6 +1,7 @@
 """Figures say what the tables say, and their bytes can be reproduced."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,27 @@ from matplotlib.text import Text
 
 from geomkit.figures.growth import growth_figure
 from geomkit.figures.layers import layers_figure
-from geomkit.figures.losses import losses_figure
+from geomkit.figures.losses import axes_figures, losses_figure
 from geomkit.figures.nulls import nulls_figure
 from geomkit.figures.scaling import scaling_figure, title
 from geomkit.figures.style import NULLS, QUANTITIES, WIDTH, is_drawn, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
-from geomkit.store.records import Growth, LossLaw, LossRegion, MetricLaw, NullSlope, Point, Slope, by_slope
+from geomkit.laws.verdicts import Fitness
+from geomkit.store.records import (
+    Growth,
+    LossAxes,
+    LossLaw,
+    LossPlace,
+    LossRegion,
+    MetricLaw,
+    ModelLoss,
+    NullSlope,
+    Point,
+    SizeLaw,
+    Slope,
+    by_slope,
+)
 from geomkit.variants import VARIANTS
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
@@ -90,7 +105,8 @@ def loss_laws() -> tuple[list[LossLaw], list[LossRegion]]:
     x = tuple(float(size) for size in SIZES)
     common = {**SOURCE, "against": "params_nonembedding", "x": x, "y": tuple(1 + 9 * n**-0.2 for n in x), "peers": ()}
     common |= {"status": Status.CONVERGED, "reason": "", "n": 3, "interval": {}}
-    common |= dict.fromkeys(("residual_sd", "aicc", "heldout_error", "objective", "delta"))
+    common |= dict.fromkeys(("residual_sd", "aicc", "heldout_error", "objective", "delta", "lack_p", "misfit", "misfit_at"))
+    common |= {"lack": Fitness.UNTESTED, "lack_reason": "no replicated seeds", "error_left_out": None}
     offset = LossLaw(**common, form="offset_power", params={"E": 1.0, "A": 9.0, "alpha": 0.2})
     power = replace(offset, form="power", params={"a": 5.0, "b": -0.1})
     none = replace(offset, family="no law", params={}, status=Status.FAILED, reason="two sizes")
@@ -102,13 +118,46 @@ def loss_laws() -> tuple[list[LossLaw], list[LossRegion]]:
     return [offset, power, none, replace(power, against="training_flops")], regions
 
 
+AXES = {"params_nonembedding": 1, "params_total": 3, "width": 0.001}
+"""How many times the parameters without embeddings each measure of size is."""
+
+
+def loss_axes() -> list[LossAxes]:
+    """Of texts and of the card's windows: on all parameters the law with an offset is not rejected, elsewhere every law is."""
+    empty = dict.fromkeys(("residual_sd", "aicc", "heldout_error", "objective", "delta", "misfit", "misfit_at"))
+    found = []
+    for place, level in ((LossPlace.TEXTS, 1.0), (LossPlace.CARD, 2.0)):
+        laws = []
+        for (against, scale), form in product(AXES.items(), ("power", "offset_power", "log_linear")):
+            holds = (against, form) == ("params_total", "offset_power")
+            params = {"E": level, "A": 9.0 * scale, "alpha": 0.2} if form == "offset_power" else {"a": 5.0 + scale, "b": -0.1}
+            laws.append(
+                SizeLaw(
+                    **empty, form=form, status=Status.CONVERGED, reason="", n=3, params=params, against=against,
+                    interval={"E": (level - 0.25, level + 0.25), "alpha": (0.1, 0.3)} if holds else {}, lack_reason="",
+                    lack=Fitness.NOT_REJECTED if holds else Fitness.REJECTED, lack_p=0.6 if holds else 1e-5,
+                    error_left_out={"power": 0.03, "offset_power": 0.01, "log_linear": 0.04}[form],
+                )
+            )  # fmt: skip
+        models = tuple(
+            ModelLoss(
+                model=f"m{size}", seed=0, params_nonembedding=size, params_total=3 * size, width=size // 1000,
+                loss=level + 9 * size**-0.2,
+            )
+            for size in SIZES
+        )  # fmt: skip
+        best = {"best_against": "params_total", "best_form": "offset_power", "reason": ""}
+        found.append(LossAxes(**SOURCE, place=place, pieces=7, tokens=1234, models=models, laws=tuple(laws), **best))
+    return found
+
+
 def figures() -> dict[str, list[Figure]]:
     return {
         "scaling": list(scaling_figure(points(), fits(), *slopes(), PRIMARY)),
         "layers": list(layers_figure([row for row in points() if row.layer is not None], PRIMARY["metrics"], "here")),
         "nulls": [nulls_figure(*slopes(), 3)],
         "growth": list(growth_figure(growth())),
-        "losses": [losses_figure(*loss_laws())],
+        "losses": [losses_figure(*loss_laws()), *axes_figures(loss_axes())],
     }
 
 
@@ -227,6 +276,56 @@ def test_growth_shows_signs_frames_and_what_has_no_slope():
     framed = [patch for patch in figure.axes[0].patches if patch.get_facecolor()[3] == 0]
     assert len(framed) == sum(row.verdict.beyond for row in growth()[1:-1])
     assert "opt" in published.axes[0].get_yticklabels()[0].get_text()
+
+
+def test_what_seeds_reject_is_pale_and_has_no_mark_of_its_offset():
+    laws, regions = loss_laws()
+    laws[0] = replace(laws[0], lack=Fitness.REJECTED)
+    above, below = losses_figure(laws, regions).axes
+    curves = [line for line in above.lines if len(line.get_xdata()) == 80]
+    assert [line.get_alpha() for line in curves] == [0.4, 1]
+    assert not below.lines
+
+
+@pytest.mark.parametrize("page", [0, 1])
+def test_each_panel_of_the_laws_of_the_loss_shows_its_own_measure_of_size(page):
+    found = loss_axes()[page]
+    figure = list(axes_figures(loss_axes()))[page]
+    other, level = loss_axes()[1 - page], 1.0 + page
+    assert f"loss on 7 {found.place}, 1,234 tokens" in figure.get_suptitle()
+    assert "of all: with an offset, all parameters" in figure.get_suptitle()
+    names = ["parameters without embeddings", "all parameters", "width"]
+    for axis, (against, scale), name in zip(figure.axes, AXES.items(), names, strict=True):
+        assert axis.get_xlabel() == name
+        x = scale * np.array(SIZES)
+        solid, hollow = (line for line in axis.lines if len(line.get_xdata()) == 3)
+        np.testing.assert_allclose(solid.get_xdata(), x)
+        np.testing.assert_allclose(solid.get_ydata(), [model.loss for model in found.models])
+        np.testing.assert_allclose(hollow.get_ydata(), [model.loss for model in other.models])
+        assert hollow.get_markerfacecolor() == "none"
+        power, offset, linear = (line for line in axis.lines if len(line.get_xdata()) == 80)
+        np.testing.assert_allclose(power.get_ydata()[[0, -1]], (5 + scale) * x[[0, -1]] ** -0.1)
+        np.testing.assert_allclose(offset.get_ydata()[[0, -1]], level + 9 * scale * x[[0, -1]] ** -0.2)
+        np.testing.assert_allclose(linear.get_ydata()[[0, -1]], 5 + scale - 0.1 * np.log(x[[0, -1]]))
+        holds = against == "params_total"
+        assert [line.get_linestyle() for line in (power, offset, linear)] == ["--", "-" if holds else "--", "--"]
+        assert offset.get_linewidth() > max(power.get_linewidth(), linear.get_linewidth()), "nearest on sizes left out"
+        texts = " ".join(text.get_text() for text in axis.get_legend().get_texts())
+        assert ("E = " in texts) == holds
+        assert (f"E = {level:.2f} [{level - 0.25:.2f}, {level + 0.25:.2f}], 1 % off" in texts) == holds
+        assert texts.count("rejected (p = 1e-05)") == (2 if holds else 3)
+        assert f"on 7 {other.place}" in texts
+
+
+def test_losses_without_a_law_say_why():
+    none = [replace(law, status=Status.FAILED, params={}, reason="2 sizes", error_left_out=None) for law in loss_axes()[0].laws]
+    found = replace(loss_axes()[0], laws=tuple(none), best_against=None, best_form=None, reason="too few sizes")
+    (figure,) = axes_figures([found])
+    assert "No law: too few sizes" in figure.get_suptitle()
+    for axis in figure.axes:
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+            "power law, no law: 2 sizes", "with an offset, no law: 2 sizes", "linear in ln, no law: 2 sizes",
+        ]  # fmt: skip
 
 
 def test_a_region_is_the_contour_at_its_limit():

@@ -8,6 +8,7 @@ import pytest
 
 from geomkit.figures.style import called
 from geomkit.laws.forms import Status
+from geomkit.laws.verdicts import Fitness
 from geomkit.store.provenance import rng
 from geomkit.store.records import LossLaw, LossRegion, read_csv, read_json
 from geomkit.store.tables import TableWriter, merge
@@ -75,6 +76,25 @@ def test_the_law_of_cerebras_is_found_again_and_pythia_needs_an_offset(outputs):
     assert offset.interval["E"][0] > 1
     assert offset.aicc < power.aicc - 20
     assert [(peer.law, peer.value, peer.inside) for peer in power.peers] == [("kaplan-parameters", -0.076, True)]
+
+
+def test_a_family_with_seeds_that_reject_the_offset_has_neither_its_interval_nor_a_region(tmp_path):
+    """Its losses are a law of another measure of size; a peer is neither inside nor outside of no interval."""
+    total = 3 + 900 * (SIZES + 4e5) ** -0.4
+    for (k, size), seed in product(enumerate(SIZES), range(3)):
+        name = f"m{k}-s{seed}"
+        writer = TableWriter(
+            model=name, family="f", seed=seed, params_nonembedding=int(size), params_total=1, corpus="c", depth=1
+        )
+        writer.add(variant="trained", text=-1, metric="loss", value=total[k] * (1 + 1e-4 * seed), n=10)
+        writer.write(tmp_path / name / "c.parquet", {})
+    merge(sorted(tmp_path.glob("*/c.parquet")), tmp_path / "all.parquet")
+    files = [tmp_path / name for name in ("laws.json", "regions.csv")]
+    fit_loss_laws(tmp_path / "all.parquet", PUBLISHED / "losses.csv", PUBLISHED / "laws.csv", *files, 1)
+    (law,) = [row for row in read_json(files[0], list[LossLaw]) if (row.family, row.form) == ("f", "offset_power")]
+    assert (law.lack, law.interval, [peer.inside for peer in law.peers]) == (Fitness.REJECTED, {}, [None])
+    assert law.params
+    assert {row.family for row in read_csv(files[1], LossRegion)} == {"cerebras-gpt", "pythia", "pythia-deduped"}
 
 
 def test_a_region_holds_the_fit_and_not_its_own_edges(outputs):

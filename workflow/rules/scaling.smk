@@ -1,6 +1,7 @@
 # a resample of a corpus takes an eigenvalue decomposition for each layer, normalisation, variant and model
 CORPUS_RESAMPLES = min(200, config["scaling"]["bootstrap"])
 GRID = relative(RESOURCES / "ladder/training_grid.csv")
+CARD = relative(RESOURCES / "ladder/losses.csv")
 
 
 rule corpus_resamples:
@@ -50,7 +51,6 @@ rule scaling:
         slopes="results/scaling/slopes.csv",
         null_slopes="results/scaling/null_slopes.csv",
         fits="results/scaling/fits.json",
-        entropy_loss="results/scaling/entropy_loss.json",
     log:
         "results/logs/scaling.log",
     benchmark:
@@ -159,6 +159,39 @@ rule loss_laws:
         "../scripts/loss_laws.py"
 
 
+rule loss_axes:
+    input:
+        table="results/entropy.parquet",
+        projections=expand(
+            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+        card=CARD,
+    output:
+        axes="results/scaling/loss_axes.json",
+        entropy_loss="results/scaling/entropy_loss.json",
+    log:
+        "results/logs/loss_axes.log",
+    benchmark:
+        "results/benchmarks/loss_axes.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 40 * input.size_mb),
+    params:
+        code=code("loss_axes.py"),
+        family="ladder",
+        length=config["ladder"]["recipe"]["context"],
+        primary=config["scaling"]["primary"],
+        bootstrap=config["scaling"]["bootstrap"],
+        held_out=config["scaling"]["held_out"],
+        seed=config["seed"],
+    message:
+        "Fitting laws of the loss on three measures of size, and what entropy adds to the best"
+    script:
+        "../scripts/loss_axes.py"
+
+
 rule data_laws:
     input:
         grid=GRID,
@@ -245,6 +278,7 @@ rule losses_plot:
     input:
         fits="results/scaling/loss_laws.json",
         regions="results/scaling/loss_regions.csv",
+        axes="results/scaling/loss_axes.json",
     output:
         report(
             "results/losses_plot.pdf",

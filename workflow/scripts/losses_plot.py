@@ -13,5 +13,6 @@ with logged(snakemake.log[0]):
     draw_losses(
         fits=Path(snakemake.input.fits),
         regions=Path(snakemake.input.regions),
+        axes=Path(snakemake.input.axes),
         output=Path(snakemake.output[0]),
     )

@@ -1,4 +1,4 @@
-"""Exponents beside their nulls, fits of the primary endpoint, and what entropy tells about the loss."""
+"""Exponents beside their nulls, and fits of the primary endpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ with logged(snakemake.log[0]):
         slopes=Path(snakemake.output.slopes),
         null_slopes=Path(snakemake.output.null_slopes),
         fits=Path(snakemake.output.fits),
-        entropy_loss=Path(snakemake.output.entropy_loss),
         primary=snakemake.params.primary,
         exploratory=snakemake.params.exploratory,
         resamples=snakemake.params.bootstrap,

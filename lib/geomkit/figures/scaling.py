@@ -113,7 +113,7 @@ def draw_law(axis: Axes, law: MetricLaw, sizes: Sequence[float]) -> None:
     """The power law, and every law through its centre whose exponent is in the interval."""
     x = np.geomspace(sizes[0], sizes[-1], 50)
     axis.plot(x, law.params["a"] * x ** law.params["b"], color=BLUE, zorder=3)
-    low, high = law.interval["b"]
+    low, high = law.interval.get("b", (None, None))
     if low is not None and high is not None:
         centre = np.exp(np.mean(np.log(sizes)))
         level = law.params["a"] * centre ** law.params["b"]
@@ -146,7 +146,8 @@ def title(
         return lines
     if law.status == Status.FAILED:
         return [*lines, f"no law: {law.reason}"]
-    lines.append(f"N^{law.params['b']:.3f} {bracket(*law.interval['b'])}".replace("-", "−"))
+    interval = bracket(*law.interval["b"]) if "b" in law.interval else "rejected by seeds"
+    lines.append(f"N^{law.params['b']:.3f} {interval}".replace("-", "−"))
     if law.heldout_error is not None:
         lines[-1] += f", {100 * law.heldout_error:+.0f} %".replace("-", "−")
     for row in slopes:

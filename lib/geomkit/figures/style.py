@@ -45,6 +45,8 @@ WIDTH = 3.4
 Name = TypeVar("Name")
 
 SIZE = "parameters without embeddings"
+AXES = {"params_nonembedding": SIZE, "params_total": "all parameters", "width": "width"}
+"""What measures of size are called."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette."""
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS

@@ -37,11 +37,10 @@ class AxisLaw:
 
     @property
     def columns(self) -> dict[str, Any]:
-        columns: dict[str, Any] = {"against": self.axis, "form": self.fit.form, "status": self.fit.status, "n": self.fit.n}
-        columns |= {"fit": self.lack.kind.value, "fit_reason": self.lack.reason, "fit_p": self.lack.p}
-        columns |= {"misfit": self.lack.misfit, "misfit_at": self.lack.at}
-        columns |= {"error_left_out": self.error, "error_largest": self.fit.heldout_error}
-        return columns | dict(zip(("offset_low", "offset_high"), self.offset or (None, None), strict=True))
+        """As a record has it."""
+        columns = {"against": self.axis, **self.fit.as_dict(), "lack": self.lack.kind, "lack_reason": self.lack.reason}
+        columns |= {"lack_p": self.lack.p, "misfit": self.lack.misfit, "misfit_at": self.lack.at}
+        return columns | {"error_left_out": self.error}
 
 
 def laws_on_axes(
@@ -64,16 +63,16 @@ def laws_on_axes(
     return found
 
 
-def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_out: int = 1) -> AxisLaw:
-    """One form on one measure of size."""
+def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_out: int = 1, without_each: bool = True) -> AxisLaw:
+    """One form on one measure of size; without the many fits for sizes left out where these are not wanted."""
     logs = [np.log(seeds) for seeds in losses]
     means = np.exp([seeds.mean() for seeds in logs])
     law = fit(form, x, means, held_out=held_out)
     if law.failed:
-        return AxisLaw(name, law, LackOfFit(Fitness.UNTESTED, law.status), None, None)
+        return AxisLaw(name, law, LackOfFit(Fitness.UNTESTED, law.reason), None, None)
     lack = lack_of_fit(x, logs, fitted_to_seeds(form, x, logs), len(forms[form].names))
     try:
-        without = laws_without(form, x, means, np.arange(x.size))
+        without = laws_without(form, x, means, np.arange(x.size)) if without_each else None
     except NoFit:
         without = None
     known = without is not None and bool((np.diag(without) > 0).all())

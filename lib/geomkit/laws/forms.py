@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from enum import StrEnum
 from itertools import product
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy import optimize, special
@@ -50,6 +51,12 @@ class Form(ABC):
     def __init__(self, log_x: Array):
         self.centre = self.origin(log_x)
         self.l = log_x - self.centre[:, None]
+
+    def at(self, log_x: Array) -> Self:
+        """The same coordinates, with the same centre, at another ln x (variables, n)."""
+        other = copy(self)
+        other.l = log_x - self.centre[:, None]
+        return other
 
     @staticmethod
     def origin(log_x: Array) -> Array:

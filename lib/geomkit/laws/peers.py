@@ -16,13 +16,15 @@ class Peer(NamedTuple):
 
 
 def beside_peers(law: Fit, peers: Sequence[Peer], published: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
-    """Each peer's value, in the sign of our parameter, and whether our interval holds it; nothing for a law that failed.
+    """Each peer's value, in the sign of our parameter, and whether our interval holds it: None for a law that was rejected, which
+    has none. Nothing for a law that failed.
 
     published: by law and parameter.
     """
     found = []
     for peer in peers if not law.failed else []:
-        low, high = law.interval[peer.ours]
         value = peer.sign * published[peer.law, peer.parameter]
-        found.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": bool(low <= value <= high)})
+        ends = law.interval.get(peer.ours)
+        inside = None if ends is None else bool(ends[0] <= value <= ends[1])
+        found.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": inside})
     return found

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import optimize
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.laws.fit import solve
+from geomkit.laws.forms import Form
 from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     Estimate,
     categories,
     explained,
-    partial_correlation,
     partial_correlation_interval,
+    partial_correlations,
 )
 
 
@@ -44,7 +47,6 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
     """
     values, losses = (np.array([seeds.mean() for seeds in of_sizes]) for of_sizes in (value, loss))
     partial = partial_correlation_interval(values, losses, log_n)
-    draws = [partial_correlation(x, y, log_n) for x, y in zip(drawn_value.T, drawn_loss.T, strict=True)]
     number = [seeds.size for seeds in value]
     between, apart = None, [np.ptp(seeds) > 1e-9 * np.abs(seeds).max() for seeds in value]
     if any(apart):
@@ -52,7 +54,7 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
         between = partial_correlation_interval(np.concatenate(value), np.concatenate(loss), size)
     return Prediction(
         partial=partial,
-        measurement=percentile_interval(draws),
+        measurement=percentile_interval(partial_correlations(drawn_value, drawn_loss, log_n)),
         error_size=leave_one_out(log_n, losses, log_n),
         error_both=leave_one_out([log_n, values], losses, log_n),
         between_seeds=between,
@@ -89,3 +91,61 @@ def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Ar
     others = [np.asarray(groups) != name for name in np.unique(np.asarray(groups))]
     laws = [solve(form, x[:, rest], y[rest], own_threshold=False) for rest in others]
     return np.array([law.form.formula(law.params, x) for law in laws])
+
+
+class LeftOut(NamedTuple):
+    """A law that was fitted without some points, in the coordinates of its form at every point."""
+
+    form: Form
+    theta: Array
+
+    def log(self, theta: Array) -> Array:
+        """ln y at every point (n,)."""
+        return self.form.model(theta[None])[0][0]
+
+    def derivatives(self, theta: Array) -> Array:
+        """(n, p)."""
+        return self.form.model(theta[None])[1][0]
+
+
+def forms_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> list[LeftOut]:
+    """The laws of `laws_without`."""
+    x, y, found = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
+    for name in np.unique(np.asarray(groups)):
+        rest = np.asarray(groups) != name
+        law = solve(form, x[:, rest], y[rest], own_threshold=False)
+        found.append(LeftOut(law.form.at(np.log(x)), law.theta))
+    return found
+
+
+def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, laws: Sequence[LeftOut]) -> float:
+    """Root mean square error of y = law(x) metric^c for each of the groups by the others, law and c fitted together by least
+    squares of ln y, from where the law fits best alone.
+
+    So the metric need only tell what no change of the law tells: of a power law, a trend of the metric's own neither helps nor
+    hides it. Raises DataError for a metric that is not finite.
+    """
+    value, y, names = np.asarray(log_metric, dtype=float), np.asarray(y, dtype=float), np.unique(np.asarray(groups))
+    if not np.isfinite(value).all():
+        raise DataError("a predictor is not finite")
+    errors = []
+    for name, law in zip(names, laws, strict=True):
+        out = np.asarray(groups) == name
+        errors.append(np.mean((joint_prediction(value - value[~out].mean(), y, ~out, law) - y)[out] ** 2))
+    return float(np.sqrt(np.mean(errors)))
+
+
+def joint_prediction(value: Array, y: Array, among: Array, law: LeftOut) -> Array:
+    """y (n,) by law(x) exp(c value), fitted to those of the mask `among`."""
+
+    def misfits(theta: Array) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return (law.log(theta[:-1]) + theta[-1] * value - np.log(y))[among]
+
+    def jacobian(theta: Array) -> Array:
+        return np.column_stack([law.derivatives(theta[:-1]), value])[among]
+
+    bounds = ([*law.form.lower, -np.inf], [*law.form.upper, np.inf])
+    start = np.append(law.theta, 0.0)
+    theta = optimize.least_squares(misfits, start, jacobian, bounds, x_scale="jac", xtol=1e-12, ftol=1e-12, gtol=1e-12).x
+    return np.asarray(np.exp(law.log(theta[:-1]) + theta[-1] * value))

@@ -63,6 +63,20 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) ->
     return float(np.corrcoef(rest)[0, 1])
 
 
+def partial_correlations(x: Array, y: Array, control: ArrayLike) -> Array:
+    """`partial_correlation` of each pair of columns of x and y (n, resamples) with one control (n,) held fixed: (resamples,).
+
+    Raises DataError where nothing of one of them is left.
+    """
+    given = np.linalg.qr(np.stack([np.ones(len(x)), np.asarray(control, dtype=float)], axis=1))[0]
+    centred = [columns - columns.mean(axis=0) for columns in (x, y)]
+    rest = [columns - given @ (given.T @ columns) for columns in centred]
+    norms = [np.linalg.norm(columns, axis=0) for columns in rest]
+    if not all((norm > 1e-10 * np.linalg.norm(columns, axis=0)).all() for norm, columns in zip(norms, centred, strict=True)):
+        raise DataError("no correlation: x or y does not vary beside its controls")
+    return np.asarray((rest[0] * rest[1]).sum(axis=0) / (norms[0] * norms[1]))
+
+
 def partial_of_products(products: Array) -> Array:
     """Partial correlation of the second and third variable given the rest, from sums of products (..., v, v) of which the first
     variable is 1. NaN where one of them does not vary beside the rest."""

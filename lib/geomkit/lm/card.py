@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, windows
+from geomkit.lm.ladder import Recipe, evaluate, stream, windows
 from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.measures.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.provenance import replacing
-from geomkit.store.records import LadderLoss, write_csv
+from geomkit.store.records import TEST_WINDOWS, LadderLoss, write_csv
 
 PROMPT = "The Congress of the United States"
 

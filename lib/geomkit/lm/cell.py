@@ -9,13 +9,13 @@ import numpy as np
 
 from geomkit.config import resolve_layers
 from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train, windows
+from geomkit.lm.ladder import Recipe, evaluate, stream, train, windows
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import is_centred, normalise, spectrum
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import State
-from geomkit.store.records import Cell, write_csv
+from geomkit.store.records import TEST_WINDOWS, Cell, write_csv
 from geomkit.store.texts import Sample, Texts
 
 

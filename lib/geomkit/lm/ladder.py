@@ -29,8 +29,6 @@ from geomkit.store.provenance import digest, replacing, rng
 from geomkit.store.records import CurvePoint, write_csv
 
 END = "<|endoftext|>"
-TEST_WINDOWS = 512
-"""Windows of a test text on which a loss is given."""
 
 SHAPES = {16: (2, 1), 24: (3, 2), 32: (4, 2), 48: (4, 3), 64: (5, 4), 96: (6, 6), 128: (8, 8), 192: (10, 12), 256: (12, 16)}
 """Layers and heads of each width."""

@@ -1,5 +1,5 @@
-"""Laws with model size: exponents (slopes.csv), those of their nulls (null_slopes.csv), fits of the primary endpoint (fits.json),
-and whether entropy tells anything about loss that size does not (entropy_loss.json)."""
+"""Laws with model size: exponents (slopes.csv), those of their nulls (null_slopes.csv), and fits of the primary endpoint
+(fits.json)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.errors import DataError
+from geomkit.laws.axes import law_on_axis
 from geomkit.laws.exponents import Comparison, Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
-from geomkit.laws.forms import Status
-from geomkit.laws.prediction import Prediction, prediction
-from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
+from geomkit.laws.resampling import draw_resamples
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
 from geomkit.source import named
@@ -31,7 +29,6 @@ from geomkit.store.measured import (
 )
 from geomkit.store.provenance import rng
 from geomkit.store.records import (
-    EntropyLoss,
     MetricLaw,
     NullSlope,
     PublishedValue,
@@ -54,7 +51,6 @@ def compare_exponents(
     slopes: Path,
     null_slopes: Path,
     fits: Path,
-    entropy_loss: Path,
     primary: Mapping[str, Any],
     exploratory: Sequence[str],
     resamples: int,
@@ -64,7 +60,6 @@ def compare_exponents(
     """exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
     draws = {Path(path).stem: Path(path) for path in resampled}
     found: list[Judged] = []
-    predictions: list[EntropyLoss] = []
     for family, corpus in families(table):
         measured = read_measured(table, family, corpus)
         drawn = read_resamples(draws[corpus], family, [model.name for model in measured.models])
@@ -72,7 +67,6 @@ def compare_exponents(
         ladder.add_losses(read_losses(table, family, corpus, measured.models))
         source = {"family": family, "published": False, "corpus": corpus}
         found += compared(ladder, primary, source)
-        predictions += [row for name in primary["metrics"] for row in beside_loss(ladder, name, primary, source)]
     found += published_exponents(published)
     combinations = sum(slope.slope is not None for slope, _ in found)
     write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in found])
@@ -80,7 +74,6 @@ def compare_exponents(
     fitted = dict(primary) | {"metrics": [*primary["metrics"], *exploratory]}
     points = [row for row in endpoint(table, **fitted) if row["variant"] == "trained"]
     write_json(fits, list[MetricLaw], [law for group in by_law(points) for law in laws(group, primary, held_out)])
-    write_json(entropy_loss, list[EntropyLoss], predictions)
 
 
 Judged = tuple[Slope, list[NullSlope]]
@@ -174,40 +167,17 @@ def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
 
 
 def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_out: int) -> Iterator[MetricLaw]:
-    """Every form fitted to one measurement against the parameters without embeddings."""
+    """Every form fitted to one measurement against the parameters without embeddings; the loss's without an interval where seeds
+    reject the form."""
     first = points[0]
     where = {name: first[name] for name in ("family", "corpus", "metric", "eps2")}
     of_loss = first["metric"] == "loss"
     where |= {name: None if of_loss else primary[name] for name in ("layer", "length", "normalise")}
     x, y = ([point[name] for point in points] for name in ("params_nonembedding", "value"))
     for form in FORMS:
-        law = fit(form, x, y, held_out=held_out).as_dict()
-        yield MetricLaw(**where, published=False, against="params_nonembedding", **law)
-
-
-def beside_loss(ladder: Ladder, metric: str, primary: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[EntropyLoss]:
-    """What a metric at the primary endpoint tells about the loss that size does not, and what its nulls would tell."""
-    key = Key(primary["layer"], primary["normalise"], primary["length"], metric)
-    variants = beside(ladder.values, key)
-    whole = np.all([np.isfinite(values).all(axis=0) for values in variants.values()], axis=0)
-    draws = Resamples(ladder.draws.texts[whole], ladder.draws.seeds)
-    log_n, loss = np.log(ladder.sizes["params_nonembedding"]), ladder.split(ladder.values["trained"][LOSS][:, 0])
-    drawn_loss = over_seeds(ladder.split(ladder.drawn["trained"][LOSS]), draws.seeds)
-    where = {**source, **key._asdict(), "eps2": ladder.eps2.get(metric)}
-    for variant, values in variants.items():
-        texts = ladder.split(values[:, whole])
-        try:
-            found = prediction(log_n, [np.log(one.mean(axis=1)) for one in texts], loss, draws.levels(texts), drawn_loss)
-        except DataError as reason:
-            yield EntropyLoss(**where, variant=variant, status=Status.FAILED, reason=str(reason))
-        else:
-            told = columns_of(found) | {"sizes": len(loss)}
-            yield EntropyLoss(**where, variant=variant, status=Status.CONVERGED, reason="", **told)
-
-
-def columns_of(found: Prediction) -> dict[str, Any]:
-    columns: dict[str, Any] = {"partial_correlation": found.partial.value, "interval": found.partial[1:3]}
-    columns |= {"measurement": found.measurement, "error_size": found.error_size, "error_size_and_metric": found.error_both}
-    if found.between_seeds is not None:
-        columns |= {"between_seeds": found.between_seeds.value, "between_seeds_interval": found.between_seeds[1:3]}
-    return columns
+        law = fit(form, x, y, held_out=held_out)
+        if of_loss:
+            sizes = np.unique(x)
+            seeds = [np.asarray(y)[np.asarray(x) == size] for size in sizes]
+            law = law_on_axis("params_nonembedding", form, sizes, seeds, held_out, without_each=False).fit
+        yield MetricLaw(**where, published=False, against="params_nonembedding", **law.as_dict())

@@ -1,15 +1,17 @@
 """Laws of the loss, ours and published: fits beside the laws that others found (loss_laws.json), and which offsets and exponents
 go together (loss_regions.csv)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geomkit.laws.axes import law_on_axis
 from geomkit.laws.fit import NoFit, fit, profile
 from geomkit.laws.peers import Peer, beside_peers
+from geomkit.laws.verdicts import Fitness
 from geomkit.store.measured import corpus_losses
 from geomkit.store.records import LossLaw, LossRegion, PeerValue, PublishedLaw, PublishedValue, read_csv, write_csv, write_json
 
@@ -30,12 +32,25 @@ def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions
     laws: list[LossLaw] = []
     for where, x, loss in series:
         for form in ("power", "offset_power"):
-            law = fit(form, x, loss, held_out=held_out)
-            peers = beside_peers(law, PEERS.get((form, where["against"]), []), values)
+            law = law_on_axis(where["against"], form, *by_size(x, loss), held_out, without_each=False)
+            peers = beside_peers(law.fit, PEERS.get((form, where["against"]), []), values)
             beside = tuple(PeerValue(**peer) for peer in peers)
-            laws.append(LossLaw(**where, **law.as_dict(), peers=beside, x=tuple(x), y=tuple(loss)))
+            laws.append(LossLaw(**where | law.columns, peers=beside, x=tuple(x), y=tuple(loss)))
     write_json(fits, list[LossLaw], laws)
-    write_csv(regions, LossRegion, [LossRegion(**where, **row) for where, x, loss in series for row in region(x, loss)])
+    held = [(where, x, loss) for where, x, loss in series if not rejected(laws, where)]
+    write_csv(regions, LossRegion, [LossRegion(**where, **row) for where, x, loss in held for row in region(x, loss)])
+
+
+def by_size(x: Sequence[float], loss: Sequence[float]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Sizes, and the losses of each one's seeds."""
+    sizes = np.unique(x)
+    return sizes, [np.asarray(loss)[np.asarray(x) == size] for size in sizes]
+
+
+def rejected(laws: Sequence[LossLaw], where: Mapping[str, Any]) -> bool:
+    """Whether seeds reject the law with an offset: then there is no region of its parameters."""
+    whose = [law for law in laws if all(getattr(law, name) == value for name, value in where.items())]
+    return any(law.form == "offset_power" and law.lack == Fitness.REJECTED for law in whose)
 
 
 Series = tuple[dict[str, Any], list[float], list[float]]
