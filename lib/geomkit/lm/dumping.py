@@ -19,6 +19,7 @@ from geomkit.lm.models import (
     sizes,
     untrained_twin,
 )
+from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
@@ -79,8 +80,13 @@ def write(
 ) -> None:
     depth = len(blocks(model))
     recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
-    attributes = facts | {"depth": depth, **vars(sizes(model))}
+    attributes = facts | {"depth": depth, **vars(sizes(model)), **norm_attributes(final_norm(model))}
     with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
         total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
         for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
             writer.append(*part)
+
+
+def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:
+    """What a dump says about the final norm, so that its gain and bias can be left out later."""
+    return {"final norm": "none"} if isinstance(norm, str) else {"final norm": norm.kind, "final norm eps": norm.eps}
