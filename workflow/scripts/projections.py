@@ -21,4 +21,5 @@ with logged(snakemake.log[0]):
         eps2=snakemake.params.eps2,
         draws=snakemake.params.draws,
         seed=snakemake.params.seed,
+        bracket=snakemake.params.bracket,
     )

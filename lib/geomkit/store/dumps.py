@@ -28,6 +28,8 @@ from geomkit.store.texts import Texts
 
 SCHEMA = 1
 CHUNK_BYTES = 1 << 18
+PLAIN = "plain"
+"""The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
 
 
 class State(NamedTuple):
