@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from geomkit.config import resolve_layers
-from geomkit.errors import DataError
 from geomkit.lm.capture import Recorder, batches, capture
-from geomkit.lm.cutting import tokenizer_sha256
+from geomkit.lm.cutting import texts_for
 from geomkit.lm.models import (
     blocks,
     find_device,
     load_config,
     load_model,
-    load_tokenizer,
     sizes,
     untrained_twin,
 )
@@ -23,7 +21,7 @@ from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
-from geomkit.store.texts import Sample, read_texts
+from geomkit.store.texts import Sample
 
 
 def dump_model(
@@ -39,13 +37,7 @@ def dump_model(
     """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts."""
     paths = {Path(output).stem: Path(output) for output in outputs}
     name = next(iter(paths.values())).parent.parent.name
-    device, stored = find_device(compute["device"]), read_texts(texts)
-    tokenizer = load_tokenizer(folder, trust_remote_code)
-    if tokenizer_sha256(tokenizer) != stored.attributes["tokenizer sha256"]:
-        raise DataError(
-            f"{texts}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
-            "give one of them a tokenizer of another name (models.*.tokenizer)"
-        )
+    device, stored = find_device(compute["device"]), texts_for(texts, folder, name, trust_remote_code)
     facts = {f"model {key}": value for key, value in origin.items()} | {
         "model": name,
         "weights sha256": file_sha256(folder),
