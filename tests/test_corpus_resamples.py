@@ -53,7 +53,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory):
         for model, path in paths.items():
             write(path, model, without if model == "f-8" else ())
         output = folder / name / "c.parquet"
-        settings = (["unit", "centre-unit"], METRICS, 0.5, RESAMPLES, 3)
+        settings = (["unit", "centre-unit"], METRICS, {"eps2": 0.5}, RESAMPLES, 3)
         resample_corpora(paths.values(), FAMILIES, dict.fromkeys(WIDTHS), output, *settings)
         return output
 

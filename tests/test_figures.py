@@ -15,10 +15,11 @@ from geomkit.figures.layers import layers_figure
 from geomkit.figures.losses import losses_figure
 from geomkit.figures.nulls import nulls_figure
 from geomkit.figures.scaling import scaling_figure, title
-from geomkit.figures.style import NAMES, NULLS, WIDTH, save
+from geomkit.figures.style import NULLS, QUANTITIES, WIDTH, is_drawn, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.store.records import Growth, LossLaw, LossRegion, MetricLaw, NullSlope, Point, Slope, by_slope
+from geomkit.variants import VARIANTS
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
 PANELS = (*PRIMARY["metrics"], "loss")
@@ -31,7 +32,7 @@ NO_PART = {"measurement_low": None, "measurement_high": None}
 
 
 def points() -> list[Point]:
-    variants = ["trained", *(null if null != "untrained" else "untrained-0" for null in NULLS)]
+    variants = ["trained", *(f"{null}-0" if VARIANTS[null].seeds else null for null in NULLS)]
     common: dict[str, Any] = {"family": "f", "corpus": "c", "depth": 2, "seed": 0, "d": 8, "params_total": 1, "eps2": None}
     found = []
     for metric in PANELS:
@@ -71,7 +72,7 @@ def growth() -> list[Growth]:
     row |= {"fixed_spectrum_slope": 0.0, "stretched_slope": -0.001}
     words = {"grows": (0.123, 0.1, 0.2), "falls": (-123.4, -200.0, -50.0), "flat": (-0.02, -0.1, 0.1)}
     found = []
-    for place, measure in enumerate(name for name in NAMES if name not in ("loss", "matrix_entropy_over_ln_width")):
+    for place, measure in enumerate(name for name in QUANTITIES if not name.startswith(("loss", "matrix_entropy_over_ln_width"))):
         for (layer, normalise), length in (
             (where, n) for where in (("last", "unit"), ("final", "centre-unit")) for n in (16, 64, None)
         ):
@@ -155,7 +156,7 @@ def test_losses_are_above_and_their_region_below():
 
 
 def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
-    assert title("erank_covariance", fits()[0], slopes()[0], by_slope(slopes()[1])) == [
+    assert title("effective rank", fits()[0], slopes()[0], by_slope(slopes()[1])) == [
         "effective rank",
         "N^0.100 [0.050, 0.150], +1 %",
         "minus cut −0.100 [−0.150, −0.050]",
@@ -167,6 +168,36 @@ def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
 def test_title_says_why_there_is_no_law():
     failed = replace(fits()[0], params={}, status=Status.FAILED, reason="y is flat", interval={}, heldout_error=None)
     assert title("m", failed, [], {}) == ["m", "no law: y is flat"]
+
+
+def test_what_is_not_primary_is_drawn_and_marked_exploratory():
+    metric, marked = "participation_ratio", "participation ratio (exploratory)"
+
+    def with_another(found: list, name: str) -> list:
+        """Records of one more metric, which says what the effective rank says."""
+        return [*found, *(replace(row, metric=name) for row in found if row.metric == "erank_covariance")]
+
+    of_slopes, of_nulls = slopes()
+    explored = [replace(row, primary=row.metric != metric) for row in with_another(of_slopes, metric)]
+    more = [with_another(points(), metric), with_another(fits(), metric), explored, with_another(of_nulls, metric)]
+    even = next(scaling_figure(*more, PRIMARY, [metric]))
+    titles = ["\n".join(text.get_text() for text in axis.texts) for axis in even.axes[:4]]
+    assert [text.split("\n")[0] for text in titles] == ["effective rank", "matrix entropy", marked, "loss"]
+    assert "verdict" in titles[2]
+    check_column(even)
+    (key,) = even.findobj(Legend)
+    ticks = [label.get_window_extent() for axis in even.axes[:4] for label in axis.get_xticklabels() if label.get_text()]
+    assert ticks
+    assert min(box.y0 for box in ticks) > key.get_window_extent().y1
+    check_column(next(scaling_figure(*(with_another(found, "stable_rank") for found in more), PRIMARY, [metric, "stable_rank"])))
+    figure = nulls_figure(explored, more[3], 9, [metric])
+    assert {"effective rank", marked} <= {text.get_text() for text in figure.findobj(Text)}
+    check_column(figure)
+    primary, other = explored
+    assert is_drawn(other, PRIMARY, [metric])
+    assert not is_drawn(other, PRIMARY, [])
+    assert not is_drawn(replace(other, length=16), PRIMARY, [metric])
+    assert is_drawn(primary, PRIMARY, [])
 
 
 def check_column(figure: Figure) -> None:

@@ -32,7 +32,13 @@ def texts(tmp_path, tokenizer):
 
 
 def run(folder, texts, output, **changed):
-    options = {"twins": 3, "modes": ["unit", "centre-unit"], "lengths": [4, 20, 64], "metrics": METRICS, "eps2": 0.5}
+    options = {
+        "twins": 3,
+        "modes": ["unit", "centre-unit"],
+        "lengths": [4, 20, 64],
+        "metrics": METRICS,
+        "parameters": {"eps2": 0.5},
+    }
     options |= {"family": "tiny", "seed": 1, "compute": COMPUTE, "trust_remote_code": False}
     measure_final_state(folder, texts, output, **(options | changed))
     found = pq.read_table(output)

@@ -53,7 +53,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spectrum = Spectrum(np.ones((12, 8)), 64, int(np.sqrt(size)))
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
-            writer.add_metrics(spectrum, results, 0.5, **rows, layer=number, normalise="unit", variant=variant)
+            writer.add_metrics(
+                spectrum, results, {name: None for name in results}, **rows, layer=number, normalise="unit", variant=variant
+            )
         for variant in ("trained", "stretched"):
             writer.add(
                 variant=variant,
@@ -138,7 +140,7 @@ def outputs(table, tmp_path_factory) -> dict[str, Path]:
     ]
     write_resamples(folder / "c.parquet", resamples)
     files = {name: folder / name for name in ("slopes.csv", "null_slopes.csv", "fits.json", "entropy_loss.json")}
-    compare_exponents(table, [str(folder / "c.parquet")], published, *files.values(), PRIMARY, 101, 1, 0)
+    compare_exponents(table, [str(folder / "c.parquet")], published, *files.values(), PRIMARY, [], 101, 1, 0)
     return files
 
 

@@ -26,7 +26,7 @@ LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]
 ENOUGH = [text for text, tokens in enumerate(LENGTHS) if tokens >= 20]
 METRICS = ["erank_covariance", "rate_distortion", "alpha_req"]
-SETTINGS = Settings(["unit", "centre-unit"], [4, 20], METRICS, 0.5, 3, 0)
+SETTINGS = Settings(["unit", "centre-unit"], [4, 20], METRICS, {"eps2": 0.5}, 3, 0)
 FAMILY = {"small-s0": 5, "small-s1": 5, "middle": 9, "wide-s0": 12, "wide-s1": 12}
 
 
@@ -264,7 +264,7 @@ def test_one_document_raw_rows_and_layers_that_were_not_dumped_are_absent(tmp_pa
         "projections, family": "directions are those of other documents, and there is one document"
     }
     part = {name: dumped(tmp_path / "part", name, width, layers=[1]) for name, width in (("s", 5), ("l", 9))}
-    rows, absent = table(tmp_path, part, Settings(["raw", "unit"], [20, 500], ["stable_rank"], 0.5, 2, 0))
+    rows, absent = table(tmp_path, part, Settings(["raw", "unit"], [20, 500], ["stable_rank"], {"eps2": 0.5}, 2, 0))
     assert {(row["layer"], row["normalise"]) for row in rows} == {(1, "unit")}
     assert absent["projections, family, final"] == "this layer of s is not among dump.layers"
     assert absent["projections, raw"] == "projected rows are normalised again, which raw rows are not"
@@ -274,7 +274,7 @@ def test_one_document_raw_rows_and_layers_that_were_not_dumped_are_absent(tmp_pa
 def test_directions_that_other_documents_cannot_tell_are_absent(tmp_path):
     names = ["a", "a", "a", "a", "a", "a", "a", "b"]
     dumps = {name: dumped(tmp_path, name, width, documents=names) for name, width in (("s", 5), ("l", 9))}
-    rows, absent = table(tmp_path, dumps, Settings(["unit"], [4, 20], ["stable_rank"], 0.5, 2, 0))
+    rows, absent = table(tmp_path, dumps, Settings(["unit"], [4, 20], ["stable_rank"], {"eps2": 0.5}, 2, 0))
     reason = "rows of other documents have rank 4"
     assert absent["projected, l on 5 directions, last, unit, n = 4"] == reason
     assert {row["d"] for row in rows if (row["donor"], row["n"], row["variant"]) == ("l", 4, "projected")} == {9}

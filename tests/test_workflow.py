@@ -24,6 +24,7 @@ from geomkit.measures.selection import selectors
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Probe
+from geomkit.variants import drawn, nulls, of_kind, runs
 
 MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 """Width and depth of each."""
@@ -55,9 +56,11 @@ SETTINGS: dict[str, Any] = {
         },
     },
 }
-RUN = ("trained", "shuffled", "untrained-0")
+RUN = runs({"nulls": nulls(), "untrained_seeds": 1})
 """Variants that a model runs on."""
-OF_WIDTH = ("fixed-spectrum", "stretched")
+DRAWN = drawn({"nulls": nulls()})
+"""Nulls of drawn rows."""
+OF_FAMILY = [null.name for null in of_kind("family")]
 """Nulls made of a family's spectra."""
 MODES = ("unit", "centre-unit")
 PRIMARY = ["rate_distortion", "rate_distortion_ratio", "rate_distortion_paper", "erank_covariance"]
@@ -317,7 +320,7 @@ def test_the_table_has_every_metric_of_every_cloud_and_nothing_else(table):
     clouds = [*product(LENGTHS, range(TEXTS)), (TEXTS * LENGTHS[-1], -1)]
     measured = [*product(METRICS, clouds), *(("alpha_req", cloud) for cloud in clouds if cloud[0] > LENGTHS[0])]
     for model, (_, depth) in MODELS.items():
-        places = [*product([*RUN, "gaussian"], range(depth + 2)), *product(OF_WIDTH, (0, depth, depth + 1))]
+        places = [*product([*RUN, *DRAWN], range(depth + 2)), *product(OF_FAMILY, (0, depth, depth + 1))]
         wanted = {(*place, "block", mode, name, *cloud) for place, mode, (name, cloud) in product(places, MODES, measured)}
         rows = [row for row in table if row["model"] == model and row["normalise"] is not None]
         assert {tuple(row[name] for name in names) for row in rows} == wanted
@@ -363,8 +366,8 @@ def test_losses_are_those_of_the_variants_that_a_model_ran_on(table):
 def test_what_is_absent_is_listed_with_its_reason(case, done):
     with (case.folder / "results/entropy_absent.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    names = [f"alpha_req, {variant}, {mode}, n = 8" for variant, mode in product([*RUN, "gaussian"], MODES)]
-    nulls = product(["fixed-spectrum", "stretched"], MODELS, MODES)
+    names = [f"alpha_req, {variant}, {mode}, n = 8" for variant, mode in product([*RUN, *DRAWN], MODES)]
+    nulls = product(OF_FAMILY, MODELS, MODES)
     listed = [
         *product(MODELS, names),
         *(("nulls", f"alpha_req, {null} of {model}, {mode}, n = 8") for null, model, mode in nulls),
@@ -445,7 +448,7 @@ def test_the_page_of_tokens_holds_texts_of_the_probed_model(case, done):
 def test_the_corpus_is_resampled_for_every_variant_and_diff_erank_has_a_row_for_each_model_and_length(case, done):
     results = case.folder / "results"
     resamples = pq.read_table(results / "resamples/small.parquet").to_pylist()
-    places = product(MODELS, [*RUN, *OF_WIDTH, "gaussian"], ("last", "final"), MODES, list(metrics))
+    places = product(MODELS, [*RUN, *OF_FAMILY, *DRAWN], ("last", "final"), MODES, list(metrics))
     found = [tuple(row[name] for name in ("model", "variant", "layer", "normalise", "metric")) for row in resamples]
     assert sorted(found) == sorted(places)
     assert {len(row["values"]) for row in resamples} == {100}

@@ -1,8 +1,9 @@
 """What config.yaml means: validation beyond types, the models behind each name, and layers by number and by word."""
 
+import inspect
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from geomkit.errors import ConfigError
+from geomkit.registry import Registry
 
-OF_HUB = ("repository", "revision", "subset", "rows_from", "rows")
-"""Keys of a corpus that mean something where it comes from the hub alone."""
+Known = Mapping[str, Mapping[str, Any]]
+"""Names that a configuration may use, by kind: `geomkit.catalogue.known`."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,27 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
 
+places: Registry[Callable[..., Path]] = Registry("place")
+"""Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
+with `@places.register(name)`, a literal: it takes the folder of what is shipped, and by keyword what an entry of it says, and
+returns the path. Sources that come over the network are in geomkit.sources.fetch."""
+
+
+@places.register("bundled")
+def bundled(resources: Path, *, path: str) -> Path:
+    """What is shipped with the project."""
+    return resources / path
+
+
+@places.register("local")
+def local(resources: Path, *, path: str) -> Path:
+    """A path from the working directory."""
+    return Path(path).expanduser()
+
+
 def fetched(entry: Mapping[str, Any]) -> bool:
     """Whether an entry comes over the network."""
-    return entry["source"] in ("hub", "pypi")
+    return entry["source"] not in places
 
 
 def read_column(corpus: Mapping[str, Any]) -> str | None:
@@ -82,7 +102,9 @@ def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
 
     Raises ConfigError, naming the key, if nothing is there.
     """
-    path = resources / entry["path"] if entry["source"] == "bundled" else Path(entry["path"]).expanduser()
+    place = places[entry["source"]]
+    keys = inspect.signature(place).parameters
+    path = place(resources, **{name: value for name, value in entry.items() if name in keys})
     if not path.exists():
         raise ConfigError(f"config: {key}.path: {path} does not exist")
     return path
@@ -135,16 +157,66 @@ def require(name: str, known: Collection[str], key: str, kind: str) -> None:
         raise ConfigError(f"config: {key}: unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
 
 
-def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]], resources: Path) -> None:
+def checked_models(config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path) -> dict[str, Model]:
+    """The catalogue's models by name, once the configuration has passed every check that needs no computing.
+
+    Raises ConfigError that names the key.
+    """
+    validate(config, schema)
+    for kind, source in (("models", "model source"), ("corpora", "corpus source")):
+        described = schema["properties"][kind]["additionalProperties"]["properties"]
+        for name, entry in config[kind].items():
+            check_entry(f"{kind}.{name}", entry, known[source], described, known["corpus reader"] if kind == "corpora" else {})
+    models = expand_models(config["models"], resources)
+    check(config, models, known, resources)
+    return models
+
+
+def check_entry(
+    key: str, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Iterable[str], readers: Mapping[str, Any]
+) -> None:
+    """Raises ConfigError for a source or reader that there is not, and for a key that is missing or that nothing reads.
+
+    sources, readers: declarations by name; each reads keys of its own, and models have no reader. described: keys of the schema,
+    of which every entry may have those that no source reads.
+    """
+    require(entry["source"], sources, f"{key}.source", "source")
+    source = sources[entry["source"]]
+    if missing := [name for name in source.required if name not in entry]:
+        raise ConfigError(f"config: {key}: {missing[0]!r} is a required property where the source is {entry['source']}")
+    of_reader = reader_keys(key, entry, source.keys, readers) if readers else []
+    of_sources = {name for other in sources.values() for name in other.keys}
+    of_all = [name for name in described if name not in {"source", *of_sources, *of_reader}]
+    allowed = ["source", *source.keys, *of_all, *of_reader]
+    if unknown := [name for name in entry if name not in allowed]:
+        raise ConfigError(f"config: {key}: unknown key {unknown[0]!r}; known keys: {', '.join(allowed)}")
+
+
+def reader_keys(key: str, entry: Mapping[str, Any], of_source: Collection[str], readers: Mapping[str, Any]) -> list[str]:
+    """Keys that a corpus's reader reads and its source does not.
+
+    Raises ConfigError for a reader that there is not, and for a key that other readers read.
+    """
+    reader = entry.get("reader", "parquet")
+    require(reader, readers, f"{key}.reader", "corpus reader")
+    for name in entry:
+        able = sorted(other for other, declaration in readers.items() if name in declaration.keys)
+        if able and reader not in able and name not in of_source:
+            raise ConfigError(f"config: {key}.{name}: the reader {reader!r} takes none; those that do: {', '.join(able)}")
+    return [name for name in readers[reader].keys if name not in of_source]
+
+
+def metric_parameters(entropy: Mapping[str, Any]) -> dict[str, float]:
+    """Parameters of metrics by name, all that the configuration sets."""
+    return {"eps2": entropy["eps2"], **entropy.get("parameters", {})}
+
+
+def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, resources: Path) -> None:
     """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
 
-    `known` holds the names by kind: metric, reader, reader of a column, normalise, selection method. Raises ConfigError that
-    names the key.
+    Raises ConfigError that names the key.
     """
     for name, corpus in config["corpora"].items():
-        reader = corpus.get("reader", "parquet")
-        require(reader, known["reader"], f"corpora.{name}.reader", "corpus reader")
-        check_unused(name, corpus, reader, known["reader of a column"])
         if not fetched(corpus):
             source_path(f"corpora.{name}", corpus, resources)
     entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
@@ -153,7 +225,10 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
     for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
         require(name, known["metric"], "entropy.metrics", "metric")
     for name in entropy["normalise"]:
-        require(name, known["normalise"], "entropy.normalise", "normalisation")
+        require(name, known["normalisation"], "entropy.normalise", "normalisation")
+    for name in entropy["nulls"]:
+        require(name, known["null"], "entropy.nulls", "null")
+    check_parameters(entropy, known)
     for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
         for name in names:
             require(name, config["corpora"], f"ladder.{key}", "corpus")
@@ -161,6 +236,10 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
+    for name in config["scaling"].get("exploratory", []):
+        require(name, measured, "scaling.exploratory", "metric among entropy.metrics")
+        if name in primary["metrics"]:
+            raise ConfigError(f"config: scaling.exploratory: {name} is among scaling.primary.metrics")
     if primary["length"] not in entropy["lengths"]:
         raise ConfigError(
             f"config: scaling.primary.length: {primary['length']} is not among entropy.lengths {entropy['lengths']}"
@@ -175,20 +254,16 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
 
 
-def check_unused(name: str, corpus: Mapping[str, Any], reader: str, of_columns: Collection[str]) -> None:
-    """Raises ConfigError for a key of a corpus that would be ignored: one of the hub's elsewhere, or a column where the reader
-    has none."""
-    if corpus["source"] != "hub":
-        for key in OF_HUB:
-            if key in corpus:
-                raise ConfigError(f"config: corpora.{name}.{key}: it is for source: hub, and this is {corpus['source']}")
-    if read_column(corpus) is not None and reader not in of_columns:
-        raise ConfigError(
-            f"config: corpora.{name}.column: the reader {reader!r} takes none; those that do: {', '.join(sorted(of_columns))}"
-        )
+def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
+    """Raises ConfigError for a parameter that no metric has, and for one that has a key of its own."""
+    parameters = entropy.get("parameters", {})
+    if "eps2" in parameters:
+        raise ConfigError("config: entropy.parameters: eps2 is set by entropy.eps2")
+    for name in parameters:
+        require(name, {key for metric in known["metric"].values() for key in metric.keys}, "entropy.parameters", "parameter")
 
 
-def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping[str, Collection[str]]) -> None:
+def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
     """The part of `check` about tokens."""
     tokens, selection = config["tokens"], config["tokens"]["selection"]
     for name in tokens["corpora"]:

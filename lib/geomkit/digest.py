@@ -1,38 +1,28 @@
 """Digests of code: what a script and the library modules behind it do, so that a change reruns exactly the rules that use it."""
 
-import ast
-import functools
 import hashlib
 from pathlib import Path
+
+from geomkit.source import declared, described, read
 
 
 def code_digest(script: Path, library: Path) -> str:
     """A digest of a script and of all the modules of geomkit behind it, which are below the folder `library`.
 
-    Modules are followed through `from geomkit... import`. Comments and docstrings do not count.
+    Modules are followed through `from geomkit... import`, and of those whose declarations are read, the declarations count.
+    Comments, docstrings and what is under `if TYPE_CHECKING:` do not count. How declared things are called and drawn counts for
+    those alone who read it.
     """
     todo, seen = [script], {}
     while todo:
         path = todo.pop()
         if path not in seen:
-            seen[path], uses = parsed(path, library)
-            todo += uses
+            source = read(path)
+            seen[path] = source.code + "".join(declarations(*one, library) for one in source.reads)
+            uses = [library.joinpath(*name.split(".")).with_suffix(".py") for name in source.imports]
+            todo += [use for use in uses if use.is_file()]
     return hashlib.sha256("".join(seen[path] for path in sorted(seen)).encode()).hexdigest()[:16]
 
 
-@functools.cache
-def parsed(path: Path, library: Path) -> tuple[str, list[Path]]:
-    """A module's source without comments and docstrings, and the modules of geomkit that it imports."""
-    tree = ast.parse(path.read_text())
-    uses: list[Path] = []
-    for node in ast.walk(tree):
-        if isinstance(body := getattr(node, "body", None), list):
-            node.body = [line for line in body if not is_docstring(line)] or [ast.Pass()]  # type: ignore[attr-defined]
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("geomkit"):
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            uses += [library.joinpath(*name.split(".")).with_suffix(".py") for name in names]
-    return ast.unparse(tree), [path for path in uses if path.is_file()]
-
-
-def is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+def declarations(kind: str, module: str, decorator: str, library: Path) -> str:
+    return repr((described if kind == "described" else declared)(module, decorator, library=library))

@@ -63,7 +63,7 @@ def spectra(folder: Path) -> SimpleNamespace:
     params = {
         "modes": ["unit", "centre-unit"],
         "lengths": [LENGTH],
-        "gaussian": True,
+        "drawn": ["gaussian"],
         "gain": {"n": LENGTH, "eps2": 0.5},
         "seed": 0,
     }

@@ -15,47 +15,22 @@ os.environ.update(
 )
 
 from geomkit import config as settings
+from geomkit import variants
+from geomkit.catalogue import known
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
-from geomkit.measures.entropy import metrics as known_metrics
-from geomkit.measures.selection import selectors as known_selectors
-from geomkit.measures.spectra import MODES
-from geomkit.sources.corpora import readers as known_readers
-from geomkit.sources.corpora import takes_column
 
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+try:
+    MODELS = settings.checked_models(config, SCHEMA, known(), RESOURCES)
+except ConfigError as error:
+    raise SystemExit(f"ConfigError: {error}") from None
 
-def load_settings():
-    """The catalogue's models by name, once the configuration has passed every check that needs no computing."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    known = {
-        "metric": known_metrics,
-        "reader": known_readers,
-        "reader of a column": [name for name in known_readers if takes_column(name)],
-        "normalise": MODES,
-        "selection method": known_selectors,
-    }
-    try:
-        settings.validate(config, schema)
-        models = settings.expand_models(config["models"], RESOURCES)
-        settings.check(config, models, known, RESOURCES)
-    except ConfigError as error:
-        raise SystemExit(f"ConfigError: {error}") from None
-    return models
-
-
-MODELS = load_settings()
-VARIANTS = ["trained"]
-if "shuffled" in config["entropy"]["nulls"]:
-    VARIANTS.append("shuffled")
-if "untrained" in config["entropy"]["nulls"]:
-    VARIANTS += [
-        f"untrained-{seed}" for seed in range(config["entropy"]["untrained_seeds"])
-    ]
-
-
+VARIANTS = variants.runs(config["entropy"])
+PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
-    SELECTORS = list(known_selectors)
+    SELECTORS = list(known()["selection method"])
 
 
 def code(script):
@@ -159,52 +134,3 @@ def dump_path(variant):
     """The path of a variant's dump. Dumps of nulls are always temporary."""
     path = f"results/dumps/{{model}}/{{corpus}}/{variant}.h5"
     return path if variant == "trained" and config["dump"]["keep"] else temp(path)
-
-
-def trainings(runs):
-    """(width, seed) of everything that a list of runs asks for."""
-    return [
-        (width, seed)
-        for run in runs
-        for width in run["widths"]
-        for seed in range(run["seeds"])
-    ]
-
-
-LADDER = [
-    f"ladder-{width}-s{seed}" for width, seed in trainings(config["ladder"]["runs"])
-]
-CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_batch-{batch}"
-
-
-def cell_recipe(wildcards):
-    """The ladder's recipe with a cell's own budget, rate and batch."""
-    own = {
-        "tokens": int(wildcards.tokens),
-        "peak_rate": float(wildcards.rate),
-        "batch": int(wildcards.batch),
-    }
-    return config["ladder"]["recipe"] | own
-
-
-def grid_cells():
-    """Every width, seed and budget of unique tokens, trained for each number of epochs that the ladder's own tokens allow."""
-    grid, recipe = config["ladder"]["grid"], config["ladder"]["recipe"]
-    budgets = [
-        (unique, epochs * unique)
-        for unique in grid["unique_tokens"]
-        for epochs in grid["epochs"]
-        if epochs * unique <= recipe["tokens"]
-    ]
-    return [
-        f"results/ladder/cells/{CELL}.csv".format(
-            width=width,
-            seed=seed,
-            unique=unique,
-            tokens=tokens,
-            rate=recipe["peak_rate"],
-            batch=recipe["batch"],
-        )
-        for width, seed in trainings(grid["runs"])
-        for unique, tokens in budgets
-    ]

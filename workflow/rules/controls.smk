@@ -35,7 +35,7 @@ rule final_state:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
         compute=config["compute"],
     message:
         "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"

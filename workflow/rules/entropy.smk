@@ -21,7 +21,7 @@ rule entropy:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
     message:
         "Measuring {wildcards.model} on {wildcards.corpus}"
     script:
@@ -55,7 +55,7 @@ rule width_nulls:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
     message:
         "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
     script:
@@ -91,7 +91,7 @@ rule projections:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
         draws=20,
         bracket={
             "modes": [config["scaling"]["primary"]["normalise"]],
@@ -145,8 +145,9 @@ rule points:
     params:
         code=code("points.py"),
         primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
     message:
-        "Averaging the primary metrics over texts"
+        "Averaging the metrics that are drawn over texts"
     script:
         "../scripts/points.py"
 

@@ -1,3 +1,8 @@
+from geomkit.trainings import CELL, cell_recipe, grid_cells, model_names
+
+LADDER = model_names(config["ladder"]["runs"])
+
+
 rule ladder:
     input:
         "results/ladder/training_runs.csv",
@@ -96,9 +101,14 @@ rule ladder_cell:
         runtime=480,
     params:
         code=code("ladder_cell.py"),
-        recipe=cell_recipe,
+        recipe=lambda wildcards: cell_recipe(
+            config["ladder"]["recipe"],
+            wildcards.tokens,
+            wildcards.rate,
+            wildcards.batch,
+        ),
         primary=config["scaling"]["primary"],
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
         device=config["compute"]["device"],
         checkpoint=f"results/ladder/checkpoints/{CELL}.safetensors",
     message:
@@ -137,7 +147,10 @@ rule ladder_sweep:
 
 rule ladder_grid:
     input:
-        tables=grid_cells(),
+        tables=expand(
+            "results/ladder/cells/{cell}.csv",
+            cell=grid_cells(config["ladder"]["grid"], config["ladder"]["recipe"]),
+        ),
     output:
         "results/ladder/training_grid.csv",
     log:

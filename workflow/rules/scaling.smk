@@ -30,7 +30,7 @@ rule corpus_resamples:
             if config["entropy"]["metrics"] == "all"
             else config["entropy"]["metrics"]
         ),
-        eps2=config["entropy"]["eps2"],
+        parameters=PARAMETERS,
         resamples=CORPUS_RESAMPLES,
         seed=config["seed"],
     message:
@@ -63,6 +63,7 @@ rule scaling:
     params:
         code=code("scaling.py"),
         primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
         bootstrap=config["scaling"]["bootstrap"],
         held_out=config["scaling"]["held_out"],
         seed=config["seed"],
@@ -178,6 +179,7 @@ rule scaling_plot:
     params:
         code=code("scaling_plot.py"),
         primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
     message:
         "Drawing the scaling laws"
     script:
@@ -204,6 +206,8 @@ rule nulls_plot:
     threads: 1
     params:
         code=code("nulls_plot.py"),
+        primary=config["scaling"]["primary"],
+        exploratory=config["scaling"].get("exploratory", []),
     message:
         "Drawing exponents beside their nulls"
     script:

@@ -17,7 +17,7 @@ rule spectra:
         code=code("spectra.py"),
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
-        gaussian="gaussian" in config["entropy"]["nulls"],
+        drawn=variants.drawn(config["entropy"]),
         gain=gain_constants,
         seed=config["seed"],
     message:

@@ -17,7 +17,7 @@ with logged(snakemake.log[0]):
         output=Path(snakemake.output[0]),
         modes=snakemake.params.modes,
         metrics=snakemake.params.metrics,
-        eps2=snakemake.params.eps2,
+        parameters=snakemake.params.parameters,
         resamples=snakemake.params.resamples,
         seed=snakemake.params.seed,
     )

@@ -16,5 +16,5 @@ with logged(snakemake.log[0]):
         family=snakemake.params.family,
         seed=snakemake.params.model_seed,
         metrics=snakemake.params.metrics,
-        eps2=snakemake.params.eps2,
+        parameters=snakemake.params.parameters,
     )

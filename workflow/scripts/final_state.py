@@ -20,7 +20,7 @@ with logged(snakemake.log[0]):
         modes=snakemake.params.modes,
         lengths=snakemake.params.lengths,
         metrics=snakemake.params.metrics,
-        eps2=snakemake.params.eps2,
+        parameters=snakemake.params.parameters,
         compute=snakemake.params.compute,
         trust_remote_code=snakemake.params.trust_remote_code,
     )

@@ -20,6 +20,6 @@ with logged(snakemake.log[0]):
         unique=snakemake.wildcards.unique,
         recipe=snakemake.params.recipe,
         primary=snakemake.params.primary,
-        eps2=snakemake.params.eps2,
+        parameters=snakemake.params.parameters,
         device=snakemake.params.device,
     )

@@ -15,4 +15,6 @@ with logged(snakemake.log[0]):
         null_slopes=Path(snakemake.input.null_slopes),
         growth=Path(snakemake.input.growth),
         output=Path(snakemake.output[0]),
+        primary=snakemake.params.primary,
+        exploratory=snakemake.params.exploratory,
     )

@@ -1,4 +1,4 @@
-"""Means of the primary metrics over texts, and losses: what figures draw."""
+"""Means of the primary and exploratory metrics over texts, and losses: what figures draw."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,4 +14,5 @@ with logged(snakemake.log[0]):
         table=Path(snakemake.input[0]),
         output=Path(snakemake.output[0]),
         primary=snakemake.params.primary,
+        exploratory=snakemake.params.exploratory,
     )

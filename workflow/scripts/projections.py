@@ -18,7 +18,7 @@ with logged(snakemake.log[0]):
         modes=snakemake.params.modes,
         lengths=snakemake.params.lengths,
         metrics=snakemake.params.metrics,
-        eps2=snakemake.params.eps2,
+        parameters=snakemake.params.parameters,
         draws=snakemake.params.draws,
         seed=snakemake.params.seed,
         bracket=snakemake.params.bracket,

@@ -19,6 +19,7 @@ with logged(snakemake.log[0]):
         fits=Path(snakemake.output.fits),
         entropy_loss=Path(snakemake.output.entropy_loss),
         primary=snakemake.params.primary,
+        exploratory=snakemake.params.exploratory,
         resamples=snakemake.params.bootstrap,
         held_out=snakemake.params.held_out,
         seed=snakemake.params.seed,

@@ -16,5 +16,6 @@ with logged(snakemake.log[0]):
         slopes=Path(snakemake.input.slopes),
         null_slopes=Path(snakemake.input.null_slopes),
         output=Path(snakemake.output[0]),
+        exploratory=snakemake.params.exploratory,
         primary=snakemake.params.primary,
     )

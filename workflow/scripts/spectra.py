@@ -15,7 +15,7 @@ with logged(snakemake.log[0]):
         output=Path(snakemake.output[0]),
         modes=snakemake.params.modes,
         lengths=snakemake.params.lengths,
-        gaussian=snakemake.params.gaussian,
+        drawn=snakemake.params.drawn,
         gain=snakemake.params.gain,
         seed=snakemake.params.seed,
     )

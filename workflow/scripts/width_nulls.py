@@ -18,5 +18,5 @@ with logged(snakemake.log[0]):
         modes=snakemake.params.modes,
         lengths=snakemake.params.lengths,
         metrics=snakemake.params.metrics,
-        eps2=snakemake.params.eps2,
+        parameters=snakemake.params.parameters,
     )

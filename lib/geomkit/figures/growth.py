@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from geomkit.figures.style import NAMES, ORANGE, SIZE, SKY, WIDTH, distortion, length_of, name_of
+from geomkit.figures.style import NULLS, ORANGE, QUANTITIES, SIZE, SKY, WIDTH, distortion, length_of, name_of
 from geomkit.laws.exponents import Verdict
 from geomkit.store.records import Growth
+from geomkit.variants import WIDTH_NULLS
 
 SHADES = {"grows": SKY, "falls": ORANGE, "flat": "0.93"}
 SIGNS = {"grows": "▲", "falls": "▼", "flat": ""}
@@ -48,7 +49,7 @@ def table(rows: Sequence[Growth]) -> Figure:
     """Measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
     places = sorted({(row.layer, row.normalise) for row in rows if row.layer}, key=lambda place: place[0] == "final")
     lengths = sorted({row.length for row in rows}, key=lambda length: float("inf") if length is None else length)
-    order = list(NAMES)
+    order = list(QUANTITIES)
     measures = sorted({row.measure for row in rows}, key=lambda name: order.index(name) if name in order else -1)
     left: dict[tuple[str | None, str | None], float] = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
     figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(measures)))
@@ -68,7 +69,9 @@ def list_of(rows: Sequence[Growth]) -> Figure:
     """Published tables: the slope, its interval, and those of the nulls for width."""
     figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
-    columns = dict(zip(("slope", "95 % interval", "cut", "stretched"), (0.0, 1.3, 2.5, 3.4), strict=True))
+    columns = {"slope": 0.0, "95 % interval": 1.3} | {
+        NULLS[null].short: 2.5 + 0.9 * place for place, null in enumerate(WIDTH_NULLS)
+    }
     for title, x in columns.items():
         axis.text(x, -0.9, title, ha="center", va="center", fontsize=5.5)
     for y, row in enumerate(rows):
@@ -76,7 +79,8 @@ def list_of(rows: Sequence[Growth]) -> Figure:
         texts = (f"{number(row.low)} to {number(row.high)}", number(row.fixed_spectrum_slope), number(row.stretched_slope))
         for x, text in zip([*columns.values()][1:], texts, strict=True):
             axis.text(x, y, text, ha="center", va="center", fontsize=5.3)
-    bare(axis, [f"{name_of(row.measure)}: {row.family}, {row.corpus}" for row in rows], -1.3, 3.9)
+    names = [f"{name_of(row.measure)}: {row.family}, {row.corpus}" for row in rows]
+    bare(axis, names, -1.3, columns[NULLS[WIDTH_NULLS[-1]].short] + 0.5)
     return figure
 
 

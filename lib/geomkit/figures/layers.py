@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from geomkit.figures.style import SIZE, WIDTH, distortion, name_of, save, unit_of
 from geomkit.store.records import Point, read_csv
+from geomkit.variants import base
 
 LINES = {"trained": "-", "untrained": ":"}
 NORM = 1.12
@@ -53,7 +54,7 @@ def panel(axis: Axes, rows: Sequence[Point], colour: Mapping[tuple[str, int], An
     for row in rows:
         if row.layer is not None:
             depth = row.layer / row.depth if row.layer <= row.depth else NORM
-            values[row.family, row.params_nonembedding, row.variant.split("-")[0]][depth].append(row.value)
+            values[row.family, row.params_nonembedding, base(row.variant)][depth].append(row.value)
     for (family, size), paint in colour.items():
         for variant, line in LINES.items():
             places = sorted(values[family, size, variant].items())

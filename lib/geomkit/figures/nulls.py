@@ -1,6 +1,6 @@
 """Exponents beside those of their nulls, on one axis: which laws are more than width."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.growth import growth_figure
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, called, distortion, name_of, save
-from geomkit.laws.exponents import WIDTH_NULLS, Verdict
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, called, distortion, is_drawn, save, title_of
+from geomkit.laws.exponents import Verdict
 from geomkit.store.records import Growth, NullSlope, Slope, SlopeKey, by_slope, read_csv
+from geomkit.variants import WIDTH_NULLS
 
 PITCH = 0.105
 """Inches from line to line."""
@@ -28,9 +29,12 @@ class Block:
     nulls: Mapping[str, NullSlope]
 
 
-def nulls_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope], combinations: int) -> Figure:
+def nulls_figure(
+    rows: Sequence[Slope], nulls: Sequence[NullSlope], combinations: int, exploratory: Collection[str] = ()
+) -> Figure:
     """rows: rows of slopes.csv against the parameters without embeddings, the primary endpoint and published tables; nulls:
-    null_slopes.csv; combinations: how many exponents slopes.csv holds.
+    null_slopes.csv; combinations: how many exponents slopes.csv holds; exploratory: metrics that
+    are marked so.
 
     A law is a block: its exponent with its t interval, and below it each null's. A null's bar is that of the paired difference,
     laid about the null's exponent: where the upright line at the measured exponent goes through it, the two are not told apart.
@@ -46,7 +50,7 @@ def nulls_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope], combinations
         heading(axis, top, f"{family}, {corpus}", "0", weight="bold", fontsize=7)
         top -= 1.2
         for one in group:
-            ticks |= block(axis, one, top)
+            ticks |= block(axis, one, top, exploratory)
             top -= 2.4 + len(one.nulls)
         top -= 0.4
     axis.axvline(0, lw=0.6, color="0.75", zorder=0)
@@ -62,7 +66,8 @@ def nulls_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope], combinations
         "of fixed shape, that of the widest model cut, or one stretched. Between",
         "these two it is what some spectrum of nearly one shape would give.",
         f"{len(shown)} of {combinations} exponents: the endpoint fixed beforehand, and published",
-        f"tables{distortion(row.eps2 for row in rows)}. The others are exploratory.",
+        f"tables{distortion(row.eps2 for row in rows)}. {'Those marked so, and the others,' if exploratory else 'The others'}",
+        "are exploratory.",
     )
     figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
     return figure
@@ -84,10 +89,10 @@ def blocks(rows: Sequence[Slope], beside: Mapping[SlopeKey, Mapping[str, NullSlo
     return found
 
 
-def block(axis: Axes, one: Block, top: float) -> dict[float, str]:
+def block(axis: Axes, one: Block, top: float, exploratory: Collection[str]) -> dict[float, str]:
     """One law: a heading, what was measured, and its nulls below; what each line is."""
     slope, verdict = one.slope, one.row.verdict
-    heading(axis, top, name_of(one.row.metric), "0", fontsize=6.5)
+    heading(axis, top, title_of(one.row.metric, exploratory), "0", fontsize=6.5)
     weight = "bold" if verdict == Verdict.OUTSIDE else "normal"
     heading(axis, top, verdict, BLUE if verdict.beyond else "0.3", right=True, fontsize=6, weight=weight)
     axis.plot([slope, slope], [top - 0.6, top - 1.4 - len(one.nulls)], lw=0.7, color=BLUE, zorder=1)
@@ -105,9 +110,12 @@ def block(axis: Axes, one: Block, top: float) -> dict[float, str]:
     return ticks
 
 
-def draw_nulls(slopes: Path, null_slopes: Path, growth: Path, output: Path) -> None:
+def draw_nulls(
+    slopes: Path, null_slopes: Path, growth: Path, output: Path, primary: Mapping[str, Any], exploratory: Sequence[str]
+) -> None:
     """Writes results/nulls_plot.pdf."""
     rows = read_csv(slopes, Slope)
-    shown = [row for row in rows if row.against == "params_nonembedding" and (row.primary or row.published)]
-    figure = nulls_figure(shown, read_csv(null_slopes, NullSlope), rows[0].combinations)
+    by_size = [row for row in rows if row.against == "params_nonembedding"]
+    shown = [row for row in by_size if row.published or is_drawn(row, primary, exploratory)]
+    figure = nulls_figure(shown, read_csv(null_slopes, NullSlope), rows[0].combinations, exploratory)
     save([figure, *growth_figure(read_csv(growth, Growth))], output)

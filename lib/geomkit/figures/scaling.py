@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, distortion, name_of, save, unit_of, where
-from geomkit.laws.exponents import WIDTH_NULLS
+from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, distortion, is_drawn, save, title_of, unit_of, where
 from geomkit.laws.forms import Status
 from geomkit.store.records import MetricLaw, NullSlope, Point, Slope, SlopeKey, by_slope, read_csv, read_json
+from geomkit.variants import WIDTH_NULLS, base
 
 
 class OfMetric(Protocol):
@@ -38,10 +38,12 @@ def scaling_figure(
     slopes: Sequence[Slope],
     nulls: Sequence[NullSlope],
     primary: Mapping[str, Any],
+    exploratory: Sequence[str] = (),
 ) -> Iterator[Figure]:
-    """points, slopes: those of the primary endpoint, slopes and fits against the parameters without embeddings."""
+    """points, slopes: those of the primary endpoint's place, slopes and fits against the parameters without embeddings.
+    exploratory: metrics that are drawn beside the primary ones, and marked so."""
     beside = by_slope(nulls)
-    panels = [*primary["metrics"], "loss"]
+    panels = [*primary["metrics"], *exploratory, "loss"]
     lines = -(-(len(panels) + 1) // COLUMNS)
     for corpus, family in dict.fromkeys((row.corpus, row.family) for row in points):
         figure = Figure(figsize=(WIDTH, 0.3 + 1.85 * lines))
@@ -55,12 +57,19 @@ def scaling_figure(
                 axis.set(xticks=[], yticks=[])
                 axis.annotate("no such text", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6)
             axis.set_ylabel(unit_of(metric), labelpad=1)
-            text = "\n".join(title(metric, law, compared, beside))
+            text = "\n".join(title(title_of(metric, exploratory), law, compared, beside))
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)
         for axis in axes[len(panels) :]:
             axis.axis("off")
+        alone = len(panels) % COLUMNS == 0  # in a row of its own, below what panels have below them
         key = axes[len(panels)].legend(
-            handles=legend(), loc="upper left", bbox_to_anchor=(-0.25, 1.15), fontsize=5.6, labelspacing=0.8
+            handles=legend(),
+            loc="upper left",
+            bbox_to_anchor=(-0.3, 1) if alone else (-0.25, 1.15),
+            ncols=COLUMNS if alone else 1,
+            fontsize=5.6,
+            labelspacing=0.8,
+            columnspacing=1,
         )
         key.set_in_layout(False)
         place = where(primary["layer"], primary["length"], primary["normalise"])
@@ -77,7 +86,7 @@ def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None) -> None:
     """One metric of one family."""
     trained = [row for row in rows if row.variant == "trained"]
     for null, style in NULLS.items():
-        group = [row for row in rows if row.variant == null or row.variant.startswith(f"{null}-")]
+        group = [row for row in rows if base(row.variant) == null]
         sizes, low, middle, high = spread(group)
         axis.plot(sizes, middle, ls=style.line, marker=style.marker, ms=2.2, lw=0.8, color=style.colour, mew=0)
         axis.fill_between(sizes, low, high, color=style.colour, alpha=0.2, lw=0)
@@ -129,10 +138,10 @@ def spread(rows: Sequence[Point], column: str = "value") -> tuple[list[float], l
 
 
 def title(
-    metric: str, law: MetricLaw | None, slopes: Sequence[Slope], beside: Mapping[SlopeKey, Mapping[str, NullSlope]]
+    name: str, law: MetricLaw | None, slopes: Sequence[Slope], beside: Mapping[SlopeKey, Mapping[str, NullSlope]]
 ) -> list[str]:
-    """The metric, its exponent with the interval over sizes, its difference from both nulls for width, and the verdict."""
-    lines = [name_of(metric)]
+    """The metric's name, its exponent with the interval over sizes, its difference from both nulls for width, and the verdict."""
+    lines = [name]
     if law is None:
         return lines
     if law.status == Status.FAILED:
@@ -142,10 +151,10 @@ def title(
         lines[-1] += f", {100 * law.heldout_error:+.0f} %".replace("-", "−")
     for row in slopes:
         nulls = beside.get(row.key, {})
-        for name in WIDTH_NULLS:
-            if name in nulls:
-                difference = f"{nulls[name].difference:+.3f}".replace("-", "−")
-                lines.append(f"minus {NULLS[name].short} {difference} {bracket(nulls[name].low, nulls[name].high)}")
+        for null in WIDTH_NULLS:
+            if null in nulls:
+                difference = f"{nulls[null].difference:+.3f}".replace("-", "−")
+                lines.append(f"minus {NULLS[null].short} {difference} {bracket(nulls[null].low, nulls[null].high)}")
         lines.append(f"verdict: {row.verdict}")
     return lines
 
@@ -176,9 +185,18 @@ def legend() -> list[Line2D]:
     return handles
 
 
-def draw_scaling(points: Path, fits: Path, slopes: Path, null_slopes: Path, output: Path, primary: Mapping[str, Any]) -> None:
+def draw_scaling(
+    points: Path,
+    fits: Path,
+    slopes: Path,
+    null_slopes: Path,
+    output: Path,
+    primary: Mapping[str, Any],
+    exploratory: Sequence[str],
+) -> None:
     """Writes results/scaling_plot.pdf."""
     drawn = [point for point in read_csv(points, Point) if point.primary]
-    compared = [row for row in read_csv(slopes, Slope) if row.primary and row.against == "params_nonembedding"]
-    pages = scaling_figure(drawn, read_json(fits, list[MetricLaw]), compared, read_csv(null_slopes, NullSlope), primary)
-    save(pages, output)
+    by_size = [row for row in read_csv(slopes, Slope) if row.against == "params_nonembedding"]
+    compared = [row for row in by_size if is_drawn(row, primary, exploratory)]
+    laws, nulls = read_json(fits, list[MetricLaw]), read_csv(null_slopes, NullSlope)
+    save(scaling_figure(drawn, laws, compared, nulls, primary, exploratory), output)

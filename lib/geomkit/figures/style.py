@@ -1,6 +1,6 @@
 """What all figures share: fonts, names, colours that the colour-blind can tell apart, and PDFs whose bytes can be reproduced."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -8,8 +8,10 @@ import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
+from geomkit.source import described
 from geomkit.store.provenance import replacing
-from geomkit.store.records import Source
+from geomkit.store.records import Slope, Source
+from geomkit.variants import TRAINED, Kind, of_kind
 
 matplotlib.rcParams.update(
     {
@@ -48,8 +50,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS
 
 
-class Null(NamedTuple):
-    """How a null is drawn and called."""
+class Look(NamedTuple):
+    """How a variant is drawn and called."""
 
     line: Any
     marker: str
@@ -58,40 +60,51 @@ class Null(NamedTuple):
     label: str
 
 
-NULLS = {
-    "fixed-spectrum": Null("--", "v", VERMILION, "cut", "width alone, the\nwidest model's spectrum, cut"),
-    "stretched": Null((0, (1, 1)), "^", ORANGE, "stretched", "width alone, one\nspectrum, stretched"),
-    "untrained": Null((0, (5, 1, 1, 1)), "s", GREEN, "untrained", "untrained twins"),
-    "shuffled": Null((0, (3, 1, 1, 1, 1, 1)), "h", PURPLE, "shuffled", "tokens shuffled"),
-    "gaussian": Null(":", "D", "0.45", "Gaussian", "independent Gaussian rows"),
-}
+DRAWN = (
+    described("geomkit.measures.nulls", "variant")
+    | described("geomkit.lm.variants", "variant")
+    | described("geomkit.measures.projection", "variant")
+)
 
-NAMES = {
-    "rate_distortion": ("rate-distortion entropy", "nats"),
-    "rate_distortion_ratio": ("rate-distortion / its bound", "ratio"),
-    "rate_distortion_paper": ("rate-distortion / paper's norm", "ratio"),
-    "matrix_entropy": ("matrix entropy", "nats"),
-    "matrix_entropy_over_ln_width": ("matrix entropy / ln d", "ratio"),
-    "renyi_2": ("Rényi-2 entropy", "nats"),
-    "erank_covariance": ("effective rank", "directions"),
-    "erank_singular": ("effective rank, singular", "directions"),
-    "participation_ratio": ("participation ratio", "directions"),
-    "stable_rank": ("stable rank", "directions"),
-    "nuclear_norm": ("nuclear norm", "row lengths"),
-    "alpha_req": ("decay of the spectrum", "exponent"),
-    "diff_erank": ("Diff-eRank", "directions"),
-    "loss": ("loss", "nats a token"),
-}
-"""What metrics are called in figures, and their units."""
+
+def looks(*kinds: Kind) -> dict[str, Look]:
+    """How variants but the trained model are drawn, kind by kind, in the order of declaration."""
+    names = [one.name for kind in kinds for one in of_kind(kind) if one.name != TRAINED]
+    return {name: Look(**{field: DRAWN[name].facts[field] for field in Look._fields}) for name in names}
+
+
+NULLS = looks("family", "model", "rows")
+"""Every null of tables with one row for each model."""
+PROJECTIONS = looks("tokens")
+"""What models' rows are in fewer directions."""
+
+QUANTITIES = (
+    described("geomkit.measures.entropy", "metrics.register")
+    | described("geomkit.studies.exponents", "named")
+    | described("geomkit.measures.entropy", "named")
+    | described("geomkit.studies.entropy", "named")
+)
+"""What tables hold values of, in the order in which figures list them; `label` and `unit` are what figures call them."""
 
 
 def name_of(metric: str) -> str:
-    return NAMES.get(metric, (metric, ""))[0]
+    return QUANTITIES[metric].facts.get("label", metric) if metric in QUANTITIES else metric
 
 
 def unit_of(metric: str) -> str:
     """The unit of a metric; its own name where none is known."""
-    return NAMES.get(metric, ("", metric))[1]
+    return QUANTITIES[metric].facts.get("unit", metric) if metric in QUANTITIES else metric
+
+
+def title_of(metric: str, exploratory: Collection[str]) -> str:
+    """`name_of`, marked where the metric is not of the endpoint that was fixed beforehand."""
+    return f"{name_of(metric)} (exploratory)" if metric in exploratory else name_of(metric)
+
+
+def is_drawn(row: Slope, primary: Mapping[str, Any], exploratory: Collection[str]) -> bool:
+    """Whether a row of slopes.csv is of the primary endpoint, or of an exploratory metric at its place."""
+    there = (row.layer, row.normalise, row.length) == (primary["layer"], primary["normalise"], primary["length"])
+    return row.primary or (row.metric in exploratory and there)
 
 
 def bracket(low: float | None, high: float | None, digits: int = 3) -> str:

@@ -10,15 +10,13 @@ from numpy.typing import ArrayLike
 from geomkit.arrays import Array
 from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
 from geomkit.laws.statistics import Estimate, slope, slope_weights
-
-WIDTH_NULLS = ("fixed-spectrum", "stretched")
-"""A law goes beyond width only if it is told from both."""
+from geomkit.variants import WIDTH_NULLS
 
 
 class Verdict(StrEnum):
-    """What is said about width alone, which explains a law unless the intervals of both differences leave 0 out.
+    """What is said about width alone, which explains a law unless the intervals of all differences leave 0 out.
 
-    An exponent between the two nulls is one that some spectrum of nearly the same shape would have: that is said, too.
+    An exponent between the nulls is one that some spectrum of nearly the same shape would have: that is said, too.
     """
 
     OUTSIDE = "beyond width: outside the nulls"
@@ -30,7 +28,7 @@ class Verdict(StrEnum):
 
     @property
     def beyond(self) -> bool:
-        """Whether a law is told from both nulls for width."""
+        """Whether a law is told from all nulls for width."""
         return self in (Verdict.OUTSIDE, Verdict.BETWEEN)
 
 
@@ -69,7 +67,7 @@ class Exponent:
         if not set(WIDTH_NULLS) <= set(self.nulls):
             return Verdict.NO_NULL, ""
         nulls = [self.nulls[name] for name in WIDTH_NULLS]
-        if abs(nulls[0].exponent - nulls[1].exponent) < 1e-9:
+        if np.ptp([null.exponent for null in nulls]) < 1e-9:
             return Verdict.NOT_SEEN, "its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
             return Verdict.WIDTH_ALONE, f"not told from {' and '.join(same)}"

@@ -12,7 +12,7 @@ from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.ladder import TEST_WINDOWS, Recipe, evaluate, stream, train, windows
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.measures.entropy import measure
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import is_centred, normalise, spectrum
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import State
 from geomkit.store.records import Cell, write_csv
@@ -29,7 +29,7 @@ def train_cell(
     unique: str,
     recipe: Mapping[str, Any],
     primary: Mapping[str, Any],
-    eps2: float,
+    parameters: Mapping[str, float],
     device: str,
 ) -> None:
     words, own = load_tokenizer(tokenizer), Recipe(**recipe)
@@ -38,12 +38,12 @@ def train_cell(
     validation, test = (stream(stored_documents(corpus, split), words) for split in ("validation", "test"))
     run = train(width, seed, own, training, validation, checkpoint, find_device(device))
     tested = replace(own, validation_windows=TEST_WINDOWS)
-    found = geometry(run.model, windows(test, tested), primary, eps2)
+    found = geometry(run.model, windows(test, tested), primary, parameters)
     cell = Cell(
         layer=primary["layer"],
         length=primary["length"],
         normalise=primary["normalise"],
-        eps2=eps2,
+        eps2=parameters.get("eps2"),
         width=width,
         params_nonembedding=sizes(run.model).params_nonembedding,
         seed=seed,
@@ -59,12 +59,12 @@ def train_cell(
     checkpoint.unlink(missing_ok=True)
 
 
-def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], eps2: float) -> dict[str, float]:
+def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], parameters: Mapping[str, float]) -> dict[str, float]:
     """Means of the primary metrics over the beginnings of texts (texts, tokens)."""
     n, mode = min(primary["length"], texts.shape[1]), primary["normalise"]
     layer = resolve_layers(primary["layer"], model.config.num_hidden_layers)[0]
     sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
     parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
     rows = normalise(np.concatenate(parts).reshape(len(texts), n, -1), mode)
-    found = measure(spectrum(rows, centred=mode == "centre-unit"), primary["metrics"], eps2=eps2)
+    found = measure(spectrum(rows, centred=is_centred(mode)), primary["metrics"], **parameters)
     return {name: float(np.mean(result.value)) for name, result in found.items()}

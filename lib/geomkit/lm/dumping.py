@@ -13,15 +13,15 @@ from geomkit.lm.models import (
     blocks,
     find_device,
     load_config,
-    load_model,
     sizes,
-    untrained_twin,
 )
 from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
 from geomkit.store.texts import Sample
+from geomkit.variants import TRAINED, make_run
 
 
 def dump_model(
@@ -50,15 +50,12 @@ def dump_model(
     }
     vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
     counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
+    bench = Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code)
     for variant, output in paths.items():
-        if variant.startswith("untrained-"):
-            model = None  # or two models would be in memory
-            model = untrained_twin(folder, int(variant.removeprefix("untrained-")), compute["dtype"], device, trust_remote_code)
-        elif variant == "trained":
-            model = load_model(folder, compute["dtype"], device, trust_remote_code)
-        run = stored.sample.shuffled(seed) if variant == "shuffled" else stored.sample
-        known = counts if variant == "trained" else None
+        known = counts if variant == TRAINED else None
+        model, run = make_run(variant, bench)
         write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
+        del model  # or two models would be in memory
 
 
 def write(

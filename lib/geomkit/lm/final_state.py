@@ -16,15 +16,17 @@ from transformers import PreTrainedModel
 
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import blocks, find_device, load_model, sizes, untrained_twin
+from geomkit.lm.models import blocks, find_device, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.lm.variants import Bench
 from geomkit.logs import progress
-from geomkit.measures.entropy import absent, measure
+from geomkit.measures.entropy import absent, eps2_of, measure
 from geomkit.measures.norms import plain
-from geomkit.measures.spectra import Spectrum, normalise, spectrum
+from geomkit.measures.spectra import Spectrum, is_centred, normalise, spectrum
 from geomkit.store.dumps import PLAIN, State
 from geomkit.store.tables import TableWriter
 from geomkit.store.texts import Sample, Texts
+from geomkit.variants import TRAINED, make_run
 
 Place = tuple[State, str, int]
 """A state, a normalisation, and how many first tokens of each text."""
@@ -32,12 +34,12 @@ Place = tuple[State, str, int]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is measured: normalisations, lengths in tokens, metrics (None: all), squared distortion."""
+    """What is measured: normalisations, lengths in tokens, metrics (None: all) and their parameters."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
     metrics: Sequence[str] | None
-    eps2: float
+    parameters: Mapping[str, float]
 
 
 def measure_final_state(
@@ -50,23 +52,25 @@ def measure_final_state(
     modes: Sequence[str],
     lengths: Sequence[int],
     metrics: Sequence[str] | None,
-    eps2: float,
+    parameters: Mapping[str, float],
     compute: Mapping[str, Any],
     trust_remote_code: bool,
 ) -> None:
     """Writes the table of one model and corpus, which the path of the output names. What it does not hold is among `absent`."""
-    name, device, wanted = output.parent.name, find_device(compute["device"]), Wanted(modes, lengths, metrics, eps2)
+    name, wanted = output.parent.name, Wanted(modes, lengths, metrics, parameters)
     sample = texts_for(texts, folder, name, trust_remote_code).sample
+    # what is drawn here is named by the twins' own numbers
+    bench = Bench(folder, sample, 0, compute["dtype"], find_device(compute["device"]), trust_remote_code)
     longest = max(sample.texts.tokens)
     missing = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
-    model = load_model(folder, compute["dtype"], device, trust_remote_code)
+    model = bench.model()
     facts = {"depth": len(blocks(model)), **vars(sizes(model))}
     table = TableWriter(model=name, family=family, seed=seed, corpus=output.stem, **facts)
-    missing |= add_run(table, "trained", model, sample, wanted, compute["batch_tokens"])
-    for twin in progress(range(twins), f"{name} untrained"):
-        del model  # or two models would be in memory
-        model = untrained_twin(folder, twin, compute["dtype"], device, trust_remote_code)
-        add_run(table, f"untrained-{twin}", model, sample, wanted, compute["batch_tokens"])
+    del model  # or two models would be in memory
+    for variant in progress([TRAINED, *(f"untrained-{twin}" for twin in range(twins))], f"{name} final state"):
+        absences = add_run(table, variant, *make_run(variant, bench), wanted, compute["batch_tokens"])
+        if variant == TRAINED:
+            missing |= absences
     table.write(output, missing)
 
 
@@ -79,9 +83,10 @@ def add_run(
     for (state, mode, n), found in spectra(model, norm, sample, wanted, batch_tokens).items():
         long_enough = [text for text, tokens in enumerate(sample.texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [sample.texts.document[text] for text in long_enough]}
-        results = measure(found, wanted.metrics, eps2=wanted.eps2)
-        table.add_metrics(found, results, wanted.eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
-        missing |= {f"{name}, {mode}, n = {n}": why for name, why in absent(found, wanted.metrics).items()}
+        results = measure(found, wanted.metrics, **wanted.parameters)
+        eps2 = eps2_of(results, wanted.parameters)
+        table.add_metrics(found, results, eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
+        missing |= {f"{name}, {mode}, n = {n}": why for name, why in absent(found, wanted.metrics, **wanted.parameters).items()}
         for name, result in results.items():
             if undefined := int(np.isnan(result.value).sum()):
                 missing[f"{name}, {variant}, {mode}, n = {n}, /{state.path}"] = (
@@ -124,6 +129,6 @@ def of_batch(rows: np.ndarray, tokens: np.ndarray, wanted: Wanted) -> Iterator[t
     for n in wanted.lengths:
         clouds = rows[first[tokens >= n, None] + np.arange(n)]
         for mode in wanted.modes if len(clouds) else []:
-            centred = mode == "centre-unit"
+            centred = is_centred(mode)
             if n > centred:
                 yield mode, n, spectrum(normalise(clouds, mode), centred=centred)

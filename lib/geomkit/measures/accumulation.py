@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from geomkit.measures.spectra import Array, CovarianceAccumulator, Spectrum, normalise, spectrum
+from geomkit.arrays import Array
+from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
 
 
 class StateSpectra:
@@ -34,7 +35,7 @@ class StateSpectra:
         for n in self.lengths:
             clouds = rows[starts[tokens >= n, None] + np.arange(n)]
             for mode in self.modes if len(clouds) else []:
-                self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"))
+                self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=is_centred(mode)))
 
     def end_document(self) -> dict[str, CovarianceAccumulator]:
         """The sums of the document that ends here, by normalisation; the next text begins another."""
@@ -52,4 +53,4 @@ class StateSpectra:
     def corpus(self) -> Iterator[tuple[str, Spectrum]]:
         """(normalisation, spectrum of all rows of the documents that have ended)."""
         for mode, rows in self.whole.items():
-            yield mode, rows.spectrum(centred=mode == "centre-unit")
+            yield mode, rows.spectrum(centred=is_centred(mode))

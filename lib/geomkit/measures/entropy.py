@@ -1,21 +1,28 @@
 """Entropies and effective ranks: functions of a spectrum lambda_1 >= .. >= lambda_m and the shape (n, d), in nats.
 
-p = lambda / sum(lambda) throughout. A new metric is one function here with `@metrics.register(name)`: it takes a Spectrum,
-and keyword parameters of which it names those that it uses, and returns a Measurement, or else a sentence that says why a
-spectrum of that shape has none.
+p = lambda / sum(lambda) throughout. A new metric is one function here with `@metrics.register(name, label=..., unit=...)`, all
+literals: it takes a Spectrum, and parameters of its own, each by keyword and with a default, and returns a Measurement, or else
+a sentence that says why a spectrum of that shape has none. Its parameters are set by config.yaml's `entropy.parameters`.
+
+What is demanded of a metric: it keeps a batch's axes, so that a batch is a loop; it does not change where rows are rotated or
+permuted, for it sees nothing but their spectrum; its value lies between 0 and its bound, up to 1e-9, or it has no bound (None).
+The bound is meant to be reached, by a flat spectrum for all metrics here that have one, since figures draw it as what rows of
+that shape could have: that is for its author to prove, and no code relies on it.
 """
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import entr
 
 from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.errors import ConfigError, DataError
 from geomkit.measures.spectra import Spectrum
 from geomkit.registry import Registry
+from geomkit.source import named
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,31 +40,50 @@ class Measurement:
 metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
 
 
-def measure(spectrum: Spectrum, names: Iterable[str] | None = None, *, eps2: float = 0.5) -> dict[str, Measurement]:
+def measure(spectrum: Spectrum, names: Iterable[str] | None = None, **parameters: float) -> dict[str, Measurement]:
     """The named metrics, or all. Those that the shape does not allow are left out; `absent` says why.
 
-    eps2: squared distortion of the rate-distortion metrics, in squared units of the rows.
-    Raises ConfigError for an unknown name, DataError for a value outside 0 .. bound by more than 1e-9.
+    parameters: of the metrics, each goes to those that name it; eps2 is the squared distortion of the rate-distortion metrics,
+    in squared units of the rows.
+    Raises ConfigError for an unknown name or parameter, DataError for a value outside 0 .. bound by more than 1e-9.
     """
-    results = _evaluate(spectrum, names, eps2=eps2)
+    results = _evaluate(spectrum, names, parameters)
     measured = {name: result for name, result in results.items() if isinstance(result, Measurement)}
     for name, result in measured.items():
         _check_range(name, result, spectrum)
     return measured
 
 
-def absent(spectrum: Spectrum, names: Iterable[str] | None = None) -> dict[str, str]:
+def absent(spectrum: Spectrum, names: Iterable[str] | None = None, **parameters: float) -> dict[str, str]:
     """Of the named metrics, or all, those that `measure` leaves out, and why."""
-    return {name: result for name, result in _evaluate(spectrum, names).items() if isinstance(result, str)}
+    return {name: result for name, result in _evaluate(spectrum, names, parameters).items() if isinstance(result, str)}
 
 
 def depends(name: str, parameter: str) -> bool:
-    """Whether a metric names a parameter, such as `eps2`: its values are those of that parameter's value alone."""
-    return parameter in inspect.signature(metrics[name]).parameters
+    """Whether a metric has a parameter, such as `eps2`: its values are those of that parameter's value alone."""
+    return parameter in _parameters(metrics[name])
 
 
-def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, **parameters: float) -> dict[str, Measurement | str]:
-    return {name: metrics[name](spectrum, **parameters) for name in (metrics if names is None else names)}
+def eps2_of(names: Iterable[str], parameters: Mapping[str, float]) -> dict[str, float | None]:
+    """The squared distortion of each named metric among these parameters; None for one that does not depend on it."""
+    return {name: parameters.get("eps2") if depends(name, "eps2") else None for name in names}
+
+
+def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]) -> dict[str, Measurement | str]:
+    own = {name: _parameters(function) for name, function in metrics.items()}
+    if unknown := parameters.keys() - set().union(*own.values()):
+        raise ConfigError(f"no metric has the parameter {min(unknown)!r}; known: {', '.join(sorted(set().union(*own.values())))}")
+    return {
+        name: function(spectrum, **{key: value for key, value in parameters.items() if key in own[name]})
+        for name, function in ((name, metrics[name]) for name in (metrics if names is None else names))
+    }
+
+
+@functools.cache
+def _parameters(metric: Callable[..., Measurement | str]) -> frozenset[str]:
+    """Names of a metric's own parameters."""
+    found = inspect.signature(metric).parameters.values()
+    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:
@@ -95,8 +121,8 @@ def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
     return np.log1p(snr * spectrum.eigenvalues).sum(axis=-1), spectrum.m * np.log1p(snr * spectrum.trace / spectrum.m)
 
 
-@metrics.register("rate_distortion")
-def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Measurement:
+@metrics.register("rate_distortion", label="rate-distortion entropy", unit="nats")
+def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats: the length of a code for the rows with squared error eps2.
 
     Bound, by concavity: B = (n + d)/2 m ln(1 + d t / (m eps2)), t the mean squared row length (1 for unit rows).
@@ -109,16 +135,16 @@ def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Mea
     return Measurement(half * length, half * highest)
 
 
-@metrics.register("rate_distortion_ratio")
-def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Measurement:
+@metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio")
+def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """L / B of `rate_distortion`: the share of what n rows of d columns could reach. 1 for a flat spectrum, NaN for zero rows."""
     length, highest = _coding_length(spectrum, eps2)
     with np.errstate(invalid="ignore"):
         return Measurement(np.divide(length, highest), 1.0)
 
 
-@metrics.register("rate_distortion_paper")
-def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) -> Measurement:
+@metrics.register("rate_distortion_paper", label="rate-distortion / paper's norm", unit="ratio")
+def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """L of `rate_distortion` over (n + d)/2 d ln(1 + 1/eps2), which unit rows reach only if n >= d: the bound falls with n / d.
 
     For unit rows and n >= d it is the same number as `rate_distortion_ratio`. Source: Tan, Li, Huang 2024, arXiv 2402.03471.
@@ -128,8 +154,8 @@ def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5, **_: float) 
     return Measurement(length / normaliser, highest / normaliser)
 
 
-@metrics.register("matrix_entropy")
-def matrix_entropy(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("matrix_entropy", label="matrix entropy", unit="nats")
+def matrix_entropy(spectrum: Spectrum) -> Measurement:
     """H = -sum p ln p, in nats: the von Neumann entropy of the covariance over its trace.
 
     Limits: 0 for rank 1, ln m for a flat spectrum. Source: Wei et al. 2024, arXiv 2401.17139.
@@ -137,8 +163,8 @@ def matrix_entropy(spectrum: Spectrum, **_: float) -> Measurement:
     return Measurement(_entropy(spectrum.eigenvalues), np.log(spectrum.m))
 
 
-@metrics.register("renyi_2")
-def renyi_2(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("renyi_2", label="Rényi-2 entropy", unit="nats")
+def renyi_2(spectrum: Spectrum) -> Measurement:
     """Renyi entropy of order 2, -ln sum p^2, in nats: the logarithm of `participation_ratio`, at most `matrix_entropy`.
 
     Limits: 0 for rank 1, ln m for a flat spectrum. Source: Renyi 1961; for matrices, Sanchez Giraldo, Rao, Principe 2015.
@@ -146,8 +172,8 @@ def renyi_2(spectrum: Spectrum, **_: float) -> Measurement:
     return Measurement(np.log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
 
 
-@metrics.register("erank_covariance")
-def erank_covariance(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("erank_covariance", label="effective rank", unit="directions")
+def erank_covariance(spectrum: Spectrum) -> Measurement:
     """Effective rank of the covariance, exp(`matrix_entropy`): the one that Diff-eRank uses.
 
     Limits: 1 for rank 1, m for a flat spectrum. Source: Wei et al. 2024, arXiv 2401.17139.
@@ -155,8 +181,8 @@ def erank_covariance(spectrum: Spectrum, **_: float) -> Measurement:
     return Measurement(np.exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
 
 
-@metrics.register("erank_singular")
-def erank_singular(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("erank_singular", label="effective rank, singular", unit="directions")
+def erank_singular(spectrum: Spectrum) -> Measurement:
     """Effective rank of the rows, exp(-sum q ln q), q = s / sum(s), s the singular values of Z: RankMe, without its 1e-7.
 
     Limits: 1 for rank 1, m for a flat spectrum. At least `erank_covariance`, since q is the flatter.
@@ -165,8 +191,8 @@ def erank_singular(spectrum: Spectrum, **_: float) -> Measurement:
     return Measurement(np.exp(_entropy(np.sqrt(spectrum.eigenvalues))), float(spectrum.m))
 
 
-@metrics.register("participation_ratio")
-def participation_ratio(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("participation_ratio", label="participation ratio", unit="directions")
+def participation_ratio(spectrum: Spectrum) -> Measurement:
     """(sum lambda)^2 / sum lambda^2 = 1 / sum p^2: 1 for rank 1, m for a flat spectrum.
 
     Source: Gao et al. 2017, bioRxiv 214262.
@@ -174,14 +200,14 @@ def participation_ratio(spectrum: Spectrum, **_: float) -> Measurement:
     return Measurement(_participation(spectrum.eigenvalues), float(spectrum.m))
 
 
-@metrics.register("stable_rank")
-def stable_rank(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("stable_rank", label="stable rank", unit="directions")
+def stable_rank(spectrum: Spectrum) -> Measurement:
     """|Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
     return Measurement(1 / _shares(spectrum.eigenvalues)[..., 0], float(spectrum.m))
 
 
-@metrics.register("nuclear_norm")
-def nuclear_norm(spectrum: Spectrum, **_: float) -> Measurement:
+@metrics.register("nuclear_norm", label="nuclear norm", unit="row lengths")
+def nuclear_norm(spectrum: Spectrum) -> Measurement:
     """Sum of the singular values of Z itself, sum_i sqrt(n lambda_i), in units of Z.
 
     Bound, by Cauchy and Schwarz: sqrt(n m t), t the mean squared row length. Limits: that for a flat spectrum, sqrt(n t)
@@ -191,8 +217,8 @@ def nuclear_norm(spectrum: Spectrum, **_: float) -> Measurement:
     return Measurement(value, np.sqrt(spectrum.n * spectrum.m * spectrum.trace))
 
 
-@metrics.register("alpha_req")
-def alpha_req(spectrum: Spectrum, **_: float) -> Measurement | str:
+@metrics.register("alpha_req", label="decay of the spectrum", unit="exponent")
+def alpha_req(spectrum: Spectrum) -> Measurement | str:
     """Decay of the spectrum: minus the slope of ln lambda_i on ln i by least squares, i from ceil(0.05 m) to floor(0.5 m).
 
     Limits: a for lambda_i = i^-a, 0 for a flat spectrum, NaN where a zero eigenvalue is in that range; no bound.
@@ -207,6 +233,7 @@ def alpha_req(spectrum: Spectrum, **_: float) -> Measurement | str:
     return Measurement(-np.log(np.where(values > 0, values, np.nan)) @ x / (x @ x), None)
 
 
+@named("diff_erank", label="Diff-eRank", unit="directions")
 def diff_erank(trained: Array, untrained: Array) -> Array:
     """Diff-eRank, exp(mean H untrained) - exp(mean H trained): what training took from the effective rank.
 

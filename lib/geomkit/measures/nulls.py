@@ -1,18 +1,20 @@
-"""Nulls for width alone: what a metric would be if the shape of the spectrum did not change with the model at all.
+"""Nulls that no model runs for: rows drawn in the place of tokens, and spectra made of a family's, for width alone.
 
-There are two, since "the same spectrum at another width" has two meanings. Where texts are longer than models are wide, the
-slopes of an entropy over its maximum have opposite signs under them, so a law goes beyond width only if it is told from both.
-Where no text is longer than the narrowest model is wide, every model has as many eigenvalues, and the two are one.
+A null for width alone is what a metric would be if the shape of the spectrum did not change with the model at all. There are two,
+since "the same spectrum at another width" has two meanings. Where texts are longer than models are wide, the slopes of an entropy
+over its maximum have opposite signs under them, so a law goes beyond width only if it is told from both. Where no text is longer
+than the narrowest model is wide, every model has as many eigenvalues, and the two are one.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.measures.spectra import Spectrum
+from geomkit.source import variant
+from geomkit.variants import VARIANTS, of_kind
 
 
 def relative(spectrum: Spectrum) -> Array:
@@ -22,18 +24,41 @@ def relative(spectrum: Spectrum) -> Array:
     return spectrum.eigenvalues / spectrum.trace[..., None]
 
 
-def fixed_spectrum(widest: Spectrum, like: Spectrum) -> Spectrum:
+@variant(
+    "fixed-spectrum",
+    kind="family",
+    width=True,
+    label="width alone, the\nwidest model's spectrum, cut",
+    short="cut",
+    marker="v",
+    colour="#D55E00",
+    line="--",
+)
+def fixed_spectrum(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
     """The widest model's relative spectrum, cut to the first m of another model's shape (n, d) and scaled to that model's trace.
 
-    Entropy and effective rank then hardly depend on d, so a ratio to the maximum falls. Limit: a flat spectrum stays flat.
-    Raises DataError if `widest` has fewer eigenvalues than `like`.
+    The relative spectra of several widest models (seeds) are averaged. Entropy and effective rank then hardly depend on d, so a
+    ratio to the maximum falls. Limit: a flat spectrum stays flat.
+    Raises DataError if the widest have fewer eigenvalues than `like`.
     """
-    if widest.m < like.m:
-        raise DataError(f"fixed-spectrum: {widest.m} eigenvalues cannot be cut to {like.m}")
-    cut = relative(widest)[..., : like.m]
+    width = max(spectrum.d for spectrum in family)
+    common = np.mean([relative(spectrum) for spectrum in family if spectrum.d == width], axis=0)
+    if common.shape[-1] < like.m:
+        raise DataError(f"fixed-spectrum: {common.shape[-1]} eigenvalues cannot be cut to {like.m}")
+    cut = (common / common.sum(axis=-1, keepdims=True))[..., : like.m]
     return Spectrum(cut / cut.sum(axis=-1, keepdims=True) * like.trace[..., None], like.n, like.d)
 
 
+@variant(
+    "stretched",
+    kind="family",
+    width=True,
+    label="width alone, one\nspectrum, stretched",
+    short="stretched",
+    marker="^",
+    colour="#E69F00",
+    line=(0, (1, 1)),
+)
 def stretched(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
     """p_i = F(i/m) - F((i - 1)/m), F(u) the family's mean cumulative relative spectrum at the fraction u of its directions.
 
@@ -53,12 +78,21 @@ def cumulative(spectrum: Spectrum, u: Array) -> Array:
     return total[..., left] + (place - left) * np.diff(total, axis=-1)[..., left]
 
 
+@variant("gaussian", kind="rows", label="independent Gaussian rows", short="Gaussian", marker="D", colour="0.45", line=":")
+def gaussian(n: int, d: int, rng: np.random.Generator) -> Array:
+    """Independent standard normal rows (n, d)."""
+    return rng.standard_normal((n, d))
+
+
+def null_rows(name: str, n: int, d: int, rng: np.random.Generator) -> Array:
+    """Rows (n, d) of a null that is drawn."""
+    rows: Array = VARIANTS[name].make(n, d, rng)
+    return rows
+
+
 def width_nulls(family: Sequence[Spectrum]) -> list[dict[str, Spectrum]]:
-    """Both nulls of each member of a family, by name; the relative spectra of several widest ones (seeds) are averaged."""
-    width = max(spectrum.d for spectrum in family)
-    widest = [spectrum for spectrum in family if spectrum.d == width]
-    common = replace(widest[0], eigenvalues=np.mean([relative(spectrum) for spectrum in widest], axis=0))
-    return [{"fixed-spectrum": fixed_spectrum(common, like), "stretched": stretched(family, like)} for like in family]
+    """Every null that is made of a family's spectra, by name, for each member."""
+    return [{null.name: null.make(family, like) for null in of_kind("family")} for like in family]
 
 
 def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.measures.spectra import Array, Spectrum, normalise, spectrum
+from geomkit.measures.spectra import Spectrum, is_centred, normalise, spectrum
+from geomkit.source import variant
 
 BLOCK = 16
 """Texts whose rows are in memory in float64."""
@@ -62,6 +64,24 @@ def leading_directions(clouds: ArrayLike, mode: str, fold: NDArray[np.int64]) ->
     return Directions(bases, ranks)
 
 
+@variant(
+    "projected",
+    kind="tokens",
+    label="a wider model on\nits leading directions",
+    short="projected",
+    marker="<",
+    colour="#56B4E9",
+    line=(0, (4, 1)),
+)
+@variant(
+    "common-dimension",
+    kind="tokens",
+    label="every model on as many\nof its leading directions",
+    short="one dimension",
+    marker="P",
+    colour="#000000",
+    line=(0, (2, 1)),
+)
 def projected(
     clouds: ArrayLike, mode: str, fold: NDArray[np.int64], widths: Sequence[int], directions: Directions | None = None
 ) -> dict[int, Projected]:
@@ -89,6 +109,15 @@ def projected(
     return results
 
 
+@variant(
+    "random-projection",
+    kind="tokens",
+    label="the widest model on\ndirections of chance",
+    short="random directions",
+    marker=">",
+    colour="0.25",
+    line=(0, (1, 2)),
+)
 def random_projected(
     clouds: ArrayLike, mode: str, widths: Sequence[int], draws: int, rng: np.random.Generator
 ) -> dict[int, Projected]:
@@ -149,13 +178,13 @@ def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str) -> dic
         scale = np.where(squares > SHORTEST**2 * whole, squares, np.inf) ** -0.5
         with np.errstate(invalid="ignore"):
             kept = np.divide(squares.sum(axis=-1), whole.sum(axis=-1))
-        results[k] = Projected(spectrum(part * scale[..., None], centred=mode == "centre-unit"), kept)
+        results[k] = Projected(spectrum(part * scale[..., None], centred=is_centred(mode)), kept)
     return results
 
 
 def _empty(texts: int, n: int, k: int, mode: str) -> Projected:
     """Room for the spectra of n rows in k dimensions of as many texts."""
-    return Projected(Spectrum(np.empty((texts, min(n - (mode == "centre-unit"), k))), n, k), np.empty(texts))
+    return Projected(Spectrum(np.empty((texts, min(n - is_centred(mode), k))), n, k), np.empty(texts))
 
 
 def _store(results: Mapping[int, Projected], texts: NDArray[np.int64], found: Mapping[int, Projected]) -> None:

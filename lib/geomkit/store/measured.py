@@ -14,6 +14,7 @@ from geomkit.config import resolve_layers
 from geomkit.errors import DataError
 from geomkit.store.provenance import replacing
 from geomkit.store.tables import check_seeds
+from geomkit.variants import base
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
@@ -75,7 +76,7 @@ def beside(variants: Variants, key: Key) -> dict[str, np.ndarray]:
     found: dict[str, list[np.ndarray]] = {}
     for variant, values in variants.items():
         if key in values:
-            found.setdefault("untrained" if variant.startswith("untrained-") else variant, []).append(values[key])
+            found.setdefault(base(variant), []).append(values[key])
     return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
 
 

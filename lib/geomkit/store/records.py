@@ -179,7 +179,8 @@ class FixedWidth(Source, Endpoint):
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """A row of points.csv: the mean of a metric over the first `length` tokens of texts at one layer of one model, or the loss
-    on the corpus. `primary` where it is at the layer of the primary endpoint; the loss, which has no layer, is."""
+    on the corpus. `primary` where it is at the layer of the primary endpoint, an exploratory metric too; the loss, which has no
+    layer, is."""
 
     family: str
     corpus: str

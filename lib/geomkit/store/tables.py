@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
-from geomkit.measures.entropy import Measurement, depends
-from geomkit.measures.spectra import Spectrum
 from geomkit.store.provenance import replacing
 from geomkit.store.records import Absent, TokenScore, read_csv, write_csv
+
+if TYPE_CHECKING:  # or a new metric would be a reason to write every table again
+    from geomkit.measures.entropy import Measurement
+    from geomkit.measures.spectra import Spectrum
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 COLUMNS = pa.schema(
@@ -93,10 +95,16 @@ class TableWriter:
         block = pa.table([spread(columns.get(field.name), size, field.type) for field in self.schema], self.schema)
         self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
 
-    def add_metrics(self, spectrum: Spectrum, results: Mapping[str, Measurement], eps2: float, **columns: object) -> None:
-        """A block of rows for each metric of a spectrum, or of a batch of them, measured at that eps2."""
+    def add_metrics(
+        self,
+        spectrum: "Spectrum",
+        results: Mapping[str, "Measurement"],
+        eps2: Mapping[str, float | None],
+        **columns: object,
+    ) -> None:
+        """A block of rows for each metric of a spectrum, or of a batch of them; eps2: `geomkit.measures.entropy.eps2_of` each."""
         for name, result in results.items():
-            shape = {"n": spectrum.n, "d": spectrum.d, "eps2": eps2 if depends(name, "eps2") else None}
+            shape = {"n": spectrum.n, "d": spectrum.d, "eps2": eps2[name]}
             self.add(**columns, **shape, metric=name, value=np.atleast_1d(result.value), bound=result.bound)
 
     def write(self, path: Path, absent: Mapping[str, str]) -> None:

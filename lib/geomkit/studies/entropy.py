@@ -1,12 +1,13 @@
 """Every metric of every spectrum of one model and corpus, and its loss: a tidy table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import absent, measure
+from geomkit.measures.entropy import absent, eps2_of, measure
 from geomkit.measures.spectra import Spectrum
+from geomkit.source import named
 from geomkit.store.dumps import State
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import TableWriter, facts
@@ -14,7 +15,7 @@ from geomkit.store.texts import Texts
 
 
 def measure_spectra(
-    spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, eps2: float
+    spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, parameters: Mapping[str, float]
 ) -> None:
     """Writes the table of one model and corpus, which the path of its spectra names."""
     with Spectra(spectra) as file:
@@ -24,7 +25,7 @@ def measure_spectra(
         for variant in file.variants:
             for scope in (file.texts, file.corpus):
                 for mode, state, spectrum in scope(variant):
-                    missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, eps2)
+                    missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, parameters)
             add_loss(table, texts, variant, file.surprisal(variant))
     table.write(output, missing)
 
@@ -37,7 +38,7 @@ def add_spectrum(
     state: State,
     spectrum: Spectrum,
     metrics: Sequence[str] | None,
-    eps2: float,
+    parameters: Mapping[str, float],
 ) -> dict[str, str]:
     """Adds one spectrum's metrics, or those of a batch of texts, and returns what is missing, with reasons."""
     rows: dict[str, object] = {"text": -1}
@@ -45,8 +46,9 @@ def add_spectrum(
         long_enough = [text for text, n in enumerate(texts.tokens) if n >= spectrum.n]
         rows = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
     where = f"{variant}, {mode}, n = {spectrum.n}"
-    missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics).items()}
-    results = measure(spectrum, metrics, eps2=eps2)
+    missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics, **parameters).items()}
+    results = measure(spectrum, metrics, **parameters)
+    eps2 = eps2_of(results, parameters)
     table.add_metrics(spectrum, results, eps2, **rows, **state._asdict(), variant=variant, normalise=mode)
     for name, result in results.items():
         if undefined := int(np.isnan(result.value).sum()):
@@ -56,6 +58,8 @@ def add_spectrum(
     return missing
 
 
+@named("loss", label="loss", unit="nats a token")
+@named("loss_per_byte", label="loss per byte", unit="nats a byte")
 def add_loss(table: TableWriter, texts: Texts, variant: str, surprisal: tuple[np.ndarray, np.ndarray] | None) -> None:
     """Mean surprisal in nats a token and a byte, of each text and of the corpus."""
     if surprisal is None:

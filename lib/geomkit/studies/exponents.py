@@ -17,6 +17,7 @@ from geomkit.laws.prediction import Prediction, prediction
 from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
+from geomkit.source import named
 from geomkit.store.measured import (
     Key,
     Measured,
@@ -55,10 +56,12 @@ def compare_exponents(
     fits: Path,
     entropy_loss: Path,
     primary: Mapping[str, Any],
+    exploratory: Sequence[str],
     resamples: int,
     held_out: int,
     seed: int,
 ) -> None:
+    """exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
     draws = {Path(path).stem: Path(path) for path in resampled}
     found: list[Judged] = []
     predictions: list[EntropyLoss] = []
@@ -74,7 +77,8 @@ def compare_exponents(
     combinations = sum(slope.slope is not None for slope, _ in found)
     write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in found])
     write_csv(null_slopes, NullSlope, [null for _, nulls in found for null in nulls])
-    points = [row for row in endpoint(table, **primary) if row["variant"] == "trained"]
+    fitted = dict(primary) | {"metrics": [*primary["metrics"], *exploratory]}
+    points = [row for row in endpoint(table, **fitted) if row["variant"] == "trained"]
     write_json(fits, list[MetricLaw], [law for group in by_law(points) for law in laws(group, primary, held_out)])
     write_json(entropy_loss, list[EntropyLoss], predictions)
 
@@ -148,6 +152,7 @@ def null_slope(where: Mapping[str, Any], name: str, null: Comparison) -> NullSlo
     )  # fmt: skip
 
 
+@named("matrix_entropy_over_ln_width", label="matrix entropy / ln d", unit="ratio")
 def published_exponents(path: Path) -> Iterator[Judged]:
     """The same for published tables of matrix entropy over ln d."""
     for family, group in groupby(read_csv(path, PublishedValue), key=lambda row: row.family):

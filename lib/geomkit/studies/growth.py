@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.laws.exponents import WIDTH_NULLS, Levels, exponents
+from geomkit.laws.exponents import Levels, exponents
 from geomkit.laws.resampling import Documents, over_seeds, percentile_interval, seed_counts
 from geomkit.measures.entropy import diff_erank, measure
 from geomkit.measures.nulls import table_nulls_of_rank, width_nulls
@@ -18,6 +18,7 @@ from geomkit.store.families import Member, incomparable, opened_families, spectr
 from geomkit.store.measured import Key, read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.records import DiffErank, Growth, NullSlope, PublishedValue, Slope, by_slope, read_csv, write_csv
+from geomkit.variants import WIDTH_NULLS, base
 
 LAYER, MODE = PLACE = ("final", "centre-unit")
 """Where Diff-eRank is measured."""
@@ -25,6 +26,8 @@ NOWHERE = (None, None)
 """Where there is no place: the loss, and published tables."""
 N = "params_nonembedding"
 MEASURED = "measured"
+TWINS = "untrained"
+"""What Diff-eRank is a difference from."""
 BOTH = (
     "family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high",
     "measurement_low", "measurement_high", "verdict", "reason",
@@ -80,7 +83,7 @@ def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
 
     Texts of equal rows, which have no entropy, are left out, of every member if all read the same texts.
     """
-    twins = [variant for variant in members[0].file.variants if variant.startswith("untrained-")]
+    twins = [variant for variant in members[0].file.variants if base(variant) == TWINS]
     found = {variant: spectra_at(members, variant, MODE, n, LAYER) for variant in ("trained", *twins)}
     batches = {variant: batch for variant, batch in found.items() if batch is not None}
     if not twins or len(batches) < len(found):
@@ -112,7 +115,7 @@ def diff_eranks(members: Sequence[Member], clouds: Clouds) -> dict[str, np.ndarr
     found = {MEASURED: clouds.variants}
     if not incomparable(members):
         nulls = {variant: width_nulls(batch) for variant, batch in clouds.variants.items()}
-        for name in ("fixed-spectrum", "stretched"):
+        for name in nulls["trained"][0]:
             found[name] = {variant: [null[name] for null in of_variant] for variant, of_variant in nulls.items()}
     return {name: np.array([diff_erank(*pair) for pair in entropies(variants)]) for name, variants in found.items()}
 
@@ -131,7 +134,7 @@ def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
     """The same of the corpus, None if its matrix entropy was not resampled."""
     drawn = read_resamples(path, members[0].family, [member.name for member in members])
     ranks = {name: np.exp(keys[key]) for name, keys in drawn.items() if (key := Key(LAYER, MODE, None, "matrix_entropy")) in keys}
-    twins = [rank for name, rank in ranks.items() if name.startswith("untrained-")]
+    twins = [rank for name, rank in ranks.items() if base(name) == TWINS]
     return np.mean(twins, axis=0) - ranks["trained"] if twins and "trained" in ranks else None
 
 

@@ -1,6 +1,7 @@
-"""Means of the primary metrics over texts at every layer of every model, and losses: what figures draw (points.csv)."""
+"""Means of the primary and exploratory metrics over texts at every layer of every model, and losses: what figures
+draw (points.csv)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def collect_points(table: Path, output: Path, primary: Mapping[str, Any]) -> None:
+def collect_points(table: Path, output: Path, primary: Mapping[str, Any], exploratory: Sequence[str]) -> None:
     """Raises DataError where the table has no such means."""
     length, normalise = primary["length"], primary["normalise"]
-    means = text_means(table, primary["metrics"], length, normalise)
+    means = text_means(table, [*primary["metrics"], *exploratory], length, normalise)
     points = [point(row, length, normalise, at_layer(row, primary["layer"])) for row in means]
     write_csv(output, Point, points + [point(row, None, None, True) for row in corpus_losses(table)])
 

@@ -23,11 +23,11 @@ import numpy as np
 from geomkit.config import resolve_layers
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
-from geomkit.measures.entropy import Measurement, measure
+from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import is_centred, normalise, spectrum
 from geomkit.store.dumps import PLAIN, Dump, State
 from geomkit.store.provenance import rng
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter, check_seeds, facts
@@ -77,7 +77,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured: lengths in tokens, metrics (None: all), distortion, random draws and their seed.
+    """What is measured: lengths in tokens, metrics (None: all) and their parameters, random draws and their seed.
 
     bracket: the normalisations and lengths at which directions of chance are drawn, which take most of the time (None: all).
     """
@@ -85,7 +85,7 @@ class Settings:
     modes: Sequence[str]
     lengths: Sequence[int]
     metrics: Sequence[str] | None
-    eps2: float
+    parameters: Mapping[str, float]
     draws: int
     seed: int
     bracket: Mapping[str, Sequence[Any]] | None = None
@@ -103,7 +103,7 @@ def write_projections(
     modes: Sequence[str],
     lengths: Sequence[int],
     metrics: Sequence[str] | None,
-    eps2: float,
+    parameters: Mapping[str, float],
     draws: int,
     seed: int,
     bracket: Mapping[str, Sequence[Any]] | None = None,
@@ -115,7 +115,7 @@ def write_projections(
     widths: by family, the numbers of directions to project to where they are not to be the widths of the family's own models:
     so a family of one model is its own donor. What cannot be measured is among the table's `absent`, with its reason.
     """
-    settings = Settings(modes, lengths, metrics, eps2, draws, seed, bracket)
+    settings = Settings(modes, lengths, metrics, parameters, draws, seed, bracket)
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
     if "raw" in settings.modes:
         absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
@@ -207,7 +207,7 @@ def add_donor(
             continue
         clouds, fold = stored[start[texts, None] + np.arange(n)], document_folds(named)
         for mode in settings.modes:
-            if mode == "raw" or (mode == "centre-unit" and n < 2):
+            if mode == "raw" or (is_centred(mode) and n < 2):
                 continue
             where: dict[str, object] = {**state._asdict(), "depth": depth, "normalise": mode, "n": n, "donor": model.name}
             of_model: dict[str, object] = {"model": model.name, "seed": model.seed, **model.facts}
@@ -238,7 +238,7 @@ def add_donor(
 
 def itself(clouds: np.ndarray, mode: str) -> dict[int, Projected]:
     """A model's rows in all their directions."""
-    found = spectrum(normalise(clouds, mode), centred=mode == "centre-unit")
+    found = spectrum(normalise(clouds, mode), centred=is_centred(mode))
     return {clouds.shape[-1]: Projected(found, np.ones(len(clouds)))}
 
 
@@ -270,15 +270,17 @@ class Rows:
 
     def add(self, variant: str, results: Mapping[int, Projected], **columns: object) -> None:
         """A block of rows for every width, metric and text, averaged over draws where there are any."""
-        cells: dict[str, list] = {name: [] for name in ("text", "document", "metric", "value", "bound", "d")}
+        cells: dict[str, list] = {name: [] for name in ("text", "document", "metric", "value", "bound", "d", "eps2")}
         count = len(self.texts)
         for k, result in results.items():
-            measured = measure(result.spectrum, self.settings.metrics, eps2=self.settings.eps2)
+            measured = measure(result.spectrum, self.settings.metrics, **self.settings.parameters)
+            eps2 = eps2_of(measured, self.settings.parameters) | {"norm_kept": None}
             for name, found in [*measured.items(), ("norm_kept", Measurement(result.kept, 1.0))]:
                 cells["text"] += self.texts
                 cells["document"] += self.documents
                 cells["metric"] += [name] * count
                 cells["d"] += [k] * count
+                cells["eps2"] += [eps2[name]] * count
                 cells["value"] += over_draws(found.value, count)
                 cells["bound"] += [None] * count if found.bound is None else over_draws(found.bound, count)
         self.table.add(**{**self.where, **columns, **cells}, variant=variant)
@@ -295,5 +297,5 @@ def absent_metrics(results: Mapping[int, Projected], mode: str, settings: Settin
     return {
         f"{name}, projected on {k} directions, {mode}, n = {result.spectrum.n}": why
         for k, result in results.items()
-        for name, why in missing_metrics(result.spectrum, settings.metrics).items()
+        for name, why in missing_metrics(result.spectrum, settings.metrics, **settings.parameters).items()
     }

@@ -12,12 +12,13 @@ import numpy as np
 
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.measures.entropy import depends, measure
+from geomkit.measures.entropy import eps2_of, measure
 from geomkit.measures.nulls import width_nulls
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
+from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
+from geomkit.variants import VARIANTS, base
 
 LAYERS = ("last", "final")
 """Those of which sums over documents are stored."""
@@ -30,7 +31,7 @@ def resample_corpora(
     output: Path,
     modes: Sequence[str],
     metrics: Sequence[str] | None,
-    eps2: float,
+    parameters: Mapping[str, float],
     resamples: int,
     seed: int,
 ) -> None:
@@ -43,9 +44,10 @@ def resample_corpora(
             for layer, mode in progress(list(product(LAYERS, modes)), f"{family} on {output.stem}"):
                 for model, variant, spectrum in resampled(members, layer, mode, draws):
                     where = {"family": family, "model": model, "variant": variant, "layer": layer, "normalise": mode}
-                    for name, result in measure(spectrum, metrics, eps2=eps2).items():
-                        values: dict[str, object] = {"eps2": eps2 if depends(name, "eps2") else None}
-                        values |= {"values": np.broadcast_to(result.value, resamples)}
+                    results = measure(spectrum, metrics, **parameters)
+                    eps2 = eps2_of(results, parameters)
+                    for name, result in results.items():
+                        values: dict[str, object] = {"eps2": eps2[name], "values": np.broadcast_to(result.value, resamples)}
                         rows.append({**where, "metric": name, **values})
     write_resamples(output, rows)
 
@@ -55,16 +57,16 @@ def resampled(
 ) -> Iterator[tuple[str, str, Spectrum]]:
     """(model, variant, spectra of all resamples) of what every member has, for a law takes all of them.
 
-    Gaussian rows are of no document: their one spectrum is every resample's.
+    Drawn rows are of no document: their one spectrum is every resample's.
     """
     trained = []
     for variant in members[0].file.variants:
         if all(member.keeps_documents(variant, mode, layer) for member in members):
             for member, counts in zip(members, draws, strict=True):
-                spectrum = redrawn(member.documents(variant, mode, layer), counts, centred=mode == "centre-unit")
+                spectrum = redrawn(member.documents(variant, mode, layer), counts, centred=is_centred(mode))
                 trained += [spectrum] if variant == "trained" else []
                 yield member.name, variant, spectrum
-        elif variant == "gaussian" and (found := spectra_at(members, variant, mode, None, layer)):
+        elif VARIANTS[base(variant)].kind == "rows" and (found := spectra_at(members, variant, mode, None, layer)):
             yield from ((member.name, variant, spectrum) for member, spectrum in zip(members, found, strict=True))
     if trained and mode != "raw" and not incomparable(members):
         for member, nulls in zip(members, width_nulls(trained), strict=True):

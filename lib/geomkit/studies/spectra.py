@@ -11,6 +11,7 @@ import numpy as np
 from geomkit.logs import progress
 from geomkit.measures.accumulation import StateSpectra
 from geomkit.measures.gain import information_gain
+from geomkit.measures.nulls import null_rows
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
@@ -28,7 +29,7 @@ def decompose_dumps(
     output: Path,
     modes: Sequence[str],
     lengths: Sequence[int],
-    gaussian: bool,
+    drawn: Sequence[str],
     gain: Mapping[str, Any] | None,
     seed: int,
 ) -> None:
@@ -42,10 +43,10 @@ def decompose_dumps(
         if too_wide := [state.path for state in states if state.layer >= depth and dump.width(state) > WIDEST]:
             absent[f"documents/{too_wide[0]}"] = f"covariances of documents are kept up to a width of {WIDEST}"
         with write_spectra(output, texts, attributes, absent) as writer:
-            if gaussian:
-                for state in progress(states, f"{output.parent.name} gaussian"):
-                    rows = gaussian_rows(dump, state, seed)
-                    measure(writer, "gaussian", state, rows, dump, modes, lengths, False)
+            for null in drawn:
+                for state in progress(states, f"{output.parent.name} {null}"):
+                    rows = drawn_rows(null, dump, state, seed)
+                    measure(writer, null, state, rows, dump, modes, lengths, False)
             for variant, path in files.items():
                 with Dump(path) as run:
                     write_tokens(writer, variant, run)
@@ -60,13 +61,13 @@ def stored_rows(dump: Dump, state: State) -> Rows:
     return lambda first, last: dump.rows(state, first, last)
 
 
-def gaussian_rows(dump: Dump, state: State, seed: int) -> Rows:
-    """Independent standard normal rows in the place of a state's, the same in every pass."""
+def drawn_rows(null: str, dump: Dump, state: State, seed: int) -> Rows:
+    """A null's rows in the place of a state's, the same in every pass."""
     width = dump.width(state)
 
     def rows(first: int, last: int) -> np.ndarray:
         sizes = np.diff(dump.offset[first : last + 1])
-        draws = [rng(seed, "gaussian", state.path, text).standard_normal((n, width)) for text, n in enumerate(sizes, first)]
+        draws = [null_rows(null, n, width, rng(seed, null, state.path, text)) for text, n in enumerate(sizes, first)]
         return np.concatenate(draws)
 
     return rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from geomkit.measures.entropy import absent as missing_metrics
-from geomkit.measures.entropy import measure
+from geomkit.measures.entropy import eps2_of, measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.tables import TableWriter
@@ -24,7 +24,7 @@ def measure_width_nulls(
     modes: Sequence[str],
     lengths: Sequence[int],
     metrics: Sequence[str] | None,
-    eps2: float,
+    parameters: Mapping[str, float],
 ) -> None:
     table, absent = TableWriter(corpus=output.stem), {}
     if "raw" in modes:
@@ -37,7 +37,7 @@ def measure_width_nulls(
             for layer in LAYERS:
                 for mode in modes:
                     for n in [*lengths, None] if mode != "raw" else []:
-                        absent |= add_nulls(table, members, layer, mode, n, metrics, eps2)
+                        absent |= add_nulls(table, members, layer, mode, n, metrics, parameters)
     table.write(output, absent)
 
 
@@ -48,7 +48,7 @@ def add_nulls(
     mode: str,
     n: int | None,
     metrics: Sequence[str] | None,
-    eps2: float,
+    parameters: Mapping[str, float],
 ) -> dict[str, str]:
     """Adds both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
     Returns what is missing, with reasons."""
@@ -70,7 +70,9 @@ def add_nulls(
         for variant, null in nulls.items():
             missing |= {
                 f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why
-                for name, why in missing_metrics(null, metrics).items()
+                for name, why in missing_metrics(null, metrics, **parameters).items()
             }
-            table.add_metrics(null, measure(null, metrics, eps2=eps2), eps2, **where, variant=variant, normalise=mode)
+            results = measure(null, metrics, **parameters)
+            eps2 = eps2_of(results, parameters)
+            table.add_metrics(null, results, eps2, **where, variant=variant, normalise=mode)
     return missing

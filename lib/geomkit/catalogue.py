@@ -1,0 +1,21 @@
+"""Every name that a configuration may use, read from the source: no module is imported for it, nor numpy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from geomkit.source import declared
+from geomkit.variants import VARIANTS, nulls
+
+
+def known() -> dict[str, Mapping[str, Any]]:
+    """By kind, the declarations by name."""
+    places = declared("geomkit.config", "places.register")
+    return {
+        "metric": declared("geomkit.measures.entropy", "metrics.register"),
+        "null": {name: VARIANTS[name] for name in nulls()},
+        "normalisation": declared("geomkit.measures.spectra", "modes.register"),
+        "selection method": declared("geomkit.measures.selection", "selectors.register"),
+        "corpus reader": declared("geomkit.sources.corpora", "readers.register"),
+        "model source": places | declared("geomkit.sources.fetch", "model_sources.register"),
+        "corpus source": places | declared("geomkit.sources.fetch", "corpus_sources.register"),
+    }

@@ -1,0 +1,37 @@
+"""Which trainings of the ladder a configuration asks for, and what their files are called."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_batch-{batch}"
+"""Name of a short training on a budget of unique tokens."""
+
+
+def trainings(runs: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """(width, seed) of everything that a list of runs asks for."""
+    return [(width, seed) for run in runs for width in run["widths"] for seed in range(run["seeds"])]
+
+
+def model_names(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What models of the ladder are called."""
+    return [f"ladder-{width}-s{seed}" for width, seed in trainings(runs)]
+
+
+def cell_recipe(recipe: Mapping[str, Any], tokens: str, rate: str, batch: str) -> dict[str, Any]:
+    """The ladder's recipe with a cell's own budget, rate and batch, as they stand in its name."""
+    return {**recipe, "tokens": int(tokens), "peak_rate": float(rate), "batch": int(batch)}
+
+
+def grid_cells(grid: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    """Every width, seed and budget of unique tokens, trained for each number of epochs that the ladder's own tokens allow."""
+    budgets = [
+        (unique, epochs * unique)
+        for unique in grid["unique_tokens"]
+        for epochs in grid["epochs"]
+        if epochs * unique <= recipe["tokens"]
+    ]
+    return [
+        CELL.format(width=width, seed=seed, unique=unique, tokens=tokens, rate=recipe["peak_rate"], batch=recipe["batch"])
+        for width, seed in trainings(grid["runs"])
+        for unique, tokens in budgets
+    ]

@@ -1,0 +1,131 @@
+"""A digest of code changes with what code does, for those who use it, and with nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from geomkit.digest import code_digest
+
+FILES = {
+    "a.py": "from geomkit.deep.b import helper\n\n\ndef first():\n    return helper() + 1\n",
+    "deep/b.py": "from geomkit import c\n\n\ndef helper():\n    return c.NUMBER\n",
+    "c.py": "NUMBER = 3\n",
+    "d.py": "from geomkit.e import pong\n\n\ndef ping(n):\n    return pong(n - 1) if n else 0\n",
+    "e.py": "from geomkit.d import ping\n\n\ndef pong(n):\n    return ping(n)\n",
+    "shapes.py": '@shapes.register("disc", label="disc", sides=1)\ndef disc(n, *, radius=1.0):\n    return n\n',
+    "names.py": 'from geomkit.source import declared\nNAMES = declared("geomkit.shapes", "shapes.register")\n',
+    "looks.py": 'from geomkit.source import described\nLOOKS = described("geomkit.shapes", "shapes.register")\n',
+    "alone.py": "import numpy\n",
+}
+SCRIPTS = {name: f"from geomkit.{name} import something\n" for name in ("a", "d", "e", "names", "looks", "shapes", "alone")}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / "lib/geomkit" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for name, text in SCRIPTS.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def digests(project: Path) -> dict[str, str]:
+    return {name: code_digest(project / f"{name}.py", project / "lib") for name in SCRIPTS}
+
+
+def changed(project: Path, file: str, old: str, new: str) -> set[str]:
+    """Scripts whose digest an edit of a file changes."""
+    before, path = digests(project), project / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    return {name for name, digest in digests(project).items() if digest != before[name]}
+
+
+def test_the_same_code_has_the_same_digest_wherever_it_lies(project, tmp_path_factory):
+    assert digests(project) == digests(project)
+    twin = tmp_path_factory.mktemp("twin")
+    project.rename(twin / "project")
+    moved = digests(twin / "project")
+    (twin / "project").rename(project)
+    assert moved == digests(project)
+
+
+def test_scripts_differ():
+    assert len(set(SCRIPTS.values())) == len(SCRIPTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    return helper() + 1", '    """One more."""\n    return helper() + 1'),
+        ("    return helper() + 1", "    # one more\n    return helper() + 1  # of them"),
+        ("\n\n\ndef", "\n\n\n\n\ndef"),
+        ("helper() + 1", "(helper()\n            + 1)"),
+        ("from geomkit", '"""Says what this is."""\n\nfrom geomkit'),
+    ],
+)
+def test_comments_docstrings_and_layout_do_not_count(project, old, new):
+    assert changed(project, "lib/geomkit/a.py", old, new) == set()
+
+
+@pytest.mark.parametrize("test", ["TYPE_CHECKING", "typing.TYPE_CHECKING"])
+def test_what_type_checkers_alone_read_does_not_count(project, test):
+    """Neither the code nor the modules that it imports; its `else`, which runs, does."""
+    block = f"if {test}:\n    from geomkit.c import NUMBER\n"
+    before = digests(project)
+    (project / "lib/geomkit/alone.py").write_text(f"import numpy\n\n{block}")
+    bare = digests(project)["alone"]
+    assert changed(project, "lib/geomkit/c.py", "3", "4") == {"a"}
+    assert changed(project, "lib/geomkit/alone.py", "import NUMBER", "import NUMBER as n") == set()
+    (project / "lib/geomkit/alone.py").write_text("import numpy\n\npass\n")
+    assert digests(project)["alone"] == bare != before["alone"]
+    (project / "lib/geomkit/alone.py").write_text(f"import numpy\n\n{block}else:\n    from geomkit.c import NUMBER\n")
+    assert changed(project, "lib/geomkit/c.py", "4", "5") == {"a", "alone"}
+
+
+def test_a_docstring_alone_is_a_body_that_does_nothing(project):
+    (project / "lib/geomkit/c.py").write_text('class C:\n    """What it is."""\n')
+    assert changed(project, "lib/geomkit/c.py", '"""What it is."""', "pass") == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "users"),
+    [
+        ("a.py", "+ 1", "+ 2", {"a"}),
+        ("deep/b.py", "c.NUMBER", "-c.NUMBER", {"a"}),
+        ("c.py", "3", "4", {"a"}),
+        ("d.py", "else 0", "else 1", {"d", "e"}),
+        ("e.py", "ping(n)", "ping(n + 1)", {"d", "e"}),
+        ("alone.py", "numpy", "scipy", {"alone"}),
+    ],
+)
+def test_code_counts_for_those_who_use_it_through_any_import(project, file, old, new, users):
+    assert changed(project, f"lib/geomkit/{file}", old, new) == users
+
+
+def test_the_script_itself_counts(project):
+    assert changed(project, "a.py", "something", "another") == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "users"),
+    [
+        ("return n", "return 2 * n", {"shapes"}),
+        ('label="disc"', 'label="circle"', {"looks"}),
+        ("sides=1", "sides=0", {"names", "looks", "shapes"}),
+        ('"disc"', '"round"', {"names", "looks", "shapes"}),
+        ("radius", "r", {"names", "looks", "shapes"}),
+    ],
+)
+def test_declarations_count_for_those_who_read_them_and_looks_for_no_other(project, old, new, users):
+    """`names` and `looks` read the declarations of `shapes`, and do not run its code."""
+    assert changed(project, "lib/geomkit/shapes.py", old, new) == users
+
+
+def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
+    (project / "alone.py").write_text("from geomkit.later import something\n")
+    before = digests(project)
+    (project / "lib/geomkit/later.py").write_text("something = 1\n")
+    assert {name for name, digest in digests(project).items() if digest != before[name]} == {"alone"}
