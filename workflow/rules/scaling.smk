@@ -73,6 +73,33 @@ rule scaling:
         "../scripts/scaling.py"
 
 
+rule verdicts:
+    input:
+        table="results/entropy.parquet",
+        projections=expand(
+            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+    output:
+        verdicts="results/scaling/verdicts.csv",
+        differences="results/scaling/differences.csv",
+    log:
+        "results/logs/verdicts.log",
+    benchmark:
+        "results/benchmarks/verdicts.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("verdicts.py"),
+        primary=config["scaling"]["primary"],
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Judging laws with model size"
+    script:
+        "../scripts/verdicts.py"
+
+
 rule growth:
     input:
         spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("entropy")),

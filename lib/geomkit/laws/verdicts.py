@@ -9,7 +9,7 @@ Schuirmann 1987)? Non-rejection of either is no finding.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property, lru_cache, reduce
 from typing import Any
 
@@ -40,7 +40,7 @@ ROUNDING = 1e-7
 """Of ln(value / null): hidden states are stored in single precision, so what is smaller is no difference."""
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """What a difference shows."""
 
     BEYOND = "beyond width"
@@ -262,7 +262,7 @@ def spread_of_donors(donors: Sequence[Difference]) -> float | None:
     return float(np.std([donor.at(shared).slope for donor in donors], ddof=1))
 
 
-class Fitness(Enum):
+class Fitness(StrEnum):
     """Whether size means lie on a law as nearly as the scatter of their seeds lets them."""
 
     NOT_REJECTED = "not rejected"
@@ -475,7 +475,7 @@ class Judgement:
     def columns(self) -> dict[str, Any]:
         """As columns of a table; the verdict and its reason alone where there are no numbers."""
         columns: dict[str, Any] = {
-            "verdict": self.verdict.kind.value,
+            "verdict": self.verdict.kind,
             "reason": self.verdict.reason,
             "primary": int(self.primary),
         }
@@ -489,7 +489,7 @@ class Judgement:
         columns |= {"p": slope.p, "p_adjusted": self.p, "tests": self.tests, "different": self.different}
         columns |= {"margin": self.margin, "small": self.small, "small_attainable": self.attainable}
         columns |= {"detectable": slope.detectable, "donors": "; ".join(f"{k} {v:+.4f}" for k, v in self.donors.items())}
-        columns |= {"fit": self.fit.kind.value, "fit_p": self.fit.p, "misfit": self.fit.misfit, "misfit_at": self.fit.at}
+        columns |= {"fit": self.fit.kind, "fit_p": self.fit.p, "misfit": self.fit.misfit, "misfit_at": self.fit.at}
         return columns | {"changes": self.changes, "flags": "; ".join(self.flags)}
 
 

@@ -15,13 +15,14 @@ from enum import StrEnum
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
+from geomkit.laws.verdicts import Fitness, Kind
 from geomkit.store.provenance import replacing
 
 R = TypeVar("R")
@@ -105,6 +106,111 @@ class NullSlope(Compared):
     high: float
     measurement_low: float | None
     measurement_high: float | None
+
+
+class ClaimVerdict(StrEnum):
+    """What the measurements say about a claim, in its scope and nowhere else."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    WIDTH = "explained by width"
+    UNDECIDED = "undecided"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A row of claims.csv: a claim, what was measured about it in one scope, and the verdict."""
+
+    claim: str
+    statement: str
+    source: str
+    scope: str
+    effect: str
+    value: float | None
+    low: float | None
+    high: float | None
+    margin: float | None
+    null: str | None
+    sizes: int | None
+    documents: int | None
+    primary: bool
+    verdict: ClaimVerdict
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawVerdict(Source, Endpoint):
+    """A row of verdicts.csv: a metric's exponent with the parameters without embeddings, its difference from the projected null
+    of the widest model, two tests of it, and the verdict. No numbers where the verdict is `untested` or `failed`."""
+
+    JUDGED: ClassVar[tuple[str, ...]] = (
+        *("verdict", "reason", "difference", "error", "error_scatter", "error_pure", "error_documents", "error_donors"),
+        *("low", "high", "low_90", "high_90", "p", "p_adjusted", "tests", "different", "margin", "small", "small_attainable"),
+        *("detectable", "sizes", "donors", "fit", "fit_p", "misfit", "misfit_at", "changes", "flags"),
+    )
+    """What a judgement tells."""
+
+    metric: str
+    primary: bool
+    straddles: bool
+    """Whether the length is between the narrowest and the widest model's width: the law then counts directions."""
+    verdict: Kind
+    reason: str
+    exponent: float | None
+    exponent_low: float | None
+    exponent_high: float | None
+    difference: float | None
+    """Of the exponents: the slope of ln(measured / null), without the donor's own size."""
+    error: float | None
+    error_scatter: float | None
+    error_pure: float | None
+    error_documents: float | None
+    error_donors: float | None
+    low: float | None
+    high: float | None
+    low_90: float | None
+    high_90: float | None
+    p: float | None
+    p_adjusted: float | None
+    tests: int | None
+    different: bool | None
+    margin: float | None
+    small: bool | None
+    small_attainable: bool | None
+    detectable: float | None
+    """The smallest difference that a test at 5 % finds with 80 % power."""
+    sizes: int | None
+    donors: str | None
+    """Each donor's difference, on its own sizes."""
+    difference_with_donor: float | None
+    """With the donor's own size, at which the null is the measurement."""
+    fit: Fitness | None
+    fit_p: float | None
+    misfit: float | None
+    misfit_at: float | None
+    changes: int | None
+    """How many sizes change the verdict when they are left out."""
+    flags: str | None
+    common_dimension: float | None
+    common_dimension_low: float | None
+    common_dimension_high: float | None
+    """The exponent with every model on its own leading directions, as many as the narrowest is wide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeDifference(Source, Endpoint):
+    """A row of differences.csv: ln(measured / null) at one size, the mean over its seeds."""
+
+    metric: str
+    null: str
+    donor: str
+    params_nonembedding: int
+    width: int
+    seeds: int
+    difference: float
+    norm_kept: float | None
+    """Share of the donor's squared norm that is left on as many directions as this size is wide."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,223 @@
+"""Claims about laws with model size."""
+
+from itertools import groupby
+
+from geomkit.laws.verdicts import Kind
+from geomkit.store.records import ClaimVerdict, LawVerdict, Slope
+from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval, from_kind
+
+SAME = 1e-9
+"""Exponents closer than this are of one number: no text is shorter than a model is wide."""
+RATIO, ERANK, PAPER = "rate_distortion_ratio", "erank_covariance", "rate_distortion_paper"
+
+
+def verdicts(inputs: Inputs) -> list[LawVerdict]:
+    return inputs.rows("verdicts.csv", LawVerdict)
+
+
+def scope(row: LawVerdict) -> str:
+    return f"{row.family} on {row.corpus}, {row.layer}, {row.length} tokens, {row.normalise}"
+
+
+def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
+    """The primary tests of a metric, as findings about the sign of its difference from the projected null."""
+    return [
+        Finding(
+            scope=scope(row),
+            effect=f"exponent with N minus that of the projected null (exponent itself {number(row.exponent)})",
+            value=row.difference,
+            low=row.low,
+            high=row.high,
+            margin=row.margin,
+            null="projected",
+            sizes=row.sizes,
+            primary=True,
+            verdict=from_kind(row.verdict, row.difference, claimed),
+            reason=f"{row.verdict}: {row.reason}{flags(row)}",
+        )
+        for row in verdicts(inputs)
+        if row.primary and row.metric == metric
+    ]
+
+
+def number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.3f}"
+
+
+def flags(row: LawVerdict) -> str:
+    return f" ({row.flags})" if row.flags else ""
+
+
+@claims.register(
+    "normalised entropy falls",
+    statement="Rate-distortion entropy over its bound falls with model size, beyond what width alone gives.",
+    source="Tan, Li, Huang 2024",
+)
+def normalised_entropy_falls(inputs: Inputs) -> list[Finding]:
+    return beyond(inputs, RATIO, -1)
+
+
+@claims.register(
+    "effective rank grows",
+    statement="The effective rank of hidden states grows with model size, beyond what width alone gives.",
+    source="Wei et al. 2024",
+)
+def effective_rank_grows(inputs: Inputs) -> list[Finding]:
+    return beyond(inputs, ERANK, 1)
+
+
+@claims.register(
+    "the normaliser makes the law",
+    statement="Where texts are shorter than models are wide, the paper's normaliser itself makes the entropy fall with size.",
+    source="ours",
+)
+def normaliser(inputs: Inputs) -> list[Finding]:
+    found = []
+    rows = {(row.family, row.corpus, row.layer, row.length, row.normalise, row.metric): row for row in verdicts(inputs)}
+    for (family, corpus, layer, length, normalise, metric), row in rows.items():
+        paper = rows.get((family, corpus, layer, length, normalise, PAPER))
+        if metric != RATIO or normalise != "unit" or paper is None or row.exponent is None or paper.exponent is None:
+            continue
+        part = paper.exponent - row.exponent
+        if abs(part) < SAME:
+            continue
+        found.append(
+            Finding(
+                scope=scope(row),
+                effect="exponent as the paper normalises minus that over the bound",
+                value=part,
+                null="the bound of n rows in d dimensions",
+                verdict=ClaimVerdict.SUPPORTED if part < 0 else ClaimVerdict.REFUTED,
+                reason=f"{paper.exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound, exactly",
+            )
+        )
+    return found
+
+
+@claims.register(
+    "the sign does not depend on length",
+    statement="Normalised entropy falls with model size whatever the length of the texts.",
+    source="Tan, Li, Huang 2024",
+)
+def sign_of_every_length(inputs: Inputs) -> list[Finding]:
+    rows = [row for row in verdicts(inputs) if row.metric == RATIO and row.normalise == "unit" and row.exponent is not None]
+    found = []
+    for (family, corpus, layer), group in groupby(rows, key=lambda row: (row.family, row.corpus, row.layer)):
+        mine = sorted(group, key=lambda row: row.length or 0)
+        told = [from_interval(row.exponent_low, row.exponent_high, -1) for row in mine]
+        verdict = ClaimVerdict.UNDECIDED
+        if ClaimVerdict.REFUTED in told:
+            verdict = ClaimVerdict.REFUTED
+        elif set(told) == {ClaimVerdict.SUPPORTED}:
+            verdict = ClaimVerdict.SUPPORTED
+        exponents = ", ".join(f"{row.exponent:+.3f} at {row.length} tokens" for row in mine)
+        found.append(
+            Finding(
+                scope=f"{family} on {corpus}, {layer}, unit",
+                effect="exponents with N",
+                verdict=verdict,
+                reason=exponents,
+                sizes=mine[-1].sizes,
+            )
+        )
+    return found
+
+
+@claims.register(
+    "width suffices at one dimension",
+    statement="At one number of dimensions, larger models have no other effective rank than smaller ones.",
+    source="ours",
+)
+def common_dimension(inputs: Inputs) -> list[Finding]:
+    found = []
+    for row in verdicts(inputs):
+        if not row.primary or row.metric != ERANK or row.common_dimension is None:
+            continue
+        low, high = row.common_dimension_low, row.common_dimension_high
+        excludes = low is not None and high is not None and not low <= 0 <= high
+        found.append(
+            Finding(
+                scope=scope(row),
+                effect="exponent of the effective rank of each model's rows on its own leading directions",
+                value=row.common_dimension,
+                low=low,
+                high=high,
+                null="as many directions as the narrowest model is wide",
+                sizes=row.sizes,
+                verdict=ClaimVerdict.REFUTED if excludes else ClaimVerdict.UNDECIDED,
+                reason="the interval over sizes " + ("excludes 0" if excludes else "covers 0, which shows nothing by itself"),
+            )
+        )
+    return found
+
+
+@claims.register(
+    "laws replicate on other texts",
+    statement="The verdicts on the ladder's home corpus hold on Wikipedia.",
+    source="ours",
+)
+def replication(inputs: Inputs) -> list[Finding]:
+    """As the protocol fixes it: confirmed, contradicted or not decidable."""
+    primary = {(row.family, row.metric, row.layer, row.corpus): row for row in verdicts(inputs) if row.primary}
+    found = []
+    for (family, metric, layer, corpus), first in primary.items():
+        again = primary.get((family, metric, layer, "wikipedia"))
+        if corpus != "sotu" or again is None:
+            continue
+        outcome = replicated(first, again)
+        found.append(
+            Finding(
+                scope=f"{family}, {metric}, {layer}",
+                effect="difference from the projected null on Wikipedia",
+                value=again.difference,
+                low=again.low,
+                high=again.high,
+                margin=again.margin,
+                null="projected",
+                sizes=again.sizes,
+                primary=True,
+                verdict={"confirmed": ClaimVerdict.SUPPORTED, "contradicted": ClaimVerdict.REFUTED}.get(
+                    outcome, ClaimVerdict.UNDECIDED
+                ),
+                reason=f"{outcome}: {first.verdict} on {corpus}, {again.verdict} on {again.corpus}",
+            )
+        )
+    return found
+
+
+def replicated(first: LawVerdict, again: LawVerdict) -> str:
+    """confirmed: the same kind, and where it is beyond width the same sign; contradicted: beyond width against nested, or beyond
+    width with both signs; else not decidable."""
+    kinds = {first.verdict, again.verdict}
+    same_sign = (first.difference or 0) * (again.difference or 0) > 0
+    if kinds == {Kind.BEYOND}:
+        return "confirmed" if same_sign else "contradicted"
+    if kinds == {Kind.BEYOND, Kind.NESTED}:
+        return "contradicted"
+    if len(kinds) == 1 and not kinds & {Kind.UNTESTED, Kind.FAILED, Kind.UNDECIDED}:
+        return "confirmed"
+    return "not decidable"
+
+
+@claims.register(
+    "published entropies fall beyond their normaliser",
+    statement="Published matrix entropies over ln d fall with model size, beyond a constant entropy over ln d.",
+    source="Lee et al. 2024, tables 10 and 11",
+)
+def published(inputs: Inputs) -> list[Finding]:
+    rows = inputs.rows("slopes.csv", Slope)
+    return [
+        Finding(
+            scope=f"{row.family} on {row.corpus}, published",
+            effect="exponent with N",
+            value=row.slope,
+            low=row.low,
+            high=row.high,
+            null="cut and stretched spectra, for the table has no tokens",
+            sizes=None if row.freedom is None else row.freedom + 2,
+            verdict=ClaimVerdict.UNDECIDED,
+            reason=f"{row.verdict}{': ' + row.reason if row.reason else ''}; tables without tokens have weaker nulls",
+        )
+        for row in rows
+        if row.published and row.against == "params_nonembedding"
+    ]

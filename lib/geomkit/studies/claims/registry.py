@@ -1,0 +1,86 @@
+"""Claims: what one is, what it reads, and what a verdict on a law or an interval means for it.
+
+A claim is a registered function. It reads the records of other studies and returns a finding for each family, corpus and layer
+that it speaks of. Its verdict is computed, never typed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from geomkit.laws.verdicts import Kind
+from geomkit.registry import Registry
+from geomkit.store.records import ClaimVerdict, read_csv, read_json
+
+R = TypeVar("R")
+OF_KIND = {
+    Kind.NESTED: ClaimVerdict.WIDTH,
+    Kind.UNTESTED: ClaimVerdict.UNTESTED,
+    Kind.FAILED: ClaimVerdict.UNTESTED,
+}
+"""What verdicts on laws mean for a claim, but for `beyond width`, which supports or refutes; all others leave it undecided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What was measured about a claim in one place, with the verdict that the numbers give."""
+
+    scope: str
+    """Models, corpus and layer that it speaks of, and no others."""
+    effect: str
+    """What the number is, with its unit."""
+    verdict: ClaimVerdict
+    reason: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float | None = None
+    null: str | None = None
+    sizes: int | None = None
+    documents: int | None = None
+    primary: bool = False
+
+
+class Inputs:
+    """Records by the name of their file, from several folders: what a later one says of a family and corpus replaces what an
+    earlier one says."""
+
+    def __init__(self, folders: Sequence[Path]):
+        self.folders = folders
+
+    def rows(self, name: str, record: type[R]) -> list[R]:
+        """Rows of a CSV file, or of a JSON file that holds a list; none where no folder has it."""
+        found: dict[tuple[Any, Any], list[R]] = {}
+        for folder in self.folders:
+            path = folder / name
+            if not path.exists():
+                continue
+            rows = read_json(path, list[record]) if path.suffix == ".json" else read_csv(path, record)  # type: ignore[valid-type]
+            own: dict[tuple[Any, Any], list[R]] = {}
+            for row in rows:
+                own.setdefault((getattr(row, "family", None), getattr(row, "corpus", None)), []).append(row)
+            found |= own
+        return [row for rows in found.values() for row in rows]
+
+
+claims: Registry[Callable[[Inputs], list[Finding]]] = Registry("claim")
+"""A claim is registered with its `statement`, and its `source`: the paper, others, or ours."""
+
+
+def from_kind(kind: Kind, difference: float | None, claimed: int) -> ClaimVerdict:
+    """What a verdict on a law means for a claim that its difference from the null has a sign: 1 or -1."""
+    if kind is Kind.BEYOND and difference is not None:
+        return ClaimVerdict.SUPPORTED if difference * claimed > 0 else ClaimVerdict.REFUTED
+    return OF_KIND.get(kind, ClaimVerdict.UNDECIDED)
+
+
+def from_interval(low: float | None, high: float | None, claimed: int, against: float = 0.0) -> ClaimVerdict:
+    """What an interval means for a claim that a number is above (1) or below (-1) another."""
+    if low is None or high is None:
+        return ClaimVerdict.UNDECIDED
+    if low > against:
+        return ClaimVerdict.SUPPORTED if claimed > 0 else ClaimVerdict.REFUTED
+    if high < against:
+        return ClaimVerdict.SUPPORTED if claimed < 0 else ClaimVerdict.REFUTED
+    return ClaimVerdict.UNDECIDED

@@ -1,0 +1,203 @@
+"""Verdicts on laws with model size (verdicts.csv): each metric's difference from what the widest model's leading directions show
+at every width, donor by donor; and the differences size by size (differences.csv)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.arrays import Array
+from geomkit.errors import DataError
+from geomkit.laws.resampling import Documents
+from geomkit.laws.statistics import slope
+from geomkit.laws.verdicts import MARGINS, Difference, Endpoint, Judgement, judge
+from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
+from geomkit.store.projections import Projections, read_projections
+from geomkit.store.provenance import rng
+from geomkit.store.records import LawVerdict, SizeDifference, write_csv
+
+LAYERS = ("last", "final")
+PROJECTED, RANDOM, STRETCHED = "projected", "random-projection", "stretched"
+KEPT = "norm_kept"
+
+
+def judge_laws(
+    table: Path,
+    projections: Sequence[str],
+    verdicts: Path,
+    differences: Path,
+    primary: Mapping[str, Any],
+    resamples: int,
+    seed: int,
+) -> None:
+    """Every metric that has a margin, at every length and normalisation, after the last block and after the final norm; those of
+    the primary endpoint are adjusted for one another, corpus by corpus, and all else is exploratory."""
+    tables = {Path(path).stem: Path(path) for path in projections}
+    judged: list[LawVerdict] = []
+    by_size: list[SizeDifference] = []
+    for family, corpus in families(table):
+        measured = read_measured(table, family, corpus)
+        ladder = Levels.of(measured, tables[corpus], family, resamples, rng(seed, "verdicts", family, corpus))
+        keys = [key for key in ladder.keys if key.metric in MARGINS]
+        found = judge({str(key): ladder.endpoint(key, is_primary(key, primary)) for key in keys}, separate=True)
+        where = {"family": family, "published": False, "corpus": corpus}
+        for key in keys:
+            place = where | key._asdict() | {"eps2": measured.eps2.get(key.metric)}
+            judged.append(ladder.verdict(key, found[str(key)], place))
+            by_size += ladder.differences(key, place)
+    write_csv(verdicts, LawVerdict, judged)
+    write_csv(differences, SizeDifference, by_size)
+
+
+def is_primary(key: Key, primary: Mapping[str, Any]) -> bool:
+    """Whether it is one of the tests that were fixed beforehand: both layers at the primary length and normalisation."""
+    return (key.normalise, key.length) == (primary["normalise"], primary["length"]) and key.metric in primary["metrics"]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """ln of what was measured on one family and corpus, and of its nulls, by model; and in every draw of documents.
+
+    texts: (texts, resamples), how often each text was drawn.
+    """
+
+    models: Sequence[MeasuredModel]
+    values: Measured
+    projections: Projections
+    texts: Array
+
+    @classmethod
+    def of(cls, measured: Measured, projections: Path, family: str, resamples: int, draw: np.random.Generator) -> "Levels":
+        names = [*MARGINS, KEPT]
+        found = read_projections(projections, family, measured.models, len(measured.documents), names)
+        return cls(measured.models, measured, found, Documents.draw(measured.documents, resamples, draw).draws)
+
+    @property
+    def keys(self) -> list[Key]:
+        """Everything measured on single texts at the layers that are judged, in order."""
+        found = [key for key in self.values.variants["trained"] if key.layer in LAYERS and key.length is not None]
+        return sorted(found, key=lambda key: key.order)
+
+    @property
+    def sizes(self) -> Array:
+        """Distinct sizes, ascending."""
+        return np.unique([float(model.params_nonembedding) for model in self.models])
+
+    def places(self, size: float) -> list[int]:
+        """Numbers of the models of a size: its seeds."""
+        return [row for row, model in enumerate(self.models) if model.params_nonembedding == size]
+
+    def difference(self, key: Key, null: Array) -> Difference | None:
+        """ln(measured / null) from values (models, texts), at the sizes at which the null is known; None at fewer than one.
+
+        Texts on which either is not known are left out at all sizes.
+        """
+        value = self.values.variants["trained"][key]
+        sizes = [size for size in self.sizes if np.isfinite(null[self.places(size)]).any()]
+        rows = [row for size in sizes for row in self.places(size)]
+        if not rows:
+            return None
+        whole = np.isfinite(value[rows]).all(axis=0) & np.isfinite(null[rows]).all(axis=0)
+        if not whole.any():
+            return None
+        drawn = self.texts[whole] / np.maximum(self.texts[whole].sum(axis=0), 1)
+
+        def logs(values: Array) -> tuple[Array, Array]:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log(values[:, whole].mean(axis=1)), np.log(values[:, whole] @ drawn)
+
+        seeds, draws = [], []
+        for size in sizes:
+            mine = self.places(size)
+            (own, own_drawn), (other, other_drawn) = logs(value[mine]), logs(null[mine])
+            seeds.append(own - other)
+            draws.append((own_drawn - other_drawn).mean(axis=0))
+        return Difference(np.array(sizes), seeds, np.array(draws))
+
+    def donors(self, key: Key, variant: str, own: bool = False) -> dict[str, Difference]:
+        """By donor width, widest first, the difference from its projections; seeds of a donor are averaged geometrically.
+
+        At the donor's own size the null is the measurement itself, and that size is left out unless `own`.
+        """
+        groups: dict[int, list[Array]] = {}
+        for name, variants in self.projections.donors.items():
+            if variant in variants and key in variants[variant]:
+                groups.setdefault(self.projections.widths[name][str(key.layer)], []).append(variants[variant][key])
+        width = np.array([model.width for model in self.models])
+        found = {}
+        for of_donor, arrays in sorted(groups.items(), reverse=True):
+            null = np.exp(np.mean(np.log(arrays), axis=0))
+            null = np.where((width <= of_donor if own else width < of_donor)[:, None], null, np.nan)
+            if (difference := self.difference(key, null)) is not None:
+                found[f"width {of_donor}"] = difference
+        return found
+
+    def endpoint(self, key: Key, primary: bool) -> Endpoint:
+        """What is judged: the differences from every donor, and the bracket of the nulls that rescale a spectrum."""
+        bracket = dict(zip([RANDOM], self.donors(key, RANDOM).values(), strict=False))
+        if (rescaled := beside(self.values.variants, key).get(STRETCHED)) is not None:
+            difference = self.difference(key, rescaled)
+            bracket |= {} if difference is None else {STRETCHED: difference}
+        why = "no model of the family is wide enough to be a donor" if len(self.sizes) > 1 else "a family of one size"
+        return Endpoint(self.donors(key, PROJECTED), MARGINS[key.metric], bracket, primary, why)
+
+    def exponent(self, values: Array) -> tuple[float | None, float | None, float | None]:
+        """Slope of ln of values (models, texts) on ln N with its t interval, seeds averaged; None where there is none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            level = np.log(np.nanmean(values, axis=1))
+        means = [level[self.places(size)].mean() for size in self.sizes]
+        try:
+            found = slope(np.log(self.sizes), means)
+        except DataError:
+            return None, None, None
+        return found.value, found.low, found.high
+
+    def verdict(self, key: Key, judgement: Judgement, place: Mapping[str, Any]) -> LawVerdict:
+        widths = [model.width for model in self.models]
+        own, low, high = self.exponent(self.values.variants["trained"][key])
+        common = self.projections.common.get(key)
+        of_common = self.exponent(common) if common is not None else (None, None, None)
+        with_own = next(iter(self.donors(key, PROJECTED, own=True).values()), None)
+        columns: dict[str, Any] = {name: judgement.columns.get(name) for name in LawVerdict.JUDGED}
+        return LawVerdict(
+            **place,
+            **columns,
+            primary=judgement.primary,
+            straddles=min(widths) < int(key.length or 0) < max(widths),
+            exponent=own,
+            exponent_low=low,
+            exponent_high=high,
+            difference_with_donor=None if with_own is None or with_own.problem else with_own.slope,
+            common_dimension=of_common[0],
+            common_dimension_low=of_common[1],
+            common_dimension_high=of_common[2],
+        )
+
+    def differences(self, key: Key, place: Mapping[str, Any]) -> Iterator[SizeDifference]:
+        """Size by size, for every donor and for the bracket."""
+        nulls = {(PROJECTED, name): one for name, one in self.donors(key, PROJECTED).items()}
+        nulls |= {(name, ""): one for name, one in self.endpoint(key, False).bracket.items()}
+        kept = self.kept(key)
+        for (null, donor), difference in nulls.items():
+            for size, mean, seeds in zip(difference.size, difference.means, difference.seeds, strict=True):
+                model = self.models[self.places(float(size))[0]]
+                yield SizeDifference(
+                    **place, null=null, donor=donor, params_nonembedding=int(size), width=model.width, seeds=len(seeds),
+                    difference=float(mean), norm_kept=kept.get((donor, model.width)) if null == PROJECTED else None,
+                )  # fmt: skip
+
+    def kept(self, key: Key) -> dict[tuple[str, int], float]:
+        """Share of the donor's squared norm that a width's directions hold, by donor and width."""
+        found: dict[tuple[str, int], list[float]] = {}
+        where = key._replace(metric=KEPT)
+        for name, variants in self.projections.donors.items():
+            rows = variants.get(PROJECTED, {}).get(where)
+            if rows is None:
+                continue
+            donor = f"width {self.projections.widths[name][str(key.layer)]}"
+            for row, model in enumerate(self.models):
+                if np.isfinite(rows[row]).any():
+                    found.setdefault((donor, model.width), []).append(float(np.nanmean(rows[row])))
+        return {place: float(np.mean(values)) for place, values in found.items()}
