@@ -1,7 +1,7 @@
 """A family's part of the table of projections, as arrays beside what was measured: what nulls of verdicts are made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Projections:
     donors: dict[str, Variants]
     widths: dict[str, dict[str, int]]
     common: dict[Key, np.ndarray]
-    trained: dict[Key, np.ndarray]
+    trained: dict[Key, np.ndarray] = field(default_factory=dict)
 
 
 def read_projections(
@@ -42,7 +42,7 @@ def read_projections(
         where &= pc.field("metric").isin(list(metrics))
     columns = ["donor", "variant", "depth", "layer", "sublayer", "normalise", "n", "metric", "text", "d", "value"]
     table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
-    found, place = Projections({}, {}, {}, {}), {model.name: row for row, model in enumerate(models)}
+    found, place = Projections({}, {}, {}), {model.name: row for row, model in enumerate(models)}
     if not len(table):
         return found
     text, layer, depth, n, d, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "d", "value"))
