@@ -63,7 +63,9 @@ def contrast(seeds: Terms, twins: Terms | None = None, draws: ArrayLike | None =
         drawn = np.asarray(draws, dtype=float)[whole]
         weights = np.hstack([weights, drawn[:, drawn.any(axis=0)]])
     weights = weights / weights.sum(axis=0)
-    levels = [sum(sign * logarithm(values[:, whole] @ weights) for sign, values in terms) for terms in groups if terms]
+    levels = [
+        np.sum([sign * logarithm(values[:, whole] @ weights) for sign, values in terms], axis=0) for terms in groups if terms
+    ]
     effect = levels[0].mean(axis=0) - (levels[1].mean(axis=0) if twins else 0.0)
     parts = [float(stats.norm.ppf(1 - LEVEL / 2) * effect[1:].std(ddof=1))] if effect.size > 2 and whole.sum() > 1 else []
     for level in levels:

@@ -68,16 +68,17 @@ def measure_final_state(
     table = TableWriter(model=name, family=family, seed=seed, corpus=output.stem, **facts)
     del model  # or two models would be in memory
     for variant in progress([TRAINED, *(f"untrained-{twin}" for twin in range(twins))], f"{name} final state"):
-        absences = add_run(table, variant, *make_run(variant, bench), wanted, compute["batch_tokens"])
+        absences = add_run(table, variant, make_run(variant, bench), wanted, compute["batch_tokens"])
         if variant == TRAINED:
             missing |= absences
     table.write(output, missing)
 
 
 def add_run(
-    table: TableWriter, variant: str, model: PreTrainedModel, sample: Sample, wanted: Wanted, batch_tokens: int
+    table: TableWriter, variant: str, run: tuple[PreTrainedModel, Sample], wanted: Wanted, batch_tokens: int
 ) -> dict[str, str]:
-    """Adds one model's rows. Returns what is missing, with reasons."""
+    """Adds the rows of one model on the texts that it reads. Returns what is missing, with reasons."""
+    model, sample = run
     norm = final_norm(model)
     missing = {PLAIN: norm} if isinstance(norm, str) else {}
     for (state, mode, n), found in spectra(model, norm, sample, wanted, batch_tokens).items():

@@ -26,7 +26,7 @@ from geomkit.store.records import DiffErank, FixedWidth, PublishedValue, read_cs
 CENTRED = ("unit", "centre-unit")
 Values = Mapping[Key, np.ndarray]
 Row = Mapping[str, Any]
-EMPTY: Row = dict.fromkeys(("value", "low", "high", "sign", "seeds", "twins", "documents", "detectable"))
+EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", "twins", "documents", "detectable"))
 
 
 def compare_at_fixed_width(
@@ -187,11 +187,11 @@ def beside_loss(measured: Measured, states: Sequence[FinalState], loss: np.ndarr
         where = place(source, key, measured.eps2) | {"width": None, "control": "loss"}
         whole = np.isfinite(values[key]).all(axis=0)
         try:
-            found = logs_within(values[key][:, whole], loss, size)
+            told = logs_within(values[key][:, whole], loss, size)
         except DataError as reason:
             yield FixedWidth(**where, **EMPTY, reason=str(reason))
         else:
-            yield FixedWidth(**where, **(EMPTY | found), reason="")
+            yield FixedWidth(**where, **(EMPTY | told), reason="")
 
 
 def logs_within(values: np.ndarray, loss: np.ndarray, size: np.ndarray) -> dict[str, Any]:
@@ -246,6 +246,7 @@ def half_of_mean(sd: float, number: int) -> float:
 def of_published(rows: Sequence[PublishedValue]) -> Iterator[FixedWidth]:
     """What others published, with the sign of its value."""
     for row in rows:
-        where = {"family": row.family, "published": True, "corpus": row.dataset, "layer": None, "length": None, "normalise": None}
-        columns = dict(EMPTY) | {"value": row.value, "sign": int(np.sign(row.value))}
-        yield FixedWidth(**where, eps2=None, control="diff_erank", metric=row.quantity, width=row.width, **columns, reason="")
+        where: dict[str, Any] = {"family": row.family, "published": True, "corpus": row.dataset}
+        where |= dict.fromkeys(("layer", "length", "normalise", "eps2"))
+        columns = EMPTY | {"value": row.value, "sign": int(np.sign(row.value))}
+        yield FixedWidth(**where, control="diff_erank", metric=row.quantity, width=row.width, **columns, reason="")
