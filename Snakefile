@@ -19,6 +19,7 @@ include: "workflow/rules/dump.smk"
 include: "workflow/rules/spectra.smk"
 include: "workflow/rules/entropy.smk"
 include: "workflow/rules/scaling.smk"
+include: "workflow/rules/controls.smk"
 include: "workflow/rules/tokens.smk"
 include: "workflow/rules/ladder.smk"
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,19 @@ def hidden(name: str, layer: int, width: int) -> np.ndarray:
 
 
 def dumped(
-    folder: Path, name: str, width: int, layers: Sequence[int] = (1, 2), ids: int = 0, final: int = 0, documents: Any = DOCUMENTS
+    folder: Path,
+    name: str,
+    width: int,
+    layers: Sequence[int] = (1, 2),
+    ids: int = 0,
+    final: int = 0,
+    documents: Any = DOCUMENTS,
+    norm: str = "none",
 ) -> Path:
     """A model of one block."""
     path, texts = folder / name / "corpus" / "trained.h5", Texts(documents, LENGTHS, LENGTHS)
     attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": 2 * width**2}
+    attributes |= {"final norm": norm, "final norm eps": 1e-5}
     tokens = rng(ids, "ids").integers(0, 300, sum(LENGTHS))
     with write_dump(path, texts, attributes, {}, "float32", None) as writer:
         states = {State(layer): hidden(name, layer, final if final and layer == 2 else width) for layer in layers}
@@ -137,6 +146,83 @@ def test_rows_are_of_texts_with_their_documents_and_widths_not_of_models(family)
 def test_metrics_that_a_shape_does_not_allow_are_absent_with_a_reason(family):
     assert family[1]["alpha_req, projected on 5 directions, unit, n = 20"].startswith("fewer than 8 eigenvalues")
     assert not [row for row in family[0] if row["metric"] == "alpha_req"]
+
+
+# the final state without gain and bias
+
+
+@pytest.fixture(scope="module")
+def normed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]], dict[str, str]]:
+    folder = tmp_path_factory.mktemp("normed")
+    dumps = {name: dumped(folder, name, width, norm="layer") for name, width in FAMILY.items()}
+    return folder, *table(folder, dumps)
+
+
+def plain_clouds(name: str, n: int) -> np.ndarray:
+    rows = clouds(name, 1, n).astype(np.float64)
+    return (rows - rows.mean(axis=-1, keepdims=True)) / np.sqrt(rows.var(axis=-1, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("mode", ["unit", "centre-unit"])
+def test_plain_rows_are_made_of_the_last_blocks_and_projected_as_others_are(normed, mode):
+    where = {"layer": 2, "sublayer": "plain", "normalise": mode, "n": 20, "metric": "erank_covariance"}
+    expected = projected(plain_clouds("wide-s0", 20), mode, document_folds(NAMED), [5])[5].spectrum
+    found = values(normed[1], **where, variant="projected", donor="wide-s0", d=5)
+    np.testing.assert_allclose(list(found.values()), measure(expected, METRICS)["erank_covariance"].value, rtol=1e-12)
+    for name, width in FAMILY.items():
+        own = spectrum(normalise(plain_clouds(name, 20), mode), centred=mode == "centre-unit")
+        found = values(normed[1], **where, variant="trained", model=name, d=width)
+        assert list(found) == ENOUGH
+        np.testing.assert_allclose(list(found.values()), measure(own, METRICS)["erank_covariance"].value, rtol=1e-12)
+
+
+def test_plain_rows_change_nothing_of_the_other_layers(normed, family):
+    assert [row for row in normed[1] if row["sublayer"] != "plain"] == family[0]
+    assert {row["variant"] for row in normed[1] if row["sublayer"] == "plain"} == {
+        "projected", "random-projection", "common-dimension", "trained"
+    }  # fmt: skip
+    assert not [row for row in normed[1] if row["variant"] == "trained" and row["sublayer"] != "plain"]
+
+
+def test_arrays_of_plain_rows_hold_the_models_themselves(normed):
+    models = [MeasuredModel(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
+    found = read_projections(normed[0] / "sotu.parquet", "family", models, len(LENGTHS), ["erank_covariance"])
+    key = ("plain", "unit", 20, "erank_covariance")
+    assert {layer for layer, *_ in found.trained} == {"plain"}
+    assert found.trained[key].shape == (5, 8)
+    for donor, row in (("wide-s0", 3), ("wide-s1", 4)):
+        null = found.donors[donor]["projected"][key]
+        np.testing.assert_allclose(null[row, ENOUGH], found.trained[key][row, ENOUGH], rtol=1e-9)
+        assert (np.abs(null[0, ENOUGH] / found.trained[key][0, ENOUGH] - 1) > 1e-3).all()
+        assert found.widths[donor] == {"last": 12, "final": 12, "plain": 12}
+    assert np.isfinite(found.common[key][:, ENOUGH]).all()
+
+
+def test_unit_rows_of_a_plain_rms_norm_are_those_of_the_last_block(tmp_path):
+    dumps = {name: dumped(tmp_path, name, width, norm="rms") for name, width in (("small", 5), ("large", 9))}
+    rows, _ = table(tmp_path, dumps)
+    for variant in ("projected", "random-projection"):
+        where = {"variant": variant, "donor": "large", "d": 5, "normalise": "unit", "n": 20, "metric": "erank_covariance"}
+        last, bare = (values(rows, **where, layer=layer, sublayer=part) for layer, part in ((1, "block"), (2, "plain")))
+        np.testing.assert_allclose(list(last.values()), list(bare.values()), rtol=1e-9)
+
+
+def test_without_a_final_norm_there_is_no_plain_layer(tmp_path):
+    dumps = {"small": dumped(tmp_path, "small", 5, norm="layer"), "large": dumped(tmp_path, "large", 9)}
+    rows, absent = table(tmp_path, dumps)
+    assert {row["sublayer"] for row in rows} == {"block"}
+    assert absent["projections, family, plain"] == "large has no final norm that is known"
+
+
+def test_directions_of_chance_are_drawn_where_they_are_asked_for(family, tmp_path):
+    dumps = {name: dumped(tmp_path, name, width) for name, width in FAMILY.items()}
+    bracket = {"modes": ["unit"], "lengths": [20]}
+    rows, _ = table(tmp_path, dumps, replace(SETTINGS, bracket=bracket))
+    drawn = [row for row in rows if row["variant"] == "random-projection"]
+    assert {(row["normalise"], row["n"]) for row in drawn} == {("unit", 20)}
+    where = {"variant": "random-projection", "normalise": "unit", "n": 20}
+    assert drawn == [row for row in family[0] if all(row[name] == value for name, value in where.items())]
+    assert [row for row in rows if row not in drawn] == [row for row in family[0] if row["variant"] != "random-projection"]
 
 
 # what is absent

@@ -7,6 +7,7 @@ from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import Kind, judge
 from geomkit.store.measured import Key, Measured, MeasuredModel
 from geomkit.store.projections import Projections
+from geomkit.store.tables import DONOR_COLUMNS, TableWriter
 from geomkit.studies.verdicts import KEPT, PROJECTED, RANDOM, STRETCHED, Levels, is_primary
 
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
@@ -107,6 +108,7 @@ def test_the_primary_tests_are_both_layers_at_the_length_that_was_fixed():
     primary = {"metrics": ["erank_covariance"], "layer": "last", "length": 256, "normalise": "unit"}
     assert is_primary(KEY, primary)
     assert is_primary(KEY._replace(layer="final"), primary)
+    assert not is_primary(KEY._replace(layer="plain"), primary)
     assert not is_primary(KEY._replace(length=64), primary)
     assert not is_primary(KEY._replace(metric="erank_singular"), primary)
 
@@ -115,3 +117,24 @@ def test_one_size_is_untested_with_its_reason():
     ladder = levels(values(0.3), values(0.2, 0.0))
     one = Levels(MODELS[:2], ladder.values, Projections({}, {}, {}), ladder.texts)
     assert "one size" in judge({"one": one.endpoint(KEY, True)})["one"].verdict.reason
+
+
+def test_the_final_state_without_gain_and_bias_is_judged_from_the_table_of_projections_alone(tmp_path):
+    table = TableWriter(DONOR_COLUMNS, corpus="c", family="f", layer=3, depth=2, sublayer="plain", normalise="unit", n=256)
+    where = {"metric": KEY.metric, "text": np.arange(len(TEXTS)), "document": TEXTS}
+    for row, (model, own) in enumerate(zip(MODELS, values(0.3), strict=True)):
+        table.add(**where, variant="trained", model=model.name, donor=model.name, d=model.width, value=own)
+        for donor in MODELS[-2:]:
+            null = own if model.width == donor.width else values(0.2, 0.0)[row]
+            if model.seed == 0:
+                table.add(**where, variant="projected", donor=donor.name, d=model.width, value=null)
+    table.write(tmp_path / "c.parquet", {})
+    last = levels(values(0.25), values(0.2, 0.0)).values
+    ladder = Levels.of(last, tmp_path / "c.parquet", "f", 100, np.random.default_rng(0))
+    plain = KEY._replace(layer="plain")
+    assert ladder.keys == [KEY, plain]
+    assert last.variants["trained"].keys() == {KEY}
+    difference = ladder.donors(plain, PROJECTED)["width 128"]
+    assert difference.size.size == 6
+    assert difference.slope == pytest.approx(0.1, abs=2e-3)
+    assert judge({"one": ladder.endpoint(plain, False)}, separate=True)["one"].verdict.kind is Kind.BEYOND

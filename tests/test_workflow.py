@@ -262,6 +262,15 @@ def test_the_suite_of_tokens_probes_both_models_on_both_corpora(project, tmp_pat
     assert {rule: outcome.jobs[rule] for rule in ("dump", "spectra", "probe")} == {"dump": 4, "spectra": 4, "probe": 4}
 
 
+def test_only_the_target_of_controls_at_fixed_width_waits_for_many_twins(project, tmp_path):
+    case = Case(project, tmp_path, SUITES[0])
+    whole = case.run("--cores", "1", "--dry-run")
+    assert whole.jobs.keys().isdisjoint({"final_state", "fixed_width"})
+    asked = case.run("results/scaling/fixed_width.csv", "--cores", "1", "--dry-run")
+    assert asked.status == 0, asked.terminal
+    assert (asked.jobs["fixed_width"], asked.jobs["final_state"]) == (1, whole.jobs["dump"])
+
+
 def test_fetching_alone_is_a_target(project, tmp_path):
     settings = yaml.safe_load(SUITES[0].read_text())
     models, corpora = (len(settings[kind]) for kind in ("models", "corpora"))

@@ -93,6 +93,10 @@ rule projections:
         ),
         parameters=PARAMETERS,
         draws=20,
+        bracket={
+            "modes": [config["scaling"]["primary"]["normalise"]],
+            "lengths": [config["scaling"]["primary"]["length"]],
+        },
         seed=config["seed"],
     message:
         "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"

@@ -21,4 +21,5 @@ with logged(snakemake.log[0]):
         parameters=snakemake.params.parameters,
         draws=snakemake.params.draws,
         seed=snakemake.params.seed,
+        bracket=snakemake.params.bracket,
     )

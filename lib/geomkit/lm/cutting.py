@@ -11,7 +11,7 @@ from geomkit.errors import DataError
 from geomkit.lm.models import load_tokenizer, prefix
 from geomkit.sources.corpora import Document, cut, stored_documents
 from geomkit.store.provenance import digest, file_sha256, rng
-from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.store.texts import Sample, StoredTexts, Texts, read_texts, write_texts
 
 COUNTED = 2_000_000
 """Tokens of other documents that are counted, at most: more would not tell common tokens from rare ones any better."""
@@ -50,6 +50,17 @@ def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     else:
         rules = {key: value for key, value in json.loads(backend.to_str()).items() if key not in ("truncation", "padding")}
     return digest(json.dumps(rules, sort_keys=True), prefix(tokenizer))
+
+
+def texts_for(path: Path, folder: Path, name: str, trust_remote_code: bool) -> StoredTexts:
+    """The texts in a file, for the model of that name and folder. Raises DataError if another tokenizer cut them."""
+    stored = read_texts(path)
+    if tokenizer_sha256(load_tokenizer(folder, trust_remote_code)) != stored.attributes["tokenizer sha256"]:
+        raise DataError(
+            f"{path}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
+            "give one of them a tokenizer of another name (models.*.tokenizer)"
+        )
+    return stored
 
 
 def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, count: int, length: int, seed: int) -> Sample:

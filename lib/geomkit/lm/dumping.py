@@ -7,22 +7,21 @@ from typing import Any
 import numpy as np
 
 from geomkit.config import resolve_layers
-from geomkit.errors import DataError
 from geomkit.lm.capture import Recorder, batches, capture
-from geomkit.lm.cutting import tokenizer_sha256
+from geomkit.lm.cutting import texts_for
 from geomkit.lm.models import (
     blocks,
     find_device,
     load_config,
-    load_tokenizer,
     sizes,
 )
+from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
 from geomkit.store.refusals import refused_files
-from geomkit.store.texts import Sample, read_texts
+from geomkit.store.texts import Sample
 from geomkit.variants import TRAINED, make_run
 
 
@@ -42,13 +41,7 @@ def dump_model(
     """
     paths = {Path(output).stem: Path(output) for output in outputs}
     name = next(iter(paths.values())).parent.parent.name
-    device, stored = find_device(compute["device"]), read_texts(texts)
-    tokenizer = load_tokenizer(folder, trust_remote_code)
-    if tokenizer_sha256(tokenizer) != stored.attributes["tokenizer sha256"]:
-        raise DataError(
-            f"{texts}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
-            "give one of them a tokenizer of another name (models.*.tokenizer)"
-        )
+    device, stored = find_device(compute["device"]), texts_for(texts, folder, name, trust_remote_code)
     facts = {f"model {key}": value for key, value in origin.items()} | {
         "model": name,
         "weights sha256": file_sha256(folder),
@@ -81,8 +74,13 @@ def write(
 ) -> None:
     depth = len(blocks(model))
     recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
-    attributes = facts | {"depth": depth, **vars(sizes(model))}
+    attributes = facts | {"depth": depth, **vars(sizes(model)), **norm_attributes(final_norm(model))}
     with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
         total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
         for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
             writer.append(*part)
+
+
+def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:
+    """What a dump says about the final norm, so that its gain and bias can be left out later."""
+    return {"final norm": "none"} if isinstance(norm, str) else {"final norm": norm.kind, "final norm eps": norm.eps}

@@ -8,7 +8,8 @@
 /vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus, in `trained` alone
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm
 /sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
-attributes         the model's sizes, and where everything came from; `absent` is a JSON object {what: why}
+attributes         the model's sizes, `final norm` (layer, rms or none) with its `final norm eps`, and where everything came from;
+                   `absent` is a JSON object {what: why}
 """
 
 import json
@@ -27,6 +28,8 @@ from geomkit.store.texts import Texts
 
 SCHEMA = 1
 CHUNK_BYTES = 1 << 18
+PLAIN = "plain"
+"""The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
 
 
 class State(NamedTuple):

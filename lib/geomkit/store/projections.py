@@ -1,16 +1,18 @@
 """A family's part of the table of projections, as arrays beside what was measured: what nulls of verdicts are made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import LAYERS, Key, MeasuredModel, Variants, codes
 
-COMMON = "common-dimension"
+COMMON, TRAINED = "common-dimension", "trained"
+PLACES = (*LAYERS, PLAIN)
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,14 @@ class Projections:
     donors: by donor, then by variant (`projected`, `random-projection`) and key, what each model's width leaves of the donor;
     NaN for models that are wider, and at the donor's own width the measurement itself. widths: of each donor, by layer.
     common: by key, every model on its own leading directions, as many as the narrowest model is wide.
+    trained: by key, the models themselves, at `plain`, which `Measured` does not have: the final state without the final norm's
+    gain and bias.
     """
 
     donors: dict[str, Variants]
     widths: dict[str, dict[str, int]]
     common: dict[Key, np.ndarray]
+    trained: dict[Key, np.ndarray] = field(default_factory=dict)
 
 
 def read_projections(
@@ -35,23 +40,25 @@ def read_projections(
     where = pc.field("family") == family
     if metrics is not None:
         where &= pc.field("metric").isin(list(metrics))
-    columns = ["donor", "variant", "depth", "layer", "normalise", "n", "metric", "text", "d", "value"]
+    columns = ["donor", "variant", "depth", "layer", "sublayer", "normalise", "n", "metric", "text", "d", "value"]
     table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
     found, place = Projections({}, {}, {}), {model.name: row for row, model in enumerate(models)}
     if not len(table):
         return found
     text, layer, depth, n, d, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "d", "value"))
-    (donors, donor), (variants, variant), (modes, mode), (names, metric) = (
-        codes(table[name]) for name in ("donor", "variant", "normalise", "metric")
+    (donors, donor), (variants, variant), (modes, mode), (names, metric), (parts, part) = (
+        codes(table[name]) for name in ("donor", "variant", "normalise", "metric", "sublayer")
     )
+    at_place = np.where(parts[part] == PLAIN, PLACES.index(PLAIN), 1 + layer - depth)
     width = np.array([model.width for model in models])
-    cells = np.stack([variant, donor, 1 + layer - depth, mode, n, metric])
+    cells = np.stack([variant, donor, at_place, mode, n, metric])
     groups, index = np.unique(cells, axis=1, return_inverse=True)
     order, ends = np.argsort(index.ravel(), kind="stable"), np.cumsum(np.bincount(index.ravel()))[:-1]
     for (v, j, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
-        key, name = Key(LAYERS[p], modes[m], int(count), names[k]), donors[j]
-        if variants[v] == COMMON:
-            block = found.common.setdefault(key, np.full((len(models), texts), np.nan))
+        key, name = Key(PLACES[p], modes[m], int(count), names[k]), donors[j]
+        if variants[v] in (COMMON, TRAINED):
+            own_rows = found.common if variants[v] == COMMON else found.trained
+            block = own_rows.setdefault(key, np.full((len(models), texts), np.nan))
             if name in place:
                 block[place[name], text[rows]] = value[rows]
             continue
@@ -59,5 +66,5 @@ def read_projections(
         for own in np.unique(d[rows]):
             block[np.ix_(np.flatnonzero(width == own), text[rows][d[rows] == own])] = value[rows][d[rows] == own]
         of_donor = found.widths.setdefault(name, {})
-        of_donor[LAYERS[p]] = max(of_donor.get(LAYERS[p], 0), int(d[rows].max()))
+        of_donor[PLACES[p]] = max(of_donor.get(PLACES[p], 0), int(d[rows].max()))
     return found

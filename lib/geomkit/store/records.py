@@ -254,6 +254,35 @@ class DiffErank(Endpoint):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FixedWidth(Source, Endpoint):
+    """A row of fixed_width.csv: models of one width beside a control, or (no width) all seeds beside their sizes' means.
+
+    control, and what `value` is of it:
+    untrained        ln of a metric, trained minus untrained twins
+    mean-direction   that of unit rows minus that of centred rows: what of it lives in the direction of the mean row
+    shuffled         ln of a metric, on text minus on its tokens in an order of chance
+    norm             ln of a metric, after the final norm minus without its learnt gain and bias
+    loss             correlation over seeds of ln of a metric with the loss, widths held fixed
+    diff_erank       Diff-eRank itself, or what others published
+    """
+
+    control: str
+    metric: str
+    width: int | None
+    value: float | None
+    low: float | None
+    high: float | None
+    sign: int | None
+    """1 or -1 where the interval excludes 0, 0 where it does not; of a published value its own."""
+    seeds: int | None
+    twins: int | None
+    documents: int | None
+    detectable: float | None
+    """The smallest correlation that so many seeds show with 80 % power."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Point:
     """A row of points.csv: the mean of a metric over the first `length` tokens of texts at one layer of one model, or the loss
     on the corpus. `primary` where it is at the layer of the primary endpoint, an exploratory metric too; the loss, which has no

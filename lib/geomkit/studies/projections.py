@@ -4,8 +4,11 @@ Variants of the table, whose column `donor` names the model that the rows are of
 projected          a donor on its leading d directions, for every width d of a smaller or equal model of its family
 random-projection  the same for the widest models (seeds) on directions of chance, metrics averaged over draws
 common-dimension   every model on its own leading d directions, d the family's narrowest width; `model` names it too
+trained            every model itself, in full, at the state that no other table has
 The first two are of a width, not of a model, so that `model`, `seed` and parameter counts are null; `layer` and `depth` are the
 donor's. Beside the metrics, `norm_kept` is the share of the rows' squared length that the directions hold.
+States are the last block's output, the final state, and (sublayer `plain`) the final state without the final norm's learnt gain
+and bias, made from the last block's output.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,14 +26,15 @@ from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.entropy import absent as missing_metrics
+from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
-from geomkit.measures.spectra import is_centred
-from geomkit.store.dumps import Dump, State
+from geomkit.measures.spectra import is_centred, normalise, spectrum
+from geomkit.store.dumps import PLAIN, Dump, State
 from geomkit.store.provenance import rng
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter, check_seeds, facts
 from geomkit.store.texts import Texts
 
-LAYERS = ("last", "final")
+LAYERS = ("last", "final", PLAIN)
 """Layers that models of different depth have in common and that a narrower model would have to fit in."""
 
 
@@ -45,22 +50,38 @@ class Source:
     texts: Texts
 
     def state(self, layer: str) -> State:
+        """What a layer's rows are called in the table."""
+        if layer == PLAIN:
+            return State(self.facts["depth"] + 1, PLAIN)
         return State(resolve_layers(layer, self.facts["depth"])[0])
 
-    def width(self, layer: str) -> int:
-        return self.dump.width(self.state(layer))
+    def stored(self, layer: str) -> State:
+        """The state in the dump that a layer's rows are made from: the last block's output where gain and bias are left out."""
+        return self.state("last" if layer == PLAIN else layer)
 
-    def has(self, layer: str) -> bool:
-        return self.state(layer) in self.dump.states
+    def width(self, layer: str) -> int:
+        return self.dump.width(self.stored(layer))
+
+    def missing(self, layer: str) -> str | None:
+        """Why there are no rows of a layer, if there are none."""
+        if self.stored(layer) not in self.dump.states:
+            return f"this layer of {self.name} is not among dump.layers"
+        if layer == PLAIN and self.dump.attributes.get("final norm") not in NORMS:
+            return f"{self.name} has no final norm that is known"
+        return None
 
     def rows(self, layer: str) -> np.ndarray:
-        """All rows of a state as they are stored, (tokens, d)."""
-        return self.dump.rows(self.state(layer), 0, len(self.texts.tokens))
+        """All rows of a layer, (tokens, d), as they are stored but for `plain`."""
+        found, facts = self.dump.rows(self.stored(layer), 0, len(self.texts.tokens)), self.dump.attributes
+        return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured: lengths in tokens, metrics (None: all) and their parameters, random draws and their seed."""
+    """What is measured: lengths in tokens, metrics (None: all) and their parameters, random draws and their seed.
+
+    bracket: the normalisations and lengths at which directions of chance are drawn, which take most of the time (None: all).
+    """
 
     modes: Sequence[str]
     lengths: Sequence[int]
@@ -68,6 +89,11 @@ class Settings:
     parameters: Mapping[str, float]
     draws: int
     seed: int
+    bracket: Mapping[str, Sequence[Any]] | None = None
+
+    def drawn(self, mode: str, n: int) -> bool:
+        """Whether there are directions of chance."""
+        return self.bracket is None or (mode in self.bracket["modes"] and n in self.bracket["lengths"])
 
 
 def write_projections(
@@ -81,14 +107,16 @@ def write_projections(
     parameters: Mapping[str, float],
     draws: int,
     seed: int,
+    bracket: Mapping[str, Sequence[Any]] | None = None,
     widths: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """The table of one corpus, from each model's dump, which lies in a folder of its name, and its family and seed by name.
 
+    bracket: the normalisations (`modes`) and `lengths` at which there is a random-projection; all where it is left out.
     widths: by family, the numbers of directions to project to where they are not to be the widths of the family's own models:
     so a family of one model is its own donor. What cannot be measured is among the table's `absent`, with its reason.
     """
-    settings = Settings(modes, lengths, metrics, parameters, draws, seed)
+    settings = Settings(modes, lengths, metrics, parameters, draws, seed, bracket)
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
     if "raw" in settings.modes:
         absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
@@ -150,8 +178,8 @@ def add_layer(
 ) -> dict[str, str]:
     """Adds every donor's projections at one layer. Returns what is missing, with reasons."""
     family = members[0].family
-    if without := [model.name for model in members if not model.has(layer)]:
-        return {f"projections, {family}, {layer}": f"this layer of {without[0]} is not among dump.layers"}
+    if without := [reason for model in members if (reason := model.missing(layer))]:
+        return {f"projections, {family}, {layer}": without[0]}
     own = {model.name: model.width(layer) for model in members}
     widths = sorted(set(own.values()) if asked is None else set(asked))
     if max(own.values()) <= widths[0]:
@@ -187,6 +215,10 @@ def add_donor(
             if mode == "raw" or (is_centred(mode) and n < 2):
                 continue
             where: dict[str, object] = {**state._asdict(), "depth": depth, "normalise": mode, "n": n, "donor": model.name}
+            of_model: dict[str, object] = {"model": model.name, "seed": model.seed, **model.facts}
+            rows = Rows(table, texts, named, where | {"family": model.family}, settings)
+            if layer == PLAIN:
+                rows.add("trained", itself(clouds, mode), **of_model)
             found = leading_directions(clouds, mode, fold)
             known = [k for k in widths if k <= found.rank.min() or k == clouds.shape[-1]]
             missing |= {
@@ -200,15 +232,19 @@ def add_donor(
                 continue
             results = projected(clouds, mode, fold, known, found)
             missing |= absent_metrics(results, mode, settings)
-            rows = Rows(table, texts, named, where | {"family": model.family}, settings)
             if widths[-1] > widths[0]:
                 rows.add("projected", results)
             if widths[0] in known:
-                of_model = {"model": model.name, "seed": model.seed, **model.facts}
                 rows.add("common-dimension", {widths[0]: results[widths[0]]}, **of_model)
-            if widest:
+            if widest and settings.drawn(mode, n):
                 add_random(rows, clouds, mode, widths, results, model.name, settings)
     return missing
+
+
+def itself(clouds: np.ndarray, mode: str) -> dict[int, Projected]:
+    """A model's rows in all their directions."""
+    found = spectrum(normalise(clouds, mode), centred=is_centred(mode))
+    return {clouds.shape[-1]: Projected(found, np.ones(len(clouds)))}
 
 
 def add_random(

@@ -2,7 +2,7 @@
 at every width, donor by donor; and the differences size by size (differences.csv)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Difference, Endpoint, Judgement, judge
+from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
 from geomkit.store.projections import Projections, read_projections
 from geomkit.store.provenance import rng
 from geomkit.store.records import LawVerdict, SizeDifference, write_csv
 
-LAYERS = ("last", "final")
+PRIMARY = ("last", "final")
+LAYERS = (*PRIMARY, PLAIN)
+"""Those that are judged: `plain`, the final state without gain and bias, is in the table of projections alone."""
 PROJECTED, RANDOM, STRETCHED = "projected", "random-projection", "stretched"
 KEPT = "norm_kept"
 
@@ -32,8 +35,9 @@ def judge_laws(
     resamples: int,
     seed: int,
 ) -> None:
-    """Every metric that has a margin, at every length and normalisation, after the last block and after the final norm; those of
-    the primary endpoint are adjusted for one another, corpus by corpus, and all else is exploratory."""
+    """Every metric that has a margin, at every length and normalisation, after the last block, after the final norm, and without
+    the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else is
+    exploratory."""
     tables = {Path(path).stem: Path(path) for path in projections}
     judged: list[LawVerdict] = []
     by_size: list[SizeDifference] = []
@@ -53,7 +57,8 @@ def judge_laws(
 
 def is_primary(key: Key, primary: Mapping[str, Any]) -> bool:
     """Whether it is one of the tests that were fixed beforehand: both layers at the primary length and normalisation."""
-    return (key.normalise, key.length) == (primary["normalise"], primary["length"]) and key.metric in primary["metrics"]
+    at_place = key.layer in PRIMARY and (key.normalise, key.length) == (primary["normalise"], primary["length"])
+    return at_place and key.metric in primary["metrics"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Levels:
     def of(cls, measured: Measured, projections: Path, family: str, resamples: int, draw: np.random.Generator) -> "Levels":
         names = [*MARGINS, KEPT]
         found = read_projections(projections, family, measured.models, len(measured.documents), names)
+        trained = {**measured.variants["trained"], **found.trained}
+        measured = replace(measured, variants=measured.variants | {"trained": trained})
         return cls(measured.models, measured, found, Documents.draw(measured.documents, resamples, draw).draws)
 
     @property

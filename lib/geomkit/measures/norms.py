@@ -1,0 +1,38 @@
+"""What a model's final norm does to its rows before it scales and shifts their coordinates by what it has learnt."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from geomkit.arrays import Array
+from geomkit.errors import ConfigError
+
+
+def layer_norm(rows: ArrayLike, eps: float) -> Array:
+    """Rows (..., d) minus their own mean over coordinates, over their standard deviation: (x - m) / sqrt(v + eps).
+
+    Limits: mean 0 and, where v is far above eps, length sqrt(d); a constant row becomes zero. Source: Ba et al. 2016.
+    """
+    x = np.asarray(rows, dtype=np.float64)
+    return rms_norm(x - x.mean(axis=-1, keepdims=True), eps)
+
+
+def rms_norm(rows: ArrayLike, eps: float) -> Array:
+    """Rows (..., d) over the root of their mean square: x / sqrt(mean x^2 + eps).
+
+    Limits: where the mean square is far above eps, the row's direction at length sqrt(d), so `unit` rows of it are those of the
+    rows themselves. Source: Zhang, Sennrich 2019.
+    """
+    x = np.asarray(rows, dtype=np.float64)
+    return np.asarray(x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + eps))
+
+
+NORMS: Mapping[str, Callable[[ArrayLike, float], Array]] = {"layer": layer_norm, "rms": rms_norm}
+
+
+def plain(rows: ArrayLike, norm: str, eps: float) -> Array:
+    """Rows after a norm of that kind without gain and bias. Raises ConfigError for a norm that is not known."""
+    if norm not in NORMS:
+        raise ConfigError(f"unknown final norm {norm!r}; known: {', '.join(NORMS)}")
+    return NORMS[norm](rows, eps)

@@ -1,0 +1,72 @@
+# at the final state differences from untrained twins are told only by many; results/scaling/fixed_width.csv alone asks for them
+TWINS = 20
+
+
+rule final_state:
+    input:
+        model=model_files,
+        texts=model_texts,
+    output:
+        "results/final_state/{model}/{corpus}.parquet",
+    log:
+        "results/logs/final_state/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/final_state/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
+    params:
+        code=code("final_state.py"),
+        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
+        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+        family=lambda wildcards: MODELS[wildcards.model].family,
+        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+        twins=TWINS,
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        metrics=(
+            None
+            if config["entropy"]["metrics"] == "all"
+            else config["entropy"]["metrics"]
+        ),
+        parameters=PARAMETERS,
+        compute=config["compute"],
+    message:
+        "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"
+    script:
+        "../scripts/final_state.py"
+
+
+rule fixed_width:
+    input:
+        final_states=expand(
+            "results/final_state/{model}/{corpus}.parquet", **chosen("entropy")
+        ),
+        table="results/entropy.parquet",
+        diff_erank="results/scaling/diff_erank.csv",
+        published=relative(RESOURCES / "published/diff_erank.csv"),
+    output:
+        "results/scaling/fixed_width.csv",
+    log:
+        "results/logs/fixed_width.log",
+    benchmark:
+        "results/benchmarks/fixed_width.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 40 * input.size_mb),
+    params:
+        code=code("fixed_width.py"),
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Comparing models of one width with their controls"
+    script:
+        "../scripts/fixed_width.py"
