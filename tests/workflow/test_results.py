@@ -104,6 +104,23 @@ def test_two_sizes_give_figures_but_no_law(case, done):
         assert (results / figure).read_bytes().startswith(b"%PDF")
 
 
+def test_projections_and_texts_have_a_file_for_each_corpus_and_curves_of_points_a_row(case, done):
+    results = case.folder / "results"
+    assert (results / "texts/ladder/small.h5").is_file()
+    assert pq.read_table(results / "projections/small.parquet").num_rows > 0
+    for table in ("points", "scaling/null_slopes"):
+        with (results / f"{table}.csv").open(newline="") as stream:
+            assert next(csv.reader(stream)), table
+
+
+def test_two_sizes_leave_every_law_untested_with_a_reason(case, done):
+    with (case.folder / "results/scaling/verdicts.csv").open(newline="") as stream:
+        verdicts = list(csv.DictReader(stream))
+    assert verdicts
+    assert {row["verdict"] for row in verdicts} == {"untested"}
+    assert all(row["reason"] for row in verdicts)
+
+
 def test_the_corpus_is_resampled_for_every_variant_and_diff_erank_has_a_row_for_each_model_and_length(case, done):
     results = case.folder / "results"
     resamples = pq.read_table(results / "resamples/small.parquet").to_pylist()
