@@ -2,13 +2,16 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test check benchmark promote-ladder
+.PHONY: plot test quick check benchmark promote-ladder
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
 
 test: .venv/test  ## set up, and run the tests
 	$(BIN)/pytest
+
+quick: .venv/test  ## the tests that need neither Snakemake nor a browser nor patience
+	$(BIN)/pytest -m "not workflow and not browser and not slow"
 
 check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_figures import check_column
+from drawings import check_column
 
 from geomkit.errors import DataError
 from geomkit.figures.data import data_figure, estimated

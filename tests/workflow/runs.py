@@ -1,0 +1,127 @@
+"""What the runs of these tests are given: six short texts, the two smallest models, and what a run of them has."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from workflow_case import Case, Outcome, Run
+
+from geomkit.measures.entropy import metrics
+from geomkit.variants import drawn, nulls, of_kind, runs
+
+MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
+"""Width and depth of each."""
+
+
+TEXTS, LENGTHS = 6, (8, 32)
+
+
+SELECTION = {
+    "models": ["ladder-24-s0"],
+    "layers": ["middle", "last"],
+    "texts": 4,
+    "targets": 2,
+    "budgets": [1, 2, 4],
+    "removed": 2,
+}
+
+
+SETTINGS: dict[str, Any] = {
+    "corpora": {"small": {"source": "local", "path": "small.jsonl", "reader": "jsonl"}},
+    "texts": {"count": TEXTS, "length": LENGTHS[-1]},
+    "compute": {"device": "cpu", "batch_tokens": 2 * LENGTHS[-1]},
+    "entropy": {"models": list(MODELS), "corpora": ["small"], "lengths": list(LENGTHS), "untrained_seeds": 1},
+    "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": 100},
+    "tokens": {
+        "models": list(MODELS),
+        "corpora": ["small"],
+        "selection": {
+            "models": ["ladder-24-s0"],
+            "layers": ["middle", "last"],
+            "texts": 4,
+            "targets": 2,
+            "budgets": [1, 2, 4],
+            "removed": 2,
+        },
+    },
+}
+
+
+RUN = runs({"nulls": nulls(), "untrained_seeds": 1})
+"""Variants that a model runs on."""
+
+
+DRAWN = drawn({"nulls": nulls()})
+"""Nulls of drawn rows."""
+
+
+OF_FAMILY = [null.name for null in of_kind("family")]
+"""Nulls made of a family's spectra."""
+
+
+MODES = ("unit", "centre-unit")
+
+
+PRIMARY = ["rate_distortion", "rate_distortion_ratio", "rate_distortion_paper", "erank_covariance"]
+
+
+RECONSTRUCTIONS = ("reconstruction", "reconstruction_unseen")
+
+
+BY_COORDINATES = {"lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge"}
+"""Methods that see the target's own vector."""
+
+
+METRICS = [name for name in metrics if name != "alpha_req"]
+"""Those that the shortest texts have too."""
+
+
+UPSTREAM = {"corpus": 1, "texts": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
+"""Jobs of a whole run up to the merged table."""
+
+
+JOBS = UPSTREAM | {"tokens": 2}
+"""Rules that have another number of jobs in a whole run than one."""
+
+
+def upstream(outcome: Outcome) -> dict[str, int]:
+    """Jobs of a run up to the merged table; what follows the table must run with it."""
+    assert outcome.jobs.keys() >= {"entropy_table", "entropy_layers", "scaling", "scaling_plot", "all"}
+    return {rule: count for rule, count in outcome.jobs.items() if rule in UPSTREAM}
+
+
+def write_corpus(folder: Path) -> None:
+    """45 documents of 60 common words."""
+    text = """the of and to in a that for be our we this by with it is have will on not as all are more their from has people
+        government country nation congress year law war public power world time work new great states citizens act right men peace
+        freedom made many trade last every today good federal children help economic program tax free"""
+    words, draw = re.findall(r"\w+", text), np.random.default_rng(0)
+    rows = [{"id": f"speech-{number:02d}", "text": " ".join(draw.choice(words, 60))} for number in range(45)]
+    folder.mkdir()
+    (folder / "small.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+FAULTS = {
+    "corpora/blank.parquet": "DataError: blank: the reader 'text' found no text in there",
+    "corpora/bare.parquet": "DataError: bare: no .txt or .md file in there",
+    "sources/corpora/wheel": f"SourceError: speeches==1.0, speeches/a.txt: the sha256 is .*, not the pinned {'0' * 64}",
+    "texts/ladder/short.h5": "DataError: results/corpora/short.parquet: no text of at least two tokens",
+    "dumps/loud/small/trained.h5": "DataError: dump.dtype: float16 cannot hold /hidden/0, whose largest value is .*; use float32",
+}
+
+
+class Killed(NamedTuple):
+    """What became of a run in which one job was killed, the dumps that the job left, and the run that came after it."""
+
+    case: Case
+    outcome: Outcome
+    dumps: list[Path]
+    resumed: Run
+
+
+def listed(case: Case, *arguments: str, settings: dict[str, Any] | None = None) -> Outcome:
+    outcome = case.run("all", "--cores", "1", "--dry-run", *arguments, settings=settings)
+    assert outcome.status == 0, outcome.terminal
+    return outcome
