@@ -48,7 +48,7 @@ def test_a_refusal_reaches_the_merged_list_of_absences(refused, tmp_path):
     measure_spectra(spectra, table, "bert", None, None, {"eps2": 0.5})
     assert not len(pq.read_table(table))
     merge_stage([str(table)], tmp_path / "entropy.parquet", tmp_path / "entropy_absent.csv")
-    assert read_absent(tmp_path / "entropy.parquet") == [(["bert", "c", EVERYTHING], REASON)]
+    assert read_absent(tmp_path / "entropy.parquet") == [[["bert", "c", EVERYTHING], REASON]]
     assert f"bert,c,{EVERYTHING}," in (tmp_path / "entropy_absent.csv").read_text()
 
 
