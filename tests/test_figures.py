@@ -79,11 +79,12 @@ def growth() -> list[Growth]:
             word = list(words)[place % 3]
             slope = dict(zip(("slope", "low", "high"), words[word], strict=True))
             where = {"measure": measure, "layer": layer, "normalise": normalise, "length": length, "growth": word}
-            found.append(Growth(**row, **where, **slope, verdict=[Verdict.BETWEEN, Verdict.WIDTH_ALONE][place % 2]))
+            found.append(Growth(**row, **where, **slope, verdict=Verdict.NOT_JUDGED))
     found[0] = replace(found[0], growth=None, slope=None)
     loss = replace(found[-1], measure="loss", layer=None, normalise=None, length=None)
     published = replace(found[-1], measure="diff_erank", layer="final", length=None, family="opt", published=True)
-    return [*found, loss, published]
+    published = replace(published, verdict=Verdict.OUTSIDE)
+    return [*found, loss, published, replace(published, corpus="e", verdict=Verdict.UNDECIDED)]
 
 
 def loss_laws() -> tuple[list[LossLaw], list[LossRegion]]:
@@ -224,8 +225,8 @@ def test_growth_shows_signs_frames_and_what_has_no_slope():
     figure, published = growth_figure(growth())
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert {"▲.12", "▼123", "−.02", "none"} <= set(texts)
-    framed = [patch for patch in figure.axes[0].patches if patch.get_facecolor()[3] == 0]
-    assert len(framed) == sum(row.verdict.beyond for row in growth()[1:-1])
+    for page, number in ((figure, 0), (published, 1)):
+        assert sum(patch.get_facecolor()[3] == 0 for patch in page.axes[0].patches) == number
     assert "opt" in published.axes[0].get_yticklabels()[0].get_text()
 
 
