@@ -1,6 +1,6 @@
 """Which measures grow with size, which fall and which are flat: a page for each family and corpus, one for published tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from matplotlib.axes import Axes

@@ -150,7 +150,9 @@ def judged(where: Mapping[str, Any], result: Exponent, primary: bool) -> Judged:
 def elsewhere(where: Mapping[str, Any]) -> str:
     """Where the verdict on a law of a measured family is, or why there is none."""
     there = where["metric"] in MARGINS and where["layer"] in JUDGED_LAYERS and where["length"] is not None
-    return "verdicts.csv judges it" if there and where["against"] == JUDGED_SIZE else "exploratory: verdicts.csv has no test of it"
+    return (
+        "verdicts.csv judges it" if there and where["against"] == JUDGED_SIZE else "exploratory: verdicts.csv has no test of it"
+    )
 
 
 def null_slope(where: Mapping[str, Any], name: str, null: Comparison) -> NullSlope:

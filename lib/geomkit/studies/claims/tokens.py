@@ -15,9 +15,7 @@ def scope(row: TokenScore) -> str:
     return f"{row.model} on {row.corpus}, {row.name or row.layer}"
 
 
-def finding(
-    row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str, against: float = 0.0
-) -> Finding:
+def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str, against: float = 0.0) -> Finding:
     return Finding(
         scope=scope(row), effect=effect, value=row.value, low=row.low, high=row.high, null=null, against=against,
         documents=row.documents, verdict=verdict, reason=reason,
