@@ -72,8 +72,8 @@ def drawn(chapter: str, claims: Sequence[Sequence[Claim]]) -> Figure:
     for axis, rows in zip(axes, claims, strict=True):
         panel(axis, rows)
     lines = (
-        f"{chapter}: bars are 95 % intervals, upright lines what an effect is",
-        "held against, bands the margin within which it is negligible.",
+        f"{chapter}: bars are 95 % intervals, upright lines what an",
+        "effect is held against, bands the margin. Filled: a primary test.",
     )
     figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
     return figure

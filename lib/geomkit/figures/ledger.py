@@ -20,6 +20,8 @@ START, END = "<!-- findings -->", "<!-- /findings -->"
 """What the README's table stands between."""
 MOST = 6
 """Claims in the README's table."""
+MANY = 4
+"""Numbers of one verdict on one claim that are printed in the README's table with their intervals."""
 DECIDED = (ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.WIDTH)
 OPENING = """# Findings
 
@@ -40,17 +42,17 @@ def by_chapter(rows: Sequence[Claim]) -> Iterator[tuple[str, list[list[Claim]]]]
         yield chapter, by_claim(list(group))
 
 
-def number(value: float) -> str:
-    """Three decimals, with a sign."""
-    return f"{value:+.3f}"
+def number(value: float, row: Claim) -> str:
+    """Three decimals, with a sign where it is held against 0."""
+    return f"{value:{'' if row.against else '+'}.3f}"
 
 
 def measured(row: Claim) -> str:
     """The value with its interval; empty where there is no number."""
     if row.value is None:
         return ""
-    ends = ["…" if end is None else number(end) for end in (row.low, row.high)]
-    return number(row.value) + ("" if row.low is row.high is None else f" [{', '.join(ends)}]")
+    ends = ["…" if end is None else number(end, row) for end in (row.low, row.high)]
+    return number(row.value, row) + ("" if row.low is row.high is None else f" [{', '.join(ends)}]")
 
 
 def held_against(row: Claim) -> str:
@@ -154,9 +156,16 @@ def verdicts(rows: Sequence[Claim]) -> str:
 
 
 def numbers(rows: Sequence[Claim]) -> str:
-    """What was measured in places where a claim is decided."""
-    shown = [row for row in rows if row.verdict in DECIDED]
-    return "; ".join(f"{row.scope}: {measured(row) or row.reason}" for row in shown)
+    """What was measured in places where a claim is decided: one by one, or from the least to the most where there are many."""
+    parts = []
+    for verdict in DECIDED:
+        mine = [row for row in rows if row.verdict is verdict]
+        values = sorted(row.value for row in mine if row.value is not None)
+        if len(values) > MANY:
+            parts.append(f"{verdict}: {number(values[0], mine[0])} to {number(values[-1], mine[0])} in {len(mine)} places")
+        else:
+            parts += [f"{row.scope}: {measured(row) or row.reason}" for row in mine]
+    return "; ".join(parts)
 
 
 def with_table(readme: str, rows: Sequence[Claim]) -> str:

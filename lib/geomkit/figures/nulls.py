@@ -1,5 +1,6 @@
 """Exponents minus those of their nulls, with the margin within which a difference is negligible, and the verdicts."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +40,8 @@ from geomkit.store.records import (
 )
 from geomkit.variants import WIDTH_NULLS
 
+ACROSS = 66
+"""Characters of print across a column."""
 PITCH = 0.12
 """Inches from line to line."""
 PROJECTED, RANDOM, STRETCHED = "projected", "random-projection", "stretched"
@@ -103,16 +106,19 @@ def differences_figure(title: str, rows: Sequence[LawVerdict], differences: Sequ
         top -= 4.0 + len(others)
     finish(axis, ticks, top, height, f"exponent with {SIZE}, minus the null's")
     places = sorted({where(None, row.length, row.normalise).removeprefix("layer None, ") for row in rows})
-    lines = (
-        f"{title}: {', '.join(places)}{distortion(row.eps2 for row in rows)}",
-        "Difference from the widest model on its leading directions: 95 % (thin) and",
-        "90 % (thick) interval. Band: the margin; a 90 % interval inside it is small.",
-        "p is adjusted for all primary tests. Below: narrower donors on their own",
-        "sizes, and the bracket of rescaled spectra, which has no part in a test;",
-        "their bars are 95 % intervals over sizes alone.",
+    text = (
+        "Difference from the widest model on its leading directions: 95 % (thin) and 90 % (thick) interval. Band: the margin; a "
+        "90 % interval inside it is small. p is adjusted for all primary tests. Below: narrower donors on their own sizes, and the "
+        "bracket of rescaled spectra, which has no part in a test; their bars are 95 % intervals over sizes alone."
     )
-    figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
+    above(figure, f"{title}: {', '.join(places)}{distortion(row.eps2 for row in rows)}", text)
     return figure
+
+
+def above(figure: Figure, *paragraphs: str) -> None:
+    """Words above a figure, broken into lines that fit."""
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, ACROSS)]
+    figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
 
 
 def finish(axis: Axes, ticks: Mapping[float, str], bottom: float, top: float, label: str) -> None:
@@ -183,8 +189,7 @@ def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence
     axes[0].legend(fontsize=5, handlelength=1, borderpad=0.1, labelspacing=0.2)
     for axis in axes[len(rows) :]:
         axis.axis("off")
-    text = f"{title}: differences that are no power law, size by size"
-    figure.suptitle(text, fontsize=6, x=0.02, ha="left")
+    above(figure, f"{title}: differences that are no power law, size by size")
     figure.supxlabel(SIZE, fontsize=6)
     return figure
 
@@ -211,12 +216,11 @@ def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure |
             ticks[top - line] = look.short
         top -= 3.2 + len(of_width(beside, row))
     finish(axis, ticks, top, height, f"exponent with {SIZE}, minus the null's")
-    lines = (
-        "Published tables have no tokens. Their nulls act on spectra and are weaker:",
-        "one spectrum cut to each width, and one stretched. Bars: 95 % intervals",
-        "over sizes. No margin was fixed: nothing here is `nested` or `beyond width`.",
+    text = (
+        "Published tables have no tokens. Their nulls act on spectra and are weaker: one spectrum cut to each width, and one "
+        "stretched. Bars: 95 % intervals over sizes. No margin was fixed, so nothing here is nested or beyond width."
     )
-    figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
+    above(figure, text)
     return figure
 
 
