@@ -3,6 +3,7 @@ chapter, and a list of those without a number."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -29,48 +30,55 @@ ACROSS = 72
 def claims_figure(rows: Sequence[Claim]) -> Iterator[Figure]:
     """rows: claims.csv."""
     for chapter, group in groupby(rows, key=lambda row: row.chapter):
-        for page in pages(
-            [numbered for _, of_claim in groupby(group, key=lambda row: row.claim) if (numbered := with_numbers(of_claim))]
-        ):
+        for page in pages(blocks([row for row in group if row.value is not None])):
             yield drawn(chapter, page)
     silent = [row for row in rows if row.value is None]
     if silent:
         yield from listed(silent)
 
 
-def with_numbers(rows: Iterator[Claim]) -> list[Claim]:
-    return [row for row in rows if row.value is not None]
+@dataclass(frozen=True)
+class Block:
+    """One effect of one claim; the first of a claim says what it claims."""
+
+    rows: Sequence[Claim]
+    head: Sequence[str]
 
 
-def head_of(rows: Sequence[Claim]) -> list[str]:
-    """What a claim says, and what its numbers are."""
-    effects = list(dict.fromkeys(row.effect for row in rows))
-    return [*textwrap.wrap(rows[0].statement, 62), *(part for effect in effects for part in textwrap.wrap(effect, ACROSS))]
+def blocks(rows: Sequence[Claim]) -> list[Block]:
+    """An axis for each effect, as effects have units of their own."""
+    found = []
+    for _, of_claim in groupby(rows, key=lambda row: row.claim):
+        statement = textwrap.wrap((mine := list(of_claim))[0].statement, 62)
+        for effect in dict.fromkeys(row.effect for row in mine):
+            found.append(Block([row for row in mine if row.effect == effect], [*statement, *textwrap.wrap(effect, ACROSS)]))
+            statement = []
+    return found
 
 
-def inches(rows: Sequence[Claim]) -> float:
-    """Height of a claim's block with its heading."""
-    return LINE * (2 * len(rows) + 3.5) + 0.115 * len(head_of(rows))
+def inches(block: Block) -> float:
+    """Height of a block with its heading."""
+    return LINE * (2 * len(block.rows) + 3.5) + 0.115 * len(block.head)
 
 
-def pages(claims: Sequence[Sequence[Claim]]) -> Iterator[list[Sequence[Claim]]]:
+def pages(found: Sequence[Block]) -> Iterator[list[Block]]:
     """Blocks that fit on a page together."""
-    page: list[Sequence[Claim]] = []
-    for rows in claims:
-        if page and sum(map(inches, page)) + inches(rows) > TALLEST:
+    page: list[Block] = []
+    for block in found:
+        if page and sum(map(inches, page)) + inches(block) > TALLEST:
             yield page
             page = []
-        page.append(rows)
+        page.append(block)
     if page:
         yield page
 
 
-def drawn(chapter: str, claims: Sequence[Sequence[Claim]]) -> Figure:
-    heights = [inches(rows) for rows in claims]
+def drawn(chapter: str, found: Sequence[Block]) -> Figure:
+    heights = [inches(block) for block in found]
     figure = Figure(figsize=(WIDTH, 0.55 + sum(heights)))
-    axes = figure.subplots(len(claims), 1, squeeze=False, height_ratios=[2 * len(rows) + 1 for rows in claims]).flatten()
-    for axis, rows in zip(axes, claims, strict=True):
-        panel(axis, rows)
+    axes = figure.subplots(len(found), 1, squeeze=False, height_ratios=[2 * len(block.rows) + 1 for block in found]).flatten()
+    for axis, block in zip(axes, found, strict=True):
+        panel(axis, block)
     lines = (
         f"{chapter}: bars are 95 % intervals, upright lines what an",
         "effect is held against, bands the margin. Filled: a primary test.",
@@ -79,10 +87,10 @@ def drawn(chapter: str, claims: Sequence[Sequence[Claim]]) -> Figure:
     return figure
 
 
-def panel(axis: Axes, rows: Sequence[Claim]) -> None:
-    """One claim: for each finding a line of words and below it the effect."""
+def panel(axis: Axes, block: Block) -> None:
+    """One effect: for each finding a line of words and below it the effect."""
     place = axis.get_yaxis_transform()
-    for number, row in enumerate(rows):
+    for number, row in enumerate(block.rows):
         y, paint = -2.0 * number - 1, PAINT[row.verdict]
         axis.text(0, y + 0.95, row.scope, transform=place, fontsize=5.2, va="center")
         axis.text(1, y + 0.95, row.verdict, transform=place, fontsize=5.2, va="center", ha="right", color=paint, weight="bold")
@@ -103,11 +111,11 @@ def panel(axis: Axes, rows: Sequence[Claim]) -> None:
             mew=0.8,
             zorder=3,
         )
-    axis.set(ylim=(-2.0 * len(rows) + 0.3, 0.6), yticks=[])
+    axis.set(ylim=(-2.0 * len(block.rows) + 0.3, 0.6), yticks=[])
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="x", labelsize=5.2, pad=1.5)
     axis.margins(x=0.04)
-    axis.set_title("\n".join(head_of(rows)), loc="left", fontsize=5.4, pad=3)
+    axis.set_title("\n".join(block.head), loc="left", fontsize=5.4, pad=3)
 
 
 def listed(rows: Sequence[Claim]) -> Iterator[Figure]:

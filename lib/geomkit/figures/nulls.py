@@ -40,6 +40,7 @@ from geomkit.store.records import (
 )
 from geomkit.variants import WIDTH_NULLS
 
+LABEL = "exponent with size, minus the null's"
 ACROSS = 66
 """Characters of print across a column."""
 PITCH = 0.12
@@ -104,12 +105,12 @@ def differences_figure(title: str, rows: Sequence[LawVerdict], differences: Sequ
     for row, others in zip(rows, beside, strict=True):
         ticks |= block(axis, row, others, first_donor(row, differences), top)
         top -= 4.0 + len(others)
-    finish(axis, ticks, top, height, f"exponent with {SIZE}, minus the null's")
+    finish(axis, ticks, top, height, LABEL)
     places = sorted({where(None, row.length, row.normalise).removeprefix("layer None, ") for row in rows})
     text = (
         "Difference from the widest model on its leading directions: 95 % (thin) and 90 % (thick) interval. Band: the margin; a "
-        "90 % interval inside it is small. p is adjusted for all primary tests. Below: narrower donors on their own sizes, and the "
-        "bracket of rescaled spectra, which has no part in a test; their bars are 95 % intervals over sizes alone."
+        "90 % interval inside it is small. p is adjusted for all primary tests. Below: narrower donors on their own sizes, and "
+        "the bracket of rescaled spectra, which has no part in a test; their bars are 95 % intervals over sizes alone."
     )
     above(figure, f"{title}: {', '.join(places)}{distortion(row.eps2 for row in rows)}", text)
     return figure
@@ -215,7 +216,7 @@ def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure |
             axis.plot(null.difference, top - line, look.marker, ms=3, color=look.colour, mew=0, zorder=3)
             ticks[top - line] = look.short
         top -= 3.2 + len(of_width(beside, row))
-    finish(axis, ticks, top, height, f"exponent with {SIZE}, minus the null's")
+    finish(axis, ticks, top, height, LABEL)
     text = (
         "Published tables have no tokens. Their nulls act on spectra and are weaker: one spectrum cut to each width, and one "
         "stretched. Bars: 95 % intervals over sizes. No margin was fixed, so nothing here is nested or beyond width."

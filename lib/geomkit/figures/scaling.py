@@ -83,8 +83,8 @@ def scaling_figure(
             loc="upper left",
             bbox_to_anchor=(-0.3, 1) if alone else (-0.25, 1.15),
             ncols=COLUMNS if alone else 1,
-            fontsize=5.6,
-            labelspacing=0.8,
+            fontsize=5.2,
+            labelspacing=0.4,
             columnspacing=1,
         )
         key.set_in_layout(False)
@@ -218,7 +218,7 @@ def legend() -> list[Line2D]:
             marker=look.marker,
             ms=2.8,
             mew=0,
-            label=f"null: {look.label};\nbold the widest, pale others",
+            label="null: projected; bold from the\nwidest model, pale from others",
         )
     )
     handles += [

@@ -25,7 +25,7 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
     return [
         Finding(
             scope=scope(row),
-            effect=f"exponent with N minus that of the projected null (exponent itself {number(row.exponent)})",
+            effect="exponent with N minus that of the projected null",
             value=row.difference,
             low=row.low,
             high=row.high,
@@ -44,7 +44,7 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
 
 def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
     """What the test could have found, what the null keeps, and the slopes that were left out of the verdict."""
-    found = []
+    found = [f"exponent itself {number(row.exponent)}"]
     if row.p_adjusted is not None and row.tests is not None:
         found.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
     if row.low_90 is not None and row.high_90 is not None:
