@@ -91,6 +91,8 @@ def panel(axis: Axes, block: Block) -> None:
     """One effect: for each finding a line of words and below it the effect."""
     place = axis.get_yaxis_transform()
     for number, row in enumerate(block.rows):
+        if row.value is None:
+            continue
         y, paint = -2.0 * number - 1, PAINT[row.verdict]
         axis.text(0, y + 0.95, row.scope, transform=place, fontsize=5.2, va="center")
         axis.text(1, y + 0.95, row.verdict, transform=place, fontsize=5.2, va="center", ha="right", color=paint, weight="bold")
@@ -129,7 +131,8 @@ def listed(rows: Sequence[Claim]) -> Iterator[Figure]:
         )
         entries.append((row.verdict, textwrap.wrap(text, ACROSS)))
     while entries:
-        page, lines = [], 0
+        page: list[tuple[ClaimVerdict, list[str]]] = []
+        lines = 0.0
         while entries and (not page or lines + len(entries[0][1]) + 1.6 < TALLEST / LINE):
             lines += len(entries[0][1]) + 1.6
             page.append(entries.pop(0))

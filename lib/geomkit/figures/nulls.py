@@ -150,8 +150,10 @@ def block(
     if row.margin is not None:
         axis.fill_betweenx([bottom, top - 1.5], -row.margin, row.margin, **BAND)
     if row.difference is not None:
-        axis.plot([row.low, row.high], [top - 2, top - 2], lw=0.9, color=paint, zorder=2)
-        axis.plot([row.low_90, row.high_90], [top - 2, top - 2], lw=2.8, color=paint, solid_capstyle="butt", alpha=0.6, zorder=2)
+        axis.plot(known(row.low, row.high), [top - 2, top - 2], lw=0.9, color=paint, zorder=2)
+        axis.plot(
+            known(row.low_90, row.high_90), [top - 2, top - 2], lw=2.8, color=paint, solid_capstyle="butt", alpha=0.6, zorder=2
+        )
         axis.plot(row.difference, top - 2, "o", ms=3.2, color=paint, zorder=3)
     ticks = {top - 2: donor or LOOKS[PROJECTED].short}
     for line, (label, (null, rows)) in enumerate(others.items(), 3):
@@ -161,6 +163,11 @@ def block(
         axis.plot(found.value, top - line, LOOKS[null].marker, ms=2.6, color=colour, mew=0, zorder=3)
         ticks[top - line] = label
     return ticks
+
+
+def known(*ends: float | None) -> list[float]:
+    """Ends of an interval that has both; a record with a difference has."""
+    return [end for end in ends if end is not None]
 
 
 def marks(row: LawVerdict) -> list[str]:
