@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test quick check benchmark promote-ladder
+.PHONY: plot test quick check benchmark findings promote-findings promote-tokens promote-ladder
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -24,6 +24,23 @@ check: .venv/test  ## style, types, and who may import whom
 benchmark: .venv/test  ## side by side with peers
 	$(BIN)/pip install --quiet --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks
+
+findings: .venv/main  ## write docs/findings.md and the README's table anew from workflow/resources/findings
+	$(BIN)/snakemake --cores $(CORES) results/findings/findings.md
+	cp results/findings/findings.md docs/findings.md
+	cp results/findings/README.md README.md
+
+SCALING := verdicts.csv differences.csv slopes.csv
+
+promote-findings:  ## ship what this run has measured; then `make findings`
+	@for file in $(SCALING); do test -f results/scaling/$$file || { echo "no results/scaling/$$file: run snakemake --cores 2 results/claims.csv"; exit 1; }; done
+	mkdir -p workflow/resources/findings
+	cp $(addprefix results/scaling/,$(SCALING)) workflow/resources/findings/
+
+promote-tokens:  ## ship the numbers of the suite of tokens; then `make findings`
+	@test -f runs/tokens/results/tokens_summary.csv || { echo "no runs/tokens/results/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2"; exit 1; }
+	mkdir -p workflow/resources/findings
+	cp runs/tokens/results/tokens_summary.csv workflow/resources/findings/
 
 promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }

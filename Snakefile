@@ -21,6 +21,7 @@ include: "workflow/rules/entropy.smk"
 include: "workflow/rules/scaling.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tokens.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/ladder.smk"
 
 
@@ -33,6 +34,8 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
+        "results/claims.html",
+        "results/claims.pdf",
         "results/scaling_plot.pdf",
         "results/nulls_plot.pdf",
         "results/losses_plot.pdf",

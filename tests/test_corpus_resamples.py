@@ -94,7 +94,7 @@ def test_every_model_and_variant_has_the_same_draws_of_documents(drawn, mode, me
 def test_nulls_for_width_are_those_of_the_resampled_family(drawn, metric):
     found = read_resamples(drawn("whole"), "f", models("f"))
     family = zip(*(redrawn(model, "trained", "unit") for model in models("f")), strict=True)
-    nulls = [width_nulls(resample) for resample in family]
+    nulls = [width_nulls(resample, [1, 2, 3]) for resample in family]
     for name in ("fixed-spectrum", "stretched"):
         expected = [values([null[k][name] for null in nulls], metric) for k in range(3)]
         np.testing.assert_allclose(found[name]["last", "unit", None, metric], expected, rtol=1e-9)

@@ -168,7 +168,7 @@ def test_a_new_null_of_a_family_is_measured_with_the_others(monkeypatch):
     flat = Variant("flat", "family", "test_declarations", "flat_spectrum")
     monkeypatch.setitem(VARIANTS, "flat", flat)
     family = [spectra.Spectrum(np.array([3.0, 1.0])[:m], 8, m) for m in (1, 2)]
-    found = nulls.width_nulls(family)
+    found = nulls.width_nulls(family, [1, 2])
     assert [list(one) for one in found] == [["fixed-spectrum", "stretched", "flat"]] * 2
     np.testing.assert_array_equal(found[1]["flat"].eigenvalues, [2, 2])
 

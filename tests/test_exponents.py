@@ -26,7 +26,7 @@ def exponent(values, nulls, documents=DOCUMENTS, resamples=100) -> Exponent:
 
 def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_difference_of_exponents():
     result = exponent(law(-0.2), {"fixed-spectrum": law(-0.3), "stretched": law(0.1)})
-    assert (result.failure, result.reason) == ("", "")
+    assert (result.failure, result.reason) == ("", "between fixed-spectrum and stretched")
     np.testing.assert_allclose([result.estimate.value, result.estimate.low, result.estimate.high], -0.2, atol=1e-9)
     np.testing.assert_allclose(result.measurement, -0.2, atol=1e-9)
     assert result.nulls["stretched"].exponent == pytest.approx(0.1)
@@ -37,18 +37,18 @@ def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_differe
 @pytest.mark.parametrize(
     ("fixed", "stretched", "verdict", "reason"),
     [
-        (-0.2, 0.1, Verdict.WIDTH_ALONE, "not told from fixed-spectrum"),
-        (-0.3, -0.2, Verdict.WIDTH_ALONE, "not told from stretched"),
-        (-0.2, -0.2, Verdict.WIDTH_ALONE, "not told from fixed-spectrum and stretched"),
-        (-0.4, 0.1, Verdict.BETWEEN, ""),
+        (-0.2, 0.1, Verdict.UNDECIDED, "not told from fixed-spectrum"),
+        (-0.3, -0.2, Verdict.UNDECIDED, "not told from stretched"),
+        (-0.2, -0.2, Verdict.UNDECIDED, "not told from fixed-spectrum and stretched"),
+        (-0.4, 0.1, Verdict.UNDECIDED, "between fixed-spectrum and stretched"),
         (0.0, 0.1, Verdict.OUTSIDE, ""),
     ],
 )
-def test_a_law_goes_beyond_width_only_if_both_nulls_are_excluded(fixed, stretched, verdict, reason):
+def test_a_tables_law_is_outside_only_if_it_is_on_one_side_of_both_nulls(fixed, stretched, verdict, reason):
     nulls = {"fixed-spectrum": law(fixed, 0.02, label="f"), "stretched": law(stretched, 0.02, label="s")}
     result = exponent(law(-0.2, 0.02), nulls)
     assert (result.verdict, result.reason) == (verdict, reason)
-    assert result.verdict.beyond == (reason == "")
+    assert result.unjudged("elsewhere") == (Verdict.NOT_JUDGED, "elsewhere")
 
 
 def test_without_both_nulls_nothing_is_said_about_width():
@@ -86,6 +86,7 @@ def test_seeds_are_averaged_and_every_size_counts_once():
 def test_numbers_that_determine_no_exponent_give_a_reason(number, change, reason):
     result = exponent([change(value) for value in law(-0.2)[:number]], {})
     assert (result.verdict, result.reason, result.estimate) == (Verdict.FAILED, reason, None)
+    assert result.unjudged("elsewhere") == (Verdict.FAILED, reason)
 
 
 def test_a_null_without_a_value_is_left_out():
@@ -102,7 +103,7 @@ def test_a_published_table_has_exponents_without_a_measurement_part():
     assert result["N"].nulls["stretched"].measurement is None
     assert result["N"].estimate.value == pytest.approx(-0.05)
     assert result["d"].estimate.value == pytest.approx(-0.1)
-    assert (result["N"].verdict, result["N"].reason) == (Verdict.WIDTH_ALONE, "not told from fixed-spectrum")
+    assert (result["N"].verdict, result["N"].reason) == (Verdict.UNDECIDED, "not told from fixed-spectrum")
 
 
 def test_one_value_of_a_model_has_the_draws_of_its_documents_and_seeds():
@@ -120,6 +121,11 @@ def test_one_value_of_a_model_has_the_draws_of_its_documents_and_seeds():
 def test_nulls_that_are_one_cannot_test_width_and_sizes_that_do_not_vary_have_no_exponent():
     values = {"": law(-0.2), "fixed-spectrum": law(0.05, 0.02, label="null"), "stretched": law(0.05, 0.02, label="null")}
     levels = text_levels(values, draw_resamples(DOCUMENTS, [2] * 5, 100, rng(0, "d")))
-    result = exponents({"x": SIZES, "d": np.ones(5)}, levels.pop(""), levels)
+    level = levels.pop("")
+    result = exponents({"x": SIZES, "d": np.ones(5)}, level, levels)
     assert result["x"].verdict == Verdict.NOT_SEEN
+    rounded = levels | {"stretched": Levels(levels["stretched"].value + 2e-8 * np.log(SIZES))}
+    assert exponents({"x": SIZES}, level, rounded)["x"].verdict == Verdict.NOT_SEEN
+    apart = levels | {"stretched": Levels(levels["stretched"].value + 2e-7 * np.log(SIZES))}
+    assert exponents({"x": SIZES}, level, apart)["x"].verdict != Verdict.NOT_SEEN
     assert (result["d"].verdict, result["d"].reason) == (Verdict.FAILED, "d does not vary")

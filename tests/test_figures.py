@@ -14,14 +14,15 @@ from matplotlib.text import Text
 from geomkit.figures.growth import growth_figure
 from geomkit.figures.layers import layers_figure
 from geomkit.figures.losses import axes_figures, losses_figure
-from geomkit.figures.nulls import nulls_figure
+from geomkit.figures.nulls import nulls_figures, tables_figure
 from geomkit.figures.scaling import scaling_figure, title
-from geomkit.figures.style import NULLS, QUANTITIES, is_drawn, save
+from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
-from geomkit.laws.verdicts import Fitness
+from geomkit.laws.verdicts import Fitness, Kind
 from geomkit.store.records import (
     Growth,
+    LawVerdict,
     LossAxes,
     LossLaw,
     LossPlace,
@@ -30,9 +31,9 @@ from geomkit.store.records import (
     ModelLoss,
     NullSlope,
     Point,
+    SizeDifference,
     SizeLaw,
     Slope,
-    by_slope,
 )
 from geomkit.variants import VARIANTS
 
@@ -71,14 +72,72 @@ def fits() -> list[MetricLaw]:
     ]
 
 
-def slopes() -> tuple[list[Slope], list[NullSlope]]:
-    where = {**SOURCE, **PLACE, "metric": "erank_covariance", "against": "params_nonembedding"}
+def tables() -> tuple[list[Slope], list[NullSlope]]:
+    """A published table, and a law that was measured here, which the figure of tables leaves out."""
+    where = {**SOURCE, **dict.fromkeys(PLACE), "metric": "matrix_entropy_over_ln_width", "against": "params_nonembedding"}
     slope = Slope(
-        **where, **NO_PART, primary=True, verdict=Verdict.OUTSIDE, reason="", slope=0.1, low=0.05, high=0.15, freedom=1,
-        combinations=3,
+        **where | {"published": True}, **NO_PART, primary=False, verdict=Verdict.UNDECIDED, reason="", slope=0.1, low=0.05,
+        high=0.15, freedom=1, combinations=3,
     )  # fmt: skip
-    numbers = {"slope": 0.2, "difference": -0.1, "low": -0.15, "high": -0.05}
-    return [slope], [NullSlope(**where, **NO_PART, **numbers, null=name) for name in NULLS]
+    numbers = {"fixed-spectrum": (-0.1, -0.15, -0.05), "stretched": (0.3, 0.2, 0.4)}
+    nulls = [
+        NullSlope(
+            **where | {"published": True},
+            **NO_PART,
+            null=name,
+            slope=0.2,
+            **dict(zip(("difference", "low", "high"), ends, strict=True)),
+        )
+        for name, ends in numbers.items()
+    ]
+    return [slope, replace(slope, published=False)], [*nulls, *(replace(null, published=False) for null in nulls)]
+
+
+DIFFERENCE = {"erank_covariance": 0.05, "matrix_entropy": -0.02}
+JUDGED: dict[str, Any] = {"verdict": Kind.BEYOND, "reason": "why", "p_adjusted": 0.0123, "tests": 4, "sizes": 3, "margin": 0.02}
+JUDGED |= {"fit": Fitness.REJECTED, "flags": "no bracket; fragile"}
+DONORS = {"width 128": 0.0, "width 96": 0.01}
+"""By donor, how much steeper the difference is than the verdict's."""
+
+
+def verdicts() -> list[LawVerdict]:
+    """One that is beyond width and no power law, one that is undecided and straddles, and one that is not primary."""
+    found = []
+    for metric, value in DIFFERENCE.items():
+        ends = {"difference": value, "low": value - 0.03, "high": value + 0.03, "low_90": value - 0.02, "high_90": value + 0.02}
+        others = {"exponent": 0.1, "exponent_low": 0.0, "exponent_high": 0.2, "difference_with_donor": 0.04}
+        others |= dict.fromkeys(("common_dimension", "common_dimension_low", "common_dimension_high"))
+        row = LawVerdict(
+            **SOURCE,
+            **PLACE,
+            metric=metric,
+            primary=True,
+            straddles=False,
+            **dict.fromkeys(LawVerdict.JUDGED) | JUDGED | ends,
+            **others,
+        )
+        found.append(row)
+    undecided = {"verdict": Kind.UNDECIDED, "fit": Fitness.UNTESTED, "flags": None, "straddles": True}
+    return [found[0], replace(found[1], **undecided), replace(found[0], metric="rate_distortion", primary=False)]
+
+
+def differences() -> list[SizeDifference]:
+    """Exact powers, a little steeper for the second donor and for stretched spectra."""
+    steeper = {("projected", donor): more for donor, more in DONORS.items()} | {
+        ("stretched", ""): 0.1,
+        ("random-projection", ""): -0.1,
+    }
+    return [
+        SizeDifference(
+            **SOURCE, **PLACE, metric=metric, null=null, donor=donor, params_nonembedding=size, width=8, seeds=1,
+            difference=(value + more) * float(np.log(size / SIZES[-1])), norm_kept=0.9 if null == "projected" else None,
+        )
+        for metric, value in DIFFERENCE.items() for (null, donor), more in steeper.items() for size in SIZES
+    ]  # fmt: skip
+
+
+def judged() -> tuple[list[LawVerdict], list[SizeDifference]]:
+    return verdicts(), differences()
 
 
 def growth() -> list[Growth]:
@@ -94,11 +153,12 @@ def growth() -> list[Growth]:
             word = list(words)[place % 3]
             slope = dict(zip(("slope", "low", "high"), words[word], strict=True))
             where = {"measure": measure, "layer": layer, "normalise": normalise, "length": length, "growth": word}
-            found.append(Growth(**row, **where, **slope, verdict=[Verdict.BETWEEN, Verdict.WIDTH_ALONE][place % 2]))
+            found.append(Growth(**row, **where, **slope, verdict=Verdict.NOT_JUDGED))
     found[0] = replace(found[0], growth=None, slope=None)
     loss = replace(found[-1], measure="loss", layer=None, normalise=None, length=None)
     published = replace(found[-1], measure="diff_erank", layer="final", length=None, family="opt", published=True)
-    return [*found, loss, published]
+    published = replace(published, verdict=Verdict.OUTSIDE)
+    return [*found, loss, published, replace(published, corpus="e", verdict=Verdict.UNDECIDED)]
 
 
 def loss_laws() -> tuple[list[LossLaw], list[LossRegion]]:
@@ -153,16 +213,16 @@ def loss_axes() -> list[LossAxes]:
 
 def figures() -> dict[str, list[Figure]]:
     return {
-        "scaling": list(scaling_figure(points(), fits(), *slopes(), PRIMARY)),
+        "scaling": list(scaling_figure(points(), fits(), *judged(), PRIMARY)),
         "layers": list(layers_figure([row for row in points() if row.layer is not None], PRIMARY["metrics"], "here")),
-        "nulls": [nulls_figure(*slopes(), 3)],
+        "nulls": [*nulls_figures(*judged()), tables_figure(*tables())],
         "growth": list(growth_figure(growth())),
         "losses": [losses_figure(*loss_laws()), *axes_figures(loss_axes())],
     }
 
 
 def test_each_panel_of_the_scaling_figure_shows_its_own_metric_law_bound_and_title():
-    figure = next(scaling_figure(points(), fits(), *slopes(), PRIMARY))
+    figure = next(scaling_figure(points(), fits(), *judged(), PRIMARY))
     assert "f on c: layer last, first 64 tokens, unit" in figure.get_suptitle()
     names = ("effective rank", "matrix entropy", "loss")
     units = ("directions", "nats", "nats a token")
@@ -173,11 +233,28 @@ def test_each_panel_of_the_scaling_figure_shows_its_own_metric_law_bound_and_tit
         drawn = {tuple(np.round(line.get_ydata(), 6)) for line in axis.lines if len(line.get_ydata()) == len(SIZES)}
         bounds = [[row.bound for row in shown if row.variant == "trained"]] if metric != "loss" else []
         values = [[row.value for row in shown if row.variant == variant] for variant in dict.fromkeys(r.variant for r in shown)]
-        assert drawn == {tuple(np.round(line, 6)) for line in values + bounds}
+        expected = values + bounds
+        for donor, more in DONORS.items() if metric != "loss" else []:
+            null = [LEVEL[metric] * n**0.1 * (n / SIZES[-1]) ** -(DIFFERENCE[metric] + more) for n in SIZES]
+            expected.append(null)
+            assert donor
+        assert drawn == {tuple(np.round(line, 6)) for line in expected}
         law = next(line for line in axis.lines if len(line.get_ydata()) == 50)
         np.testing.assert_allclose(law.get_ydata()[[0, -1]], LEVEL[metric] * np.array([SIZES[0], SIZES[-1]]) ** 0.1)
-    assert "verdict: beyond width: outside the nulls" in figure.axes[0].texts[0].get_text()
-    assert "verdict" not in figure.axes[1].texts[0].get_text()
+    titles = [axis.texts[0].get_text() for axis in figure.axes[:3]]
+    assert "verdict: beyond width (fragile)" in titles[0]
+    assert "verdict: undecided" in titles[1]
+    assert "verdict" not in titles[2]
+    assert ["length between widths" in title for title in titles] == [False, True, False]
+
+
+def test_the_widest_donor_is_bold():
+    axis = next(scaling_figure(points(), fits(), *judged(), PRIMARY)).axes[0]
+    lines = [line for line in axis.lines if line.get_color() == PROJECTIONS["projected"].colour and len(line.get_ydata()) == 3]
+    widths = {round(float(line.get_ydata()[0] / (SIZES[0] ** 0.1)), 6): line.get_linewidth() for line in lines}
+    own = round((SIZES[0] / SIZES[-1]) ** -0.05, 6)
+    assert len(lines) == len(DONORS)
+    assert max(widths, key=lambda value: widths[value]) == own
 
 
 def test_each_panel_over_depth_shows_its_own_metric():
@@ -204,19 +281,18 @@ def test_losses_are_above_and_their_region_below():
     assert "f, c" in [text.get_text() for text in above.get_legend().get_texts()]
 
 
-def test_title_gives_exponent_interval_held_out_error_differences_and_verdict():
-    assert title("effective rank", fits()[0], slopes()[0], by_slope(slopes()[1])) == [
+def test_title_gives_exponent_interval_held_out_error_difference_and_verdict():
+    assert title("effective rank", fits()[0], verdicts()[:1]) == [
         "effective rank",
         "N^0.100 [0.050, 0.150], +1 %",
-        "minus cut −0.100 [−0.150, −0.050]",
-        "minus stretched −0.100 [−0.150, −0.050]",
-        "verdict: beyond width: outside the nulls",
+        "minus projected +0.050 [0.020, 0.080]",
+        "verdict: beyond width (fragile)",
     ]
 
 
 def test_title_says_why_there_is_no_law():
     failed = replace(fits()[0], params={}, status=Status.FAILED, reason="y is flat", interval={}, heldout_error=None)
-    assert title("m", failed, [], {}) == ["m", "no law: y is flat"]
+    assert title("m", failed, []) == ["m", "no law: y is flat"]
 
 
 def test_what_is_not_primary_is_drawn_and_marked_exploratory():
@@ -226,9 +302,8 @@ def test_what_is_not_primary_is_drawn_and_marked_exploratory():
         """Records of one more metric, which says what the effective rank says."""
         return [*found, *(replace(row, metric=name) for row in found if row.metric == "erank_covariance")]
 
-    of_slopes, of_nulls = slopes()
-    explored = [replace(row, primary=row.metric != metric) for row in with_another(of_slopes, metric)]
-    more = [with_another(points(), metric), with_another(fits(), metric), explored, with_another(of_nulls, metric)]
+    explored = [replace(row, primary=row.metric != metric) for row in with_another(verdicts(), metric)]
+    more = [with_another(points(), metric), with_another(fits(), metric), explored, with_another(differences(), metric)]
     even = next(scaling_figure(*more, PRIMARY, [metric]))
     titles = ["\n".join(text.get_text() for text in axis.texts) for axis in even.axes[:4]]
     assert [text.split("\n")[0] for text in titles] == ["effective rank", "matrix entropy", marked, "loss"]
@@ -239,14 +314,8 @@ def test_what_is_not_primary_is_drawn_and_marked_exploratory():
     assert ticks
     assert min(box.y0 for box in ticks) > key.get_window_extent().y1
     check_column(next(scaling_figure(*(with_another(found, "stable_rank") for found in more), PRIMARY, [metric, "stable_rank"])))
-    figure = nulls_figure(explored, more[3], 9, [metric])
-    assert {"effective rank", marked} <= {text.get_text() for text in figure.findobj(Text)}
-    check_column(figure)
-    primary, other = explored
-    assert is_drawn(other, PRIMARY, [metric])
-    assert not is_drawn(other, PRIMARY, [])
-    assert not is_drawn(replace(other, length=16), PRIMARY, [metric])
-    assert is_drawn(primary, PRIMARY, [])
+    assert is_at(explored[0], PRIMARY)
+    assert not is_at(replace(explored[0], length=16), PRIMARY)
 
 
 @pytest.mark.parametrize("what", figures())
@@ -259,8 +328,8 @@ def test_growth_shows_signs_frames_and_what_has_no_slope():
     figure, published = growth_figure(growth())
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert {"▲.12", "▼123", "−.02", "none"} <= set(texts)
-    framed = [patch for patch in figure.axes[0].patches if patch.get_facecolor()[3] == 0]
-    assert len(framed) == sum(row.verdict.beyond for row in growth()[1:-1])
+    for page, number in ((figure, 0), (published, 1)):
+        assert sum(patch.get_facecolor()[3] == 0 for patch in page.axes[0].patches) == number
     assert "opt" in published.axes[0].get_yticklabels()[0].get_text()
 
 
@@ -324,7 +393,7 @@ def test_a_region_is_the_contour_at_its_limit():
 def test_a_corpus_of_short_texts_has_a_page_with_its_loss(tmp_path):
     """Where no text is long enough, a panel says so, and the other corpora have theirs."""
     short = [replace(row, corpus="short") for row in points() if row.metric == "loss"]
-    pages = list(scaling_figure([*points(), *short], fits(), *slopes(), PRIMARY))
+    pages = list(scaling_figure([*points(), *short], fits(), *judged(), PRIMARY))
     save(pages, tmp_path / "a.pdf")
     assert [page.get_suptitle().split(":")[0] for page in pages] == ["f on c", "f on short"]
     assert [bool(axis.lines) for axis in pages[1].axes[:3]] == [False, False, True]
@@ -332,28 +401,68 @@ def test_a_corpus_of_short_texts_has_a_page_with_its_loss(tmp_path):
 
 
 def test_every_null_of_the_rows_is_drawn():
-    figure = next(scaling_figure(points(), fits(), *slopes(), PRIMARY))
+    figure = next(scaling_figure(points(), fits(), *judged(), PRIMARY))
     drawn = {tuple(np.round(line.get_ydata(), 9)) for line in figure.axes[0].lines}
     for place in range(1, 1 + len(NULLS)):
         assert tuple(round(size**0.1 * (1 + place / 10), 9) for size in SIZES) in drawn
 
 
-def test_nulls_figure_lays_each_difference_about_its_null_and_fills_what_is_not_told_apart():
-    laws, nulls = slopes()
-    near = [replace(null, high=0.05) if null.null == "fixed-spectrum" else null for null in nulls]
-    figure = nulls_figure(laws, near, 789)
-    assert "1 of 789 exponents" in figure.get_suptitle()
-    lines = figure.axes[0].lines
-    bars = [tuple(np.round(line.get_xdata(), 9)) for line in lines if len(line.get_xdata()) == 2]
-    assert (0.05, 0.25) in bars
-    assert bars.count((0.15, 0.25)) == len(NULLS) - 1
-    marks = {line.get_marker(): line for line in lines if len(line.get_xdata()) == 1}
-    filled = {null for null, style in NULLS.items() if marks[style.marker].get_markerfacecolor() != "white"}
-    assert filled == {"fixed-spectrum"}
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
-        "measured",
-        *(style.short for style in NULLS.values()),
+def bars(figure: Figure, width: float) -> list[tuple[float, ...]]:
+    """Ends of bars of that line width on the first axes."""
+    lines = [line for line in figure.axes[0].lines if line.get_linewidth() == width and len(line.get_xdata()) == 2]
+    return [tuple(np.round(line.get_xdata(), 6)) for line in lines]
+
+
+def test_a_block_shows_a_primary_difference_with_both_intervals_its_margin_verdict_p_and_flags():
+    figure = next(nulls_figures(*judged()))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == [
+        "effective rank, last",
+        "beyond width",
+        "p = 0.012; fit: no power law; no bracket; fragile",
+        "matrix entropy, last",
+        "undecided",
+        "p = 0.012; straddles the widths; fit: untested",
     ]
+    assert bars(figure, 0.9) == [(0.02, 0.08), (-0.05, 0.01)]
+    assert bars(figure, 2.8) == [(0.03, 0.07), (-0.04, 0.0)]
+    bands = [band.get_paths()[0].get_extents() for band in figure.axes[0].collections]
+    assert [(round(band.x0, 6), round(band.x1, 6)) for band in bands] == [(-0.02, 0.02)] * 2
+    lines = ["width 128", "width 96", "random directions", "stretched"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == lines * 2
+    marks = [float(line.get_xdata()[0]) for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    expected = [value + more for value in DIFFERENCE.values() for more in (0.0, DONORS["width 96"], -0.1, 0.1)]
+    np.testing.assert_allclose(marks, expected, atol=1e-9)
+    np.testing.assert_allclose(bars(figure, 0.7)[:3], [[0.06] * 2, [-0.05] * 2, [0.15] * 2], atol=1e-6)
+
+
+def test_a_difference_that_is_no_power_law_is_drawn_size_by_size():
+    _, figure = nulls_figures(*judged())
+    shown = [axis for axis in figure.axes if axis.axison]
+    assert [axis.get_title(loc="left") for axis in shown] == ["effective rank, last"]
+    lines = [line for line in shown[0].lines if len(line.get_xdata()) == len(SIZES)]
+    assert [line.get_label() for line in lines] == list(DONORS)
+    for line, more in zip(lines, DONORS.values(), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), (0.05 + more) * np.log(np.array(SIZES) / SIZES[-1]))
+    fitted = [replace(row, fit=Fitness.NOT_REJECTED) for row in verdicts()]
+    assert len(list(nulls_figures(fitted, differences()))) == 1
+
+
+def test_what_could_not_be_judged_is_named_with_its_reason():
+    none = replace(verdicts()[0], verdict=Kind.UNTESTED, reason="a family of one size", difference=None, margin=None)
+    figure = next(nulls_figures([none], []))
+    assert [text.get_text() for text in figure.axes[0].texts][1:] == ["untested", "a family of one size"]
+    check_column(figure)
+
+
+def test_tables_have_differences_from_the_weaker_nulls_and_no_margin():
+    figure = tables_figure(*tables())
+    assert [text.get_text() for text in figure.axes[0].texts][:2] == ["f (published), c", "undecided"]
+    assert "weaker" in figure.get_suptitle()
+    assert bars(figure, 0.9) == [(-0.15, -0.05), (0.2, 0.4)]
+    assert not figure.axes[0].collections
+    measured = [row for row in tables()[0] if not row.published]
+    assert tables_figure(measured, tables()[1]) is None
 
 
 @pytest.mark.parametrize("what", figures())

@@ -97,7 +97,7 @@ def tables(tmp_path_factory):
 
 def nulls(name: str, variant: str) -> dict[str, np.ndarray]:
     family = [Spectrum(spectra(model, variant), N, d) for model, d in WIDTHS.items()]
-    return {model: null[name].eigenvalues for model, null in zip(WIDTHS, width_nulls(family), strict=True)}
+    return {model: null[name].eigenvalues for model, null in zip(WIDTHS, width_nulls(family, list(WIDTHS.values())), strict=True)}
 
 
 def test_each_model_has_its_mean_over_twins_and_their_spread(tables):

@@ -221,8 +221,8 @@ rule scaling_plot:
     input:
         points="results/points.csv",
         fits="results/scaling/fits.json",
-        slopes="results/scaling/slopes.csv",
-        null_slopes="results/scaling/null_slopes.csv",
+        verdicts="results/scaling/verdicts.csv",
+        differences="results/scaling/differences.csv",
     output:
         report(
             "results/scaling_plot.pdf",
@@ -248,6 +248,8 @@ rule scaling_plot:
 
 rule nulls_plot:
     input:
+        verdicts="results/scaling/verdicts.csv",
+        differences="results/scaling/differences.csv",
         slopes="results/scaling/slopes.csv",
         null_slopes="results/scaling/null_slopes.csv",
         growth="results/scaling/growth.csv",
@@ -266,10 +268,8 @@ rule nulls_plot:
     threads: 1
     params:
         code=code("nulls_plot.py"),
-        primary=config["scaling"]["primary"],
-        exploratory=config["scaling"].get("exploratory", []),
     message:
-        "Drawing exponents beside their nulls"
+        "Drawing exponents minus those of their nulls"
     script:
         "../scripts/nulls_plot.py"
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     draw_nulls(
+        verdicts=Path(snakemake.input.verdicts),
+        differences=Path(snakemake.input.differences),
         slopes=Path(snakemake.input.slopes),
         null_slopes=Path(snakemake.input.null_slopes),
         growth=Path(snakemake.input.growth),
         output=Path(snakemake.output[0]),
-        primary=snakemake.params.primary,
-        exploratory=snakemake.params.exploratory,
     )

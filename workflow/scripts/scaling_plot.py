@@ -13,8 +13,8 @@ with logged(snakemake.log[0]):
     draw_scaling(
         points=Path(snakemake.input.points),
         fits=Path(snakemake.input.fits),
-        slopes=Path(snakemake.input.slopes),
-        null_slopes=Path(snakemake.input.null_slopes),
+        verdicts=Path(snakemake.input.verdicts),
+        differences=Path(snakemake.input.differences),
         output=Path(snakemake.output[0]),
         exploratory=snakemake.params.exploratory,
         primary=snakemake.params.primary,

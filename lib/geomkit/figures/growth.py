@@ -1,8 +1,7 @@
 """Which measures grow with size, which fall and which are flat: a page for each family and corpus, one for published tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,14 +14,13 @@ from geomkit.variants import WIDTH_NULLS
 
 SHADES = {"grows": SKY, "falls": ORANGE, "flat": "0.93"}
 SIGNS = {"grows": "▲", "falls": "▼", "flat": ""}
-FRAMES: Mapping[Verdict, dict[str, Any]] = {Verdict.OUTSIDE: {"lw": 0.9}, Verdict.BETWEEN: {"lw": 0.7, "ls": (0, (2, 1.5))}}
 LINE = 0.155
 """Inches from line to line."""
 LEGEND = (
     f"with ln of {SIZE}: ▲ grows, ▼ falls,",
     "else flat (the 95 % interval over sizes holds 0). Slopes of ln value, of Diff-eRank",
-    "of its own value, in directions. Framed: told from both nulls for width, and",
-    "outside them; dashed: between them, as some spectrum of nearly one shape.",
+    "of its own value, in directions. Growth says nothing about width: verdicts are",
+    "on the first pages. Framed: a table's slope outside both of its weaker nulls.",
 )
 
 
@@ -102,13 +100,13 @@ def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
 
 
 def cell(axis: Axes, row: Growth, x: float, y: int) -> None:
-    """A slope on the shade of what it says, framed if both nulls for width are excluded."""
+    """A slope on the shade of what it says, framed if it is a table's and on one side of both weaker nulls."""
     if row.growth is None or row.slope is None:
         axis.text(x, y, "none", ha="center", va="center", fontsize=5, color="0.5")
         return
     axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc=SHADES[row.growth], alpha=0.5, lw=0))
-    if row.verdict in FRAMES:
-        axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", **FRAMES[row.verdict]))
+    if row.verdict is Verdict.OUTSIDE:
+        axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", lw=0.9))
     slope = number(row.slope if row.growth == "flat" else abs(row.slope))
     text = SIGNS[row.growth] + slope.replace("0.", ".")
     axis.text(x, y, text, ha="center", va="center", fontsize=5.3, weight="bold" if row.primary else "normal")

@@ -1,5 +1,6 @@
-"""Primary metrics and the loss against model size, each with its law, bound and nulls: a page for each family and corpus."""
+"""Primary metrics and the loss against size, each with its law, bound, nulls and verdict: a page for each family and corpus."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -10,10 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from geomkit.figures.style import BLUE, NULLS, SIZE, WIDTH, bracket, distortion, is_drawn, save, title_of, unit_of, where
+from geomkit.figures.style import (
+    BLUE,
+    NULLS,
+    PROJECTIONS,
+    SIZE,
+    WIDTH,
+    bracket,
+    distortion,
+    is_at,
+    save,
+    title_of,
+    unit_of,
+    where,
+)
 from geomkit.laws.forms import Status
-from geomkit.store.records import MetricLaw, NullSlope, Point, Slope, SlopeKey, by_slope, read_csv, read_json
-from geomkit.variants import WIDTH_NULLS, base
+from geomkit.store.records import LawVerdict, MetricLaw, Point, SizeDifference, read_csv, read_json
+from geomkit.variants import base
 
 
 class OfMetric(Protocol):
@@ -30,34 +44,36 @@ class OfMetric(Protocol):
 One = TypeVar("One", bound=OfMetric)
 COLUMNS = 2
 GREY = "0.55"
+PROJECTED = "projected"
+ACROSS = 38
+"""Characters of a title's print across a panel."""
 
 
 def scaling_figure(
     points: Sequence[Point],
     fits: Sequence[MetricLaw],
-    slopes: Sequence[Slope],
-    nulls: Sequence[NullSlope],
+    verdicts: Sequence[LawVerdict],
+    differences: Sequence[SizeDifference],
     primary: Mapping[str, Any],
     exploratory: Sequence[str] = (),
 ) -> Iterator[Figure]:
-    """points, slopes: those of the primary endpoint's place, slopes and fits against the parameters without embeddings.
+    """points, verdicts, differences: those of the primary endpoint's place; fits against the parameters without embeddings.
     exploratory: metrics that are drawn beside the primary ones, and marked so."""
-    beside = by_slope(nulls)
     panels = [*primary["metrics"], *exploratory, "loss"]
     lines = -(-(len(panels) + 1) // COLUMNS)
     for corpus, family in dict.fromkeys((row.corpus, row.family) for row in points):
         figure = Figure(figsize=(WIDTH, 0.3 + 1.85 * lines))
         axes = figure.subplots(lines, COLUMNS, squeeze=False).flatten()
         for axis, metric in zip(axes, panels, strict=False):
-            shown, compared = of(points, corpus, family, metric), of(slopes, corpus, family, metric)
+            shown, judged = of(points, corpus, family, metric), of(verdicts, corpus, family, metric)
             law = next((law for law in of(fits, corpus, family, metric) if law.form == "power"), None)
             if shown:
-                panel(axis, shown, law)
+                panel(axis, shown, law, of(differences, corpus, family, metric))
             else:
                 axis.set(xticks=[], yticks=[])
                 axis.annotate("no such text", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6)
             axis.set_ylabel(unit_of(metric), labelpad=1)
-            text = "\n".join(title(title_of(metric, exploratory), law, compared, beside))
+            text = "\n".join(title(title_of(metric, exploratory), law, judged))
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)
         for axis in axes[len(panels) :]:
             axis.axis("off")
@@ -67,8 +83,8 @@ def scaling_figure(
             loc="upper left",
             bbox_to_anchor=(-0.3, 1) if alone else (-0.25, 1.15),
             ncols=COLUMNS if alone else 1,
-            fontsize=5.6,
-            labelspacing=0.8,
+            fontsize=5.2,
+            labelspacing=0.4,
             columnspacing=1,
         )
         key.set_in_layout(False)
@@ -82,7 +98,7 @@ def of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[One]:
     return [row for row in rows if (row.corpus, row.family, row.metric) == (corpus, family, metric)]
 
 
-def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None) -> None:
+def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None, differences: Sequence[SizeDifference] = ()) -> None:
     """One metric of one family."""
     trained = [row for row in rows if row.variant == "trained"]
     for null, style in NULLS.items():
@@ -90,6 +106,7 @@ def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None) -> None:
         sizes, low, middle, high = spread(group)
         axis.plot(sizes, middle, ls=style.line, marker=style.marker, ms=2.2, lw=0.8, color=style.colour, mew=0)
         axis.fill_between(sizes, low, high, color=style.colour, alpha=0.2, lw=0)
+    draw_projections(axis, trained, differences)
     sizes, _, bound, _ = spread([row for row in trained if row.bound is not None], "bound")
     axis.plot(sizes, bound, "-", lw=1.6, color="0.8", zorder=0)
     sizes, _, middle, _ = spread(trained)
@@ -107,6 +124,22 @@ def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None) -> None:
         axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axis.yaxis.set_minor_formatter("{x:g}")
     axis.tick_params(axis="both", which="both", labelsize=5.3, pad=1.5)
+
+
+def draw_projections(axis: Axes, trained: Sequence[Point], differences: Sequence[SizeDifference]) -> None:
+    """The projected null with each donor, the widest one dark: a size's value without what it is above its null."""
+    sizes, _, middle, _ = spread(trained)
+    value = dict(zip(sizes, middle, strict=True))
+    look = PROJECTIONS[PROJECTED]
+    projected = [one for one in differences if one.null == PROJECTED and one.params_nonembedding in value]
+    for place, donor in enumerate(dict.fromkeys(one.donor for one in projected)):
+        mine = sorted((one.params_nonembedding, one.difference) for one in projected if one.donor == donor)
+        x, y = [float(size) for size, _ in mine], [value[size] * np.exp(-difference) for size, difference in mine]
+        widest = place == 0
+        axis.plot(
+            x, y, ls=look.line, marker=look.marker, ms=2.6 if widest else 1.6, lw=1.2 if widest else 0.6, color=look.colour,
+            mew=0, alpha=1 if widest else 0.6, zorder=3.5,
+        )  # fmt: skip
 
 
 def draw_law(axis: Axes, law: MetricLaw, sizes: Sequence[float]) -> None:
@@ -137,10 +170,8 @@ def spread(rows: Sequence[Point], column: str = "value") -> tuple[list[float], l
     )
 
 
-def title(
-    name: str, law: MetricLaw | None, slopes: Sequence[Slope], beside: Mapping[SlopeKey, Mapping[str, NullSlope]]
-) -> list[str]:
-    """The metric's name, its exponent with the interval over sizes, its difference from both nulls for width, and the verdict."""
+def title(name: str, law: MetricLaw | None, verdicts: Sequence[LawVerdict]) -> list[str]:
+    """The metric's name, its exponent with the interval over sizes, its difference from the projected null, and the verdict."""
     lines = [name]
     if law is None:
         return lines
@@ -150,13 +181,14 @@ def title(
     lines.append(f"N^{law.params['b']:.3f} {interval}".replace("-", "−"))
     if law.heldout_error is not None:
         lines[-1] += f", {100 * law.heldout_error:+.0f} %".replace("-", "−")
-    for row in slopes:
-        nulls = beside.get(row.key, {})
-        for null in WIDTH_NULLS:
-            if null in nulls:
-                difference = f"{nulls[null].difference:+.3f}".replace("-", "−")
-                lines.append(f"minus {NULLS[null].short} {difference} {bracket(nulls[null].low, nulls[null].high)}")
-        lines.append(f"verdict: {row.verdict}")
+    for row in verdicts:
+        if row.difference is not None:
+            difference = f"{row.difference:+.3f}".replace("-", "−")
+            lines.append(f"minus projected {difference} {bracket(row.low, row.high)}")
+        if row.straddles:
+            lines.append("length between widths: counts directions")
+        fragile = " (fragile)" if "fragile" in (row.flags or "") else ""
+        lines += textwrap.wrap(f"verdict: {row.verdict}{fragile}", ACROSS)
     return lines
 
 
@@ -177,6 +209,19 @@ def legend() -> list[Line2D]:
         ),
         Line2D([], [], color="0.8", lw=1.6, label="bound"),
     ]
+    look = PROJECTIONS[PROJECTED]
+    handles.append(
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            ls=look.line,
+            marker=look.marker,
+            ms=2.8,
+            mew=0,
+            label="null: projected; bold from the\nwidest model, pale from others",
+        )
+    )
     handles += [
         Line2D(
             [], [], color=style.colour, ls=style.line, marker=style.marker, ms=2.8, lw=0.8, mew=0, label=f"null: {style.label}"
@@ -189,15 +234,14 @@ def legend() -> list[Line2D]:
 def draw_scaling(
     points: Path,
     fits: Path,
-    slopes: Path,
-    null_slopes: Path,
+    verdicts: Path,
+    differences: Path,
     output: Path,
     primary: Mapping[str, Any],
     exploratory: Sequence[str],
 ) -> None:
     """Writes results/scaling_plot.pdf."""
     drawn = [point for point in read_csv(points, Point) if point.primary]
-    by_size = [row for row in read_csv(slopes, Slope) if row.against == "params_nonembedding"]
-    compared = [row for row in by_size if is_drawn(row, primary, exploratory)]
-    laws, nulls = read_json(fits, list[MetricLaw]), read_csv(null_slopes, NullSlope)
-    save(scaling_figure(drawn, laws, compared, nulls, primary, exploratory), output)
+    judged = [row for row in read_csv(verdicts, LawVerdict) if is_at(row, primary)]
+    by_size = [row for row in read_csv(differences, SizeDifference) if is_at(row, primary)]
+    save(scaling_figure(drawn, read_json(fits, list[MetricLaw]), judged, by_size, primary, exploratory), output)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from geomkit.source import described
 from geomkit.store.provenance import replacing
-from geomkit.store.records import Slope, Source
+from geomkit.store.records import Endpoint, Source
 from geomkit.variants import TRAINED, Kind, of_kind
 
 matplotlib.rcParams.update(
@@ -103,10 +103,9 @@ def title_of(metric: str, exploratory: Collection[str]) -> str:
     return f"{name_of(metric)} (exploratory)" if metric in exploratory else name_of(metric)
 
 
-def is_drawn(row: Slope, primary: Mapping[str, Any], exploratory: Collection[str]) -> bool:
-    """Whether a row of slopes.csv is of the primary endpoint, or of an exploratory metric at its place."""
-    there = (row.layer, row.normalise, row.length) == (primary["layer"], primary["normalise"], primary["length"])
-    return row.primary or (row.metric in exploratory and there)
+def is_at(row: Endpoint, primary: Mapping[str, Any]) -> bool:
+    """Whether a row is of the place of the primary endpoint that is drawn."""
+    return (row.layer, row.normalise, row.length) == (primary["layer"], primary["normalise"], primary["length"])
 
 
 def bracket(low: float | None, high: float | None, digits: int = 3) -> str:

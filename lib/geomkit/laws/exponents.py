@@ -1,4 +1,4 @@
-"""The exponent of a measurement with model size beside those of its nulls, and what the two together show."""
+"""The exponent of a measurement with model size beside those of its nulls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,26 +10,24 @@ from numpy.typing import ArrayLike
 from geomkit.arrays import Array
 from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
 from geomkit.laws.statistics import Estimate, slope, slope_weights
+from geomkit.laws.verdicts import ROUNDING
 from geomkit.variants import WIDTH_NULLS
 
 
 class Verdict(StrEnum):
-    """What is said about width alone, which explains a law unless the intervals of all differences leave 0 out.
+    """What an exponent shows beside nulls that act on spectra.
 
-    An exponent between the nulls is one that some spectrum of nearly the same shape would have: that is said, too.
+    They are all that a published table has, which has no tokens, and they are weak: effects of n/d enter them, and a law between
+    the two is one that some spectrum of nearly the same shape would have. Laws of families that are measured here are not judged
+    by them (`geomkit.laws.verdicts` has their tests).
     """
 
-    OUTSIDE = "beyond width: outside the nulls"
-    BETWEEN = "beyond width: between the nulls"
-    WIDTH_ALONE = "width alone"
+    OUTSIDE = "outside both weaker nulls"
+    UNDECIDED = "undecided"
     NOT_SEEN = "width not seen"
     NO_NULL = "no null for width"
+    NOT_JUDGED = "not judged"
     FAILED = "failed"
-
-    @property
-    def beyond(self) -> bool:
-        """Whether a law is told from all nulls for width."""
-        return self in (Verdict.OUTSIDE, Verdict.BETWEEN)
 
 
 @dataclass(frozen=True)
@@ -61,18 +59,23 @@ class Exponent:
 
     @property
     def judged(self) -> tuple[Verdict, str]:
-        """The verdict, and the reason for it where there is more to say."""
+        """The verdict beside the weaker nulls, and the reason for it where there is more to say."""
         if self.estimate is None:
             return Verdict.FAILED, self.failure
         if not set(WIDTH_NULLS) <= set(self.nulls):
             return Verdict.NO_NULL, ""
         nulls = [self.nulls[name] for name in WIDTH_NULLS]
-        if np.ptp([null.exponent for null in nulls]) < 1e-9:
+        if np.ptp([null.exponent for null in nulls]) < ROUNDING:
             return Verdict.NOT_SEEN, "its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
-            return Verdict.WIDTH_ALONE, f"not told from {' and '.join(same)}"
-        outside = len({null.difference.value > 0 for null in nulls}) == 1
-        return Verdict.OUTSIDE if outside else Verdict.BETWEEN, ""
+            return Verdict.UNDECIDED, f"not told from {' and '.join(same)}"
+        if len({null.difference.value > 0 for null in nulls}) > 1:
+            return Verdict.UNDECIDED, f"between {' and '.join(WIDTH_NULLS)}"
+        return Verdict.OUTSIDE, ""
+
+    def unjudged(self, reason: str) -> tuple[Verdict, str]:
+        """Of a family that is measured here: whether there is an exponent, and where its verdict is."""
+        return (Verdict.FAILED, self.failure) if self.estimate is None else (Verdict.NOT_JUDGED, reason)
 
     @property
     def verdict(self) -> Verdict:

@@ -2,8 +2,9 @@
 
 A null for width alone is what a metric would be if the shape of the spectrum did not change with the model at all. There are two,
 since "the same spectrum at another width" has two meanings. Where texts are longer than models are wide, the slopes of an entropy
-over its maximum have opposite signs under them, so a law goes beyond width only if it is told from both. Where no text is longer
-than the narrowest model is wide, every model has as many eigenvalues, and the two are one.
+over its maximum have opposite signs under them. Where no text is longer than the narrowest model is wide, every model has as many
+eigenvalues, and the two are one. Both act on spectra of samples, so effects of n/d enter them: they are all that published tables
+have, and weaker than projections of tokens (`geomkit.measures.projection`).
 """
 
 from collections.abc import Sequence
@@ -90,9 +91,19 @@ def null_rows(name: str, n: int, d: int, rng: np.random.Generator) -> Array:
     return rows
 
 
-def width_nulls(family: Sequence[Spectrum]) -> list[dict[str, Spectrum]]:
-    """Every null that is made of a family's spectra, by name, for each member."""
-    return [{null.name: null.make(family, like) for null in of_kind("family")} for like in family]
+def width_nulls(family: Sequence[Spectrum], size: Sequence[int]) -> list[dict[str, Spectrum]]:
+    """Every null that is made of a family's spectra, by name, for each member. size: of each member; seeds of one are averaged
+    first, so that every size counts once."""
+    members = list(zip(size, family, strict=True))
+    sizes = [averaged([spectrum for own, spectrum in members if own == one]) for one in dict.fromkeys(size)]
+    return [{null.name: null.make(sizes, like) for null in of_kind("family")} for like in family]
+
+
+def averaged(seeds: Sequence[Spectrum]) -> Spectrum:
+    """The mean of relative spectra, as a spectrum whose trace is 1. Raises DataError for several numbers of directions."""
+    if len({one.m for one in seeds}) > 1:
+        raise DataError(f"seeds of one size have {' and '.join(str(one.m) for one in seeds)} directions")
+    return Spectrum(np.mean([relative(one) for one in seeds], axis=0), seeds[0].n, seeds[0].d)
 
 
 def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:

@@ -122,6 +122,7 @@ class ClaimVerdict(StrEnum):
 class Claim:
     """A row of claims.csv: a claim, what was measured about it in one scope, and the verdict."""
 
+    chapter: str
     claim: str
     statement: str
     source: str
@@ -132,11 +133,15 @@ class Claim:
     high: float | None
     margin: float | None
     null: str | None
+    against: float
+    """What the value is held against: 0 for a difference, one half for a share."""
     sizes: int | None
     documents: int | None
     primary: bool
     verdict: ClaimVerdict
     reason: str
+    details: str
+    """What else a reader must know: what could have been found, and what the null keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from geomkit.laws.axes import law_on_axis
 from geomkit.laws.exponents import Comparison, Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
 from geomkit.laws.resampling import draw_resamples
+from geomkit.laws.verdicts import MARGINS
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
 from geomkit.source import named
@@ -39,6 +40,8 @@ from geomkit.store.records import (
 )
 
 AGAINST = ("params_nonembedding", "params_total", "width")
+JUDGED_LAYERS, JUDGED_SIZE = ("last", "final"), "params_nonembedding"
+"""What verdicts.csv judges of metrics with a margin, text by text."""
 FORMS = ("power", "offset_power", "log_linear")
 LOSS = Key(None, None, None, "loss")
 """The loss on the corpus, beside the metrics of clouds."""
@@ -129,11 +132,20 @@ def judged(where: Mapping[str, Any], result: Exponent, primary: bool) -> Judged:
     """An exponent and those of its nulls as records; `where` are the columns of `Compared`. Combinations are counted later."""
     value, low, high, freedom = result.estimate or (None, None, None, None)
     parts = result.measurement or (None, None)
+    verdict, reason = result.judged if where["published"] else result.unjudged(elsewhere(where))
     slope = Slope(
-        **where, primary=primary, verdict=result.verdict, reason=result.reason, slope=value, low=low, high=high, freedom=freedom,
+        **where, primary=primary, verdict=verdict, reason=reason, slope=value, low=low, high=high, freedom=freedom,
         measurement_low=parts[0], measurement_high=parts[1], combinations=0,
     )  # fmt: skip
     return slope, [null_slope(where, name, null) for name, null in result.nulls.items()]
+
+
+def elsewhere(where: Mapping[str, Any]) -> str:
+    """Where the verdict on a law of a measured family is, or why there is none."""
+    there = where["metric"] in MARGINS and where["layer"] in JUDGED_LAYERS and where["length"] is not None
+    return (
+        "verdicts.csv judges it" if there and where["against"] == JUDGED_SIZE else "exploratory: verdicts.csv has no test of it"
+    )
 
 
 def null_slope(where: Mapping[str, Any], name: str, null: Comparison) -> NullSlope:

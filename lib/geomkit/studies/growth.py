@@ -28,6 +28,7 @@ N = "params_nonembedding"
 MEASURED = "measured"
 TWINS = "untrained"
 """What Diff-eRank is a difference from."""
+UNJUDGED = "exploratory: no margin was fixed for it"
 BOTH = (
     "family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high",
     "measurement_low", "measurement_high", "verdict", "reason",
@@ -114,7 +115,8 @@ def diff_eranks(members: Sequence[Member], clouds: Clouds) -> dict[str, np.ndarr
     """Diff-eRank (members, twins), and what it would be under both nulls for width, of trained models and twins alike."""
     found = {MEASURED: clouds.variants}
     if not incomparable(members):
-        nulls = {variant: width_nulls(batch) for variant, batch in clouds.variants.items()}
+        sizes = [member.facts[N] for member in members]
+        nulls = {variant: width_nulls(batch, sizes) for variant, batch in clouds.variants.items()}
         for name in nulls["trained"][0]:
             found[name] = {variant: [null[name] for null in of_variant] for variant, of_variant in nulls.items()}
     return {name: np.array([diff_erank(*pair) for pair in entropies(variants)]) for name, variants in found.items()}
@@ -177,10 +179,11 @@ def diff_erank_row(sizes: Mapping[str, np.ndarray], levels: dict[str, Levels], w
     value, low, high, _ = result.estimate or (None, None, None, None)
     parts = result.measurement or (None, None)
     fixed, stretched = (result.nulls[name].exponent if name in result.nulls else None for name in WIDTH_NULLS)
+    verdict, reason = result.judged if where["published"] else result.unjudged(UNJUDGED)
     return Growth(
         **where, layer=LAYER, normalise=MODE, eps2=None, measure="diff_erank", of="value", primary=False, slope=value, low=low,
         high=high, measurement_low=parts[0], measurement_high=parts[1], fixed_spectrum_slope=fixed, stretched_slope=stretched,
-        verdict=result.verdict, reason=result.reason, growth=None, combinations=0,
+        verdict=verdict, reason=reason, growth=None, combinations=0,
     )  # fmt: skip
 
 

@@ -69,7 +69,8 @@ def resampled(
         elif VARIANTS[base(variant)].kind == "rows" and (found := spectra_at(members, variant, mode, None, layer)):
             yield from ((member.name, variant, spectrum) for member, spectrum in zip(members, found, strict=True))
     if trained and mode != "raw" and not incomparable(members):
-        for member, nulls in zip(members, width_nulls(trained), strict=True):
+        sizes = [member.facts["params_nonembedding"] for member in members]
+        for member, nulls in zip(members, width_nulls(trained, sizes), strict=True):
             yield from ((member.name, variant, null) for variant, null in nulls.items())
 
 

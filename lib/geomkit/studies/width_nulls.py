@@ -64,7 +64,8 @@ def add_nulls(
         numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         kept = [text for text, keep in zip(numbers, whole, strict=True) if keep]
         rows = {"text": kept, "document": [texts.document[text] for text in kept]}
-    for model, nulls in zip(members, width_nulls(family), strict=True):
+    sizes = [member.facts["params_nonembedding"] for member in members]
+    for model, nulls in zip(members, width_nulls(family, sizes), strict=True):
         state = model.state(layer)
         where = {"model": model.name, "family": model.family, "seed": model.seed, **model.facts, **state._asdict(), **rows}
         for variant, null in nulls.items():

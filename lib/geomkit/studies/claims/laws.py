@@ -1,9 +1,10 @@
 """Claims about laws with model size."""
 
+from collections.abc import Sequence
 from itertools import groupby
 
-from geomkit.laws.verdicts import Kind
-from geomkit.store.records import ClaimVerdict, LawVerdict, Slope
+from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.store.records import ClaimVerdict, LawVerdict, SizeDifference, Slope
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval, from_kind
 
 SAME = 1e-9
@@ -24,7 +25,7 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
     return [
         Finding(
             scope=scope(row),
-            effect=f"exponent with N minus that of the projected null (exponent itself {number(row.exponent)})",
+            effect="exponent with N minus that of the projected null",
             value=row.difference,
             low=row.low,
             high=row.high,
@@ -34,10 +35,48 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
             primary=True,
             verdict=from_kind(row.verdict, row.difference, claimed),
             reason=f"{row.verdict}: {row.reason}{flags(row)}",
+            details=details(row, inputs.rows("differences.csv", SizeDifference)),
         )
         for row in verdicts(inputs)
         if row.primary and row.metric == metric
     ]
+
+
+def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
+    """What the test could have found, what the null keeps, and the slopes that were left out of the verdict."""
+    found = [f"exponent itself {number(row.exponent)}"]
+    if row.p_adjusted is not None and row.tests is not None:
+        found.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
+    if row.low_90 is not None and row.high_90 is not None:
+        found.append(f"90 % interval {row.low_90:+.3f} to {row.high_90:+.3f}")
+    if row.detectable is not None:
+        found.append(f"smallest difference detectable with 80 % power: {row.detectable:.3f}")
+    if row.small_attainable is not None:
+        found.append(f"`small` could {'' if row.small_attainable else 'not '}have been reached at this error")
+    if row.difference_with_donor is not None:
+        found.append(f"difference with the donor's own size: {row.difference_with_donor:+.3f}")
+    if row.donors:
+        found.append(f"difference by donor: {row.donors}")
+    kept = [one.norm_kept for one in by_size if same_place(one, row) and one.norm_kept is not None]
+    if kept:
+        found.append(f"share of the squared norm that the donors' directions keep: {min(kept):.0%} to {max(kept):.0%}")
+    if row.fit is not None:
+        misfit = "" if row.misfit is None else f" (largest misfit {row.misfit:+.3f})"
+        found.append(f"lack of fit of a power law to the difference: {row.fit}{misfit}")
+    if row.fit is Fitness.REJECTED:
+        found.append(f"so size by size, from the primary donor: {size_by_size(row, by_size)}")
+    return "; ".join(found)
+
+
+def same_place(one: SizeDifference, row: LawVerdict) -> bool:
+    names = ("family", "published", "corpus", "layer", "length", "normalise", "metric")
+    return all(getattr(one, name) == getattr(row, name) for name in names)
+
+
+def size_by_size(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
+    """ln(measured / projected) of the widest donor at each width."""
+    mine = [one for one in by_size if same_place(one, row) and one.null == "projected"]
+    return ", ".join(f"{one.difference:+.3f} at width {one.width}" for one in mine if one.donor == mine[0].donor)
 
 
 def number(value: float | None) -> str:

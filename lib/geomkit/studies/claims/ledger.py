@@ -1,5 +1,7 @@
 """The ledger of claims (claims.csv): every claim of the paper and of ours, and what was measured about it."""
 
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,13 +10,21 @@ from geomkit.studies.claims import laws, tokens
 from geomkit.studies.claims.registry import Finding, Inputs, claims
 
 CHAPTERS = (laws, tokens)
-"""Modules that register claims, in the order of the ledger."""
+"""Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 
 def write_ledger(folders: Sequence[str], output: Path) -> None:
     """Every claim that is registered, tested or not, from the records in the folders: later ones before earlier ones."""
     inputs = Inputs([Path(folder) for folder in folders])
-    write_csv(output, Claim, [row for name in claims for row in rows_of(name, inputs)])
+    chapters = [chapter.__name__ for chapter in CHAPTERS]
+    names = sorted(claims, key=lambda name: chapters.index(claims[name].__module__))
+    write_csv(output, Claim, [row for name in names for row in rows_of(name, inputs)])
+
+
+def chapter_of(name: str) -> str:
+    """What a claim's module says that its claims are about."""
+    words = (sys.modules[claims[name].__module__].__doc__ or "").partition("Claims about ")[2]
+    return re.split(r"[.:]", words)[0].capitalize()
 
 
 def rows_of(name: str, inputs: Inputs) -> list[Claim]:
@@ -22,6 +32,6 @@ def rows_of(name: str, inputs: Inputs) -> list[Claim]:
     facts = claims.facts[name]
     missing = Finding(scope="", effect="", verdict=ClaimVerdict.UNTESTED, reason="nothing has been measured about it here")
     return [
-        Claim(claim=name, statement=facts["statement"], source=facts["source"], **vars(finding))
+        Claim(chapter=chapter_of(name), claim=name, statement=facts["statement"], source=facts["source"], **vars(finding))
         for finding in claims[name](inputs) or [missing]
     ]

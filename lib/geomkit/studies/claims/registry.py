@@ -37,9 +37,13 @@ class Finding:
     high: float | None = None
     margin: float | None = None
     null: str | None = None
+    against: float = 0.0
+    """What the value is held against."""
     sizes: int | None = None
     documents: int | None = None
     primary: bool = False
+    details: str = ""
+    """What else a reader must know."""
 
 
 class Inputs:
@@ -48,9 +52,15 @@ class Inputs:
 
     def __init__(self, folders: Sequence[Path]):
         self.folders = folders
+        self.known: dict[tuple[str, type], list[Any]] = {}
 
     def rows(self, name: str, record: type[R]) -> list[R]:
         """Rows of a CSV file, or of a JSON file that holds a list; none where no folder has it."""
+        if (name, record) not in self.known:
+            self.known[name, record] = self._read(name, record)
+        return self.known[name, record]
+
+    def _read(self, name: str, record: type[R]) -> list[R]:
         found: dict[tuple[Any, Any], list[R]] = {}
         for folder in self.folders:
             path = folder / name

@@ -4,6 +4,7 @@ from geomkit.store.records import ClaimVerdict, TokenScore
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 LASSO_BUDGET = 8
+HALF = 0.5
 
 
 def summary(inputs: Inputs) -> list[TokenScore]:
@@ -14,10 +15,10 @@ def scope(row: TokenScore) -> str:
     return f"{row.model} on {row.corpus}, {row.name or row.layer}"
 
 
-def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str) -> Finding:
+def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str, against: float = 0.0) -> Finding:
     return Finding(
-        scope=scope(row), effect=effect, value=row.value, low=row.low, high=row.high, null=null, documents=row.documents,
-        verdict=verdict, reason=reason,
+        scope=scope(row), effect=effect, value=row.value, low=row.low, high=row.high, null=null, against=against,
+        documents=row.documents, verdict=verdict, reason=reason,
     )  # fmt: skip
 
 
@@ -69,8 +70,8 @@ def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
             if row.name != "last" or row.value is None:
                 continue
             candidates = "the first token among the candidates" if first == 0 else "without the first token"
-            verdict = from_interval(row.low, row.high, 1, 0.5)
-            found.append(finding(row, f"{effect}, {candidates}", "one half", verdict, f"{row.n} targets"))
+            verdict = from_interval(row.low, row.high, 1, HALF)
+            found.append(finding(row, f"{effect}, {candidates}", "one half", verdict, f"{row.n} targets", HALF))
     return found
 
 

@@ -1,0 +1,252 @@
+"""The ledger of claims for readers: a page for browsers, the page of findings, the README's table, and the report's first page.
+
+All of them are rendered from claims.csv, so that no number and no verdict in them is typed.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import groupby
+from pathlib import Path
+
+from geomkit.errors import DataError
+from geomkit.store.provenance import replacing
+from geomkit.store.records import Claim, ClaimVerdict, read_csv
+
+PLACE = "{{ ledger }}"
+"""Where the template of the page for browsers takes the ledger."""
+START, END = "<!-- findings -->", "<!-- /findings -->"
+"""What the README's table stands between."""
+MOST = 6
+"""Claims in the README's table."""
+MANY = 4
+"""Numbers of one verdict on one claim that are printed in the README's table with their intervals."""
+DECIDED = (ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.WIDTH)
+OPENING = """# Findings
+
+This page is rendered from records of measurements by `make findings`: no number and no verdict on it is typed. Which data
+decide, and how, was fixed in the [protocol](protocol.md). A verdict holds for the models and texts that its row names, and
+for no others. Intervals are of 95 %. *Supported* and *refuted*: the effect is told from its null, with or against the claimed
+sign. *Explained by width*: a model of that width is shown to have as much, within the margin. *Undecided*: neither, which is
+no finding. *Untested*: nothing was measured."""
+
+
+def by_claim(rows: Sequence[Claim]) -> list[list[Claim]]:
+    """Findings of each claim, in the order of the ledger."""
+    return [list(group) for _, group in groupby(rows, key=lambda row: row.claim)]
+
+
+def by_chapter(rows: Sequence[Claim]) -> Iterator[tuple[str, list[list[Claim]]]]:
+    for chapter, group in groupby(rows, key=lambda row: row.chapter):
+        yield chapter, by_claim(list(group))
+
+
+def number(value: float, row: Claim) -> str:
+    """Three decimals, with a sign where it is held against 0."""
+    return f"{value:{'' if row.against else '+'}.3f}"
+
+
+def measured(row: Claim) -> str:
+    """The value with its interval; empty where there is no number."""
+    if row.value is None:
+        return ""
+    ends = ["…" if end is None else number(end, row) for end in (row.low, row.high)]
+    return number(row.value, row) + ("" if row.low is row.high is None else f" [{', '.join(ends)}]")
+
+
+def held_against(row: Claim) -> str:
+    """The null, the number that stands for it, and the margin."""
+    if row.null is None:
+        return ""
+    return f"{row.null} ({row.against:g}{'' if row.margin is None else f' ± {row.margin:g}'})"
+
+
+def counts(row: Claim) -> str:
+    """How many sizes and documents it rests on."""
+    numbers = {"sizes": row.sizes, "documents": row.documents}
+    return ", ".join(f"{value} {name}" for name, value in numbers.items() if value is not None)
+
+
+def said(rows: Sequence[Claim]) -> str:
+    """What the verdicts on one claim are, place by place, in words."""
+    found = Counter(row.verdict for row in rows)
+    if set(found) == {ClaimVerdict.UNTESTED}:
+        return f"Untested: {rows[0].reason}."
+    if len(found) == 1:
+        (verdict,) = found
+        where = "in the one place" if len(rows) == 1 else f"in all {len(rows)} places"
+        return f"{verdict.capitalize()} {where} where it was measured."
+    words = [f"{verdict} in {found[verdict]}" for verdict in ClaimVerdict if found[verdict]]
+    return f"{', '.join(words).capitalize()} of {len(rows)} places where it was measured."
+
+
+def kind(row: Claim) -> str:
+    return "primary" if row.primary else "exploratory"
+
+
+def cells(row: Claim) -> list[str]:
+    """A finding as a line of a table: COLUMNS."""
+    return [row.scope, measured(row), held_against(row), counts(row), kind(row), row.verdict, row.reason]
+
+
+COLUMNS = ("where", "effect, 95 % interval", "null ± margin", "rests on", "test", "verdict", "why")
+
+
+# Markdown
+
+
+def plain(text: str) -> str:
+    """Text as a cell of a Markdown table."""
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+def line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(plain(text) for text in texts)} |"
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in body)])
+
+
+def findings_page(rows: Sequence[Claim]) -> str:
+    """Every claim, chapter by chapter, in Markdown: what it says, what was measured everywhere, and the verdict."""
+    parts = [OPENING]
+    for chapter, claims in by_chapter(rows):
+        parts.append(f"## {chapter}")
+        parts += [section(of_claim) for of_claim in claims]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(rows: Sequence[Claim]) -> str:
+    """One claim in Markdown."""
+    first = rows[0]
+    parts = [f"### {first.claim[0].upper()}{first.claim[1:]}", f"> {first.statement} ({first.source})", said(rows)]
+    for effect, group in groupby(rows, key=lambda row: row.effect):
+        mine = list(group)
+        if mine[0].scope:
+            parts += [f"Effect: {effect}.", table(COLUMNS, [cells(row) for row in mine])]
+    notes = [f"- {row.scope}: {row.details}." for row in rows if row.details]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
+
+
+def decided(rows: Sequence[Claim]) -> list[list[Claim]]:
+    """Claims on which the ledger has a verdict somewhere, those of a primary test first."""
+    found = [of_claim for of_claim in by_claim(rows) if any(row.verdict in DECIDED for row in of_claim)]
+    return sorted(found, key=lambda of_claim: not any(row.primary and row.verdict in DECIDED for row in of_claim))
+
+
+def readme_table(rows: Sequence[Claim]) -> str:
+    """At most six claims that the ledger decides, with what was measured where it does."""
+    chosen = decided(rows)[:MOST]
+    tests = sum(row.verdict is not ClaimVerdict.UNTESTED for row in rows)
+    words = f"{len(by_claim(rows))} claims, {tests} measurements: all are in [docs/findings.md](docs/findings.md)."
+    if not chosen:
+        return f"The ledger decides none of its claims. {words}"
+    body = [[of_claim[0].statement, verdicts(of_claim), numbers(of_claim)] for of_claim in chosen]
+    return f"{table(('claim', 'verdict', 'effect where it is decided, 95 % interval'), body)}\n\n{words}"
+
+
+def verdicts(rows: Sequence[Claim]) -> str:
+    """Verdicts on one claim with the number of places."""
+    found = Counter(row.verdict for row in rows)
+    if len(found) == 1:
+        return rows[0].verdict
+    return ", ".join(f"{verdict} {found[verdict]} of {len(rows)}" for verdict in ClaimVerdict if found[verdict])
+
+
+def numbers(rows: Sequence[Claim]) -> str:
+    """What was measured in places where a claim is decided: one by one, or from the least to the most where there are many."""
+    parts = []
+    for verdict in DECIDED:
+        mine = [row for row in rows if row.verdict is verdict]
+        values = sorted(row.value for row in mine if row.value is not None)
+        if len(values) > MANY:
+            parts.append(f"{verdict}: {number(values[0], mine[0])} to {number(values[-1], mine[0])} in {len(mine)} places")
+        else:
+            parts += [f"{row.scope}: {measured(row) or row.reason}" for row in mine]
+    return "; ".join(parts)
+
+
+def with_table(readme: str, rows: Sequence[Claim]) -> str:
+    """The README with its table made anew. Raises DataError unless it has one place for it."""
+    if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(START):
+        raise DataError(f"README.md: {START} and {END} must be there once, in this order")
+    before, rest = readme.split(START)
+    return f"{before}{START}\n{readme_table(rows)}\n{END}{rest.split(END)[1]}"
+
+
+# HTML
+
+
+def ledger_page(template: str, rows: Sequence[Claim]) -> str:
+    """The template with the ledger in it. Raises DataError unless it has one place for it."""
+    if (places := template.count(PLACE)) != 1:
+        raise DataError(f"template: {PLACE} is there {places} times; it must be there once")
+    chapters, anchor = [], 0
+    for chapter, claims in by_chapter(rows):
+        chapters += [f"<h2>{escape(chapter)}</h2>", *(claim_html(of_claim, anchor + k) for k, of_claim in enumerate(claims))]
+        anchor += len(claims)
+    return template.replace(PLACE, "\n".join([overview(rows), *chapters]))
+
+
+def overview(rows: Sequence[Claim]) -> str:
+    """How often each verdict was given, by claim."""
+    head = ["claim", *ClaimVerdict]
+    body = []
+    for anchor, of_claim in enumerate(by_claim(rows)):
+        found = Counter(row.verdict for row in of_claim)
+        shown = [f'<td class="{slug(verdict)}">{found[verdict] or ""}</td>' for verdict in ClaimVerdict]
+        body.append(f'<tr><td><a href="#claim-{anchor}">{escape(of_claim[0].claim)}</a></td>{"".join(shown)}</tr>')
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    return f'<table class="overview"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+
+
+def slug(verdict: ClaimVerdict) -> str:
+    return verdict.name.lower()
+
+
+def claim_html(rows: Sequence[Claim], anchor: int) -> str:
+    """One claim: what it says, a table of what was measured, and details."""
+    first = rows[0]
+    parts = [f'<section id="claim-{anchor}"><h3>{escape(first.claim)}</h3>']
+    parts.append(f"<blockquote>{escape(first.statement)} <cite>{escape(first.source)}</cite></blockquote>")
+    parts.append(f"<p>{escape(said(rows))}</p>")
+    for effect, group in groupby(rows, key=lambda row: row.effect):
+        mine = list(group)
+        if not mine[0].scope:
+            continue
+        titles = "".join(f"<th>{escape(title)}</th>" for title in COLUMNS)
+        parts.append(f"<p>{escape(effect)}</p>")
+        parts.append(f"<div><table><thead><tr>{titles}</tr></thead><tbody>{''.join(map(row_html, mine))}</tbody></table></div>")
+    return "".join([*parts, "</section>"])
+
+
+def row_html(row: Claim) -> str:
+    """A finding as a row, its details below it."""
+    shown = "".join(
+        f'<td class="{slug(row.verdict)}">{escape(text)}</td>' if title == "verdict" else f"<td>{escape(text)}</td>"
+        for title, text in zip(COLUMNS, cells(row), strict=True)
+    )
+    more = f'<tr class="details"><td colspan="{len(COLUMNS)}">{escape(row.details)}</td></tr>' if row.details else ""
+    return f"<tr>{shown}</tr>{more}"
+
+
+def write_page(claims: Path, template: Path, page: Path, front: Path) -> None:
+    """results/claims.html, and claims with their verdicts in three columns for the report's first page."""
+    rows = read_csv(claims, Claim)
+    with replacing(page) as temporary:
+        temporary.write_text(ledger_page(template.read_text(), rows), encoding="utf-8")
+    with replacing(front) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("claim", "verdict", "effect where it is decided, 95 % interval"))
+        writer.writerows((of_claim[0].statement, verdicts(of_claim), numbers(of_claim)) for of_claim in by_claim(rows))
+
+
+def write_findings(claims: Path, readme: Path, findings: Path, with_findings: Path) -> None:
+    """docs/findings.md, and the README with its table made anew."""
+    rows = read_csv(claims, Claim)
+    with replacing(findings) as temporary:
+        temporary.write_text(findings_page(rows), encoding="utf-8")
+    with replacing(with_findings) as temporary:
+        temporary.write_text(with_table(readme.read_text(encoding="utf-8"), rows), encoding="utf-8")

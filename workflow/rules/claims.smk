@@ -1,0 +1,117 @@
+SHIPPED = relative(RESOURCES / "findings")
+TABLES = ("verdicts.csv", "differences.csv", "slopes.csv")
+
+
+rule claims:
+    input:
+        shipped=files_below(RESOURCES / "findings"),
+        own=expand("results/scaling/{table}", table=TABLES),
+    output:
+        "results/claims.csv",
+    log:
+        "results/logs/claims.log",
+    benchmark:
+        "results/benchmarks/claims.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("claims.py"),
+        folders=[SHIPPED, "results/scaling"],
+    message:
+        "Judging claims"
+    script:
+        "../scripts/claims.py"
+
+
+rule claims_page:
+    input:
+        claims="results/claims.csv",
+        template=relative(ROOT / "workflow/report/claims.html"),
+    output:
+        page=report(
+            "results/claims.html",
+            caption="../report/claims_page.rst",
+            category="Claims",
+        ),
+        front="results/claims_front.csv",
+    log:
+        "results/logs/claims_page.log",
+    benchmark:
+        "results/benchmarks/claims_page.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("claims_page.py"),
+    message:
+        "Writing the page of claims"
+    script:
+        "../scripts/claims_page.py"
+
+
+rule claims_plot:
+    input:
+        "results/claims.csv",
+    output:
+        report(
+            "results/claims.pdf",
+            caption="../report/claims_plot.rst",
+            category="Claims",
+        ),
+    log:
+        "results/logs/claims_plot.log",
+    benchmark:
+        "results/benchmarks/claims_plot.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("claims_plot.py"),
+    message:
+        "Drawing claims with their nulls and margins"
+    script:
+        "../scripts/claims_plot.py"
+
+
+rule findings_claims:
+    input:
+        files_below(RESOURCES / "findings"),
+    output:
+        "results/findings/claims.csv",
+    log:
+        "results/logs/findings_claims.log",
+    benchmark:
+        "results/benchmarks/findings_claims.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("claims.py"),
+        folders=[SHIPPED],
+    message:
+        "Judging claims by the findings that ship"
+    script:
+        "../scripts/claims.py"
+
+
+rule findings:
+    input:
+        claims="results/findings/claims.csv",
+        readme=relative(ROOT / "README.md"),
+    output:
+        findings="results/findings/findings.md",
+        readme="results/findings/README.md",
+    log:
+        "results/logs/findings.log",
+    benchmark:
+        "results/benchmarks/findings.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("findings.py"),
+    message:
+        "Writing the page of findings"
+    script:
+        "../scripts/findings.py"

@@ -1,0 +1,13 @@
+"""The ledger of claims."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geomkit.logs import logged
+from geomkit.studies.claims.ledger import write_ledger
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    write_ledger(folders=snakemake.params.folders, output=Path(snakemake.output[0]))
