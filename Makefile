@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test check benchmark promote-ladder
+.PHONY: plot test check docs benchmark promote-ladder
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -17,6 +17,9 @@ check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+docs: .venv/main  ## write docs/configuration.md anew from the schema
+	$(BIN)/python -m geomkit.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
 
 benchmark: .venv/test  ## side by side with peers
 	$(BIN)/pip install --quiet --editable '.[benchmark]'
