@@ -37,9 +37,9 @@ def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_differe
 @pytest.mark.parametrize(
     ("fixed", "stretched", "verdict", "reason"),
     [
-        (-0.2, 0.1, Verdict.WIDTH_ALONE, "not told from fixed-spectrum"),
-        (-0.3, -0.2, Verdict.WIDTH_ALONE, "not told from stretched"),
-        (-0.2, -0.2, Verdict.WIDTH_ALONE, "not told from fixed-spectrum and stretched"),
+        (-0.2, 0.1, Verdict.WIDTH_ALONE, "indistinguishable from fixed-spectrum"),
+        (-0.3, -0.2, Verdict.WIDTH_ALONE, "indistinguishable from stretched"),
+        (-0.2, -0.2, Verdict.WIDTH_ALONE, "indistinguishable from fixed-spectrum and stretched"),
         (-0.4, 0.1, Verdict.BETWEEN, ""),
         (0.0, 0.1, Verdict.OUTSIDE, ""),
     ],
@@ -102,7 +102,7 @@ def test_a_published_table_has_exponents_without_a_measurement_part():
     assert result["N"].nulls["stretched"].measurement is None
     assert result["N"].estimate.value == pytest.approx(-0.05)
     assert result["d"].estimate.value == pytest.approx(-0.1)
-    assert (result["N"].verdict, result["N"].reason) == (Verdict.WIDTH_ALONE, "not told from fixed-spectrum")
+    assert (result["N"].verdict, result["N"].reason) == (Verdict.WIDTH_ALONE, "indistinguishable from fixed-spectrum")
 
 
 def test_one_value_of_a_model_has_the_draws_of_its_documents_and_seeds():

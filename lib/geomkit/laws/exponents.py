@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
     @property
     def beyond(self) -> bool:
-        """Whether a law is told from all nulls for width."""
+        """Whether a law differs from all nulls for width."""
         return self in (Verdict.OUTSIDE, Verdict.BETWEEN)
 
 
@@ -70,7 +70,7 @@ class Exponent:
         if np.ptp([null.exponent for null in nulls]) < 1e-9:
             return Verdict.NOT_SEEN, "its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
-            return Verdict.WIDTH_ALONE, f"not told from {' and '.join(same)}"
+            return Verdict.WIDTH_ALONE, f"indistinguishable from {' and '.join(same)}"
         outside = len({null.difference.value > 0 for null in nulls}) == 1
         return Verdict.OUTSIDE if outside else Verdict.BETWEEN, ""
 

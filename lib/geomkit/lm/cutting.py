@@ -55,7 +55,7 @@ def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
 def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, count: int, length: int, seed: int) -> Sample:
     """`count` texts of `length` tokens, cut out of documents as `geomkit.sources.corpora.cut` does.
 
-    Documents are tokenized in an order of chance until there are enough, so a large corpus costs no more than a small one.
+    Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
     Raises DataError if no document has two tokens.
     """
     order = rng(seed, "documents").permutation(len(documents)).tolist()

@@ -1,8 +1,8 @@
-"""Nulls that no model runs for: rows drawn in the place of tokens, and spectra made of a family's, for width alone.
+"""Nulls that no model runs for: rows drawn instead of tokens, and spectra made of a family's, for width alone.
 
 A null for width alone is what a metric would be if the shape of the spectrum did not change with the model at all. There are two,
 since "the same spectrum at another width" has two meanings. Where texts are longer than models are wide, the slopes of an entropy
-over its maximum have opposite signs under them, so a law goes beyond width only if it is told from both. Where no text is longer
+over its maximum have opposite signs under them, so a law goes beyond width only if it differs from both. Where no text is longer
 than the narrowest model is wide, every model has as many eigenvalues, and the two are one.
 """
 
