@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test quick check benchmark findings promote-findings promote-tokens promote-ladder
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -20,6 +20,9 @@ check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+docs: .venv/main  ## write docs/configuration.md anew from the schema
+	$(BIN)/python -m geomkit.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
 
 benchmark: .venv/test  ## side by side with peers
 	$(BIN)/pip install --quiet --editable '.[benchmark]'

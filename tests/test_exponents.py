@@ -37,9 +37,9 @@ def test_an_exact_law_is_recovered_and_its_difference_from_a_null_is_the_differe
 @pytest.mark.parametrize(
     ("fixed", "stretched", "verdict", "reason"),
     [
-        (-0.2, 0.1, Verdict.UNDECIDED, "not told from fixed-spectrum"),
-        (-0.3, -0.2, Verdict.UNDECIDED, "not told from stretched"),
-        (-0.2, -0.2, Verdict.UNDECIDED, "not told from fixed-spectrum and stretched"),
+        (-0.2, 0.1, Verdict.UNDECIDED, "indistinguishable from fixed-spectrum"),
+        (-0.3, -0.2, Verdict.UNDECIDED, "indistinguishable from stretched"),
+        (-0.2, -0.2, Verdict.UNDECIDED, "indistinguishable from fixed-spectrum and stretched"),
         (-0.4, 0.1, Verdict.UNDECIDED, "between fixed-spectrum and stretched"),
         (0.0, 0.1, Verdict.OUTSIDE, ""),
     ],
@@ -103,7 +103,7 @@ def test_a_published_table_has_exponents_without_a_measurement_part():
     assert result["N"].nulls["stretched"].measurement is None
     assert result["N"].estimate.value == pytest.approx(-0.05)
     assert result["d"].estimate.value == pytest.approx(-0.1)
-    assert (result["N"].verdict, result["N"].reason) == (Verdict.UNDECIDED, "not told from fixed-spectrum")
+    assert (result["N"].verdict, result["N"].reason) == (Verdict.UNDECIDED, "indistinguishable from fixed-spectrum")
 
 
 def test_one_value_of_a_model_has_the_draws_of_its_documents_and_seeds():

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from geomkit import schema_page
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -36,13 +38,75 @@ def test_every_key_of_the_configuration_is_described():
     assert undescribed({"properties": {"a": {"type": "object", "properties": {"b": {}}}}}) == ["/a", "/a/b"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_the_page_of_the_configuration_is_that_of_the_schema():
+    schema, config = (
+        yaml.safe_load((ROOT / path).read_text()) for path in ("workflow/schemas/config.schema.yaml", "config.yaml")
+    )
+    assert (ROOT / "docs/configuration.md").read_text() == schema_page.page(schema, config), "run: make docs"
+
+
+def test_a_page_of_a_schema_has_every_key_with_its_kind_and_value():
+    schema = {
+        "properties": {
+            "seed": {"description": "A seed.", "type": "integer"},
+            "runs": {"description": "Runs.", "type": "object", "properties": {"each": {"$ref": "#/$defs/each"}}},
+        },
+        "$defs": {
+            "each": {
+                "description": "One | each.",
+                "type": "array",
+                "items": {"type": "object", "properties": {"dtype": {"description": "Type.", "enum": [None, "a"]}}},
+            }
+        },
+    }
+    text = schema_page.page(schema, {"seed": 3, "runs": {"each": [{"dtype": "a"}]}})
+    assert "## seed\n\nA seed. Whole number; `3` ships.\n" in text
+    assert "| `runs.each` | list of mappings | One \\| each. |  |\n" in text
+    assert "| `runs.each[ ].dtype` | null/a | Type. |  |\n" in text
+
+
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix() for folder in (ROOT, ROOT / "docs", ROOT / "results") for path in folder.glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page):
     text = (ROOT / page).read_text()
-    named = re.findall(r"`((?:lib|workflow|profiles|envs|tests)/[\w./-]+)`|\]\(([\w./-]+)\)", text)
-    assert named or page != "README.md"
-    for path in [either for pair in named for either in pair if either]:
-        assert (ROOT / path).exists(), f"{page} names {path}"
+    named = re.findall(r"`((?:lib|workflow|profiles|envs|tests|docs)/[\w./-]+)`", text)
+    linked = re.findall(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]+)?\)|<img src=\"([^\"]+)\"", text)
+    for path in [ROOT / name for name in named] + [(ROOT / page).parent / name for pair in linked for name in pair if name]:
+        assert path.exists(), f"{page} names {path}"
+
+
+def words(text: str) -> int:
+    """Number of words: what is between spaces and holds a letter or a digit."""
+    return sum(bool(re.search(r"\w", word)) for word in text.split())
+
+
+def test_the_readme_is_short_and_has_numbers_only_in_its_findings():
+    text = (ROOT / "README.md").read_text()
+    assert words(text) <= 700
+    before, findings, after = re.split(r"<!-- /?findings -->", text)
+    assert findings.strip()
+    assert not re.findall(r"\d+\.\d+ \[|\d ?%", before + after)
+
+
+STUMBLES = ("told from", "told apart", "order of chance", "in the place of", "of what it", " nor does ")
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *(path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("workflow/report/*.rst")))]
+)
+def test_pages_are_in_plain_english(page):
+    text = " ".join((ROOT / page).read_text().split())
+    assert [phrase for phrase in STUMBLES if phrase in text] == []
+
+
+def test_no_cell_of_a_table_is_longer_than_two_sentences():
+    for line in (ROOT / "results/README.md").read_text().splitlines():
+        for cell in line.split("|") if line.startswith("|") else []:
+            assert len(re.findall(r"[.;](?=\s|$)", cell.strip().rstrip(".;"))) <= 1, cell
 
 
 def test_files_of_results_that_the_page_names_are_made_by_a_rule():

@@ -223,7 +223,7 @@ def test_directions_beyond_the_rank_of_other_documents_are_refused():
     fold = document_folds(["a", "b", "c", "d"])
     assert leading_directions(rows, "unit", fold).rank.tolist() == [9, 9, 9, 9]
     assert list(projected(rows, "unit", fold, [9, 12])) == [9, 12]
-    with pytest.raises(DataError, match="10 directions cannot be told from rows of rank 9"):
+    with pytest.raises(DataError, match="10 directions cannot be found in rows of rank 9"):
         projected(rows, "unit", fold, [10])
 
 

@@ -5,12 +5,12 @@ in geomkit.lm.variants, geomkit.measures.nulls or geomkit.measures.projection. C
 and figures are derived from it.
 
 kind  "model": a model runs; it takes a `geomkit.lm.variants.Bench`, and returns the model and the texts that it reads.
-      "rows": rows are drawn in the place of each text's; it takes (n, d, rng) and returns them (n, d).
+      "rows": rows are drawn instead of each text's; it takes (n, d, rng) and returns them (n, d).
       "family": spectra are made of a family's; it takes (the trained models' Spectrum each, one of them to be like) and returns a
       Spectrum of that one's shape.
       "tokens": a model's own rows are measured in fewer directions; `geomkit.studies.projections` says of which models, and in
       how many.
-width   True for a null that stands for width alone: a law goes beyond width only if it is told from all of these.
+width   True for a null that stands for width alone: a law goes beyond width only if it differs from all of these.
 seeds   Of a variant that is made several times, the key under `entropy` that says how often: `name-0`, `name-1`, .., and its
         function also takes the number, `seed`.
 label, short, marker, colour, line: what figures call it and how they draw it (`geomkit.figures.style`).
@@ -76,7 +76,7 @@ VARIANTS: Mapping[str, Variant] = {
 """By name, in the order of declaration."""
 
 WIDTH_NULLS = tuple(name for name, one in VARIANTS.items() if one.width)
-"""A law goes beyond width only if it is told from all of these."""
+"""A law goes beyond width only if it differs from all of these."""
 
 
 def of_kind(kind: Kind) -> list[Variant]:

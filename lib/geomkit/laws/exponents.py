@@ -68,7 +68,7 @@ class Exponent:
         if np.ptp([null.exponent for null in nulls]) < ROUNDING:
             return Verdict.NOT_SEEN, "its nulls are one, for no text is longer than the narrowest model is wide"
         if same := [name for name in WIDTH_NULLS if not self.nulls[name].excluded]:
-            return Verdict.UNDECIDED, f"not told from {' and '.join(same)}"
+            return Verdict.UNDECIDED, f"indistinguishable from {' and '.join(same)}"
         if len({null.difference.value > 0 for null in nulls}) > 1:
             return Verdict.UNDECIDED, f"between {' and '.join(WIDTH_NULLS)}"
         return Verdict.OUTSIDE, ""

@@ -32,7 +32,7 @@ def gram(jacobian: Array, weight: Array) -> Array:
 
 
 class Form(ABC):
-    """A law y = f(x) in working coordinates theta, with l = ln x - centre in the place of x to keep its parameters apart.
+    """A law y = f(x) in working coordinates theta, with l = ln x - centre instead of x, which decorrelates its parameters.
 
     A new form names its parameters in the order of theta and says where theta may be, which parameters get an interval (they are
     the same in theta and in `params`) and of which kind (t if the form is `linear`, else profile F), and which of them, when 0,

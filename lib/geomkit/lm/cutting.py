@@ -66,7 +66,7 @@ def texts_for(path: Path, folder: Path, name: str, trust_remote_code: bool) -> S
 def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, count: int, length: int, seed: int) -> Sample:
     """`count` texts of `length` tokens, cut out of documents as `geomkit.sources.corpora.cut` does.
 
-    Documents are tokenized in an order of chance until there are enough, so a large corpus costs no more than a small one.
+    Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
     Raises DataError if no document has two tokens.
     """
     order = rng(seed, "documents").permutation(len(documents)).tolist()

@@ -179,7 +179,7 @@ def gradient_input(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarra
     """
     whole = torch.tensor([[*prefix, *ids.tolist()]], device=model.device)
     embedded = model.get_input_embeddings()(whole).detach().requires_grad_()
-    with torch.enable_grad(), refusing(model, "it takes no embeddings in the place of tokens, or gives no gradient"):
+    with torch.enable_grad(), refusing(model, "it takes no embeddings instead of tokens, or gives no gradient"):
         best = model(inputs_embeds=embedded, use_cache=False).logits[0, len(prefix) :].log_softmax(-1).max(dim=-1).values
         rows = [torch.autograd.grad(best[target], embedded, retain_graph=True)[0] for target in targets]
     products = [(row * embedded.detach()).sum(-1).abs()[0, len(prefix) :] for row in rows]

@@ -92,7 +92,7 @@ def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> np.ndarr
 def stream(
     documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, unique: int | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Token ids (tokens,) of documents one after another, or the first `unique` of them with the documents in an order of chance:
+    """Token ids (tokens,) of documents one after another, or the first `unique` of them with the documents in random order:
     a larger budget holds the smaller ones.
 
     Raises DataError if there are fewer than `unique`.

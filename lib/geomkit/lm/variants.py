@@ -50,7 +50,7 @@ def trained(bench: Bench) -> tuple[PreTrainedModel, Sample]:
     line=(0, (3, 1, 1, 1, 1, 1)),
 )
 def shuffled(bench: Bench) -> tuple[PreTrainedModel, Sample]:
-    """The trained model on the tokens of each text in an order of chance."""
+    """The trained model on the tokens of each text in random order."""
     return bench.model(), bench.texts.shuffled(bench.seed)
 
 

@@ -1,4 +1,4 @@
-"""Nulls that no model runs for: rows drawn in the place of tokens, and spectra made of a family's, for width alone.
+"""Nulls that no model runs for: rows drawn instead of tokens, and spectra made of a family's, for width alone.
 
 A null for width alone is what a metric would be if the shape of the spectrum did not change with the model at all. There are two,
 since "the same spectrum at another width" has two meanings. Where texts are longer than models are wide, the slopes of an entropy

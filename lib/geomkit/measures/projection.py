@@ -100,7 +100,7 @@ def projected(
     found = leading_directions(clouds, mode, fold) if directions is None else directions
     d = clouds.shape[-1]
     if beyond := [k for k in widths if found.rank.min() < k < d]:
-        raise DataError(f"{beyond[0]} directions cannot be told from rows of rank {found.rank.min()} in other documents")
+        raise DataError(f"{beyond[0]} directions cannot be found in rows of rank {found.rank.min()} in other documents")
     results = {k: _empty(len(clouds), clouds.shape[1], k, mode) for k in widths}
     for part, basis in enumerate(found.basis):
         texts = np.flatnonzero(fold == part)

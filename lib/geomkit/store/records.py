@@ -836,7 +836,7 @@ def to_cell(value: Any, kind: Any, where: str) -> str:
     if own is bool:
         return str(int(plain))
     if plain == "" and may_be_none:
-        raise DataError(f"{where}: an empty text cannot be told from nothing")
+        raise DataError(f"{where}: an empty text is indistinguishable from no value")
     return repr(plain) if own is float else str(plain)
 
 

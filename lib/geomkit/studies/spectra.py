@@ -64,7 +64,7 @@ def stored_rows(dump: Dump, state: State) -> Rows:
 
 
 def drawn_rows(null: str, dump: Dump, state: State, seed: int) -> Rows:
-    """A null's rows in the place of a state's, the same in every pass."""
+    """A null's rows instead of a state's, the same in every pass."""
     width = dump.width(state)
 
     def rows(first: int, last: int) -> np.ndarray:
