@@ -329,13 +329,13 @@ CROSSED = [
     ("models.ladder.path", GONE, "models.ladder: 'path' is a required property where the source is bundled"),
     ("models.pythia", {"source": "hub", "repository": "a/b"}, "models.pythia: 'revision' is a required property"),
     ("scaling.exploratory", ["erank"], "scaling.exploratory: unknown metric among entropy.metrics 'erank'; known: "),
-    ("scaling.exploratory", ["rate_distortion"], "scaling.exploratory: rate_distortion is among scaling.primary.metrics"),
+    ("scaling.exploratory", ["erank_covariance"], "scaling.exploratory: erank_covariance is among scaling.primary.metrics"),
     ("corpora.mine", {"source": "local", "path": "nowhere"}, "corpora.mine.path: nowhere does not exist"),
     ("entropy.corpora", ["sotu", "sotus"], "entropy.corpora: unknown corpus 'sotus'; known: "),
     ("entropy.metrics", ["erank"], "entropy.metrics: unknown metric 'erank'; known: "),
     ("entropy.normalise", ["unit", "center"], "entropy.normalise: unknown normalisation 'center'; known: centre-unit, raw, unit"),
     ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model or family 'gpt5'; known: "),
-    ("entropy.lengths", [16, 64, 257], "entropy.lengths: 257 is more than texts.length 256"),
+    ("entropy.lengths", [16, 256, 257], "entropy.lengths: 257 is more than texts.length 256"),
     ("ladder.corpus", "sotus", "ladder.corpus: unknown corpus 'sotus'; known: "),
     ("ladder.card", ["sotu", "sotus"], "ladder.card: unknown corpus 'sotus'; known: "),
     ("scaling.primary.metrics", ["erank"], "scaling.primary.metrics: unknown metric among entropy.metrics 'erank'; known: "),
@@ -382,7 +382,7 @@ def test_a_source_of_ones_own_is_one_function(here, monkeypatch):
 
 def test_the_primary_metric_must_be_among_those_that_are_measured(here):
     config = changed("entropy.metrics", ["matrix_entropy"])
-    with pytest.raises(ConfigError, match=r"scaling\.primary\.metrics: unknown .* 'rate_distortion'; known: matrix_entropy"):
+    with pytest.raises(ConfigError, match=r"scaling\.primary\.metrics: unknown .* 'erank_covariance'; known: matrix_entropy"):
         run_check(config)
 
 

@@ -58,7 +58,7 @@ def relation(
     x = np.array([size, data], dtype=float)
     law = fit(form, x, loss, level=level)
     if law.failed:
-        return Relation(form, law.status)
+        return Relation(form, f"failed: {law.reason}")
     alpha, beta = law.params["alpha"], law.params["beta"]
     theory, rival = float(departure(alpha, beta)), beta - alpha
     intervals, draws = ((theory, theory), (rival, rival)), (theory, theory)
@@ -68,7 +68,7 @@ def relation(
         refits = bootstrap(form, x, loss, resamples, rng).params
         draws = percentile_interval(departure(refits["alpha"], refits["beta"]), level)
     status = verdict(*(low <= 0 <= high for low, high in intervals))
-    return Relation(form, status, alpha, beta, theory, rival, *intervals, draws, law.status)
+    return Relation(form, status, alpha, beta, theory, rival, *intervals, draws, str(law.status))
 
 
 def widened(interval: Interval, value: float) -> Interval:
