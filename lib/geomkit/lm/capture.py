@@ -179,6 +179,28 @@ def batches(lengths: Sequence[int], tokens: int) -> list[range]:
     return runs
 
 
+def padded(sample: Sample, run: range) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of a run of texts behind their prefix, padded with 0 at the end, and which are real: (texts, tokens)."""
+    lengths = torch.tensor([len(sample.prefix) + len(sample.ids[text]) for text in run])
+    ids = torch.zeros(len(run), int(lengths.max()), dtype=torch.long)
+    for row, text in enumerate(run):
+        ids[row, : lengths[row]] = torch.tensor([*sample.prefix, *sample.ids[text].tolist()])
+    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
+
+
+def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """-ln p of each token (texts, tokens), in nats, from logits (texts, tokens, vocabulary); NaN for the first."""
+    found = torch.full(ids.shape, torch.nan, device=ids.device)
+    for row in range(len(ids)):
+        found[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
+    return found
+
+
+def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
+    """Tokens in a batch of which the logits are not too many."""
+    return min(batch_tokens, LOGITS // model.config.get_text_config().vocab_size)
+
+
 @torch.inference_mode()
 def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[Captured]:
     """Runs a model over texts and yields each batch's states, in the order of the texts.
@@ -187,19 +209,12 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
     surprisal only where a prefix precedes it.
     """
     model, start = recorder.model, len(sample.prefix)
-    limit = min(batch_tokens, LOGITS // model.config.get_text_config().vocab_size)
     with recorder.hooked():
-        for run in batches([start + len(ids) for ids in sample.ids], limit):
-            lengths = torch.tensor([start + len(sample.ids[text]) for text in run])
-            ids = torch.zeros(len(run), int(lengths.max()), dtype=torch.long)
-            for row, text in enumerate(run):
-                ids[row, : lengths[row]] = torch.tensor([*sample.prefix, *sample.ids[text].tolist()])
-            real = torch.arange(ids.shape[1]) < lengths[:, None]
+        for run in batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens)):
+            ids, real = padded(sample, run)
             ids, mask = ids.to(model.device), real.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
-            surprisal = torch.full(ids.shape, torch.nan, device=model.device)
-            for row in range(len(run)):
-                surprisal[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
+            surprisal = surprisals(logits, ids)
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
             if missing := recorder.layers - {state.layer for state in recorder.states}:

@@ -1,8 +1,8 @@
 """Distances between documents, and how well they agree with what people judge alike.
 
 A document is the matrix of its token vectors (n_i, d). A distance between documents is a symmetric matrix (D, D); what is
-compared with judgements are its pairs i < j in the order of `numpy.triu_indices`, P = D (D - 1) / 2 of them, as similarities (minus the
-distance). Pairs share documents, so documents are resampled and never pairs. A new distance is one function here with
+compared with judgements are its pairs i < j in the order of `numpy.triu_indices`, P = D (D - 1) / 2 of them, as similarities
+(minus the distance). Pairs share documents, so documents are resampled and never pairs. A new distance is one function here with
 `@distances.register(name)`: it takes a Documents and returns a matrix (D, D).
 """
 
