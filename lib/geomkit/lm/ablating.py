@@ -305,7 +305,7 @@ def every_sublayer(model: PreTrainedModel, kinds: Sequence[str] = ("zero", "mean
 
 
 def text_losses(results: Iterable[Ablated], sample: Sample) -> dict[Ablation | None, np.ndarray]:
-    """Mean surprisal of each text (texts,), in nats a token, as it is (None) and under each ablation; NaN where none is scored."""
+    """Mean surprisal of each text (texts,), in nats a token, as it is (None) and under each ablation; NaN where none counts."""
     losses: dict[Ablation | None, np.ndarray] = {}
     for found in results:
         column = losses.setdefault(found.ablation, np.full(len(sample.ids), np.nan))
