@@ -90,7 +90,7 @@ def answer_losses(
         rows = np.flatnonzero(sizes == size)
         whole = [np.concatenate([before, contexts[row], question, answer]).astype(np.int64) for row in rows]
         for part in np.array_split(np.arange(len(rows)), -(-len(rows) * len(whole[0]) // BATCH)):
-            ids = torch.from_numpy(np.stack([whole[row] for row in part])).to(model.device)
+            ids = torch.from_numpy(np.stack(whole)[part]).to(model.device)
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, -len(answer) - 1 : -1]
             found = logits.double().log_softmax(-1).gather(-1, ids[:, -len(answer) :, None])
             losses[rows[part]] = -found.sum(dim=(1, 2)).cpu().numpy()
@@ -114,7 +114,8 @@ def scores(
         kept.append(left)
     contexts = [found.ids[rows] for rows in kept]
     losses = answer_losses(model, prefix(tokenizer), contexts, encode(tokenizer, QUESTION), encode(tokenizer, ANSWER))
-    return Scores(*losses[:4].tolist(), float(losses[4:].mean()))
+    whole, none, without_one, only_one = losses[:4].tolist()
+    return Scores(whole, none, without_one, only_one, float(losses[4:].mean()) if draws else float("nan"))
 
 
 def call(found: Scores, margins: Margins) -> str:
@@ -137,7 +138,7 @@ def experiment(
     length: int = 200,
     draws: int = 20,
 ) -> list[dict[str, object]]:
-    """A row for each text and kind of context: kind, filler (its index), the scores and the call.
+    """A row for each text and kind of context: kind, filler (its index), the scores (`random` of needles alone) and the call.
 
     The first `texts` fillers, in an order of chance, that are long enough are used. Raises DataError if there are fewer.
     """
@@ -149,7 +150,13 @@ def experiment(
     for index in usable:
         for kind, statements in STATEMENTS.items():
             draw = rng(seed, "needle", kind, index)
-            found = scores(model, tokenizer, context(tokenizer, fillers[index], statements, length, draw), draw, draws)
+            found = scores(
+                model,
+                tokenizer,
+                context(tokenizer, fillers[index], statements, length, draw),
+                draw,
+                draws if kind == "needle" else 0,
+            )
             table.append({"kind": kind, "filler": index, **found._asdict(), "call": call(found, Margins())})
     return table
 
