@@ -1,6 +1,6 @@
 """A fact put into filler and asked for: whether removing tokens from the input finds where it is (docs/protocol_ablation.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -65,8 +65,10 @@ def context(tokenizer: PreTrainedTokenizerBase, filler: str, statements: int, le
     if len(ids) < length:
         raise DataError(f"a filler of {length} tokens cannot be cut out of {len(ids)}")
     ends = [place + 1 for place, token in enumerate(ids) if tokenizer.decode([token]).rstrip().endswith(".")]
-    places = np.sort(draw.choice(ends or np.arange(length + 1), size=statements)).tolist()
-    pieces, owners, start = [], [], 0
+    places = np.sort(draw.choice(np.array(ends or range(length + 1)), size=statements)).tolist()
+    pieces: list[np.ndarray] = []
+    owners: list[np.ndarray] = []
+    start = 0
     for number, place in enumerate(places):
         pieces += [ids[start:place], needle]
         owners += [np.full(place - start, -1), np.full(len(needle), number)]
@@ -88,9 +90,9 @@ def answer_losses(
     sizes = np.array([len(ids) for ids in contexts])
     for size in np.unique(sizes):
         rows = np.flatnonzero(sizes == size)
-        whole = [np.concatenate([before, contexts[row], question, answer]).astype(np.int64) for row in rows]
+        whole = [np.concatenate([before, contexts[row], question, answer]).astype(np.int64) for row in rows.tolist()]
         for part in np.array_split(np.arange(len(rows)), -(-len(rows) * len(whole[0]) // BATCH)):
-            ids = torch.from_numpy(np.stack(whole)[part]).to(model.device)
+            ids = torch.from_numpy(np.stack([whole[row] for row in part.tolist()])).to(model.device)
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, -len(answer) - 1 : -1]
             found = logits.double().log_softmax(-1).gather(-1, ids[:, -len(answer) :, None])
             losses[rows[part]] = -found.sum(dim=(1, 2)).cpu().numpy()
@@ -103,10 +105,14 @@ def scores(
     """The scores of one context. Where nothing is stated, a span of the filler by chance stands for the statement."""
     size = len(encode(tokenizer, NEEDLE))
     statement = found.statement.copy()
-    if statement.max() < 0:
+    if statement.max() < 0 and size < len(statement):
         start = int(draw.integers(len(statement) - size + 1))
         statement[start : start + size] = 0
     filler = np.flatnonzero(statement < 0)
+    if len(filler) < size:
+        raise DataError(
+            f"{len(filler)} tokens of filler are fewer than the {size} of a statement, which are to be removed from it"
+        )
     kept = [np.ones(len(statement), dtype=bool), statement < 0, statement != 0, statement == 0]
     for _ in range(draws):
         left = np.ones(len(statement), dtype=bool)
@@ -137,8 +143,8 @@ def experiment(
     texts: int = 20,
     length: int = 200,
     draws: int = 20,
-) -> list[dict[str, object]]:
-    """A row for each text and kind of context: kind, filler (its index), the scores (`random` of needles alone) and the call.
+) -> Iterator[dict[str, object]]:
+    """A row for each text and kind of context: kind, filler (its index), the scores (`random` of needles alone), the call.
 
     The first `texts` fillers, in an order of chance, that are long enough are used. Raises DataError if there are fewer.
     """
@@ -146,7 +152,6 @@ def experiment(
     usable = [index for index in order if len(encode(tokenizer, fillers[index])) >= length][:texts]
     if len(usable) < texts:
         raise DataError(f"{len(usable)} of {len(fillers)} fillers have {length} tokens, but {texts} are needed")
-    table: list[dict[str, object]] = []
     for index in usable:
         for kind, statements in STATEMENTS.items():
             draw = rng(seed, "needle", kind, index)
@@ -157,8 +162,7 @@ def experiment(
                 draw,
                 draws if kind == "needle" else 0,
             )
-            table.append({"kind": kind, "filler": index, **found._asdict(), "call": call(found, Margins())})
-    return table
+            yield {"kind": kind, "filler": index, **found._asdict(), "call": call(found, Margins())}
 
 
 def verdict(table: Sequence[dict[str, object]], margins: Margins) -> dict[str, object]:
