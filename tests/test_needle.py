@@ -100,3 +100,5 @@ def test_an_untrained_model_is_not_said_to_hold_the_fact(load, tokenizer):
     assert not verdict(table, Margins())["told_apart"]
     with pytest.raises(DataError, match="0 of 1 fillers"):
         list(experiment(load("llama"), tokenizer, [FILLER], 0, texts=1, length=2000))
+    with pytest.raises(DataError, match="5 tokens of filler are fewer"):
+        list(experiment(load("llama"), tokenizer, [FILLER], 0, texts=1, length=5))

@@ -105,14 +105,13 @@ def scores(
     """The scores of one context. Where nothing is stated, a span of the filler by chance stands for the statement."""
     size = len(encode(tokenizer, NEEDLE))
     statement = found.statement.copy()
-    if statement.max() < 0 and size < len(statement):
+    if statement.max() < 0:
+        _room(len(statement), size)
         start = int(draw.integers(len(statement) - size + 1))
         statement[start : start + size] = 0
     filler = np.flatnonzero(statement < 0)
-    if len(filler) < size:
-        raise DataError(
-            f"{len(filler)} tokens of filler are fewer than the {size} of a statement, which are to be removed from it"
-        )
+    if draws:
+        _room(len(filler), size)
     kept = [np.ones(len(statement), dtype=bool), statement < 0, statement != 0, statement == 0]
     for _ in range(draws):
         left = np.ones(len(statement), dtype=bool)
@@ -122,6 +121,11 @@ def scores(
     losses = answer_losses(model, prefix(tokenizer), contexts, encode(tokenizer, QUESTION), encode(tokenizer, ANSWER))
     whole, none, without_one, only_one = losses[:4].tolist()
     return Scores(whole, none, without_one, only_one, float(losses[4:].mean()) if draws else float("nan"))
+
+
+def _room(filler: int, size: int) -> None:
+    if filler < size:
+        raise DataError(f"{filler} tokens of filler are fewer than the {size} of a statement, which are to be removed from it")
 
 
 def call(found: Scores, margins: Margins) -> str:
