@@ -5,23 +5,13 @@ import pytest
 import torch
 
 from geomkit.errors import DataError
-from geomkit.lm.needle import (
-    NEEDLE,
-    STATEMENTS,
-    Context,
-    Margins,
-    Scores,
-    answer_losses,
-    call,
-    context,
-    encode,
-    experiment,
-    scores,
-    verdict,
-)
+from geomkit.lm.needle import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
+from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, call, outcome
+from geomkit.sources.corpora import Document, write_documents
+from geomkit.store.records import NeedleText, read_csv
 
 FILLER = "The harbour lay still. A boat came in with its lamp unlit. Nobody on the quay called out to it. The fog had gone."
-KNOWN, LOST = Scores(0.2, 8.0, 7.5, 0.1, 0.25), Scores(9.0, 9.0, 9.0, 9.1, float("nan"))
+KNOWN, LOST = Scores(0.2, 8.0, 8.0, 0.2, 0.25), Scores(9.0, 9.0, 9.0, 9.0, float("nan"))
 AGAIN = Scores(0.1, 8.0, 0.2, 0.3, float("nan"))
 
 
@@ -54,51 +44,82 @@ def test_scores_are_those_of_physically_shorter_inputs(load, tokenizer, monkeypa
     seen = []
 
     def losses(model, before, contexts, question, answer):
-        seen.extend(contexts)
-        return np.arange(len(contexts), dtype=float)
+        seen.extend(each.tolist() for each in contexts)
+        return np.array([len(each) + each[-1] / 1000 for each in contexts])
 
     monkeypatch.setattr(needle, "answer_losses", losses)
     given = Context(np.arange(100, 160), np.array([-1] * 20 + [0] * 5 + [1] * 5 + [-1] * 30))
     found = scores(load("llama"), tokenizer, given, np.random.default_rng(0), draws=3)
-    whole, none, without_one, only_one, *random = [each.tolist() for each in seen]
-    assert whole == list(range(100, 160))
-    assert none == [*range(100, 120), *range(130, 160)]
-    assert without_one == [*range(100, 120), *range(125, 160)]
-    assert only_one == list(range(120, 125))
     size = len(encode(tokenizer, NEEDLE))
+    kept = {
+        "whole": list(range(100, 160)),
+        "none": [*range(100, 120), *range(130, 160)],
+        "without_one": [*range(100, 120), *range(125, 160)],
+        "one_kept": [*range(100, 125), *range(130, 160)],
+    }
+    assert all(each in seen for each in kept.values())
+    assert found[:4] == tuple(len(each) + 159 / 1000 for each in kept.values())
+    random = [each for each in seen if each not in kept.values()]
     assert all(len(each) == 60 - size and set(range(120, 130)) <= set(each) for each in random)
-    assert found == (0, 1, 2, 3, 5)
+    assert found.random == pytest.approx(60 - size + 0.159, abs=0.05)
+
+
+def test_a_context_of_one_statement_keeps_all_when_one_is_kept(load, tokenizer):
+    given = Context(np.arange(100, 160), np.array([-1] * 20 + [0] * 5 + [-1] * 35))
+    found = scores(load("llama"), tokenizer, given, np.random.default_rng(0), draws=0)
+    assert found.one_kept == found.whole
+    assert found.without_one == found.none != found.whole
 
 
 def test_calls_are_those_of_the_protocol():
     assert [call(each, Margins()) for each in (KNOWN, AGAIN, LOST)] == ["concentrated", "redundant", "absent"]
-    assert call(KNOWN._replace(only_one=1.5), Margins()) == "undecided"
+    assert call(KNOWN._replace(one_kept=1.5), Margins()) == "undecided"
     assert call(KNOWN._replace(without_one=2.0), Margins()) == "undecided"
     assert call(AGAIN._replace(none=3.0), Margins()) == "undecided"
 
 
 def test_a_verdict_needs_the_instrument_and_every_kind():
     rows = {"needle": KNOWN, "repeated": AGAIN, "plain": LOST}
-    table = [{"kind": kind, **row._asdict(), "call": call(row, Margins())} for kind, row in rows.items() for _ in range(20)]
-    assert verdict(table, Margins())["told_apart"]
-    undecided = [dict(row) for row in table]
-    for row in undecided[:2]:
-        row["call"] = "undecided"
-    assert verdict(undecided, Margins())["told_apart"]
-    undecided[2]["call"] = "undecided"
-    assert not verdict(undecided, Margins())["told_apart"]
-    mistaken = [dict(row) for row in table]
-    mistaken[0]["call"] = "redundant"
-    assert not verdict(mistaken, Margins())["told_apart"]
-    noisy = [row | ({"random": 0.6} if row["kind"] == "needle" else {}) for row in table]
-    assert not verdict(noisy, Margins())["works"]
+    table = [Told(kind, row, call(row, Margins())) for kind, row in rows.items() for _ in range(20)]
+    found = outcome(table, Margins())
+    assert found.told_apart
+    assert found.right == dict.fromkeys(CALLS, 1.0)
+    assert found.random_shift == pytest.approx(0.05)
+    undecided = [text._replace(call="undecided") if place < 2 else text for place, text in enumerate(table)]
+    assert outcome(undecided, Margins()).told_apart
+    undecided[2] = undecided[2]._replace(call="undecided")
+    assert not outcome(undecided, Margins()).told_apart
+    mistaken = outcome([table[0]._replace(call="redundant"), *table[1:]], Margins())
+    assert mistaken.works
+    assert not mistaken.told_apart
+    noisy = [Told(kind, row._replace(random=0.6) if kind == "needle" else row, name) for kind, row, name in table]
+    assert not outcome(noisy, Margins()).works
+    with pytest.raises(DataError, match="'plain'"):
+        outcome(table[:40], Margins())
 
 
 def test_an_untrained_model_is_not_said_to_hold_the_fact(load, tokenizer):
-    table = list(experiment(load("llama"), tokenizer, [FILLER] * 3, 0, texts=2, length=40, draws=2))
-    assert [row["kind"] for row in table] == list(STATEMENTS) * 2
-    assert not verdict(table, Margins())["told_apart"]
+    table = [told for _, told in experiment(load("llama"), tokenizer, [FILLER] * 3, 0, texts=2, length=40, draws=2)]
+    assert [told.kind for told in table] == list(STATEMENTS) * 2
+    assert not outcome(table, Margins()).told_apart
     with pytest.raises(DataError, match="0 of 1 fillers"):
         list(experiment(load("llama"), tokenizer, [FILLER], 0, texts=1, length=2000))
     with pytest.raises(DataError, match="5 tokens of filler are fewer"):
         list(experiment(load("llama"), tokenizer, [FILLER], 0, texts=1, length=5))
+
+
+def test_scores_are_written_with_what_they_are_called(tiny, tmp_path, monkeypatch):
+    from geomkit.lm import needle
+
+    write_documents([Document(f"d{number}", FILLER * 6) for number in range(3)], tmp_path / "fillers.parquet")
+    monkeypatch.setattr(needle, "DRAWS", 2)
+    compute = {"dtype": "float32", "device": "cpu"}
+    score_needles(tiny("llama"), tmp_path / "fillers.parquet", tmp_path / "needle.csv", 2, 0, compute)
+    rows = read_csv(tmp_path / "needle.csv", NeedleText)
+    assert [row.kind for row in rows] == list(STATEMENTS) * 2
+    assert {row.model for row in rows} == {"llama"}
+    for row in rows:
+        random = float("nan") if row.random is None else row.random
+        found = Scores(row.whole, row.none, row.without_one, row.one_kept, random)
+        assert row.call == call(found, Margins())
+        assert (row.random is None) == (row.kind != "needle")

@@ -442,6 +442,22 @@ class TokenPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NeedleText:
+    """A row of needle.csv: losses of the answer (nats) when statements are removed from one filler's context, and what they alone
+    call it. `random` where filler was removed by chance."""
+
+    model: str
+    kind: str
+    filler: int
+    whole: float
+    none: float
+    without_one: float
+    one_kept: float
+    random: float | None
+    call: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Absent:
     """A row of a list of what a table does not hold, and why."""
 
