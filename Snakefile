@@ -19,6 +19,9 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/entropy.smk"
 include: "workflow/rules/scaling.smk"
 include: "workflow/rules/tokens.smk"
+include: "workflow/rules/ablation.smk"
+include: "workflow/rules/components.smk"
+include: "workflow/rules/semantics.smk"
 include: "workflow/rules/ladder.smk"
 
 
@@ -39,3 +42,6 @@ rule all:
         "results/entropy_absent.csv",
         "results/token_regression.pdf",
         "results/tokens.html" if probed()["model"] else [],
+        "results/ablation.pdf",
+        "results/components.pdf",
+        "results/semantics.pdf",

@@ -158,6 +158,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         for name in names:
             require(name, config["corpora"], f"ladder.{key}", "corpus")
     check_tokens(config, models, known)
+    check_experiments(config, models)
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
@@ -202,6 +203,25 @@ def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: 
         raise ConfigError(
             f"config: tokens.selection.budgets: {max(selection['budgets'])} is too much for texts of {config['texts']['length']}"
         )
+
+
+def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
+    """The part of `check` about ablation, components and semantics."""
+    tokens, ablation, semantics = config["tokens"], config["ablation"], config["semantics"]
+    for stage in ("ablation", "components", "semantics"):
+        select(config[stage]["models"], models, f"{stage}.models")
+        for name in config[stage]["corpora"]:
+            require(name, config["corpora"], f"{stage}.corpora", "corpus")
+    measured = {model.name for model in select(tokens["models"], models, "tokens.models")}
+    for model in select(ablation["models"], models, "ablation.models"):
+        require(model.name, measured, "ablation.models", "model among tokens.models")
+        check_layers(config, model, "ablation.layers", ablation["layers"])
+    for name in ablation["corpora"]:
+        require(name, tokens["corpora"], "ablation.corpora", "corpus among tokens.corpora")
+    for key in ("background", "judgements"):
+        require(semantics[key], config["corpora"], f"semantics.{key}", "corpus")
+    require(ablation["needle"]["model"], models, "ablation.needle.model", "model")
+    require(ablation["needle"]["fillers"], config["corpora"], "ablation.needle.fillers", "corpus")
 
 
 def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:

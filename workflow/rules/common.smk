@@ -1,6 +1,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 
@@ -141,7 +142,8 @@ def names(selection, key):
     return [model.name for model in settings.select(selection, MODELS, key)]
 
 
-SELECTED = [name for stage in ("entropy", "tokens") for name in chosen(stage)["model"]]
+STAGES = ("entropy", "tokens", "ablation", "components", "semantics")
+SELECTED = [name for stage in STAGES for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
     MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])

@@ -11,29 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, distortion, save
+from geomkit.figures.style import COLOURS, DRAWN, distortion, save
 from geomkit.store.records import TokenScore, read_csv
 
 Row = TokenScore
 Rows = Sequence[TokenScore]
 RUNS = {"trained": "-", "shuffled": ":"}
-DRAWN = {
-    "lasso": (COLOURS[0], "-", "o"),
-    "elastic_net": (COLOURS[0], "--", "o"),
-    "orthogonal_matching_pursuit": (COLOURS[5], "-", "s"),
-    "ridge": (COLOURS[5], "--", "s"),
-    "attention_mean": (COLOURS[1], "-", "^"),
-    "attention_best_head": (COLOURS[1], "--", "^"),
-    "attention_value_norm": (COLOURS[4], "-", "v"),
-    "attention_rollout": (COLOURS[4], "--", "v"),
-    "gradient_input": (COLOURS[2], "-", "D"),
-    "leave_one_out": (COLOURS[2], "--", "D"),
-    "recency": (COLOURS[3], "-", "P"),
-    "first_recency": (COLOURS[3], "--", "P"),
-    "norm": ("0.6", "-", "x"),
-    "random": ("0.6", "--", "x"),
-}
-"""Colour, line and marker of each method; others are drawn in black."""
 PANELS = (("divergence", 0), ("divergence", 1), ("reconstruction_unseen", 0), ("loss_increase", 0))
 SCORES = {
     "divergence": "KL from the full context (nats)",

@@ -8,7 +8,7 @@ Noise gives curves and indices of its own: all of these stand beside `noise` of 
 target. Redundant is not spread: of a fact stated eight times one statement is enough, and all eight must go before it is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from scipy.special import entr
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
+from geomkit.measures.selection import Context, selectors
 from geomkit.measures.spectra import normalise
 
 Positions = NDArray[np.int64]
@@ -68,7 +69,7 @@ class Explained:
 
 def noise(size: int, d: int, c: float, rng: np.random.Generator) -> Explained:
     """The null of no structure: a context of `size` tokens and a target of d columns, iid Gaussian, at unit length."""
-    rows = normalise(rng.standard_normal((size + 1, d)), "unit")
+    rows = noise_rows(size, d, rng)
     return Explained.of(rows[:-1], rows[-1], c)
 
 
@@ -250,3 +251,58 @@ def effective_number(values: ArrayLike) -> float:
     x = np.asarray(values, dtype=np.float64)
     squares = float(x @ x)
     return float(x.sum() ** 2 / squares) if squares > 0 else float("nan")
+
+
+SLOW = ("lasso", "elastic_net", "orthogonal_matching_pursuit")
+"""Methods that choose a few tokens: their orders end in an order of chance."""
+BY_ROWS = (*SLOW, "ridge", "recency")
+"""Methods that noise can be given to: they need the rows alone, or nothing."""
+
+
+def orders(
+    rows: ArrayLike,
+    methods: Sequence[str],
+    *,
+    budget: int,
+    penalty: float,
+    rng: np.random.Generator,
+    norms: ArrayLike | None = None,
+    scores: Mapping[str, Array] | None = None,
+) -> dict[str, Positions]:
+    """What each method takes for the order of importance of a context, rows (m + 1, d) whose last is the target: (m,) by name.
+
+    budget: tokens that the slow methods choose, the rest following by chance. norms (m + 1,): lengths before normalising, which
+    `norm` needs; scores: for a name (m,), which methods of a model's own need. Methods that lack theirs have no order; `random`
+    is not made here.
+    """
+    Z = np.asarray(rows, dtype=np.float64)
+    size = len(Z) - 1
+    lengths = np.full(size + 1, np.nan) if norms is None else np.asarray(norms, dtype=np.float64)
+    padded = {name: np.append(values, np.nan) for name, values in (scores or {}).items()}
+    context = Context(Z @ Z.T, size, 0, penalty, lengths, padded, rng)
+    found: dict[str, Positions] = {}
+    for method in methods:
+        if method == "random" or (method == "norm" and norms is None):
+            continue
+        chosen = selectors[method](context, [min(budget, size) if method in SLOW else size])
+        if not isinstance(chosen, str):
+            found[method] = complete(chosen[-1], size, rng)
+    return found
+
+
+def stretched(scores: ArrayLike, size: int) -> Array:
+    """Scores (m,) of another context at the same relative places of one of `size` tokens."""
+    values = np.asarray(scores, dtype=np.float64)
+    return values[np.arange(size) * len(values) // size]
+
+
+def without(order: ArrayLike, left_out: NDArray[np.bool_]) -> Positions:
+    """An order of the tokens that are not left out (m,), renumbered among themselves."""
+    positions = np.asarray(order)
+    numbers = np.cumsum(~left_out) - 1
+    return np.asarray(numbers[positions[~left_out[positions]]], dtype=np.int64)
+
+
+def noise_rows(size: int, d: int, rng: np.random.Generator) -> Array:
+    """A context of `size` tokens and its target, iid Gaussian rows at unit length: (size + 1, d)."""
+    return normalise(rng.standard_normal((size + 1, d)), "unit")
