@@ -42,6 +42,4 @@ rule all:
         "results/entropy_absent.csv",
         "results/token_regression.pdf",
         "results/tokens.html" if probed()["model"] else [],
-        "results/ablation.pdf",
-        "results/components.pdf",
-        "results/semantics.pdf",
+        [selected(stage) for stage in ("ablation", "components", "semantics")],

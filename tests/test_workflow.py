@@ -54,6 +54,9 @@ SETTINGS: dict[str, Any] = {
             "removed": 2,
         },
     },
+    "ablation": {"models": ["ladder-24-s0"], "corpora": ["small"], "texts": 3, "fractions": [0.2, 0.8]},
+    "components": {"models": ["ladder-24-s0"], "corpora": ["small"], "texts": 4},
+    "semantics": {"models": []},
 }
 RUN = ("trained", "shuffled", "untrained-0")
 """Variants that a model runs on."""
@@ -135,6 +138,7 @@ def faulty(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
         "dump": {"layers": [0, "last"], "sublayers": True, "dtype": "float16", "compression": "gzip", "keep": False},
         "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0"], "metrics": PRIMARY, "nulls": ["gaussian"]},
         "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
+        **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
     }
     return Case(project, folder, settings, PIP_FIND_LINKS=str(wheels))
 

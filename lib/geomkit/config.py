@@ -158,7 +158,6 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         for name in names:
             require(name, config["corpora"], f"ladder.{key}", "corpus")
     check_tokens(config, models, known)
-    check_experiments(config, models)
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
@@ -174,6 +173,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
+    check_experiments(config, models)
 
 
 def check_unused(name: str, corpus: Mapping[str, Any], reader: str, of_columns: Collection[str]) -> None:
@@ -207,21 +207,19 @@ def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: 
 
 def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
     """The part of `check` about ablation, components and semantics."""
-    tokens, ablation, semantics = config["tokens"], config["ablation"], config["semantics"]
+    ablation, semantics = config["ablation"], config["semantics"]
     for stage in ("ablation", "components", "semantics"):
         select(config[stage]["models"], models, f"{stage}.models")
-        for name in config[stage]["corpora"]:
+        for name in config[stage]["corpora"] if config[stage]["models"] else []:
             require(name, config["corpora"], f"{stage}.corpora", "corpus")
-    measured = {model.name for model in select(tokens["models"], models, "tokens.models")}
+    chosen_by = config["tokens"]["selection"]["layers"]
     for model in select(ablation["models"], models, "ablation.models"):
-        require(model.name, measured, "ablation.models", "model among tokens.models")
         check_layers(config, model, "ablation.layers", ablation["layers"])
-    for name in ablation["corpora"]:
-        require(name, tokens["corpora"], "ablation.corpora", "corpus among tokens.corpora")
-    for key in ("background", "judgements"):
+        depth = model.depth
+        if depth is not None and not set(resolve_layers(ablation["layers"], depth)) <= set(resolve_layers(chosen_by, depth)):
+            raise ConfigError(f"config: ablation.layers: {ablation['layers']} is not among tokens.selection.layers {chosen_by}")
+    for key in ("background", "judgements") if semantics["models"] else ():
         require(semantics[key], config["corpora"], f"semantics.{key}", "corpus")
-    require(ablation["needle"]["model"], models, "ablation.needle.model", "model")
-    require(ablation["needle"]["fillers"], config["corpora"], "ablation.needle.fillers", "corpus")
 
 
 def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:

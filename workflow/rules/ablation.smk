@@ -30,7 +30,7 @@ rule removal:
             for key in ("texts", "targets", "layers", "fractions")
         },
         methods=SELECTORS,
-        gain=gain_constants,
+        gain=GAIN,
         compute=config["compute"],
         seed=config["seed"],
     message:
@@ -59,7 +59,7 @@ rule ablation:
         code=code("ablation.py"),
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        gain=gain_constants,
+        gain=GAIN,
         seed=config["seed"],
     message:
         "Measuring removals, {wildcards.model} on {wildcards.corpus}"

@@ -23,7 +23,7 @@ rule components:
         ),
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        count=config["components"]["texts"],
+        number=config["components"]["texts"],
         gain={"n": config["texts"]["length"], "eps2": config["entropy"]["eps2"]},
         compute=config["compute"],
     message:

@@ -14,11 +14,13 @@ rule fetch:
         [
             fetched_folder("corpora", name)
             for stage in STAGES
+            if config[stage]["models"]
             for name in chosen(stage)["corpus"]
         ],
         [
             fetched_folder("corpora", config["semantics"][key])
             for key in ("background", "judgements")
+            if config["semantics"]["models"]
         ],
 
 

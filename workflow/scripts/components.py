@@ -16,7 +16,7 @@ with logged(snakemake.log[0]):
         output=Path(snakemake.output[0]),
         family=snakemake.params.family,
         model_seed=snakemake.params.model_seed,
-        count=snakemake.params.count,
+        count=snakemake.params.number,
         gain=snakemake.params.gain,
         compute=snakemake.params.compute,
         trust_remote_code=snakemake.params.trust_remote_code,

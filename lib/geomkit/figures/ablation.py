@@ -113,8 +113,8 @@ def summary_page(what: str, rows: Sequence[Removal]) -> Figure:
         shown = [row for row in rows if row.metric == metric and row.direction in (None, "highest")]
         dots(axis, shown, methods)
         axis.set_xlabel(label)
-        axis.set_yticks(range(len(methods)), [name.replace("_", " ") for name in methods])
-        axis.label_outer()
+        first = axis.get_subplotspec().is_first_col()
+        axis.set_yticks(range(len(methods)), [name.replace("_", " ") if first else "" for name in methods])
         if metric.endswith("area"):
             axis.axvline(0, lw=0.6, color="0.6", zorder=0)
     cells = axes[2:].flatten()
