@@ -22,8 +22,12 @@ from geomkit.measures.ablation import (
     leave_one_out,
     leave_one_out_coding,
     noise,
+    noise_rows,
+    orders,
     random_removal,
     removal,
+    stretched,
+    without,
 )
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
@@ -202,3 +206,37 @@ def test_orders_are_completed_and_checked():
         Explained.of(np.eye(3), np.zeros(3), C)
     with pytest.raises(DataError, match="between 0 and 1"):
         counts([1.5], 3)
+
+
+# orders of importance
+
+
+def test_ridge_puts_the_token_that_is_the_target_first_and_recency_the_latest():
+    rows = noise_rows(12, 40, np.random.default_rng(0))
+    rows[-1] = rows[4]
+    found = orders(rows, ["ridge", "lasso", "recency", "norm", "attention_mean", "random"], budget=3, penalty=0.1,
+                   rng=np.random.default_rng(1))  # fmt: skip
+    assert set(found) == {"ridge", "lasso", "recency"}
+    assert found["ridge"][0] == found["lasso"][0] == 4
+    np.testing.assert_array_equal(found["recency"], np.arange(12)[::-1])
+    for order in found.values():
+        np.testing.assert_array_equal(np.sort(order), np.arange(12))
+
+
+def test_scores_and_lengths_order_what_they_are_given_for():
+    rows, scores = noise_rows(5, 8, np.random.default_rng(0)), np.array([0.1, 0.5, 0.2, 0.9, 0.3])
+    lengths = np.array([5.0, 1, 2, 3, 4, 99])
+    found = orders(rows, ["gradient_input", "norm"], budget=2, penalty=1.0, rng=np.random.default_rng(0), norms=lengths,
+                   scores={"gradient_input": scores})  # fmt: skip
+    np.testing.assert_array_equal(found["gradient_input"], [3, 1, 4, 2, 0])
+    np.testing.assert_array_equal(found["norm"], [0, 4, 3, 2, 1])
+
+
+def test_scores_of_another_context_keep_their_relative_places():
+    np.testing.assert_array_equal(stretched([1.0, 2, 3], 6), [1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(stretched([1.0, 2, 3, 4], 2), [1, 3])
+
+
+def test_an_order_without_some_tokens_counts_the_others_anew():
+    left_out = np.array([True, False, False, True, False])
+    np.testing.assert_array_equal(without([3, 4, 0, 1, 2], left_out), [2, 0, 1])
