@@ -175,7 +175,10 @@ rule needle:
 rule ablation_figure:
     input:
         summary="results/ablation_summary.csv",
-        sinks="results/sinks_summary.csv",
+        sinks=[
+            "results/sinks_summary.csv",
+            relative(RESOURCES / "sinks/sinks_summary.csv"),
+        ],
         needle=relative(RESOURCES / "needle/needle.csv"),
     output:
         report(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     draw_ablation(
         summary=Path(snakemake.input.summary),
-        sinks=Path(snakemake.input.sinks),
+        sinks=snakemake.input.sinks,
         needle=Path(snakemake.input.needle),
         output=Path(snakemake.output[0]),
     )

@@ -211,7 +211,8 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
     return figure
 
 
-def draw_ablation(summary: Path, sinks: Path, needle: Path, output: Path) -> None:
+def draw_ablation(summary: Path, sinks: Iterable[str], needle: Path, output: Path) -> None:
     """Writes results/ablation.pdf."""
-    rows, without = read_csv(summary, Removal), read_csv(sinks, SinkEffect)
+    rows = read_csv(summary, Removal)
+    without = [row for path in sinks for row in read_csv(Path(path), SinkEffect)]
     save(ablation_figure(rows, without, read_csv(needle, NeedleText)), output)
