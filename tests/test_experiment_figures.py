@@ -19,7 +19,7 @@ def around(value):
 
 
 def lines(axis):
-    return [line.get_ydata().tolist() for line in axis.get_lines()]
+    return [list(line.get_ydata()) for line in axis.get_lines()]
 
 
 def test_curves_are_those_of_their_metric_and_treatment_of_sinks():

@@ -29,7 +29,8 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
             after = [row for row in rows if (row.kind, row.metric, row.sublayer) == ("after", metric, sublayer)]
             line(axis, after, paint, "-", "o" if sublayer == "block" else ".", f"after {sublayer}")
         axis.set_title(f"after each sublayer: {NAMES.get(metric, name_of(metric))}")
-    axes[0, 0].legend()
+    if axes[0, 0].has_data():
+        axes[0, 0].legend()
     panels = [("loss", None), *((metric, "last") for metric in METRICS), *((metric, "final") for metric in METRICS[:2])]
     for axis, (metric, at) in zip(axes[1:].flat, panels, strict=True):
         for sublayer in ("attention", "mlp"):
