@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -49,6 +49,11 @@ promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }
 	rm -rf workflow/resources/ladder/ladder-* workflow/resources/ladder/tokenizer
 	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
+
+promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
+	@test -f results/needle/needle.csv || { echo "no needle was scored: run snakemake --cores 2 results/needle/needle.csv"; exit 1; }
+	mkdir -p workflow/resources/needle
+	cp results/needle/needle.csv workflow/resources/needle/
 
 .venv/main: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -21,6 +21,9 @@ include: "workflow/rules/entropy.smk"
 include: "workflow/rules/scaling.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/tokens.smk"
+include: "workflow/rules/ablation.smk"
+include: "workflow/rules/components.smk"
+include: "workflow/rules/semantics.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ladder.smk"
 
@@ -44,6 +47,7 @@ rule all:
         "results/entropy_absent.csv",
         "results/token_regression.pdf",
         "results/tokens.html" if probed()["model"] else [],
+        [selected(stage) for stage in ("ablation", "components", "semantics")],
 
 
 onsuccess:

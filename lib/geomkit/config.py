@@ -252,6 +252,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
+    check_experiments(config, models)
 
 
 def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
@@ -277,6 +278,23 @@ def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: 
         raise ConfigError(
             f"config: tokens.selection.budgets: {max(selection['budgets'])} is too much for texts of {config['texts']['length']}"
         )
+
+
+def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
+    """The part of `check` about ablation, components and semantics."""
+    ablation, semantics = config["ablation"], config["semantics"]
+    for stage in ("ablation", "components", "semantics"):
+        select(config[stage]["models"], models, f"{stage}.models")
+        for name in config[stage]["corpora"] if config[stage]["models"] else []:
+            require(name, config["corpora"], f"{stage}.corpora", "corpus")
+    chosen_by = config["tokens"]["selection"]["layers"]
+    for model in select(ablation["models"], models, "ablation.models"):
+        check_layers(config, model, "ablation.layers", ablation["layers"])
+        depth = model.depth
+        if depth is not None and not set(resolve_layers(ablation["layers"], depth)) <= set(resolve_layers(chosen_by, depth)):
+            raise ConfigError(f"config: ablation.layers: {ablation['layers']} is not among tokens.selection.layers {chosen_by}")
+    for key in ("background", "judgements") if semantics["models"] else ():
+        require(semantics[key], config["corpora"], f"semantics.{key}", "corpus")
 
 
 def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:

@@ -71,6 +71,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Case:
         "dump": {"layers": [0, "last"], "sublayers": True, "dtype": "float16", "compression": "gzip", "keep": False},
         "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0"], "metrics": PRIMARY, "nulls": ["gaussian"]},
         "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
+        **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
     }
     return Case(project, folder, settings, PIP_FIND_LINKS=str(wheels))
 

@@ -46,6 +46,9 @@ SETTINGS: dict[str, Any] = {
             "removed": 2,
         },
     },
+    "ablation": {"models": ["ladder-24-s0"], "corpora": ["small"], "texts": 3, "fractions": [0.2, 0.8]},
+    "components": {"models": ["ladder-24-s0"], "corpora": ["small"], "texts": 4},
+    "semantics": {"models": []},
 }
 
 

@@ -13,6 +13,7 @@ SETTINGS = {
     "compute": {"device": "cpu"},
     "entropy": {"models": ["ladder-16-s0"], "corpora": ["small"]},
     "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
+    **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
     "ladder": {
         "corpus": "small",
         "runs": RUNS,

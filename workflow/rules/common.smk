@@ -2,6 +2,7 @@ import csv
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 
@@ -112,23 +113,32 @@ def probed():
     return chosen("tokens") | {"model": names(models, "tokens.selection.models")}
 
 
+def selected(stage):
+    """The figure of a stage, in a list that is empty where no model is selected."""
+    return [f"results/{stage}.pdf"] if config[stage]["models"] else []
+
+
 def names(selection, key):
     """Names of the models that a list of names and families stands for."""
     return [model.name for model in settings.select(selection, MODELS, key)]
 
 
-SELECTED = [name for stage in ("entropy", "tokens") for name in chosen(stage)["model"]]
+STAGES = ("entropy", "tokens", "ablation", "components", "semantics")
+SELECTED = [name for stage in STAGES for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
     MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])
 }
 
 
+GAIN = {"n": config["texts"]["length"], "eps2": config["tokens"]["eps2"]}
+
+
 def gain_constants(wildcards):
     """What c = d / (n eps2) takes, where a later stage asks for the information gains of this model's tokens."""
     asked = chosen("tokens")
     if wildcards.model in asked["model"] and wildcards.corpus in asked["corpus"]:
-        return {"n": config["texts"]["length"], "eps2": config["tokens"]["eps2"]}
+        return GAIN
 
 
 def dump_path(variant):

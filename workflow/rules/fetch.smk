@@ -8,13 +8,19 @@ rule fetch:
     input:
         [
             fetched_folder("models", MODELS[name].key)
-            for stage in ("entropy", "tokens")
+            for stage in STAGES
             for name in chosen(stage)["model"]
         ],
         [
             fetched_folder("corpora", name)
-            for stage in ("entropy", "tokens")
+            for stage in STAGES
+            if config[stage]["models"]
             for name in chosen(stage)["corpus"]
+        ],
+        [
+            fetched_folder("corpora", config["semantics"][key])
+            for key in ("background", "judgements")
+            if config["semantics"]["models"]
         ],
 
 

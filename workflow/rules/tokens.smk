@@ -28,7 +28,7 @@ rule probe:
         }
         | {"budgets": sorted(config["tokens"]["selection"]["budgets"])},
         methods=SELECTORS,
-        gain=gain_constants,
+        gain=GAIN,
         compute=config["compute"],
         seed=config["seed"],
     message:

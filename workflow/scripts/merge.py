@@ -16,4 +16,5 @@ with logged(snakemake.log[0]):
         absent=Path(snakemake.output.absent),
         summaries=snakemake.input.get("summaries", []),
         summary=snakemake.output.get("summary"),
+        record=snakemake.params.get("record", "TokenScore"),
     )

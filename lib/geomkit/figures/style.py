@@ -51,6 +51,24 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette."""
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS
 
+METHODS = {
+    "lasso": (COLOURS[0], "-", "o"),
+    "elastic_net": (COLOURS[0], "--", "o"),
+    "orthogonal_matching_pursuit": (COLOURS[5], "-", "s"),
+    "ridge": (COLOURS[5], "--", "s"),
+    "attention_mean": (COLOURS[1], "-", "^"),
+    "attention_best_head": (COLOURS[1], "--", "^"),
+    "attention_value_norm": (COLOURS[4], "-", "v"),
+    "attention_rollout": (COLOURS[4], "--", "v"),
+    "gradient_input": (COLOURS[2], "-", "D"),
+    "leave_one_out": (COLOURS[2], "--", "D"),
+    "recency": (COLOURS[3], "-", "P"),
+    "first_recency": (COLOURS[3], "--", "P"),
+    "norm": ("0.6", "-", "x"),
+    "random": ("0.6", "--", "x"),
+}
+"""Colour, line and marker of each way to choose tokens; others are drawn in black."""
+
 
 class Look(NamedTuple):
     """How a variant is drawn and called."""

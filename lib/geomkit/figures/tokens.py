@@ -11,29 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, distortion, save
+from geomkit.figures.style import COLOURS, METHODS, distortion, save
 from geomkit.store.records import TokenScore, read_csv
 
 Row = TokenScore
 Rows = Sequence[TokenScore]
 RUNS = {"trained": "-", "shuffled": ":"}
-DRAWN = {
-    "lasso": (COLOURS[0], "-", "o"),
-    "elastic_net": (COLOURS[0], "--", "o"),
-    "orthogonal_matching_pursuit": (COLOURS[5], "-", "s"),
-    "ridge": (COLOURS[5], "--", "s"),
-    "attention_mean": (COLOURS[1], "-", "^"),
-    "attention_best_head": (COLOURS[1], "--", "^"),
-    "attention_value_norm": (COLOURS[4], "-", "v"),
-    "attention_rollout": (COLOURS[4], "--", "v"),
-    "gradient_input": (COLOURS[2], "-", "D"),
-    "leave_one_out": (COLOURS[2], "--", "D"),
-    "recency": (COLOURS[3], "-", "P"),
-    "first_recency": (COLOURS[3], "--", "P"),
-    "norm": ("0.6", "-", "x"),
-    "random": ("0.6", "--", "x"),
-}
-"""Colour, line and marker of each method; others are drawn in black."""
 PANELS = (("divergence", 0), ("divergence", 1), ("reconstruction_unseen", 0), ("loss_increase", 0))
 SCORES = {
     "divergence": "KL from the full context (nats)",
@@ -177,7 +160,7 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
         for axis, (metric, first) in zip(axes[2 * block : 2 * block + 2].flat, PANELS, strict=True):
             shown = [row for row in rows if (row.layer, row.metric, row.first) == (layer, metric, first)]
             for method in dict.fromkeys(row.method for row in shown if row.method):
-                paint, line, marker = DRAWN.get(method, ("k", "-", "."))
+                paint, line, marker = METHODS.get(method, ("k", "-", "."))
                 mine = [replace(row, x=row.k) for row in shown if row.method == method]
                 curve(
                     axis,
@@ -212,7 +195,7 @@ def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
         for axis, metric, title in zip(line, metrics, titles, strict=True):
             shown = [row for row in rows if (row.layer, row.metric, row.first) == (layer, metric, 0)]
             methods = sorted(
-                {row.method for row in rows if row.method} - {"lasso"}, key=lambda method: (*DRAWN, method).index(method)
+                {row.method for row in rows if row.method} - {"lasso"}, key=lambda method: (*METHODS, method).index(method)
             )
             budgets = sorted({row.k for row in rows if row.k})
             table = np.full((len(methods), len(budgets)), np.nan)

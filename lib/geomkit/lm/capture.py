@@ -125,6 +125,24 @@ def batches(lengths: Sequence[int], tokens: int) -> list[range]:
     return runs
 
 
+def with_prefix(sample: Sample, run: range) -> list[list[int]]:
+    """Token ids of a run of texts, each behind the sample's prefix."""
+    return [[*sample.prefix, *sample.ids[text].tolist()] for text in run]
+
+
+def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """-ln p of each token (texts, tokens), in nats, from logits (texts, tokens, vocabulary); NaN for the first."""
+    found = torch.full(ids.shape, torch.nan, device=ids.device)
+    for row in range(len(ids)):
+        found[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
+    return found
+
+
+def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
+    """Tokens in a batch of which the logits are not too many."""
+    return min(batch_tokens, LOGITS // model.config.get_text_config().vocab_size)
+
+
 @torch.inference_mode()
 def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[Captured]:
     """Runs a model over texts and yields each batch's states, in the order of the texts.
@@ -133,16 +151,13 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
     surprisal only where a prefix precedes it. Raises DataError for a model that is not causal, before the first batch.
     """
     model, start = recorder.model, len(sample.prefix)
-    limit = min(batch_tokens, LOGITS // model.config.get_text_config().vocab_size)
     with recorder.hooked():
         check_causal(recorder, sample)
-        for run in batches([start + len(ids) for ids in sample.ids], limit):
-            ids, real = padded([[*sample.prefix, *sample.ids[text].tolist()] for text in run])
+        for run in batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens)):
+            ids, real = padded(with_prefix(sample, run))
             ids, mask = ids.to(model.device), real.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
-            surprisal = torch.full(ids.shape, torch.nan, device=model.device)
-            for row in range(len(run)):
-                surprisal[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
+            surprisal = surprisals(logits, ids)
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
             if missing := recorder.layers - {state.layer for state in recorder.states}:

@@ -1,7 +1,7 @@
 """Writing tidy Parquet tables: one row for each value, the same columns in every stage."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
+from geomkit.store import records
 from geomkit.store.provenance import replacing
-from geomkit.store.records import Absent, TokenScore, read_csv, write_csv
+from geomkit.store.records import Absent, read_csv, write_csv
 
 if TYPE_CHECKING:  # or a new metric would be a reason to write every table again
     from geomkit.measures.entropy import Measurement
@@ -47,6 +48,22 @@ A text of -1 is the whole corpus. eps2 is that of values that depend on it. A co
 
 TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME), ("k", pa.int32()), ("first", pa.int32())])
 """Of the table of tokens: position in the text; how many tokens a method chose; 0 if it might choose the first, 1 if not."""
+
+REMOVAL_COLUMNS = pa.schema(
+    [
+        *COLUMNS,
+        ("position", pa.int32()),
+        ("method", NAME),
+        ("direction", NAME),
+        ("null", NAME),
+        ("sinks", NAME),
+        ("fraction", pa.float64()),
+    ]
+)
+"""Of the table of removals: see `geomkit.store.records.Removal`."""
+
+COMPONENT_COLUMNS = pa.schema([*COLUMNS, ("kind", NAME), ("at", NAME)])
+"""Of the table of sublayers: see `geomkit.store.records.SublayerEffect`; here kind `none` is the whole model."""
 
 DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
 """Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
@@ -142,15 +159,27 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
 
 
 def merge_stage(
-    tables: Iterable[str], output: Path, absent: Path, summaries: Iterable[str] = (), summary: str | None = None
+    tables: Iterable[str],
+    output: Path,
+    absent: Path,
+    summaries: Iterable[str] = (),
+    summary: str | None = None,
+    record: str = "TokenScore",
 ) -> None:
-    """One table of all models and corpora, one summary where there are any, and a list (CSV) of what they do not hold."""
+    """One table of all models and corpora, one summary of rows of the named record where there are any, and a list (CSV) of what
+    they do not hold."""
     parts = [Path(table) for table in tables]
     merge(parts, output, pq.read_schema(parts[0]).remove_metadata())
     listed = [Absent(model=model, corpus=corpus, absent=what, reason=why) for (model, corpus, what), why in read_absent(output)]
     write_csv(absent, Absent, listed)
     if summary:
-        write_csv(Path(summary), TokenScore, [row for part in summaries for row in read_csv(Path(part), TokenScore)])
+        kind: type[Any] = getattr(records, record)
+        write_csv(Path(summary), kind, [row for part in summaries for row in read_csv(Path(part), kind)])
+
+
+def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a table, with the named columns alone."""
+    return pq.read_table(path, columns=list(names), use_threads=False).to_pylist()
 
 
 def read_absent(path: Path) -> list[tuple[tuple[str, str, str], str]]:

@@ -1,0 +1,131 @@
+"""What each attention and MLP sublayer does: states after it, and the model without it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.lm.ablating import Ablation, ablate, every_sublayer, text_losses
+from geomkit.lm.capture import Recorder, capture
+from geomkit.lm.models import blocks, find_device, load_model, sizes
+from geomkit.logs import progress
+from geomkit.measures.entropy import measure
+from geomkit.measures.gain import information_gain
+from geomkit.measures.spectra import normalise, spectrum
+from geomkit.store.dumps import State
+from geomkit.store.tables import COMPONENT_COLUMNS, TableWriter
+from geomkit.store.texts import Sample, Texts, read_texts
+
+METRICS = ("rate_distortion_ratio", "erank_covariance")
+GAIN = "gain"
+"""Mean information gain of a text's tokens, nats."""
+Key = tuple[int, str, str, str | None, str]
+"""Layer and sublayer, kind, the state that is measured, metric: see `geomkit.store.records.SublayerEffect`."""
+
+
+def measure_components(
+    folder: Path,
+    texts: Path,
+    output: Path,
+    family: str,
+    model_seed: int | None,
+    count: int,
+    gain: Mapping[str, float],
+    compute: Mapping[str, Any],
+    trust_remote_code: bool,
+) -> None:
+    """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
+
+    count: texts, of different documents as far as there are as many.
+    """
+    model = load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code)
+    sample = spread(read_texts(texts).sample, count)
+    depth, name = len(blocks(model)), output.parent.name
+    common = {"model": name, "family": family, "seed": model_seed, "corpus": output.stem, "depth": depth, **vars(sizes(model))}
+    absent: dict[str, str] = {}
+    values = dict(after_sublayers(model, sample, gain, compute["batch_tokens"], absent, name))
+    try:
+        values |= without_sublayers(model, sample, gain, compute["batch_tokens"], name)
+    except DataError as error:
+        absent["ablations"] = str(error)
+    table = TableWriter(
+        COMPONENT_COLUMNS, **common, variant="trained", normalise="unit", eps2=gain["eps2"],
+        text=np.arange(len(sample.ids)), document=list(sample.texts.document), n=np.array([len(ids) for ids in sample.ids]),
+    )  # fmt: skip
+    for (layer, sublayer, kind, at, metric), found in values.items():
+        width = model.config.get_text_config().hidden_size
+        table.add(layer=layer, sublayer=sublayer, kind=kind, at=at, metric=metric, d=width, value=found)
+    table.write(output, absent)
+
+
+def spread(sample: Sample, count: int) -> Sample:
+    """`count` texts of a sample, the first of each document before the second of any."""
+    seen: dict[str, int] = defaultdict(int)
+    turn = []
+    for text, document in enumerate(sample.texts.document):
+        turn.append((seen[document], text))
+        seen[document] += 1
+    chosen = sorted(text for _, text in sorted(turn)[:count])
+    of = sample.texts
+    kept = Texts(
+        [of.document[text] for text in chosen], [of.tokens[text] for text in chosen], [of.bytes[text] for text in chosen]
+    )
+    return Sample([sample.ids[text] for text in chosen], sample.prefix, kept)
+
+
+def state_metrics(rows: np.ndarray, gain: Mapping[str, float]) -> dict[str, float]:
+    """Metrics of one text's rows (n, d), scaled to unit length."""
+    unit = normalise(rows, "unit")
+    found = {name: float(result.value) for name, result in measure(spectrum(unit), METRICS, eps2=gain["eps2"]).items()}
+    return found | {GAIN: float(information_gain(unit, gain["eps2"], int(gain["n"])).mean())}
+
+
+def after_sublayers(
+    model, sample: Sample, gain: Mapping[str, float], batch_tokens: int, absent: dict[str, str], name: str
+) -> Mapping[Key, np.ndarray]:
+    """Metrics (texts,) of the states after each sublayer and each block."""
+    recorder = Recorder(model, range(len(blocks(model)) + 1), True)
+    values: dict[Key, np.ndarray] = defaultdict(lambda: np.full(len(sample.ids), np.nan))
+    text = 0
+    for part in progress(capture(recorder, sample, batch_tokens), f"{name} sublayers"):
+        start = 0
+        while start < len(part.ids):
+            stop = start + len(sample.ids[text])
+            for state, rows in part.states.items():
+                for metric, value in state_metrics(rows[start:stop], gain).items():
+                    values[state.layer, state.sublayer, "after", state.sublayer, metric][text] = value
+            start, text = stop, text + 1
+    absent.update(recorder.absent)
+    return values
+
+
+def without_sublayers(model, sample: Sample, gain: Mapping[str, float], batch_tokens: int, name: str) -> Mapping[Key, np.ndarray]:
+    """Losses (texts,), and metrics of the last block's output and what follows the final norm, of the model as it is (layer 0,
+    kind `none`) and without each sublayer in turn."""
+    depth = len(blocks(model))
+    shown = {State(depth): "last", State(depth + 1): "final"}
+    ablations = every_sublayer(model)
+    values: dict[Key, np.ndarray] = defaultdict(lambda: np.full(len(sample.ids), np.nan))
+
+    def measured() -> Iterator[Any]:
+        for found in progress(
+            ablate(model, sample, ablations, batch_tokens, [state.layer for state in shown]), f"{name} ablated"
+        ):
+            ends = np.cumsum([len(sample.ids[text]) for text in found.texts])[:-1]
+            for state, rows in found.states.items():
+                for text, cloud in zip(found.texts, np.split(rows, ends), strict=True):
+                    for metric, value in state_metrics(cloud, gain).items():
+                        values[*named(found.ablation), shown[state], metric][text] = value
+            yield found
+
+    for ablation, losses in text_losses(measured(), sample).items():
+        values[*named(ablation), None, "loss"] = losses
+    return values
+
+
+def named(ablation: Ablation | None) -> tuple[int, str, str]:
+    """Layer, sublayer and kind; those of the whole model where nothing is ablated."""
+    return (ablation.layer, ablation.sublayer, ablation.kind) if ablation else (0, "block", "none")

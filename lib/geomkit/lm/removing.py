@@ -1,0 +1,182 @@
+"""Hide growing parts of a target's context from a model, in orders of importance by several methods and in orders of chance."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.config import resolve_layers
+from geomkit.errors import DataError
+from geomkit.lm.intervene import Pass, attending, check, leave_one_out, masked, run
+from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, prefix
+from geomkit.lm.probing import distinct
+from geomkit.logs import progress
+from geomkit.measures.ablation import BY_ROWS, DRAWS, Positions, counts, noise_rows, orders, stretched
+from geomkit.measures.controls import strangers
+from geomkit.measures.sinks import sinks
+from geomkit.measures.spectra import normalise
+from geomkit.store.dumps import Dump, State
+from geomkit.store.probes import Probe
+from geomkit.store.provenance import rng
+from geomkit.store.removals import DIRECTIONS, SINKS, write_removals
+
+Ordered = dict[tuple[int, str, str], Positions]
+"""One target's orders, by layer, null and method."""
+
+
+def remove_tokens(
+    folder: Path,
+    probe: Path,
+    dumped: Path,
+    output: Path,
+    removal: Mapping[str, Any],
+    methods: Sequence[str],
+    gain: Mapping[str, float],
+    compute: Mapping[str, Any],
+    seed: int,
+    trust_remote_code: bool,
+) -> None:
+    """Writes removals at some of a probe's targets. removal: texts, targets of each, layers, fractions."""
+    start = prefix(load_tokenizer(folder, trust_remote_code))
+    model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
+    fractions = sorted({0.0, *removal["fractions"]})
+    with Probe(probe) as known, Dump(dumped) as dump:
+        layers = resolve_layers(removal["layers"], len(blocks(model)))
+        if missing := [layer for layer in layers if layer not in known.layers]:
+            raise DataError(f"{probe}: it has no choices by layer {missing[0]}; add it to tokens.selection.layers")
+        chosen = choose_targets(known, removal["texts"], removal["targets"])
+        documents = [known.document[number] for number in chosen]
+        other, length = strangers(documents), int(known.position[chosen].max())
+        found = [
+            target_orders(known, dump, chosen, number, int(other[number]), layers, methods, gain, seed)
+            for number in range(len(chosen))
+        ]
+        outliers = {int(text): text_sinks(dump, int(text)) for text in known.text[chosen]}
+        arrays = blank_arrays(found, len(chosen), length, len(fractions))
+        for text in progress(sorted(outliers), output.parent.name):
+            mine = [number for number, target in enumerate(chosen) if known.text[target] == text]
+            ran = run(model, start, dump.ids(text))
+            if text == min(outliers):
+                check(model, ran)
+            measure_text(model, ran, known.position[chosen], mine, found, outliers[text], fractions, arrays)
+        arrays |= {f"targets/{name}": getattr(known, name)[chosen] for name in ("text", "position")}
+        arrays |= {"targets/document": np.array(documents), "targets/stranger": other}
+        attributes = {**dump.attributes, "seed": seed, "fractions": fractions}
+    write_removals(output, arrays, attributes, known.absent)
+
+
+def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:
+    """Numbers of the last targets of the first texts of a probe."""
+    numbers = [np.flatnonzero(known.text == text)[-targets:] for text in np.unique(known.text)[:texts]]
+    return [int(number) for each in numbers for number in each]
+
+
+def text_sinks(dump: Dump, text: int) -> np.ndarray:
+    """Which tokens of a text (T,) are attention sinks: the first, and those that are far longer than others at some layer."""
+    states = [state for state in dump.states if state.sublayer == "block"]
+    norms = np.stack([np.linalg.norm(dump.rows(state, text, text + 1).astype(np.float64), axis=1) for state in states])
+    found = sinks(norms)
+    found[0] = True
+    return found
+
+
+def target_orders(
+    known: Probe,
+    dump: Dump,
+    chosen: Sequence[int],
+    number: int,
+    other: int,
+    layers: Sequence[int],
+    methods: Sequence[str],
+    gain: Mapping[str, float],
+    seed: int,
+) -> Ordered:
+    """One target's orders: its own, those for the target of another document, those found in noise, and those of chance."""
+    target, stranger = chosen[number], chosen[other]
+    text, place, document = int(known.text[target]), int(known.position[target]), known.document[target]
+    found: Ordered = {}
+    for layer in layers:
+        raw = dump.rows(State(layer), text, text + 1)[: place + 1].astype(np.float64)
+        rows, norms = normalise(raw, "unit"), np.linalg.norm(raw, axis=1)
+        foreign = normalise(dump.rows(State(layer), int(known.text[stranger]), int(known.text[stranger]) + 1), "unit")
+        importance = {name: values for name, values in known.importance(layer).items() if name != "lasso"}
+        own = {name: values[target, :place].astype(np.float64) for name, values in importance.items()}
+        away = int(known.position[stranger])
+        theirs = {name: stretched(values[stranger, :away], place) for name, values in importance.items()}
+        swapped = np.vstack([rows[:-1], foreign[away]])
+        for null, cloud, scores in (("own", rows, own), ("stranger", swapped, theirs), ("noise", None, {})):
+            draw = rng(seed, "removal", null, document, place)
+            names, lengths = methods, norms
+            if cloud is None:
+                cloud, names, lengths = noise_rows(place, rows.shape[1], draw), [m for m in methods if m in BY_ROWS], None
+            for method, order in orders(
+                cloud, names, budget=max(known.budgets), penalty=gain["n"] * gain["eps2"] / rows.shape[1],
+                rng=draw, norms=lengths, scores=scores,
+            ).items():  # fmt: skip
+                found[layer, null, method] = order
+        draw = rng(seed, "removal", "random", document, place)
+        for turn in range(DRAWS):
+            found[layer, "own", f"random-{turn}"] = draw.permutation(place)
+    return found
+
+
+def blank_arrays(found: Sequence[Ordered], targets: int, length: int, fractions: int) -> dict[str, np.ndarray]:
+    """All arrays of the file, without values but the orders."""
+    arrays: dict[str, np.ndarray] = {f"reference/{name}": np.full(targets, np.nan) for name in ("loss", "alone", "sinks_alone")}
+    arrays |= {"leave_one_out": np.full((targets, length), np.nan), "sinks": np.zeros((targets, length), dtype=np.int8)}
+    for number, mine in enumerate(found):
+        for (where, found_for, by), order in mine.items():
+            path = f"{where}/{found_for}/{by}"
+            arrays.setdefault(f"orders/{path}", np.full((targets, length), -1, dtype=np.int32))[number, : len(order)] = order
+    for name in [name for name in arrays if name.startswith("orders/")]:
+        _, layer, null, method = name.split("/")
+        for sinks_ in SINKS:
+            for direction in DIRECTIONS[: 1 if method.startswith("random-") else 2]:
+                for score in ("divergence", "loss"):
+                    arrays[f"scores/{layer}/{null}/{sinks_}/{method}/{direction}/{score}"] = np.full((targets, fractions), np.nan)
+    return arrays
+
+
+def removed_sets(order: Positions, fractions: Sequence[float], direction: str) -> list[Positions]:
+    """Positions that each fraction of an order removes, from its head or its end."""
+    ordered = order if direction == "highest" else order[::-1]
+    return [ordered[:count] for count in counts(fractions, len(order))]
+
+
+def measure_text(
+    model,
+    text: Pass,
+    positions: np.ndarray,
+    mine: Sequence[int],
+    found: Sequence[Ordered],
+    outliers: np.ndarray,
+    fractions: Sequence[float],
+    arrays: dict[str, np.ndarray],
+) -> None:
+    """Fills in the scores of one text's targets; equal sets of visible tokens are run once."""
+    length, cells, targets, visible = len(text.ids), [], [], []
+    for number in mine:
+        place = int(positions[number])
+        arrays["leave_one_out"][number, :place] = leave_one_out(model, text, place)
+        arrays["sinks"][number, :place] = outliers[:place]
+        for (layer, null, method), order in found[number].items():
+            for kind in SINKS:
+                kept = order[~outliers[order]] if kind == "kept" else order
+                for direction in DIRECTIONS[: 1 if method.startswith("random-") else 2]:
+                    for column, gone in enumerate(removed_sets(kept, fractions, direction)):
+                        seen = np.arange(length) < place
+                        seen[gone] = False
+                        cells.append((f"scores/{layer}/{null}/{kind}/{method}/{direction}", number, column))
+                        targets.append(place)
+                        visible.append(seen)
+    scores = distinct(lambda t, v: masked(model, text, t, v), np.array(targets), np.array(visible))
+    for (path, number, column), divergence, loss in zip(cells, scores.divergence, scores.loss, strict=True):
+        arrays[f"{path}/divergence"][number, column] = divergence
+        arrays[f"{path}/loss"][number, column] = loss
+    places = positions[list(mine)]
+    shape = (len(mine), length)
+    all_sinks = np.broadcast_to(outliers, shape)
+    for name, shown in (("loss", np.ones(shape, bool)), ("alone", np.zeros(shape, bool)), ("sinks_alone", all_sinks)):
+        found_ = masked(model, text, places, shown)
+        arrays[f"reference/{name}"][list(mine)] = found_.loss if name == "loss" else found_.divergence

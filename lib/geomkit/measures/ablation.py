@@ -1,0 +1,308 @@
+"""How information about a token is spread over its past: what is lost when chosen tokens are removed, and what they alone keep.
+
+A target z is explained by ridge regression on context tokens X (m, d), penalty 1/c, as the information gain is: rho(S) =
+min_w |z - X_S^T w|^2 + |w|^2 / c for a set S of tokens. An order lists tokens by position in the context, most important first.
+All sets that are the head of one order share one Cholesky factor, so no curve costs more than a single regression.
+
+Noise gives curves and indices of its own: all of these stand beside `noise` of the same shape, and beside another document's
+target. Redundant is not spread: of a fact stated eight times one statement is enough, and all eight must go before it is lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.special import entr
+
+from geomkit.arrays import Array
+from geomkit.errors import DataError
+from geomkit.measures.selection import Context, selectors
+from geomkit.measures.spectra import normalise
+
+Positions = NDArray[np.int64]
+
+FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
+"""Parts of the context that are removed."""
+DRAWS = 20
+"""Orders of chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A target and its context by their inner products: gram X X^T (m, m), products X z (m,), square |z|^2, and c = 1 / penalty.
+
+    Raises DataError for shapes that do not fit, values that are not finite, an empty context, a zero target, and c that is not
+    positive.
+    """
+
+    gram: Array
+    products: Array
+    square: float
+    c: float
+
+    def __post_init__(self) -> None:
+        gram, products = np.asarray(self.gram, dtype=np.float64), np.asarray(self.products, dtype=np.float64)
+        if products.ndim != 1 or not products.size or gram.shape != (products.size, products.size):
+            raise DataError(f"a context of one token or more has a square Gram matrix, found {gram.shape} and {products.shape}")
+        if not (np.isfinite(gram).all() and np.isfinite(products).all() and np.isfinite(self.square) and self.square > 0):
+            raise DataError("a target and its context must be finite, and the target not zero")
+        if not 0 < self.c < np.inf:
+            raise DataError(f"c must be positive, found {self.c}")
+        object.__setattr__(self, "gram", gram)
+        object.__setattr__(self, "products", products)
+
+    @classmethod
+    def of(cls, context: ArrayLike, target: ArrayLike, c: float) -> "Explained":
+        """Of context rows (m, d) and a target (d,), which are taken as they are; it may be the target of another document."""
+        X, z = np.asarray(context, dtype=np.float64), np.asarray(target, dtype=np.float64)
+        if X.ndim != 2 or z.shape != X.shape[1:]:
+            raise DataError(f"context rows of shape {X.shape} do not fit a target of shape {z.shape}")
+        return cls(X @ X.T, X @ z, float(z @ z), c)
+
+    @property
+    def size(self) -> int:
+        return len(self.products)
+
+
+def noise(size: int, d: int, c: float, rng: np.random.Generator) -> Explained:
+    """The null of no structure: a context of `size` tokens and a target of d columns, iid Gaussian, at unit length."""
+    rows = noise_rows(size, d, rng)
+    return Explained.of(rows[:-1], rows[-1], c)
+
+
+class Heads(NamedTuple):
+    """Of the first k tokens of an order, k from 0 to m: each (m + 1,).
+
+    residual: rho over |z|^2, from 1 for none down. coding: ln det(I + c X X^T) of these tokens, in nats, from 0 up: times half
+    of n + d it is their rate distortion at the n of c.
+    """
+
+    residual: Array
+    coding: Array
+
+
+def heads(problem: Explained, order: ArrayLike) -> Heads:
+    """What each head of an order of all m tokens explains of the target, and its own coding length, by one Cholesky factor.
+
+    With L L^T = I + c X X^T in that order and L y = c X z, c rho_k = c |z|^2 - sum_{i <= k} y_i^2, and coding_k is the sum of
+    2 ln L_ii: a longer head only adds rows. Neither curve can turn back. Raises DataError if the order is no permutation.
+    """
+    positions = _permutation(order, problem.size)
+    factor = cholesky(np.eye(problem.size) + problem.c * problem.gram[np.ix_(positions, positions)], lower=True)
+    taken = np.square(solve_triangular(factor, problem.c * problem.products[positions], lower=True))
+    residual = 1 - np.concatenate([[0.0], np.cumsum(taken)]) / (problem.c * problem.square)
+    return Heads(residual, np.concatenate([[0.0], np.cumsum(2 * np.log(np.diagonal(factor)))]))
+
+
+def _permutation(order: ArrayLike, size: int) -> Positions:
+    positions = np.asarray(order)
+    if not np.array_equal(np.sort(positions), np.arange(size)):
+        raise DataError(f"an order holds each of the {size} tokens of the context once")
+    return positions.astype(np.int64)
+
+
+def complete(chosen: ArrayLike, size: int, rng: np.random.Generator) -> Positions:
+    """An order of all tokens: those that a method chose, then the others in an order of chance. DataError for one that is chosen
+    twice or does not exist."""
+    chosen = np.asarray(chosen, dtype=np.int64)
+    if np.unique(chosen).size != chosen.size or ((chosen < 0) | (chosen >= size)).any():
+        raise DataError(f"chosen tokens must be different ones among {size}")
+    return np.concatenate([chosen, rng.permutation(np.setdiff1d(np.arange(size), chosen))])
+
+
+def counts(fractions: ArrayLike, size: int) -> Positions:
+    """Number of tokens in each fraction of a context, rounded, halves up. DataError for fractions outside 0 .. 1."""
+    parts = np.asarray(fractions, dtype=np.float64)
+    if not ((parts >= 0) & (parts <= 1)).all():
+        raise DataError(f"fractions of a context are between 0 and 1, found {parts.tolist()}")
+    return np.floor(parts * size + 0.5).astype(np.int64)
+
+
+class Removal(NamedTuple):
+    """What is left when fractions of the context are removed: residual and coding as in `Heads`, each (fractions,)."""
+
+    residual: Array
+    coding: Array
+
+
+def removal(problem: Explained, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Removal:
+    """The curves for removing the head of the order: an order that is reversed removes the least important first."""
+    kept = heads(problem, np.asarray(order)[::-1])
+    left = problem.size - counts(fractions, problem.size)
+    return Removal(kept.residual[left], kept.coding[left])
+
+
+def keeping(problem: Explained, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Removal:
+    """The curves for keeping the head of the order alone: fractions are what is kept."""
+    kept, number = heads(problem, order), counts(fractions, problem.size)
+    return Removal(kept.residual[number], kept.coding[number])
+
+
+def random_removal(
+    problem: Explained, rng: np.random.Generator, fractions: Sequence[float] = FRACTIONS, draws: int = DRAWS
+) -> Removal:
+    """Curves of orders of chance, each (draws, fractions)."""
+    found = [removal(problem, rng.permutation(problem.size), fractions) for _ in range(draws)]
+    return Removal(np.stack([each.residual for each in found]), np.stack([each.coding for each in found]))
+
+
+def effective_rank(gram: ArrayLike, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Array:
+    """Effective rank of the tokens that are left (fractions,), exp(-sum p ln p) of their Gram matrix's eigenvalues' shares.
+
+    NaN where none is left or all are zero. It is `erank_covariance` of the rows that are left.
+    """
+    gram = np.asarray(gram, dtype=np.float64)
+    positions = _permutation(order, len(gram))
+    found = np.full(len(fractions), np.nan)
+    for index, count in enumerate(counts(fractions, len(gram))):
+        left = positions[count:]
+        if left.size and np.trace(part := gram[np.ix_(left, left)]) > 0:
+            values = np.linalg.eigvalsh(part)
+            values = np.where(values > len(left) * np.finfo(np.float64).eps * values[-1], values, 0.0)
+            found[index] = np.exp(entr(values / values.sum()).sum())
+    return found
+
+
+def area(curve: ArrayLike, random: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> float:
+    """Area between a curve (fractions,) and the mean of random ones (draws, fractions), by the trapezoidal rule, in units of the
+    curve. For a residual, positive where the tokens that were removed tell more of the target than tokens of chance."""
+    return float(np.trapezoid(np.asarray(curve, dtype=np.float64) - np.asarray(random, dtype=np.float64).mean(axis=0), fractions))
+
+
+class Halves(NamedTuple):
+    """How few tokens of an order carry half of what the whole context explains: `deletion` of them have to be removed for half to
+    be lost, `keeping` of them alone give half. Both are NaN where the context explains nothing.
+
+    One token that tells all: 1 and 1. A fact stated r times: r and 1. Information spread evenly over m tokens: m/2 and m/2.
+    """
+
+    deletion: float
+    keeping: float
+
+    @property
+    def redundancy(self) -> float:
+        """deletion / keeping: 1 where each piece is told once, be it in one token or in many; r for one that is told r times."""
+        return self.deletion / self.keeping
+
+
+def halves(problem: Explained, order: ArrayLike) -> Halves:
+    """`Halves` of an order, to the token. What a set explains is |z|^2 - rho(S)."""
+    positions = np.asarray(order)
+    kept, left = heads(problem, positions).residual, heads(problem, positions[::-1]).residual[::-1]
+    half = (1 + kept[-1]) / 2
+    if not 1 - kept[-1] > 1e-12:
+        return Halves(np.nan, np.nan)
+    slack = 1e-9 * (1 - half)  # equal pieces add up to exactly a half, but for rounding
+    return Halves(float(np.argmax(left >= half - slack)), float(np.argmax(kept <= half + slack)))
+
+
+def crossing(x: ArrayLike, share: ArrayLike, level: float = 0.5) -> float:
+    """Where a curve (k,) that was measured at x (k,) alone first crosses a level, linear in between; NaN if it never does.
+
+    For a curve of a model's loss: share (loss - loss of none removed) / (loss of all removed - loss of none removed).
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(share, dtype=np.float64) - level
+    if y[0] == 0:
+        return float(x[0])
+    after = np.flatnonzero(np.sign(y) != np.sign(y[0]))
+    if not after.size or not np.isfinite(y[: after[0] + 1]).all():
+        return float("nan")
+    right = after[0]
+    return float(x[right - 1] + (x[right] - x[right - 1]) * y[right - 1] / (y[right - 1] - y[right]))
+
+
+def leave_one_out(problem: Explained) -> Array:
+    """rho(all but i) - rho(all), over |z|^2, of each token i (m,): w_i^2 / (A^-1)_ii, A = X X^T + I / c and w = A^-1 X z.
+
+    At least 0, up to rounding none. Next to 0 for each of two equal tokens: what is told twice is not missed once.
+    Source: the formula of a deleted variable in least squares, as in Cook, Weisberg 1982, with a ridge.
+    """
+    lower = cholesky(problem.gram + np.eye(problem.size) / problem.c, lower=True)
+    inverse = cho_solve((lower, True), np.eye(problem.size))
+    return np.asarray(np.square(inverse @ problem.products) / np.diagonal(inverse) / problem.square)
+
+
+def leave_one_out_coding(gram: ArrayLike, c: float) -> Array:
+    """ln det(I + c X X^T) less that without token i, of each token (m,), in nats: -ln ((I + c X X^T)^-1)_ii, what the token adds
+    to all others, before and after it."""
+    gram = np.asarray(gram, dtype=np.float64)
+    lower = cholesky(np.eye(len(gram)) + c * gram, lower=True)
+    return np.asarray(-np.log(np.diagonal(cho_solve((lower, True), np.eye(len(gram))))))
+
+
+def gini(values: ArrayLike) -> float:
+    """Gini's index of values (m,) of at least 0, sum_i (2 i - m - 1) x_(i) / (m sum x).
+
+    Limits: 0 for equal values, 1 - 1/m for a single one, and 2/pi = 0.637 for squares of independent Gaussians: noise alone looks
+    concentrated. NaN for zeros. Raises DataError for negative values.
+    """
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    if not x.size or not (x >= 0).all():
+        raise DataError("Gini's index takes values that are not negative")
+    total = x.sum()
+    return float((2 * np.arange(1, x.size + 1) - x.size - 1) @ x / (x.size * total)) if total > 0 else float("nan")
+
+
+def effective_number(values: ArrayLike) -> float:
+    """(sum x)^2 / sum x^2 of values (m,): m for equal ones, 1 for a single one, m/3 for squares of Gaussians. NaN for zeros."""
+    x = np.asarray(values, dtype=np.float64)
+    squares = float(x @ x)
+    return float(x.sum() ** 2 / squares) if squares > 0 else float("nan")
+
+
+SLOW = ("lasso", "elastic_net", "orthogonal_matching_pursuit")
+"""Methods that choose a few tokens: their orders end in an order of chance."""
+BY_ROWS = (*SLOW, "ridge", "recency")
+"""Methods that noise can be given to: they need the rows alone, or nothing."""
+
+
+def orders(
+    rows: ArrayLike,
+    methods: Sequence[str],
+    *,
+    budget: int,
+    penalty: float,
+    rng: np.random.Generator,
+    norms: ArrayLike | None = None,
+    scores: Mapping[str, Array] | None = None,
+) -> dict[str, Positions]:
+    """What each method takes for the order of importance of a context, rows (m + 1, d) whose last is the target: (m,) by name.
+
+    budget: tokens that the slow methods choose, the rest following by chance. norms (m + 1,): lengths before normalising, which
+    `norm` needs; scores: for a name (m,), which methods of a model's own need. Methods that lack theirs have no order; `random`
+    is not made here.
+    """
+    Z = np.asarray(rows, dtype=np.float64)
+    size = len(Z) - 1
+    lengths = np.full(size + 1, np.nan) if norms is None else np.asarray(norms, dtype=np.float64)
+    padded = {name: np.append(values, np.nan) for name, values in (scores or {}).items()}
+    context = Context(Z @ Z.T, size, 0, penalty, lengths, padded, rng)
+    found: dict[str, Positions] = {}
+    for method in methods:
+        if method == "random" or (method == "norm" and norms is None):
+            continue
+        chosen = selectors[method](context, [min(budget, size) if method in SLOW else size])
+        if not isinstance(chosen, str):
+            found[method] = complete(chosen[-1], size, rng)
+    return found
+
+
+def stretched(scores: ArrayLike, size: int) -> Array:
+    """Scores (m,) of another context at the same relative places of one of `size` tokens."""
+    values = np.asarray(scores, dtype=np.float64)
+    return values[np.arange(size) * len(values) // size]
+
+
+def without(order: ArrayLike, left_out: NDArray[np.bool_]) -> Positions:
+    """An order of the tokens that are not left out (m,), renumbered among themselves."""
+    positions = np.asarray(order)
+    numbers = np.cumsum(~left_out) - 1
+    return np.asarray(numbers[positions[~left_out[positions]]], dtype=np.int64)
+
+
+def noise_rows(size: int, d: int, rng: np.random.Generator) -> Array:
+    """A context of `size` tokens and its target, iid Gaussian rows at unit length: (size + 1, d)."""
+    return normalise(rng.standard_normal((size + 1, d)), "unit")

@@ -1,0 +1,84 @@
+"""A fact put into filler and asked for: what losses alone say of how it is told, by a rule that was fixed (docs/protocol.md)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from geomkit.errors import DataError
+
+STATEMENTS = {"needle": 1, "repeated": 8, "plain": 0}
+"""How often the fact is stated in each kind of context."""
+CALLS = {"needle": "concentrated", "repeated": "redundant", "plain": "absent"}
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What was fixed before the experiment was run, in nats; `right` is a share of the texts of each kind."""
+
+    known: float = 1.0
+    unknown: float = 5.0
+    random: float = 0.2
+    kept: float = 0.5
+    lost: float = 4.0
+    right: float = 0.9
+
+
+class Scores(NamedTuple):
+    """Losses of the answer in nats: see the protocol. `random` is NaN where nothing was removed by chance."""
+
+    whole: float
+    none: float
+    without_one: float
+    one_kept: float
+    random: float
+
+
+class Told(NamedTuple):
+    """One text's kind, its scores, and what they alone call it."""
+
+    kind: str
+    scores: Scores
+    call: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether removing tokens finds a fact. whole, none: means over needle texts. random_shift: mean of |random - whole| there.
+
+    right: share of the texts of each kind that get their own call. mistaken: texts that get the call of another kind.
+    """
+
+    whole: float
+    none: float
+    random_shift: float
+    right: dict[str, float]
+    mistaken: int
+    works: bool
+    told_apart: bool
+
+
+def call(found: Scores, margins: Margins) -> str:
+    """What the scores alone say of a text: `absent`, `redundant`, `concentrated` or `undecided`."""
+    if found.whole > margins.unknown:
+        return "absent"
+    if found.one_kept >= margins.known or found.none - found.whole < margins.lost:
+        return "undecided"
+    if found.without_one - found.whole <= margins.kept:
+        return "redundant"
+    return "concentrated" if found.without_one - found.whole >= margins.lost else "undecided"
+
+
+def outcome(texts: Sequence[Told], margins: Margins) -> Outcome:
+    """Whether the instrument works, and whether it tells the three kinds apart by the margin. DataError if a kind has no text."""
+    calls = {kind: [text.call for text in texts if text.kind == kind] for kind in STATEMENTS}
+    if missing := [kind for kind, found in calls.items() if not found]:
+        raise DataError(f"no text of the kind {missing[0]!r} was scored")
+    needles = np.array([text.scores for text in texts if text.kind == "needle"], dtype=float)
+    whole, none = float(needles[:, 0].mean()), float(needles[:, 1].mean())
+    shift = float(np.abs(needles[:, 4] - needles[:, 0]).mean())
+    works = whole < margins.known and none > margins.unknown and shift <= margins.random
+    right = {kind: float(np.mean([name == CALLS[kind] for name in names])) for kind, names in calls.items()}
+    mistaken = sum(name not in (CALLS[kind], "undecided") for kind, names in calls.items() for name in names)
+    return Outcome(whole, none, shift, right, mistaken, works, works and mistaken == 0 and min(right.values()) >= margins.right)

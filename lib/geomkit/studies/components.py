@@ -1,0 +1,44 @@
+"""Parts of attention and MLP layers: metrics after each, and what changes without each, with intervals over documents."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.laws.resampling import Documents
+from geomkit.store.provenance import rng
+from geomkit.store.records import SublayerEffect, defined, write_csv
+from geomkit.store.tables import read_columns
+
+RESAMPLES = 1000
+KEY = ("layer", "sublayer", "kind", "at", "metric")
+OWN = ("model", "family", "seed", "corpus", "params_nonembedding", "params_total", "depth", "d")
+
+
+def summarise_components(table: Path, output: Path, seed: int) -> None:
+    """Writes the summary of one model and corpus; under an ablation the change from the whole model, text by text."""
+    rows = read_columns(table, [*KEY, *OWN, "text", "document", "value"])
+    if not rows:
+        raise DataError(f"{table}: no text was measured")
+    documents = {row["text"]: row["document"] for row in rows}
+    places = {text: place for place, text in enumerate(sorted(documents))}
+    values: dict[tuple[Any, ...], np.ndarray] = defaultdict(lambda: np.full(len(places), np.nan))
+    for row in rows:
+        values[tuple(row[name] for name in KEY)][places[row["text"]]] = row["value"]
+    drawn = Documents.draw([documents[text] for text in places], RESAMPLES, rng(seed, "components", table.stem))
+    common = {name: rows[0][name] for name in OWN}
+    write_csv(output, SublayerEffect, effects(values, drawn, common))
+
+
+def effects(values: dict[tuple[Any, ...], np.ndarray], drawn: Documents, common: dict[str, Any]) -> list[SublayerEffect]:
+    """Rows of the summary, of values (texts,) by layer, sublayer, kind, state and metric."""
+    found = []
+    for (layer, sublayer, kind, at, metric), column in values.items():
+        change = column if kind in ("after", "none") else column - values[0, "block", "none", at, metric]
+        value, low, high, count = drawn.mean(change)
+        ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count}
+        where: dict[str, Any] = {"layer": layer, "sublayer": sublayer, "kind": kind, "at": at, "metric": metric}
+        found.append(SublayerEffect(**common, **where, value=value, **ends, n=int(np.isfinite(change).sum())))
+    return found

@@ -1,0 +1,183 @@
+"""Do distances between documents' hidden states agree with people's judgements of how alike the documents are?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.errors import DataError
+from geomkit.logs import progress
+from geomkit.measures.entropy import measure
+from geomkit.measures.semantics import (
+    Agreement,
+    Documents,
+    Judged,
+    cosine_distance,
+    distances,
+    length_distance,
+    pairs,
+    random_projection,
+    tfidf,
+)
+from geomkit.measures.spectra import normalise, spectrum
+from geomkit.store.dumps import Dump, State
+from geomkit.store.provenance import rng
+from geomkit.store.records import Likeness, write_csv
+from geomkit.store.tables import TableWriter, facts, read_columns
+
+KINDS = ("pearson", "spearman")
+BASELINES = ("tfidf", "random_projection", "length")
+EQUAL = ("bures_wasserstein", "bures", "frobenius")
+"""Distances that use a covariance, which depends on the number of tokens: documents are cut to equal numbers."""
+METRICS = ("rate_distortion_ratio", "erank_covariance")
+PROJECTION = 256
+"""Width of the random projection."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Similarities of pairs of documents (measures, P), and of each measure its layer (-1 for a baseline), name and width."""
+
+    names: list[tuple[int, str, int]]
+    similarities: np.ndarray
+
+
+def judge(
+    dumped: Path,
+    corpus: Path,
+    background: Path,
+    judgements: Path,
+    output: Path,
+    summary: Path,
+    family: str,
+    model_seed: int | None,
+    halves: int,
+    resamples: int,
+    eps2: float,
+    seed: int,
+) -> None:
+    """Writes the table and the summary of one model. judgements: a folder with a file of a square matrix, or the file."""
+    model, name = dumped.parent.parent.name, dumped.parent.name
+    texts = [row["text"] for row in read_columns(corpus, ["document", "text"])]
+    named = [row["document"] for row in read_columns(corpus, ["document"])]
+    others = [row["text"] for row in read_columns(background, ["text"])]
+    human = read_judgements(judgements, len(named))
+    with Dump(dumped) as dump:
+        common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": name, **facts(dump.attributes)}
+        places, absent = document_texts(dump, named, dumped), dict(dump.absent)
+        layers, spectra = by_layer(dump, places, eps2, seed)
+        found = merged(layers, baselines(texts, others, [dump.ids(place) for place in places], seed))
+    rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
+    rows += spectra
+    count = len(named)
+    ends = {"documents": count, "n": count * (count - 1) // 2}
+    table = TableWriter(**common, variant="trained", sublayer="block", text=-1, eps2=eps2)
+    records = [Likeness(**common | ends | row) for row in rows]
+    for record in records:
+        if record.kind in ("agreement", "spectrum"):
+            metric = "_".join(filter(None, [record.distance, record.agreement or record.metric]))
+            table.add(layer=record.layer, d=record.d, n=record.n, metric=metric, value=record.value)
+    table.write(output, absent)
+    write_csv(summary, Likeness, records)
+
+
+def read_judgements(path: Path, documents: int) -> np.ndarray:
+    """Judged similarities of the pairs i < j, from a text file of a square matrix whose upper half holds them.
+
+    Raises DataError for a file that is no matrix of that many documents.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("*.txt"))
+    if not files:
+        raise DataError(f"{path}: no .txt file of judgements in there")
+    try:
+        matrix = np.loadtxt(files[0])
+    except ValueError as error:
+        raise DataError(f"{files[0]}: not a matrix of numbers ({error})") from None
+    if matrix.shape != (documents, documents):
+        raise DataError(f"{files[0]}: judgements of shape {matrix.shape}, but there are {documents} documents")
+    return pairs(matrix)
+
+
+def document_texts(dump: Dump, named: list[str], path: Path) -> list[int]:
+    """The number of each document's first text. Raises DataError for a document without one."""
+    first = {document: text for text, document in reversed(list(enumerate(dump.texts.document)))}
+    if missing := [name for name in named if name not in first]:
+        raise DataError(f"{path}: no text of document {missing[0]!r}; texts.count must be at least {len(named)}")
+    return [first[name] for name in named]
+
+
+def by_layer(dump: Dump, places: list[int], eps2: float, seed: int) -> tuple[Compared, list[dict[str, Any]]]:
+    """Every distance at every layer, and the spectra of documents' rows beside those of their tokens."""
+    names: list[tuple[int, str, int]] = []
+    similar: list[np.ndarray] = []
+    spectra: list[dict[str, Any]] = []
+    states = [state for state in dump.states if state.sublayer == "block"]
+    for state in progress(states, "layers"):
+        documents = Documents([dump.rows(state, place, place + 1).astype(np.float64) for place in places])
+        equal, width = documents.equal_sizes(rng(seed, "semantics", "equal sizes")), dump.width(state)
+        for name, distance in distances.items():
+            names.append((state.layer, name, width))
+            similar.append(-pairs(distance(equal if name in EQUAL else documents)))
+        spectra += document_spectra(documents, state, eps2)
+    return Compared(names, np.array(similar)), spectra
+
+
+def document_spectra(documents: Documents, state: State, eps2: float) -> list[dict[str, Any]]:
+    """Metrics of the corpus with one row for each document, its mean or last token, and with all of their tokens."""
+    clouds = {"mean": documents.means, "last": documents.last, "tokens": np.concatenate(documents.tokens)}
+    found = []
+    for name, rows in clouds.items():
+        unit = normalise(rows, "centre-unit")
+        for metric, result in measure(spectrum(unit, True), METRICS, eps2=eps2).items():
+            where: dict[str, Any] = {"layer": state.layer, "d": rows.shape[1], "metric": metric, "n": len(rows)}
+            value: dict[str, Any] = {"value": float(result.value), "low": None, "high": None}
+            found.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})
+    return found
+
+
+def baselines(texts: list[str], background: list[str], ids: list[np.ndarray], seed: int) -> Compared:
+    """What knows no model: words weighed by rarity, which tokens are equal, and lengths."""
+    words = tfidf(texts, background)
+    projected = random_projection(ids, PROJECTION, rng(seed, "semantics", "projection"))
+    found = [cosine_distance(words), cosine_distance(projected), length_distance([len(each) for each in ids])]
+    widths = (words.shape[1], PROJECTION, 1)
+    names = [(-1, name, width) for name, width in zip(BASELINES, widths, strict=True)]
+    return Compared(names, np.array([-pairs(each) for each in found]))
+
+
+def merged(layers: Compared, others: Compared) -> Compared:
+    return Compared(layers.names + others.names, np.vstack([layers.similarities, others.similarities]))
+
+
+def agreements(
+    found: Compared, human: np.ndarray, kind: str, halves: int, resamples: int, draw: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Rows of one kind of correlation: of every measure, and of the one chosen on halves, against TF-IDF."""
+    judged = Judged(found.similarities, human, kind)
+    common = {"agreement": kind, "metric": kind}
+    rows: list[dict[str, Any]] = []
+    for (layer, name, width), result in zip(found.names, judged.agreement(resamples, draw), strict=True):
+        rows.append({**common, **numbers(result), "layer": layer, "distance": name, "d": width, "kind": "agreement"})
+    among = [place for place, (layer, _, _) in enumerate(found.names) if layer >= 0]
+    base = next(place for place, (_, name, _) in enumerate(found.names) if name == "tfidf")
+    choice = judged.choice(among, base, draw, halves, resamples)
+    whole = {**common, "layer": -1, "distance": "chosen", "d": found.names[0][2]}
+    results: Mapping[str, Agreement] = {
+        "chosen": choice.score,
+        "baseline": choice.baseline,
+        "difference": choice.difference,
+    }
+    rows += [{**whole, **numbers(result), "kind": what} for what, result in results.items()]
+    rows.append({**whole, "value": choice.least, "low": None, "high": None, "kind": "least"})
+    for place, share in zip(among, choice.chosen.tolist(), strict=True):
+        if share > 0:
+            layer, name, width = found.names[place]
+            alone = {"value": share, "low": None, "high": None, "kind": "share"}
+            rows.append({**common, **alone, "layer": layer, "distance": name, "d": width})
+    return rows
+
+
+def numbers(result: Agreement) -> dict[str, Any]:
+    return {"value": result.value, "low": result.low, "high": result.high}

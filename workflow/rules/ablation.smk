@@ -1,0 +1,201 @@
+NEEDLE = SimpleNamespace(model=config["ablation"]["needle"]["model"])
+
+
+rule removal:
+    input:
+        model=model_files,
+        probe="results/probes/{model}/{corpus}.h5",
+        dump="results/dumps/{model}/{corpus}/trained.h5",
+    output:
+        "results/removals/{model}/{corpus}.h5",
+    log:
+        "results/logs/removal/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/removal/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
+    params:
+        code=code("removal.py"),
+        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
+        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+        removal={
+            key: config["ablation"][key]
+            for key in ("texts", "targets", "layers", "fractions")
+        },
+        methods=SELECTORS,
+        gain=GAIN,
+        compute=config["compute"],
+        seed=config["seed"],
+    message:
+        "Removing tokens from contexts of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/removal.py"
+
+
+rule ablation:
+    input:
+        removals="results/removals/{model}/{corpus}.h5",
+        dump="results/dumps/{model}/{corpus}/trained.h5",
+    output:
+        table="results/ablation/{model}/{corpus}.parquet",
+        summary="results/ablation/{model}/{corpus}.csv",
+    log:
+        "results/logs/ablation/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/ablation/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
+    params:
+        code=code("ablation.py"),
+        family=lambda wildcards: MODELS[wildcards.model].family,
+        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+        gain=GAIN,
+        seed=config["seed"],
+    message:
+        "Measuring removals, {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/ablation.py"
+
+
+rule ablation_table:
+    input:
+        tables=expand("results/ablation/{model}/{corpus}.parquet", **chosen("ablation")),
+        summaries=expand("results/ablation/{model}/{corpus}.csv", **chosen("ablation")),
+    output:
+        table="results/ablation.parquet",
+        absent="results/ablation_absent.csv",
+        summary="results/ablation_summary.csv",
+    log:
+        "results/logs/ablation_table.log",
+    benchmark:
+        "results/benchmarks/ablation_table.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("merge.py"),
+        record="Removal",
+    message:
+        "Joining the tables of ablation"
+    script:
+        "../scripts/merge.py"
+
+
+rule sinks:
+    input:
+        dump="results/dumps/{model}/{corpus}/trained.h5",
+    output:
+        table="results/sinks/{model}/{corpus}.parquet",
+        summary="results/sinks/{model}/{corpus}.csv",
+    log:
+        "results/logs/sinks/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/sinks/{model}/{corpus}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
+    params:
+        code=code("sinks.py"),
+        family=lambda wildcards: MODELS[wildcards.model].family,
+        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+        thresholds=config["ablation"]["sinks"],
+        eps2=config["entropy"]["eps2"],
+        seed=config["seed"],
+    message:
+        "Leaving out sinks of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/sinks.py"
+
+
+rule sinks_table:
+    input:
+        tables=expand("results/sinks/{model}/{corpus}.parquet", **chosen("ablation")),
+        summaries=expand("results/sinks/{model}/{corpus}.csv", **chosen("ablation")),
+    output:
+        table="results/sinks.parquet",
+        absent="results/sinks_absent.csv",
+        summary="results/sinks_summary.csv",
+    log:
+        "results/logs/sinks_table.log",
+    benchmark:
+        "results/benchmarks/sinks_table.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("merge.py"),
+        record="SinkEffect",
+    message:
+        "Joining the tables of sinks"
+    script:
+        "../scripts/merge.py"
+
+
+rule needle:
+    input:
+        model=lambda wildcards: model_files(NEEDLE),
+        fillers=f"results/corpora/{config['ablation']['needle']['fillers']}.parquet",
+    output:
+        "results/needle/needle.csv",
+    log:
+        "results/logs/needle.log",
+    benchmark:
+        "results/benchmarks/needle.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, attempt: attempt * 120,
+    params:
+        code=code("needle.py"),
+        folder=relative(MODELS[NEEDLE.model].folder),
+        texts=config["ablation"]["needle"]["texts"],
+        compute=config["compute"],
+        seed=config["seed"],
+    message:
+        "Asking for a fact when its statements are removed"
+    script:
+        "../scripts/needle.py"
+
+
+rule ablation_figure:
+    input:
+        summary="results/ablation_summary.csv",
+        sinks=[
+            "results/sinks_summary.csv",
+            relative(RESOURCES / "sinks/sinks_summary.csv"),
+        ],
+        needle=relative(RESOURCES / "needle/needle.csv"),
+    output:
+        report(
+            "results/ablation.pdf",
+            caption="../report/ablation.rst",
+            category="Tokens",
+        ),
+    log:
+        "results/logs/ablation_figure.log",
+    benchmark:
+        "results/benchmarks/ablation_figure.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("ablation_figure.py"),
+    message:
+        "Drawing what removing tokens does"
+    script:
+        "../scripts/ablation_figure.py"
