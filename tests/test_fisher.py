@@ -44,9 +44,10 @@ def test_kl_and_variance_have_their_closed_forms():
 
 
 def test_a_tiny_kl_keeps_its_digits():
-    logits, step = torch.tensor([0.0, 0.0], dtype=torch.float64), 1e-9
-    kl = float(divergence(logits, torch.tensor([step, -step], dtype=torch.float64)))
-    assert kl == pytest.approx(step**2 / 2, rel=1e-6)  # ln cosh(step)
+    for step in (1e-12, 1e-9, 1e-5, 9.99e-4, 1.001e-3):
+        kl = float(divergence(torch.zeros(2, dtype=torch.float64), torch.tensor([step, -step], dtype=torch.float64)))
+        exact_kl = step**2 / 2 - step**4 / 12 + step**6 / 45  # ln cosh(step)
+        assert kl == pytest.approx(exact_kl, rel=1e-12 if step < 1e-3 else 1e-9, abs=0)
 
 
 def test_the_product_is_that_of_a_dense_fisher(model, direction):
