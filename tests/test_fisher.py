@@ -193,6 +193,8 @@ def test_the_radius_is_where_the_error_crosses_its_tolerance():
     found = radius(rows_of(1 + sizes**2, sizes))
     assert found.reached
     assert found.relative == pytest.approx(0.1**0.5, rel=1e-9)
+    crossing = radius(rows_of([1.0, 1.05, 0.85], [1e-2, 1e-1, 1.0]))
+    assert crossing.relative == pytest.approx(10 ** (-1 + 0.15 / 0.2))
     inner = radius(rows_of(1 + sizes**2 / 1e3, sizes))
     assert (inner.reached, inner.relative) == (False, 4.0)
     with pytest.raises(DataError, match="smallest"):

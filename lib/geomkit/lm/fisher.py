@@ -41,7 +41,7 @@ class Double(TorchFunctionMode):
     """Inside, whatever asks torch for a narrower float gets float64: the softmax of attention, norms and rotary positions
     go through float32 in many architectures, whatever the weights are, and a change of 1e-8 does not survive that."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in CASTS:
             return args[0].double()
         wide = {name: torch.float64 if value in NARROW else value for name, value in (kwargs or {}).items() if _plain(value)}
@@ -117,8 +117,8 @@ def tangent(model: PreTrainedModel, weights: Weights, delta: Weights, ids: torch
     Raises DataError, with the name of the model, if torch cannot differentiate it.
     """
     with torch.no_grad(), differentiating(model):
-        values, change = jvp(lambda point: logits(model, point, ids), (weights,), (delta,))
-        return values, change
+        found = jvp(lambda point: logits(model, point, ids), (weights,), (delta,))
+        return found[0], found[1]
 
 
 def variance(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
@@ -131,9 +131,9 @@ def variance(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
 def divergence(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """KL(p || q) in nats of the softmaxes of logits (..., vocabulary): (...,).
 
-    With the change u of the logits, v = u - E_p u, it is ln E_p exp(v) = log1p(E_p(expm1(v) - v)), whose terms are
-    all positive. Where |v| is below 1e-3 the term is its series, cut off below 1e-14 of it, so tiny divergences keep their digits; a difference
-    of two log-probabilities would lose all below 1e-16. 0 for a change that is constant.
+    With the change u of the logits, v = u - E_p u, it is ln E_p exp(v) = log1p(E_p(expm1(v) - v)), whose terms are all positive.
+    Where |v| is below 1e-3 the term is its series, cut off below 1e-14 of it, so tiny divergences keep their digits; a
+    difference of two log-probabilities would lose all below 1e-16. 0 for a change that is constant.
     """
     probability = before.softmax(-1)
     change = after - before
@@ -326,7 +326,8 @@ class Radius:
 
 
 def radius(rows: Sequence[Row], tolerance: float = 0.1) -> Radius:
-    """Where the ratio of rows of one direction and sign first leaves 1 +- tolerance, linear in the logarithms between sizes.
+    """Where the ratio of rows of one direction and sign first leaves 1 +- tolerance: between two sizes ln |ratio - 1|, or ratio
+    if it crosses 1 there, is linear in ln |delta|.
 
     Raises DataError for rows of several directions or signs, and if the smallest size is outside.
     """
@@ -343,9 +344,11 @@ def radius(rows: Sequence[Row], tolerance: float = 0.1) -> Radius:
             f"{what[0]}, {what[1]}: at the smallest |delta|/|theta|, {rows[0].relative:g}, the ratio is {rows[0].ratio:g}"
         )
     inner, outer = rows[outside - 1], rows[outside]
-    tiny = np.finfo(float).tiny
-    low, high = (np.log(max(gaps[index], tiny)) for index in (outside - 1, outside))
-    share = (np.log(tolerance) - low) / (high - low)
+    if (inner.ratio - 1) * (outer.ratio - 1) > 0:
+        low, high = np.log(gaps[outside - 1]), np.log(gaps[outside])
+        share = (np.log(tolerance) - low) / (high - low)
+    else:  # the error changes its sign in between, where its logarithm has no end
+        share = (tolerance + gaps[outside - 1]) / (gaps[outside] + gaps[outside - 1])
     between = [
         np.exp((1 - share) * np.log(a) + share * np.log(b)) for a, b in ((inner.relative, outer.relative), (inner.kl, outer.kl))
     ]
