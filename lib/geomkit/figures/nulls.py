@@ -62,7 +62,7 @@ def nulls_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope], combinations
         "of fixed shape, that of the widest model cut, or one stretched. Between",
         "these two it is what some spectrum of nearly one shape would give.",
         f"{len(shown)} of {combinations} exponents: the endpoint fixed beforehand, and published",
-        f"tables. The others are exploratory{distortion(row.eps2 for row in rows)}.",
+        f"tables{distortion(row.eps2 for row in rows)}. The others are exploratory.",
     )
     figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
     return figure
