@@ -106,6 +106,16 @@ def test_batches_change_nothing(model, direction):
     np.testing.assert_allclose(one.forward, all_.forward, rtol=1e-8)
 
 
+def test_the_order_of_parameters_does_not_matter_and_their_names_do(model, direction):
+    backwards = dict(reversed(direction.items()))
+    np.testing.assert_array_equal(
+        measure(model, IDS, backwards, [0.1]).quadratic, measure(model, IDS, direction, [0.1]).quadratic
+    )
+    backwards.popitem()
+    with pytest.raises(DataError, match="other parameters"):
+        measure(model, IDS, backwards, [0.1])
+
+
 def test_the_gradient_goes_downhill(model):
     ids = torch.from_numpy(IDS)
     step, weights = fisher.gradient_direction(model, IDS, 3), weights_of(model)

@@ -116,6 +116,9 @@ def tangent(model: PreTrainedModel, weights: Weights, delta: Weights, ids: torch
 
     Raises DataError, with the name of the model, if torch cannot differentiate it.
     """
+    if weights.keys() != delta.keys():
+        raise DataError(f"{name(model)}: a change names other parameters than the model has")
+    delta = {key: delta[key] for key in weights}  # jvp takes the order of a mapping for its structure
     with torch.no_grad(), differentiating(model):
         found = jvp(lambda point: logits(model, point, ids), (weights,), (delta,))
         return found[0], found[1]
