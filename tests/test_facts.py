@@ -10,7 +10,7 @@ import torch
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import facts as module
 from geomkit.lm.facts import Cell, Recipe, bins, build, cells, counts, draws, losses, measure, measure_all, plant, summary, train
-from geomkit.store.tables import read_csv
+from geomkit.store.records import FactBin, read_csv
 
 TINY = Recipe(alphabet=6, values=4, batch=64, budgets=(60, 120), warmup=10)
 
@@ -93,20 +93,20 @@ def test_rows_add_up_to_the_exact_gap():
     loss = np.random.default_rng(0).random(36) * 3
     for samples in (None, 20):
         rows = summary(Cell(8, 1.0, 0, samples), facts, 5, loss, TINY)
-        assert sum(row["mass"] for row in rows) == pytest.approx(1)
-        assert rows[0]["gap"] == pytest.approx(facts.frequency @ loss)
-        assert rows[0]["gap_seen"] + rows[0]["gap_unseen"] == pytest.approx(rows[0]["gap"])
-        size = [row["last_rank"] - row["first_rank"] + 1 for row in rows]
-        assert np.dot(size, [row["loss"] for row in rows]) == pytest.approx(loss.sum())
-        assert np.dot(size, [row["bin_held"] for row in rows]) == pytest.approx(rows[0]["held"])
-        assert np.dot(size, [row["bin_seen"] for row in rows]) == pytest.approx(rows[0]["seen"])
+        assert sum(row.mass for row in rows) == pytest.approx(1)
+        assert rows[0].gap == pytest.approx(facts.frequency @ loss)
+        assert rows[0].gap_seen + rows[0].gap_unseen == pytest.approx(rows[0].gap)
+        size = [row.last_rank - row.first_rank + 1 for row in rows]
+        assert np.dot(size, [row.loss for row in rows]) == pytest.approx(loss.sum())
+        assert np.dot(size, [row.bin_held for row in rows]) == pytest.approx(rows[0].held)
+        assert np.dot(size, [row.bin_seen for row in rows]) == pytest.approx(rows[0].seen)
 
 
 @pytest.mark.parametrize(("reverse", "overlap"), [(False, 1.0), (True, 0.0)])
 def test_overlap_is_one_for_the_most_frequent_and_none_for_the_rarest(reverse, overlap):
     loss = np.where(np.arange(36) < 10, 0.0, math.log(4))
     (row, *_) = summary(Cell(8, 1.0, 0), plant(1.0, 0, TINY), 5, loss[::-1] if reverse else loss, TINY)
-    assert (row["held"], row["overlap"]) == (10, overlap)
+    assert (row.held, row.overlap) == (10, overlap)
 
 
 @pytest.mark.parametrize("facts", [1, 36, 16384])
@@ -126,7 +126,7 @@ def test_a_cell_that_is_there_is_kept_and_another_recipe_trains_it_again(tmp_pat
     cell = Cell(8, 0.5, 0, 12)
     (path,) = measure_all(tmp_path, [cell], quick)
     before = path.read_bytes()
-    assert {row["steps"] for row in read_csv(path)} == {2, 4}
+    assert {row.steps for row in read_csv(path, FactBin)} == {2, 4}
     assert not measure(cell, quick, path)
     assert measure(cell, dataclasses.replace(quick, tail=0.5), path)
     assert measure(cell, quick, path)

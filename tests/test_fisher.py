@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from geomkit.errors import DataError
-from geomkit.laws.clusters import Documents
+from geomkit.laws.resampling import Documents
 from geomkit.lm import fisher, ladder
 from geomkit.lm.fisher import Row, divergence, exact, measure, pairs, radius, report, variance, weights_of
 

@@ -8,7 +8,7 @@ ln(values) * sum_{k > n} p_k: the claim of Tan, Li and Huang 2024 (arXiv 2402.03
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ from geomkit.errors import ConfigError, DataError
 from geomkit.lm.models import sizes
 from geomkit.logs import progress
 from geomkit.store.provenance import digest, rng
-from geomkit.store.tables import read_csv, write_csv
+from geomkit.store.records import FactBin, read_csv, write_csv
 
 Array = NDArray[np.float64]
 
@@ -197,7 +197,7 @@ def bins(facts: int) -> NDArray[np.int64]:
     return np.append(edges[edges < facts], facts)
 
 
-def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -> list[dict[str, Any]]:
+def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -> list[FactBin]:
     """One row a bin of ranks, with what is true of the whole model in every row.
 
     gap: sum of p_k loss_k, exact. gap_seen, gap_unseen: its parts from facts in and not in the training texts. held: facts with a
@@ -210,7 +210,8 @@ def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -
     seen = np.ones(len(loss), dtype=bool) if cell.samples is None else counts(cell, facts) > 0
     held = int(known.sum())
     size = sizes(build(cell, recipe))
-    common = {
+    common: dict[str, Any] = {
+        "task": task_of(cell, recipe),
         "cell": cell.name,
         "width": cell.width,
         "params_total": size.params_total,
@@ -224,22 +225,27 @@ def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -
         "gap_unseen": float((facts.frequency * loss)[~seen].sum()),
         "seen": int(seen.sum()),
         "held": held,
-        "overlap": float(known[:held].mean()) if held else math.nan,
+        "overlap": float(known[:held].mean()) if held else None,
     }
     edges = bins(len(loss))
     return [
-        common
-        | {
-            "first_rank": int(first + 1),
-            "last_rank": int(last),
-            "mass": float(facts.frequency[first:last].sum()),
-            "loss": float(loss[first:last].mean()),
-            "spread": float(loss[first:last].std()),
-            "bin_held": float(known[first:last].mean()),
-            "bin_seen": float(seen[first:last].mean()),
-        }
+        FactBin(
+            **common,
+            first_rank=int(first + 1),
+            last_rank=int(last),
+            mass=float(facts.frequency[first:last].sum()),
+            loss=float(loss[first:last].mean()),
+            spread=float(loss[first:last].std()),
+            bin_held=float(known[first:last].mean()),
+            bin_seen=float(seen[first:last].mean()),
+        )
         for first, last in pairwise(edges)
     ]
+
+
+def task_of(cell: Cell, recipe: Recipe) -> str:
+    """What tells a cell of one recipe from all others."""
+    return digest("facts", cell, recipe)
 
 
 def cells(exponents: Iterable[float] = (0.5, 1.0), seeds: Iterable[int] = (0, 1)) -> list[Cell]:
@@ -252,13 +258,19 @@ def cells(exponents: Iterable[float] = (0.5, 1.0), seeds: Iterable[int] = (0, 1)
 
 def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
     """Trains a cell and writes its rows as CSV; False, and nothing is done, if the file is that of this cell and recipe."""
-    task = digest("facts", cell, recipe)
-    if path.exists() and read_csv(path)[0].get("task") == task:
+    if path.exists() and read_csv(path, FactBin)[0].task == task_of(cell, recipe):
         return False
     facts = plant(cell.exponent, cell.seed, recipe)
-    rows = [row for steps, loss in train(cell, facts, recipe) for row in summary(cell, facts, steps, loss, recipe)]
-    write_csv(path, [row | {"task": task} for row in rows])
+    write_csv(path, FactBin, [row for steps, loss in train(cell, facts, recipe) for row in summary(cell, facts, steps, loss, recipe)])
     return True
+
+
+def train_facts(output: Path, width: int, exponent: float, seed: int, data: str, recipe: Mapping[str, Any]) -> None:
+    """One cell as CSV. data: `law`, or `d` and the number of texts."""
+    torch.set_num_threads(1)
+    cell = Cell(width, exponent, seed, None if data == "law" else int(data.removeprefix("d")))
+    own = Recipe(**{key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()})
+    measure(cell, own, output)
 
 
 def measure_all(folder: Path, wanted: Iterable[Cell], recipe: Recipe) -> list[Path]:

@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from geomkit.errors import DataError
-from geomkit.laws.clusters import Documents
+from geomkit.laws.resampling import Documents
 from geomkit.lm import ladder
 from geomkit.logs import progress
 from geomkit.store.provenance import replacing
