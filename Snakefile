@@ -19,6 +19,7 @@ include: "workflow/rules/spectra.smk"
 include: "workflow/rules/entropy.smk"
 include: "workflow/rules/scaling.smk"
 include: "workflow/rules/tokens.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/ladder.smk"
 
 
@@ -38,4 +39,5 @@ rule all:
         "results/entropy_layers.pdf",
         "results/entropy_absent.csv",
         "results/token_regression.pdf",
+        "results/theory_check.pdf",
         "results/tokens.html" if probed()["model"] else [],

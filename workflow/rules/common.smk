@@ -141,7 +141,7 @@ def names(selection, key):
     return [model.name for model in settings.select(selection, MODELS, key)]
 
 
-SELECTED = [name for stage in ("entropy", "tokens") for name in chosen(stage)["model"]]
+SELECTED = [name for stage in ("entropy", "tokens", "theory") for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
     MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])

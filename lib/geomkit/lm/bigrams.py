@@ -44,11 +44,18 @@ def measure_bigrams(
             first, last = classes.edges[one]
             records.append(
                 BigramLoss(
-                    model=folder.name, width=model.config.hidden_size, seed=seed, params_nonembedding=size.params_nonembedding,
-                    params_total=size.params_total, first_rank=first, last_rank=last, count=classes.mean_count(one),
-                    tokens=int(here.sum()), loss=float(loss[here].mean()),
+                    model=folder.name,
+                    width=model.config.hidden_size,
+                    seed=seed,
+                    params_nonembedding=size.params_nonembedding,
+                    params_total=size.params_total,
+                    first_rank=first,
+                    last_rank=last,
+                    count=classes.mean_count(one),
+                    tokens=int(here.sum()),
+                    loss=float(loss[here].mean()),
                     **{name: float(values[here].mean()) for name, values in known.items()},
-                )  # fmt: skip
+                )
             )
     write_csv(output, BigramLoss, records)
 

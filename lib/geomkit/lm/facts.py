@@ -261,7 +261,9 @@ def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
     if path.exists() and read_csv(path, FactBin)[0].task == task_of(cell, recipe):
         return False
     facts = plant(cell.exponent, cell.seed, recipe)
-    write_csv(path, FactBin, [row for steps, loss in train(cell, facts, recipe) for row in summary(cell, facts, steps, loss, recipe)])
+    write_csv(
+        path, FactBin, [row for steps, loss in train(cell, facts, recipe) for row in summary(cell, facts, steps, loss, recipe)]
+    )
     return True
 
 

@@ -9,12 +9,23 @@ import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
-from geomkit.lm.fisher import Row, exact, gradient_direction, measure, random_direction, read_trajectory, report, training_rows, trajectory
+from geomkit.lm.fisher import (
+    Row,
+    exact,
+    gradient_direction,
+    measure,
+    radius,
+    random_direction,
+    read_trajectory,
+    report,
+    training_rows,
+    trajectory,
+)
 from geomkit.lm.ladder import Recipe, build, stream
 from geomkit.lm.models import find_device, load_tokenizer
 from geomkit.sources.corpora import Document, stored_documents
 from geomkit.store.provenance import rng
-from geomkit.store.records import StepRow, write_csv
+from geomkit.store.records import StepRadius, StepRow, write_csv
 
 RELATIVE = np.geomspace(1e-6, 1.0, 25)
 """|delta| / |theta| along directions of chance and along the gradient."""
@@ -27,6 +38,7 @@ def measure_small_steps(
     tokenizer: Path,
     weights: Path,
     output: Path,
+    radii: Path,
     width: int,
     recipe: Mapping[str, Any],
     contexts: int,
@@ -53,6 +65,14 @@ def measure_small_steps(
     for name, direction in directions.items():
         rows += report(name, measure(point, ids, direction, RELATIVE.tolist()), documents)
     write_csv(output, StepRow, [step_row(row, f"width {width}, seed {seed}, {own.steps} steps") for row in rows])
+    write_csv(radii, StepRadius, radii_of(rows, list(directions)))
+
+
+def radii_of(rows: list[Row], directions: list[str]) -> list[StepRadius]:
+    """Of every direction and sign."""
+    pairs = [(name, sign) for name in directions for sign in ("forward", "backward", "mean")]
+    of_pair = {pair: [row for row in rows if (row.direction, row.sign) == pair] for pair in pairs}
+    return [StepRadius(**asdict(radius(mine))) for mine in of_pair.values()]
 
 
 def first_tokens(documents: list[Document], words: Any, contexts: int, length: int) -> np.ndarray:

@@ -602,8 +602,8 @@ class TableExponent:
 
 @dataclass(frozen=True, kw_only=True)
 class NgramGap:
-    """A row of theory/budgets.csv: loss of a model that holds `budget` trigrams minus that of one with all, nats a trigram of test
-    text, and two predictions. frequencies: of `training`, or of `validation`."""
+    """A row of theory/budgets.csv: loss of a model that holds `budget` trigrams minus that of one with all, nats a trigram of
+    test text, and two predictions. frequencies: of `training`, or of `validation`."""
 
     frequencies: str
     primary: bool
@@ -733,9 +733,9 @@ class FactBin:
 class FactModel:
     """A row of theory/facts.csv: what a cell shows beside the theory, after its longest training.
 
-    n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of the
-    ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact. change: of
-    the gap by the last doubling of steps; `kept` if that is below 10 %.
+    n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of
+    the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact. change: by
+    which part the last doubling of steps lowers the gap; `kept` if that is below 10 %.
     """
 
     cell: str
@@ -774,6 +774,18 @@ class StepRow:
     start: int | None
     end: int | None
     model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRadius:
+    """A row of step_radii.csv: up to which |delta| / |theta|, and which KL in nats a position, the quadratic form holds to 10 %;
+    where it held at every size, `reached` is false and these are the largest that were measured."""
+
+    direction: str
+    sign: str
+    relative: float
+    kl: float
+    reached: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@ splits over documents; each beside the widest model's rows on as many directions
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,14 @@ class Clouds:
 def measure_conditional(
     dumps: Iterable[str | Path], families: Mapping[str, str], gains: Path, documents: Path, length: int, eps2: float, seed: int
 ) -> None:
-    """Of the first `length` tokens of every text that has as many. The donor of a family is its widest model, the first by name."""
-    paths = sorted(map(Path, dumps), key=lambda path: (families[path.parent.parent.name], path.parent.parent.name))
+    """Of the first `length` tokens of every text that has as many. A family's donor is its widest model, the first by name."""
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(map(Path, dumps)):
+        groups.setdefault((path.parent.name, families[path.parent.parent.name]), []).append(path)
     found: list[tuple[list[ConditionalGain], DocumentVariance]] = []
-    for _, group in groupby(paths, key=lambda path: families[path.parent.parent.name]):
-        members = list(group)
+    for (corpus, _), paths in groups.items():
         for layer in LAYERS:
-            found += family_rows([unit_clouds(path, layer, length) for path in members], layer, members[0].parent.name, eps2, seed)
+            found += family_rows([unit_clouds(path, layer, length) for path in paths], layer, corpus, eps2, seed)
     write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
     write_csv(documents, DocumentVariance, [row for _, row in found])
 
@@ -80,24 +81,27 @@ def family_rows(
         raise DataError(f"{donor.model} and other models of its family read different texts")
     for model in models:
         where: dict[str, Any] = {"model": model.model, "corpus": corpus, "params_nonembedding": model.params, "layer": layer}
-        yield measured(model.rows, model.documents, where | {"variant": "trained", "donor": None}, eps2, seed)
+        yield measured(model.rows, model.rows, model.documents, where | {"variant": "trained", "donor": None}, eps2, seed)
     for model in models:
         if model.d < donor.d:
-            rows = projected_rows(donor, model.d)
+            rows, back = projected_rows(donor, model.d)
             where = {"model": model.model, "corpus": corpus, "params_nonembedding": model.params, "layer": layer}
-            yield measured(rows, donor.documents, where | {"variant": "projected", "donor": donor.model}, eps2, seed)
+            yield measured(rows, back, donor.documents, where | {"variant": "projected", "donor": donor.model}, eps2, seed)
 
 
-def projected_rows(donor: Clouds, k: int) -> Array:
-    """A donor's unit rows on its leading k directions, estimated on other documents, scaled to unit length again."""
+def projected_rows(donor: Clouds, k: int) -> tuple[Array, Array]:
+    """A donor's unit rows on its leading k directions, estimated on other documents, scaled to unit length again: in coordinates
+    (texts, n, k), which are those of each text's fold, and in the donor's space (texts, n, d), which all documents share."""
     fold = document_folds(donor.documents)
-    directions = leading_directions(donor.rows, "unit", fold)
-    return normalise(np.matmul(donor.rows, directions.basis[fold][:, :, :k]), "unit")
+    basis = leading_directions(donor.rows, "unit", fold).basis[fold][:, :, :k]
+    rows = normalise(np.matmul(donor.rows, basis), "unit")
+    return rows, np.matmul(rows, basis.mT)
 
 
 def measured(
-    rows: Array, documents: tuple[str, ...], where: Mapping[str, Any], eps2: float, seed: int
+    rows: Array, common: Array, documents: tuple[str, ...], where: Mapping[str, Any], eps2: float, seed: int
 ) -> tuple[list[ConditionalGain], DocumentVariance]:
+    """rows (texts, n, d) give the gains; `common` are the same rows in one space, where documents can be compared."""
     gains = information_gain(rows, eps2)
     c = rows.shape[-1] / (rows.shape[1] * eps2)
     whole = np.log1p(c * np.maximum(np.linalg.eigvalsh(rows.mT @ rows), 0)).sum(axis=-1)
@@ -114,17 +118,21 @@ def measured(
         )
     numbers = {name: index for index, name in enumerate(dict.fromkeys(documents))}
     label = np.repeat([numbers[name] for name in documents], rows.shape[1])
-    return found, DocumentVariance(**where, **by_document(rows.reshape(-1, rows.shape[-1]), label, eps2), chain_residual=chain)
+    parts = by_document(common.reshape(-1, common.shape[-1]), label, rows.shape[-1] / eps2)
+    return found, DocumentVariance(**where, d=rows.shape[-1], **parts, chain_residual=chain)
 
 
 def octaves(length: int) -> list[tuple[int, int]]:
     """Positions counted from 1: (1, 1), (2, 2), (3, 4), (5, 8) up to the length."""
     ends = [1, *(2**k for k in range(1, length.bit_length()) if 2**k < length), length]
-    return [(1, 1), *((first + 1, last) for first, last in zip(ends[:-1], ends[1:], strict=True) if last > first)]
+    return [(1, 1), *((first + 1, last) for first, last in pairwise(ends) if last > first)]
 
 
-def by_document(rows: Array, label: NDArray[np.int64], eps2: float) -> dict[str, Any]:
-    """The law of total covariance of rows (n, d) and their documents (n,): each part is computed from its own deviations."""
+def by_document(rows: Array, label: NDArray[np.int64], scale: float) -> dict[str, Any]:
+    """The law of total covariance of rows (n, d) and their documents (n,): each part is computed from its own deviations.
+
+    scale: what covariances are multiplied by in ln det, d / eps2 for a cloud of d dimensions.
+    """
     n, d = rows.shape
     count = np.bincount(label)
     sums = np.zeros((count.size, d))
@@ -133,18 +141,17 @@ def by_document(rows: Array, label: NDArray[np.int64], eps2: float) -> dict[str,
     inside, apart, all_of = rows - means[label], means - mean, rows - mean
     within, between, whole = inside.T @ inside / n, (apart.T * count) @ apart / n, all_of.T @ all_of / n
     return {
-        "d": d,
         "documents": int(count.size),
         "tokens": n,
         "between": float(np.trace(between) / np.trace(whole)),
         "expected": (count.size - 1) / (n - 1),
         "residual": float(np.abs(whole - within - between).max() / np.abs(whole).max()),
-        "ln_det_whole": ln_det(whole, eps2),
-        "ln_det_within": ln_det(within, eps2),
-        "ln_det_between": ln_det(between, eps2),
+        "ln_det_whole": ln_det(whole, scale),
+        "ln_det_within": ln_det(within, scale),
+        "ln_det_between": ln_det(between, scale),
     }
 
 
-def ln_det(covariance: Array, eps2: float) -> float:
-    """ln det(I + d C / eps2)."""
-    return float(np.linalg.slogdet(np.eye(len(covariance)) + len(covariance) / eps2 * covariance)[1])
+def ln_det(covariance: Array, scale: float) -> float:
+    """ln det(I + scale C)."""
+    return float(np.linalg.slogdet(np.eye(len(covariance)) + scale * covariance)[1])

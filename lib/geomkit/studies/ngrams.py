@@ -20,7 +20,9 @@ PRIMARY = "trigrams"
 
 def measure_ngrams(documents: Path, exponents: Path, budgets: Path) -> None:
     tables = {name: frequency_table(documents, name) for name in TABLES}
-    write_csv(exponents, TableExponent, [exponent_of(name, counts, rule) for (name, counts), rule in product(tables.items(), RULES)])
+    write_csv(
+        exponents, TableExponent, [exponent_of(name, counts, rule) for (name, counts), rule in product(tables.items(), RULES)]
+    )
     train, vocabulary = read_split(documents, "train", "token")
     others = [ngram_codes(read_split(documents, split, "token")[0], 3, vocabulary) for split in ("validation", "test")]
     write_csv(budgets, NgramGap, gaps(NgramBudget.train(train, vocabulary), *others))
@@ -53,9 +55,15 @@ def gaps(model: NgramBudget, validation: Ints, test: Ints) -> list[NgramGap]:
         for budget, measured, constant, by_class in columns:
             rows.append(
                 NgramGap(
-                    frequencies=name, primary=name == "training", budget=budget, measured=float(measured),
-                    constant=float(constant), by_class=float(by_class), floor=curve.floor, unseen=curve.unseen,
-                )  # fmt: skip
+                    frequencies=name,
+                    primary=name == "training",
+                    budget=budget,
+                    measured=float(measured),
+                    constant=float(constant),
+                    by_class=float(by_class),
+                    floor=curve.floor,
+                    unseen=curve.unseen,
+                )
             )
     return rows
 

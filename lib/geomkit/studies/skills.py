@@ -30,7 +30,7 @@ def simulate_skills(output: Path, grid: Mapping[str, Any], seed: int) -> None:
 
 
 def entropies(kind: str, skills: int) -> Array:
-    """In nats of each skill (skills,): `one` for all, or `falling` by a factor of 1 + ln K from the most frequent to the rarest."""
+    """In nats of each skill (skills,): `one` for all, or `falling` from 1 + ln K of the most frequent to 1 of the rarest."""
     rank = np.arange(1, skills + 1)
     return np.ones(skills) if kind == "one" else 1 + np.log(skills / rank)
 

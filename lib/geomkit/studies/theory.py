@@ -1,5 +1,5 @@
-"""The theory of skills held against the losses of the ladder's grid, as docs/protocol.md fixed it: the relation of the exponents of
-size and data, and the exact curve of each frequency table."""
+"""The theory of skills held against the losses of the ladder's grid, as docs/protocol.md fixed it: how the exponents of size and
+data are related, and the exact curve of each frequency table."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -117,7 +117,7 @@ def related(part: Part, form: str, resamples: int, draws: np.random.Generator) -
     for name in ("alpha", "beta"):
         single |= ends(name, law.interval.get(name, (None, None)))
     return ExponentRelation(
-        **part.described(form == FORMS[0]), form=form, status=found.status, law=found.law, resamples=resamples,
+        **part.described(form == FORMS[0]), form=form, status=found.status, law=str(found.law), resamples=resamples,
         alpha=end(found.alpha), beta=end(found.beta), theory=end(found.theory), rival=end(found.rival), **single,
         **ends("theory", found.theory_interval), **ends("rival", found.rival_interval),
         **ends("theory_bootstrap", found.theory_bootstrap),
