@@ -44,8 +44,8 @@ def laws_figure(
     budgets: Sequence[NgramGap],
 ) -> Figure:
     """The closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
-    figure = Figure(figsize=(WIDTH, 8.6))
-    axes = figure.subplots(5, 1, height_ratios=[1, 1.9, 1.2, 1.2, 1.2])
+    figure = Figure(figsize=(WIDTH, 9.4))
+    axes = figure.subplots(5, 1, height_ratios=[1, 2.6, 1.2, 1.2, 1.2])
     simulation_panel(axes[0], simulation)
     relation_panel(axes[1], relations)
     curve_panel(axes[2], curves)
@@ -89,7 +89,7 @@ def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
     axis.axvline(0, lw=0.5, color="0.5")
     axis.set(xlim=(-reach, reach), xlabel="β − α / (1 + α), which the theory says is 0", ylim=(len(rows), -1))
     names = [f"draw {row.draw}, {row.size}" + (f", ≥ {row.least // 1000}k" if row.least else "") for row in rows]
-    axis.set_yticks(range(len(rows)), names, fontsize=4.5)
+    axis.set_yticks(range(len(rows)), names, fontsize=5)
     axis.set_title("blue: Chinchilla's sum, red: Kaplan's form, black: primary", loc="left")
     shown = [Line2D([], [], color="0.3", ls="", marker=mark, ms=2.8, label=name) for name, mark in MARKS.items()]
     axis.legend(handles=shown, ncols=1, loc="lower right")

@@ -734,8 +734,8 @@ class FactModel:
     """A row of theory/facts.csv: what a cell shows beside the theory, after its longest training.
 
     n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of
-    the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact. change: by
-    which part the last doubling of steps lowers the gap; `kept` if that is below 10 %.
+    the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact.
+    change: by which part the last doubling of steps lowers the gap; `kept` if that is below 10 %.
     """
 
     cell: str

@@ -115,7 +115,7 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
         predicted=0.0,
         primary=True,
         unit="beta - alpha / (1 + alpha)",
-        note=f"alpha {shown(main.alpha, main.alpha_low, main.alpha_high)}, beta {shown(main.beta, main.beta_low, main.beta_high)}",
+        note=", ".join(f"{name} {shown(*measured_exponent(main, name))}" for name in ("alpha", "beta")),
     )
     yield row(
         "exponent-rival",
@@ -140,6 +140,11 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
         unit="share that only the theory's 0 fits",
         note=f"{len(rows)} combinations. {of_form}",
     )
+
+
+def measured_exponent(main: ExponentRelation, name: str) -> tuple[float | None, float | None, float | None]:
+    """alpha or beta with its interval."""
+    return getattr(main, name), getattr(main, f"{name}_low"), getattr(main, f"{name}_high")
 
 
 def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
@@ -174,7 +179,7 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
         "counted",
         sum(bool(each.describes) for each in judged) / len(judged) if judged else None,
         unit="share that describes",
-        note=f"{len(rows)} combinations, {len(judged)} with enough sizes: {counted(words[bool(each.describes)] for each in judged)}",
+        note=f"{len(rows)} combinations; of {len(judged)} with enough sizes {counted(words[bool(each.describes)] for each in judged)}",
     )
 
 
@@ -195,7 +200,7 @@ def of_exponents(
     )
     for name, value in (("alpha", table.a), ("beta", None if table.a is None else float(data_exponent(table.a)))):
         rival = published[("chinchilla", name)]
-        measured = tuple(getattr(main, f"{name}{side}") for side in ("", "_low", "_high"))
+        measured = measured_exponent(main, name)
         status = "untested"
         if None not in (measured[0], value, rival):
             ends = (-np.inf if measured[1] is None else measured[1], np.inf if measured[2] is None else measured[2])
@@ -247,7 +252,7 @@ def of_budgets(rows: Sequence[NgramGap]) -> Iterator[Conclusion]:
                 predicted=0.0,
                 primary=frequencies == "training",
                 unit="largest error over the gap at n = 0",
-                note=f"frequencies of {frequencies} text; gap {whole:.3f} nats; {100 * mine[0].unseen:.0f} % of test trigrams in E",
+                note=f"{frequencies} frequencies; gap {whole:.3f} nats; {100 * mine[0].unseen:.0f} % of test in E",
             )
 
 
@@ -419,7 +424,7 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
         )
     training = [each for each in rows if each.direction == "training" and each.sign == "forward"]
     for lag, mine in by_lag(training).items():
-        ratios = [each.ratio for each in mine]
+        ratios, sizes = [each.ratio for each in mine], [each.kl for each in mine]
         within = sum(abs(ratio - 1) <= TOLERANCE for ratio in ratios)
         status = "within" if within == len(mine) else "outside" if not within else "partly"
         yield row(
@@ -432,7 +437,7 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
             predicted=1.0,
             primary=True,
             unit="median KL / quadratic; ends: least and most",
-            note=f"{within} of {len(mine)} within 10 %; KL {min(each.kl for each in mine):.2g} to {max(each.kl for each in mine):.2g}",
+            note=f"{within} of {len(mine)} within 10 %; KL {min(sizes):.2g} to {max(sizes):.2g}",
         )
 
 

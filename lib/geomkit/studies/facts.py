@@ -1,5 +1,5 @@
-"""Planted facts held against the theory, as docs/protocol_facts.md fixed it: what each model has learnt, and where the edge of that
-lies."""
+"""Planted facts held against the theory, as docs/protocol_facts.md fixed it: what each model has learnt, and where the edge
+of that lies."""
 
 import math
 from collections.abc import Iterable, Sequence
