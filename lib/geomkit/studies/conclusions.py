@@ -172,14 +172,14 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
         note="other than 0: the sum is biased on the theory's own curve",
     )
     judged = [each for each in rows if each.describes is not None]
-    words = {True: "describes", False: "does not"}
+    verdicts = ["describes" if each.describes else "does not" for each in judged]
     yield row(
         "exact-curve-sensitivity",
         "And other tables, measures of size, cells and draws?",
         "counted",
         sum(bool(each.describes) for each in judged) / len(judged) if judged else None,
         unit="share that describes",
-        note=f"{len(rows)} combinations; of {len(judged)} with enough sizes {counted(words[bool(each.describes)] for each in judged)}",
+        note=f"{len(rows)} combinations; of {len(judged)} with enough sizes {counted(verdicts)}",
     )
 
 
