@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test check benchmark promote-ladder
+.PHONY: plot test check benchmark promote-ladder promote-theory
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -26,6 +26,10 @@ promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }
 	rm -rf workflow/resources/ladder/ladder-* workflow/resources/ladder/tokenizer
 	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
+
+promote-theory:  ## ship the planted facts and small steps that were trained
+	@test -f results/theory/training/facts.csv -a -f results/theory/training/small_steps.csv || { echo "results/theory/training holds no facts.csv and small_steps.csv: make them with snakemake"; exit 1; }
+	cp results/theory/training/*.csv workflow/resources/theory/
 
 .venv/main: pyproject.toml
 	$(PYTHON) -m venv .venv

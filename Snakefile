@@ -39,5 +39,4 @@ rule all:
         "results/entropy_layers.pdf",
         "results/entropy_absent.csv",
         "results/token_regression.pdf",
-        "results/theory_check.pdf",
         "results/tokens.html" if probed()["model"] else [],

@@ -171,11 +171,12 @@ def test_a_law_with_the_theorys_exponents_is_found(grid, tmp_path):
     assert len(rows) == 6 * 2
     (main,) = [row for row in rows if row.primary]
     assert main.form == "chinchilla"
-    assert main.theory_low is None or main.theory_low < 0
-    assert main.theory_high is None or main.theory_high > 0
-    assert main.status in ("theory", "undecided")
-    assert main.alpha == pytest.approx(ALPHA, abs=0.25)
-    assert main.alpha_low < ALPHA < main.alpha_high
+    assert main.theory == pytest.approx(0, abs=0.05)
+    assert main.theory_low < main.theory < main.theory_high
+    assert main.theory_bootstrap_low < 0 < main.theory_bootstrap_high
+    assert main.rival_high < 0, "one exponent for both is ruled out"
+    assert main.status in ("theory", "neither")
+    assert main.alpha == pytest.approx(ALPHA, abs=0.05)
 
 
 def test_the_exact_curve_describes_losses_that_it_made(grid, documents, tmp_path):

@@ -8,7 +8,7 @@ SHIPPED = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 def planted_cells():
     """Every width, exponent and seed on the law itself, and the axis of data at the widest model and the first seed."""
     facts = config["theory"]["facts"]
-    path = "results/theory/trained/facts/w{width}-a{exponent:g}-s{seed}-{data}.csv"
+    path = "results/theory/training/facts/w{width}-a{exponent:g}-s{seed}-{data}.csv"
     of_size = [
         path.format(width=width, exponent=exponent, seed=seed, data="law")
         for seed in range(facts["seeds"])
@@ -324,7 +324,7 @@ rule theory_plot:
 
 rule planted_facts_cell:
     output:
-        "results/theory/trained/facts/w{width}-a{exponent}-s{seed}-{data}.csv",
+        "results/theory/training/facts/w{width}-a{exponent}-s{seed}-{data}.csv",
     log:
         "results/logs/theory/facts/w{width}-a{exponent}-s{seed}-{data}.log",
     benchmark:
@@ -348,7 +348,7 @@ rule planted_facts:
     input:
         tables=planted_cells(),
     output:
-        "results/theory/trained/facts.csv",
+        "results/theory/training/facts.csv",
     log:
         "results/logs/theory/facts_table.log",
     benchmark:
@@ -369,9 +369,9 @@ rule small_steps:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         tokenizer=files_below(RESOURCES / "ladder/tokenizer"),
     output:
-        rows="results/theory/trained/small_steps.csv",
-        radii="results/theory/trained/step_radii.csv",
-        weights="results/theory/trained/steps.safetensors",
+        rows="results/theory/training/small_steps.csv",
+        radii="results/theory/training/step_radii.csv",
+        weights="results/theory/training/steps.safetensors",
     log:
         "results/logs/theory/small_steps.log",
     benchmark:
