@@ -273,7 +273,7 @@ def of_representations(gains: Sequence[ConditionalGain], documents: Sequence[Doc
         for gain in gains:
             if gain.layer == layer:
                 whole.setdefault((gain.variant, gain.params_nonembedding), []).append((gain.value, gain.tokens))
-        values = {key: float(np.average(*zip(*parts, strict=True))) for key, parts in whole.items()}
+        values = {key: sum(value * n for value, n in parts) / sum(n for _, n in parts) for key, parts in whole.items()}
         yield from beside_null(
             "conditional-entropy", f"Does the mean gain at `{layer}` grow beyond what width gives?", layer, values
         )

@@ -50,9 +50,18 @@ def crossings(rows: Sequence[BigramLoss]) -> list[LearntRank]:
                 part = (shares[k] - share) / (shares[k] - shares[k + 1])
                 rank, reason = float(np.exp(ranks[k] + part * (ranks[k + 1] - ranks[k]))), ""
             else:
-                rank, reason = None, f"shares are from {shares.min():.2f} to {shares.max():.2f} and do not fall through it"
+                rank, reason = None, missing(shares, share)
             found.append(LearntRank(width=width, params_nonembedding=size, share=share, rank=rank, reason=reason))
     return found
+
+
+def missing(shares: Array, share: float) -> str:
+    """Why a profile has no rank at which it falls through a share."""
+    if not shares.size:
+        return "no class tells a bigram model from a unigram model"
+    if shares.min() >= share:
+        return "every class is learnt beyond it"
+    return "no class is learnt up to it" if shares.max() < share else "it is not in the order of rank"
 
 
 def improvements(rows: Sequence[BigramLoss]) -> list[LearntRank]:
