@@ -89,16 +89,16 @@ def grid(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory):
-    """Documents of 60 tokens whose frequencies fall as rank^-1.2, in three splits."""
+    """Documents of 150 tokens whose frequencies fall as rank^-1.2, in three splits."""
     path = tmp_path_factory.mktemp("documents") / "ngrams.h5"
     draw = np.random.default_rng(1)
-    p = np.arange(1, 61) ** -1.2
+    p = np.arange(1, 151) ** -1.2
     splits = {
-        split: {"token": [draw.choice(60, 3000, p=p / p.sum()) for _ in range(number)]}
+        split: {"token": [draw.choice(150, 3000, p=p / p.sum()) for _ in range(number)]}
         for split, number in (("train", 20), ("validation", 3), ("test", 4))
     }
     splits["train"]["word"] = [draw.zipf(1.8, 4000).clip(max=5000) for _ in range(10)]
-    write_splits(path, splits, {"token": 60, "word": 5001})
+    write_splits(path, splits, {"token": 150, "word": 5001})
     return path
 
 
@@ -394,9 +394,12 @@ def test_a_rank_that_does_not_move_is_the_rivals_and_one_that_is_not_there_has_a
 # planted facts
 
 
+SCATTER = {8: 1.04, 12: 0.96, 16: 1.04, 24: 0.97}
+
+
 def cell(width: int, exponent: float = 0.5, seed: int = 0, falls: float = 0.01, sharp: float = 50.0) -> list[FactBin]:
-    """A model that holds the 2 * width^2 most frequent of 4096 facts; its gap falls by the part `falls` in the last doubling."""
-    n, h, facts = 2 * width**2, math.log(64), 4096
+    """A model that holds the 2 * width^2 most frequent of 4096 facts, or a few per cent more or less; its gap falls by the part `falls` in the last doubling."""
+    n, h, facts = 2 * width**2 * SCATTER[width], math.log(64), 4096
     weight = np.arange(1, facts + 1) ** -(1 + exponent)
     p = weight / weight.sum()
     rank = np.arange(1, facts + 1)
@@ -432,7 +435,7 @@ def test_the_n_that_leaves_a_gap():
 def test_models_that_hold_facts_as_the_theory_says(tmp_path):
     rows = facts_of(tmp_path, *(cell(width) for width in (8, 12, 16, 24)))
     for row in rows:
-        assert row.n == pytest.approx(2 * row.width**2, rel=0.05)
+        assert row.n == pytest.approx(2 * row.width**2 * SCATTER[row.width], rel=0.05)
         assert row.overlap == 1
         assert row.edge < 0.5
         assert row.inside < 0.1

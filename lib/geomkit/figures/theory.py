@@ -152,7 +152,12 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
                 axis.plot(x, [row.value for row in mine], line, lw=0.9, color=colour)
         axis.set(xscale="log", yscale="log", ylabel="gain (nats a token)", xlabel="position")
         axis.set_title(f"H(z_t | z_<t), layer {layer}; dashed: the widest model projected", loc="left")
-    above[0].legend(handles=[Line2D([], [], color=colour, label=str(d)) for d, colour in paint.items()], title="width", ncols=2)
+    above[0].legend(
+        handles=[Line2D([], [], color=colour, label=str(d)) for d, colour in paint.items()],
+        title="width",
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
     for layer, colour in zip(layers, (BLUE, VERMILION), strict=False):
         for variant, line in (("trained", "o-"), ("projected", "v--")):
             mine = sorted(
@@ -221,7 +226,7 @@ def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure
         for row in (row for row in models if row.exponent == exponent and row.samples):
             data.plot([row.samples], [row.gap], "o" if row.kept else "x", ms=3, color=colour)
     size.set(xscale="log", yscale="log", xlabel="parameters, all", ylabel="gap (nats)")
-    size.set_title("planted facts: gap by size; line: n = cN of the most frequent held; ×: excluded", loc="left")
+    size.set_title("planted facts: gap by size; ×: excluded\nline: the n = cN most frequent held", loc="left")
     size.legend(handles=[Line2D([], [], color=colour, label=f"a = {exponent:g}") for exponent, colour in paint.items()])
     data.set(xscale="log", yscale="log", xlabel="texts", ylabel="gap (nats)")
     data.set_title("gap by data" if any(row.samples for row in models) else "gap by data: no cell yet", loc="left")
