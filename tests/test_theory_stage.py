@@ -398,7 +398,10 @@ SCATTER = {8: 1.04, 12: 0.96, 16: 1.04, 24: 0.97}
 
 
 def cell(width: int, exponent: float = 0.5, seed: int = 0, falls: float = 0.01, sharp: float = 50.0) -> list[FactBin]:
-    """A model that holds the 2 * width^2 most frequent of 4096 facts, or a few per cent more or less; its gap falls by the part `falls` in the last doubling."""
+    """A model that holds the 2 * width^2 most frequent of 4096 facts, but for a few per cent.
+
+    Its gap falls by the part `falls` in the last doubling.
+    """
     n, h, facts = 2 * width**2 * SCATTER[width], math.log(64), 4096
     weight = np.arange(1, facts + 1) ** -(1 + exponent)
     p = weight / weight.sum()
