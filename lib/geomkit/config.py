@@ -173,8 +173,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Mapping
         raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
     for model in select(entropy["models"], models, "entropy.models"):
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
-    for model in select(config["theory"]["models"], models, "theory.models"):
-        check_layers(config, model, "theory.models", ["last", "final"])
+    select(config["theory"]["models"], models, "theory.models")
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
 
