@@ -160,11 +160,11 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
     )
     for layer, colour in zip(layers, (BLUE, VERMILION), strict=False):
         for variant, line in (("trained", "o-"), ("projected", "v--")):
-            mine = sorted(
+            parts = sorted(
                 (row for row in documents if (row.layer, row.variant) == (layer, variant)),
                 key=lambda row: row.params_nonembedding,
             )
-            x, y = [row.params_nonembedding for row in mine], [row.between for row in mine]
+            x, y = [row.params_nonembedding for row in parts], [row.between for row in parts]
             below.plot(x, y, line, ms=2.5, lw=0.9, color=colour, label=f"{layer}, {variant}")
     if documents:
         below.axhline(documents[0].expected, lw=0.5, color="0.5", label="means of chance")

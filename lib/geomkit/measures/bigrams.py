@@ -37,18 +37,18 @@ class BigramClasses:
         rank = np.empty(codes.size, dtype=np.int64)
         rank[np.lexsort((codes, -counts))] = np.arange(1, codes.size + 1)
         single = np.bincount(ngram_codes(documents, 1, vocabulary), minlength=vocabulary) + 1.0
-        single /= single.sum()
-        double = np.zeros(vocabulary**2)
-        double[codes] = counts
-        double = double.reshape(vocabulary, vocabulary)
+        share: Array = single / single.sum()
+        flat = np.zeros(vocabulary**2)
+        flat[codes] = counts
+        double = flat.reshape(vocabulary, vocabulary)
         before = double.sum(axis=1, keepdims=True)
-        return cls(vocabulary, codes, counts, rank, single, (double + weight * single) / (before + weight))
+        return cls(vocabulary, codes, counts, rank, share, (double + weight * share) / (before + weight))
 
     @property
     def edges(self) -> list[tuple[int, int]]:
         """First and last rank of each class: (0, 0), (1, 1), (2, 3), (4, 7) and so on."""
         firsts = 2 ** np.arange(int(self.codes.size).bit_length())
-        return [(0, 0), *((int(first), int(min(2 * first - 1, self.codes.size))) for first in firsts)]
+        return [(0, 0), *((int(first), min(2 * int(first) - 1, self.codes.size)) for first in firsts)]
 
     def classes(self, before: ArrayLike, token: ArrayLike) -> NDArray[np.int64]:
         """The class of each bigram (n,), a number of `edges`."""

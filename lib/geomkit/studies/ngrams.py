@@ -4,6 +4,7 @@ docs/protocol.md fixed it."""
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +31,13 @@ def measure_ngrams(documents: Path, exponents: Path, budgets: Path) -> None:
 
 def exponent_of(table: str, counts: Ints, rule: int | None) -> TableExponent:
     """A least count that leaves too few types is a failed row. Raises DataError, naming the table, if it is too small itself."""
-    common = {"table": table, "rule": rule, "primary": table == PRIMARY and rule is None}
+    common: dict[str, Any] = {"table": table, "rule": rule, "primary": table == PRIMARY and rule is None}
     try:
         found = frequency_exponent(counts, rule)
     except DataError as error:
         if rule is None:
             raise DataError(f"{table}: {error}") from None
-        empty = dict.fromkeys(("g", "g_low", "g_high", "a", "a_low", "a_high", "xmin", "distance"))
+        empty: dict[str, Any] = dict.fromkeys(("g", "g_low", "g_high", "a", "a_low", "a_high", "xmin", "distance"))
         return TableExponent(**common, **empty, status=f"failed: {error}", types=int((counts >= rule).sum()))
     ends = [value if np.isfinite(value) else None for value in (*found.g_interval, *found.a_interval)]
     return TableExponent(

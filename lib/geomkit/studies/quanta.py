@@ -74,10 +74,9 @@ def improvements(rows: Sequence[BigramLoss]) -> list[LearntRank]:
         total, weight = 0.0, 0.0
         for first in firsts:
             mine = [row for row in rows if row.first_rank == first]
-            less = np.mean([row.loss for row in mine if row.width == small]) - np.mean(
-                [row.loss for row in mine if row.width == large]
-            )
-            total += mine[0].tokens * less * 0.5 * np.log(first * mine[0].last_rank)
+            before, after = (float(np.mean([row.loss for row in mine if row.width == width])) for width in (small, large))
+            less = before - after
+            total += mine[0].tokens * less * 0.5 * float(np.log(first * mine[0].last_rank))
             weight += mine[0].tokens * less
         rank, reason = (float(np.exp(total / weight)), "") if weight > 0 else (None, f"it loses no less than width {small}")
         found.append(LearntRank(width=large, params_nonembedding=size, share=None, rank=rank, reason=reason))

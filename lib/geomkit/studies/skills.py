@@ -19,7 +19,7 @@ ENTROPIES = ("one", "falling")
 
 def simulate_skills(output: Path, grid: Mapping[str, Any], seed: int) -> None:
     """grid: lists `a`, `skills` and `times`, and one number each of `texts`, `degree` and `replicates`."""
-    rows = []
+    rows: list[SimulatedGraph] = []
     for a, skills, times, kind in product(grid["a"], grid["skills"], grid["times"], ENTROPIES):
         graph = SkillGraph.power_law(skills, a, entropies(kind, skills), grid["degree"])
         draws = rng(seed, "theory", "graphs", a, skills, times, kind)

@@ -4,6 +4,7 @@ data are related, and the exact curve of each frequency table."""
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def end(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def ends(name: str, interval: Sequence[float | None]) -> dict[str, float | None]:
+def ends(name: str, interval: Sequence[float | None]) -> dict[str, Any]:
     """An interval as two columns."""
     return {f"{name}_low": end(interval[0]), f"{name}_high": end(interval[1])}
 
@@ -113,7 +114,7 @@ def related(part: Part, form: str, resamples: int, draws: np.random.Generator) -
     except NoFit as error:
         raise DataError(f"draw {part.draw}, {part.size}, from {part.least} tokens: {error}") from None
     law = fit(form, [part.n, part.data], part.loss)
-    single: dict[str, float | None] = {}
+    single: dict[str, Any] = {}
     for name in ("alpha", "beta"):
         single |= ends(name, law.interval.get(name, (None, None)))
     return ExponentRelation(
@@ -135,11 +136,11 @@ def fit_skill_curves(grid: Path, ladder: Path, documents: Path, output: Path, ta
 
 def curve_of(part: Part, graph: SkillGraph, table: str, primary: str = "trigrams") -> SkillCurve:
     curve = fit_curve(graph, part.n, part.data, part.loss)
-    numbers: dict[str, float | None] = {}
+    numbers: dict[str, Any] = {}
     for name in PARAMETERS:
         numbers |= {name: end(curve.params.get(name)), **ends(name, curve.interval.get(name, (None, None)))}
     errors = left_out(part, graph)
-    theory, laws = errors["curve"], [errors[form] for form in FORMS if errors[form] is not None]
+    theory, laws = errors["curve"], [error for form in FORMS if (error := errors[form]) is not None]
     own = part.is_primary and table == primary
     law = fit("chinchilla", [part.n, part.data], curve.predict(graph, part.n, part.data)) if own and not curve.failed else None
     return SkillCurve(
@@ -166,7 +167,7 @@ def left_out(part: Part, graph: SkillGraph) -> dict[str, float | None]:
         return dict.fromkeys(("curve", *FORMS))
     found: dict[str, float | None] = {"curve": rms(lambda: errors_left_out(graph, part.n, part.data, part.loss))}
     for form in FORMS:
-        found[form] = rms(lambda form=form: law_errors(form, part))
+        found[form] = rms(partial(law_errors, form, part))
     return found
 
 
