@@ -14,7 +14,7 @@ from geomkit.errors import DataError
 from geomkit.figures import theory as figures
 from geomkit.laws.theory import SkillGraph
 from geomkit.measures.bigrams import BigramClasses
-from geomkit.measures.ngrams import ngram_counts
+from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
 from geomkit.store.dumps import State, write_dump
 from geomkit.store.records import (
     BigramLoss,
@@ -224,7 +224,10 @@ def test_exponents_and_budgets_of_every_table(documents, tmp_path):
     assert words.a == pytest.approx(1 / (words.g - 1) - 1)
     first, last = gaps[0], next(row for row in gaps if row.budget == max(each.budget for each in gaps))
     assert first.budget == 0
-    assert first.measured > 0
+    train, vocabulary = read_split(documents, "train", "token")
+    model = NgramBudget.train(train, vocabulary)
+    test = ngram_codes(read_split(documents, "test", "token")[0], 3, vocabulary)
+    assert first.measured == pytest.approx(model.losses(test, 0).mean() - model.losses(test, model.types).mean())
     assert last.measured == last.constant == last.by_class == 0
     assert {row.frequencies for row in gaps} == {"training", "validation"}
 
