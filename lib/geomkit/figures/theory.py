@@ -151,7 +151,7 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
                 x = [math.sqrt(row.first * row.last) for row in mine]
                 axis.plot(x, [row.value for row in mine], line, lw=0.9, color=colour)
         axis.set(xscale="log", yscale="log", ylabel="gain (nats a token)", xlabel="position")
-        axis.set_title(f"H(z_t | z_<t), layer {layer}; dashed: the widest model projected", loc="left")
+        axis.set_title(f"H(z_t | z_<t), layer {layer}; dashed: projected null", loc="left")
     above[0].set_ylim(bottom=0.3 * above[0].get_ylim()[0])
     above[0].legend(
         handles=[Line2D([], [], color=colour, label=str(d)) for d, colour in paint.items()],
