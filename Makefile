@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -54,6 +54,10 @@ promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
 	@test -f results/needle/needle.csv || { echo "no needle was scored: run snakemake --cores 2 results/needle/needle.csv"; exit 1; }
 	mkdir -p workflow/resources/needle
 	cp results/needle/needle.csv workflow/resources/needle/
+
+promote-theory:  ## ship the planted facts and small steps that were trained
+	@test -f results/theory/training/facts.csv -a -f results/theory/training/small_steps.csv || { echo "results/theory/training holds no facts.csv and small_steps.csv: make them with snakemake"; exit 1; }
+	cp results/theory/training/*.csv workflow/resources/theory/
 
 .venv/main: pyproject.toml
 	$(PYTHON) -m venv .venv

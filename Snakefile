@@ -24,6 +24,7 @@ include: "workflow/rules/tokens.smk"
 include: "workflow/rules/ablation.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/semantics.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ladder.smk"
 

@@ -233,6 +233,8 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         for name in names:
             require(name, config["corpora"], f"ladder.{key}", "corpus")
     check_tokens(config, models, known)
+    for name in config["theory"]["corpora"]:
+        require(name, config["corpora"], "theory.corpora", "corpus")
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
@@ -250,6 +252,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
     for model in select(entropy["models"], models, "entropy.models"):
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
+    select(config["theory"]["models"], models, "theory.models")
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
     check_experiments(config, models)

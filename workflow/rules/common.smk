@@ -123,7 +123,7 @@ def names(selection, key):
     return [model.name for model in settings.select(selection, MODELS, key)]
 
 
-STAGES = ("entropy", "tokens", "ablation", "components", "semantics")
+STAGES = ("entropy", "tokens", "ablation", "components", "semantics", "theory")
 SELECTED = [name for stage in STAGES for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {

@@ -170,6 +170,29 @@ def evaluate(model: GPTNeoXForCausalLM, ids: np.ndarray, recipe: Recipe) -> floa
     return sum(float(loss(model, part)) * len(part) for part in parts) / len(rows)
 
 
+def new_optimizer(model: GPTNeoXForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW of the recipe; biases and norms do not decay."""
+    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
+    vectors = [weight for weight in model.parameters() if weight.ndim < 2]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        betas=recipe.betas,
+        foreach=True,
+    )
+
+
+def advance(model: GPTNeoXForCausalLM, optimizer: torch.optim.Optimizer, batch: torch.Tensor, rate: float, clip: float) -> None:
+    """One step of training on windows (batch, context + 1)."""
+    model.train()
+    value = loss(model, batch)
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+
+
 def train(
     width: int,
     seed: int,
@@ -187,13 +210,7 @@ def train(
     """
     run = Run(build(width, recipe, seed).to(device))
     model, context = run.model, recipe.context
-    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
-    vectors = [weight for weight in model.parameters() if weight.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        betas=recipe.betas,
-        foreach=True,
-    )
+    optimizer = new_optimizer(model, recipe)
     task = digest(width, seed, recipe, hashlib.sha256(training.tobytes()).hexdigest())
     done = restore(run, optimizer, checkpoint, task)
     every = math.ceil(recipe.steps / recipe.evaluations)
@@ -201,14 +218,9 @@ def train(
     window = np.arange(context + 1)
     for step in progress(range(done, recipe.steps), f"ladder-{width}-s{seed}", recipe.steps, initial=done):
         rows = np.fromiter(islice(order, recipe.batch), dtype=np.int64, count=recipe.batch)
-        model.train()
-        value = loss(model, torch.from_numpy(training[rows[:, None] + window]).to(device))
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step, width)
-        optimizer.step()
+        advance(
+            model, optimizer, torch.from_numpy(training[rows[:, None] + window]).to(device), recipe.rate(step, width), recipe.clip
+        )
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
             run.curve.append(((step + 1) * recipe.batch * context, evaluate(model, validation, recipe)))
             save(run, optimizer, step + 1, checkpoint, task)
