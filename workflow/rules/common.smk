@@ -19,6 +19,7 @@ os.environ.update(
 
 from geomkit import config as settings
 from geomkit.errors import ConfigError
+from geomkit.lm import names as trainings_by_name
 from geomkit.measures.entropy import metrics as known_metrics
 from geomkit.measures.selection import selectors as known_selectors
 from geomkit.measures.spectra import MODES
@@ -188,6 +189,14 @@ def trainings(runs):
 LADDER = [
     f"ladder-{width}-s{seed}" for width, seed in trainings(config["ladder"]["runs"])
 ]
+CONTROLS = [
+    str(training)
+    for groups in config["ladder"]["controls"].values()
+    for group in groups
+    for training in trainings_by_name.expand(group)
+]
+STEPS = config["ladder"]["steps"]
+STEPPED = [str(training) for training in trainings_by_name.expand(STEPS)]
 CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_batch-{batch}"
 
 

@@ -161,6 +161,95 @@ rule ladder_grid:
         "../scripts/ladder_table.py"
 
 
+rule ladder_control:
+    input:
+        corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
+        tokenizer="results/ladder/tokenizer/tokenizer_config.json",
+    output:
+        model="results/ladder/controls/{name}/model.safetensors",
+        config="results/ladder/controls/{name}/config.json",
+        table="results/ladder/controls/losses/{name}.csv",
+    log:
+        "results/logs/ladder/controls/{name}.log",
+    benchmark:
+        "results/benchmarks/ladder/controls/{name}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=4000,
+        runtime=480,
+    params:
+        code=code("ladder_control.py"),
+        name="{name}",
+        folder="results/ladder/controls/{name}",
+        recipe=config["ladder"]["recipe"],
+        device=config["compute"]["device"],
+        checkpoint="results/ladder/checkpoints/control-{name}.safetensors",
+    message:
+        "Training {wildcards.name}"
+    script:
+        "../scripts/ladder_control.py"
+
+
+use rule ladder_control as ladder_steps with:
+    output:
+        models=expand(
+            "results/ladder/steps/{{name}}{end}/{file}",
+            end=["", *(f"-step{step}" for step in STEPS["at"])],
+            file=["model.safetensors", "config.json"],
+        ),
+        table="results/ladder/steps/losses/{name}.csv",
+    log:
+        "results/logs/ladder/steps/{name}.log",
+    benchmark:
+        "results/benchmarks/ladder/steps/{name}.tsv"
+    params:
+        code=code("ladder_control.py"),
+        name="{name}",
+        folder="results/ladder/steps/{name}",
+        recipe=config["ladder"]["recipe"],
+        device=config["compute"]["device"],
+        checkpoint="results/ladder/checkpoints/steps-{name}.safetensors",
+        keep=STEPS["at"],
+    message:
+        "Training {wildcards.name}, whose weights are kept at {params.keep} steps"
+
+
+rule ladder_controls:
+    input:
+        tables=expand("results/ladder/controls/losses/{name}.csv", name=CONTROLS),
+    output:
+        "results/ladder/controls.csv",
+    log:
+        "results/logs/ladder/controls.log",
+    benchmark:
+        "results/benchmarks/ladder/controls.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("ladder_table.py"),
+    message:
+        "Joining the losses of the trainings beside the ladder"
+    script:
+        "../scripts/ladder_table.py"
+
+
+use rule ladder_controls as ladder_steps_table with:
+    input:
+        tables=expand("results/ladder/steps/losses/{name}.csv", name=STEPPED),
+    output:
+        "results/ladder/steps.csv",
+    log:
+        "results/logs/ladder/steps.log",
+    benchmark:
+        "results/benchmarks/ladder/steps.tsv"
+    message:
+        "Joining the losses at the steps whose weights are kept"
+
+
 rule ladder_card:
     input:
         models=expand("results/ladder/{name}/model.safetensors", name=LADDER),
