@@ -250,15 +250,16 @@ def test_a_training_writes_its_model_and_what_it_is(tmp_path, monkeypatch):
 
 
 def test_weights_on_the_way_become_models_with_their_losses(tmp_path, monkeypatch):
-    folder, rows, recipe, ids = control(tmp_path, monkeypatch, "ladder-16-s0", keep=[2, 9])
+    folder, rows, recipe, ids = control(tmp_path, monkeypatch, "ladder-16-s0", keep=[2, 9, 24])
     assert [(row["model"], row["step"], row["tokens"]) for row in rows] == [
         ("ladder-16-s0-step2", "2", "64"),
         ("ladder-16-s0-step9", "9", "288"),
-        ("ladder-16-s0", "24", "768"),
+        ("ladder-16-s0-step24", "24", "768"),
     ]
     for row in rows:
         model = AutoModelForCausalLM.from_pretrained(folder.with_name(row["model"]), dtype="auto")
         assert model.dtype == torch.float16
         assert evaluate(model.float(), ids["validation"], recipe) == pytest.approx(float(row["loss_validation"]), rel=1e-3)
     first, second, last = (float(row["loss_validation"]) for row in rows)
+    assert not folder.exists(), "the last step is the trained model"
     assert math.log(300) > first > second > last

@@ -23,7 +23,7 @@ SETTINGS = {
             **{"depth": [{"forms": ["16x1", "16-tied"], "seeds": 1}], "rates": [], "tied": []},
             "seeds": [{"forms": [16], "seeds": "own", "tokens": 512, "peak_rates": [0.02, 0.04], "weight_decays": [0.3]}],
         },
-        "steps": {"forms": [16], "seeds": 1, "at": [2, 7]},
+        "steps": {"forms": [16], "seeds": 1, "at": [2, 7, 16]},
     },
 }
 
@@ -114,7 +114,7 @@ def test_weights_kept_on_the_way_lead_to_the_ladders_own_model(trained):
     assert [(row["model"], row["tokens"]) for row in stages] == [
         ("ladder-16-s0-step2", "128"),
         ("ladder-16-s0-step7", "448"),
-        ("ladder-16-s0", "1024"),
+        ("ladder-16-s0-step16", "1024"),
     ]
     weights = [(trained / "steps" / row["model"] / "model.safetensors").read_bytes() for row in stages]
     assert weights[-1] == (trained / "ladder-16-s0/model.safetensors").read_bytes()

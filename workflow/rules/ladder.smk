@@ -196,8 +196,8 @@ rule ladder_control:
 use rule ladder_control as ladder_steps with:
     output:
         models=expand(
-            "results/ladder/steps/{{name}}{end}/{file}",
-            end=["", *(f"-step{step}" for step in STEPS["at"])],
+            "results/ladder/steps/{{name}}-step{step}/{file}",
+            step=STEPS["at"],
             file=["model.safetensors", "config.json"],
         ),
         table="results/ladder/steps/losses/{name}.csv",

@@ -26,8 +26,8 @@ def train_control(
 ) -> None:
     """Train the model of a name of `geomkit.lm.names`, or go on with it.
 
-    Writes `folder`, the trained model, `folder`-step<n> for each of the steps in `keep`, and `table`: a row with validation and
-    test loss (nats a token) for each of these models; the trained one is the last.
+    Writes `folder`, the trained model, or with steps to keep `folder`-step<n> for each of them, and `table`: a row with the
+    validation and test loss (nats a token) of each of these models.
     """
     training, words = parse(name), load_tokenizer(tokenizer)
     recipe = replace(recipe, **training.recipe)
@@ -48,17 +48,16 @@ def train_control(
         "weight_decay": recipe.weight_decay,
     }
     rows: list[dict[str, Any]] = []
-    for step in [*keep, None]:
-        stage = Run(run.model if step is None else run.at(step))
+    stages = {f"-step{step}": step for step in keep} or {"": recipe.steps}
+    for end, step in stages.items():
+        stage = Run(run.at(step) if keep else run.model)
         losses = {
             "loss_validation": evaluate(stage.model, validation, recipe),
             "loss_test": evaluate(stage.model, test, replace(recipe, validation_windows=TEST_WINDOWS)),
         }
-        end = "" if step is None else f"-step{step}"
-        seen = (recipe.steps if step is None else step) * recipe.batch * recipe.context
+        seen = step * recipe.batch * recipe.context
         rows.append(
-            {"model": name + end, **common, "step": step or recipe.steps, "tokens": seen}
-            | {key: f"{loss:.6f}" for key, loss in losses.items()}
+            {"model": name + end, **common, "step": step, "tokens": seen} | {key: f"{loss:.6f}" for key, loss in losses.items()}
         )
         export(stage, folder.with_name(folder.name + end))
     write_rows(rows, table)
