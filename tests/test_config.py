@@ -115,6 +115,9 @@ BAD_VALUES = [
     ("models.a b", {"source": "local", "path": "x"}, "models: 'a b' does not match"),
     ("corpora.sotu.split", "tst", "corpora.sotu.split: 'tst' is not one of"),
     ("ladder.recipe.vocabulary", 256, "ladder.recipe.vocabulary: 256 is less than the minimum of 257"),
+    ("ladder.controls.depth", [{"forms": ["16y4"], "seeds": 1}], "ladder.controls.depth.0.forms.0: '16y4' does not match"),
+    ("ladder.controls.depth", [{"forms": [16], "seeds": 0}], "ladder.controls.depth.0.seeds: 0"),
+    ("ladder.steps.at", [16, 16], "ladder.steps.at: [16, 16] has non-unique elements"),
 ]
 
 
@@ -174,12 +177,13 @@ def test_a_column_is_the_readers_business_but_for_what_the_hub_stored_as_text(he
 
 
 def test_a_folder_of_folders_is_a_family(tmp_path):
-    for name in ("ladder-16-s0", "ladder-16-s12", "ladder-32-base", "tokenizer"):
+    names = ("ladder-16-s0", "ladder-16-s12", "ladder-16-s3-step77", "ladder-32-base")
+    for name in (*names, "tokenizer"):
         make_model(tmp_path / "ladder" / name)
     (tmp_path / "ladder" / "tokenizer" / "config.json").unlink()
     found = expand_models({"mine": {"source": "bundled", "path": "ladder", "family": "ladder"}}, tmp_path)
-    assert list(found) == ["ladder-16-s0", "ladder-16-s12", "ladder-32-base"]
-    assert [model.seed for model in found.values()] == [0, 12, None]
+    assert tuple(found) == names
+    assert [(model.seed, model.step) for model in found.values()] == [(0, None), (12, None), (3, 77), (None, None)]
     for name, model in found.items():
         assert (model.name, model.family, model.key) == (name, "ladder", "mine")
         assert model.folder == tmp_path / "ladder" / name

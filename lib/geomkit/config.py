@@ -20,7 +20,10 @@ Known = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Model:
-    """One model to measure: its name, its entry in the catalogue, and the folder that it is loaded from."""
+    """One model to measure: its name, its entry in the catalogue, and the folder that it is loaded from.
+
+    `step` says when in its training its weights were saved, if that is known: steps of the optimizer.
+    """
 
     name: str
     family: str
@@ -28,6 +31,7 @@ class Model:
     folder: Path
     key: str
     entry: Mapping[str, Any]
+    step: int | None = None
 
     @property
     def tokenizer(self) -> str:
@@ -88,7 +92,7 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "tokenizer", "trust_remote_code", "reader", "split")
+    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "reader", "split")
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
@@ -134,9 +138,17 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         found = sorted(file.parent for file in path.glob("*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
-        seeds = {folder: re.search(r"-s(\d+)$", folder.name) for folder in found}
-        return [Model(folder.name, family, int(end[1]) if end else None, folder, key, entry) for folder, end in seeds.items()]
-    return [Model(key, family, seed, path, key, entry)]
+        ends = [seed_and_step(folder.name) for folder in found]
+        return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
+    return [Model(key, family, seed, path, key, entry, entry.get("step"))]
+
+
+def seed_and_step(name: str) -> tuple[int | None, int | None]:
+    """What a name that ends in -s0 or -s0-step500 says of its training."""
+    end = re.search(r"-s(\d+)(?:-step(\d+))?$", name)
+    if end is None:
+        return None, None
+    return int(end[1]), int(end[2]) if end[2] else None
 
 
 def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[Model]:

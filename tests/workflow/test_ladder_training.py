@@ -20,6 +20,11 @@ SETTINGS = {
         "card": ["small"],
         "recipe": {"tokens": 1024, "vocabulary": 300, "context": 16, "batch": 4},
         "grid": {"runs": RUNS, "unique_tokens": [300], "epochs": [1, 3]},
+        "controls": {
+            **{"depth": [{"forms": ["16x1", "16-tied"], "seeds": 1}], "rates": [], "tied": []},
+            "seeds": [{"forms": [16], "seeds": "own", "tokens": 512, "peak_rates": [0.02, 0.04], "weight_decays": [0.3]}],
+        },
+        "steps": {"forms": [16], "seeds": 1, "at": [2, 7, 16]},
     },
 }
 
@@ -30,11 +35,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ladder") / "run"
     write_corpus(folder)
     case = Case(copy_project(tmp_path_factory.mktemp("project")), folder, SETTINGS)
-    outcome = case.run("ladder", "results/ladder/training_grid.csv", "--cores", "2")
+    tables = [f"results/ladder/{name}.csv" for name in ("training_grid", "controls", "steps")]
+    outcome = case.run("ladder", *tables, "--cores", "2")
     assert outcome.status == 0, outcome.terminal
     assert outcome.jobs == {
         **{"corpus": 1, "ladder_tokenizer": 1, "ladder_model": 1, "ladder_runs": 1, "ladder_card": 1, "ladder": 1},
         **{"ladder_cell": 2, "ladder_grid": 1},
+        **{"ladder_control": 4, "ladder_controls": 1, "ladder_steps": 1, "ladder_steps_table": 1},
     }
     return folder / "results/ladder"
 
@@ -83,3 +90,34 @@ def test_the_card_gives_the_models_loss_and_its_baselines(trained):
     assert loss["loss_small"] in card
     assert "unigram" in card
     assert "gzip" in card
+
+
+def test_what_is_trained_beside_the_ladder_is_named_and_described(trained):
+    cells = rows(trained / "controls.csv")
+    assert [row["model"] for row in cells] == [
+        "ladder-16x1-s0",
+        "ladder-16-tied-s0",
+        "ladder-16-tokens512-rate0.02-decay0.3-s0",
+        "ladder-16-tokens512-rate0.04-decay0.3-s1",
+    ]
+    assert [(row["layers"], row["tied"], row["tokens"], row["peak_rate"], row["weight_decay"]) for row in cells] == [
+        ("1", "0", "1024", "0.04", "0.1"),
+        ("2", "1", "1024", "0.04", "0.1"),
+        ("2", "0", "512", "0.02", "0.3"),
+        ("2", "0", "512", "0.04", "0.3"),
+    ]
+    for row in cells:
+        assert (trained / "controls" / row["model"] / "model.safetensors").exists()
+
+
+def test_weights_kept_on_the_way_lead_to_the_ladders_own_model(trained):
+    stages = rows(trained / "steps.csv")
+    assert [(row["model"], row["tokens"]) for row in stages] == [
+        ("ladder-16-s0-step2", "128"),
+        ("ladder-16-s0-step7", "448"),
+        ("ladder-16-s0-step16", "1024"),
+    ]
+    weights = [(trained / "steps" / row["model"] / "model.safetensors").read_bytes() for row in stages]
+    assert weights[-1] == (trained / "ladder-16-s0/model.safetensors").read_bytes()
+    assert len(set(weights)) == 3
+    assert stages[-1]["loss_validation"] == rows(trained / "training_runs.csv")[-1]["loss_validation"]

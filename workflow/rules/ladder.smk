@@ -1,6 +1,14 @@
+from geomkit.lm.names import expand as trainings_of
 from geomkit.trainings import CELL, cell_recipe, grid_cells, model_names
 
 LADDER = model_names(config["ladder"]["runs"])
+CONTROLS = [
+    str(training)
+    for groups in config["ladder"]["controls"].values()
+    for group in groups
+    for training in trainings_of(group)
+]
+STEPPED = [str(training) for training in trainings_of(config["ladder"]["steps"])]
 
 
 rule ladder:
@@ -166,6 +174,95 @@ rule ladder_grid:
         "Joining the grid over model size and data"
     script:
         "../scripts/ladder_grid.py"
+
+
+rule ladder_control:
+    input:
+        corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
+        tokenizer="results/ladder/tokenizer/tokenizer_config.json",
+    output:
+        model="results/ladder/controls/{name}/model.safetensors",
+        config="results/ladder/controls/{name}/config.json",
+        table="results/ladder/controls/losses/{name}.csv",
+    log:
+        "results/logs/ladder/controls/{name}.log",
+    benchmark:
+        "results/benchmarks/ladder/controls/{name}.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=4000,
+        runtime=480,
+    params:
+        code=code("ladder_control.py"),
+        name="{name}",
+        folder="results/ladder/controls/{name}",
+        recipe=config["ladder"]["recipe"],
+        device=config["compute"]["device"],
+        checkpoint="results/ladder/checkpoints/control-{name}.safetensors",
+    message:
+        "Training {wildcards.name}"
+    script:
+        "../scripts/ladder_control.py"
+
+
+use rule ladder_control as ladder_steps with:
+    output:
+        models=expand(
+            "results/ladder/steps/{{name}}-step{step}/{file}",
+            step=config["ladder"]["steps"]["at"],
+            file=["model.safetensors", "config.json"],
+        ),
+        table="results/ladder/steps/losses/{name}.csv",
+    log:
+        "results/logs/ladder/steps/{name}.log",
+    benchmark:
+        "results/benchmarks/ladder/steps/{name}.tsv"
+    params:
+        code=code("ladder_control.py"),
+        name="{name}",
+        folder="results/ladder/steps/{name}",
+        recipe=config["ladder"]["recipe"],
+        device=config["compute"]["device"],
+        checkpoint="results/ladder/checkpoints/steps-{name}.safetensors",
+        keep=config["ladder"]["steps"]["at"],
+    message:
+        "Training {wildcards.name}, whose weights are kept at {params.keep} steps"
+
+
+rule ladder_controls:
+    input:
+        tables=expand("results/ladder/controls/losses/{name}.csv", name=CONTROLS),
+    output:
+        "results/ladder/controls.csv",
+    log:
+        "results/logs/ladder/controls.log",
+    benchmark:
+        "results/benchmarks/ladder/controls.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("ladder_controls.py"),
+    message:
+        "Joining the losses of the trainings beside the ladder"
+    script:
+        "../scripts/ladder_controls.py"
+
+
+use rule ladder_controls as ladder_steps_table with:
+    input:
+        tables=expand("results/ladder/steps/losses/{name}.csv", name=STEPPED),
+    output:
+        "results/ladder/steps.csv",
+    log:
+        "results/logs/ladder/steps.log",
+    benchmark:
+        "results/benchmarks/ladder/steps.tsv"
+    message:
+        "Joining the losses at the steps whose weights are kept"
 
 
 rule ladder_card:

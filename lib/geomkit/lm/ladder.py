@@ -5,6 +5,7 @@ untied embeddings, small initialisation (standard deviation sqrt(2 / 5d)). Heads
 dimensions and rotary positions turn all of them: as many as in Pythia, which turns a quarter of 64.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -23,6 +24,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerF
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm.models import find_device, load_tokenizer, sizes
+from geomkit.lm.names import Form
 from geomkit.logs import progress
 from geomkit.sources.corpora import Document, stored_documents
 from geomkit.store.provenance import digest, replacing, rng
@@ -32,6 +34,9 @@ END = "<|endoftext|>"
 
 SHAPES = {16: (2, 1), 24: (3, 2), 32: (4, 2), 48: (4, 3), 64: (5, 4), 96: (6, 6), 128: (8, 8), 192: (10, 12), 256: (12, 16)}
 """Layers and heads of each width."""
+
+OWN = Form()
+"""The form of the ladder's own models."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,18 @@ class Recipe:
 
 @dataclass
 class Run:
-    """A trained model and its learning curve: (tokens seen, validation loss in nats a token) at each evaluation."""
+    """A trained model, its learning curve, (tokens seen, validation loss in nats a token) at each evaluation, and the weights
+    after the steps that were to be kept."""
 
     model: GPTNeoXForCausalLM
     curve: list[tuple[int, float]] = field(default_factory=list)
+    kept: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+
+    def at(self, step: int) -> GPTNeoXForCausalLM:
+        """The model as it was after a step that was kept."""
+        model = copy.deepcopy(self.model)
+        put(model, self.kept[step])
+        return model
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -106,21 +119,27 @@ def stream(
     return ids[:unique]
 
 
-def build(width: int, recipe: Recipe, seed: int) -> GPTNeoXForCausalLM:
-    """An untrained model of the ladder, from its seed; the global generator of torch is left as it was."""
+def shape(width: int, form: Form = OWN) -> tuple[int, int]:
+    """Layers and heads of a model. Raises ConfigError for a width that the ladder does not have."""
     if width not in SHAPES:
         raise ConfigError(f"ladder: width {width} has no shape; known: {', '.join(map(str, SHAPES))}")
     layers, heads = SHAPES[width]
+    return form.depth or layers, heads
+
+
+def build(width: int, recipe: Recipe, seed: int, form: Form = OWN) -> GPTNeoXForCausalLM:
+    """An untrained model of the ladder, from its seed; the global generator of torch is left as it was."""
+    layers, heads = shape(width, form)
     config = GPTNeoXConfig(
         vocab_size=recipe.vocabulary,
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        intermediate_size=4 * width,
+        intermediate_size=form.mlp * width,
         max_position_embeddings=recipe.context,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0},
         initializer_range=math.sqrt(2 / (5 * width)),
-        tie_word_embeddings=False,
+        tie_word_embeddings=form.tied,
         bos_token_id=0,
         eos_token_id=0,
     )
@@ -201,26 +220,32 @@ def train(
     validation: np.ndarray,
     checkpoint: Path,
     device: torch.device | str = "cpu",
+    form: Form = OWN,
+    keep: Sequence[int] = (),
 ) -> Run:
     """Train one model, or go on from `checkpoint`, which is written at every evaluation and always whole. A checkpoint of another
-    recipe or other data is not used.
+    recipe or other data is not used. The weights after each step in `keep` are kept; that changes nothing of the training.
 
     On a CPU with a fixed number of threads a run that was killed any number of times ends with the same weights as one that
     was left alone: the state is the weights, the moments of AdamW and the step, and the data order depends on the seed alone.
     """
-    run = Run(build(width, recipe, seed).to(device))
+    if late := [step for step in keep if not 0 < step <= recipe.steps]:
+        raise ConfigError(f"ladder: there is no step {late[0]} in a training of {recipe.steps} steps")
+    run = Run(build(width, recipe, seed, form).to(device))
     model, context = run.model, recipe.context
     optimizer = new_optimizer(model, recipe)
-    task = digest(width, seed, recipe, hashlib.sha256(training.tobytes()).hexdigest())
+    task = digest(f"{width}{form}", seed, recipe, hashlib.sha256(training.tobytes()).hexdigest(), *keep)
     done = restore(run, optimizer, checkpoint, task)
     every = math.ceil(recipe.steps / recipe.evaluations)
     order = islice(starts(len(training), context, seed), done * recipe.batch, None)
     window = np.arange(context + 1)
-    for step in progress(range(done, recipe.steps), f"ladder-{width}-s{seed}", recipe.steps, initial=done):
+    for step in progress(range(done, recipe.steps), f"ladder-{width}{form}-s{seed}", recipe.steps, initial=done):
         rows = np.fromiter(islice(order, recipe.batch), dtype=np.int64, count=recipe.batch)
         advance(
             model, optimizer, torch.from_numpy(training[rows[:, None] + window]).to(device), recipe.rate(step, width), recipe.clip
         )
+        if step + 1 in keep:
+            run.kept[step + 1] = {name: weight.detach().clone() for name, weight in run.model.named_parameters()}
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
             run.curve.append(((step + 1) * recipe.batch * context, evaluate(model, validation, recipe)))
             save(run, optimizer, step + 1, checkpoint, task)
@@ -230,7 +255,9 @@ def train(
 
 def save(run: Run, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path, task: str) -> None:
     """Everything a run needs to go on, as one safetensors file."""
-    tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
+    tensors = {f"model.{name}": weight.detach() for name, weight in run.model.named_parameters()}
+    for kept, weights in run.kept.items():
+        tensors |= {f"kept.{kept}.{name}": weight for name, weight in weights.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     tensors = {name: value.contiguous() for name, value in tensors.items()}
@@ -247,9 +274,11 @@ def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: 
         notes = stored.metadata()
     if notes["task"] != task:
         return 0
-    run.model.load_state_dict(
-        {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    )
+    put(run.model, {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")})
+    for name, value in tensors.items():
+        if name.startswith("kept."):
+            _, kept, weight = name.split(".", 2)
+            run.kept.setdefault(int(kept), {})[weight] = value
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
@@ -258,6 +287,13 @@ def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: 
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     run.curve[:] = [(int(tokens), float(value)) for tokens, value in json.loads(notes["curve"])]
     return int(notes["step"])
+
+
+@torch.no_grad()
+def put(model: GPTNeoXForCausalLM, weights: Mapping[str, torch.Tensor]) -> None:
+    """Puts weights, by name, in the place of a model's own."""
+    for name, weight in model.named_parameters():
+        weight.copy_(weights[name])
 
 
 def export(run: Run, folder: Path) -> None:

@@ -589,6 +589,28 @@ class LadderLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ControlTraining:
+    """A row of controls.csv or steps.csv: a model that differs from the ladder in what its name says, and its losses (nats a
+    token) on validation and test text. `step`: after how many steps of the optimizer its weights were taken."""
+
+    model: str
+    width: int
+    layers: int
+    heads: int
+    mlp: int
+    tied: bool
+    params_nonembedding: int
+    params_total: int
+    seed: int
+    peak_rate: float
+    weight_decay: float
+    step: int
+    tokens: int
+    loss_validation: float
+    loss_test: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenScore:
     """A row of tokens_summary.csv: a number about tokens of one model, with its interval over documents."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from geomkit.store.records import Cell, CurvePoint, SweptTraining, Training, read_csv, write_csv
+from geomkit.store.records import Cell, ControlTraining, CurvePoint, SweptTraining, Training, read_csv, write_csv
 
 
 def join_curves(tables: Iterable[str], output: Path) -> None:
@@ -23,6 +23,12 @@ def join_grid(tables: Iterable[str], output: Path) -> None:
     """Trainings over size and data; that of the lowest validation loss on the same data is marked as chosen."""
     trained = cells(tables)
     write_csv(output, Training, [Training(**vars(cell), chosen=cell is best(cell, trained)) for cell in trained])
+
+
+def join_controls(tables: Iterable[str], output: Path) -> None:
+    """Trainings that differ from the ladder, one after another."""
+    rows = [row for table in tables for row in read_csv(Path(table), ControlTraining)]
+    write_csv(output, ControlTraining, rows)
 
 
 def cells(tables: Iterable[str]) -> list[Cell]:

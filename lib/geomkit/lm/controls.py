@@ -1,0 +1,65 @@
+"""Trainings beside the ladder, in which width, size, data and training steps part: each from its name alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from geomkit.lm.ladder import Recipe, Run, evaluate, export, shape, stream, train
+from geomkit.lm.models import find_device, load_tokenizer, sizes
+from geomkit.lm.names import parse
+from geomkit.sources.corpora import stored_documents
+from geomkit.store.records import TEST_WINDOWS, ControlTraining, write_csv
+
+
+def train_control(
+    name: str,
+    corpus: Path,
+    tokenizer: Path,
+    folder: Path,
+    table: Path,
+    checkpoint: Path,
+    recipe: Mapping[str, Any],
+    device: str,
+    keep: Sequence[int] = (),
+) -> None:
+    """Train the model of a name of `geomkit.lm.names`, or go on with it.
+
+    Writes `folder`, the trained model, or with steps to keep `folder`-step<n> for each of them, and `table`: a row with the
+    validation and test loss (nats a token) of each of these models.
+    """
+    training, words = parse(name), load_tokenizer(tokenizer)
+    own = replace(Recipe(**recipe), **training.recipe)
+    learned, validation, test = (stream(stored_documents(corpus, split), words) for split in ("train", "validation", "test"))
+    run = train(training.width, training.seed, own, learned, validation, checkpoint, find_device(device), training.form, keep)
+    layers, heads = shape(training.width, training.form)
+    size = sizes(run.model)
+    common: dict[str, Any] = {
+        "width": training.width,
+        "layers": layers,
+        "heads": heads,
+        "mlp": training.form.mlp * training.width,
+        "tied": training.form.tied,
+        "params_nonembedding": size.params_nonembedding,
+        "params_total": size.params_total,
+        "seed": training.seed,
+        "peak_rate": own.peak_rate,
+        "weight_decay": own.weight_decay,
+    }
+    rows: list[ControlTraining] = []
+    stages = {f"-step{step}": step for step in keep} or {"": own.steps}
+    for end, step in stages.items():
+        stage = Run(run.at(step) if keep else run.model)
+        rows.append(
+            ControlTraining(
+                **common,
+                model=name + end,
+                step=step,
+                tokens=step * own.batch * own.context,
+                loss_validation=round(evaluate(stage.model, validation, own), 6),
+                loss_test=round(evaluate(stage.model, test, replace(own, validation_windows=TEST_WINDOWS)), 6),
+            )
+        )
+        export(stage, folder.with_name(folder.name + end))
+    write_csv(table, ControlTraining, rows)
+    checkpoint.unlink(missing_ok=True)
