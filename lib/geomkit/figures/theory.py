@@ -67,7 +67,7 @@ def simulation_panel(axis: Axes, rows: Sequence[SimulatedGraph]) -> None:
     axis.axhline(1, lw=0.5, color="0.5")
     inside = sum(row.inside for row in rows)
     axis.set(xlabel="sampled graphs", ylabel="simulated / exact", xticks=[])
-    axis.set_title(f"skill graphs: {inside} of {len(rows)} intervals hold the exact sum", loc="left")
+    axis.set_title(f"skill graphs: {inside} of {len(rows)} hold the exact sum", loc="left")
     axis.legend(ncols=3)
 
 
@@ -90,7 +90,7 @@ def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
     axis.set(xlim=(-reach, reach), xlabel="β − α / (1 + α), which the theory says is 0", ylim=(len(rows), -1))
     names = [f"draw {row.draw}, {row.size}" + (f", ≥ {row.least // 1000}k" if row.least else "") for row in rows]
     axis.set_yticks(range(len(rows)), names, fontsize=5)
-    axis.set_title("blue: Chinchilla's sum, red: Kaplan's form, black: primary", loc="left")
+    axis.set_title("blue: Chinchilla's sum, red: Kaplan's form\nblack: primary", loc="left")
     shown = [Line2D([], [], color="0.3", ls="", marker=mark, ms=2.8, label=name) for name, mark in MARKS.items()]
     axis.legend(handles=shown, ncols=1, loc="lower right")
 
@@ -106,7 +106,7 @@ def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
     low, high = axis.get_xlim()
     axis.plot([low, high], [low, high], lw=0.5, color="0.5")
     axis.set(xlim=(low, high))
-    axis.set_title("sizes left out; below the line the theory's curve is better", loc="left")
+    axis.set_title("sizes left out\nbelow the line the theory's curve is better", loc="left")
     shown = [Line2D([], [], color=paint, ls="", marker="o", ms=3, label=table) for table, paint in TABLE_COLOURS.items()]
     axis.legend(handles=[*shown, Line2D([], [], color="0.3", ls="", marker="*", ms=5, label="primary")])
 
@@ -124,7 +124,7 @@ def exponent_panel(axis: Axes, rows: Sequence[TableExponent]) -> None:
             axis.plot([at], [value], "*" if row.rule is None else "o", ms=5 if row.rule is None else 2.5, color=paint)
     axis.axhline(0, lw=0.5, color="0.5")
     axis.set(xscale="log", xlabel="least count (star: chosen)", ylabel="a", ylim=(-0.7, 1.5))
-    axis.set_title("exponent of frequencies; a ≤ 0: no asymptotic law", loc="left")
+    axis.set_title("exponent of frequencies\na ≤ 0: no asymptotic law", loc="left")
 
 
 def budget_panel(axis: Axes, rows: Sequence[NgramGap]) -> None:
