@@ -59,7 +59,8 @@ def kind(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if part.get("type") == "array":
         one = kind(part["items"], definitions)
         return f"list of {one}s" if one in NAMES.values() else f"list of ({one})"
-    return NAMES[part["type"]]
+    types = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    return " or ".join(NAMES[name] for name in types)
 
 
 def shipped(config: Any, path: tuple[str, ...]) -> str:
