@@ -18,9 +18,9 @@ PLACE = "{{ ledger }}"
 """Where the template of the page for browsers takes the ledger."""
 START, END = "<!-- findings -->", "<!-- /findings -->"
 """What the README's table stands between."""
-MOST = 6
+MOST = 5
 """Claims in the README's table."""
-MANY = 4
+MANY = 1
 """Numbers of one verdict on one claim that are printed in the README's table with their intervals."""
 DECIDED = (ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.WIDTH)
 OPENING = """# Findings
@@ -137,7 +137,7 @@ def decided(rows: Sequence[Claim]) -> list[list[Claim]]:
 
 
 def readme_table(rows: Sequence[Claim]) -> str:
-    """At most six claims that the ledger decides, with what was measured where it does."""
+    """At most five claims that the ledger decides, with what was measured where it does."""
     chosen = decided(rows)[:MOST]
     tests = sum(row.verdict is not ClaimVerdict.UNTESTED for row in rows)
     words = f"{len(by_claim(rows))} claims, {tests} measurements: all are in [docs/findings.md](docs/findings.md)."
