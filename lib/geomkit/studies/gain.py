@@ -80,7 +80,12 @@ def measure_gains(
                 continue
             tokens = Tokens.of(*file.tokens(variant), texts.tokens, texts.document, counts)
             for state, gains in file.gains(variant):
-                where = {"variant": variant, **state._asdict(), "name": layer_name(state.layer, depth), "d": dump.width(state)}
+                where = {
+                    "variant": variant,
+                    **state._asdict(),
+                    "name": layer_name(state.layer, depth) or None,
+                    "d": dump.width(state),
+                }
                 rows += [where | row for row in correlations(tokens, gains, rng(seed, "tokens", spectra.stem))]
                 if where["name"] and state.sublayer == "block":
                     rows += [where | row for row in profiles(tokens, gains, rng(seed, "tokens", spectra.stem))]

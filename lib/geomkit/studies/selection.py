@@ -74,7 +74,7 @@ def compare_selections(
                 "variant": "trained",
                 "layer": layer,
                 "sublayer": "block",
-                "name": layer_name(layer, sizes["depth"]),
+                "name": layer_name(layer, sizes["depth"]) or None,
                 "d": width,
             }
             rows += [where | row for one in scored for row in compared(one, scored, file.budgets, documents)]
