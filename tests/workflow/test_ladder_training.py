@@ -80,7 +80,7 @@ def test_the_grid_marks_the_budget_of_the_lowest_validation_loss(trained):
     cells = rows(trained / "training_grid.csv")
     assert [(row["unique_tokens"], row["tokens"]) for row in cells] == [("300", "320"), ("300", "960")]
     best = min(cells, key=lambda row: float(row["loss_validation"]))
-    assert {(row["layer"], row["length"], row["normalise"], row["eps2"]) for row in cells} == {("last", "64", "unit", "0.5")}
+    assert {(row["layer"], row["length"], row["normalise"], row["eps2"]) for row in cells} == {("last", "256", "unit", "0.5")}
     assert [row["chosen"] for row in cells] == [str(int(row is best)) for row in cells]
 
 

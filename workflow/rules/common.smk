@@ -123,8 +123,9 @@ def names(selection, key):
     return [model.name for model in settings.select(selection, MODELS, key)]
 
 
-STAGES = ("entropy", "tokens", "ablation", "components", "semantics", "theory")
-SELECTED = [name for stage in STAGES for name in chosen(stage)["model"]]
+# what the default targets, and `fetch`, are made for
+STAGES = ("entropy", "tokens", "ablation", "components", "semantics")
+SELECTED = [name for stage in (*STAGES, "theory") for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
     MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])
@@ -154,4 +155,28 @@ def refusals():
         for path in sorted(Path("results").glob("*_absent.csv"))
         for row in csv.DictReader(path.read_text().splitlines())
         if row["absent"] == "everything" and row["model"] in SELECTED
+    ]
+
+
+def judgement_files(wildcards):
+    """What people judged: the folder that is fetched, or the files that are there."""
+    return corpus_files(SimpleNamespace(corpus=config["semantics"]["judgements"]))
+
+
+def planted_cells():
+    """Every width, exponent and seed on the law itself, and the axis of data at the widest model and the first seed."""
+    facts = config["theory"]["facts"]
+    path = "results/theory/training/facts/w{width}-a{exponent:g}-s{seed}-{data}.csv"
+    of_size = [
+        path.format(width=width, exponent=exponent, seed=seed, data="law")
+        for seed in range(facts["seeds"])
+        for exponent in facts["exponents"]
+        for width in facts["widths"]
+    ]
+    return of_size + [
+        path.format(
+            width=max(facts["widths"]), exponent=exponent, seed=0, data=f"d{texts}"
+        )
+        for exponent in facts["exponents"]
+        for texts in facts["samples"]
     ]

@@ -198,7 +198,7 @@ rule ladder_control:
     params:
         code=code("ladder_control.py"),
         name="{name}",
-        folder="results/ladder/controls/{name}",
+        folder=lambda wildcards: f"results/ladder/controls/{wildcards.name}",
         recipe=config["ladder"]["recipe"],
         device=config["compute"]["device"],
         checkpoint="results/ladder/checkpoints/control-{name}.safetensors",
@@ -223,7 +223,7 @@ use rule ladder_control as ladder_steps with:
     params:
         code=code("ladder_control.py"),
         name="{name}",
-        folder="results/ladder/steps/{name}",
+        folder=lambda wildcards: f"results/ladder/steps/{wildcards.name}",
         recipe=config["ladder"]["recipe"],
         device=config["compute"]["device"],
         checkpoint="results/ladder/checkpoints/steps-{name}.safetensors",

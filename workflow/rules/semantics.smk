@@ -1,8 +1,3 @@
-def judgement_files(wildcards):
-    """What people judged: the folder that is fetched, or the files that are there."""
-    return corpus_files(SimpleNamespace(corpus=config["semantics"]["judgements"]))
-
-
 rule semantics:
     input:
         dump="results/dumps/{model}/{corpus}/trained.h5",

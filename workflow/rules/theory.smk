@@ -2,26 +2,7 @@ FACTS = relative(RESOURCES / "theory/facts.csv")
 STEPS = relative(RESOURCES / "theory/small_steps.csv")
 RADII = relative(RESOURCES / "theory/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
-SHIPPED = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
-
-
-def planted_cells():
-    """Every width, exponent and seed on the law itself, and the axis of data at the widest model and the first seed."""
-    facts = config["theory"]["facts"]
-    path = "results/theory/training/facts/w{width}-a{exponent:g}-s{seed}-{data}.csv"
-    of_size = [
-        path.format(width=width, exponent=exponent, seed=seed, data="law")
-        for seed in range(facts["seeds"])
-        for exponent in facts["exponents"]
-        for width in facts["widths"]
-    ]
-    return of_size + [
-        path.format(
-            width=max(facts["widths"]), exponent=exponent, seed=0, data=f"d{texts}"
-        )
-        for exponent in facts["exponents"]
-        for texts in facts["samples"]
-    ]
+SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 
 
 rule theory_ngram_ids:
@@ -39,7 +20,7 @@ rule theory_ngram_ids:
     threads: 1
     params:
         code=code("theory_ngram_ids.py"),
-        tokenizer=relative(RESOURCES / "ladder/tokenizer"),
+        tokenizer=lambda wildcards: relative(RESOURCES / "ladder/tokenizer"),
     message:
         "Encoding the ladder's training, validation and test text"
     script:
@@ -184,7 +165,7 @@ rule theory_bigrams:
     input:
         models=[
             path
-            for name in SHIPPED
+            for name in SHIPPED_LADDER
             for path in files_below(RESOURCES / "ladder" / name)
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
@@ -204,9 +185,9 @@ rule theory_bigrams:
         mem_mb=4000,
     params:
         code=code("theory_bigrams.py"),
-        models=[relative(RESOURCES / "ladder" / name) for name in SHIPPED],
-        seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED],
-        tokenizer=relative(RESOURCES / "ladder/tokenizer"),
+        models=[relative(RESOURCES / "ladder" / name) for name in SHIPPED_LADDER],
+        seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
+        tokenizer=lambda wildcards: relative(RESOURCES / "ladder/tokenizer"),
         windows=config["theory"]["windows"],
         device=config["compute"]["device"],
     message:
@@ -384,7 +365,7 @@ rule small_steps:
         mem_mb=4000,
     params:
         code=code("small_steps.py"),
-        tokenizer=relative(RESOURCES / "ladder/tokenizer"),
+        tokenizer=lambda wildcards: relative(RESOURCES / "ladder/tokenizer"),
         steps=config["theory"]["steps"],
         recipe=config["ladder"]["recipe"]
         | {"tokens": config["theory"]["steps"]["tokens"]},
