@@ -19,5 +19,5 @@ with logged(snakemake.log[0]):
         checkpoint=Path(snakemake.params.checkpoint),
         recipe=snakemake.params.recipe,
         device=snakemake.params.device,
-        keep=snakemake.params.get("keep", ()),
+        keep=snakemake.params.get("keep", []),
     )
