@@ -76,7 +76,7 @@ def test_the_readmes_table_has_decided_claims_alone_primary_ones_first():
     many = [replace(SHARE, claim=f"c{k}", statement=f"Claim {k}.") for k in range(9)]
     lines = readme_table([SILENT, *many, *ROWS]).splitlines()
     assert lines[2] == "| Ranks <grow>. | supported 1 of 2, undecided 1 of 2 | f on c, last: +0.050 [+0.020, +0.080] |"
-    assert [line.split(" | ")[0] for line in lines[3:8]] == [f"| Claim {k}." for k in range(MOST - 1)]
+    assert [line.split(" | ")[0] for line in lines[3 : MOST + 2]] == [f"| Claim {k}." for k in range(MOST - 1)]
     assert "Nobody" not in "".join(lines)
     assert readme_table([SILENT]).startswith("The ledger decides none of its claims.")
     spread = [replace(SHARE, scope=f"m{k}", value=0.6 + k / 100) for k in range(5)]
