@@ -167,7 +167,8 @@ class Levels:
         common = self.projections.common.get(key)
         of_common = self.exponent(common) if common is not None else (None, None, None)
         with_own = next(iter(self.donors(key, PROJECTED, own=True).values()), None)
-        columns: dict[str, Any] = {name: judgement.columns.get(name) for name in LawVerdict.JUDGED}
+        judged = judgement.columns
+        columns: dict[str, Any] = {name: None if judged.get(name) == "" else judged.get(name) for name in LawVerdict.JUDGED}
         return LawVerdict(
             **place,
             **columns,
