@@ -10,7 +10,11 @@ from runs import MODELS, listed, upstream
     ("module", "users", "jobs"),
     [
         ("lm/capture.py", {"dump", "components"}, {"dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}),
-        ("measures/entropy.py", {"entropy", "width_nulls", "corpus_resamples", "projections", "sinks", "components"}, {"entropy": 2, "width_nulls": 1}),
+        (
+            "measures/entropy.py",
+            {"entropy", "width_nulls", "corpus_resamples", "projections", "sinks", "components"},
+            {"entropy": 2, "width_nulls": 1},
+        ),
     ],
 )
 def test_a_change_of_the_library_reruns_the_rules_that_use_it_and_what_follows(case, done, module, users, jobs):

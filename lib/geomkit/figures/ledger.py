@@ -161,8 +161,9 @@ def numbers(rows: Sequence[Claim]) -> str:
     for verdict in DECIDED:
         mine = [row for row in rows if row.verdict is verdict]
         values = sorted(row.value for row in mine if row.value is not None)
-        if len(values) > MANY:
-            parts.append(f"{verdict}: {number(values[0], mine[0])} to {number(values[-1], mine[0])} in {len(mine)} places")
+        if len(mine) > MANY:
+            span = f": {number(values[0], mine[0])} to {number(values[-1], mine[0])}" if values else ""
+            parts.append(f"{verdict}{span} in {len(mine)} places")
         else:
             parts += [f"{row.scope}: {measured(row) or row.reason}" for row in mine]
     return "; ".join(parts)
