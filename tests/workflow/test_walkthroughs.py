@@ -43,14 +43,14 @@ LOOK = """
 import json
 from pathlib import Path
 from matplotlib.text import Text
-from geomkit.figures import nulls, scaling, style
+from geomkit.figures import scaling, style
 
 seen = {}
 def keep(figures, output):
     pages = figures if isinstance(figures, list) else [figures]
     seen[Path(output).stem] = [text.get_text() for page in pages for text in page.findobj(Text)]
 
-nulls.save = scaling.save = keep
+scaling.save = keep
 """
 
 
@@ -150,14 +150,13 @@ def table(walk: Walk) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def drawn(walk: Walk) -> dict[str, list[str]]:
-    """Every text in both figures of laws, as the copy's own library draws them."""
+    """Every text in the figure of laws, as the copy's own library draws it."""
     scaling = walk.settings["scaling"]
     primary, exploratory = scaling["primary"], scaling["exploratory"]
-    paths = "Path('results/scaling/slopes.csv'), Path('results/scaling/null_slopes.csv')"
+    paths = "Path('results/scaling/verdicts.csv'), Path('results/scaling/differences.csv')"
     return walk.python(
         f"{LOOK}\nscaling.draw_scaling(Path('results/points.csv'), Path('results/scaling/fits.json'), {paths},"
         f" Path('scaling_plot.pdf'), {primary!r}, {exploratory!r})\n"
-        f"nulls.draw_nulls({paths}, Path('results/scaling/growth.csv'), Path('nulls_plot.pdf'), {primary!r}, {exploratory!r})\n"
         "print(json.dumps(seen))"
     )
 
@@ -170,15 +169,13 @@ def test_a_metric_is_in_the_table_with_its_parameter(table):
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("figure", ["scaling_plot", "nulls_plot"])
-def test_a_metric_is_drawn_and_marked(drawn, figure):
-    assert any("share beyond the leading directions (exploratory)" in text for text in drawn[figure])
+def test_a_metric_is_drawn_and_marked(drawn):
+    assert any("share beyond the leading directions (exploratory)" in text for text in drawn["scaling_plot"])
 
 
 @pytest.mark.workflow
-def test_a_null_is_in_the_table_and_in_the_figures(table, drawn):
+def test_a_null_is_in_the_table_and_in_the_figure(table, drawn):
     assert {row["model"] for row in table if row["variant"] == "signs"} >= {"ladder-16-s0", "mine"}
-    assert "signs" in drawn["nulls_plot"]
     assert "rows of random signs" in drawn["scaling_plot"]
 
 
