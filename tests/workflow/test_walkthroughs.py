@@ -47,8 +47,7 @@ from geomkit.figures import scaling, style
 
 seen = {}
 def keep(figures, output):
-    pages = figures if isinstance(figures, list) else [figures]
-    seen[Path(output).stem] = [text.get_text() for page in pages for text in page.findobj(Text)]
+    seen[Path(output).stem] = [text.get_text() for page in list(figures) for text in page.findobj(Text)]
 
 scaling.save = keep
 """
