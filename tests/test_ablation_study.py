@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.store.dumps import State, write_dump
-from geomkit.store.records import Removal, SinkEffect, read_csv
+from geomkit.store.records.experiments import Removal, SinkEffect
+from geomkit.store.records.files import read_csv
 from geomkit.store.removals import DIRECTIONS, SINKS, Removals, write_removals
 from geomkit.store.texts import Texts
 from geomkit.studies.ablation import measure_removals

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from geomkit.laws.verdicts import Kind
-from geomkit.store.records import Claim, ClaimVerdict, LawVerdict, TokenScore, read_csv, write_csv
+from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.scaling import LawVerdict
+from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.laws import replicated
 from geomkit.studies.claims.ledger import write_ledger
 from geomkit.studies.claims.registry import claims, from_interval, from_kind

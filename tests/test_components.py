@@ -5,7 +5,8 @@ import pytest
 
 from geomkit.lm.components import measure_components, spread
 from geomkit.lm.removing import choose_targets, removed_sets
-from geomkit.store.records import SublayerEffect, read_csv
+from geomkit.store.records.experiments import SublayerEffect
+from geomkit.store.records.files import read_csv
 from geomkit.store.tables import read_columns
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.components import summarise_components

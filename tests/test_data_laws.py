@@ -13,7 +13,10 @@ from geomkit.errors import DataError
 from geomkit.figures.data import data_figure, estimated
 from geomkit.laws.forms import Chinchilla, Status, forms
 from geomkit.store.provenance import rng
-from geomkit.store.records import Correlation, DataLaws, Endpoint, Training, read_csv, read_json
+from geomkit.store.records.data import Correlation, DataLaws
+from geomkit.store.records.endpoints import Endpoint
+from geomkit.store.records.files import read_csv, read_json
+from geomkit.store.records.ladder import Training
 from geomkit.studies.data_laws import fit_data_laws
 
 LAWS = Path(__file__).parents[1] / "workflow/resources/published/laws.csv"

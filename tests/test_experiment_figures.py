@@ -8,7 +8,7 @@ import pytest
 from geomkit.figures.ablation import MODES, SINKS, ablation_figure
 from geomkit.figures.components import components_figure
 from geomkit.figures.semantics import semantics_figure
-from geomkit.store.records import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
+from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
 
 FACTS = {"model": "m", "family": "f", "seed": None, "corpus": "c", "params_nonembedding": 1, "params_total": 2, "depth": 2,
          "d": 8, "documents": 3, "n": 3}  # fmt: skip

@@ -10,7 +10,8 @@ import torch
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import facts as module
 from geomkit.lm.facts import Cell, Recipe, bins, build, cells, counts, draws, losses, measure, measure_all, plant, summary, train
-from geomkit.store.records import FactBin, read_csv
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.theory import FactBin
 
 TINY = Recipe(alphabet=6, values=4, batch=64, budgets=(60, 120), warmup=10)
 

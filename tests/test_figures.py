@@ -20,21 +20,8 @@ from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.verdicts import Fitness, Kind
-from geomkit.store.records import (
-    Growth,
-    LawVerdict,
-    LossAxes,
-    LossLaw,
-    LossPlace,
-    LossRegion,
-    MetricLaw,
-    ModelLoss,
-    NullSlope,
-    Point,
-    SizeDifference,
-    SizeLaw,
-    Slope,
-)
+from geomkit.store.records.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
+from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, Point, SizeDifference, Slope
 from geomkit.variants import VARIANTS
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.store.records import DiffErank, FixedWidth, PublishedValue, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.published import PublishedValue
+from geomkit.store.records.scaling import DiffErank, FixedWidth
 from geomkit.store.tables import TableWriter
 from geomkit.studies.fixed_width import compare_at_fixed_width
 

@@ -329,7 +329,11 @@ test_ladder.trained(Path(sys.argv[1]))
 
 
 def test_a_process_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(whole, tmp_path, monkeypatch):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), str(Path(__file__).parent)])}
+    # other tests set the number of threads, on which the last bits depend
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(LIBRARY), str(Path(__file__).parent)]),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "checkpoint")], env=environment, capture_output=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert len(list(tmp_path.iterdir())) == 2, "the checkpoint of step 8, and half of the next under a temporary name"

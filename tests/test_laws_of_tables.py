@@ -11,7 +11,9 @@ from geomkit.laws.exponents import Verdict
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import Key, beside, families, read_losses, read_measured, write_resamples
-from geomkit.store.records import MetricLaw, NullSlope, Slope, by_slope, read_csv, read_json
+from geomkit.store.records.files import read_csv, read_json
+from geomkit.store.records.fits import MetricLaw
+from geomkit.store.records.scaling import NullSlope, Slope, by_slope
 from geomkit.store.tables import TableWriter, merge
 from geomkit.studies.exponents import LOSS, Ladder, compare_exponents
 

@@ -24,7 +24,8 @@ from geomkit.figures.ledger import (
     write_page,
 )
 from geomkit.figures.style import WIDTH
-from geomkit.store.records import Claim, ClaimVerdict, read_csv, write_csv
+from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.store.records.files import read_csv, write_csv
 from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
 from geomkit.studies.claims.registry import claims
 

@@ -13,7 +13,9 @@ from geomkit.laws.verdicts import Fitness
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.provenance import rng
-from geomkit.store.records import TEST_WINDOWS, EntropyLoss, LadderLoss, LossAxes, LossPlace, read_json, write_csv
+from geomkit.store.records.files import read_json, write_csv
+from geomkit.store.records.fits import EntropyLoss, LossAxes, LossPlace
+from geomkit.store.records.ladder import TEST_WINDOWS, LadderLoss
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter, merge
 from geomkit.studies.loss_axes import study_loss_axes
 

@@ -10,7 +10,8 @@ from geomkit.figures.style import called
 from geomkit.laws.forms import Status
 from geomkit.laws.verdicts import Fitness
 from geomkit.store.provenance import rng
-from geomkit.store.records import LossLaw, LossRegion, read_csv, read_json
+from geomkit.store.records.files import read_csv, read_json
+from geomkit.store.records.fits import LossLaw, LossRegion
 from geomkit.store.tables import TableWriter, merge
 from geomkit.studies.loss_laws import fit_loss_laws
 

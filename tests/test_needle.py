@@ -8,7 +8,8 @@ from geomkit.errors import DataError
 from geomkit.lm.needle import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
 from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, call, outcome
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.records import NeedleText, read_csv
+from geomkit.store.records.experiments import NeedleText
+from geomkit.store.records.files import read_csv
 
 FILLER = "The harbour lay still. A boat came in with its lamp unlit. Nobody on the quay called out to it. The fog had gone."
 KNOWN, LOST = Scores(0.2, 8.0, 8.0, 0.2, 0.25), Scores(9.0, 9.0, 9.0, 9.0, float("nan"))

@@ -1,9 +1,11 @@
 """Records come back as they went, from CSV and JSON, and what is of another type is refused by file and column."""
 
 import inspect
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
@@ -15,30 +17,18 @@ from geomkit.errors import DataError
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.store import records
-from geomkit.store.records import (
-    Absent,
-    CurvePoint,
-    LadderLoss,
-    LossRegion,
-    MetricLaw,
-    NullSlope,
-    PublishedLaw,
-    PublishedValue,
-    Slope,
-    SweptTraining,
-    Training,
-    by_slope,
-    columns,
-    defined,
-    open_columns,
-    read_csv,
-    read_json,
-    write_csv,
-    write_json,
-)
+from geomkit.store.records.absence import Absent
+from geomkit.store.records.files import columns, defined, open_columns, read_csv, read_json, write_csv, write_json
+from geomkit.store.records.fits import LossRegion, MetricLaw
+from geomkit.store.records.ladder import CurvePoint, LadderLoss, SweptTraining, Training
+from geomkit.store.records.published import PublishedLaw, PublishedValue
+from geomkit.store.records.scaling import NullSlope, Slope, by_slope
 
 RESOURCES = Path(__file__).parents[1] / "workflow/resources"
-RECORDS = [kind for _, kind in inspect.getmembers(records, is_dataclass) if kind.__module__ == records.__name__]
+MODULES = [import_module(f"{records.__name__}.{module.name}") for module in pkgutil.iter_modules(records.__path__)]
+RECORDS = [
+    kind for module in MODULES for _, kind in inspect.getmembers(module, is_dataclass) if kind.__module__ == module.__name__
+]
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)
 INTEGERS = st.integers(-(10**18), 10**18)

@@ -9,7 +9,8 @@ import pytest
 from geomkit.errors import DataError, RefusalError
 from geomkit.store.dumps import Dump
 from geomkit.store.families import opened_families
-from geomkit.store.records import TokenScore, read_csv
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_files, refused_table
 from geomkit.store.spectra import Spectra, write_spectra
 from geomkit.store.tables import EVERYTHING, merge_stage, read_absent

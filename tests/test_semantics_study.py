@@ -6,7 +6,8 @@ import pytest
 from geomkit.errors import DataError
 from geomkit.sources.corpora import Document, write_documents
 from geomkit.store.dumps import State, write_dump
-from geomkit.store.records import Likeness, read_csv
+from geomkit.store.records.experiments import Likeness
+from geomkit.store.records.files import read_csv
 from geomkit.store.texts import Texts
 from geomkit.studies.semantics import judge, read_judgements
 

@@ -16,7 +16,9 @@ from geomkit.laws.theory import SkillGraph
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
 from geomkit.store.dumps import State, write_dump
-from geomkit.store.records import (
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.ladder import LadderLoss, Training
+from geomkit.store.records.theory import (
     BigramLoss,
     Conclusion,
     ConditionalGain,
@@ -24,7 +26,6 @@ from geomkit.store.records import (
     ExponentRelation,
     FactBin,
     FactModel,
-    LadderLoss,
     LearntRank,
     NgramGap,
     SimulatedGraph,
@@ -32,9 +33,6 @@ from geomkit.store.records import (
     StepRadius,
     StepRow,
     TableExponent,
-    Training,
-    read_csv,
-    write_csv,
 )
 from geomkit.store.splits import frequency_table, read_split, write_splits
 from geomkit.store.texts import Texts

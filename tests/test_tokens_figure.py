@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from geomkit.figures.tokens import short, tokens_figure
-from geomkit.store.records import TokenScore
+from geomkit.store.records.tokens import TokenScore
 
 FACTS = {
     "family": "f",

@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 
 from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, distortion, name_of, save
 from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, outcome
-from geomkit.store.records import NeedleText, Removal, SinkEffect, read_csv
+from geomkit.store.records.experiments import NeedleText, Removal, SinkEffect
+from geomkit.store.records.files import read_csv
 
 CURVES = {
     "residual": "ridge residual / |target|²",

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import BLUE, GREEN, VERMILION, WIDTH, save
-from geomkit.store.records import Claim, ClaimVerdict, read_csv
+from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.store.records.files import read_csv
 
 PAINT = {
     ClaimVerdict.SUPPORTED: BLUE,

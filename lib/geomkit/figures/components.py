@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import BLACK, BLUE, VERMILION, name_of, save
-from geomkit.store.records import SublayerEffect, read_csv
+from geomkit.store.records.experiments import SublayerEffect
+from geomkit.store.records.files import read_csv
 
 METRICS = ("rate_distortion_ratio", "erank_covariance", "gain")
 PAINT = {"attention": BLUE, "mlp": VERMILION, "block": BLACK}

@@ -11,7 +11,10 @@ from matplotlib.lines import Line2D
 
 from geomkit.figures.style import WIDTH, bracket, colours, distortion, name_of, save, where
 from geomkit.laws.forms import Status, forms
-from geomkit.store.records import Correlation, DataLaw, DataLaws, Endpoint, MetricBesideLoss, Training, read_csv, read_json
+from geomkit.store.records.data import Correlation, DataLaw, DataLaws, MetricBesideLoss
+from geomkit.store.records.endpoints import Endpoint
+from geomkit.store.records.files import read_csv, read_json
+from geomkit.store.records.ladder import Training
 
 LINES = ("--", "-")
 NAMES = {"chinchilla": "E + A/N^α + B/D^β", "kaplan": "((N₀/N)^(α/β) + D₀/D)^β"}

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from geomkit.figures.style import NULLS, ORANGE, QUANTITIES, SIZE, SKY, WIDTH, distortion, length_of, name_of
 from geomkit.laws.exponents import Verdict
-from geomkit.store.records import Growth
+from geomkit.store.records.scaling import Growth
 from geomkit.variants import WIDTH_NULLS
 
 SHADES = {"grows": SKY, "falls": ORANGE, "flat": "0.93"}

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import SIZE, WIDTH, distortion, name_of, save, unit_of
-from geomkit.store.records import Point, read_csv
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.scaling import Point
 from geomkit.variants import base
 
 LINES = {"trained": "-", "untrained": ":"}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from geomkit.errors import DataError
 from geomkit.store.provenance import replacing
-from geomkit.store.records import Claim, ClaimVerdict, read_csv
+from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.store.records.files import read_csv
 
 PLACE = "{{ ledger }}"
 """Where the template of the page for browsers takes the ledger."""

@@ -13,7 +13,9 @@ from matplotlib.lines import Line2D
 from geomkit.figures.style import AXES, BLUE, GREEN, SIZE, VERMILION, WIDTH, bracket, called, colours, save
 from geomkit.laws.forms import Status, forms
 from geomkit.laws.verdicts import Fitness
-from geomkit.store.records import LossAxes, LossLaw, LossRegion, SizeLaw, Source, read_csv, read_json
+from geomkit.store.records.endpoints import Source
+from geomkit.store.records.files import read_csv, read_json
+from geomkit.store.records.fits import LossAxes, LossLaw, LossRegion, SizeLaw
 
 MARKERS = "osDv^P*"
 FORMS = {"offset_power": ("with an offset", BLUE), "power": ("power law", VERMILION), "log_linear": ("linear in ln", GREEN)}

@@ -28,16 +28,9 @@ from geomkit.figures.style import (
 )
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import Fitness, Kind
-from geomkit.store.records import (
-    Growth,
-    LawVerdict,
-    NullSlope,
-    SizeDifference,
-    Slope,
-    SlopeKey,
-    by_slope,
-    read_csv,
-)
+from geomkit.store.records.endpoints import SlopeKey
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, SizeDifference, Slope, by_slope
 from geomkit.variants import WIDTH_NULLS
 
 LABEL = "exponent with size, minus the null's"

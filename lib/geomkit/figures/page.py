@@ -10,7 +10,8 @@ import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.store.provenance import replacing
-from geomkit.store.records import TokenPage, read_json
+from geomkit.store.records.files import read_json
+from geomkit.store.records.tokens import TokenPage
 
 PLACE = "{{ data }}"
 """Where the template takes its data."""

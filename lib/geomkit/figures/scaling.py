@@ -26,7 +26,9 @@ from geomkit.figures.style import (
     where,
 )
 from geomkit.laws.forms import Status
-from geomkit.store.records import LawVerdict, MetricLaw, Point, SizeDifference, read_csv, read_json
+from geomkit.store.records.files import read_csv, read_json
+from geomkit.store.records.fits import MetricLaw
+from geomkit.store.records.scaling import LawVerdict, Point, SizeDifference
 from geomkit.variants import base
 
 

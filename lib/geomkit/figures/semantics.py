@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import COLOURS, name_of, save
-from geomkit.store.records import Likeness, read_csv
+from geomkit.store.records.experiments import Likeness
+from geomkit.store.records.files import read_csv
 
 KINDS = ("pearson", "spearman")
 BASELINES = {"tfidf": ("TF-IDF", "-"), "random_projection": ("random projection", "--"), "length": ("length", ":")}

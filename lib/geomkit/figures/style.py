@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from geomkit.source import described
 from geomkit.store.provenance import replacing
-from geomkit.store.records import Endpoint, Source
+from geomkit.store.records.endpoints import Endpoint, Source
 from geomkit.variants import TRAINED, Kind, of_kind
 
 matplotlib.rcParams.update(

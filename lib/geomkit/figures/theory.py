@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 
 from geomkit.figures.style import BLACK, BLUE, GREEN, ORANGE, SIZE, VERMILION, WIDTH, colours, save
 from geomkit.laws.theory import SkillGraph
-from geomkit.store.records import (
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.theory import (
     BigramLoss,
     Conclusion,
     ConditionalGain,
@@ -26,7 +27,6 @@ from geomkit.store.records import (
     SkillCurve,
     StepRow,
     TableExponent,
-    read_csv,
 )
 
 MARKS = {"theory": "o", "rival": "s", "neither": "x", "undecided": "D"}

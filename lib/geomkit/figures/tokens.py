@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import COLOURS, METHODS, distortion, save
-from geomkit.store.records import TokenScore, read_csv
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.tokens import TokenScore
 
 Row = TokenScore
 Rows = Sequence[TokenScore]

@@ -13,7 +13,8 @@ from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.sources.corpora import stored_documents
-from geomkit.store.records import BigramLoss, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.theory import BigramLoss
 from geomkit.store.splits import read_split
 
 

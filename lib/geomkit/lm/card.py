@@ -16,7 +16,8 @@ from geomkit.logs import progress
 from geomkit.measures.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.provenance import replacing
-from geomkit.store.records import TEST_WINDOWS, LadderLoss, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.ladder import TEST_WINDOWS, LadderLoss
 
 PROMPT = "The Congress of the United States"
 

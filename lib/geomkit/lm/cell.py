@@ -15,7 +15,8 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import is_centred, normalise, spectrum
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import State
-from geomkit.store.records import TEST_WINDOWS, Cell, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.ladder import TEST_WINDOWS, Cell
 from geomkit.store.texts import Sample, Texts
 
 

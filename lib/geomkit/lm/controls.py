@@ -9,7 +9,8 @@ from geomkit.lm.ladder import Recipe, Run, evaluate, export, shape, stream, trai
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.lm.names import parse
 from geomkit.sources.corpora import stored_documents
-from geomkit.store.records import TEST_WINDOWS, ControlTraining, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.ladder import TEST_WINDOWS, ControlTraining
 
 
 def train_control(

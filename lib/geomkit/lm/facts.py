@@ -24,7 +24,8 @@ from geomkit.errors import ConfigError, DataError
 from geomkit.lm.models import sizes
 from geomkit.logs import progress
 from geomkit.store.provenance import digest, rng
-from geomkit.store.records import FactBin, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.theory import FactBin
 
 Array = NDArray[np.float64]
 

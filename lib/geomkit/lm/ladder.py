@@ -28,7 +28,8 @@ from geomkit.lm.names import Form
 from geomkit.logs import progress
 from geomkit.sources.corpora import Document, stored_documents
 from geomkit.store.provenance import digest, replacing, rng
-from geomkit.store.records import CurvePoint, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.ladder import CurvePoint
 
 END = "<|endoftext|>"
 

@@ -15,7 +15,8 @@ from geomkit.logs import progress
 from geomkit.measures.needle import STATEMENTS, Margins, Scores, Told, call
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.provenance import rng
-from geomkit.store.records import NeedleText, defined, write_csv
+from geomkit.store.records.experiments import NeedleText
+from geomkit.store.records.files import defined, write_csv
 
 NEEDLE = " My friend Anna always carries a tiger."
 QUESTION = " My friend Anna always carries a"

@@ -25,7 +25,8 @@ from geomkit.lm.ladder import Recipe, build, stream
 from geomkit.lm.models import find_device, load_tokenizer
 from geomkit.sources.corpora import Document, stored_documents
 from geomkit.store.provenance import rng
-from geomkit.store.records import StepRadius, StepRow, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.theory import StepRadius, StepRow
 
 RELATIVE = np.geomspace(1e-6, 1.0, 25)
 """|delta| / |theta| along directions of chance and along the gradient."""

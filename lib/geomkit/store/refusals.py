@@ -14,7 +14,8 @@ import pyarrow as pa
 from geomkit.errors import RefusalError
 from geomkit.store.hdf5 import REFUSED
 from geomkit.store.provenance import replacing
-from geomkit.store.records import TokenScore, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.tokens import TokenScore
 from geomkit.store.tables import COLUMNS, EVERYTHING, TableWriter
 
 

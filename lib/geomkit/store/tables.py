@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
-from geomkit.store import records
 from geomkit.store.provenance import replacing
-from geomkit.store.records import Absent, read_csv, write_csv
+from geomkit.store.records.absence import Absent
+from geomkit.store.records.experiments import Likeness, Removal, SinkEffect, SublayerEffect
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.tokens import TokenScore
 
 if TYPE_CHECKING:  # or a new metric would be a reason to write every table again
     from geomkit.measures.entropy import Measurement
@@ -60,10 +62,10 @@ REMOVAL_COLUMNS = pa.schema(
         ("fraction", pa.float64()),
     ]
 )
-"""Of the table of removals: see `geomkit.store.records.Removal`."""
+"""Of the table of removals: see `geomkit.store.records.experiments.Removal`."""
 
 COMPONENT_COLUMNS = pa.schema([*COLUMNS, ("kind", NAME), ("at", NAME)])
-"""Of the table of sublayers: see `geomkit.store.records.SublayerEffect`; here kind `none` is the whole model."""
+"""Of the table of sublayers: see `geomkit.store.records.experiments.SublayerEffect`; here kind `none` is the whole model."""
 
 DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
 """Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
@@ -158,6 +160,10 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
         writer.add_key_value_metadata({"absent": json.dumps(absent)})
 
 
+SUMMARIES: dict[str, type[Any]] = {kind.__name__: kind for kind in (TokenScore, Removal, SinkEffect, SublayerEffect, Likeness)}
+"""Rows of the summaries that stages have beside their tables."""
+
+
 def merge_stage(
     tables: Iterable[str],
     output: Path,
@@ -173,7 +179,7 @@ def merge_stage(
     listed = [Absent(model=model, corpus=corpus, absent=what, reason=why) for (model, corpus, what), why in read_absent(output)]
     write_csv(absent, Absent, listed)
     if summary:
-        kind: type[Any] = getattr(records, record)
+        kind = SUMMARIES[record]
         write_csv(Path(summary), kind, [row for part in summaries for row in read_csv(Path(part), kind)])
 
 

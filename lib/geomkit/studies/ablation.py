@@ -25,7 +25,8 @@ from geomkit.measures.ablation import (
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
-from geomkit.store.records import Removal, defined, write_csv
+from geomkit.store.records.experiments import Removal
+from geomkit.store.records.files import defined, write_csv
 from geomkit.store.removals import DIRECTIONS, NULLS, SINKS, Hidden, Removals
 from geomkit.store.tables import REMOVAL_COLUMNS, TableWriter, facts
 

@@ -9,7 +9,8 @@ import numpy as np
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.store.provenance import rng
-from geomkit.store.records import SublayerEffect, defined, write_csv
+from geomkit.store.records.experiments import SublayerEffect
+from geomkit.store.records.files import defined, write_csv
 from geomkit.store.tables import read_columns
 
 RESAMPLES = 1000

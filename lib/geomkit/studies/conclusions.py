@@ -12,7 +12,9 @@ from geomkit.errors import DataError
 from geomkit.laws.statistics import Estimate, slope
 from geomkit.laws.theory import data_exponent
 from geomkit.laws.theory_exponents import covers
-from geomkit.store.records import (
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.published import PublishedLaw
+from geomkit.store.records.theory import (
     Conclusion,
     ConditionalGain,
     DocumentVariance,
@@ -20,14 +22,11 @@ from geomkit.store.records import (
     FactModel,
     LearntRank,
     NgramGap,
-    PublishedLaw,
     SimulatedGraph,
     SkillCurve,
     StepRadius,
     StepRow,
     TableExponent,
-    read_csv,
-    write_csv,
 )
 
 R = TypeVar("R")

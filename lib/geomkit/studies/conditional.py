@@ -20,7 +20,8 @@ from geomkit.measures.projection import leading_directions
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
-from geomkit.store.records import ConditionalGain, DocumentVariance, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.theory import ConditionalGain, DocumentVariance
 from geomkit.store.tables import facts
 
 LAYERS = ("last", "final")

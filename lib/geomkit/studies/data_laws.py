@@ -19,22 +19,20 @@ from geomkit.laws.statistics import (
     partial_correlation_interval,
 )
 from geomkit.store.provenance import rng
-from geomkit.store.records import (
+from geomkit.store.records.data import (
     BetweenDraws,
     Correlation,
     Correlations,
     DataLaw,
     DataLaws,
     Errors,
-    Fitted,
     GridDraw,
     MetricBesideLoss,
-    PeerValue,
-    PublishedLaw,
-    Training,
-    read_csv,
-    write_json,
-)  # fmt: skip
+)
+from geomkit.store.records.files import read_csv, write_json
+from geomkit.store.records.fits import Fitted, PeerValue
+from geomkit.store.records.ladder import Training
+from geomkit.store.records.published import PublishedLaw
 
 N, D, LOSS = "params_nonembedding", "unique_tokens", "loss_test"
 PEERS = {

@@ -29,15 +29,10 @@ from geomkit.store.measured import (
     read_resamples,
 )
 from geomkit.store.provenance import rng
-from geomkit.store.records import (
-    MetricLaw,
-    NullSlope,
-    PublishedValue,
-    Slope,
-    read_csv,
-    write_csv,
-    write_json,
-)
+from geomkit.store.records.files import read_csv, write_csv, write_json
+from geomkit.store.records.fits import MetricLaw
+from geomkit.store.records.published import PublishedValue
+from geomkit.store.records.scaling import NullSlope, Slope
 
 AGAINST = ("params_nonembedding", "params_total", "width")
 JUDGED_LAYERS, JUDGED_SIZE = ("last", "final"), "params_nonembedding"

@@ -10,7 +10,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.store.records import FactBin, FactModel, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.theory import FactBin, FactModel
 
 VALUES = 64
 """Values that a fact can have: an unknown one costs ln 64."""

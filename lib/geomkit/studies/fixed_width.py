@@ -21,7 +21,9 @@ from geomkit.store.dumps import PLAIN
 from geomkit.store.final_states import FinalState, read_final_state
 from geomkit.store.measured import Key, Measured, families, read_losses, read_measured
 from geomkit.store.provenance import rng
-from geomkit.store.records import DiffErank, FixedWidth, PublishedValue, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.published import PublishedValue
+from geomkit.store.records.scaling import DiffErank, FixedWidth
 
 CENTRED = ("unit", "centre-unit")
 Values = Mapping[Key, np.ndarray]

@@ -17,7 +17,9 @@ from geomkit.measures.spectra import Spectrum
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.measured import Key, read_resamples
 from geomkit.store.provenance import rng
-from geomkit.store.records import DiffErank, Growth, NullSlope, PublishedValue, Slope, by_slope, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.published import PublishedValue
+from geomkit.store.records.scaling import DiffErank, Growth, NullSlope, Slope, by_slope
 from geomkit.variants import WIDTH_NULLS, base
 
 LAYER, MODE = PLACE = ("final", "centre-unit")

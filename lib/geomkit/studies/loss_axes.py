@@ -22,17 +22,9 @@ from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_losses, read_measured
 from geomkit.store.projections import Projections, read_projections
 from geomkit.store.provenance import rng
-from geomkit.store.records import (
-    TEST_WINDOWS,
-    EntropyLoss,
-    LadderLoss,
-    LossAxes,
-    LossPlace,
-    ModelLoss,
-    SizeLaw,
-    read_csv,
-    write_json,
-)
+from geomkit.store.records.files import read_csv, write_json
+from geomkit.store.records.fits import EntropyLoss, LossAxes, LossPlace, ModelLoss, SizeLaw
+from geomkit.store.records.ladder import TEST_WINDOWS, LadderLoss
 
 AXES = ("params_nonembedding", "params_total", "width")
 LAYERS = ("last", "final")

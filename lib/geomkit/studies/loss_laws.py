@@ -13,7 +13,9 @@ from geomkit.laws.fit import NoFit, fit, profile
 from geomkit.laws.peers import Peer, beside_peers
 from geomkit.laws.verdicts import Fitness
 from geomkit.store.measured import corpus_losses
-from geomkit.store.records import LossLaw, LossRegion, PeerValue, PublishedLaw, PublishedValue, read_csv, write_csv, write_json
+from geomkit.store.records.files import read_csv, write_csv, write_json
+from geomkit.store.records.fits import LossLaw, LossRegion, PeerValue
+from geomkit.store.records.published import PublishedLaw, PublishedValue
 
 N, FLOPS = "params_nonembedding", "training_flops"
 PEERS = {

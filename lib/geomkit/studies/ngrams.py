@@ -11,7 +11,8 @@ import numpy as np
 from geomkit.errors import DataError
 from geomkit.laws.frequencies import frequency_exponent
 from geomkit.measures.ngrams import NgramBudget, budget_curve, ngram_codes
-from geomkit.store.records import NgramGap, TableExponent, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.theory import NgramGap, TableExponent
 from geomkit.store.splits import TABLES, Ints, frequency_table, read_split
 
 RULES = (None, 1, 2, 5, 10, 20, 50)

@@ -7,7 +7,8 @@ from typing import Any
 
 from geomkit.config import resolve_layers
 from geomkit.store.measured import corpus_losses, text_means
-from geomkit.store.records import Point, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.scaling import Point
 
 COLUMNS = (
     "family", "corpus", "model", "seed", "params_nonembedding", "params_total", "depth", "d", "variant", "layer", "metric",

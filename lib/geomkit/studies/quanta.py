@@ -9,7 +9,8 @@ import numpy as np
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.store.records import BigramLoss, LearntRank, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.theory import BigramLoss, LearntRank
 
 SHARES = (0.25, 0.5, 0.75)
 FEWEST = 200

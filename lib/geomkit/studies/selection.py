@@ -18,7 +18,8 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
 from geomkit.store.provenance import rng
-from geomkit.store.records import TokenScore, defined, write_csv
+from geomkit.store.records.files import defined, write_csv
+from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
 

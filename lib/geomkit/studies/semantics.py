@@ -24,7 +24,8 @@ from geomkit.measures.semantics import (
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
-from geomkit.store.records import Likeness, write_csv
+from geomkit.store.records.experiments import Likeness
+from geomkit.store.records.files import write_csv
 from geomkit.store.tables import TableWriter, facts, read_columns
 
 KINDS = ("pearson", "spearman")

@@ -14,7 +14,8 @@ from geomkit.measures.sinks import sinks
 from geomkit.measures.spectra import modes, normalise, spectrum
 from geomkit.store.dumps import Dump
 from geomkit.store.provenance import rng
-from geomkit.store.records import SinkEffect, defined, write_csv
+from geomkit.store.records.experiments import SinkEffect
+from geomkit.store.records.files import defined, write_csv
 from geomkit.store.tables import TableWriter, facts
 
 METRICS = ("rate_distortion_ratio", "erank_covariance")

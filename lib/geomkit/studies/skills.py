@@ -12,7 +12,8 @@ from geomkit.laws.skills import simulate
 from geomkit.laws.statistics import Estimate
 from geomkit.laws.theory import Array, SkillGraph
 from geomkit.store.provenance import rng
-from geomkit.store.records import SimulatedGraph, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.theory import SimulatedGraph
 
 ENTROPIES = ("one", "falling")
 

@@ -19,14 +19,9 @@ from geomkit.laws.theory import SkillGraph
 from geomkit.laws.theory_exponents import departure, relation
 from geomkit.laws.theory_fits import PARAMETERS, errors_left_out, fit_curve
 from geomkit.store.provenance import rng
-from geomkit.store.records import (
-    ExponentRelation,
-    LadderLoss,
-    SkillCurve,
-    Training,
-    read_csv,
-    write_csv,
-)
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.ladder import LadderLoss, Training
+from geomkit.store.records.theory import ExponentRelation, SkillCurve
 from geomkit.store.splits import frequency_table
 
 FORMS = ("chinchilla", "kaplan")

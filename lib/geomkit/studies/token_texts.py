@@ -10,7 +10,8 @@ from geomkit.config import layer_name
 from geomkit.errors import RefusalError
 from geomkit.store.dumps import State
 from geomkit.store.probes import Probe
-from geomkit.store.records import PageLayer, PageTarget, PageText, TokenPage, write_json
+from geomkit.store.records.files import write_json
+from geomkit.store.records.tokens import PageLayer, PageTarget, PageText, TokenPage
 from geomkit.store.spectra import Spectra
 
 TEXTS = 4

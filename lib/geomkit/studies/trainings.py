@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from geomkit.store.records import Cell, ControlTraining, CurvePoint, SweptTraining, Training, read_csv, write_csv
+from geomkit.store.records.files import read_csv, write_csv
+from geomkit.store.records.ladder import Cell, ControlTraining, CurvePoint, SweptTraining, Training
 
 
 def join_curves(tables: Iterable[str], output: Path) -> None:

@@ -17,7 +17,8 @@ from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
 from geomkit.store.projections import Projections, read_projections
 from geomkit.store.provenance import rng
-from geomkit.store.records import LawVerdict, SizeDifference, write_csv
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.scaling import LawVerdict, SizeDifference
 
 PRIMARY = ("last", "final")
 LAYERS = (*PRIMARY, PLAIN)

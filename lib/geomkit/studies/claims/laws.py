@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from geomkit.laws.verdicts import Fitness, Kind
-from geomkit.store.records import ClaimVerdict, LawVerdict, SizeDifference, Slope
+from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.records.scaling import LawVerdict, SizeDifference, Slope
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval, from_kind
 
 SAME = 1e-9

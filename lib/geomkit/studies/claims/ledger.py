@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from geomkit.store.records import Claim, ClaimVerdict, write_csv
+from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.store.records.files import write_csv
 from geomkit.studies.claims import laws, tokens
 from geomkit.studies.claims.registry import Finding, Inputs, claims
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from geomkit.laws.verdicts import Kind
 from geomkit.registry import Registry
-from geomkit.store.records import ClaimVerdict, read_csv, read_json
+from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.records.files import read_csv, read_json
 
 R = TypeVar("R")
 OF_KIND = {

@@ -1,6 +1,7 @@
 """Claims about tokens: information gain, and Lasso against attention."""
 
-from geomkit.store.records import ClaimVerdict, TokenScore
+from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 LASSO_BUDGET = 8

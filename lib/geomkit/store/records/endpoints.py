@@ -1,0 +1,71 @@
+"""Columns that several kinds of rows share: whose numbers they are, and where they were measured."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Interval = tuple[float | None, float | None]
+"""Low and high end; an open end is None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Whose numbers: a family on a corpus, measured here, or published by others."""
+
+    family: str
+    published: bool
+    corpus: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a number was measured: the layer's name, how many first tokens of each text (None: the whole corpus), and how rows
+    were normalised. None also where a number has no such place, as the loss and those of published tables."""
+
+    layer: str | None
+    length: int | None
+    normalise: str | None
+    eps2: float | None
+    """Squared distortion of the rate-distortion metrics; None for what does not depend on it."""
+
+
+class SlopeKey(NamedTuple):
+    """What tells slopes apart, and joins a slope to those of its nulls."""
+
+    source: tuple[str, bool, str]
+    metric: str
+    place: tuple[str | None, int | None, str | None]
+    against: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Source, Endpoint):
+    """A metric with a measure of size, which `against` names."""
+
+    metric: str
+    against: str
+
+    @property
+    def key(self) -> SlopeKey:
+        place = (self.layer, self.length, self.normalise)
+        return SlopeKey((self.family, self.published, self.corpus), self.metric, place, self.against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Whose number it is, at which layer, and its interval over documents."""
+
+    model: str
+    family: str
+    seed: int | None
+    corpus: str
+    params_nonembedding: int
+    params_total: int
+    depth: int
+    layer: int
+    d: int
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    documents: int
+    n: int
