@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from geomkit.errors import ConfigError, DataError
-from geomkit.measures.selection import Context, jaccard, lasso_path, selectors
+from geomkit.measures.selection import Context, chooses_by, jaccard, lasso_path, selectors
 from geomkit.measures.spectra import normalise
 
 LIBRARY = Path(__file__).parents[1] / "lib"
@@ -199,3 +199,16 @@ def test_names_are_known_without_loading_a_compiler():
     environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert not {"numba", "sklearn", "torch"} & set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("method", list(selectors))
+def test_a_method_chooses_by_the_gram_matrix_where_it_says_so_or_says_nothing(method):
+    draw = np.random.default_rng(4)
+    scores = {method: draw.random(30)}
+    chosen = []
+    for _ in range(5):
+        rows = normalise(draw.standard_normal((30, 40)), "unit")
+        context = Context(rows @ rows.T, 29, 0, 1.0, np.arange(30.0), scores, np.random.default_rng(0))
+        (found,) = selectors[method](context, [5])
+        chosen.append(tuple(found))
+    assert (len(set(chosen)) > 1) == (chooses_by(method) == "gram")

@@ -12,7 +12,7 @@ from geomkit.lm.intervene import Pass, attending, check, leave_one_out, masked, 
 from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, prefix
 from geomkit.lm.probing import distinct
 from geomkit.logs import progress
-from geomkit.measures.ablation import BY_ROWS, DRAWS, Positions, counts, noise_rows, orders, stretched
+from geomkit.measures.ablation import DRAWS, Positions, counts, noise_rows, orders, stretched, takes_noise
 from geomkit.measures.controls import strangers
 from geomkit.measures.sinks import sinks
 from geomkit.measures.spectra import normalise
@@ -109,7 +109,7 @@ def target_orders(
             draw = rng(seed, "removal", null, document, place)
             names, lengths = methods, norms
             if cloud is None:
-                cloud, names, lengths = noise_rows(place, rows.shape[1], draw), [m for m in methods if m in BY_ROWS], None
+                cloud, names, lengths = noise_rows(place, rows.shape[1], draw), [m for m in methods if takes_noise(m)], None
             for method, order in orders(
                 cloud, names, budget=max(known.budgets), penalty=gain["n"] * gain["eps2"] / rows.shape[1],
                 rng=draw, norms=lengths, scores=scores,

@@ -19,7 +19,7 @@ from scipy.special import entr
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
-from geomkit.measures.selection import Context, selectors
+from geomkit.measures.selection import Context, chooses_by, is_stepwise, selectors
 from geomkit.measures.spectra import normalise
 
 Positions = NDArray[np.int64]
@@ -253,10 +253,9 @@ def effective_number(values: ArrayLike) -> float:
     return float(x.sum() ** 2 / squares) if squares > 0 else float("nan")
 
 
-SLOW = ("lasso", "elastic_net", "orthogonal_matching_pursuit")
-"""Methods that choose a few tokens: their orders end in an order of chance."""
-BY_ROWS = (*SLOW, "ridge", "recency")
-"""Methods that noise can be given to: they need the rows alone, or nothing."""
+def takes_noise(method: str) -> bool:
+    """Whether a method can be given noise instead of a text: it needs the rows alone, or nothing."""
+    return chooses_by(method) == "gram" or method == "recency"
 
 
 def orders(
@@ -271,9 +270,9 @@ def orders(
 ) -> dict[str, Positions]:
     """What each method takes for the order of importance of a context, rows (m + 1, d) whose last is the target: (m,) by name.
 
-    budget: tokens that the slow methods choose, the rest following by chance. norms (m + 1,): lengths before normalising, which
-    `norm` needs; scores: for a name (m,), which methods of a model's own need. Methods that lack theirs have no order; `random`
-    is not made here.
+    budget: tokens that stepwise methods choose; the rest follow in random order. norms (m + 1,): lengths before normalising,
+    which `norm` needs; scores: for a name (m,), which methods of a model's own need. Methods that lack theirs have no order;
+    `random` is not made here.
     """
     Z = np.asarray(rows, dtype=np.float64)
     size = len(Z) - 1
@@ -284,7 +283,7 @@ def orders(
     for method in methods:
         if method == "random" or (method == "norm" and norms is None):
             continue
-        chosen = selectors[method](context, [min(budget, size) if method in SLOW else size])
+        chosen = selectors[method](context, [min(budget, size) if is_stepwise(method) else size])
         if not isinstance(chosen, str):
             found[method] = complete(chosen[-1], size, rng)
     return found

@@ -1,9 +1,13 @@
 """Which tokens of its past make up a token: k of them, chosen by the Gram matrix of a text or by what a model run tells.
 
 The candidates for a target t are tokens first .. t - 1; `first` is 1 to leave out the first token, on which attention rests, and
-else 0. A new method is one function here with `@selectors.register(name)`, a literal: it takes a Context and the budgets, and
-returns for each budget k the positions of at most k candidates, most important first, or else a sentence that says why it has
+else 0. A new method is one function here with `@selectors.register(name, by=...)`, literals: it takes a Context and the budgets,
+and returns for each budget k the positions of at most k candidates, most important first, or else a sentence that says why it has
 none.
+
+`by` is what it chooses by: `scores`, `norms`, `position`, or `gram`, which is meant where nothing is said. A method that chooses
+by the Gram matrix has seen the coordinates on which a reconstruction is judged: there it chooses anew by the other half of them.
+`stepwise=True` marks a method whose cost grows with the budget; it is asked for no more tokens than are needed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -130,6 +134,15 @@ Selector = Callable[[Context, Sequence[int]], list[Positions] | str]
 selectors: Registry[Selector] = Registry("selection method")
 
 
+def chooses_by(method: str) -> str:
+    """What a method chooses by. One that does not say may have seen the target's own coordinates: it counts as `gram`."""
+    return str(selectors.facts[method].get("by", "gram"))
+
+
+def is_stepwise(method: str) -> bool:
+    return bool(selectors.facts[method].get("stepwise"))
+
+
 def _heads(order: Positions, budgets: Sequence[int]) -> list[Positions]:
     return [order[:k] for k in budgets]
 
@@ -141,19 +154,19 @@ def _highest(context: Context, values: Array, budgets: Sequence[int]) -> list[Po
     return _heads(context.candidates[::-1][np.argsort(-values[::-1], kind="stable")], budgets)
 
 
-@selectors.register("lasso")
+@selectors.register("lasso", by="gram", stepwise=True)
 def lasso(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """Tokens of `lasso_path`, largest weight first."""
     return lasso_path(context.gram, context.target, context.first, budgets).chosen
 
 
-@selectors.register("elastic_net")
+@selectors.register("elastic_net", by="gram", stepwise=True)
 def elastic_net(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """Tokens of `lasso_path` with the context's penalty as its ridge, largest weight first."""
     return lasso_path(context.gram, context.target, context.first, budgets, ridge=context.penalty).chosen
 
 
-@selectors.register("orthogonal_matching_pursuit")
+@selectors.register("orthogonal_matching_pursuit", by="gram", stepwise=True)
 def orthogonal_matching_pursuit(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """One token after another, each the one most correlated with what the least squares on those before leave of the target.
 
@@ -177,7 +190,7 @@ def orthogonal_matching_pursuit(context: Context, budgets: Sequence[int]) -> lis
     return _heads(context.first + np.array(order, dtype=np.int64), budgets)
 
 
-@selectors.register("ridge")
+@selectors.register("ridge", by="gram")
 def ridge(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """Largest |w| of min_w |z_t - sum_i w_i z_i|^2 + lambda |w|^2, w = (G + lambda I)^-1 G_t: the regression of the gain."""
     past = slice(context.first, context.target)
@@ -191,49 +204,49 @@ def _by_score(name: str, context: Context, budgets: Sequence[int]) -> list[Posit
     return _highest(context, context.scores[name][context.first : context.target], budgets)
 
 
-@selectors.register("attention_mean")
+@selectors.register("attention_mean", by="scores")
 def attention_mean(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """Highest attention from the target, the mean over heads."""
     return _by_score("attention_mean", context, budgets)
 
 
-@selectors.register("attention_best_head")
+@selectors.register("attention_best_head", by="scores")
 def attention_best_head(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """The same of one head, chosen on other texts."""
     return _by_score("attention_best_head", context, budgets)
 
 
-@selectors.register("attention_value_norm")
+@selectors.register("attention_value_norm", by="scores")
 def attention_value_norm(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """The same, each head's weight times the length of the value that it moves."""
     return _by_score("attention_value_norm", context, budgets)
 
 
-@selectors.register("attention_rollout")
+@selectors.register("attention_rollout", by="scores")
 def attention_rollout(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """Highest attention followed through all layers."""
     return _by_score("attention_rollout", context, budgets)
 
 
-@selectors.register("gradient_input")
+@selectors.register("gradient_input", by="scores")
 def gradient_input(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """Largest gradient of the prediction times the input."""
     return _by_score("gradient_input", context, budgets)
 
 
-@selectors.register("leave_one_out")
+@selectors.register("leave_one_out", by="scores")
 def leave_one_out(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """Tokens whose removal changes the prediction most."""
     return _by_score("leave_one_out", context, budgets)
 
 
-@selectors.register("recency")
+@selectors.register("recency", by="position")
 def recency(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """The latest tokens."""
     return _heads(context.candidates[::-1], budgets)
 
 
-@selectors.register("first_recency")
+@selectors.register("first_recency", by="position")
 def first_recency(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
     """The first token of the text and the latest k - 1 others."""
     if context.first > 0:
@@ -241,13 +254,13 @@ def first_recency(context: Context, budgets: Sequence[int]) -> list[Positions] |
     return _heads(np.concatenate([context.candidates[:1], context.candidates[:0:-1]]), budgets)
 
 
-@selectors.register("norm")
+@selectors.register("norm", by="norms")
 def norm(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """The tokens whose raw rows are longest."""
     return _highest(context, context.norms[context.first : context.target], budgets)
 
 
-@selectors.register("random")
+@selectors.register("random", by="position")
 def random(context: Context, budgets: Sequence[int]) -> list[Positions]:
     """The head of one random order: a smaller budget's tokens are among those of a larger one."""
     return _heads(context.rng.permutation(context.candidates), budgets)

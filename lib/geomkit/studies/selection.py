@@ -13,7 +13,7 @@ from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
 from geomkit.measures.controls import FOLDS, document_folds, strangers, wins
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
-from geomkit.measures.selection import TOLERANCE, Context, jaccard, selectors
+from geomkit.measures.selection import TOLERANCE, Context, chooses_by, jaccard, selectors
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
@@ -23,8 +23,6 @@ from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
 
-BY_GRAM = ("lasso", "elastic_net", "orthogonal_matching_pursuit", "ridge")
-"""Methods that choose by the target's own coordinates."""
 SPLITS = 10
 RESAMPLES = 1000
 HIGHER = {
@@ -109,7 +107,7 @@ def reconstructed(
             ):
                 values[id(choice)][:, target, k] = found
             for choice in choices:
-                if choice.method in BY_GRAM:
+                if chooses_by(choice.method) == "gram":
                     penalty = gain["n"] * gain["eps2"] / splits.shape[1]
                     values[id(choice)][1, target] = unseen(whole, choice, place, file.budgets, penalty, foreign)
     return [
