@@ -41,3 +41,6 @@ class TestScript:
         called = tree.body[-1].body[0].value.func.id
         modules = {alias.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
         assert modules[called].startswith("geomkit.")
+
+    def test_paths_come_from_input_output_and_log(self, path):
+        assert "Path(snakemake.params" not in path.read_text()

@@ -48,6 +48,16 @@ class Model:
         return next((found[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in found), None)
 
 
+def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that may be partial, with the defaults for all that it does not say. Lists are replaced, never joined."""
+    both = {
+        key: completed(config[key], value)
+        for key, value in defaults.items()
+        if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)
+    }
+    return {**defaults, **config, **both}
+
+
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow."""
     error = best_match(Draft202012Validator(schema).iter_errors(config), key=lambda error: -len(error.path))
@@ -59,6 +69,8 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         keys = error.schema["properties"]
         message = f"unknown key {next(name for name in error.instance if name not in keys)!r}"
         hint = f"known keys: {', '.join(keys)}"
+    elif error.validator == "type" and isinstance(error.instance, str) and error.instance.strip()[:1] in "0123456789+-.":
+        hint = "numbers inside --config key={...} arrive as text: give them in a file with --configfile"
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
 

@@ -1,12 +1,11 @@
 """What the runs of these tests are given: six short texts, the two smallest models, and what a run of them has."""
 
-import json
-import re
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from workflow_case import Case, Outcome, Run
+import yaml
+from workflow_case import ROOT, Case, Outcome, Run
 
 from geomkit.measures.entropy import metrics
 from geomkit.variants import drawn, nulls, of_kind, runs
@@ -15,41 +14,10 @@ MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 """Width and depth of each."""
 
 
-TEXTS, LENGTHS = 6, (8, 32)
+SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / ".test/config.yaml").read_text())
 
 
-SELECTION = {
-    "models": ["ladder-24-s0"],
-    "layers": ["middle", "last"],
-    "texts": 4,
-    "targets": 2,
-    "budgets": [1, 2, 4],
-    "removed": 2,
-}
-
-
-SETTINGS: dict[str, Any] = {
-    "corpora": {"small": {"source": "local", "path": "small.jsonl", "reader": "jsonl"}},
-    "texts": {"count": TEXTS, "length": LENGTHS[-1]},
-    "compute": {"device": "cpu", "batch_tokens": 2 * LENGTHS[-1]},
-    "entropy": {"models": list(MODELS), "corpora": ["small"], "lengths": list(LENGTHS), "untrained_seeds": 1},
-    "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": 100},
-    "tokens": {
-        "models": list(MODELS),
-        "corpora": ["small"],
-        "selection": {
-            "models": ["ladder-24-s0"],
-            "layers": ["middle", "last"],
-            "texts": 4,
-            "targets": 2,
-            "budgets": [1, 2, 4],
-            "removed": 2,
-        },
-    },
-    "ablation": {"models": ["ladder-24-s0"], "corpora": ["small"], "texts": 3, "fractions": [0.2, 0.8]},
-    "components": {"models": ["ladder-24-s0"], "corpora": ["small"], "texts": 4},
-    "semantics": {"models": []},
-}
+TEXTS, LENGTHS = SETTINGS["texts"]["count"], tuple(SETTINGS["entropy"]["lengths"])
 
 
 RUN = runs({"nulls": nulls(), "untrained_seeds": 1})
@@ -96,14 +64,9 @@ def upstream(outcome: Outcome) -> dict[str, int]:
 
 
 def write_corpus(folder: Path) -> None:
-    """45 documents of 60 common words."""
-    text = """the of and to in a that for be our we this by with it is have will on not as all are more their from has people
-        government country nation congress year law war public power world time work new great states citizens act right men peace
-        freedom made many trade last every today good federal children help economic program tax free"""
-    words, draw = re.findall(r"\w+", text), np.random.default_rng(0)
-    rows = [{"id": f"speech-{number:02d}", "text": " ".join(draw.choice(words, 60))} for number in range(45)]
+    """45 documents of 60 common words, drawn by chance."""
     folder.mkdir()
-    (folder / "small.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copy2(ROOT / ".test/small.jsonl", folder)
 
 
 FAULTS = {

@@ -83,6 +83,7 @@ class Case:
 
     def __init__(self, project: Path, folder: Path, settings: Path | Mapping[str, Any], **environment: str):
         self.project, self.folder, self.environment = project, folder, ENVIRONMENT | environment
+        self.snakefile = project / "Snakefile"
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = settings if isinstance(settings, Path) else folder / "settings.yaml"
         if not isinstance(settings, Path):
@@ -95,7 +96,7 @@ class Case:
             more = self.folder / "more.yaml"
             more.write_text(yaml.safe_dump(settings))
             files.append(str(more))
-        command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(self.project / "Snakefile")]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(self.snakefile)]
         return Run([*command, "--directory", str(self.folder), "--configfile", *files], self.folder, self.environment)
 
     def run(self, *arguments: str, settings: Mapping[str, Any] | None = None) -> Outcome:

@@ -21,7 +21,6 @@ rule removal:
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
     params:
         code=code("removal.py"),
-        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
@@ -162,7 +161,6 @@ rule needle:
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
         code=code("needle.py"),
-        folder=relative(MODELS[NEEDLE.model].folder),
         texts=config["ablation"]["needle"]["texts"],
         compute=config["compute"],
         seed=config["seed"],

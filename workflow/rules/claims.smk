@@ -1,4 +1,3 @@
-SHIPPED = relative(RESOURCES / "findings")
 TABLES = ("verdicts.csv", "differences.csv", "slopes.csv")
 
 
@@ -17,7 +16,6 @@ rule claims:
     threads: 1
     params:
         code=code("claims.py"),
-        folders=[SHIPPED, "results/scaling"],
     message:
         "Judging claims"
     script:
@@ -88,7 +86,6 @@ rule findings_claims:
     threads: 1
     params:
         code=code("claims.py"),
-        folders=[SHIPPED],
     message:
         "Judging claims by the findings that ship"
     script:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import yaml
 
-ROOT = Path(workflow.basedir)
+ROOT = Path(str(workflow.current_basedir)).parents[1]
 RESOURCES = ROOT / "workflow/resources"
 # jobs find the library by PYTHONPATH, which comes before any other copy that may be installed
 sys.path.insert(0, str(ROOT / "lib"))
@@ -22,6 +22,8 @@ from geomkit.catalogue import known
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
 
+# of a module the configuration is its caller's, which need not be whole
+config = settings.completed(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 try:
     MODELS = settings.checked_models(config, SCHEMA, known(), RESOURCES)
@@ -41,24 +43,31 @@ def code(script):
 
 
 def relative(path):
-    """A path from the working directory, so that results do not depend on where the project lies."""
-    return os.path.relpath(path)
+    """The path of a file of the project or the user from the working directory, so that results do not depend on where it lies.
+    It is local: neither the prefix of a module nor a storage provider applies to it."""
+    return local(os.path.relpath(path))
 
 
 def model_files(wildcards):
-    """What a job that loads a model waits for: its folder, or the files in it when they were there before the workflow."""
-    model = MODELS[wildcards.model]
-    if settings.fetched(model.entry) or settings.converted(model.entry):
-        return str(model.folder)
-    return files_below(model.folder)
+    """What a job that loads a model waits for: its folder first, and the files in it if they were there before the workflow."""
+    return model_folder(MODELS[wildcards.model], lambda folder: folder)
 
 
 def tokenizer_files(wildcards):
-    """What cutting texts waits for: the folder of the model whose tokenizer it is, or the tokenizer's files that are there."""
-    model = TOKENIZERS[wildcards.tokenizer]
+    """What cutting texts waits for: first the folder of the model whose tokenizer it is, then the tokenizer's files that are there."""
+    return model_folder(TOKENIZERS[wildcards.tokenizer], settings.tokenizer_folder)
+
+
+def model_folder(model, read):
+    """A model's folder first, and the files in what is read of it if they were there before the workflow."""
     if settings.fetched(model.entry) or settings.converted(model.entry):
-        return str(model.folder)
-    return files_below(settings.tokenizer_folder(model.folder))
+        return [str(model.folder)]
+    return with_folder(model.folder, read(model.folder))
+
+
+def with_folder(folder, read=None):
+    """A folder of the project or the user, whose own time does not count, and then all files below it, or below the folder `read`."""
+    return [ancient(relative(folder)), *files_below(read or folder)]
 
 
 def model_texts(wildcards):
@@ -77,13 +86,13 @@ def files_below(path):
 
 
 def corpus_files(wildcards):
-    """What reading a corpus waits for: the folder that is fetched, or the files that are there."""
+    """What reading a corpus waits for: first the file or folder that a reader takes, then the files in a folder that is there."""
     source = source_folder("corpora", wildcards.corpus)
-    return (
-        source
-        if settings.fetched(config["corpora"][wildcards.corpus])
-        else files_below(source)
-    )
+    if Path(source).is_dir() and not settings.fetched(
+        config["corpora"][wildcards.corpus]
+    ):
+        return with_folder(source)
+    return [source]
 
 
 def source_folder(kind, name):
@@ -159,7 +168,7 @@ def refusals():
 
 
 def judgement_files(wildcards):
-    """What people judged: the folder that is fetched, or the files that are there."""
+    """What people judged: what a reader takes comes first."""
     return corpus_files(SimpleNamespace(corpus=config["semantics"]["judgements"]))
 
 

@@ -17,7 +17,6 @@ rule components:
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
     params:
         code=code("components.py"),
-        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),

@@ -21,7 +21,6 @@ rule final_state:
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
     params:
         code=code("final_state.py"),
-        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),

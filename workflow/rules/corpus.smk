@@ -14,7 +14,6 @@ rule corpus:
         mem_mb=lambda wildcards, input, attempt: attempt * max(1000, 20 * input.size_mb),
     params:
         code=code("corpus.py"),
-        source=lambda wildcards: source_folder("corpora", wildcards.corpus),
         reader=lambda wildcards: config["corpora"][wildcards.corpus].get(
             "reader", "parquet"
         ),

@@ -15,7 +15,6 @@ rule texts:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
     params:
         code=code("texts.py"),
-        folder=lambda wildcards: relative(TOKENIZERS[wildcards.tokenizer].folder),
         trust_remote_code=lambda wildcards: TOKENIZERS[wildcards.tokenizer].entry.get(
             "trust_remote_code", False
         ),
@@ -47,7 +46,6 @@ rule dump:
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 50),
     params:
         code=code("dump.py"),
-        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False

@@ -1,9 +1,3 @@
-localrules:
-    fetch,
-    fetch_model,
-    fetch_corpus,
-
-
 rule fetch:
     input:
         [
@@ -22,6 +16,7 @@ rule fetch:
             for key in ("background", "judgements")
             if config["semantics"]["models"]
         ],
+    localrule: True
 
 
 rule fetch_model:
@@ -31,6 +26,7 @@ rule fetch_model:
         "results/logs/fetch/models/{name}.log",
     benchmark:
         "results/benchmarks/fetch/models/{name}.tsv"
+    localrule: True
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
@@ -49,6 +45,7 @@ use rule fetch_model as fetch_corpus with:
         "results/logs/fetch/corpora/{name}.log",
     benchmark:
         "results/benchmarks/fetch/corpora/{name}.tsv"
+    localrule: True
     params:
         entry=lambda wildcards: settings.origin(config["corpora"][wildcards.name]),
     message:

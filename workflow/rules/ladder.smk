@@ -62,8 +62,8 @@ rule ladder_model:
         code=code("ladder_model.py"),
         recipe=config["ladder"]["recipe"],
         device=config["compute"]["device"],
-        # not an output, or Snakemake would remove it from under a run that is to be resumed
-        checkpoint="results/ladder/checkpoints/ladder-{width}-s{seed}.safetensors",
+        # a file in results/ladder/checkpoints: an output would be removed from under a run that is to be resumed
+        checkpoint="ladder-{width}-s{seed}.safetensors",
     message:
         "Training ladder-{wildcards.width}-s{wildcards.seed}"
     script:
@@ -118,7 +118,7 @@ rule ladder_cell:
         primary=config["scaling"]["primary"],
         parameters=PARAMETERS,
         device=config["compute"]["device"],
-        checkpoint=f"results/ladder/checkpoints/{CELL}.safetensors",
+        checkpoint=f"{CELL}.safetensors",
     message:
         "Training width {wildcards.width} on {wildcards.unique} unique tokens, {wildcards.tokens} in all"
     script:
@@ -198,10 +198,9 @@ rule ladder_control:
     params:
         code=code("ladder_control.py"),
         name="{name}",
-        folder=lambda wildcards: f"results/ladder/controls/{wildcards.name}",
         recipe=config["ladder"]["recipe"],
         device=config["compute"]["device"],
-        checkpoint="results/ladder/checkpoints/control-{name}.safetensors",
+        checkpoint="control-{name}.safetensors",
     message:
         "Training {wildcards.name}"
     script:
@@ -223,10 +222,9 @@ use rule ladder_control as ladder_steps with:
     params:
         code=code("ladder_control.py"),
         name="{name}",
-        folder=lambda wildcards: f"results/ladder/steps/{wildcards.name}",
         recipe=config["ladder"]["recipe"],
         device=config["compute"]["device"],
-        checkpoint="results/ladder/checkpoints/steps-{name}.safetensors",
+        checkpoint="steps-{name}.safetensors",
         keep=config["ladder"]["steps"]["at"],
     message:
         "Training {wildcards.name}, whose weights are kept at {params.keep} steps"

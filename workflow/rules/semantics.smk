@@ -18,7 +18,6 @@ rule semantics:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         code=code("semantics.py"),
-        source=source_folder("corpora", config["semantics"]["judgements"]),
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
         halves=config["semantics"]["halves"],

@@ -8,7 +8,7 @@ SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladde
 rule theory_ngram_ids:
     input:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=files_below(RESOURCES / "ladder/tokenizer"),
+        tokenizer=with_folder(RESOURCES / "ladder/tokenizer"),
     output:
         "results/theory/ngrams.h5",
     log:
@@ -20,7 +20,6 @@ rule theory_ngram_ids:
     threads: 1
     params:
         code=code("theory_ngram_ids.py"),
-        tokenizer=lambda wildcards: relative(RESOURCES / "ladder/tokenizer"),
     message:
         "Encoding the ladder's training, validation and test text"
     script:
@@ -170,7 +169,7 @@ rule theory_bigrams:
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",
-        tokenizer=files_below(RESOURCES / "ladder/tokenizer"),
+        tokenizer=with_folder(RESOURCES / "ladder/tokenizer"),
     output:
         "results/theory/bigrams.csv",
     log:
@@ -185,9 +184,7 @@ rule theory_bigrams:
         mem_mb=4000,
     params:
         code=code("theory_bigrams.py"),
-        models=[relative(RESOURCES / "ladder" / name) for name in SHIPPED_LADDER],
         seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
-        tokenizer=lambda wildcards: relative(RESOURCES / "ladder/tokenizer"),
         windows=config["theory"]["windows"],
         device=config["compute"]["device"],
     message:
@@ -348,7 +345,7 @@ rule planted_facts:
 rule small_steps:
     input:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=files_below(RESOURCES / "ladder/tokenizer"),
+        tokenizer=with_folder(RESOURCES / "ladder/tokenizer"),
     output:
         rows="results/theory/training/small_steps.csv",
         radii="results/theory/training/step_radii.csv",
@@ -365,7 +362,6 @@ rule small_steps:
         mem_mb=4000,
     params:
         code=code("small_steps.py"),
-        tokenizer=lambda wildcards: relative(RESOURCES / "ladder/tokenizer"),
         steps=config["theory"]["steps"],
         recipe=config["ladder"]["recipe"]
         | {"tokens": config["theory"]["steps"]["tokens"]},

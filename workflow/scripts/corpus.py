@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     prepare_corpus(
-        source=Path(snakemake.params.source),
+        source=Path(snakemake.input[0]),
         output=Path(snakemake.output[0]),
         reader=snakemake.params.reader,
         column=snakemake.params.column,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     dump_model(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.model[0]),
         texts=Path(snakemake.input.texts),
         outputs=snakemake.output,
         dump=snakemake.params.dump,

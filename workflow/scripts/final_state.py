@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     measure_final_state(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.model[0]),
         texts=Path(snakemake.input.texts),
         output=Path(snakemake.output[0]),
         family=snakemake.params.family,

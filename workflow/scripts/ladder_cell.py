@@ -14,7 +14,7 @@ with logged(snakemake.log[0]):
         corpus=Path(snakemake.input.corpus),
         tokenizer=Path(snakemake.input.tokenizer).parent,
         output=Path(snakemake.output[0]),
-        checkpoint=Path(snakemake.params.checkpoint),
+        checkpoint=Path(snakemake.output[0]).parents[1].joinpath("checkpoints", snakemake.params.checkpoint),
         width=int(snakemake.wildcards.width),
         seed=int(snakemake.wildcards.seed),
         unique=snakemake.wildcards.unique,

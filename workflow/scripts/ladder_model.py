@@ -15,7 +15,7 @@ with logged(snakemake.log[0]):
         tokenizer=Path(snakemake.input.tokenizer).parent,
         folder=Path(snakemake.output.model).parent,
         curve=Path(snakemake.output.curve),
-        checkpoint=Path(snakemake.params.checkpoint),
+        checkpoint=Path(snakemake.output.curve).parents[1].joinpath("checkpoints", snakemake.params.checkpoint),
         width=int(snakemake.wildcards.width),
         seed=int(snakemake.wildcards.seed),
         recipe=snakemake.params.recipe,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     score_needles(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.model[0]),
         fillers=Path(snakemake.input.fillers),
         output=Path(snakemake.output[0]),
         texts=snakemake.params.texts,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     probe_model(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.model[0]),
         dumped=Path(snakemake.input.dump),
         output=Path(snakemake.output[0]),
         selection=snakemake.params.selection,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     remove_tokens(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.model[0]),
         probe=Path(snakemake.input.probe),
         dumped=Path(snakemake.input.dump),
         output=Path(snakemake.output[0]),

@@ -14,7 +14,7 @@ with logged(snakemake.log[0]):
         dumped=Path(snakemake.input.dump),
         corpus=Path(snakemake.input.corpus),
         background=Path(snakemake.input.background),
-        judgements=Path(snakemake.params.source),
+        judgements=Path(snakemake.input.judgements[0]),
         output=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         family=snakemake.params.family,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     measure_small_steps(
         corpus=Path(snakemake.input.corpus),
-        tokenizer=Path(snakemake.params.tokenizer),
+        tokenizer=Path(snakemake.input.tokenizer[0]),
         weights=Path(snakemake.output.weights),
         output=Path(snakemake.output.rows),
         radii=Path(snakemake.output.radii),

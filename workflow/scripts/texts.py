@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     cut_texts(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.tokenizer[0]),
         corpus=Path(snakemake.input.corpus),
         output=Path(snakemake.output[0]),
         split=snakemake.params.split,

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     encode_splits(
         corpus=Path(snakemake.input.corpus),
-        tokenizer=Path(snakemake.params.tokenizer),
+        tokenizer=Path(snakemake.input.tokenizer[0]),
         output=Path(snakemake.output[0]),
     )

@@ -45,6 +45,11 @@ def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
             file.write(line(to_cell(values[name], kinds.get(name, float), f"{path}: column {name!r}") for name in names))
 
 
+def folders_of(files: Iterable[str]) -> list[str]:
+    """Folders that hold the files, each once, in the order of the files."""
+    return list(dict.fromkeys(str(Path(file).parent) for file in files))
+
+
 def line(cells: Iterable[str]) -> str:
     """A line of CSV. The csv module leaves a lone carriage return unquoted, which reading takes for the end of the line."""
     special = frozenset(',"\r\n')
