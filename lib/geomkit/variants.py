@@ -1,16 +1,17 @@
 """What a trained model is measured beside: every variant and null, declared once, by a decorator where it is made.
 
 A new one is one function with `@variant(name, kind=..., label=..., short=..., marker=..., colour=..., line=...)`, all literals,
-in geomkit.lm.variants, geomkit.measures.nulls or geomkit.measures.projection. Checks of the configuration, jobs, verdicts, tables
-and figures are derived from it.
+in geomkit.lm.variants, geomkit.measures.nulls or geomkit.measures.projection. Checks of the configuration, jobs, tables and figures
+are derived from it.
 
 kind  "model": a model runs; it takes a `geomkit.lm.variants.Bench`, and returns the model and the texts that it reads.
       "rows": rows are drawn instead of each text's; it takes (n, d, rng) and returns them (n, d).
       "family": spectra are made of a family's; it takes (the trained models' Spectrum each, one of them to be like) and returns a
       Spectrum of that one's shape.
-      "tokens": a model's own rows are measured in fewer directions; `geomkit.studies.projections` says of which models, and in
-      how many.
-width   True for a null that stands for width alone: a law goes beyond width only if it differs from all of these.
+      "tokens": a model's own rows are measured in fewer directions; `geomkit.studies.projections` calls it, of which models and
+      in how many, and `geomkit.studies.verdicts` judges by `projected` alone.
+width   Of kind "family": True for a null of width for published tables, which have no tokens. A table's law goes beyond width only
+        if it differs from all of these.
 seeds   Of a variant that is made several times, the key under `entropy` that says how often: `name-0`, `name-1`, .., and its
         function also takes the number, `seed`.
 label, short, marker, colour, line: what figures call it and how they draw it (`geomkit.figures.style`).
@@ -61,6 +62,8 @@ def of_declaration(one: Declaration) -> Variant:
         raise ConfigError(
             f"variant {one.name!r} in {one.module}: unknown kind {found.kind!r}; known: {', '.join(get_args(Kind))}"
         )
+    if found.width and found.kind != "family":
+        raise ConfigError(f'variant {one.name!r} in {one.module}: width=True is for kind "family", not for {found.kind!r}')
     return found
 
 
