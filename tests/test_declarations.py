@@ -178,7 +178,13 @@ def flat_spectrum(family, like):
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"), [({"kind": "file"}, "unknown kind 'file'"), ({"knd": "rows"}, "knd"), ({}, "kind"), ({"kind": "rows", "width": True}, "family")]
+    ("facts", "message"),
+    [
+        ({"kind": "file"}, "unknown kind 'file'"),
+        ({"knd": "rows"}, "knd"),
+        ({}, "kind"),
+        ({"kind": "rows", "width": True}, "family"),
+    ],
 )
 def test_a_declaration_of_a_variant_is_checked(facts, message):
     one = replace(next(iter(DRAWN.values())), facts=facts)

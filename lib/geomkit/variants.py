@@ -1,8 +1,8 @@
 """What a trained model is measured beside: every variant and null, declared once, by a decorator where it is made.
 
 A new one is one function with `@variant(name, kind=..., label=..., short=..., marker=..., colour=..., line=...)`, all literals,
-in geomkit.lm.variants, geomkit.measures.nulls or geomkit.measures.projection. Checks of the configuration, jobs, tables and figures
-are derived from it.
+in geomkit.lm.variants, geomkit.measures.nulls or geomkit.measures.projection. Checks of the configuration, jobs, tables and
+figures are derived from it.
 
 kind  "model": a model runs; it takes a `geomkit.lm.variants.Bench`, and returns the model and the texts that it reads.
       "rows": rows are drawn instead of each text's; it takes (n, d, rng) and returns them (n, d).
@@ -10,8 +10,8 @@ kind  "model": a model runs; it takes a `geomkit.lm.variants.Bench`, and returns
       Spectrum of that one's shape.
       "tokens": a model's own rows are measured in fewer directions; `geomkit.studies.projections` calls it, of which models and
       in how many, and `geomkit.studies.verdicts` judges by `projected` alone.
-width   Of kind "family": True for a null of width for published tables, which have no tokens. A table's law goes beyond width only
-        if it differs from all of these.
+width   Of kind "family": True for a null of width for published tables, which have no tokens. A table's law goes beyond width
+        only if it differs from all of these.
 seeds   Of a variant that is made several times, the key under `entropy` that says how often: `name-0`, `name-1`, .., and its
         function also takes the number, `seed`.
 label, short, marker, colour, line: what figures call it and how they draw it (`geomkit.figures.style`).
