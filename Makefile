@@ -41,9 +41,9 @@ promote-findings:  ## ship what this run has measured; then `make findings`
 	cp $(addprefix results/scaling/,$(SCALING)) workflow/resources/findings/
 
 promote-tokens:  ## ship the numbers of the suite of tokens; then `make findings`
-	@test -f runs/tokens/results/tokens_summary.csv || { echo "no runs/tokens/results/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2"; exit 1; }
+	@test -f runs/tokens/results/findings/tokens_summary.csv || { echo "no runs/tokens/results/findings/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2 results/findings/tokens_summary.csv"; exit 1; }
 	mkdir -p workflow/resources/findings
-	cp runs/tokens/results/tokens_summary.csv workflow/resources/findings/
+	cp runs/tokens/results/findings/tokens_summary.csv workflow/resources/findings/
 
 promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }

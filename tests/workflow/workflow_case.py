@@ -28,10 +28,13 @@ ENVIRONMENT = {
 
 
 def copy_project(folder: Path) -> Path:
-    """What a run needs of the project, in a folder where it may be edited."""
+    """What a run needs of the project, in a folder where it may be edited.
+
+    With what is compiled already, which is as good for a copy: times of files are copied too.
+    """
     for part in PARTS:
         if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / part, folder / part)
         else:
             shutil.copy2(ROOT / part, folder / part)
     return folder
