@@ -1,6 +1,7 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
+SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 
 .PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory
 
@@ -8,10 +9,10 @@ plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
 
 test: .venv/test  ## set up, and run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 quick: .venv/test  ## the tests that need neither Snakemake nor a browser nor patience
-	$(BIN)/pytest -m "not workflow and not browser and not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow and not browser and not slow"
 
 check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -15,17 +15,7 @@ MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 """Width and depth of each."""
 
 
-TEXTS, LENGTHS = 6, (8, 32)
-
-
-SELECTION = {
-    "models": ["ladder-24-s0"],
-    "layers": ["middle", "last"],
-    "texts": 4,
-    "targets": 2,
-    "budgets": [1, 2, 4],
-    "removed": 2,
-}
+TEXTS, LENGTHS, RESAMPLES = 6, (8, 32), 20
 
 
 SETTINGS: dict[str, Any] = {
@@ -33,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "texts": {"count": TEXTS, "length": LENGTHS[-1]},
     "compute": {"device": "cpu", "batch_tokens": 2 * LENGTHS[-1]},
     "entropy": {"models": list(MODELS), "corpora": ["small"], "lengths": list(LENGTHS), "untrained_seeds": 1},
-    "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": 100},
+    "scaling": {"primary": {"length": LENGTHS[-1]}, "bootstrap": RESAMPLES},
     "tokens": {
         "models": list(MODELS),
         "corpora": ["small"],
@@ -89,9 +79,13 @@ JOBS = UPSTREAM | {"tokens": 2}
 """Rules that have another number of jobs in a whole run than one."""
 
 
+PICTURES = (".pdf", ".html")
+"""Endings of what is drawn from the tables; tests of figures hold that equal tables give equal bytes."""
+
+
 def upstream(outcome: Outcome) -> dict[str, int]:
     """Jobs of a run up to the merged table; what follows the table must run with it."""
-    assert outcome.jobs.keys() >= {"entropy_table", "entropy_layers", "scaling", "scaling_plot", "all"}
+    assert outcome.jobs.keys() >= {"entropy_table", "scaling"}
     return {rule: count for rule, count in outcome.jobs.items() if rule in UPSTREAM}
 
 
@@ -116,7 +110,7 @@ FAULTS = {
 
 
 class Killed(NamedTuple):
-    """What became of a run in which one job was killed, the dumps that the job left, and the run that came after it."""
+    """A run of all but pictures in which one job was killed: its outcome, the dumps that the job left, and the run after it."""
 
     case: Case
     outcome: Outcome
