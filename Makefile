@@ -1,6 +1,7 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
+SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 
 .PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory
 
@@ -8,10 +9,10 @@ plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
 
 test: .venv/test  ## set up, and run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 quick: .venv/test  ## the tests that need neither Snakemake nor a browser nor patience
-	$(BIN)/pytest -m "not workflow and not browser and not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow and not browser and not slow"
 
 check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -41,9 +42,9 @@ promote-findings:  ## ship what this run has measured; then `make findings`
 	cp $(addprefix results/scaling/,$(SCALING)) workflow/resources/findings/
 
 promote-tokens:  ## ship the numbers of the suite of tokens; then `make findings`
-	@test -f runs/tokens/results/tokens_summary.csv || { echo "no runs/tokens/results/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2"; exit 1; }
+	@test -f runs/tokens/results/findings/tokens_summary.csv || { echo "no runs/tokens/results/findings/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2 results/findings/tokens_summary.csv"; exit 1; }
 	mkdir -p workflow/resources/findings
-	cp runs/tokens/results/tokens_summary.csv workflow/resources/findings/
+	cp runs/tokens/results/findings/tokens_summary.csv workflow/resources/findings/
 
 promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }

@@ -43,6 +43,13 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 """Configuration class and what it is given: width 32 and 2 blocks everywhere."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run tests, those of one file stay together: they share what is made once."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture
 def documents() -> list[Document]:
     words = np.array(["fog", "lamp", "quay", "boat", "gull", "bread", "café", "net", "rope", "salt"])

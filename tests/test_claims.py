@@ -13,6 +13,7 @@ from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.laws import replicated
 from geomkit.studies.claims.ledger import write_ledger
 from geomkit.studies.claims.registry import claims, from_interval, from_kind
+from geomkit.studies.claims.tokens import ship_scores
 
 JUDGED = {"verdict": Kind.BEYOND, "reason": "why", "difference": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "sizes": 6}
 ROW = LawVerdict(
@@ -144,3 +145,17 @@ def test_lasso_is_compared_with_and_without_the_first_token(tmp_path):
     rows = found["Lasso outperforms attention for the model"]
     assert [row.verdict for row in rows] == [ClaimVerdict.REFUTED, ClaimVerdict.SUPPORTED]
     assert [row.effect.endswith("without the first token") for row in rows] == [False, True]
+
+
+def test_the_scores_that_ship_give_the_claims_that_all_scores_give(tmp_path):
+    gain = score("gain_surprisal", method="partial", value=0.2, low=0.1, high=0.3)
+    win = score("reconstruction_unseen_win", method="attention_mean", k=8, first=0, n=160, value=0.6, low=0.55, high=0.65)
+    kept = [gain, replace(gain, metric="gain_next_surprisal", value=-0.2, low=-0.3, high=-0.1), win]
+    others = [replace(win, method="norm"), replace(win, metric="jaccard"), replace(gain, metric="gain_at_position", x=3.0)]
+    for folder in ("all", "shipped"):
+        (tmp_path / folder).mkdir()
+    whole = ledger(tmp_path / "all", scores=[*kept, *others])
+    ship_scores(tmp_path / "all/tokens_summary.csv", tmp_path / "shipped/tokens_summary.csv")
+    rows = read_csv(tmp_path / "shipped/tokens_summary.csv", TokenScore)
+    assert rows == kept
+    assert ledger(tmp_path / "shipped", scores=rows) == whole

@@ -1,5 +1,6 @@
 """A digest of code changes with what code does, for those who use it, and with nothing else."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,29 @@ def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
     before = digests(project)
     (project / "lib/geomkit/later.py").write_text("something = 1\n")
     assert {name for name, digest in digests(project).items() if digest != before[name]} == {"alone"}
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("module", "users"),
+    [
+        (
+            "measures/entropy.py",
+            {
+                *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
+                *("final_state", "ladder_cell"),
+            },
+        ),
+        ("lm/capture.py", {"dump", "components", "final_state", "ladder_cell"}),
+        ("figures/layers.py", {"entropy_layers"}),
+    ],
+)
+def test_a_module_of_the_library_counts_for_the_scripts_that_run_it_and_no_others(tmp_path, module, users):
+    library = shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    scripts = list((ROOT / "workflow/scripts").glob("*.py"))
+    before = {path.stem: code_digest(path, library) for path in scripts}
+    path = library / "geomkit" / module
+    path.write_text(path.read_text() + "\n\nCHANGED = 1\n")
+    assert {path.stem for path in scripts if code_digest(path, library) != before[path.stem]} == users

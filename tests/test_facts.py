@@ -9,7 +9,7 @@ import torch
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import facts as module
-from geomkit.lm.facts import Cell, Recipe, bins, build, cells, counts, draws, losses, measure, measure_all, plant, summary, train
+from geomkit.lm.facts import Cell, Recipe, bins, build, cells, counts, draws, losses, measure, plant, summary, train, train_facts
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.theory import FactBin
 
@@ -122,21 +122,38 @@ def test_cells_are_told_apart():
     assert len({cell.name for cell in found}) == len(found) == 30
 
 
-def test_a_cell_that_is_there_is_kept_and_another_recipe_trains_it_again(tmp_path, monkeypatch):
-    quick = dataclasses.replace(TINY, budgets=(2, 4))
-    cell = Cell(8, 0.5, 0, 12)
-    (path,) = measure_all(tmp_path, [cell], quick)
+QUICK = dataclasses.replace(TINY, budgets=(2, 4))
+
+
+def train_quickly(path, exponent):
+    train_facts(path, width=8, exponent=exponent, seed=0, data="d12", recipe=dataclasses.asdict(QUICK))
+
+
+def test_a_cell_that_is_there_is_kept_and_another_recipe_trains_it_again(tmp_path):
+    cell, path = Cell(8, 0.5, 0, 12), tmp_path / "cell.csv"
+    train_quickly(path, 0.5)
     before = path.read_bytes()
     assert {row.steps for row in read_csv(path, FactBin)} == {2, 4}
-    assert not measure(cell, quick, path)
-    assert measure(cell, dataclasses.replace(quick, tail=0.5), path)
-    assert measure(cell, quick, path)
+    assert not measure(cell, QUICK, path)
+    assert measure(cell, dataclasses.replace(QUICK, tail=0.5), path)
+    assert measure(cell, QUICK, path)
     assert path.read_bytes() == before
 
+
+def test_a_training_that_is_killed_leaves_no_file_and_as_many_threads_as_before(tmp_path, monkeypatch):
+    threads = []
+
     def killed(*_):
+        threads.append(torch.get_num_threads())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "losses", killed)
-    with pytest.raises(KeyboardInterrupt):
-        measure_all(tmp_path, [cell, Cell(8, 1.0, 0)], quick)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(tmp_path / "cell.csv", 1.0)
+        assert (threads, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+    assert not list(tmp_path.iterdir())

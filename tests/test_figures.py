@@ -1,5 +1,6 @@
 """Figures say what the tables say, and their bytes can be reproduced."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -16,13 +17,13 @@ from geomkit.figures.layers import layers_figure
 from geomkit.figures.losses import axes_figures, losses_figure
 from geomkit.figures.nulls import nulls_figures, tables_figure
 from geomkit.figures.scaling import scaling_figure, title
-from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, save
+from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, length_of, name_of, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.verdicts import Fitness, Kind
 from geomkit.store.records.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
 from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, Point, SizeDifference, Slope
-from geomkit.variants import VARIANTS
+from geomkit.variants import VARIANTS, WIDTH_NULLS
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
 PANELS = (*PRIMARY["metrics"], "loss")
@@ -198,14 +199,13 @@ def loss_axes() -> list[LossAxes]:
     return found
 
 
-def figures() -> dict[str, list[Figure]]:
-    return {
-        "scaling": list(scaling_figure(points(), fits(), *judged(), PRIMARY)),
-        "layers": list(layers_figure([row for row in points() if row.layer is not None], PRIMARY["metrics"], "here")),
-        "nulls": [*nulls_figures(*judged()), tables_figure(*tables())],
-        "growth": list(growth_figure(growth())),
-        "losses": [losses_figure(*loss_laws()), *axes_figures(loss_axes())],
-    }
+FIGURES: dict[str, Callable[[], list[Figure]]] = {
+    "scaling": lambda: list(scaling_figure(points(), fits(), *judged(), PRIMARY)),
+    "layers": lambda: list(layers_figure([row for row in points() if row.layer is not None], PRIMARY["metrics"], "here")),
+    "nulls": lambda: [*nulls_figures(*judged()), tables_figure(*tables())],
+    "growth": lambda: list(growth_figure(growth())),
+    "losses": lambda: [losses_figure(*loss_laws()), *axes_figures(loss_axes())],
+}
 
 
 def test_each_panel_of_the_scaling_figure_shows_its_own_metric_law_bound_and_title():
@@ -305,9 +305,9 @@ def test_what_is_not_primary_is_drawn_and_marked_exploratory():
     assert not is_at(replace(explored[0], length=16), PRIMARY)
 
 
-@pytest.mark.parametrize("what", figures())
+@pytest.mark.parametrize("what", FIGURES)
 def test_a_figure_is_a_column_wide_with_text_of_five_points_or_more_inside_it(what):
-    for figure in figures()[what]:
+    for figure in FIGURES[what]():
         check_column(figure)
 
 
@@ -318,6 +318,42 @@ def test_growth_shows_signs_frames_and_what_has_no_slope():
     for page, number in ((figure, 0), (published, 1)):
         assert sum(patch.get_facecolor()[3] == 0 for patch in page.axes[0].patches) == number
     assert "opt" in published.axes[0].get_yticklabels()[0].get_text()
+
+
+def test_each_cell_of_growth_stands_under_its_place_and_length_beside_its_measure():
+    measured = [row for row in growth() if not row.published]
+    rows = [replace(row, growth="grows", slope=(100 + k) / 100) for k, row in enumerate(measured)]
+    axis = next(growth_figure(rows)).axes[0]
+    at = {(round(text.get_position()[0], 3), text.get_position()[1]): text.get_text() for text in axis.texts}
+    places = {x: text for (x, y), text in at.items() if y == -1.7}
+    columns = {}
+    for (x, y), length in at.items():
+        if y == -0.9:
+            columns[places[min(places, key=lambda place: abs(place - x))], length] = x
+    assert len(columns) == 2 * 3
+    lines = [label.get_text() for label in axis.get_yticklabels()]
+    for row in rows:
+        place, length = (f"{row.layer}, {row.normalise}", length_of(row.length)) if row.layer else ("last, unit", "corpus")
+        assert at[columns[place, length], lines.index(name_of(row.measure))] == f"▲{row.slope:.2f}"
+
+
+def test_each_published_growth_stands_in_its_line_with_its_interval_and_nulls():
+    rows = [row for row in growth() if row.published]
+    rows = [
+        replace(
+            row, growth="grows", slope=1.1 + k, low=1 + k, high=1.2 + k, fixed_spectrum_slope=2.5 + k, stretched_slope=3.5 + k
+        )
+        for k, row in enumerate(rows)
+    ]
+    (page,) = growth_figure(rows)
+    axis = page.axes[0]
+    at = {text.get_position(): text.get_text() for text in axis.texts}
+    heads = {text: x for (x, y), text in at.items() if y == -0.9}
+    assert list(heads) == ["slope", "95 % interval", *(NULLS[null].short for null in WIDTH_NULLS)]
+    for y, row in enumerate(rows):
+        assert axis.get_yticklabels()[y].get_text() == f"Diff-eRank: {row.family}, {row.corpus}"
+        found = [at[x, y] for x in heads.values()]
+        assert found == [f"▲{row.slope:.2f}", f"{row.low:.2f} to {row.high:.2f}", f"{2.5 + y:.2f}", f"{3.5 + y:.2f}"]
 
 
 def test_what_seeds_reject_is_pale_and_has_no_mark_of_its_offset():
@@ -452,9 +488,9 @@ def test_tables_have_differences_from_the_weaker_nulls_and_no_margin():
     assert tables_figure(measured, tables()[1]) is None
 
 
-@pytest.mark.parametrize("what", figures())
+@pytest.mark.parametrize("what", FIGURES)
 def test_bytes_are_reproducible(what, tmp_path):
     for name in ("a.pdf", "b.pdf"):
-        save(figures()[what], tmp_path / name)
+        save(FIGURES[what](), tmp_path / name)
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()

@@ -328,8 +328,9 @@ test_ladder.trained(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(whole, tmp_path, monkeypatch):
-    # other tests set the number of threads, on which the last bits depend
+    # the last bits depend on the number of threads
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(LIBRARY), str(Path(__file__).parent)]),
         "OMP_NUM_THREADS": str(torch.get_num_threads()),

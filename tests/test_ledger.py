@@ -137,6 +137,7 @@ def test_the_figure_shows_each_effect_with_interval_margin_and_the_colour_of_its
     assert [text.get_text() for text in silent.axes[0].texts] == ["untested", "Nobody looked. No data."]
 
 
+@pytest.mark.slow
 def test_the_figure_of_many_claims_goes_over_pages_a_column_wide():
     many = [replace(LAW, claim=f"c{k}", scope=f"a family on a corpus {j}") for k in range(12) for j in range(8)]
     figures = list(claims_figure([*many, *([SILENT] * 90)]))

@@ -132,6 +132,7 @@ def test_constants_in_closed_form():
     assert data_limit(1e9, 0.5, 2.0) / data_limit(1e12, 0.5, 2.0) == pytest.approx(1000 ** (1 / 3))
 
 
+@pytest.mark.slow
 def test_finitely_many_skills_bend_the_exponent():
     """At n = 1000 of 10^7 skills with a = 0.1 the local exponent is 0.17, not 0.1."""
     graph = SkillGraph.power_law(10**7, 0.1)

@@ -28,6 +28,7 @@ def losses(graph, scatter=0.0, seed=0, truth=TRUTH):
     return exact * np.exp(scatter * np.random.default_rng(seed).standard_normal(SIZE.size))
 
 
+@pytest.mark.slow
 def test_losses_made_by_the_curve_are_met(graph):
     found = fit_curve(graph, SIZE, DATA, losses(graph))
     assert found.status == "converged"
@@ -37,6 +38,7 @@ def test_losses_made_by_the_curve_are_met(graph):
     assert np.abs(errors_left_out(graph, SIZE, DATA, losses(graph))).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say(graph):
     """8 samples of scatter 1 %: 32 intervals of 95 %, at least 26 of which hold (binomial, 0.2 % to fail)."""
     hits = 0
@@ -121,6 +123,7 @@ def test_a_law_is_told_from_its_rival(beta, status):
     assert low < high
 
 
+@pytest.mark.slow
 def test_much_scatter_leaves_it_undecided():
     assert (
         relation("chinchilla", SIZE, DATA, law_losses(0.1, seed=4), 20, np.random.default_rng(0), points=21).status == "undecided"

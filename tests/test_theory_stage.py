@@ -170,6 +170,7 @@ def test_a_width_that_the_ladder_has_not_is_named(grid, tmp_path):
         parts_of(grid / "grid.csv", tmp_path / "ladder.csv")
 
 
+@pytest.mark.slow
 def test_a_law_with_the_theorys_exponents_is_found(grid, tmp_path, one_part):
     relate_exponents(grid / "grid.csv", grid / "ladder.csv", tmp_path / "r.csv", 100, 100, 0)
     rows = read_csv(tmp_path / "r.csv", ExponentRelation)
@@ -184,6 +185,7 @@ def test_a_law_with_the_theorys_exponents_is_found(grid, tmp_path, one_part):
     assert main.alpha == pytest.approx(ALPHA, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_exact_curve_describes_losses_that_it_made(grid, documents, tmp_path):
     graph = SkillGraph.of_counts(frequency_table(documents, "trigrams"))
     exact = lambda size, data: 2 + 3 * float(graph.gap(0.02 * size, data, 2.0))  # noqa: E731
@@ -199,6 +201,7 @@ def test_the_exact_curve_describes_losses_that_it_made(grid, documents, tmp_path
     assert (other.primary, other.sum_status) == (False, None)
 
 
+@pytest.mark.slow
 def test_curves_of_all_tables_are_joined_in_order(grid, documents, tmp_path, one_part):
     for table in ("trigrams", "words"):
         fit_skill_curves(grid / "grid.csv", grid / "ladder.csv", documents, tmp_path / f"{table}.csv", table)
@@ -498,6 +501,7 @@ def test_steps_of_training_by_how_far_they_go():
     }
 
 
+@pytest.mark.slow
 def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_path, one_part):
     out = tmp_path
     simulate_skills(out / "simulation.csv", GRID, 0)

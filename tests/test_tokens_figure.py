@@ -2,9 +2,11 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
-from geomkit.figures.tokens import short, tokens_figure
+from geomkit.figures.tokens import CANDIDATES, PANELS, RUNS, SCORES, short, tokens_figure
 from geomkit.store.records.tokens import TokenScore
 
 FACTS = {
@@ -23,7 +25,7 @@ METHODS = ("lasso", "attention_mean", "random", "a_new_method")
 
 
 def rows(interval=True):
-    """Two sizes; the larger one was probed."""
+    """Two sizes; the larger one was probed. Each row has a value that no other has."""
     low, high = (0.1, 0.3) if interval else (None, None)
     shared = FACTS | {
         "value": 0.2,
@@ -62,7 +64,83 @@ def rows(interval=True):
                     if method != "lasso":
                         names += ["divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard"]
                     found += [chosen | {"metric": metric} for metric in names]
-    return [TokenScore(**row) for row in found]
+    return [TokenScore(**row | numbers(place, interval)) for place, row in enumerate(found, start=1)]
+
+
+def numbers(place, interval):
+    value = place / 1000
+    return {"value": value, "low": value - 0.01, "high": value + 0.01} if interval else {"value": value}
+
+
+def values(**where):
+    """Values of the rows whose columns are those, over x or the budget, or else over layers and sizes."""
+    chosen = [row for row in rows() if all(getattr(row, name) == value for name, value in where.items())]
+    assert chosen
+    return tuple(
+        row.value for row in sorted(chosen, key=lambda row: (row.x or 0, row.k or 0, row.params_nonembedding, row.layer))
+    )
+
+
+def drawn(axis: Axes) -> set[tuple[float, ...]]:
+    """Heights of the lines on axes, but for those that only mark zero or one."""
+    return {tuple(line.get_ydata()) for line in axis.lines} - {(0, 0), (0, 1)}
+
+
+SIZES = (1000, 1_000_000)
+LARGEST = {"model": "m1000000"}
+
+
+def test_each_panel_of_gain_shows_its_own_rows():
+    at_position, at_surprisal, over_depth, over_size = next(tokens_figure(rows())).axes
+    position = {"metric": "gain_at_position", "name": "last"}
+    alone = [values(**position, variant="trained", params_nonembedding=size) for size in SIZES]
+    assert drawn(at_position) == {*alone, values(**position, **LARGEST, variant="shuffled")}
+    assert drawn(at_surprisal) == {
+        values(**LARGEST, metric="gain_at_surprisal", name=name, variant=variant) for name, variant in product(LAYERS, RUNS)
+    }
+    kinds = [(metric, *kind) for metric in ("gain_surprisal", "gain_next_surprisal") for kind in
+             (("raw", "trained"), ("partial", "trained"), ("partial", "shuffled"))]  # fmt: skip
+    assert drawn(over_depth) == {
+        values(**LARGEST, metric=metric, method=method, variant=variant) for metric, method, variant in kinds
+    }
+    assert drawn(over_size) == {
+        values(name="last", metric=metric, method=method, variant=variant)
+        for metric, method, variant in kinds
+        if method == "partial"
+    }
+    assert [axis.get_xlabel() for axis in (at_position, at_surprisal)] == ["position in the text", "surprisal (nats)"]
+    assert [axis.get_ylabel() for axis in (over_depth, over_size)] == ["rank correlation with gain", "partial rank correlation"]
+
+
+def test_each_panel_of_ridge_shows_its_own_rows():
+    _, page, *_ = tokens_figure(rows())
+    labels = ("squared error", "effective degrees of freedom", "generalised cross-validation", "error at the best penalty")
+    for axis, metric, label in zip(page.axes, ("error", "freedom", "gcv", "best_error"), labels, strict=True):
+        assert axis.get_ylabel().startswith(label)
+        if metric == "best_error":
+            expected = {values(metric="ridge_best_error", name=name) for name in ("middle", "last", "final")}
+        else:
+            expected = {values(metric=f"ridge_{metric}", name="last", params_nonembedding=size) for size in SIZES}
+        assert drawn(axis) == expected
+
+
+def test_each_panel_of_choices_and_of_wins_shows_its_own_layer_metric_and_candidates():
+    *_, choices, wins = tokens_figure(rows())
+    for axis, ((layer, name), (metric, first)) in zip(choices.axes, product(((1, "middle"), (2, "last")), PANELS), strict=True):
+        assert axis.get_title() == f"{name} ({layer}): {CANDIDATES[first]}"
+        assert axis.get_ylabel() == SCORES[metric]
+        assert drawn(axis) == {values(metric=metric, layer=layer, first=first, method=method) for method in METHODS}
+    metrics = {
+        "KL, others masked": "divergence_win",
+        "KL, others removed": "removed_divergence_win",
+        "reconstruction, unseen": "reconstruction_unseen_win",
+        "overlap (Jaccard)": "jaccard",
+    }
+    for axis, (name, (title, metric)) in zip(wins.axes, product(("middle", "last"), metrics.items()), strict=True):
+        assert axis.get_title().splitlines()[0] == f"{name}: {title}"
+        expected = [values(metric=metric, name=name, first=0, method=method) for method in METHODS[1:]]
+        np.testing.assert_array_equal(axis.images[0].get_array(), expected)
+        assert [text.get_text() for text in axis.texts] == [f"{value:.2f}" for value in np.ravel(expected)]
 
 
 @pytest.mark.parametrize("interval", [True, False])
@@ -77,7 +155,6 @@ def test_two_pages_for_a_corpus_and_two_for_each_probed_model(interval):
     assert all("m1000000" in title for title in titles[2:])
     wins = pages[3].axes[0]
     assert [label.get_text() for label in wins.get_yticklabels()] == ["attention mean", "random", "a new method"]
-    assert {text.get_text() for text in wins.texts} == {"0.20"}
 
 
 def test_nothing_at_the_last_block_still_gives_pages():

@@ -367,6 +367,7 @@ def benchmark():
     return module
 
 
+@pytest.mark.slow
 def test_few_of_no_effect_are_beyond_and_few_at_the_margin_are_small():
     module = benchmark()
     for case in module.CASES[:4]:

@@ -6,7 +6,7 @@ unit="nats")`. So names are known, and checked, where numpy is not loaded: while
 
 import ast
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,13 +61,12 @@ def described(module: str, decorator: str, library: Path = LIBRARY) -> dict[str,
     """`declared` with `LOOKS`: for figures and pages."""
     path = library.joinpath(*module.split(".")).with_suffix(".py")
     found: dict[str, Declaration] = {}
-    for node in [node for node in ast.walk(read(path).tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]:
-        for call in node.decorator_list:
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
-                name, facts = literals(call, path)
-                if name in found:
-                    raise ConfigError(f"{path}, line {call.lineno}: {name!r} is declared twice")
-                found[name] = Declaration(name, facts, module, node.name, *own_keys(node))
+    for node, call in read(path).decorated:
+        if ast.unparse(call.func) == decorator:
+            name, facts = literals(call, path)
+            if name in found:
+                raise ConfigError(f"{path}, line {call.lineno}: {name!r} is declared twice")
+            found[name] = Declaration(name, facts, module, node.name, *own_keys(node))
     return found
 
 
@@ -94,44 +93,47 @@ def literals(call: ast.Call, path: Path) -> tuple[str, dict[str, Any]]:
 
 
 class Source:
-    """One module's source, parsed once."""
+    """One module's source: a workflow of many rules reads all of the library while it is parsed, so each tree is walked once."""
 
     def __init__(self, text: str):
         self.text = text
-        self.tree = running(text)
+        nodes = list(ast.walk(running(text)))
+        definitions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        self.decorated = [(node, call) for node in definitions for call in node.decorator_list if isinstance(call, ast.Call)]
+        """Definitions, and each call that decorates them."""
+        self.imports = [
+            name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "geomkit"
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        ]
+        """Dotted names of what is imported from the library: modules, and names in them, which may be modules too."""
+        self.reads: list[tuple[str, str, str]] = []
+        """(`declared` or `described`, module, decorator) of calls that read declarations."""
+        for node in nodes:
+            match node:
+                case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
+                    self.reads.append((reader, str(module), str(decorator)))
 
     @functools.cached_property
     def code(self) -> str:
         """The source without comments, docstrings, `LOOKS` of declarations and what is for type checkers alone."""
         tree = running(self.text)
-        for node in ast.walk(tree):
-            if isinstance(body := getattr(node, "body", None), list):
+        for node in statements(tree):
+            if body := getattr(node, "body", None):
                 node.body = [line for line in body if not is_docstring(line)] or [ast.Pass()]  # type: ignore[attr-defined]
             for call in getattr(node, "decorator_list", []):
                 if isinstance(call, ast.Call):
                     call.keywords = [keyword for keyword in call.keywords if keyword.arg not in LOOKS]
         return ast.unparse(tree)
 
-    @functools.cached_property
-    def imports(self) -> list[str]:
-        """Dotted names of what is imported from the library: modules, and names in them, which may be modules too."""
-        return [
-            name
-            for node in ast.walk(self.tree)
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "geomkit"
-            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
-        ]
 
-    @functools.cached_property
-    def reads(self) -> list[tuple[str, str, str]]:
-        """(`declared` or `described`, module, decorator) of calls that read declarations."""
-        found = []
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("declared", "described"):
-                given = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-                if len(given) == len(node.args) == 2:
-                    found.append((ast.unparse(node.func), str(given[0]), str(given[1])))
-        return found
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A module or a statement, and all statements in it, with handlers of errors and cases of a match."""
+    yield node
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, field, []):
+            yield from statements(inner)
 
 
 class Running(ast.NodeTransformer):
@@ -144,8 +146,8 @@ class Running(ast.NodeTransformer):
 
 def running(text: str) -> ast.Module:
     """The source's statements, but for those that never run."""
-    tree: ast.Module = Running().visit(ast.parse(text))
-    return tree
+    tree = ast.parse(text)
+    return Running().visit(tree) if "TYPE_CHECKING" in text else tree
 
 
 def read(path: Path) -> Source:

@@ -1,5 +1,6 @@
 """Runs of the workflow, each once for all tests of this folder."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,18 +11,28 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from runs import FAULTS, PRIMARY, SETTINGS, Killed, write_corpus
+from runs import FAULTS, PICTURES, PRIMARY, SETTINGS, Killed, write_corpus
 from wheels import make_wheel
 from workflow_case import Case, Outcome, Run, copy_project
 
 HERE = Path(__file__).parent
+WORKER = "PYTEST_XDIST_WORKER"
+"""The variable by which pytest-xdist tells each of its processes which it is."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of this folder runs Snakemake."""
+    """Every test of this folder runs Snakemake, and those that share the longest run are a group of their own.
+
+    Where several processes run tests, that group comes first, for it takes longest.
+    """
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("workflow")
+            if "case" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("case"), append=False)
+    if WORKER in os.environ:
+        items.sort(key=lambda item: not item.path.is_relative_to(HERE))
 
 
 def write_loud_model(ladder: Path, target: Path) -> None:
@@ -77,18 +88,24 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @pytest.fixture(scope="session")
-def started(case: Case, faulty: Case) -> Iterator[tuple[Run, Run]]:
-    """The two longest runs, which go on while other tests run."""
-    targets = [f"results/{target}" for target in (*FAULTS, "entropy/ladder-16-s0/small.parquet")]
-    runs = case.start("--cores", "2"), faulty.start(*targets, "--cores", "2")
-    yield runs
-    for run in runs:
-        run.stop()
+def started(case: Case) -> Iterator[Run]:
+    """The longest run, which goes on while other tests run."""
+    run = case.start("--cores", "2")
+    yield run
+    run.stop()
 
 
 @pytest.fixture(scope="session")
-def done(started: tuple[Run, Run]) -> Outcome:
-    outcome = started[0].wait()
+def faults(faulty: Case) -> Iterator[Run]:
+    targets = [f"results/{target}" for target in (*FAULTS, "entropy/ladder-16-s0/small.parquet")]
+    run = faulty.start(*targets, "--cores", "2")
+    yield run
+    run.stop()
+
+
+@pytest.fixture(scope="session")
+def done(started: Run) -> Outcome:
+    outcome = started.wait()
     assert outcome.status == 0, outcome.terminal
     return outcome
 
@@ -99,13 +116,14 @@ def table(case: Case, done: Outcome) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def killed(done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
+def killed(case: Case, done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     """The same case on one core, in another place."""
+    targets = [f"results/{path}" for path in case.results() if not path.endswith(PICTURES)]
     folder = tmp_path_factory.mktemp("killed") / "some/where/else"
     folder.parent.mkdir(parents=True)
     write_corpus(folder)
-    case = Case(copy_project(tmp_path_factory.mktemp("elsewhere")), folder, SETTINGS)
-    run = case.start("--cores", "1")
+    other = Case(copy_project(tmp_path_factory.mktemp("elsewhere")), folder, SETTINGS)
+    run = other.start(*targets, "--cores", "1")
     while not (parts := list(folder.glob("results/dumps/*/small/.*.part"))) and run.process.poll() is None:
         time.sleep(0.002)
     jobs = psutil.Process(run.process.pid).children(recursive=True)
@@ -113,13 +131,18 @@ def killed(done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     outcome = run.wait()
     model = parts[0].parents[1].name
     dumps = list(folder.glob(f"results/dumps/{model}/**/*.h5"))
-    resumed = case.start("--cores", "1")
-    yield Killed(case, outcome, dumps, resumed)
+    resumed = other.start(*targets, "--cores", "1")
+    yield Killed(other, outcome, dumps, resumed)
     resumed.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def ahead(request: pytest.FixtureRequest) -> None:
-    """Starts the longest runs before the first test of this folder, if any test that was chosen waits for them."""
-    if any("started" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("started")
+    """Starts the longest runs before the first test of this folder, if any test that was chosen waits for them.
+
+    Where several processes run tests, each knows of all tests, and the others go on anyway.
+    """
+    chosen = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for run in ("started", "faults"):
+        if run in chosen and WORKER not in os.environ:
+            request.getfixturevalue(run)

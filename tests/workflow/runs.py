@@ -18,6 +18,7 @@ SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / ".test/config.yaml").read_text
 
 
 TEXTS, LENGTHS = SETTINGS["texts"]["count"], tuple(SETTINGS["entropy"]["lengths"])
+RESAMPLES = SETTINGS["scaling"]["bootstrap"]
 
 
 RUN = runs({"nulls": nulls(), "untrained_seeds": 1})
@@ -57,9 +58,13 @@ JOBS = UPSTREAM | {"tokens": 2}
 """Rules that have another number of jobs in a whole run than one."""
 
 
+PICTURES = (".pdf", ".html")
+"""Endings of what is drawn from the tables; tests of figures hold that equal tables give equal bytes."""
+
+
 def upstream(outcome: Outcome) -> dict[str, int]:
     """Jobs of a run up to the merged table; what follows the table must run with it."""
-    assert outcome.jobs.keys() >= {"entropy_table", "entropy_layers", "scaling", "scaling_plot", "all"}
+    assert outcome.jobs.keys() >= {"entropy_table", "scaling"}
     return {rule: count for rule, count in outcome.jobs.items() if rule in UPSTREAM}
 
 
@@ -79,7 +84,7 @@ FAULTS = {
 
 
 class Killed(NamedTuple):
-    """What became of a run in which one job was killed, the dumps that the job left, and the run that came after it."""
+    """A run of all but pictures in which one job was killed: its outcome, the dumps that the job left, and the run after it."""
 
     case: Case
     outcome: Outcome

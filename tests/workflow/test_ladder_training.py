@@ -21,7 +21,7 @@ SETTINGS = {
         "recipe": {"tokens": 1024, "vocabulary": 300, "context": 16, "batch": 4},
         "grid": {"runs": RUNS, "unique_tokens": [300], "epochs": [1, 3]},
         "controls": {
-            **{"depth": [{"forms": ["16x1", "16-tied"], "seeds": 1}], "rates": [], "tied": []},
+            **{"depth": [{"forms": ["16x1-tied"], "seeds": 1}], "rates": [], "tied": []},
             "seeds": [{"forms": [16], "seeds": "own", "tokens": 512, "peak_rates": [0.02, 0.04], "weight_decays": [0.3]}],
         },
         "steps": {"forms": [16], "seeds": 1, "at": [2, 7, 16]},
@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert outcome.jobs == {
         **{"corpus": 1, "ladder_tokenizer": 1, "ladder_model": 1, "ladder_runs": 1, "ladder_card": 1, "ladder": 1},
         **{"ladder_cell": 2, "ladder_grid": 1},
-        **{"ladder_control": 4, "ladder_controls": 1, "ladder_steps": 1, "ladder_steps_table": 1},
+        **{"ladder_control": 3, "ladder_controls": 1, "ladder_steps": 1, "ladder_steps_table": 1},
     }
     return folder / "results/ladder"
 
@@ -95,14 +95,12 @@ def test_the_card_gives_the_models_loss_and_its_baselines(trained):
 def test_what_is_trained_beside_the_ladder_is_named_and_described(trained):
     cells = rows(trained / "controls.csv")
     assert [row["model"] for row in cells] == [
-        "ladder-16x1-s0",
-        "ladder-16-tied-s0",
+        "ladder-16x1-tied-s0",
         "ladder-16-tokens512-rate0.02-decay0.3-s0",
         "ladder-16-tokens512-rate0.04-decay0.3-s1",
     ]
     assert [(row["layers"], row["tied"], row["tokens"], row["peak_rate"], row["weight_decay"]) for row in cells] == [
-        ("1", "0", "1024", "0.04", "0.1"),
-        ("2", "1", "1024", "0.04", "0.1"),
+        ("1", "1", "1024", "0.04", "0.1"),
         ("2", "0", "512", "0.02", "0.3"),
         ("2", "0", "512", "0.04", "0.3"),
     ]

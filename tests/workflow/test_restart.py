@@ -1,6 +1,6 @@
 """A run in which a job was killed, and the run that comes after it."""
 
-from runs import upstream
+from runs import PICTURES, upstream
 
 
 def test_a_killed_job_leaves_no_dump_and_the_others_go_on(killed):
@@ -15,5 +15,5 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes_on_one_core_in_another_p
     assert outcome.status == 0, outcome.terminal
     assert upstream(outcome) == {"dump": 1, "spectra": 1, "entropy": 1, "width_nulls": 1}
     results, expected = killed.case.results(), case.results()
-    assert list(results) == list(expected)
+    assert results.keys() >= {path for path in expected if not path.endswith(PICTURES)}
     assert [path for path, content in results.items() if content != expected[path]] == []

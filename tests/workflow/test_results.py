@@ -15,6 +15,7 @@ from runs import (
     MODES,
     OF_FAMILY,
     PRIMARY,
+    RESAMPLES,
     RUN,
     TEXTS,
     UPSTREAM,
@@ -127,7 +128,7 @@ def test_the_corpus_is_resampled_for_every_variant_and_diff_erank_has_a_row_for_
     places = product(MODELS, [*RUN, *OF_FAMILY, *DRAWN], ("last", "final"), MODES, list(metrics))
     found = [tuple(row[name] for name in ("model", "variant", "layer", "normalise", "metric")) for row in resamples]
     assert sorted(found) == sorted(places)
-    assert {len(row["values"]) for row in resamples} == {100}
+    assert {len(row["values"]) for row in resamples} == {RESAMPLES}
     with (results / "scaling/diff_erank.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["variant"] == "measured"]
     assert [(row["model"], row["length"]) for row in rows] == [(model, n) for n in ("8", "32", "") for model in MODELS]

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+
+from geomkit.measures.selection import lasso_path
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "lib")
@@ -28,10 +31,15 @@ ENVIRONMENT = {
 
 
 def copy_project(folder: Path) -> Path:
-    """What a run needs of the project, in a folder where it may be edited."""
+    """What a run needs of the project, in a folder where it may be edited.
+
+    Compiled code goes with it, and counts there, for times of files are copied too: the Lasso's solver takes ten seconds to
+    compile, so that is done before.
+    """
+    lasso_path(np.eye(3), 2, 0, [1])
     for part in PARTS:
         if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / part, folder / part)
         else:
             shutil.copy2(ROOT / part, folder / part)
     return folder

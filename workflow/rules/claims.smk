@@ -72,6 +72,26 @@ rule claims_plot:
         "../scripts/claims_plot.py"
 
 
+rule findings_tokens:
+    input:
+        "results/tokens_summary.csv",
+    output:
+        "results/findings/tokens_summary.csv",
+    log:
+        "results/logs/findings_tokens.log",
+    benchmark:
+        "results/benchmarks/findings_tokens.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("findings_tokens.py"),
+    message:
+        "Choosing the scores of tokens that ship"
+    script:
+        "../scripts/findings_tokens.py"
+
+
 rule findings_claims:
     input:
         files_below(RESOURCES / "findings"),

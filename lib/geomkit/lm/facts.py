@@ -9,6 +9,7 @@ ln(values) * sum_{k > n} p_k: the claim of Tan, Li and Huang 2024 (arXiv 2402.03
 import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -268,20 +269,20 @@ def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
     return True
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch computes on one thread, which its last bits depend on, and then on as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def train_facts(output: Path, width: int, exponent: float, seed: int, data: str, recipe: Mapping[str, Any]) -> None:
     """One cell as CSV. data: `law`, or `d` and the number of texts."""
-    torch.set_num_threads(1)
     cell = Cell(width, exponent, seed, None if data == "law" else int(data.removeprefix("d")))
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
-    own = Recipe(**options)
-    measure(cell, own, output)
-
-
-def measure_all(folder: Path, wanted: Iterable[Cell], recipe: Recipe) -> list[Path]:
-    """One CSV a cell below `folder`; those that are there are kept, so a run that was killed goes on with its next cell."""
-    torch.set_num_threads(1)
-    paths = []
-    for cell in wanted:
-        paths.append(folder / f"{cell.name}.csv")
-        measure(cell, recipe, paths[-1])
-    return paths
+    with one_thread():
+        measure(cell, Recipe(**options), output)

@@ -1,11 +1,17 @@
-"""Claims about tokens: information gain, and Lasso against attention."""
+"""Claims about tokens: information gain, and Lasso against attention; and the scores that ship, from which they are judged."""
+
+from pathlib import Path
 
 from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 LASSO_BUDGET = 8
+RIVAL = "attention_mean"
 HALF = 0.5
+QUOTED = ("gain_surprisal", "gain_next_surprisal", "divergence", "ridge_best_error", "ridge_best_freedom")
+"""Metrics of which a claim or `docs/exploratory.md` says a number, beside Lasso's wins over its rival."""
 
 
 def summary(inputs: Inputs) -> list[TokenScore]:
@@ -14,6 +20,16 @@ def summary(inputs: Inputs) -> list[TokenScore]:
 
 def scope(row: TokenScore) -> str:
     return f"{row.model} on {row.corpus}, {row.name or row.layer}"
+
+
+def ships(row: TokenScore) -> bool:
+    """Whether a row is among the findings that ship: not the thousands of rows that only figures show."""
+    return row.method == RIVAL if row.metric.endswith("_win") else row.metric in QUOTED
+
+
+def ship_scores(summary: Path, output: Path) -> None:
+    """Writes the rows of a run's `tokens_summary.csv` that ship."""
+    write_csv(output, TokenScore, [row for row in read_csv(summary, TokenScore) if ships(row)])
 
 
 def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str, against: float = 0.0) -> Finding:
@@ -66,7 +82,7 @@ def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
     found = []
     for first in (0, 1):
         for row in summary(inputs):
-            if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", "attention_mean", LASSO_BUDGET, first):
+            if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", RIVAL, LASSO_BUDGET, first):
                 continue
             if row.name != "last" or row.value is None:
                 continue
