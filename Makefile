@@ -33,12 +33,12 @@ findings: .venv/main  ## write docs/findings.md and the README's table anew from
 	cp results/findings/findings.md docs/findings.md
 	cp results/findings/README.md README.md
 
-SCALING := verdicts.csv differences.csv slopes.csv
+FINDINGS := $(addprefix results/scaling/,verdicts.csv differences.csv slopes.csv)
 
 promote-findings:  ## ship what this run has measured; then `make findings`
-	@for file in $(SCALING); do test -f results/scaling/$$file || { echo "no results/scaling/$$file: run snakemake --cores 2 results/claims.csv"; exit 1; }; done
+	@for file in $(FINDINGS); do test -f $$file || { echo "no $$file: run snakemake --cores 2 $(FINDINGS)"; exit 1; }; done
 	mkdir -p workflow/resources/findings
-	cp $(addprefix results/scaling/,$(SCALING)) workflow/resources/findings/
+	cp $(FINDINGS) workflow/resources/findings/
 
 promote-tokens:  ## ship the numbers of the suite of tokens; then `make findings`
 	@test -f runs/tokens/results/tokens_summary.csv || { echo "no runs/tokens/results/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2"; exit 1; }

@@ -92,6 +92,7 @@ def flags(row: LawVerdict) -> str:
     "normalised entropy falls",
     statement="Rate-distortion entropy over its bound falls with model size, beyond what width alone gives.",
     source="Tan, Li, Huang 2024",
+    headline=1,
 )
 def normalised_entropy_falls(inputs: Inputs) -> list[Finding]:
     return beyond(inputs, RATIO, -1)
@@ -110,6 +111,7 @@ def effective_rank_grows(inputs: Inputs) -> list[Finding]:
     "the normaliser makes the law",
     statement="Where texts are shorter than models are wide, the paper's normaliser itself makes the entropy fall with size.",
     source="ours",
+    headline=2,
 )
 def normaliser(inputs: Inputs) -> list[Finding]:
     found = []
@@ -138,6 +140,7 @@ def normaliser(inputs: Inputs) -> list[Finding]:
     "the sign does not depend on length",
     statement="Normalised entropy falls with model size whatever the length of the texts.",
     source="Tan, Li, Huang 2024",
+    headline=3,
 )
 def sign_of_every_length(inputs: Inputs) -> list[Finding]:
     rows = [row for row in verdicts(inputs) if row.metric == RATIO and row.normalise == "unit" and row.exponent is not None]

@@ -14,9 +14,10 @@ CHAPTERS = (laws, tokens)
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 
-def write_ledger(folders: Sequence[str], output: Path) -> None:
-    """Every claim that is registered, tested or not, from the records in the folders: later ones before earlier ones."""
-    inputs = Inputs([Path(folder) for folder in folders])
+def write_ledger(files: Sequence[str], output: Path) -> None:
+    """Every claim that is registered, tested or not, from files of records: a claim knows them by their names, and of one name
+    later files go before earlier ones."""
+    inputs = Inputs([Path(file) for file in files])
     chapters = [chapter.__name__ for chapter in CHAPTERS]
     names = sorted(claims, key=lambda name: chapters.index(claims[name].__module__))
     write_csv(output, Claim, [row for name in names for row in rows_of(name, inputs)])
@@ -33,6 +34,13 @@ def rows_of(name: str, inputs: Inputs) -> list[Claim]:
     facts = claims.facts[name]
     missing = Finding(scope="", effect="", verdict=ClaimVerdict.UNTESTED, reason="nothing has been measured about it here")
     return [
-        Claim(chapter=chapter_of(name), claim=name, statement=facts["statement"], source=facts["source"], **vars(finding))
+        Claim(
+            chapter=chapter_of(name),
+            claim=name,
+            statement=facts["statement"],
+            source=facts["source"],
+            headline=facts.get("headline"),
+            **vars(finding),
+        )
         for finding in claims[name](inputs) or [missing]
     ]

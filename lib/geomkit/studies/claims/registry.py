@@ -48,24 +48,23 @@ class Finding:
 
 
 class Inputs:
-    """Records by the name of their file, from several folders: what a later one says of a family and corpus replaces what an
+    """Records by the name of their file. Of files of one name, what a later one says of a family and corpus replaces what an
     earlier one says."""
 
-    def __init__(self, folders: Sequence[Path]):
-        self.folders = folders
+    def __init__(self, files: Sequence[Path]):
+        self.files = files
         self.known: dict[tuple[str, type], list[Any]] = {}
 
     def rows(self, name: str, record: type[R]) -> list[R]:
-        """Rows of a CSV file, or of a JSON file that holds a list; none where no folder has it."""
+        """Rows of a CSV file, or of a JSON file that holds a list; none where no file has that name."""
         if (name, record) not in self.known:
             self.known[name, record] = self._read(name, record)
         return self.known[name, record]
 
     def _read(self, name: str, record: type[R]) -> list[R]:
         found: dict[tuple[Any, Any], list[R]] = {}
-        for folder in self.folders:
-            path = folder / name
-            if not path.exists():
+        for path in self.files:
+            if path.name != name:
                 continue
             rows = read_json(path, list[record]) if path.suffix == ".json" else read_csv(path, record)  # type: ignore[valid-type]
             own: dict[tuple[Any, Any], list[R]] = {}
@@ -76,7 +75,8 @@ class Inputs:
 
 
 claims: Registry[Callable[[Inputs], list[Finding]]] = Registry("claim")
-"""A claim is registered with its `statement`, and its `source`: the paper, others, or ours."""
+"""A claim is registered with its `statement`, its `source` (the paper, others, or ours), and its `headline`, its place in the
+README's table, if it has one."""
 
 
 def from_kind(kind: Kind, difference: float | None, claimed: int) -> ClaimVerdict:

@@ -80,6 +80,7 @@ def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
     "Lasso outperforms attention for the model",
     statement="Tokens that Lasso selects serve the model's prediction better than those of highest attention.",
     source="Tan, Li, Huang 2024",
+    headline=5,
 )
 def lasso_for_the_model(inputs: Inputs) -> list[Finding]:
     return wins(inputs, "divergence", "share of targets on which Lasso's eight tokens leave the lower KL than mean attention's")
