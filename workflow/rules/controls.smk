@@ -70,3 +70,27 @@ rule fixed_width:
         "Comparing models of one width with their controls"
     script:
         "../scripts/fixed_width.py"
+
+
+rule own_directions:
+    input:
+        expand(
+            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+    output:
+        "results/scaling/own_directions.csv",
+    log:
+        "results/logs/own_directions.log",
+    benchmark:
+        "results/benchmarks/own_directions.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("own_directions.py"),
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Measuring models of one size on fewer of their own directions"
+    script:
+        "../scripts/own_directions.py"

@@ -118,6 +118,22 @@ class SizeDifference(Source, Endpoint):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnDirections(Source, Endpoint):
+    """A row of own_directions.csv: a metric of a family of one size on its own leading directions, with an interval over
+    documents."""
+
+    metric: str
+    directions: int | None
+    """None: `value` is the slope of ln of the metric on ln of their number."""
+    value: float
+    low: float
+    high: float
+    norm_kept: float | None
+    """Share of the squared norm that is left."""
+    documents: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Growth(Source, Endpoint):
     """A row of growth.csv: whether a measure grows with size. `of` says what the slope is of: `logarithm` or `value`."""
 
