@@ -8,7 +8,10 @@ SHIPPED = [
 OWN = [
     "results/scaling/verdicts.csv",
     "results/scaling/differences.csv",
-    "results/scaling/slopes.csv",
+    "results/scaling/growth.csv",
+    "results/scaling/loss_axes.json",
+    "results/scaling/entropy_loss.json",
+    "results/scaling/data_laws.json",
 ]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import write_csv
-from geomkit.studies.claims import laws, tokens
+from geomkit.studies.claims import fixed_width, laws, loss, published, tokens
 from geomkit.studies.claims.registry import Finding, Inputs, claims
 
-CHAPTERS = (laws, tokens)
+CHAPTERS = (laws, fixed_width, loss, published, tokens)
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 
@@ -26,7 +26,8 @@ def write_ledger(files: Sequence[str], output: Path) -> None:
 def chapter_of(name: str) -> str:
     """What a claim's module says that its claims are about."""
     words = (sys.modules[claims[name].__module__].__doc__ or "").partition("Claims about ")[2]
-    return re.split(r"[.:]", words)[0].capitalize()
+    subject = re.split(r"[.:]", words)[0]
+    return subject[:1].upper() + subject[1:]
 
 
 def rows_of(name: str, inputs: Inputs) -> list[Claim]:

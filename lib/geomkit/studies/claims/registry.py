@@ -61,6 +61,11 @@ class Inputs:
             self.known[name, record] = self._read(name, record)
         return self.known[name, record]
 
+    def single(self, name: str, record: type[R]) -> R | None:
+        """The record that a JSON file holds, of the latest file of that name; None where there is none."""
+        paths = [path for path in self.files if path.name == name]
+        return read_json(paths[-1], record) if paths else None
+
     def _read(self, name: str, record: type[R]) -> list[R]:
         found: dict[tuple[Any, Any], list[R]] = {}
         for path in self.files:
@@ -95,3 +100,17 @@ def from_interval(low: float | None, high: float | None, claimed: int, against: 
     if high < against:
         return ClaimVerdict.SUPPORTED if claimed < 0 else ClaimVerdict.REFUTED
     return ClaimVerdict.UNDECIDED
+
+
+def every_one(signs: Sequence[int | None], claimed: int) -> ClaimVerdict:
+    """What signs of intervals (0 where one covers 0, None without one) mean for a claim of all: one against it refutes."""
+    if -claimed in signs:
+        return ClaimVerdict.REFUTED
+    return ClaimVerdict.SUPPORTED if signs and set(signs) == {claimed} else ClaimVerdict.UNDECIDED
+
+
+def unless_plain_agrees(own: ClaimVerdict, plain: ClaimVerdict | None) -> tuple[ClaimVerdict, str]:
+    """The verdict on the final state, which needs the same one without the final norm's gain and bias, and why it lacks it."""
+    if own in (ClaimVerdict.UNDECIDED, ClaimVerdict.UNTESTED) or own is plain:
+        return own, ""
+    return ClaimVerdict.UNDECIDED, f"; but {plain or ClaimVerdict.UNTESTED} without the final norm's gain and bias"
