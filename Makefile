@@ -33,7 +33,7 @@ findings: .venv/main  ## write docs/findings.md and the README's table anew from
 	cp results/findings/findings.md docs/findings.md
 	cp results/findings/README.md README.md
 
-FINDINGS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv)
+FINDINGS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv following.csv)
 
 promote-findings:  ## ship what this run has measured; then `make findings`
 	@for file in $(FINDINGS); do test -f $$file || { echo "no $$file: run snakemake --cores 2 $(FINDINGS)"; exit 1; }; done

@@ -7,7 +7,7 @@ from itertools import groupby
 from geomkit.laws.verdicts import Fitness, Kind
 from geomkit.store.dumps import PLAIN
 from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.scaling import LawVerdict, OwnDirections, SizeDifference
+from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
 from geomkit.studies.claims.registry import (
     Finding,
     Inputs,
@@ -205,6 +205,38 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
 def straddling(row: LawVerdict) -> str:
     """A mark of laws whose models are partly wider than the texts are long."""
     return " (straddling)" if row.straddles else ""
+
+
+@claims.register(
+    "laws hold where length follows width",
+    statement="Normalised entropy falls with model size beyond width where texts are longer, or shorter, in proportion to it.",
+    source="ours",
+)
+def following(inputs: Inputs) -> list[Finding]:
+    """At as many tokens for each direction in all models, only a difference from the projected null is an exponent with size."""
+    rows = [row for row in inputs.rows("following.csv", FollowedVerdict) if row.metric == RATIO]
+    told = {(row.family, row.corpus, row.layer, row.follows): from_kind(row.verdict, row.difference, -1) for row in rows}
+    found = []
+    for row in rows:
+        verdict, but = told[row.family, row.corpus, row.layer, row.follows], ""
+        if row.layer == "final":
+            verdict, but = unless_plain_agrees(verdict, told.get((row.family, row.corpus, PLAIN, row.follows)))
+        found.append(
+            Finding(
+                scope=f"{row.family} on {row.corpus}, {row.layer}, {row.follows} tokens, {row.normalise}",
+                effect="exponent with N minus that of the projected null, at lengths in proportion to width",
+                value=row.difference,
+                low=row.low,
+                high=row.high,
+                margin=row.margin,
+                null="projected",
+                sizes=row.sizes,
+                verdict=verdict,
+                reason=f"{row.verdict}: {row.reason}{f' ({row.flags})' if row.flags else ''}{but}",
+                details=f"{row.texts} texts are long enough" + (f"; difference by donor: {row.donors}" if row.donors else ""),
+            )
+        )
+    return found
 
 
 @claims.register(
