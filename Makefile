@@ -3,7 +3,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -34,12 +34,17 @@ findings: .venv/main  ## write docs/findings.md and the README's table anew from
 	cp results/findings/findings.md docs/findings.md
 	cp results/findings/README.md README.md
 
-SCALING := verdicts.csv differences.csv slopes.csv
+FINDINGS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv following.csv)
 
 promote-findings:  ## ship what this run has measured; then `make findings`
-	@for file in $(SCALING); do test -f results/scaling/$$file || { echo "no results/scaling/$$file: run snakemake --cores 2 results/claims.csv"; exit 1; }; done
+	@for file in $(FINDINGS); do test -f $$file || { echo "no $$file: run snakemake --cores 2 $(FINDINGS)"; exit 1; }; done
 	mkdir -p workflow/resources/findings
-	cp $(addprefix results/scaling/,$(SCALING)) workflow/resources/findings/
+	cp $(FINDINGS) workflow/resources/findings/
+
+promote-directions:  ## ship what a real model shows on its own directions; then `make findings`
+	@test -f runs/directions/results/scaling/own_directions.csv || { echo "no runs/directions/results/scaling/own_directions.csv: run snakemake --directory runs/directions --configfile workflow/config/directions.yaml --cores 2 results/scaling/own_directions.csv"; exit 1; }
+	mkdir -p workflow/resources/findings
+	cp runs/directions/results/scaling/own_directions.csv workflow/resources/findings/
 
 promote-tokens:  ## ship the numbers of the suite of tokens; then `make findings`
 	@test -f runs/tokens/results/findings/tokens_summary.csv || { echo "no runs/tokens/results/findings/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2 results/findings/tokens_summary.csv"; exit 1; }

@@ -14,7 +14,6 @@ from geomkit.errors import DataError
 from geomkit.figures.claims import PAINT, claims_figure
 from geomkit.figures.ledger import (
     END,
-    MOST,
     START,
     findings_page,
     ledger_page,
@@ -32,7 +31,8 @@ from geomkit.studies.claims.registry import claims
 ROOT = Path(__file__).parents[1]
 NUMBERS: dict[str, Any] = {"value": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "null": "projected", "sizes": 6}
 LAW = Claim(
-    chapter="Laws", claim="rank grows", statement="Ranks <grow>.", source="A & B", scope="f on c, last", effect="exponent",
+    chapter="Laws", claim="rank grows", statement="Ranks <grow>.", source="A & B", headline=None, scope="f on c, last",
+    effect="exponent",
     documents=None, against=0.0, primary=True, verdict=ClaimVerdict.SUPPORTED, reason="beyond | width", **NUMBERS,
     details="smallest difference detectable 0.031",
 )  # fmt: skip
@@ -73,14 +73,15 @@ def test_findings_have_a_chapter_for_each_and_every_number():
     assert "Untested: no data." in page
 
 
-def test_the_readmes_table_has_decided_claims_alone_primary_ones_first():
-    many = [replace(SHARE, claim=f"c{k}", statement=f"Claim {k}.") for k in range(9)]
-    lines = readme_table([SILENT, *many, *ROWS]).splitlines()
-    assert lines[2] == "| Ranks <grow>. | supported 1 of 2, undecided 1 of 2 | f on c, last: +0.050 [+0.020, +0.080] |"
-    assert [line.split(" | ")[0] for line in lines[3 : MOST + 2]] == [f"| Claim {k}." for k in range(MOST - 1)]
-    assert "Nobody" not in "".join(lines)
-    assert readme_table([SILENT]).startswith("The ledger decides none of its claims.")
-    spread = [replace(SHARE, scope=f"m{k}", value=0.6 + k / 100) for k in range(5)]
+def test_the_readmes_table_has_the_claims_with_a_place_in_its_order_whatever_their_verdict():
+    first = replace(SILENT, headline=1)
+    lines = readme_table([*(replace(row, headline=2) for row in ROWS[:2]), SHARE, first]).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:4]] == ["| Nobody looked.", "| Ranks <grow>."]
+    assert lines[2] == "| Nobody looked. | untested |  |"
+    assert lines[3].split(" | ")[1] == "supported 1 of 2, undecided 1 of 2"
+    assert "f on c, last: +0.050 [+0.020, +0.080]; f on d, last: -0.010 [-0.040, +0.020]" in lines[3]
+    assert not lines[4]
+    spread = [replace(SHARE, scope=f"m{k}", value=0.6 + k / 100, headline=1) for k in range(5)]
     assert "supported: 0.600 to 0.640 in 5 places" in readme_table(spread)
 
 
@@ -157,7 +158,13 @@ def test_every_claim_is_in_a_chapter():
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger made anew from the records that ship, as `make findings` makes it."""
     folder = tmp_path_factory.mktemp("findings")
-    write_ledger([str(ROOT / "workflow/resources/findings")], folder / "claims.csv")
+    records = [
+        str(path)
+        for name in ("findings", "needle", "sinks", "theory")
+        for path in sorted((ROOT / "workflow/resources" / name).rglob("*.*"))
+        if path.suffix in (".csv", ".json")
+    ]
+    write_ledger(records, folder / "claims.csv")
     write_findings(folder / "claims.csv", ROOT / "README.md", folder / "findings.md", folder / "README.md")
     return folder
 

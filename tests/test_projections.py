@@ -20,7 +20,7 @@ from geomkit.store.measured import MeasuredModel
 from geomkit.store.projections import read_projections
 from geomkit.store.provenance import rng
 from geomkit.store.texts import Texts
-from geomkit.studies.projections import Settings, write_projections
+from geomkit.studies.projections import Settings, powers_of_two, write_projections
 
 LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]
@@ -56,13 +56,11 @@ def dumped(
     return path
 
 
-def table(
-    folder: Path, dumps: Mapping[str, Path], settings: Settings = SETTINGS, **options: Any
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def table(folder: Path, dumps: Mapping[str, Path], settings: Settings = SETTINGS) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows and what is absent."""
     output = folder / "sotu.parquet"
     seeds = {name: int(name[-1]) if "-s" in name else None for name in dumps}
-    write_projections(dumps.values(), dict.fromkeys(dumps, "family"), seeds, output, **vars(settings), **options)
+    write_projections(dumps.values(), dict.fromkeys(dumps, "family"), seeds, output, **vars(settings))
     found = pq.read_table(output)
     return found.to_pylist(), json.loads(found.schema.metadata[b"absent"])
 
@@ -241,14 +239,15 @@ def test_models_that_read_different_texts_are_not_projected(tmp_path, changed, r
     assert (rows, absent) == ([], {"projections, family": reason.replace("large and small", "small and large")})
 
 
-def test_one_size_has_no_projection_unless_it_is_its_own_donor(tmp_path):
-    dumps = {"only": dumped(tmp_path, "only", 12)}
-    assert table(tmp_path, dumps) == ([], {"projections, family": "a family of one size"})
-    rows, absent = table(tmp_path, dumps, widths={"family": [3, 6, 40]})
-    assert {row["d"] for row in rows if row["variant"] == "projected"} == {3, 6}
-    assert {row["d"] for row in rows if row["variant"] == "common-dimension"} == {3}
-    for layer in ("last", "final"):
-        assert absent[f"projected, family, {layer}, d = 40"] == "no donor is wide enough, the widest being 12"
+def test_a_family_of_one_size_is_its_own_donor_on_powers_of_two_of_its_directions(tmp_path):
+    rows, _ = table(tmp_path, {"only": dumped(tmp_path, "only", 40)})
+    assert {row["d"] for row in rows if row["variant"] == "projected"} == {16, 32, 40}
+    assert {row["d"] for row in rows if row["variant"] == "common-dimension"} == {16}
+    assert "random-projection" not in {row["variant"] for row in rows}
+    assert powers_of_two(64) == [16, 32, 64]
+    rows, absent = table(tmp_path, {"narrow": dumped(tmp_path, "narrow", 12)})
+    assert not rows
+    assert absent["projections, family, last"] == "no donor is wider than 12, the narrowest width"
 
 
 def test_without_a_wider_donor_a_layer_is_absent(tmp_path):

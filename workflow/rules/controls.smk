@@ -69,3 +69,55 @@ rule fixed_width:
         "Comparing models of one width with their controls"
     script:
         "../scripts/fixed_width.py"
+
+
+rule own_directions:
+    input:
+        expand(
+            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+        ),
+    output:
+        "results/scaling/own_directions.csv",
+    log:
+        "results/logs/own_directions.log",
+    benchmark:
+        "results/benchmarks/own_directions.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("own_directions.py"),
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Measuring models of one size on fewer of their own directions"
+    script:
+        "../scripts/own_directions.py"
+
+
+rule following:
+    input:
+        expand("results/dumps/{model}/{corpus}/trained.h5", **chosen("entropy")),
+    output:
+        "results/scaling/following.csv",
+    log:
+        "results/logs/following.log",
+    benchmark:
+        "results/benchmarks/following.tsv"
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+    params:
+        code=code("following.py"),
+        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
+        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        mode=config["scaling"]["primary"]["normalise"],
+        parameters=PARAMETERS,
+        resamples=config["scaling"]["bootstrap"],
+        seed=config["seed"],
+    message:
+        "Judging laws at lengths that follow the width"
+    script:
+        "../scripts/following.py"

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geomkit.logs import logged
-from geomkit.store.records.files import folders_of
 from geomkit.studies.claims.ledger import write_ledger
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    write_ledger(folders=folders_of(snakemake.input), output=Path(snakemake.output[0]))
+    write_ledger(files=snakemake.input, output=Path(snakemake.output[0]))

@@ -19,11 +19,8 @@ PLACE = "{{ ledger }}"
 """Where the template of the page for browsers takes the ledger."""
 START, END = "<!-- findings -->", "<!-- /findings -->"
 """What the README's table stands between."""
-MOST = 5
-"""Claims in the README's table."""
 MANY = 1
 """Numbers of one verdict on one claim that are printed in the README's table with their intervals."""
-DECIDED = (ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.WIDTH)
 OPENING = """# Findings
 
 This page is rendered from records of measurements by `make findings`: no number and no verdict on it is typed. Which data
@@ -91,6 +88,8 @@ def cells(row: Claim) -> list[str]:
     return [row.scope, measured(row), held_against(row), counts(row), kind(row), row.verdict, row.reason]
 
 
+HEAD = ("claim", "verdict", "effect, 95 % interval")
+"""Of the README's table and of the report's first page."""
 COLUMNS = ("where", "effect, 95 % interval", "null ± margin", "rests on", "test", "verdict", "why")
 
 
@@ -131,21 +130,21 @@ def section(rows: Sequence[Claim]) -> str:
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
-def decided(rows: Sequence[Claim]) -> list[list[Claim]]:
-    """Claims on which the ledger has a verdict somewhere, those of a primary test first."""
-    found = [of_claim for of_claim in by_claim(rows) if any(row.verdict in DECIDED for row in of_claim)]
-    return sorted(found, key=lambda of_claim: not any(row.primary and row.verdict in DECIDED for row in of_claim))
+def headlines(rows: Sequence[Claim]) -> list[list[Claim]]:
+    """Claims that have a place in the README's table, in its order: a fact of the claim, whatever its verdict is."""
+    found = [(of_claim[0].headline, of_claim) for of_claim in by_claim(rows)]
+    return [
+        of_claim
+        for _, of_claim in sorted(((place, of_claim) for place, of_claim in found if place is not None), key=lambda pair: pair[0])
+    ]
 
 
 def readme_table(rows: Sequence[Claim]) -> str:
-    """At most five claims that the ledger decides, with what was measured where it does."""
-    chosen = decided(rows)[:MOST]
+    """The claims that have a place in it, with what was measured."""
     tests = sum(row.verdict is not ClaimVerdict.UNTESTED for row in rows)
     words = f"{len(by_claim(rows))} claims, {tests} measurements: all are in [docs/findings.md](docs/findings.md)."
-    if not chosen:
-        return f"The ledger decides none of its claims. {words}"
-    body = [[of_claim[0].statement, verdicts(of_claim), numbers(of_claim)] for of_claim in chosen]
-    return f"{table(('claim', 'verdict', 'effect where it is decided, 95 % interval'), body)}\n\n{words}"
+    body = [[of_claim[0].statement, verdicts(of_claim), numbers(of_claim)] for of_claim in headlines(rows)]
+    return f"{table(HEAD, body)}\n\n{words}"
 
 
 def verdicts(rows: Sequence[Claim]) -> str:
@@ -157,9 +156,9 @@ def verdicts(rows: Sequence[Claim]) -> str:
 
 
 def numbers(rows: Sequence[Claim]) -> str:
-    """What was measured in places where a claim is decided: one by one, or from the least to the most where there are many."""
+    """What was measured about one claim, verdict by verdict: one by one, or from the least to the most where there are many."""
     parts = []
-    for verdict in DECIDED:
+    for verdict in [verdict for verdict in ClaimVerdict if verdict is not ClaimVerdict.UNTESTED]:
         mine = [row for row in rows if row.verdict is verdict]
         values = sorted(row.value for row in mine if row.value is not None)
         if len(mine) > MANY:
@@ -241,7 +240,7 @@ def write_page(claims: Path, template: Path, page: Path, front: Path) -> None:
         temporary.write_text(ledger_page(template.read_text(), rows), encoding="utf-8")
     with replacing(front) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("claim", "verdict", "effect where it is decided, 95 % interval"))
+        writer.writerow(HEAD)
         writer.writerows((of_claim[0].statement, verdicts(of_claim), numbers(of_claim)) for of_claim in by_claim(rows))
 
 

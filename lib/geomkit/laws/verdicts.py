@@ -117,6 +117,35 @@ class Difference:
         return Difference(np.asarray(self.size)[kept], seeds, None if self.drawn is None else self.drawn[kept])
 
 
+def difference_of(size: ArrayLike, value: ArrayLike, null: ArrayLike, texts: ArrayLike) -> Difference | None:
+    """ln(value / null), each the mean over texts, at the sizes at which the null is known; None at fewer than one.
+
+    size (models,), the same for seeds; value and null (models, texts), NaN where there is none; texts (texts, resamples): how
+    often each was drawn. Texts on which either is not known are left out at all sizes.
+    """
+    of_model, value, null, texts = (np.asarray(array, dtype=float) for array in (size, value, null, texts))
+    groups = {one: np.flatnonzero(of_model == one) for one in np.unique(of_model)}
+    groups = {one: rows for one, rows in groups.items() if np.isfinite(null[rows]).any()}
+    if not groups:
+        return None
+    known = np.concatenate(list(groups.values()))
+    whole = np.isfinite(value[known]).all(axis=0) & np.isfinite(null[known]).all(axis=0)
+    if not whole.any():
+        return None
+    drawn = texts[whole] / np.maximum(texts[whole].sum(axis=0), 1)
+
+    def logs(values: Array) -> tuple[Array, Array]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(values[:, whole].mean(axis=1)), np.log(values[:, whole] @ drawn)
+
+    seeds, draws = [], []
+    for rows in groups.values():
+        (own, own_drawn), (other, other_drawn) = logs(value[rows]), logs(null[rows])
+        seeds.append(own - other)
+        draws.append((own_drawn - other_drawn).mean(axis=0))
+    return Difference(np.array(list(groups)), seeds, np.array(draws))
+
+
 @dataclass(frozen=True)
 class PureError:
     """Scatter of seeds within sizes, pooled: sum of squares over sum of (seeds - 1)."""

@@ -5,75 +5,35 @@ projected          a donor on its leading d directions, for every width d of a s
 random-projection  the same for the widest models (seeds) on directions of chance, metrics averaged over draws
 common-dimension   every model on its own leading d directions, d the family's narrowest width; `model` names it too
 trained            every model itself, in full, at the state that no other table has
+A family of one size is its own donor, on every power of two of its directions from 16 on.
 The first two are of a width, not of a model, so that `model`, `seed` and parameter counts are null; `layer` and `depth` are the
 donor's. Beside the metrics, `norm_kept` is the share of the rows' squared length that the directions hold.
 States are the last block's output, the final state, and (sublayer `plain`) the final state without the final norm's learnt gain
 and bias, made from the last block's output.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
-from geomkit.errors import RefusalError
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.entropy import absent as missing_metrics
-from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
 from geomkit.measures.spectra import is_centred, normalise, spectrum
-from geomkit.store.dumps import PLAIN, Dump, State
+from geomkit.store.donors import Source, incomparable, opened_sources
+from geomkit.store.dumps import PLAIN
 from geomkit.store.provenance import rng
-from geomkit.store.tables import DONOR_COLUMNS, TableWriter, check_seeds, facts
-from geomkit.store.texts import Texts
+from geomkit.store.tables import DONOR_COLUMNS, TableWriter
 
+FEWEST = 16
+"""Directions of a family of one size that are kept at least."""
 LAYERS = ("last", "final", PLAIN)
 """Layers that models of different depth have in common and that a narrower model would have to fit in."""
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """One model of a family, its dump open."""
-
-    name: str
-    family: str
-    seed: int | None
-    dump: Dump
-    facts: Mapping[str, int]
-    texts: Texts
-
-    def state(self, layer: str) -> State:
-        """What a layer's rows are called in the table."""
-        if layer == PLAIN:
-            return State(self.facts["depth"] + 1, PLAIN)
-        return State(resolve_layers(layer, self.facts["depth"])[0])
-
-    def stored(self, layer: str) -> State:
-        """The state in the dump that a layer's rows are made from: the last block's output where gain and bias are left out."""
-        return self.state("last" if layer == PLAIN else layer)
-
-    def width(self, layer: str) -> int:
-        return self.dump.width(self.stored(layer))
-
-    def missing(self, layer: str) -> str | None:
-        """Why there are no rows of a layer, if there are none."""
-        if self.stored(layer) not in self.dump.states:
-            return f"this layer of {self.name} is not among dump.layers"
-        if layer == PLAIN and self.dump.attributes.get("final norm") not in NORMS:
-            return f"{self.name} has no final norm that is known"
-        return None
-
-    def rows(self, layer: str) -> np.ndarray:
-        """All rows of a layer, (tokens, d), as they are stored but for `plain`."""
-        found, facts = self.dump.rows(self.stored(layer), 0, len(self.texts.tokens)), self.dump.attributes
-        return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
 
 
 @dataclass(frozen=True)
@@ -108,13 +68,11 @@ def write_projections(
     draws: int,
     seed: int,
     bracket: Mapping[str, Sequence[Any]] | None = None,
-    widths: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """The table of one corpus, from each model's dump, which lies in a folder of its name, and its family and seed by name.
 
     bracket: the normalisations (`modes`) and `lengths` at which there is a random-projection; all where it is left out.
-    widths: by family, the numbers of directions to project to where they are not to be the widths of the family's own models:
-    so a family of one model is its own donor. What cannot be measured is among the table's `absent`, with its reason.
+    What cannot be measured is among the table's `absent`, with its reason.
     """
     settings = Settings(modes, lengths, metrics, parameters, draws, seed, bracket)
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
@@ -122,86 +80,44 @@ def write_projections(
         absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
     with opened_sources(dumps, families, seeds) as groups:
         for family, members in groups.items():
-            asked = (widths or {}).get(family)
-            if reason := incomparable(members, asked is not None):
+            if reason := incomparable(members):
                 absent[f"projections, {family}"] = reason
                 continue
             for layer in LAYERS:
-                absent |= add_layer(table, members, layer, asked, settings)
+                absent |= add_layer(table, members, layer, settings)
     table.write(output, absent)
 
 
-@contextmanager
-def opened_sources(
-    dumps: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
-) -> Iterator[dict[str, list[Source]]]:
-    """The members of every family, by its name, in order of size, but for refused ones.
-
-    Raises DataError for two of one size that no seed tells apart.
-    """
-    with ExitStack() as stack:
-        sources = []
-        for path in map(Path, dumps):
-            name = path.parent.parent.name
-            with suppress(RefusalError):
-                dump = stack.enter_context(Dump(path))
-                sources.append(Source(name, families[name], seeds[name], dump, facts(dump.attributes), dump.texts))
-        sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
-        found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
-        for family, group in found.items():
-            check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
-        yield found
+def powers_of_two(width: int) -> list[int]:
+    """Those from FEWEST on that are below a width, and the width."""
+    return [*(1 << k for k in range(FEWEST.bit_length() - 1, width.bit_length()) if 1 << k < width), width]
 
 
-def incomparable(members: Sequence[Source], to_itself: bool) -> str | None:
-    """Why a family has no projections, if it has none; `to_itself` allows a single size."""
-    first = members[0]
-    if not to_itself and len({model.facts["params_nonembedding"] for model in members}) < 2:
-        return "a family of one size"
-    if len(set(first.texts.document)) < 2:
-        return "directions are those of other documents, and there is one document"
-    for model in members[1:]:
-        if not same_texts(first, model):
-            return f"{first.name} and {model.name} read different texts (their tokenizers differ)"
-    return None
-
-
-def same_texts(one: Source, other: Source) -> bool:
-    """Whether two models read the same tokens of the same documents."""
-    if (one.texts.document, one.texts.tokens) != (other.texts.document, other.texts.tokens):
-        return False
-    return all(np.array_equal(one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
-
-
-def add_layer(
-    table: TableWriter, members: Sequence[Source], layer: str, asked: Sequence[int] | None, settings: Settings
-) -> dict[str, str]:
+def add_layer(table: TableWriter, members: Sequence[Source], layer: str, settings: Settings) -> dict[str, str]:
     """Adds every donor's projections at one layer. Returns what is missing, with reasons."""
     family = members[0].family
     if without := [reason for model in members if (reason := model.missing(layer))]:
         return {f"projections, {family}, {layer}": without[0]}
     own = {model.name: model.width(layer) for model in members}
-    widths = sorted(set(own.values()) if asked is None else set(asked))
+    one_size = len({model.facts["params_nonembedding"] for model in members}) < 2
+    widths = powers_of_two(max(own.values())) if one_size else sorted(set(own.values()))
     if max(own.values()) <= widths[0]:
         return {f"projections, {family}, {layer}": f"no donor is wider than {widths[0]}, the narrowest width"}
-    missing = {
-        f"projected, {family}, {layer}, d = {k}": f"no donor is wide enough, the widest being {max(own.values())}"
-        for k in widths
-        if k > max(own.values())
-    }
+    missing: dict[str, str] = {}
     for model in progress(members, f"{family} {layer}"):
         below = [k for k in widths if k <= own[model.name]]
         if below:
-            missing |= add_donor(table, model, layer, below, own[model.name] == max(own.values()), settings)
+            bracketed = not one_size and own[model.name] == max(own.values())
+            missing |= add_donor(table, model, layer, below, bracketed, settings)
         else:
             missing[f"common-dimension, {model.name}, {layer}"] = f"it is narrower than {widths[0]}"
     return missing
 
 
 def add_donor(
-    table: TableWriter, model: Source, layer: str, widths: Sequence[int], widest: bool, settings: Settings
+    table: TableWriter, model: Source, layer: str, widths: Sequence[int], bracketed: bool, settings: Settings
 ) -> dict[str, str]:
-    """Adds what one model's rows are on each number of its directions."""
+    """Adds what one model's rows are on each number of its directions; where it is bracketed, also on directions of chance."""
     missing: dict[str, str] = {}
     stored, state, depth = model.rows(layer), model.state(layer), model.facts["depth"]
     start = model.dump.offset[:-1]
@@ -236,7 +152,7 @@ def add_donor(
                 rows.add("projected", results)
             if widths[0] in known:
                 rows.add("common-dimension", {widths[0]: results[widths[0]]}, **of_model)
-            if widest and settings.drawn(mode, n):
+            if bracketed and settings.drawn(mode, n):
                 add_random(rows, clouds, mode, widths, results, model.name, settings)
     return missing
 

@@ -12,7 +12,7 @@ from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import MARGINS, Difference, Endpoint, Judgement, judge
+from geomkit.laws.verdicts import MARGINS, Difference, Endpoint, Judgement, difference_of, judge
 from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
 from geomkit.store.projections import Projections, read_projections
@@ -98,31 +98,9 @@ class Levels:
         return [row for row, model in enumerate(self.models) if model.params_nonembedding == size]
 
     def difference(self, key: Key, null: Array) -> Difference | None:
-        """ln(measured / null) from values (models, texts), at the sizes at which the null is known; None at fewer than one.
-
-        Texts on which either is not known are left out at all sizes.
-        """
-        value = self.values.variants["trained"][key]
-        sizes = [size for size in self.sizes if np.isfinite(null[self.places(size)]).any()]
-        rows = [row for size in sizes for row in self.places(size)]
-        if not rows:
-            return None
-        whole = np.isfinite(value[rows]).all(axis=0) & np.isfinite(null[rows]).all(axis=0)
-        if not whole.any():
-            return None
-        drawn = self.texts[whole] / np.maximum(self.texts[whole].sum(axis=0), 1)
-
-        def logs(values: Array) -> tuple[Array, Array]:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                return np.log(values[:, whole].mean(axis=1)), np.log(values[:, whole] @ drawn)
-
-        seeds, draws = [], []
-        for size in sizes:
-            mine = self.places(size)
-            (own, own_drawn), (other, other_drawn) = logs(value[mine]), logs(null[mine])
-            seeds.append(own - other)
-            draws.append((own_drawn - other_drawn).mean(axis=0))
-        return Difference(np.array(sizes), seeds, np.array(draws))
+        """ln(measured / null) from values (models, texts), at the sizes at which the null is known; None at fewer than one."""
+        size = [model.params_nonembedding for model in self.models]
+        return difference_of(size, self.values.variants["trained"][key], null, self.texts)
 
     def donors(self, key: Key, variant: str, own: bool = False) -> dict[str, Difference]:
         """By donor width, widest first, the difference from its projections; seeds of a donor are averaged geometrically.

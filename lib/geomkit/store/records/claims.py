@@ -22,6 +22,8 @@ class Claim:
     claim: str
     statement: str
     source: str
+    headline: int | None
+    """Its place in the README's table, if it has one."""
     scope: str
     effect: str
     value: float | None

@@ -103,6 +103,34 @@ class LawVerdict(Source, Endpoint):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FollowedVerdict(Source):
+    """A row of following.csv: as a row of verdicts.csv, at lengths that follow the models' widths. A metric's own exponent is
+    then one of length as well as of size: only its difference from the projected null, at the same length, is one of size."""
+
+    layer: str
+    follows: str
+    """`2d` or `d/2`: tokens of a text, d the model's width."""
+    normalise: str
+    eps2: float | None
+    metric: str
+    verdict: Kind
+    reason: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    low_90: float | None
+    high_90: float | None
+    p: float | None
+    margin: float | None
+    sizes: int | None
+    donors: str | None
+    fit: Fitness | None
+    flags: str | None
+    texts: int
+    """As long as the longest of these lengths."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SizeDifference(Source, Endpoint):
     """A row of differences.csv: ln(measured / null) at one size, the mean over its seeds."""
 
@@ -115,6 +143,22 @@ class SizeDifference(Source, Endpoint):
     difference: float
     norm_kept: float | None
     """Share of the donor's squared norm that is left on as many directions as this size is wide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnDirections(Source, Endpoint):
+    """A row of own_directions.csv: a metric of a family of one size on its own leading directions, with an interval over
+    documents."""
+
+    metric: str
+    directions: int | None
+    """None: `value` is the slope of ln of the metric on ln of their number."""
+    value: float
+    low: float
+    high: float
+    norm_kept: float | None
+    """Share of the squared norm that is left."""
+    documents: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,25 @@
 """Claims about laws with model size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.store.dumps import PLAIN
 from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.scaling import LawVerdict, SizeDifference, Slope
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval, from_kind
+from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
+from geomkit.studies.claims.registry import (
+    Finding,
+    Inputs,
+    claims,
+    from_interval,
+    from_kind,
+    unless_plain_agrees,
+)
 
 SAME = 1e-9
 """Exponents closer than this are of one number: no text is shorter than a model is wide."""
+PLACE = ("family", "published", "corpus", "layer", "length", "normalise", "metric")
 RATIO, ERANK, PAPER = "rate_distortion_ratio", "erank_covariance", "rate_distortion_paper"
 
 
@@ -23,24 +33,51 @@ def scope(row: LawVerdict) -> str:
 
 def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
     """The primary tests of a metric, as findings about the sign of its difference from the projected null."""
-    return [
-        Finding(
-            scope=scope(row),
-            effect="exponent with N minus that of the projected null",
-            value=row.difference,
-            low=row.low,
-            high=row.high,
-            margin=row.margin,
-            null="projected",
-            sizes=row.sizes,
-            primary=True,
-            verdict=from_kind(row.verdict, row.difference, claimed),
-            reason=f"{row.verdict}: {row.reason}{flags(row)}",
-            details=details(row, inputs.rows("differences.csv", SizeDifference)),
+    found = []
+    for row in verdicts(inputs):
+        if not row.primary or row.metric != metric:
+            continue
+        verdict, but = with_plain(inputs, row, lambda one: from_kind(one.verdict, one.difference, claimed))
+        found.append(
+            Finding(
+                scope=scope(row),
+                effect="exponent with N minus that of the projected null",
+                value=row.difference,
+                low=row.low,
+                high=row.high,
+                margin=row.margin,
+                null="projected",
+                sizes=row.sizes,
+                primary=True,
+                verdict=verdict,
+                reason=f"{row.verdict}: {row.reason}{flags(row)}{but}",
+                details=details(row, inputs.rows("differences.csv", SizeDifference)) + without_weights(inputs, row),
+            )
         )
-        for row in verdicts(inputs)
-        if row.primary and row.metric == metric
-    ]
+    return found
+
+
+def with_plain(inputs: Inputs, row: LawVerdict, told: Callable[[LawVerdict], ClaimVerdict]) -> tuple[ClaimVerdict, str]:
+    """What a row tells; of the final state only if it tells the same without the final norm's gain and bias, else why not."""
+    if row.layer != "final":
+        return told(row), ""
+    plain = plain_of(inputs, row)
+    return unless_plain_agrees(told(row), None if plain is None else told(plain))
+
+
+def plain_of(inputs: Inputs, row: LawVerdict) -> LawVerdict | None:
+    """The same row without the final norm's gain and bias."""
+    place = replace(row, layer=PLAIN)
+    return next((one for one in verdicts(inputs) if all(getattr(one, name) == getattr(place, name) for name in PLACE)), None)
+
+
+def without_weights(inputs: Inputs, row: LawVerdict) -> str:
+    """The difference of the final state without the final norm's gain and bias, in words."""
+    plain = plain_of(inputs, row) if row.layer == "final" else None
+    if plain is None or plain.difference is None:
+        return ""
+    ends = f" [{number(plain.low)}, {number(plain.high)}], {plain.verdict}"
+    return f"; without the final norm's gain and bias {number(plain.difference)}{ends}"
 
 
 def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
@@ -70,8 +107,7 @@ def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
 
 
 def same_place(one: SizeDifference, row: LawVerdict) -> bool:
-    names = ("family", "published", "corpus", "layer", "length", "normalise", "metric")
-    return all(getattr(one, name) == getattr(row, name) for name in names)
+    return all(getattr(one, name) == getattr(row, name) for name in PLACE)
 
 
 def size_by_size(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
@@ -92,6 +128,7 @@ def flags(row: LawVerdict) -> str:
     "normalised entropy falls",
     statement="Rate-distortion entropy over its bound falls with model size, beyond what width alone gives.",
     source="Tan, Li, Huang 2024",
+    headline=1,
 )
 def normalised_entropy_falls(inputs: Inputs) -> list[Finding]:
     return beyond(inputs, RATIO, -1)
@@ -110,6 +147,7 @@ def effective_rank_grows(inputs: Inputs) -> list[Finding]:
     "the normaliser makes the law",
     statement="Where texts are shorter than models are wide, the paper's normaliser itself makes the entropy fall with size.",
     source="ours",
+    headline=2,
 )
 def normaliser(inputs: Inputs) -> list[Finding]:
     found = []
@@ -138,6 +176,7 @@ def normaliser(inputs: Inputs) -> list[Finding]:
     "the sign does not depend on length",
     statement="Normalised entropy falls with model size whatever the length of the texts.",
     source="Tan, Li, Huang 2024",
+    headline=3,
 )
 def sign_of_every_length(inputs: Inputs) -> list[Finding]:
     rows = [row for row in verdicts(inputs) if row.metric == RATIO and row.normalise == "unit" and row.exponent is not None]
@@ -150,7 +189,7 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
             verdict = ClaimVerdict.REFUTED
         elif set(told) == {ClaimVerdict.SUPPORTED}:
             verdict = ClaimVerdict.SUPPORTED
-        exponents = ", ".join(f"{row.exponent:+.3f} at {row.length} tokens" for row in mine)
+        exponents = ", ".join(f"{row.exponent:+.3f} at {row.length} tokens{straddling(row)}" for row in mine)
         found.append(
             Finding(
                 scope=f"{family} on {corpus}, {layer}, unit",
@@ -158,6 +197,43 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
                 verdict=verdict,
                 reason=exponents,
                 sizes=mine[-1].sizes,
+            )
+        )
+    return found
+
+
+def straddling(row: LawVerdict) -> str:
+    """A mark of laws whose models are partly wider than the texts are long."""
+    return " (straddling)" if row.straddles else ""
+
+
+@claims.register(
+    "laws hold where length follows width",
+    statement="Normalised entropy falls with model size beyond width where texts are longer, or shorter, in proportion to it.",
+    source="ours",
+)
+def following(inputs: Inputs) -> list[Finding]:
+    """At as many tokens for each direction in all models, only a difference from the projected null is an exponent with size."""
+    rows = [row for row in inputs.rows("following.csv", FollowedVerdict) if row.metric == RATIO]
+    told = {(row.family, row.corpus, row.layer, row.follows): from_kind(row.verdict, row.difference, -1) for row in rows}
+    found = []
+    for row in rows:
+        verdict, but = told[row.family, row.corpus, row.layer, row.follows], ""
+        if row.layer == "final":
+            verdict, but = unless_plain_agrees(verdict, told.get((row.family, row.corpus, PLAIN, row.follows)))
+        found.append(
+            Finding(
+                scope=f"{row.family} on {row.corpus}, {row.layer}, {row.follows} tokens, {row.normalise}",
+                effect="exponent with N minus that of the projected null, at lengths in proportion to width",
+                value=row.difference,
+                low=row.low,
+                high=row.high,
+                margin=row.margin,
+                null="projected",
+                sizes=row.sizes,
+                verdict=verdict,
+                reason=f"{row.verdict}: {row.reason}{f' ({row.flags})' if row.flags else ''}{but}",
+                details=f"{row.texts} texts are long enough" + (f"; difference by donor: {row.donors}" if row.donors else ""),
             )
         )
     return found
@@ -173,22 +249,31 @@ def common_dimension(inputs: Inputs) -> list[Finding]:
     for row in verdicts(inputs):
         if not row.primary or row.metric != ERANK or row.common_dimension is None:
             continue
-        low, high = row.common_dimension_low, row.common_dimension_high
-        excludes = low is not None and high is not None and not low <= 0 <= high
+        verdict, but = with_plain(inputs, row, of_common_dimension)
         found.append(
             Finding(
                 scope=scope(row),
                 effect="exponent of the effective rank of each model's rows on its own leading directions",
                 value=row.common_dimension,
-                low=low,
-                high=high,
+                low=row.common_dimension_low,
+                high=row.common_dimension_high,
                 null="as many directions as the narrowest model is wide",
                 sizes=row.sizes,
-                verdict=ClaimVerdict.REFUTED if excludes else ClaimVerdict.UNDECIDED,
-                reason="the interval over sizes " + ("excludes 0" if excludes else "covers 0, which shows nothing by itself"),
+                verdict=verdict,
+                reason=f"the interval over sizes {'excludes' if excludes_zero(row) else 'covers'} 0{but}",
             )
         )
     return found
+
+
+def excludes_zero(row: LawVerdict) -> bool:
+    low, high = row.common_dimension_low, row.common_dimension_high
+    return low is not None and high is not None and not low <= 0 <= high
+
+
+def of_common_dimension(row: LawVerdict) -> ClaimVerdict:
+    """An interval that covers 0 shows nothing by itself."""
+    return ClaimVerdict.REFUTED if excludes_zero(row) else ClaimVerdict.UNDECIDED
 
 
 @claims.register(
@@ -240,24 +325,36 @@ def replicated(first: LawVerdict, again: LawVerdict) -> str:
 
 
 @claims.register(
-    "published entropies fall beyond their normaliser",
-    statement="Published matrix entropies over ln d fall with model size, beyond a constant entropy over ln d.",
-    source="Lee et al. 2024, tables 10 and 11",
+    "fewer directions of one model show the same laws",
+    statement="A real model that keeps fewer of its own leading directions has a lower effective rank.",
+    source="ours",
 )
-def published(inputs: Inputs) -> list[Finding]:
-    rows = inputs.rows("slopes.csv", Slope)
-    return [
-        Finding(
-            scope=f"{row.family} on {row.corpus}, published",
-            effect="exponent with N",
-            value=row.slope,
-            low=row.low,
-            high=row.high,
-            null="cut and stretched spectra, for the table has no tokens",
-            sizes=None if row.freedom is None else row.freedom + 2,
-            verdict=ClaimVerdict.UNDECIDED,
-            reason=f"{row.verdict}{': ' + row.reason if row.reason else ''}; tables without tokens have weaker nulls",
+def own_directions(inputs: Inputs) -> list[Finding]:
+    """What the projected null rests on, in a family of one size: the interval is over documents, of one training."""
+    rows = inputs.rows("own_directions.csv", OwnDirections)
+    found = []
+    for row in rows:
+        if row.metric != ERANK or row.directions is not None or row.layer != "last":
+            continue
+        names = ("family", "corpus", "layer", "length", "normalise")
+        alike = [one for one in rows if all(getattr(one, name) == getattr(row, name) for name in names)]
+        curve = [one for one in alike if one.metric == ERANK and one.directions is not None]
+        ratio = [one for one in alike if one.metric == RATIO and one.directions is None]
+        found.append(
+            Finding(
+                scope=f"{row.family} on {row.corpus}, {row.layer}, {row.length} tokens, {row.normalise}",
+                effect="exponent of the effective rank with the number of its directions",
+                value=row.value,
+                low=row.low,
+                high=row.high,
+                null="no change",
+                documents=row.documents,
+                verdict=from_interval(row.low, row.high, 1),
+                reason=", ".join(f"{one.value:.3g} on {one.directions} directions" for one in curve),
+                details="; ".join(
+                    f"exponent of the rate-distortion entropy over its bound {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+                    for one in ratio
+                ),
+            )
         )
-        for row in rows
-        if row.published and row.against == "params_nonembedding"
-    ]
+    return found

@@ -7,16 +7,17 @@ from pathlib import Path
 
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import write_csv
-from geomkit.studies.claims import laws, tokens
+from geomkit.studies.claims import fixed_width, laws, loss, published, tokens
 from geomkit.studies.claims.registry import Finding, Inputs, claims
 
-CHAPTERS = (laws, tokens)
+CHAPTERS = (laws, fixed_width, loss, published, tokens)
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 
-def write_ledger(folders: Sequence[str], output: Path) -> None:
-    """Every claim that is registered, tested or not, from the records in the folders: later ones before earlier ones."""
-    inputs = Inputs([Path(folder) for folder in folders])
+def write_ledger(files: Sequence[str], output: Path) -> None:
+    """Every claim that is registered, tested or not, from files of records: a claim knows them by their names, and of one name
+    later files go before earlier ones."""
+    inputs = Inputs([Path(file) for file in files])
     chapters = [chapter.__name__ for chapter in CHAPTERS]
     names = sorted(claims, key=lambda name: chapters.index(claims[name].__module__))
     write_csv(output, Claim, [row for name in names for row in rows_of(name, inputs)])
@@ -25,7 +26,8 @@ def write_ledger(folders: Sequence[str], output: Path) -> None:
 def chapter_of(name: str) -> str:
     """What a claim's module says that its claims are about."""
     words = (sys.modules[claims[name].__module__].__doc__ or "").partition("Claims about ")[2]
-    return re.split(r"[.:]", words)[0].capitalize()
+    subject = re.split(r"[.:]", words)[0]
+    return subject[:1].upper() + subject[1:]
 
 
 def rows_of(name: str, inputs: Inputs) -> list[Claim]:
@@ -33,6 +35,13 @@ def rows_of(name: str, inputs: Inputs) -> list[Claim]:
     facts = claims.facts[name]
     missing = Finding(scope="", effect="", verdict=ClaimVerdict.UNTESTED, reason="nothing has been measured about it here")
     return [
-        Claim(chapter=chapter_of(name), claim=name, statement=facts["statement"], source=facts["source"], **vars(finding))
+        Claim(
+            chapter=chapter_of(name),
+            claim=name,
+            statement=facts["statement"],
+            source=facts["source"],
+            headline=facts.get("headline"),
+            **vars(finding),
+        )
         for finding in claims[name](inputs) or [missing]
     ]

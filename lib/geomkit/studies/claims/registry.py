@@ -48,24 +48,28 @@ class Finding:
 
 
 class Inputs:
-    """Records by the name of their file, from several folders: what a later one says of a family and corpus replaces what an
+    """Records by the name of their file. Of files of one name, what a later one says of a family and corpus replaces what an
     earlier one says."""
 
-    def __init__(self, folders: Sequence[Path]):
-        self.folders = folders
+    def __init__(self, files: Sequence[Path]):
+        self.files = files
         self.known: dict[tuple[str, type], list[Any]] = {}
 
     def rows(self, name: str, record: type[R]) -> list[R]:
-        """Rows of a CSV file, or of a JSON file that holds a list; none where no folder has it."""
+        """Rows of a CSV file, or of a JSON file that holds a list; none where no file has that name."""
         if (name, record) not in self.known:
             self.known[name, record] = self._read(name, record)
         return self.known[name, record]
 
+    def single(self, name: str, record: type[R]) -> R | None:
+        """The record that a JSON file holds, of the latest file of that name; None where there is none."""
+        paths = [path for path in self.files if path.name == name]
+        return read_json(paths[-1], record) if paths else None
+
     def _read(self, name: str, record: type[R]) -> list[R]:
         found: dict[tuple[Any, Any], list[R]] = {}
-        for folder in self.folders:
-            path = folder / name
-            if not path.exists():
+        for path in self.files:
+            if path.name != name:
                 continue
             rows = read_json(path, list[record]) if path.suffix == ".json" else read_csv(path, record)  # type: ignore[valid-type]
             own: dict[tuple[Any, Any], list[R]] = {}
@@ -76,7 +80,8 @@ class Inputs:
 
 
 claims: Registry[Callable[[Inputs], list[Finding]]] = Registry("claim")
-"""A claim is registered with its `statement`, and its `source`: the paper, others, or ours."""
+"""A claim is registered with its `statement`, its `source` (the paper, others, or ours), and its `headline`, its place in the
+README's table, if it has one."""
 
 
 def from_kind(kind: Kind, difference: float | None, claimed: int) -> ClaimVerdict:
@@ -95,3 +100,17 @@ def from_interval(low: float | None, high: float | None, claimed: int, against: 
     if high < against:
         return ClaimVerdict.SUPPORTED if claimed < 0 else ClaimVerdict.REFUTED
     return ClaimVerdict.UNDECIDED
+
+
+def every_one(signs: Sequence[int | None], claimed: int) -> ClaimVerdict:
+    """What signs of intervals (0 where one covers 0, None without one) mean for a claim of all: one against it refutes."""
+    if -claimed in signs:
+        return ClaimVerdict.REFUTED
+    return ClaimVerdict.SUPPORTED if signs and set(signs) == {claimed} else ClaimVerdict.UNDECIDED
+
+
+def unless_plain_agrees(own: ClaimVerdict, plain: ClaimVerdict | None) -> tuple[ClaimVerdict, str]:
+    """The verdict on the final state, which needs the same one without the final norm's gain and bias, and why it lacks it."""
+    if own in (ClaimVerdict.UNDECIDED, ClaimVerdict.UNTESTED) or own is plain:
+        return own, ""
+    return ClaimVerdict.UNDECIDED, f"; but {plain or ClaimVerdict.UNTESTED} without the final norm's gain and bias"

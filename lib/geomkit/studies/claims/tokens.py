@@ -8,10 +8,11 @@ from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 LASSO_BUDGET = 8
-RIVAL = "attention_mean"
+LASSO, ATTENTION, CHANCE = "lasso", "attention_mean", "random"
 HALF = 0.5
-QUOTED = ("gain_surprisal", "gain_next_surprisal", "divergence", "ridge_best_error", "ridge_best_freedom")
-"""Metrics of which a claim or `docs/exploratory.md` says a number, beside Lasso's wins over its rival."""
+LAYERS = ("middle", "last")
+CORRELATIONS = ("gain_surprisal", "gain_next_surprisal")
+SCORES = ("divergence", "removed_divergence", "reconstruction", "reconstruction_unseen")
 
 
 def summary(inputs: Inputs) -> list[TokenScore]:
@@ -23,8 +24,11 @@ def scope(row: TokenScore) -> str:
 
 
 def ships(row: TokenScore) -> bool:
-    """Whether a row is among the findings that ship: not the thousands of rows that only figures show."""
-    return row.method == RIVAL if row.metric.endswith("_win") else row.metric in QUOTED
+    """Whether a claim reads a row: the findings that ship leave out the thousands that only figures show."""
+    if row.metric in CORRELATIONS:
+        return row.name in LAYERS
+    methods = (LASSO, ATTENTION, CHANCE)
+    return row.metric.removesuffix("_win") in SCORES and row.method in methods and row.k == LASSO_BUDGET and row.name == "last"
 
 
 def ship_scores(summary: Path, output: Path) -> None:
@@ -40,14 +44,15 @@ def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reas
 
 
 def correlations(inputs: Inputs, metric: str, claimed: int, effect: str) -> list[Finding]:
-    """Partial rank correlations at the last block: supported only where shuffled text does not show as much."""
-    rows = [row for row in summary(inputs) if row.metric == metric and row.method == "partial" and row.name == "last"]
-    shuffled = {(row.model, row.corpus): row for row in rows if row.variant == "shuffled"}
+    """Partial rank correlations at the middle and the last block: supported only where shuffled text does not show as much."""
+    rows = [row for row in summary(inputs) if row.metric == metric and row.name in LAYERS]
+    partial = {(row.model, row.corpus, row.name, row.variant): row for row in rows if row.method == "partial"}
+    raw = {(row.model, row.corpus, row.name, row.variant): row for row in rows if row.method == "raw"}
     found = []
-    for row in rows:
-        if row.variant != "trained" or row.value is None:
+    for (model, corpus, name, variant), row in partial.items():
+        if variant != "trained" or row.value is None:
             continue
-        null = shuffled.get((row.model, row.corpus))
+        null = partial.get((model, corpus, name, "shuffled"))
         verdict = from_interval(row.low, row.high, claimed)
         reason = "no shuffled text beside it"
         if null is not None and null.value is not None and null.low is not None and null.high is not None:
@@ -55,6 +60,9 @@ def correlations(inputs: Inputs, metric: str, claimed: int, effect: str) -> list
             overlaps = row.low is None or row.high is None or (row.low <= null.high and null.low <= row.high)
             if verdict is ClaimVerdict.SUPPORTED and overlaps:
                 verdict, reason = ClaimVerdict.UNDECIDED, f"{reason}, whose interval overlaps"
+        plain = raw.get((model, corpus, name, variant))
+        if plain is not None and plain.value is not None:
+            reason += f"; {plain.value:+.2f} with nothing held fixed"
         found.append(finding(row, effect, "shuffled text", verdict, reason))
     return found
 
@@ -77,25 +85,40 @@ def gain_foretells(inputs: Inputs) -> list[Finding]:
     return correlations(inputs, "gain_next_surprisal", -1, "partial rank correlation of gain with the next token's surprisal")
 
 
-def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
-    """How often Lasso beats mean attention at a budget of eight tokens in the last block, against one half."""
+def wins(inputs: Inputs, metric: str, effect: str, other: str = ATTENTION) -> list[Finding]:
+    """How often Lasso beats another method at a budget of eight tokens in the last block, against one half."""
     found = []
     for first in (0, 1):
         for row in summary(inputs):
-            if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", RIVAL, LASSO_BUDGET, first):
+            if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", other, LASSO_BUDGET, first):
                 continue
             if row.name != "last" or row.value is None:
                 continue
             candidates = "the first token among the candidates" if first == 0 else "without the first token"
             verdict = from_interval(row.low, row.high, 1, HALF)
-            found.append(finding(row, f"{effect}, {candidates}", "one half", verdict, f"{row.n} targets", HALF))
+            reason = f"{row.n} targets{levels(inputs, row, metric, other)}"
+            found.append(finding(row, f"{effect}, {candidates}", "one half", verdict, reason, HALF))
     return found
+
+
+def levels(inputs: Inputs, row: TokenScore, metric: str, other: str) -> str:
+    """What the win is of: the mean scores of both methods."""
+    place = (row.model, row.corpus, row.layer, row.variant, row.k, row.first, metric)
+    scores = {
+        one.method: one.value
+        for one in summary(inputs)
+        if (one.model, one.corpus, one.layer, one.variant, one.k, one.first, one.metric) == place and one.value is not None
+    }
+    if not {LASSO, other} <= scores.keys():
+        return ""
+    return f"; means {scores[LASSO]:.2f} for Lasso, {scores[other]:.2f} for {other.replace('_', ' ')}"
 
 
 @claims.register(
     "Lasso outperforms attention for the model",
     statement="Tokens that Lasso selects serve the model's prediction better than those of highest attention.",
     source="Tan, Li, Huang 2024",
+    headline=5,
 )
 def lasso_for_the_model(inputs: Inputs) -> list[Finding]:
     return wins(inputs, "divergence", "share of targets on which Lasso's eight tokens leave the lower KL than mean attention's")
@@ -110,3 +133,31 @@ def lasso_in_reconstruction(inputs: Inputs) -> list[Finding]:
     return wins(
         inputs, "reconstruction_unseen", "share of targets that eight tokens of Lasso rebuild better than mean attention's"
     )
+
+
+@claims.register(
+    "Lasso outperforms attention on what it has seen",
+    statement="Tokens that Lasso selects rebuild the state that it has seen better than those of highest attention.",
+    source="Tan, Li, Huang 2024",
+)
+def lasso_on_what_it_has_seen(inputs: Inputs) -> list[Finding]:
+    return wins(inputs, "reconstruction", "share of targets that eight tokens of Lasso rebuild better than mean attention's")
+
+
+@claims.register(
+    "Lasso outperforms attention when other tokens are removed",
+    statement="With all other tokens removed, Lasso's tokens serve the prediction better than those of highest attention.",
+    source="ours",
+)
+def lasso_alone(inputs: Inputs) -> list[Finding]:
+    return wins(inputs, "removed_divergence", "share of targets on which eight tokens alone leave the lower KL")
+
+
+@claims.register(
+    "Lasso outperforms chance",
+    statement="Tokens that Lasso selects serve the model's prediction better than random ones.",
+    source="ours",
+)
+def lasso_beside_chance(inputs: Inputs) -> list[Finding]:
+    effect = "share of targets on which Lasso's eight tokens leave the lower KL than random ones"
+    return wins(inputs, "divergence", effect, CHANCE)
