@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_claims_theory import NAMES, judged
 from test_figures import check_column
 from test_planted import cell, facts_of
 
@@ -478,8 +479,12 @@ def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_
     assert found["exponent-relation"].predicted == 0
     assert found["table-alpha"].rival == pytest.approx(0.348, abs=0.01)
     assert found["identity-chain-rule"].status == found["identity-total-covariance"].status == "holds"
-    assert found["exponent-relation-sensitivity"].note.startswith("2 combinations")
+    assert found["exponent-relation-sensitivity"].scope.startswith("2 combinations")
     assert all(row.question.endswith("?") for row in rows)
+    for row in rows:
+        mains = [other for other in rows if row.name == f"{other.name}-sensitivity"]
+        taken = [one for name in NAMES for one in judged(name, row, *mains) if row.scope in f"{one.scope} {one.details}"]
+        assert len(taken) == 1 or (row.name, row.effect) == ("sum-on-exact-curve", None), f"{row.name} is of one claim"
     figures.draw_theory(
         **files, bigrams=out / "bigrams.csv", bins=out / "bins.csv", conclusions=out / "conclusions.csv", output=out / "t.pdf"
     )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from geomkit.figures.style import BLACK, BLUE, GREEN, ORANGE, SIZE, VERMILION, WIDTH, colours, save
-from geomkit.laws.planted import capacity, threshold
+from geomkit.laws.planted import capacity, gaps_below, threshold
 from geomkit.laws.theory import SkillGraph
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.theory import (
@@ -277,7 +277,7 @@ def facts_by_data(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
         graph = SkillGraph.power_law(kept[0].facts, kept[0].exponent, UNKNOWN)
         times, _ = threshold(graph, [float(row.samples or 0) for row in kept], [row.gap for row in kept])
         x = np.geomspace(finite[0].samples or 1, finite[-1].samples or 1, 30).round()
-        axis.plot(x, graph.gap(graph.skills, x, times, "binomial"), lw=0.8, color=colour)
+        axis.plot(x, gaps_below(graph, x, [times])[0], lw=0.8, color=colour)
 
 
 def facts_curve(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:

@@ -1,10 +1,10 @@
 """The theory's exact sums fitted to gaps of models of planted facts, each by its one free number."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
+from scipy import optimize, special
 
 from geomkit.errors import DataError
 from geomkit.laws.theory import Array, SkillGraph
@@ -33,16 +33,31 @@ def capacity(graph: SkillGraph, size: ArrayLike, gap: ArrayLike) -> tuple[float,
     return float(np.exp(found.x)), curve(float(found.x))
 
 
-def threshold(graph: SkillGraph, texts: ArrayLike, gap: ArrayLike, times: Iterable[int] = THRESHOLDS) -> tuple[int, Array]:
+def threshold(graph: SkillGraph, texts: ArrayLike, gap: ArrayLike, times: Sequence[int] = THRESHOLDS) -> tuple[int, Array]:
     """tau of gap = sum_k p_k h_k P(Binomial(D, p_k) < tau), of whole numbers, by least squares of ln gap, and ln gap of that
     sum (n,), at numbers of texts and gaps (n,).
 
     Limiting case: gaps made by the sum are met exactly. Raises DataError unless all numbers are positive.
     """
     texts, measured = checked(texts, gap)
-    curves = {tau: np.log(graph.gap(graph.skills, texts, tau, "binomial")) for tau in times}
+    curves = dict(zip(times, np.log(gaps_below(graph, texts, times)), strict=True))
     best = min(curves, key=lambda tau: squares(curves[tau], measured))
     return best, curves[best]
+
+
+def gaps_below(graph: SkillGraph, texts: Array, times: Sequence[int]) -> Array:
+    """`SkillGraph.gap` of all skills under binomial counts, at texts (n,) and whole thresholds (times,): (times, n).
+
+    Probabilities of 0, 1, .. sightings are added up, which costs a hundredth of an incomplete beta function for each threshold.
+    """
+    cost, p = graph.number * graph.probability * graph.entropy, graph.probability
+    count = np.arange(max(times))[:, None]
+    found = []
+    for uses in texts * graph.degree:
+        number = special.gammaln(uses + 1) - special.gammaln(count + 1) - special.gammaln(np.maximum(uses - count + 1, 1))
+        chance = np.where(count <= uses, np.exp(number + count * np.log(p) + (uses - count) * np.log1p(-p)), 0.0)
+        found.append(np.cumsum(chance @ cost)[np.asarray(times) - 1])
+    return np.array(found).T
 
 
 def checked(x: ArrayLike, gap: ArrayLike) -> tuple[Array, Array]:

@@ -325,10 +325,12 @@ class StepRadius:
 class Conclusion:
     """A row of theory/conclusions.csv: an effect with its interval, what the theory predicts for it and what a rival does.
 
-    status: theory, rival, neither, undecided, or what the question names; `untested` with a reason where there are no numbers.
+    scope: models, texts or cells that it speaks of. status: theory, rival, neither, undecided, or what the question names;
+    `untested` with a reason where there are no numbers.
     """
 
     name: str
+    scope: str
     question: str
     primary: bool
     status: str

@@ -21,6 +21,7 @@ def of_simulation(rows: Sequence[SimulatedGraph]) -> Iterator[Conclusion]:
     p = float(stats.binom.cdf(hits, len(graphs), TOGETHER))
     yield row(
         "skill-graph-arithmetic",
+        f"{len(graphs)} kinds of sampled graphs",
         "Do sampled graphs of texts and skills agree with the closed forms?",
         "agrees" if p >= 0.05 else "differs",
         hits / len(graphs),

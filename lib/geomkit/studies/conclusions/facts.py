@@ -86,18 +86,18 @@ def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: st
     primary = size == "params_total"
     name = f"facts-size-a{exponent:g}" + ("" if primary else "-nonembedding")
     measure = "all parameters" if primary else "parameters without embeddings"
+    scope = f"planted facts, a = {exponent:g}, {measure}"
     question = f"Do models hold facts in proportion to their size, a = {exponent:g}, {measure}?"
     sizes = [getattr(each, size) for each in rows]
     if len(set(sizes)) < FEWEST:
-        return row(name, question, "untested", predicted=1.0, primary=primary, note=f"{len(set(sizes))} widths; {left}")
+        return row(name, scope, question, "untested", predicted=1.0, primary=primary, note=f"{len(set(sizes))} widths; {left}")
     wide, narrow = (on_sizes(sizes, [each.n for each in rows], level) for level in (0.95, 0.9))
     return row(
         name,
+        scope,
         question,
         verdict(wide, narrow),
-        wide.value,
-        low=wide.low,
-        high=wide.high,
+        wide,
         predicted=1.0,
         primary=primary,
         unit="slope of ln n on ln N",
@@ -107,7 +107,11 @@ def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: st
 
 def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
     """Test 2: the ratio of c = n / N at the largest exponent to that at the smallest, paired by width and seed."""
-    name, question = "facts-one-c", "Have both exponents one c, the number of facts that a parameter holds?"
+    name, scope, question = (
+        "facts-one-c",
+        "planted facts, all parameters",
+        "Have both exponents one c, the number of facts that a parameter holds?",
+    )
     exponents = sorted({each.exponent for each in rows})
     by = {(each.exponent, each.width, each.seed): math.log(each.n / each.params_total) for each in rows}
     pairs: dict[int, list[float]] = {}
@@ -116,16 +120,15 @@ def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
         if exponent == exponents[-1] != exponents[0] and other in by:
             pairs.setdefault(width, []).append(by[exponent, width, seed] - by[other])
     if len(pairs) < FEWEST:
-        return row(name, question, "untested", predicted=1.0, primary=True, note=f"{len(pairs)} widths with both; {left}")
+        return row(name, scope, question, "untested", predicted=1.0, primary=True, note=f"{len(pairs)} widths with both; {left}")
     means = [float(np.mean(values)) for values in pairs.values()]
     wide, narrow = (ratio_of(means, level) for level in (0.95, 0.9))
     return row(
         name,
+        scope,
         question,
         verdict(wide, narrow),
-        wide.value,
-        low=wide.low,
-        high=wide.high,
+        wide,
         predicted=1.0,
         primary=True,
         unit=f"c at a = {exponents[-1]:g} over c at a = {exponents[0]:g}",
@@ -143,12 +146,10 @@ def ratio_of(logs: Sequence[float], level: float) -> Estimate:
 
 def gap_by_size(exponent: float, rows: Sequence[FactModel]) -> Conclusion:
     """Test 3: the slope of ln gap on ln N beside that of the theory's curve; both laws' errors are in the note."""
-    name, question = (
-        f"facts-gap-a{exponent:g}",
-        f"Does the gap fall with size as the theory's exact curve does, a = {exponent:g}?",
-    )
+    name, scope = f"facts-gap-a{exponent:g}", f"planted facts, a = {exponent:g}, all parameters"
+    question = f"Does the gap fall with size as the theory's exact curve does, a = {exponent:g}?"
     if len({each.params_total for each in rows}) < FEWEST:
-        return row(name, question, "untested", note=f"{len({each.width for each in rows})} widths")
+        return row(name, scope, question, "untested", note=f"{len({each.width for each in rows})} widths")
     sizes, gaps, scatter = means_of(rows)
     found = slope(np.log(sizes), gaps)
     c, curve = capacity(graph_of(rows), sizes, np.exp(gaps))
@@ -156,11 +157,10 @@ def gap_by_size(exponent: float, rows: Sequence[FactModel]) -> Conclusion:
     exact = slope(np.log(sizes), curve).value
     return row(
         name,
+        scope,
         question,
         "covers the curve's slope" if found.low <= exact <= found.high else "has another slope",
-        found.value,
-        low=found.low,
-        high=found.high,
+        found,
         predicted=exact,
         unit="slope of ln gap on ln N",
         note=f"c = {c:.3g}; largest residual of ln gap {np.abs(gaps - curve).max():.3f} about the curve, "
@@ -188,6 +188,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
     below = sum(value < LEAST_OVERLAP for value in overlap)
     yield spread(
         "facts-most-frequent",
+        f"{len(rows)} models on endless texts",
         "Are the facts that a model holds the most frequent ones?",
         "contradicted" if below else "as predicted",
         overlap,
@@ -200,6 +201,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
     kinds = ["sharp" if edge <= SHARP else "gradual" if edge > GRADUAL else "undecided" for edge in octaves]
     yield spread(
         "facts-edge",
+        f"{len(rows)} models on endless texts",
         "How sharp is the edge between facts that are held and facts that are not?",
         kinds[0] if len(set(kinds)) == 1 else "mixed",
         octaves,
@@ -211,6 +213,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
     above = sum(part > 0.5 for part in parts)
     yield spread(
         "facts-inside",
+        f"{len(rows)} models on endless texts",
         "How much of the gap is at ranks that the theory says are held?",
         "contradicted" if above else "mostly beyond",
         parts,
@@ -221,6 +224,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
     beyond = [each.beyond for each in rows if each.beyond is not None]
     yield spread(
         "facts-beyond",
+        f"{len(rows)} models on endless texts",
         "What does a fact cost whose rank is above four times the number that the gap implies?",
         on_one_side(beyond, "partial knowledge", "confident errors"),
         beyond,
@@ -236,11 +240,11 @@ def on_one_side(ratios: Sequence[float], below: str, above: str) -> str:
     return "mixed" if len(sides) > 1 else above if sides == {True} else below
 
 
-def spread(name: str, question: str, status: str, values: Sequence[float], **more: Any) -> Conclusion:
+def spread(name: str, scope: str, question: str, status: str, values: Sequence[float], **more: Any) -> Conclusion:
     """A median with the least and the most; `untested` without a value."""
     if not values:
-        return row(name, question, "untested", **more)
-    return row(name, question, status, float(np.median(values)), low=min(values), high=max(values), **more)
+        return row(name, scope, question, "untested", **more)
+    return row(name, scope, question, status, float(np.median(values)), low=min(values), high=max(values), **more)
 
 
 # axis of data
@@ -251,23 +255,23 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
     primary = of == "gap"
     name = f"facts-data-a{exponent:g}" + ("" if primary else "-charged")
     charged = "" if primary else ", unseen facts charged ln 64"
+    scope = f"planted facts, a = {exponent:g}, {len(rows)} amounts of texts{charged}"
     question = f"Does the gap fall with data as the theory's exact sum does, a = {exponent:g}{charged}?"
     used = sorted((each for each in rows if not each.limited), key=lambda each: each.samples or 0)
     left += f"; limited by size: {', '.join(each.cell for each in rows if each.limited) or 'none'}"
     texts = [float(each.samples or 0) for each in used]
     if len(set(texts)) < FEWEST:
-        return row(name, question, "untested", primary=primary, note=f"{len(set(texts))} amounts of data; {left}")
+        return row(name, scope, question, "untested", primary=primary, note=f"{len(set(texts))} amounts of data; {left}")
     gaps = [getattr(each, of) for each in used]
     wide, narrow = (slope(np.log(texts), np.log(gaps), level) for level in (0.95, 0.9))
     times, exact = threshold(graph_of(used), texts, gaps)
     expected = slope(np.log(texts), exact).value
     return row(
         name,
+        scope,
         question,
         verdict(wide, narrow, expected),
-        wide.value,
-        low=wide.low,
-        high=wide.high,
+        wide,
         predicted=expected,
         primary=primary,
         unit="slope of ln gap on ln D",
@@ -281,10 +285,10 @@ def unseen(rows: Sequence[FactModel]) -> Conclusion:
     ratios = [each.unseen_ratio for each in rows if each.unseen_ratio is not None]
     return spread(
         "facts-unseen",
+        f"{len(rows)} models on finite texts",
         "What do facts cost that training never showed?",
         on_one_side(ratios, "partial knowledge", "confident errors"),
         ratios,
         predicted=1.0,
         unit="median of their gap over ln 64 times their mass; ends: least and most",
-        note=f"{len(ratios)} models trained on finite texts",
     )

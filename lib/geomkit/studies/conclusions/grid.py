@@ -6,7 +6,7 @@ import numpy as np
 
 from geomkit.laws.theory import data_exponent
 from geomkit.laws.theory_exponents import covers
-from geomkit.store.records.theory import Conclusion, ExponentRelation, SkillCurve, TableExponent
+from geomkit.store.records.theory import Conclusion, ExponentRelation, GridPart, SkillCurve, TableExponent
 from geomkit.studies.conclusions.table import counted, one, row, shown
 
 
@@ -14,6 +14,7 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
     main = one(rows)
     yield row(
         "exponent-relation",
+        part_of(main),
         "Is beta = alpha / (1 + alpha)?",
         main.status,
         main.theory,
@@ -26,6 +27,7 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
     )
     yield row(
         "exponent-rival",
+        part_of(main),
         "Is beta = alpha?",
         main.status,
         main.rival,
@@ -41,12 +43,19 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
     share = sum(each.status == "theory" for each in rows) / len(rows)
     yield row(
         "exponent-relation-sensitivity",
+        f"{len(rows)} combinations of laws, sizes, cells and draws",
         "What do other laws, measures of size, cells and draws say?",
         "counted",
         share,
         unit="share that only the theory's 0 fits",
-        note=f"{len(rows)} combinations. {of_form}",
+        note=of_form,
     )
+
+
+def part_of(main: GridPart) -> str:
+    """Which cells of the grid decide."""
+    size = {"nonembedding": "parameters without embeddings", "total": "all parameters", "width": "width"}[main.size]
+    return f"{main.cells} trainings of draw {main.draw}, {size}"
 
 
 def measured_exponent(main: ExponentRelation, name: str) -> tuple[float | None, float | None, float | None]:
@@ -60,6 +69,7 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
     status = "untested" if main.describes is None else "describes" if main.describes else "does not describe"
     yield row(
         "exact-curve",
+        f"{main.table}, {part_of(main)}",
         "Does the exact curve of trigrams predict sizes left out as well as power laws do?",
         status,
         main.left_out,
@@ -71,6 +81,7 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
     )
     yield row(
         "sum-on-exact-curve",
+        f"{main.table}, {part_of(main)}",
         "What does Chinchilla's sum find where the theory's curve is the truth?",
         main.sum_status or "untested",
         main.sum_departure,
@@ -82,11 +93,12 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
     verdicts = ["describes" if each.describes else "does not" for each in judged]
     yield row(
         "exact-curve-sensitivity",
+        f"{len(rows)} combinations of tables, sizes, cells and draws",
         "And other tables, measures of size, cells and draws?",
         "counted",
         sum(bool(each.describes) for each in judged) / len(judged) if judged else None,
         unit="share that describes",
-        note=f"{len(rows)} combinations; of {len(judged)} with enough sizes {counted(verdicts)}",
+        note=f"of {len(judged)} with enough sizes {counted(verdicts)}",
     )
 
 
@@ -96,6 +108,7 @@ def of_exponents(
     table = one(rows)
     yield row(
         "table-exponent",
+        f"{table.table} of the ladder's training text",
         "Have trigrams an exponent a > 0, without which the infinite table has no law?",
         table.status,
         table.a,
@@ -114,6 +127,7 @@ def of_exponents(
             status = covers(ends, value, rival)  # type: ignore[arg-type]
         yield row(
             f"table-{name}",
+            f"{table.table}, {part_of(main)}",
             f"Is {name} what the trigrams' exponent says?",
             status,
             measured[0],
@@ -130,11 +144,12 @@ def of_exponents(
     ]
     yield row(
         "table-exponent-sensitivity",
+        f"{len(rows)} combinations of tables and least counts",
         "And other tables and least counts?",
         "counted",
         sum(each.status == "law" for each in rows) / len(rows),
         unit="share with a > 0",
-        note=f"{len(rows)} combinations. {'; '.join(of_table)}",
+        note="; ".join(of_table),
     )
 
 

@@ -23,13 +23,14 @@ def of_budgets(rows: Sequence[NgramGap]) -> Iterator[Conclusion]:
             status = ("right" if largest <= TOLERANCE else "wrong") + (", better" if name == better else "")
             yield row(
                 f"budget-{name.replace('_', '-')}-{frequencies}",
+                f"trigrams of test text, frequencies of {frequencies}",
                 f"Does {what} predict the gap of trigram budgets?",
                 status,
                 largest,
                 predicted=0.0,
                 primary=frequencies == "training",
                 unit="largest error over the gap at n = 0",
-                note=f"{frequencies} frequencies; gap {whole:.3f} nats; {100 * mine[0].unseen:.0f} % of test in E",
+                note=f"gap {whole:.3f} nats; {100 * mine[0].unseen:.0f} % of test in E",
             )
 
 
@@ -37,22 +38,22 @@ def of_quanta(rows: Sequence[LearntRank]) -> Iterator[Conclusion]:
     for share in dict.fromkeys(each.share for each in rows):
         mine = [each for each in rows if each.share == share and each.rank is not None]
         name = "quanta-improvement" if share is None else f"quanta-rank-{share:g}"
+        scope = "shipped ladder, bigrams of test text" + ("" if share is None else f", {share:g} learnt")
         question = (
             "Does the rank where loss falls move with N?" if share is None else f"Does the rank of {share:g} learnt move with N?"
         )
         if len({each.params_nonembedding for each in mine}) < 3:
             reasons = counted(each.reason for each in rows if each.share == share and each.reason)
-            yield row(name, question, "untested", predicted=1.0, rival=0.0, note=f"{len(mine)} widths; {reasons}")
+            yield row(name, scope, question, "untested", predicted=1.0, rival=0.0, note=f"{len(mine)} widths; {reasons}")
             continue
         found = on_sizes([each.params_nonembedding for each in mine], [each.rank for each in mine])
         ranks = ", ".join(f"{each.rank:,.0f} ({each.width})" for each in mine)
         yield row(
             name,
+            scope,
             question,
             covers((found.low, found.high), 1.0, 0.0),
-            found.value,
-            low=found.low,
-            high=found.high,
+            found,
             predicted=1.0,
             rival=0.0,
             unit="slope of ln rank on ln N",

@@ -17,12 +17,12 @@ def of_representations(gains: Sequence[ConditionalGain], documents: Sequence[Doc
         worst = max(getattr(each, name) for each in documents)
         yield row(
             "identity-" + ("chain-rule" if name == "chain_residual" else "total-covariance"),
+            f"{len(documents)} models, layers and nulls",
             f"Does {what} hold to rounding?",
             "holds" if worst < ROUNDING else "broken",
             worst,
             predicted=0.0,
             unit="largest relative error",
-            note=f"{len(documents)} models, layers and nulls",
         )
     for layer in dict.fromkeys(each.layer for each in documents):
         whole: dict[tuple[str, int], list[tuple[float, int]]] = {}
@@ -42,19 +42,19 @@ def of_representations(gains: Sequence[ConditionalGain], documents: Sequence[Doc
 def beside_null(name: str, question: str, layer: str, values: dict[tuple[str, int], float]) -> Iterator[Conclusion]:
     """The slope of ln(value / projected null) on ln N, over sizes below the donor's."""
     sizes = sorted(size for variant, size in values if variant == "projected")
+    scope = f"{len(sizes) + 1} models, layer {layer}"
     if len(sizes) < 3:
-        yield row(f"{name}-{layer}", question, "untested", note=f"{len(sizes)} sizes with a null")
+        yield row(f"{name}-{layer}", scope, question, "untested", note=f"{len(sizes)} sizes with a null")
         return
     ratio = np.log([values["trained", size] / values["projected", size] for size in sizes])
     found, own = slope(np.log(sizes), ratio), slope(np.log(sizes), np.log([values["trained", size] for size in sizes]))
     status = "undecided" if found.low <= 0 <= found.high else "beyond width"
     yield row(
         f"{name}-{layer}",
+        scope,
         question,
         status,
-        found.value,
-        low=found.low,
-        high=found.high,
+        found,
         predicted=0.0,
         unit="exponent of value / projected null",
         note=f"exploratory; {len(sizes)} sizes; own exponent {own.value:+.3f}",

@@ -15,6 +15,7 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
     for each in radii:
         yield row(
             f"small-steps-{each.direction.replace(' ', '-')}-{each.sign}",
+            f"direction of {each.direction}, {each.sign}",
             f"Up to which step does the quadratic form hold, {each.direction}, {each.sign}?",
             "radius" if each.reached else "holds throughout",
             each.relative,
@@ -28,6 +29,7 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
         status = "within" if within == len(mine) else "outside" if not within else "partly"
         yield row(
             f"small-steps-training-{lag}",
+            f"{mine[0].model}, from step s to {lag}",
             f"Are steps of real training small, from s to {lag}?",
             status,
             float(np.median(ratios)),

@@ -13,10 +13,13 @@ from geomkit.store.records.theory import Conclusion
 R = TypeVar("R")
 
 
-def row(name: str, question: str, status: str, effect: float | None = None, **more: Any) -> Conclusion:
-    """What is not said is nothing."""
-    empty: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival")) | {"primary": False, "unit": "", "note": ""}
-    return Conclusion(name=name, question=question, status=status, effect=effect, **empty | more)
+def row(name: str, scope: str, question: str, status: str, effect: Estimate | float | None = None, **more: Any) -> Conclusion:
+    """What is not said is nothing. An estimate brings its interval."""
+    columns: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival")) | {"primary": False, "unit": "", "note": ""}
+    columns["effect"] = effect
+    if isinstance(effect, Estimate):
+        columns |= {"effect": effect.value, "low": effect.low, "high": effect.high}
+    return Conclusion(name=name, scope=scope, question=question, status=status, **columns | more)
 
 
 def one(rows: Iterable[R]) -> R:
