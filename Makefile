@@ -3,7 +3,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -64,6 +64,11 @@ promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
 promote-theory:  ## ship the planted facts and small steps that were trained
 	@test -f results/theory/training/facts.csv -a -f results/theory/training/small_steps.csv || { echo "results/theory/training holds no facts.csv and small_steps.csv: make them with snakemake"; exit 1; }
 	cp results/theory/training/*.csv workflow/resources/theory/
+
+promote-conclusions:  ## ship what the tests of the theory found; then `make findings`
+	@test -f results/theory/conclusions.csv || { echo "no results/theory/conclusions.csv: run snakemake --cores 2 results/theory_check.pdf"; exit 1; }
+	mkdir -p workflow/resources/findings
+	cp results/theory/conclusions.csv workflow/resources/findings/theory_conclusions.csv
 
 .venv/main: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geomkit.logs import logged
-from geomkit.studies.conclusions import conclude
+from geomkit.studies.conclusions.conclude import conclude
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from geomkit.figures.style import BLACK, BLUE, GREEN, ORANGE, SIZE, VERMILION, WIDTH, colours, save
+from geomkit.laws.planted import capacity, gaps_below, threshold
 from geomkit.laws.theory import SkillGraph
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.theory import (
@@ -65,9 +66,12 @@ def simulation_panel(axis: Axes, rows: Sequence[SimulatedGraph]) -> None:
         ]
         axis.errorbar(x, y, ends, fmt="o", ms=1.5, lw=0.5, color=paint, label=quantity)
     axis.axhline(1, lw=0.5, color="0.5")
-    inside = sum(row.inside for row in rows)
+    graphs: dict[tuple[float, int, int, str], list[bool]] = {}
+    for row in rows:
+        graphs.setdefault((row.a, row.skills, row.times, row.entropies), []).append(row.inside)
+    inside = sum(map(all, graphs.values()))
     axis.set(xlabel="sampled graphs", ylabel="simulated / exact", xticks=[])
-    axis.set_title(f"skill graphs: {inside} of {len(rows)} hold the exact sum", loc="left")
+    axis.set_title(f"skill graphs: all sums of {inside} of {len(graphs)} in their intervals", loc="left")
     axis.legend(ncols=3)
 
 
@@ -223,14 +227,14 @@ def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure
         mine = [row for row in models if row.exponent == exponent and row.samples is None]
         for row in mine:
             size.plot([row.params_total], [row.gap], "o" if row.kept else "x", ms=3, color=colour)
-        facts_curve(size, mine, exponent, bins, colour)
-        for row in (row for row in models if row.exponent == exponent and row.samples):
-            data.plot([row.samples], [row.gap], "o" if row.kept else "x", ms=3, color=colour)
+        facts_curve(size, mine, colour)
+        facts_by_data(data, [row for row in models if row.exponent == exponent], colour)
     size.set(xscale="log", yscale="log", xlabel="parameters, all", ylabel="gap (nats)")
     size.set_title("planted facts: gap by size; ×: excluded\nline: the n = cN most frequent held", loc="left")
     size.legend(handles=[Line2D([], [], color=colour, label=f"a = {exponent:g}") for exponent, colour in paint.items()])
     data.set(xscale="log", yscale="log", xlabel="texts", ylabel="gap (nats)")
-    data.set_title("gap by data" if any(row.samples for row in models) else "gap by data: no cell yet", loc="left")
+    data.set_title("gap by data, width " + data_width(models), loc="left")
+    data.legend(handles=data_handles())
     widths = colours(sorted({row.width for row in bins}))
     last = {row.cell: max(other.steps for other in bins if other.cell == row.cell) for row in bins}
     for cell in dict.fromkeys(row.cell for row in bins if row.samples is None):
@@ -245,13 +249,45 @@ def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure
     return figure
 
 
-def facts_curve(axis: Axes, models: Sequence[FactModel], exponent: float, bins: Sequence[FactBin], colour: Any) -> None:
-    """ln 64 sum_{k > cN} p_k, c the geometric mean of n / N."""
+def data_width(models: Sequence[FactModel]) -> str:
+    """Of the models that were trained on finite texts."""
+    return ", ".join(map(str, sorted({row.width for row in models if row.samples}))) or "of no model"
+
+
+def data_handles() -> list[Line2D]:
+    marks = {"o": "measured", "x": "excluded", "^": "unseen facts charged ln 64"}
+    lines = {"-": "exact sum, tau fitted", ":": "the law itself"}
+    return [
+        *(Line2D([], [], color="0.3", ls="", marker=mark, ms=3, label=label) for mark, label in marks.items()),
+        *(Line2D([], [], color="0.3", ls=line, lw=0.8, label=label) for line, label in lines.items()),
+    ]
+
+
+def facts_by_data(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
+    """Gaps against texts; the exact sum of the threshold that fits best; the gap that the same width has on the law itself."""
+    finite = sorted((row for row in models if row.samples), key=lambda row: row.samples or 0)
+    for row in finite:
+        texts = [float(row.samples or 0)]
+        axis.plot(texts, [row.gap], "o" if row.kept else "x", ms=3, color=colour)
+        axis.plot(texts, [row.charged], "^", ms=3, mfc="none", mew=0.6, color=colour)
+    for floor in (row.gap for row in models if finite and not row.samples and (row.width, row.seed) == (finite[0].width, 0)):
+        axis.axhline(floor, lw=0.6, ls=":", color=colour)
+    kept = [row for row in finite if row.kept and not row.limited]
+    if kept:
+        graph = SkillGraph.power_law(kept[0].facts, kept[0].exponent, UNKNOWN)
+        times, _ = threshold(graph, [float(row.samples or 0) for row in kept], [row.gap for row in kept])
+        x = np.geomspace(finite[0].samples or 1, finite[-1].samples or 1, 30).round()
+        axis.plot(x, gaps_below(graph, x, [times])[0], lw=0.8, color=colour)
+
+
+def facts_curve(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
+    """ln 64 sum_{k > cN} p_k, c by least squares of ln gap."""
+    models = [row for row in models if row.kept]
     if not models:
         return
-    graph = SkillGraph.power_law(max(row.last_rank for row in bins), exponent, UNKNOWN)
+    graph = SkillGraph.power_law(models[0].facts, models[0].exponent, UNKNOWN)
     sizes = np.array([row.params_total for row in models], dtype=float)
-    c = float(np.exp(np.mean(np.log([row.n for row in models] / sizes))))
+    c, _ = capacity(graph, sizes, [row.gap for row in models])
     x = np.geomspace(sizes.min(), sizes.max(), 30)
     axis.plot(x, graph.conditional_entropy(np.minimum(c * x, graph.skills)), lw=0.8, color=colour)
 

@@ -26,8 +26,8 @@ def sample_texts(graph: SkillGraph, texts: int, rng: np.random.Generator) -> spa
     drawn twice is stored twice.
 
     The number of edges of each skill is multinomial, and all orders of the edges are as likely: so they are counted and then
-    shuffled, with no search for each. 10^6 skills and 10^7 edges in 10^6 texts: 52 MiB of graph, 0.5 s; the process grew by
-    47 MiB over what held the skills, and by 190 MiB in `simulate` with such graphs to learn from and to be tested on, to 320 MiB.
+    shuffled, with no search for each. 10^6 skills and 10^7 edges in 10^6 texts: 59 MiB while they are drawn and 52 MiB after;
+    a process with such graphs to learn from and to be tested on in `simulate` takes 315 MiB in all.
     Raises DataError for 2^31 skills or edges.
     """
     edges = texts * graph.degree

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,6 +35,8 @@ class Relation:
     rival_interval: Interval = (math.nan, math.nan)
     theory_bootstrap: Interval = (math.nan, math.nan)
     """Percentile interval of refits to cells drawn with replacement, for comparison."""
+    single: Mapping[str, Interval] = field(default_factory=dict)
+    """Of alpha and beta each by itself, for those that the losses tell."""
     law: str = ""
     """Status of the fit: converged, or bound hit where a parameter is at the end of its range."""
 
@@ -68,7 +70,7 @@ def relation(
         refits = bootstrap(form, x, loss, resamples, rng).params
         draws = percentile_interval(departure(refits["alpha"], refits["beta"]), level)
     status = verdict(*(low <= 0 <= high for low, high in intervals))
-    return Relation(form, status, alpha, beta, theory, rival, *intervals, draws, str(law.status))
+    return Relation(form, status, alpha, beta, theory, rival, *intervals, draws, law.interval, str(law.status))
 
 
 def widened(interval: Interval, value: float) -> Interval:

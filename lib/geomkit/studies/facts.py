@@ -3,6 +3,7 @@ of that lies."""
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ VALUES = 64
 """Values that a fact can have: an unknown one costs ln 64."""
 CHANGE = 0.1
 """Of the gap by the last doubling of steps, from which on a cell is excluded."""
+SAME_FLOOR = 0.1
+"""Of the gap on endless texts, within which size limits a model of finite ones."""
 
 
 def join_facts(tables: Iterable[str], output: Path) -> None:
@@ -29,7 +32,18 @@ def study_facts(table: Path, output: Path) -> None:
     names = dict.fromkeys(row.cell for row in rows)
     if not names:
         raise DataError(f"{table}: no cell of planted facts")
-    write_csv(output, FactModel, [model_of([row for row in rows if row.cell == name]) for name in names])
+    models = [model_of([row for row in rows if row.cell == name]) for name in names]
+    write_csv(output, FactModel, [replace(model, limited=limited(model, models)) for model in models])
+
+
+def limited(model: FactModel, models: Sequence[FactModel]) -> bool:
+    """Whether finite texts leave the gap that the same model has on endless ones."""
+    floor = [
+        other.gap
+        for other in models
+        if other.samples is None and (other.width, other.exponent, other.seed) == (model.width, model.exponent, model.seed)
+    ]
+    return model.samples is not None and any(abs(model.gap / gap - 1) < SAME_FLOOR for gap in floor)
 
 
 def model_of(rows: Sequence[FactBin]) -> FactModel:
@@ -47,11 +61,14 @@ def model_of(rows: Sequence[FactBin]) -> FactModel:
     n = held_by(first.gap / h, law)
     change = (before - after) / whole
     unseen = mass_unseen(mine)
+    of_last = (before - after) / first.gap
     return FactModel(
         cell=first.cell, width=first.width, params_total=first.params_total, params_nonembedding=first.params_nonembedding,
-        exponent=first.exponent, seed=first.seed, samples=first.samples, steps=first.steps, gap=first.gap, change=change,
-        kept=abs(change) < CHANGE, n=n, overlap=first.overlap, edge=edge(mine, h), inside=inside(mine, n),
-        beyond=beyond(mine, 4 * n, h), unseen_ratio=first.gap_unseen / (h * unseen) if unseen > 0 else None,
+        exponent=first.exponent, seed=first.seed, samples=first.samples, steps=first.steps, gap=first.gap,
+        charged=first.gap_seen + h * unseen, limited=False, change=change, change_of_last=of_last, kept=abs(change) < CHANGE,
+        kept_of_last=abs(of_last) < CHANGE, facts=mine[-1].last_rank, held=first.held, n=n, overlap=first.overlap,
+        edge=edge(mine, h), inside=inside(mine, n), beyond=beyond(mine, 4 * n, h),
+        unseen_ratio=first.gap_unseen / (h * unseen) if unseen > 0 else None,
     )  # fmt: skip
 
 

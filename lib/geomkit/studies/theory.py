@@ -108,10 +108,9 @@ def related(part: Part, form: str, resamples: int, draws: np.random.Generator) -
         found = relation(form, part.n, part.data, part.loss, resamples, draws)
     except NoFit as error:
         raise DataError(f"draw {part.draw}, {part.size}, from {part.least} tokens: {error}") from None
-    law = fit(form, [part.n, part.data], part.loss)
     single: dict[str, Any] = {}
     for name in ("alpha", "beta"):
-        single |= ends(name, law.interval.get(name, (None, None)))
+        single |= ends(name, found.single.get(name, (None, None)))
     return ExponentRelation(
         **part.described(form == FORMS[0]), form=form, status=found.status, law=str(found.law), resamples=resamples,
         alpha=end(found.alpha), beta=end(found.beta), theory=end(found.theory), rival=end(found.rival), **single,

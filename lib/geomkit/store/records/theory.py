@@ -8,7 +8,8 @@ class SimulatedGraph:
     """A row of theory/simulation.csv: a closed form beside the mean of sampled graphs of texts and skills.
 
     quantity: `size` (entropy that size alone leaves, nats a use), `seen` (skills seen at least `times` times), `gap` (what size
-    and data leave). entropies: `one`, or `falling` where frequent skills have more. `inside` where the interval holds it.
+    and data leave). entropies: `one`, or `falling` where frequent skills have more. `inside` where the interval holds it; the
+    three intervals of a graph hold together with 95 %.
     """
 
     a: float
@@ -258,7 +259,10 @@ class FactModel:
 
     n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of
     the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact.
-    change: by which part the last doubling of steps lowers the gap; `kept` if that is below 10 %.
+    change: by which part of the gap before it the last doubling of steps lowers the gap (of seen facts, with finite texts), and
+    change_of_last relative to the gap after it; `kept` and `kept_of_last` if that is below 10 %. charged: the gap, had unseen
+    facts cost what an unknown one does; unseen_ratio: what they cost beside that. limited: the gap is that of endless texts, to
+    10 %, so size limits it.
     """
 
     cell: str
@@ -270,8 +274,14 @@ class FactModel:
     samples: int | None
     steps: int
     gap: float
+    charged: float
+    limited: bool
     change: float
+    change_of_last: float
     kept: bool
+    kept_of_last: bool
+    facts: int
+    held: int
     n: float
     overlap: float | None
     edge: float | None
@@ -315,10 +325,12 @@ class StepRadius:
 class Conclusion:
     """A row of theory/conclusions.csv: an effect with its interval, what the theory predicts for it and what a rival does.
 
-    status: theory, rival, neither, undecided, or what the question names; `untested` with a reason where there are no numbers.
+    scope: models, texts or cells that it speaks of. status: theory, rival, neither, undecided, or what the question names;
+    `untested` with a reason where there are no numbers.
     """
 
     name: str
+    scope: str
     question: str
     primary: bool
     status: str

@@ -1,0 +1,294 @@
+"""Planted facts held against the theory: the tests that docs/protocol_facts.md numbers."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from geomkit.arrays import Array
+from geomkit.laws.planted import capacity, threshold
+from geomkit.laws.statistics import Estimate, slope
+from geomkit.laws.theory import SkillGraph, data_exponent
+from geomkit.store.records.theory import Conclusion, FactModel
+from geomkit.studies.conclusions.table import counted, on_sizes, row, shown
+
+UNKNOWN = math.log(64)
+"""Nats that a fact costs which is not held."""
+CLOSE = (0.8, 1.25)
+"""A ratio whose 90 % interval is within is what the theory says."""
+FEWEST = 3
+"""Widths, or amounts of data, without which an exponent has no verdict."""
+LEAST_OVERLAP = 0.9
+SHARP, GRADUAL = 1.0, 2.0
+"""Octaves up to which an edge is sharp, and above which it is gradual."""
+
+READINGS: dict[str, Callable[[FactModel], bool]] = {
+    "relative to the gap before the last doubling": lambda each: each.kept,
+    "relative to the gap after it": lambda each: each.kept_of_last,
+}
+
+
+def of_facts(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
+    of_size, of_data = ([each for each in rows if (each.samples is None) is on_law] for on_law in (True, False))
+    exponents = sorted({each.exponent for each in rows})
+    for exponent, size in product(exponents, ("params_total", "params_nonembedding")):
+        yield settled([each for each in of_size if each.exponent == exponent], partial(held_by_size, exponent, size))
+    yield settled(of_size, one_capacity)
+    kept = [each for each in of_size if each.kept]
+    for exponent in exponents:
+        yield gap_by_size(exponent, [each for each in kept if each.exponent == exponent])
+    yield from edges(kept)
+    for exponent, gap in product(exponents, ("gap", "charged")):
+        yield settled([each for each in of_data if each.exponent == exponent], partial(gap_by_data, exponent, gap))
+    yield unseen([each for each in of_data if each.kept])
+
+
+def settled(rows: Sequence[FactModel], judge: Callable[[Sequence[FactModel], str], Conclusion]) -> Conclusion:
+    """The verdict on the cells that are kept; undecided where the other reading of `kept` gives another one."""
+    found = []
+    for name, keeps in READINGS.items():
+        out = [each.cell for each in rows if not keeps(each)]
+        left = f"excluded for a gap that still falls: {', '.join(out)}" if out else "none excluded"
+        found.append((name, judge([each for each in rows if keeps(each)], left)))
+    (_, first), (name, other) = found
+    if first.status == other.status:
+        return first
+    values = vars(first) | {"note": f"{first.note}; {first.status}, but {other.status} where change is {name}: {told(other)}"}
+    return Conclusion(**values | {"status": "undecided"})
+
+
+def told(conclusion: Conclusion) -> str:
+    return shown(conclusion.effect, conclusion.low, conclusion.high)
+
+
+def verdict(wide: Estimate, narrow: Estimate, expected: float = 1.0) -> str:
+    """Contradicted where the 95 % interval excludes what is expected; supported where the 90 % interval is close to it."""
+    if not wide.low <= expected <= wide.high:
+        return "contradicted"
+    ends = sorted(end / expected for end in (narrow.low, narrow.high))
+    return "supported" if ends[0] >= CLOSE[0] and ends[1] <= CLOSE[1] else "undecided"
+
+
+def graph_of(rows: Sequence[FactModel]) -> SkillGraph:
+    """Facts of one exponent."""
+    return SkillGraph.power_law(rows[0].facts, rows[0].exponent, UNKNOWN)
+
+
+# axis of size
+
+
+def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: str) -> Conclusion:
+    """Test 1: the slope of ln n on ln N."""
+    primary = size == "params_total"
+    name = f"facts-size-a{exponent:g}" + ("" if primary else "-nonembedding")
+    measure = "all parameters" if primary else "parameters without embeddings"
+    scope = f"planted facts, a = {exponent:g}, {measure}"
+    question = f"Do models hold facts in proportion to their size, a = {exponent:g}, {measure}?"
+    sizes = [getattr(each, size) for each in rows]
+    if len(set(sizes)) < FEWEST:
+        return row(name, scope, question, "untested", predicted=1.0, primary=primary, note=f"{len(set(sizes))} widths; {left}")
+    wide, narrow = (on_sizes(sizes, [each.n for each in rows], level) for level in (0.95, 0.9))
+    return row(
+        name,
+        scope,
+        question,
+        verdict(wide, narrow),
+        wide,
+        predicted=1.0,
+        primary=primary,
+        unit="slope of ln n on ln N",
+        note=f"{len(rows)} models of {len(set(sizes))} widths; 90 % interval {narrow.low:.3f} to {narrow.high:.3f}; {left}",
+    )
+
+
+def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
+    """Test 2: the ratio of c = n / N at the largest exponent to that at the smallest, paired by width and seed."""
+    name, scope, question = (
+        "facts-one-c",
+        "planted facts, all parameters",
+        "Have both exponents one c, the number of facts that a parameter holds?",
+    )
+    exponents = sorted({each.exponent for each in rows})
+    by = {(each.exponent, each.width, each.seed): math.log(each.n / each.params_total) for each in rows}
+    pairs: dict[int, list[float]] = {}
+    for exponent, width, seed in by:
+        other = (exponents[0], width, seed)
+        if exponent == exponents[-1] != exponents[0] and other in by:
+            pairs.setdefault(width, []).append(by[exponent, width, seed] - by[other])
+    if len(pairs) < FEWEST:
+        return row(name, scope, question, "untested", predicted=1.0, primary=True, note=f"{len(pairs)} widths with both; {left}")
+    means = [float(np.mean(values)) for values in pairs.values()]
+    wide, narrow = (ratio_of(means, level) for level in (0.95, 0.9))
+    return row(
+        name,
+        scope,
+        question,
+        verdict(wide, narrow),
+        wide,
+        predicted=1.0,
+        primary=True,
+        unit=f"c at a = {exponents[-1]:g} over c at a = {exponents[0]:g}",
+        note=f"{sum(map(len, pairs.values()))} pairs of {len(pairs)} widths; {left}",
+    )
+
+
+def ratio_of(logs: Sequence[float], level: float) -> Estimate:
+    """exp of the mean of logarithms, with the t interval."""
+    values = np.asarray(logs)
+    half = float(stats.t.ppf((1 + level) / 2, values.size - 1)) * float(values.std(ddof=1)) / math.sqrt(values.size)
+    mean = float(values.mean())
+    return Estimate(math.exp(mean), math.exp(mean - half), math.exp(mean + half), values.size - 1)
+
+
+def gap_by_size(exponent: float, rows: Sequence[FactModel]) -> Conclusion:
+    """Test 3: the slope of ln gap on ln N beside that of the theory's curve; both laws' errors are in the note."""
+    name, scope = f"facts-gap-a{exponent:g}", f"planted facts, a = {exponent:g}, all parameters"
+    question = f"Does the gap fall with size as the theory's exact curve does, a = {exponent:g}?"
+    if len({each.params_total for each in rows}) < FEWEST:
+        return row(name, scope, question, "untested", note=f"{len({each.width for each in rows})} widths")
+    sizes, gaps, scatter = means_of(rows)
+    found = slope(np.log(sizes), gaps)
+    c, curve = capacity(graph_of(rows), sizes, np.exp(gaps))
+    line = gaps.mean() + found.value * (np.log(sizes) - np.log(sizes).mean())
+    exact = slope(np.log(sizes), curve).value
+    return row(
+        name,
+        scope,
+        question,
+        "covers the curve's slope" if found.low <= exact <= found.high else "has another slope",
+        found,
+        predicted=exact,
+        unit="slope of ln gap on ln N",
+        note=f"c = {c:.3g}; largest residual of ln gap {np.abs(gaps - curve).max():.3f} about the curve, "
+        f"{np.abs(gaps - line).max():.3f} about a power law with an exponent of its own, scatter of seeds {scatter}; "
+        f"for endlessly many facts the slope would be {-exponent:g}",
+    )
+
+
+def means_of(rows: Sequence[FactModel]) -> tuple[Array, Array, str]:
+    """Sizes (n,), seeds' means of ln gap (n,), and the pooled standard deviation of seeds in words."""
+    sizes = sorted({each.params_total for each in rows})
+    parts = [np.log([each.gap for each in rows if each.params_total == size]) for size in sizes]
+    freedom = sum(part.size - 1 for part in parts)
+    spread = f"{math.sqrt(sum(((part - part.mean()) ** 2).sum() for part in parts) / freedom):.3f}" if freedom else "unknown"
+    return np.array(sizes, dtype=float), np.array([part.mean() for part in parts]), spread
+
+
+# edge in rank
+
+
+def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
+    """Tests 4 to 7, on the cells of the axis of size that are kept."""
+    overlap = [each.overlap for each in rows if each.overlap is not None]
+    chance = [each.held / each.facts for each in rows if each.overlap is not None]
+    below = sum(value < LEAST_OVERLAP for value in overlap)
+    yield spread(
+        "facts-most-frequent",
+        f"{len(rows)} models on endless texts",
+        "Are the facts that a model holds the most frequent ones?",
+        "contradicted" if below else "as predicted",
+        overlap,
+        predicted=1.0,
+        unit="median overlap; ends: least and most",
+        note=f"below {LEAST_OVERLAP:g} in {below} of {len(overlap)} models; an even choice would have up to "
+        f"{max(chance, default=0):.3f}",
+    )
+    octaves = [each.edge for each in rows if each.edge is not None]
+    kinds = ["sharp" if edge <= SHARP else "gradual" if edge > GRADUAL else "undecided" for edge in octaves]
+    yield spread(
+        "facts-edge",
+        f"{len(rows)} models on endless texts",
+        "How sharp is the edge between facts that are held and facts that are not?",
+        kinds[0] if len(set(kinds)) == 1 else "mixed",
+        octaves,
+        predicted=0.0,
+        unit="median octaves of rank; ends: least and most",
+        note="; ".join(filter(None, (counted(kinds), f"{len(rows) - len(octaves)} models do not cross both 1/4 and 3/4"))),
+    )
+    parts = [each.inside for each in rows]
+    above = sum(part > 0.5 for part in parts)
+    yield spread(
+        "facts-inside",
+        f"{len(rows)} models on endless texts",
+        "How much of the gap is at ranks that the theory says are held?",
+        "contradicted" if above else "mostly beyond",
+        parts,
+        predicted=0.0,
+        unit="median share of the gap; ends: least and most",
+        note=f"above one half in {above} of {len(parts)} models",
+    )
+    beyond = [each.beyond for each in rows if each.beyond is not None]
+    yield spread(
+        "facts-beyond",
+        f"{len(rows)} models on endless texts",
+        "What does a fact cost whose rank is above four times the number that the gap implies?",
+        on_one_side(beyond, "partial knowledge", "confident errors"),
+        beyond,
+        predicted=1.0,
+        unit="median loss over ln 64; ends: least and most",
+        note=f"{sum(value < 1 for value in beyond)} of {len(beyond)} models below ln 64",
+    )
+
+
+def on_one_side(ratios: Sequence[float], below: str, above: str) -> str:
+    """What ratios mean that are all below 1, or all above it."""
+    sides = {ratio > 1 for ratio in ratios}
+    return "mixed" if len(sides) > 1 else above if sides == {True} else below
+
+
+def spread(name: str, scope: str, question: str, status: str, values: Sequence[float], **more: Any) -> Conclusion:
+    """A median with the least and the most; `untested` without a value."""
+    if not values:
+        return row(name, scope, question, "untested", **more)
+    return row(name, scope, question, status, float(np.median(values)), low=min(values), high=max(values), **more)
+
+
+# axis of data
+
+
+def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) -> Conclusion:
+    """Test 8: the slope of ln gap on ln D beside that of the exact sum; by rule 10 without data that leave the law's own gap."""
+    primary = of == "gap"
+    name = f"facts-data-a{exponent:g}" + ("" if primary else "-charged")
+    charged = "" if primary else ", unseen facts charged ln 64"
+    scope = f"planted facts, a = {exponent:g}, {len(rows)} amounts of texts{charged}"
+    question = f"Does the gap fall with data as the theory's exact sum does, a = {exponent:g}{charged}?"
+    used = sorted((each for each in rows if not each.limited), key=lambda each: each.samples or 0)
+    left += f"; limited by size: {', '.join(each.cell for each in rows if each.limited) or 'none'}"
+    texts = [float(each.samples or 0) for each in used]
+    if len(set(texts)) < FEWEST:
+        return row(name, scope, question, "untested", primary=primary, note=f"{len(set(texts))} amounts of data; {left}")
+    gaps = [getattr(each, of) for each in used]
+    wide, narrow = (slope(np.log(texts), np.log(gaps), level) for level in (0.95, 0.9))
+    times, exact = threshold(graph_of(used), texts, gaps)
+    expected = slope(np.log(texts), exact).value
+    return row(
+        name,
+        scope,
+        question,
+        verdict(wide, narrow, expected),
+        wide,
+        predicted=expected,
+        primary=primary,
+        unit="slope of ln gap on ln D",
+        note=f"tau = {times}, largest residual of ln gap {np.abs(np.log(gaps) - exact).max():.3f}; {len(texts)} amounts of data; "
+        f"for endlessly many facts the slope would be {-float(data_exponent(exponent)):.3f}; {left}",
+    )
+
+
+def unseen(rows: Sequence[FactModel]) -> Conclusion:
+    """Test 9: what facts cost that training has not shown."""
+    ratios = [each.unseen_ratio for each in rows if each.unseen_ratio is not None]
+    return spread(
+        "facts-unseen",
+        f"{len(rows)} models on finite texts",
+        "What do facts cost that training never showed?",
+        on_one_side(ratios, "partial knowledge", "confident errors"),
+        ratios,
+        predicted=1.0,
+        unit="median of their gap over ln 64 times their mass; ends: least and most",
+    )

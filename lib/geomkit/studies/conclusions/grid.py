@@ -1,0 +1,157 @@
+"""Exponents of size and data on the grid of trainings, the exact curves, and exponents of frequency tables."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from geomkit.laws.theory import data_exponent
+from geomkit.laws.theory_exponents import covers
+from geomkit.store.records.theory import Conclusion, ExponentRelation, GridPart, SkillCurve, TableExponent
+from geomkit.studies.conclusions.table import counted, one, row, shown
+
+
+def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
+    main = one(rows)
+    yield row(
+        "exponent-relation",
+        part_of(main),
+        "Is beta = alpha / (1 + alpha)?",
+        main.status,
+        main.theory,
+        low=main.theory_low,
+        high=main.theory_high,
+        predicted=0.0,
+        primary=True,
+        unit="beta - alpha / (1 + alpha)",
+        note=", ".join(f"{name} {shown(*measured_exponent(main, name))}" for name in ("alpha", "beta")),
+    )
+    yield row(
+        "exponent-rival",
+        part_of(main),
+        "Is beta = alpha?",
+        main.status,
+        main.rival,
+        low=main.rival_low,
+        high=main.rival_high,
+        rival=0.0,
+        primary=True,
+        unit="beta - alpha",
+    )
+    of_form = "; ".join(
+        f"{form}: {counted(each.status for each in rows if each.form == form)}" for form in ("chinchilla", "kaplan")
+    )
+    share = sum(each.status == "theory" for each in rows) / len(rows)
+    yield row(
+        "exponent-relation-sensitivity",
+        f"{len(rows)} combinations of laws, sizes, cells and draws",
+        "What do other laws, measures of size, cells and draws say?",
+        "counted",
+        share,
+        unit="share that only the theory's 0 fits",
+        note=of_form,
+    )
+
+
+def part_of(main: GridPart) -> str:
+    """Which cells of the grid decide."""
+    size = {"nonembedding": "parameters without embeddings", "total": "all parameters", "width": "width"}[main.size]
+    return f"{main.cells} trainings of draw {main.draw}, {size}"
+
+
+def measured_exponent(main: ExponentRelation, name: str) -> tuple[float | None, float | None, float | None]:
+    """alpha or beta with its interval."""
+    return getattr(main, name), getattr(main, f"{name}_low"), getattr(main, f"{name}_high")
+
+
+def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
+    main = one(rows)
+    laws = [error for error in (main.chinchilla_left_out, main.kaplan_left_out) if error is not None]
+    status = "untested" if main.describes is None else "describes" if main.describes else "does not describe"
+    yield row(
+        "exact-curve",
+        f"{main.table}, {part_of(main)}",
+        "Does the exact curve of trigrams predict sizes left out as well as power laws do?",
+        status,
+        main.left_out,
+        predicted=min(laws) if laws else None,
+        primary=True,
+        unit="root-mean-square error of ln L",
+        note=f"{main.status}; on the fitted sizes {shown(main.residual_sd)} beside Chinchilla's {shown(main.chinchilla_sd)} and "
+        f"Kaplan's {shown(main.kaplan_sd)}",
+    )
+    yield row(
+        "sum-on-exact-curve",
+        f"{main.table}, {part_of(main)}",
+        "What does Chinchilla's sum find where the theory's curve is the truth?",
+        main.sum_status or "untested",
+        main.sum_departure,
+        predicted=0.0,
+        unit="beta - alpha / (1 + alpha)",
+        note="other than 0: the sum is biased on the theory's own curve",
+    )
+    judged = [each for each in rows if each.describes is not None]
+    verdicts = ["describes" if each.describes else "does not" for each in judged]
+    yield row(
+        "exact-curve-sensitivity",
+        f"{len(rows)} combinations of tables, sizes, cells and draws",
+        "And other tables, measures of size, cells and draws?",
+        "counted",
+        sum(bool(each.describes) for each in judged) / len(judged) if judged else None,
+        unit="share that describes",
+        note=f"of {len(judged)} with enough sizes {counted(verdicts)}",
+    )
+
+
+def of_exponents(
+    rows: Sequence[TableExponent], main: ExponentRelation, published: dict[tuple[str, str], float | None]
+) -> Iterator[Conclusion]:
+    table = one(rows)
+    yield row(
+        "table-exponent",
+        f"{table.table} of the ladder's training text",
+        "Have trigrams an exponent a > 0, without which the infinite table has no law?",
+        table.status,
+        table.a,
+        low=table.a_low,
+        high=table.a_high,
+        primary=True,
+        unit="a",
+        note=f"above {table.xmin} counts, {table.types:,} types",
+    )
+    for name, value in (("alpha", table.a), ("beta", None if table.a is None else float(data_exponent(table.a)))):
+        rival = published[("chinchilla", name)]
+        measured = measured_exponent(main, name)
+        status = "untested"
+        if None not in (measured[0], value, rival):
+            ends = (-np.inf if measured[1] is None else measured[1], np.inf if measured[2] is None else measured[2])
+            status = covers(ends, value, rival)  # type: ignore[arg-type]
+        yield row(
+            f"table-{name}",
+            f"{table.table}, {part_of(main)}",
+            f"Is {name} what the trigrams' exponent says?",
+            status,
+            measured[0],
+            low=measured[1],
+            high=measured[2],
+            predicted=value,
+            rival=rival,
+            primary=True,
+            unit=name,
+            note="the rival is Chinchilla's published value",
+        )
+    of_table = [
+        f"{name}: {counted(each.status.split(':')[0] for each in rows if each.table == name)}" for name in tables_of(rows)
+    ]
+    yield row(
+        "table-exponent-sensitivity",
+        f"{len(rows)} combinations of tables and least counts",
+        "And other tables and least counts?",
+        "counted",
+        sum(each.status == "law" for each in rows) / len(rows),
+        unit="share with a > 0",
+        note="; ".join(of_table),
+    )
+
+
+def tables_of(rows: Sequence[TableExponent]) -> list[str]:
+    return list(dict.fromkeys(each.table for each in rows))
