@@ -1,6 +1,7 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory
 
@@ -25,7 +26,7 @@ docs: .venv/main  ## write docs/configuration.md anew from the schema
 	$(BIN)/python -m geomkit.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
 
 benchmark: .venv/test  ## side by side with peers
-	$(BIN)/pip install --quiet --editable '.[benchmark]'
+	$(PIP) --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks
 
 findings: .venv/main  ## write docs/findings.md and the README's table anew from workflow/resources/findings
@@ -59,11 +60,11 @@ promote-theory:  ## ship the planted facts and small steps that were trained
 	@test -f results/theory/training/facts.csv -a -f results/theory/training/small_steps.csv || { echo "results/theory/training holds no facts.csv and small_steps.csv: make them with snakemake"; exit 1; }
 	cp results/theory/training/*.csv workflow/resources/theory/
 
-.venv/main: pyproject.toml
+.venv/main: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(PIP) --editable '.[all]'
 	touch $@
 
 .venv/test: .venv/main
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(PIP) --editable '.[test]'
 	touch $@

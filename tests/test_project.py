@@ -12,10 +12,50 @@ from geomkit import schema_page
 ROOT = Path(__file__).parents[1]
 
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def packages(*extras: str) -> set[str]:
+    """Requirements of the project with these extras, and of the extras that they name."""
+    found = set(PROJECT["dependencies"])
+    for extra in extras:
+        for package in EXTRAS[extra]:
+            named = re.fullmatch(r"geomkit\[(.+)\]", package)
+            found |= packages(*named[1].split(",")) if named else {package}
+    return found
+
+
 def test_conda_environment_has_the_ranges_of_pyproject():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pip = yaml.safe_load((ROOT / "envs/geomkit.yaml").read_text())["dependencies"][-1]["pip"]
-    assert set(pip) == {package for package in project["dependencies"] if not package.startswith("snakemake")}
+    assert set(pip) == {package for package in packages("all") if not package.startswith("snakemake")}
+    assert len(pip) == len(set(pip))
+
+
+def test_the_library_alone_needs_numpy_and_scipy_and_all_is_every_other_extra():
+    names = [re.split(r"[<>=]", package)[0] for package in PROJECT["dependencies"]]
+    assert names == ["numpy", "scipy"]
+    assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("test", "benchmark")))
+    everywhere = [
+        package for extra in ("fast", "files", "lm", "workflow") for package in EXTRAS[extra] if "geomkit" not in package
+    ]
+    assert len(everywhere) == len(set(everywhere))
+
+
+def test_every_constraint_is_within_its_range_and_every_installation_is_constrained():
+    from packaging.requirements import Requirement
+
+    ranges = {requirement.name: requirement.specifier for requirement in map(Requirement, packages("all"))}
+    pinned = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert "torch" in {pin.name for pin in pinned}
+    for pin in pinned:
+        (version,) = pin.specifier
+        assert version.operator == "=="
+        assert version.version in ranges[pin.name]
+    for path in ("Makefile", ".ci/run"):
+        for line in (ROOT / path).read_text().splitlines():
+            if "pip install" in line:
+                assert "--constraint constraints.txt" in line, f"{path}: {line}"
 
 
 def undescribed(schema: dict, path: str = "") -> list[str]:

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
 from geomkit.errors import ConfigError
 from geomkit.registry import Registry
 
@@ -60,6 +57,9 @@ def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow."""
+    from jsonschema import Draft202012Validator  # what measures a model needs none
+    from jsonschema.exceptions import best_match
+
     error = best_match(Draft202012Validator(schema).iter_errors(config), key=lambda error: -len(error.path))
     if error is None:
         return
