@@ -74,6 +74,9 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
 
+NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
+"""Names of models that can stand in a path."""
+
 places: Registry[Callable[..., Path]] = Registry("place")
 """Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
 with `@places.register(name)`, a literal: it takes the folder of what is shipped, and by keyword what an entry of it says, and
@@ -150,6 +153,9 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         found = sorted(file.parent for file in path.glob("*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
+        for folder in found:
+            if not re.fullmatch(NAME, folder.name):
+                raise ConfigError(f"config: models.{key}.path: {folder} is no name of a model: it does not match {NAME}")
         ends = [seed_and_step(folder.name) for folder in found]
         return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]

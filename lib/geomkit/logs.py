@@ -1,6 +1,8 @@
 """What a job says: everything to its log, errors that a user can act on as one line, progress to the terminal."""
 
+import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -14,13 +16,16 @@ from geomkit.errors import GeomkitError
 
 T = TypeVar("T")
 _terminal: TextIO = sys.stderr
+FULL = re.compile(rf"errno = ({errno.ENOSPC}|{errno.EDQUOT})\b|No space left on device")
+"""How HDF5 and Arrow say that a disk is full."""
 
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
     """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal.
 
-    An error ends the process with one line on the terminal; the log has its traceback too, unless it is a GeomkitError.
+    An error ends the process with status 1 and one line on the terminal. The log has its traceback too, unless the line says what
+    to do about it.
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -31,14 +36,42 @@ def logged(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, GeomkitError):
+        line = explained(error)
+        if line is None:
             traceback.print_exc()
+            line = f"{type(error).__name__}: {one_line(error)}"
         for stream in (sys.stderr, _terminal):
-            print(f"{type(error).__name__}: {error}", file=stream)
-        sys.exit(1)
+            print(line, file=stream, flush=True)
+        os._exit(1)  # HDF5 crashes where it is left to close a file that the disk has no room for
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())
+
+
+def explained(error: BaseException) -> str | None:
+    """One line with the cause of an error that a user can act on, and what to do; nothing for any other error.
+
+    Such are a GeomkitError, a file that may not be written or read, a disk, a memory or a GPU that is full.
+    """
+    said = one_line(error)
+    number, name = getattr(error, "errno", None), getattr(error, "filename", None)
+    if isinstance(error, GeomkitError):
+        return f"{type(error).__name__}: {said}"
+    if number in (errno.ENOSPC, errno.EDQUOT) or FULL.search(said):
+        where = name or next(iter(re.findall(r"filename = '([^']+)'", said)), "results")
+        return f"StorageError: {where}: no space is left on the device; free some, then run again"
+    if isinstance(error, PermissionError) or number == errno.EROFS:
+        return f"StorageError: {name or said}: no permission to read or write there"
+    if type(error).__name__ == "OutOfMemoryError":
+        return "MemoryError: the GPU is full; lower compute.batch_tokens, or let fewer jobs share it (--resources gpu=1)"
+    if isinstance(error, MemoryError):
+        return "MemoryError: the memory is full; lower compute.batch_tokens or texts.count, or ask for more (mem_mb)"
+    return None
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterable[T]:
