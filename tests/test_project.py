@@ -155,3 +155,19 @@ def test_files_of_results_that_the_page_names_are_made_by_a_rule():
     for cell in re.findall(r"^\| (`[^|]+`) \|", table, flags=re.MULTILINE):
         for path in re.findall(r"`([^`]+)`", cell):
             assert f"results/{path}".replace("trained", "{variant}") in rules, f"no rule makes results/{path}"
+
+
+def test_nothing_from_the_configuration_goes_through_a_shell():
+    for path in [*(ROOT / "workflow").rglob("*.smk"), ROOT / "Snakefile", ROOT / "workflow/Snakefile"]:
+        assert not re.search(r"^\s+(shell|run):", path.read_text(), re.MULTILINE), (
+            f"{path.name}: scripts take arguments, a shell splits them"
+        )
+    for path in (ROOT / "lib").rglob("*.py"):
+        assert not re.search(r"shell=True|os\.system|os\.popen|(?<![.\w])(eval|exec)\(", path.read_text()), path
+
+
+def test_only_the_weights_only_loader_reads_pickles():
+    for path in (ROOT / "lib").rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"pickle\.loads?\(|weights_only=False|allow_pickle=True|joblib\.load", text), path
+        assert text.count("torch.load(") == text.count("weights_only=True"), path

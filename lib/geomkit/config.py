@@ -112,8 +112,8 @@ def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def converted(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is a GGUF file, which is converted to safetensors once."""
-    return str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
+    """Whether an entry is made safetensors once: what comes over the network, and a GGUF file."""
+    return fetched(entry) or str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
 
 
 def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
@@ -146,10 +146,11 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
 def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
     """The models of one catalogue entry."""
     family, seed = entry.get("family", key), entry.get("seed")
-    path = Path("results/sources/models") / key if fetched(entry) else source_path(f"models.{key}", entry, resources)
-    if converted(entry):
-        path = Path("results/models") / key
-    elif not fetched(entry) and not (path / "config.json").exists():
+    path = Path("results/models") / key
+    if not fetched(entry):
+        source = source_path(f"models.{key}", entry, resources)
+        path = path if converted(entry) else source
+    if not converted(entry) and not (path / "config.json").exists():
         found = sorted(file.parent for file in path.glob("*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")

@@ -12,7 +12,7 @@ import numpy as np
 try:
     from numba import njit
 except ImportError:  # the same paths, a hundred times slower
-    njit = None
+    njit = None  # type: ignore[assignment]
 
 EPS = float(np.finfo(np.float64).eps)
 ROUNDING = 32 * EPS
