@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -13,16 +13,20 @@ from typing import TextIO, TypeVar
 from tqdm import tqdm
 
 from geomkit.errors import GeomkitError
+from geomkit.watch import Pace, watch
 
 T = TypeVar("T")
 _terminal: TextIO = sys.stderr
+_pace: list[Pace] = []
+"""Loops that run, outermost first."""
 FULL = re.compile(rf"errno = ({errno.ENOSPC}|{errno.EDQUOT})\b|No space left on device")
 """How HDF5 and Arrow say that a disk is full."""
 
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal.
+    """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal. Each minute
+    the log has a line more, and the block is interrupted when the Snakemake that runs it has ended.
 
     An error ends the process with status 1 and one line on the terminal. The log has its traceback too, unless the line says what
     to do about it.
@@ -33,8 +37,11 @@ def logged(path: str) -> Iterator[None]:
     with open(path, "w") as log:
         for descriptor in (1, 2):
             os.dup2(log.fileno(), descriptor)
+    watch(_pace)
     try:
         yield
+    except KeyboardInterrupt:
+        os._exit(130)
     except Exception as error:
         line = explained(error)
         if line is None:
@@ -74,6 +81,14 @@ def explained(error: BaseException) -> str | None:
     return None
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterable[T]:
-    """The items, with a progress bar where a person is watching."""
-    return tqdm(items, what, total, initial=initial, file=_terminal, disable=not _terminal.isatty(), leave=False)
+def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
+    """The items, with a progress bar where a person is watching, and a line to the log each minute."""
+    size = total if total is not None else len(items) if isinstance(items, Sized) else None
+    pace = Pace(what, size, initial, initial)
+    _pace.append(pace)
+    try:
+        for item in tqdm(items, what, size, initial=initial, file=_terminal, disable=not _terminal.isatty(), leave=False):
+            yield item
+            pace.done += 1
+    finally:
+        _pace.remove(pace)
