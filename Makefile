@@ -2,6 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions
 
@@ -26,7 +27,7 @@ docs: .venv/main  ## write docs/configuration.md anew from the schema
 	$(BIN)/python -m geomkit.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
 
 benchmark: .venv/test  ## side by side with peers
-	$(BIN)/pip install --quiet --editable '.[benchmark]'
+	$(PIP) --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks
 
 findings: .venv/main  ## write docs/findings.md and the README's table anew from workflow/resources/findings
@@ -70,11 +71,11 @@ promote-conclusions:  ## ship what the tests of the theory found; then `make fin
 	mkdir -p workflow/resources/findings
 	cp results/theory/conclusions.csv workflow/resources/findings/theory_conclusions.csv
 
-.venv/main: pyproject.toml
+.venv/main: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(PIP) --editable '.[all]'
 	touch $@
 
 .venv/test: .venv/main
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(PIP) --editable '.[test]'
 	touch $@

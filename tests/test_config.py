@@ -203,7 +203,7 @@ def test_a_folder_with_a_model_is_that_model_under_the_entrys_name(here):
     assert (found["mine"].family, found["mine"].seed, found["mine"].folder) == ("mine", 3, Path("models/x"))
 
 
-def test_a_fetched_model_lies_among_the_sources_and_a_gguf_file_among_the_models(here):
+def test_a_fetched_model_and_a_gguf_file_are_made_safetensors_first(here):
     (here / "x.gguf").write_bytes(b"")
     catalogue = {
         "hub": {"source": "hub", "repository": "a/b", "revision": "main"},
@@ -212,7 +212,7 @@ def test_a_fetched_model_lies_among_the_sources_and_a_gguf_file_among_the_models
     }
     found = expand_models(catalogue, RESOURCES)
     assert {name: str(model.folder) for name, model in found.items()} == {
-        "hub": "results/sources/models/hub",
+        "hub": "results/models/hub",
         "wheel": "results/models/wheel",
         "file": "results/models/file",
     }
@@ -377,7 +377,7 @@ def test_a_source_of_ones_own_is_one_function(here, monkeypatch):
     monkeypatch.setitem(names["model source"], "archive", Declaration("archive", {}, "m", "f", ("url", "part"), ("url",)))
     entry = {"source": "archive", "url": "u", "family": "f"}
     found = checked_models(changed("models.mine", entry), SCHEMA, names, RESOURCES)["mine"]
-    assert found.folder == Path("results/sources/models/mine")
+    assert found.folder == Path("results/models/mine")
     with pytest.raises(ConfigError, match=r"models\.mine: 'url' is a required property where the source is archive"):
         checked_models(changed("models.mine", {"source": "archive"}), SCHEMA, names, RESOURCES)
     with pytest.raises(ConfigError, match=r"unknown key 'package'; known keys: source, url, part, family"):

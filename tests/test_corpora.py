@@ -95,7 +95,7 @@ def test_parquet_without_text_names_its_columns(tmp_path):
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path):
     write(tmp_path / "a.parquet", "text")
-    with pytest.raises(DataError, match=r"a\.parquet: not a Parquet file"):
+    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
         read_documents(tmp_path, "parquet")
 
 

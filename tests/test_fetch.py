@@ -169,13 +169,18 @@ class Hub(BaseHTTPRequestHandler):
             self.reply(200, json.dumps(entries).encode())
         elif repository == "somebody/gated":
             self.reply(403, error="GatedRepo")
+        elif repository == "somebody/private":
+            self.reply(401)
+        elif repository == "somebody/cut" and path.endswith(".safetensors"):
+            self.reply(200, held[path], share=0.5)
         elif path not in held:
             self.reply(404, error="EntryNotFound")
         else:
             self.served.append(f"{repository}/{path}")
             self.reply(200, held[path])
 
-    def reply(self, status: int, content: bytes = b"", error: str = "") -> None:
+    def reply(self, status: int, content: bytes = b"", error: str = "", share: float = 1) -> None:
+        """share: of the content, after which the connection is cut."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
@@ -184,7 +189,8 @@ class Hub(BaseHTTPRequestHandler):
             self.send_header("X-Error-Code", error)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(content[: int(share * len(content))])
+        self.close_connection |= share < 1
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -234,6 +240,8 @@ def hub(tiny_model: dict[str, bytes]) -> Iterator[tuple[str, type[Hub]]]:
             "somebody/bin": without("model.safetensors"),
             "somebody/sharded": without("model.safetensors") | index | shards,
             "somebody/gated": tiny_model,
+            "somebody/private": tiny_model,
+            "somebody/cut": tiny_model,
             "somebody/empty": {"config.json": b"{}", "tf_model.h5": b""},
             "somebody/texts": {"train.jsonl": b'{"text": "One."}\n{"text": "Two."}\n{"text": "Three."}\n'},
         }
@@ -312,6 +320,17 @@ def test_a_model_without_safetensors_comes_as_bin_and_loads(tmp_path, hub, tiny_
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+def test_a_revision_is_pinned_by_its_commit(tmp_path, hub):
+    """A tag that moved would be another model: the commit that was fetched is written down, and can be asked for."""
+    endpoint, _ = hub
+    call(endpoint, tmp_path / "cache", "model_from_hub", "somebody/both", COMMIT, tmp_path / "pinned")
+    call(endpoint, tmp_path / "cache", "model_from_hub", "somebody/both", "main", tmp_path / "moving")
+    assert files(tmp_path / "pinned") == files(tmp_path / "moving")
+    assert (tmp_path / "pinned/revision.txt").read_text() == f"{COMMIT}\n"
+    with pytest.raises(SourceError, match="no such revision"):
+        call(endpoint, tmp_path / "cache", "model_from_hub", "somebody/both", COMMIT[::-1], tmp_path / "other")
+
+
 def test_shards_come_with_their_index_alone(tmp_path, hub):
     call(hub[0], tmp_path / "cache", "model_from_hub", "somebody/sharded", "main", tmp_path / "model")
     shards = {f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
@@ -334,6 +353,8 @@ def test_a_model_in_the_cache_needs_no_network(tmp_path, hub):
         ("somebody/missing", "main", "somebody/missing at main: no such repository.*hf auth login"),
         ("somebody/both", "v9", "somebody/both at v9: no such revision"),
         ("somebody/gated", "main", "somebody/gated at main: access is gated.*hf auth login.*HF_TOKEN"),
+        ("somebody/private", "main", "somebody/private at main: access is denied.*hf auth login.*HF_TOKEN"),
+        ("somebody/cut", "main", "somebody/cut at main: (the hub is out of reach|could not be fetched)"),
         ("somebody/empty", "main", "somebody/empty at main: has no model.safetensors or .*pytorch_model.bin"),
         ("not a repository", "main", "not a repository at main: could not be fetched"),
     ],

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hidden import hiding
 
 import geomkit
 
@@ -48,3 +50,25 @@ def test_names_are_listed():
 def test_examples_in_the_docs_give_what_they_say(page):
     found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.failed == 0
+
+
+@pytest.mark.slow
+def test_where_only_numpy_and_scipy_are_installed_every_name_works_and_lasso_paths_are_the_same():
+    hidden = ("numba", "sklearn", "h5py", "pyarrow", "tqdm", "yaml", "jsonschema", "matplotlib", "torch", "transformers")
+    code = """
+import json
+import numpy as np
+import geomkit
+Z = geomkit.normalise(np.random.default_rng(0).standard_normal((24, 8)), "unit")
+geomkit.measure(geomkit.spectrum(Z)), geomkit.information_gain(Z), geomkit.fit
+paths = geomkit.lasso_paths(Z @ Z.T, [20, 23], 0, [1, 2, 4])
+"""
+    hide = f"{hiding(hidden)}\nsys.path.insert(0, {str(ROOT / 'lib')!r})\n"
+    show = "print(json.dumps([[path.indices.tolist(), path.weights.tolist()] for path in paths]))"
+    done = subprocess.run([sys.executable, "-c", hide + code + show], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found: dict = {}
+    exec(code, found)
+    for (indices, weights), path in zip(json.loads(done.stdout), found["paths"], strict=True):
+        assert indices == path.indices.tolist()
+        assert np.allclose(weights, path.weights, rtol=1e-12, atol=1e-12)

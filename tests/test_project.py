@@ -12,10 +12,50 @@ from geomkit import schema_page
 ROOT = Path(__file__).parents[1]
 
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def packages(*extras: str) -> set[str]:
+    """Requirements of the project with these extras, and of the extras that they name."""
+    found = set(PROJECT["dependencies"])
+    for extra in extras:
+        for package in EXTRAS[extra]:
+            named = re.fullmatch(r"geomkit\[(.+)\]", package)
+            found |= packages(*named[1].split(",")) if named else {package}
+    return found
+
+
 def test_conda_environment_has_the_ranges_of_pyproject():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pip = yaml.safe_load((ROOT / "envs/geomkit.yaml").read_text())["dependencies"][-1]["pip"]
-    assert set(pip) == {package for package in project["dependencies"] if not package.startswith("snakemake")}
+    assert set(pip) == {package for package in packages("all") if not package.startswith("snakemake")}
+    assert len(pip) == len(set(pip))
+
+
+def test_the_library_alone_needs_numpy_and_scipy_and_all_is_every_other_extra():
+    names = [re.split(r"[<>=]", package)[0] for package in PROJECT["dependencies"]]
+    assert names == ["numpy", "scipy"]
+    assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("test", "benchmark")))
+    everywhere = [
+        package for extra in ("fast", "files", "lm", "workflow") for package in EXTRAS[extra] if "geomkit" not in package
+    ]
+    assert len(everywhere) == len(set(everywhere))
+
+
+def test_every_constraint_is_within_its_range_and_every_installation_is_constrained():
+    from packaging.requirements import Requirement
+
+    ranges = {requirement.name: requirement.specifier for requirement in map(Requirement, packages("all"))}
+    pinned = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert "torch" in {pin.name for pin in pinned}
+    for pin in pinned:
+        (version,) = pin.specifier
+        assert version.operator == "=="
+        assert version.version in ranges[pin.name]
+    for path in ("Makefile", ".ci/run"):
+        for line in (ROOT / path).read_text().splitlines():
+            if "pip install" in line:
+                assert "--constraint constraints.txt" in line, f"{path}: {line}"
 
 
 def undescribed(schema: dict, path: str = "") -> list[str]:
@@ -115,3 +155,19 @@ def test_files_of_results_that_the_page_names_are_made_by_a_rule():
     for cell in re.findall(r"^\| (`[^|]+`) \|", table, flags=re.MULTILINE):
         for path in re.findall(r"`([^`]+)`", cell):
             assert f"results/{path}".replace("trained", "{variant}") in rules, f"no rule makes results/{path}"
+
+
+def test_nothing_from_the_configuration_goes_through_a_shell():
+    for path in [*(ROOT / "workflow").rglob("*.smk"), ROOT / "Snakefile", ROOT / "workflow/Snakefile"]:
+        assert not re.search(r"^\s+(shell|run):", path.read_text(), re.MULTILINE), (
+            f"{path.name}: scripts take arguments, a shell splits them"
+        )
+    for path in (ROOT / "lib").rglob("*.py"):
+        assert not re.search(r"shell=True|os\.system|os\.popen|(?<![.\w])(eval|exec)\(", path.read_text()), path
+
+
+def test_only_the_weights_only_loader_reads_pickles():
+    for path in (ROOT / "lib").rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"pickle\.loads?\(|weights_only=False|allow_pickle=True|joblib\.load", text), path
+        assert text.count("torch.load(") == text.count("weights_only=True"), path

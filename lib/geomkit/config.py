@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
 from geomkit.errors import ConfigError
 from geomkit.registry import Registry
 
@@ -60,6 +57,9 @@ def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
     """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow."""
+    from jsonschema import Draft202012Validator  # what measures a model needs none
+    from jsonschema.exceptions import best_match
+
     error = best_match(Draft202012Validator(schema).iter_errors(config), key=lambda error: -len(error.path))
     if error is None:
         return
@@ -73,6 +73,9 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         hint = "numbers inside --config key={...} arrive as text: give them in a file with --configfile"
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
+
+NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
+"""Names of models that can stand in a path."""
 
 places: Registry[Callable[..., Path]] = Registry("place")
 """Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
@@ -109,8 +112,8 @@ def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def converted(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is a GGUF file, which is converted to safetensors once."""
-    return str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
+    """Whether an entry is made safetensors once: what comes over the network, and a GGUF file."""
+    return fetched(entry) or str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
 
 
 def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
@@ -143,13 +146,17 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
 def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
     """The models of one catalogue entry."""
     family, seed = entry.get("family", key), entry.get("seed")
-    path = Path("results/sources/models") / key if fetched(entry) else source_path(f"models.{key}", entry, resources)
-    if converted(entry):
-        path = Path("results/models") / key
-    elif not fetched(entry) and not (path / "config.json").exists():
+    path = Path("results/models") / key
+    if not fetched(entry):
+        source = source_path(f"models.{key}", entry, resources)
+        path = path if converted(entry) else source
+    if not converted(entry) and not (path / "config.json").exists():
         found = sorted(file.parent for file in path.glob("*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
+        for folder in found:
+            if not re.fullmatch(NAME, folder.name):
+                raise ConfigError(f"config: models.{key}.path: {folder} is no name of a model: it does not match {NAME}")
         ends = [seed_and_step(folder.name) for folder in found]
         return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]

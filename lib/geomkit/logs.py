@@ -1,9 +1,11 @@
 """What a job says: everything to its log, errors that a user can act on as one line, progress to the terminal."""
 
+import errno
 import os
+import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -11,16 +13,23 @@ from typing import TextIO, TypeVar
 from tqdm import tqdm
 
 from geomkit.errors import GeomkitError
+from geomkit.watch import Pace, watch
 
 T = TypeVar("T")
 _terminal: TextIO = sys.stderr
+_pace: list[Pace] = []
+"""Loops that run, outermost first."""
+FULL = re.compile(rf"errno = ({errno.ENOSPC}|{errno.EDQUOT})\b|No space left on device")
+"""How HDF5 and Arrow say that a disk is full."""
 
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal.
+    """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal. Each minute
+    the log has a line more, and the block is interrupted when the Snakemake that runs it has ended.
 
-    An error ends the process with one line on the terminal; the log has its traceback too, unless it is a GeomkitError.
+    An error ends the process with status 1 and one line on the terminal. The log has its traceback too, unless the line says what
+    to do about it.
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -28,19 +37,58 @@ def logged(path: str) -> Iterator[None]:
     with open(path, "w") as log:
         for descriptor in (1, 2):
             os.dup2(log.fileno(), descriptor)
+    watch(_pace)
     try:
         yield
+    except KeyboardInterrupt:
+        os._exit(130)
     except Exception as error:
-        if not isinstance(error, GeomkitError):
+        line = explained(error)
+        if line is None:
             traceback.print_exc()
+            line = f"{type(error).__name__}: {one_line(error)}"
         for stream in (sys.stderr, _terminal):
-            print(f"{type(error).__name__}: {error}", file=stream)
-        sys.exit(1)
+            print(line, file=stream, flush=True)
+        os._exit(1)  # HDF5 crashes where it is left to close a file that the disk has no room for
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterable[T]:
-    """The items, with a progress bar where a person is watching."""
-    return tqdm(items, what, total, initial=initial, file=_terminal, disable=not _terminal.isatty(), leave=False)
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())
+
+
+def explained(error: BaseException) -> str | None:
+    """One line with the cause of an error that a user can act on, and what to do; nothing for any other error.
+
+    Such are a GeomkitError, a file that may not be written or read, a disk, a memory or a GPU that is full.
+    """
+    said = one_line(error)
+    number, name = getattr(error, "errno", None), getattr(error, "filename", None)
+    if isinstance(error, GeomkitError):
+        return f"{type(error).__name__}: {said}"
+    if number in (errno.ENOSPC, errno.EDQUOT) or FULL.search(said):
+        where = name or next(iter(re.findall(r"filename = '([^']+)'", said)), "results")
+        return f"StorageError: {where}: no space is left on the device; free some, then run again"
+    if isinstance(error, PermissionError) or number == errno.EROFS:
+        return f"StorageError: {name or said}: no permission to read or write there"
+    if type(error).__name__ == "OutOfMemoryError":
+        return "MemoryError: the GPU is full; lower compute.batch_tokens, or let fewer jobs share it (--resources gpu=1)"
+    if isinstance(error, MemoryError):
+        return "MemoryError: the memory is full; lower compute.batch_tokens or texts.count, or ask for more (mem_mb)"
+    return None
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
+    """The items, with a progress bar where a person is watching, and a line to the log each minute."""
+    size = total if total is not None else len(items) if isinstance(items, Sized) else None
+    pace = Pace(what, size, initial, initial)
+    _pace.append(pace)
+    try:
+        for item in tqdm(items, what, size, initial=initial, file=_terminal, disable=not _terminal.isatty(), leave=False):
+            yield item
+            pace.done += 1
+    finally:
+        _pace.remove(pace)

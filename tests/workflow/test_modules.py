@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hidden import hiding
 from wheels import make_wheel
 from workflow_case import ROOT, Case
 
@@ -112,11 +113,7 @@ def test_the_workflow_is_read_where_nothing_but_snakemake_is_installed(project, 
         "pyarrow",
         "sklearn",
     }
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import sys\nHIDDEN = {hidden}\n\n\nclass Hide:\n    @staticmethod\n    def find_spec(name, path=None, target=None):\n"
-        "        if name.partition('.')[0] in HIDDEN:\n            raise ModuleNotFoundError(f'hidden: {name}')\n\n\n"
-        "sys.meta_path.insert(0, Hide)\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(hiding(hidden))
     case = Case(project, tmp_path / "run", {}, PYTHONPATH=str(tmp_path))
     outcome = case.run("--cores", "1", *arguments)
     assert outcome.status == 0, outcome.terminal

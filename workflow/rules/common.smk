@@ -60,7 +60,7 @@ def tokenizer_files(wildcards):
 
 def model_folder(model, read):
     """A model's folder first, and the files in what is read of it if they were there before the workflow."""
-    if settings.fetched(model.entry) or settings.converted(model.entry):
+    if settings.converted(model.entry):
         return [str(model.folder)]
     return with_folder(model.folder, read(model.folder))
 

@@ -52,23 +52,23 @@ use rule fetch_model as fetch_corpus with:
         "Fetching the corpus {wildcards.name}"
 
 
-rule convert_gguf:
+rule convert_model:
     input:
         lambda wildcards: source_folder("models", wildcards.name),
     output:
         directory("results/models/{name}"),
     log:
-        "results/logs/convert_gguf/{name}.log",
+        "results/logs/convert_model/{name}.log",
     benchmark:
-        "results/benchmarks/convert_gguf/{name}.tsv"
+        "results/benchmarks/convert_model/{name}.tsv"
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * max(4000, 12 * input.size_mb),
     params:
-        code=code("convert_gguf.py"),
+        code=code("convert_model.py"),
     message:
-        "Converting the model {wildcards.name} from GGUF to safetensors"
+        "Making safetensors of the model {wildcards.name}"
     script:
-        "../scripts/convert_gguf.py"
+        "../scripts/convert_model.py"

@@ -8,7 +8,11 @@ Source: Osborne, Presnell, Turlach 2000; Efron, Hastie, Johnstone, Tibshirani 20
 """
 
 import numpy as np
-from numba import njit
+
+try:
+    from numba import njit
+except ImportError:  # the same paths, a hundred times slower
+    njit = None  # type: ignore[assignment]
 
 EPS = float(np.finfo(np.float64).eps)
 ROUNDING = 32 * EPS
@@ -20,7 +24,12 @@ keep fewer tokens."""
 
 
 def compiled(function):
-    """Machine code, kept on disk beside this file or in the user's cache folder; not kept where neither can be written."""
+    """Machine code, kept on disk beside this file or in the user's cache folder; not kept where neither can be written.
+
+    Where numba is not installed, the function itself.
+    """
+    if njit is None:
+        return function
     try:
         return njit(cache=True)(function)
     except RuntimeError:

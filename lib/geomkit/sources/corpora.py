@@ -23,6 +23,12 @@ SPLITS = {"test": 0.2, "validation": 0.1, "train": 0.7}
 """Share of documents in each split."""
 
 
+LONE = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""What no name of a document in an HDF5 file can hold."""
+
+
 class Document(NamedTuple):
     """One document: a name that is unique in its corpus, and its text."""
 
@@ -76,14 +82,10 @@ def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
 @readers.register("parquet")
 def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
     """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from geomkit.store.parquet import parquet_file  # which loads pyarrow
 
     for file in files_in(path, ".parquet"):
-        try:
-            table = pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{file}: not a Parquet file ({error})") from None
+        table = parquet_file(file)
         names = [name for name in dict.fromkeys(("id", column)) if name in table.schema_arrow.names]
         if column not in names:
             raise DataError(f'{file}: no column "{column}" among {", ".join(table.schema_arrow.names)}')
@@ -171,6 +173,10 @@ def read_documents(path: Path, reader: str, column: str | None = None) -> list[D
     for name, text in readers[reader](Path(path), **({} if column is None else {"column": column})):
         if not isinstance(text, str):
             raise DataError(f"{path}: document {name!r} is of type {type(text).__name__}, not text")
+        if UNWRITABLE.search(name) or LONE.search(text):
+            raise DataError(
+                f"{path}: document {name!r} has a null character in its name, or half of a surrogate pair; neither is text"
+            )
         if cleaned := clean(text):
             documents.append(Document(name, cleaned))
     if not documents:
@@ -254,9 +260,9 @@ def stored_documents(path: Path, split: str) -> StoredDocuments:
 
     Raises DataError if there are none.
     """
-    from pyarrow.parquet import ParquetFile
+    from geomkit.store.parquet import parquet_file  # which loads pyarrow
 
-    file = ParquetFile(path)
+    file = parquet_file(path)
     places = []
     for group in range(file.num_row_groups):
         names = file.read_row_group(group, ["document", "split"], use_threads=False).to_pylist()

@@ -5,7 +5,6 @@ The only module of the library that downloads. Each function fills a folder that
 
 import difflib
 import itertools
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 
 from geomkit.errors import SourceError
 from geomkit.registry import Registry
-from geomkit.store.provenance import file_sha256, replacing_folder
+from geomkit.store.provenance import file_sha256, link_or_copy, replacing_folder
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.py")
 """Configuration, tokenizer, and the code of models that bring their own (run only where `trust_remote_code` is on)."""
@@ -172,14 +171,6 @@ def model_from_hub(repository: str, revision: str, folder: str | Path) -> Path:
     return Path(folder)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link, or a copy where the two places do not share a file system that has them."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def texts_from_hub(
     repository: str,
     folder: str | Path,
@@ -220,7 +211,14 @@ def texts_from_hub(
 @contextmanager
 def hub_errors(what: str) -> Iterator[None]:
     """Turns the hub clients' errors about `what` into a SourceError that says what to do."""
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+    from httpx import HTTPError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         yield
@@ -232,7 +230,11 @@ def hub_errors(what: str) -> Iterator[None]:
         raise SourceError(f"{what}: no such revision") from None
     except (LocalEntryNotFoundError, ConnectionError) as error:
         raise SourceError(f"{what}: the hub is out of reach, and the cache does not hold all of it ({error})") from None
+    except HfHubHTTPError as error:
+        if error.response.status_code in (401, 403):
+            raise SourceError(f"{what}: access is denied; run `hf auth login` or set HF_TOKEN") from None
+        raise SourceError(f"{what}: could not be fetched ({' '.join(str(error).split())})") from None
     except FileNotFoundError as error:
         raise SourceError(f"{what}: {error} (what is private or gated needs `hf auth login` or HF_TOKEN)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPError) as error:
         raise SourceError(f"{what}: could not be fetched ({type(error).__name__}: {error})") from None

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from geomkit.errors import DataError
-from geomkit.store.hdf5 import opened, read
+from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
 
@@ -104,13 +104,13 @@ def write_dump(
 ) -> Iterator[DumpWriter]:
     """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
     still grow inside the block; vocabulary: counts of each token id elsewhere."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=CHUNK_BYTES) as file:
+    with replacing(path) as temporary, created(temporary, rdcc_nbytes=CHUNK_BYTES) as file:
         file.attrs.update({"schema": SCHEMA, **attributes})
-        file["tokens/offset"] = texts.offset
-        file["texts/document"] = list(texts.document)
-        file["texts/bytes"] = np.asarray(texts.bytes, dtype=np.int64)
+        put(file, "tokens/offset", texts.offset)
+        put(file, "texts/document", list(texts.document))
+        put(file, "texts/bytes", np.asarray(texts.bytes, dtype=np.int64))
         if vocabulary is not None:
-            file["vocabulary/count"] = vocabulary
+            put(file, "vocabulary/count", vocabulary)
         writer = DumpWriter(file, dtype, compression)
         yield writer
         if writer.rows != writer.total:
@@ -118,7 +118,7 @@ def write_dump(
         file.attrs["absent"] = json.dumps(absent)
 
 
-class Dump:
+class Dump(Reader):
     """A dump opened for reading.
 
     Raises DataError if the file is not a dump, or was written by another version of the schema.
@@ -126,13 +126,7 @@ class Dump:
 
     def __init__(self, path: Path):
         self.file = opened(path, "dump", SCHEMA, "tokens/offset")
-        self.offset: np.ndarray = self.file["tokens/offset"][:]
-
-    def __enter__(self) -> "Dump":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+        self.offset: np.ndarray = read(self.file, "tokens/offset")
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -144,8 +138,8 @@ class Dump:
 
     @property
     def texts(self) -> Texts:
-        names = [name.decode() for name in self.file["texts/document"][:]]
-        return Texts(names, np.diff(self.offset).tolist(), self.file["texts/bytes"][:].tolist())
+        names = [name.decode() for name in read(self.file, "texts/document")]
+        return Texts(names, np.diff(self.offset).tolist(), read(self.file, "texts/bytes").tolist())
 
     @property
     def states(self) -> list[State]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, codes
+from geomkit.store.parquet import read_table
 
 LAYERS = ("last", "final", PLAIN)
 COLUMNS = (
@@ -34,7 +34,7 @@ class FinalState:
 
 def read_final_state(path: Path) -> FinalState | None:
     """The table of the model that its folder names; None if it holds nothing."""
-    table = pq.read_table(path, columns=list(COLUMNS)).combine_chunks()
+    table = read_table(path, columns=list(COLUMNS)).combine_chunks()
     if not len(table):
         return None
     text, layer, depth, n, d, value = (table[name].to_numpy() for name in ("text", "layer", "depth", "n", "d", "value"))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
+from geomkit.store.parquet import read_table
 from geomkit.store.provenance import replacing
 from geomkit.store.tables import check_seeds
 from geomkit.variants import base
@@ -82,7 +83,7 @@ def beside(variants: Variants, key: Key) -> dict[str, np.ndarray]:
 
 def families(path: Path) -> list[tuple[str, str]]:
     """(family, corpus) of everything in a table, sorted."""
-    table = pq.read_table(path, columns=["family", "corpus"]).unify_dictionaries()
+    table = read_table(path, columns=["family", "corpus"]).unify_dictionaries()
     pairs = table.group_by(["family", "corpus"], use_threads=False).aggregate([]).to_pylist()
     return sorted((row["family"], row["corpus"]) for row in pairs)
 
@@ -97,7 +98,7 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("sublayer") == "block") & common
     facts = ["model", "seed", "params_nonembedding", "params_total"]
     columns = [*facts, "depth", "d", "variant", "layer", "normalise", "n", "metric", "text", "value", "eps2"]
-    table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
+    table = read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
     found = table.group_by(facts, use_threads=False).aggregate([("d", "max")]).to_pylist()
     models = [
         MeasuredModel(row["model"], row["seed"], row["params_nonembedding"], row["params_total"], row["d_max"]) for row in found
@@ -135,7 +136,7 @@ def distortions(table: pa.Table, path: Path) -> dict[str, float | None]:
 def text_documents(path: Path, family: str, corpus: str) -> np.ndarray:
     """Names of all texts' documents (texts,): those too short for any length have at least a loss."""
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("text") >= 0)
-    table = pq.read_table(path, columns=["text", "document"], filters=where).unify_dictionaries().combine_chunks()
+    table = read_table(path, columns=["text", "document"], filters=where).unify_dictionaries().combine_chunks()
     text, (documents, document) = table["text"].to_numpy(), codes(table["document"])
     found = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
     found[text] = documents[document]
@@ -150,7 +151,7 @@ def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
     """Arrays (models, resamples) of what each of the named models of a family has."""
-    table = pq.read_table(path, filters=pc.field("family") == family)
+    table = read_table(path, filters=pc.field("family") == family)
     if not len(table):
         return {}
     draws = table["values"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
@@ -169,7 +170,7 @@ def read_losses(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By variant, the nats of each text and the tokens that they are a sum over, both (models, texts)."""
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("metric") == "loss")
-    table = pq.read_table(path, columns=["model", "variant", "text", "n", "value"], filters=where & (pc.field("text") >= 0))
+    table = read_table(path, columns=["model", "variant", "text", "n", "value"], filters=where & (pc.field("text") >= 0))
     place, texts = {model.name: row for row, model in enumerate(models)}, 1 + max(table["text"].to_pylist(), default=-1)
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for row in table.to_pylist():
@@ -230,7 +231,7 @@ def mean_rows(path: Path, where: pc.Expression) -> list[dict[str, Any]]:
         "metric",
         "eps2",
     ]
-    table = pq.read_table(path, columns=[*keys, "value", "bound"], filters=where).unify_dictionaries().combine_chunks()
+    table = read_table(path, columns=[*keys, "value", "bound"], filters=where).unify_dictionaries().combine_chunks()
     means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])
     rows = means.rename_columns([*keys, "value", "bound"]).to_pylist()
     return sorted(rows, key=lambda row: (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["model"]))

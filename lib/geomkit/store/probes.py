@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from geomkit.store.hdf5 import opened, read
+from geomkit.store.hdf5 import Reader, created, opened, read
 from geomkit.store.provenance import replacing
 
 SCHEMA = 1
@@ -42,7 +41,7 @@ def write_probe(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
     """Arrays by their path in the file, which appears whole."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({"schema": SCHEMA, **attributes, "absent": json.dumps(absent)})
         for name, values in arrays.items():
             if values.dtype.kind in "UO":
@@ -51,7 +50,7 @@ def write_probe(
                 file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
 
 
-class Probe:
+class Probe(Reader):
     """A probe opened for reading. Raises DataError for another file or schema."""
 
     def __init__(self, path: Path):
@@ -62,12 +61,6 @@ class Probe:
         self.text, self.position = (read(self.file, f"targets/{name}") for name in ("text", "position"))
         self.document = [name.decode() for name in read(self.file, "targets/document")]
         self.loss, self.alone = (read(self.file, f"reference/{name}") for name in ("loss", "alone"))
-
-    def __enter__(self) -> "Probe":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
     def tokens(self, text: int) -> list[str]:
         """A text's tokens as they read."""

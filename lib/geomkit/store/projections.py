@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import LAYERS, Key, MeasuredModel, Variants, codes
+from geomkit.store.parquet import read_table
 
 COMMON, TRAINED = "common-dimension", "trained"
 PLACES = (*LAYERS, PLAIN)
@@ -41,7 +41,7 @@ def read_projections(
     if metrics is not None:
         where &= pc.field("metric").isin(list(metrics))
     columns = ["donor", "variant", "depth", "layer", "sublayer", "normalise", "n", "metric", "text", "d", "value"]
-    table = pq.read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
+    table = read_table(path, columns=columns, filters=where).unify_dictionaries().combine_chunks()
     found, place = Projections({}, {}, {}), {model.name: row for row, model in enumerate(models)}
     if not len(table):
         return found

@@ -67,6 +67,14 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the two places do not share a file system that has them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def unfinished(path: Path) -> Path:
     """A name of this process's own beside `path`. What killed processes of this machine left there is removed."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):

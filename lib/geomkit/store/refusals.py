@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import pyarrow as pa
 
 from geomkit.errors import RefusalError
-from geomkit.store.hdf5 import REFUSED
+from geomkit.store.hdf5 import REFUSED, created
 from geomkit.store.provenance import replacing
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.tokens import TokenScore
@@ -27,7 +26,7 @@ def refused_files(outputs: Iterable[Path]) -> Iterator[None]:
     except RefusalError as reason:
         print(f"refused: {reason}")
         for output in outputs:
-            with replacing(output) as temporary, h5py.File(temporary, "w") as file:
+            with replacing(output) as temporary, created(temporary) as file:
                 file.attrs[REFUSED] = str(reason)
 
 

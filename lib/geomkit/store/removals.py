@@ -20,10 +20,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from geomkit.store.hdf5 import opened, read
+from geomkit.store.hdf5 import Reader, created, opened, read
 from geomkit.store.provenance import replacing
 
 SCHEMA = 1
@@ -49,7 +48,7 @@ def write_removals(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
     """Arrays by their path in the file, which appears whole."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({**attributes, "schema": SCHEMA, "absent": json.dumps(absent)})
         for name, values in arrays.items():
             if values.dtype.kind in "UO":
@@ -58,7 +57,7 @@ def write_removals(
                 file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
 
 
-class Removals:
+class Removals(Reader):
     """A file of removals opened for reading. Raises DataError for another file or schema."""
 
     def __init__(self, path: Path):
@@ -73,12 +72,6 @@ class Removals:
         self.loss, self.alone, self.sinks_alone = (
             read(self.file, f"reference/{name}") for name in ("loss", "alone", "sinks_alone")
         )
-
-    def __enter__(self) -> "Removals":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
     @property
     def layers(self) -> list[int]:

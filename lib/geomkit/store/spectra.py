@@ -22,7 +22,7 @@ import numpy as np
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
-from geomkit.store.hdf5 import opened, read
+from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
 
@@ -74,7 +74,7 @@ class SpectraWriter:
             raise DataError(f"/{path}: {start} of {len(data)} tokens were written")
 
     def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
-        self.file.create_dataset(path, data=values, fletcher32=True).attrs.update(attributes)
+        put(self.file, path, values).attrs.update(attributes)
 
 
 @contextmanager
@@ -82,20 +82,23 @@ def write_spectra(
     path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> Iterator[SpectraWriter]:
     """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({**attributes, "schema": SCHEMA})
-        file["texts/document"] = list(texts.document)
-        file["texts/tokens"], file["texts/bytes"] = list(texts.tokens), list(texts.bytes)
+        put(file, "texts/document", list(texts.document))
+        put(file, "texts/tokens", np.asarray(texts.tokens, dtype=np.int64))
+        put(file, "texts/bytes", np.asarray(texts.bytes, dtype=np.int64))
         names = list(dict.fromkeys(texts.document))
-        file["documents/name"] = names
-        file["documents/tokens"] = np.bincount([names.index(name) for name in texts.document], weights=texts.tokens).astype(
-            np.int64
+        put(file, "documents/name", names)
+        put(
+            file,
+            "documents/tokens",
+            np.bincount([names.index(name) for name in texts.document], weights=texts.tokens).astype(np.int64),
         )
         yield SpectraWriter(file)
         file.attrs["absent"] = json.dumps(absent)
 
 
-class Spectra:
+class Spectra(Reader):
     """The file, opened for reading.
 
     Raises DataError if it is another file, or was written by another version of the schema.
@@ -105,14 +108,8 @@ class Spectra:
         self.file = opened(path, "file of eigenvalues", SCHEMA, "documents")
         self.attributes = dict(self.file.attrs)
         self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
-        names = [name.decode() for name in self.file["texts/document"][:]]
-        self.text_list = Texts(names, self.file["texts/tokens"][:].tolist(), self.file["texts/bytes"][:].tolist())
-
-    def __enter__(self) -> "Spectra":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+        names = [name.decode() for name in read(self.file, "texts/document")]
+        self.text_list = Texts(names, read(self.file, "texts/tokens").tolist(), read(self.file, "texts/bytes").tolist())
 
     @property
     def variants(self) -> list[str]:
@@ -144,7 +141,7 @@ class Spectra:
         data = self.file[f"{variant}/documents/{mode}/{state.path}"]
         d = int(data.attrs["d"])
         sums = []
-        for triangle, n in zip(read(self.file, data.name), self.file["documents/tokens"][:], strict=True):
+        for triangle, n in zip(read(self.file, data.name), read(self.file, "documents/tokens"), strict=True):
             total = np.zeros((d, d))
             total[np.triu_indices(d)] = triangle
             sums.append(CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n)))

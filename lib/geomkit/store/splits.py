@@ -8,12 +8,11 @@ attributes               schema; size of each unit's vocabulary
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from geomkit.measures.ngrams import ngram_counts
-from geomkit.store.hdf5 import opened, read
+from geomkit.store.hdf5 import created, opened, put, read
 from geomkit.store.provenance import replacing
 
 SCHEMA = 1
@@ -24,7 +23,7 @@ Splits = Mapping[str, Mapping[str, Sequence[Ints]]]
 
 def write_splits(path: Path, splits: Splits, vocabulary: Mapping[str, int]) -> None:
     """A file that appears whole. vocabulary: of each unit, the number that is above every id."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, created(temporary) as file:
         file.attrs["schema"] = SCHEMA
         for unit, size in vocabulary.items():
             file.attrs[unit] = size
@@ -32,7 +31,7 @@ def write_splits(path: Path, splits: Splits, vocabulary: Mapping[str, int]) -> N
             for unit, documents in units.items():
                 ids = np.concatenate([np.empty(0, dtype=np.int64), *documents])
                 file.create_dataset(f"{split}/{unit}/id", data=ids, fletcher32=True)
-                file[f"{split}/{unit}/offset"] = np.cumsum([0, *map(len, documents)])
+                put(file, f"{split}/{unit}/offset", np.cumsum([0, *map(len, documents)]))
 
 
 def read_split(path: Path, split: str, unit: str) -> tuple[list[Ints], int]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
+from geomkit.store.parquet import parquet_file, read_table
 from geomkit.store.provenance import replacing
 from geomkit.store.records.absence import Absent
 from geomkit.store.records.experiments import Likeness, Removal, SinkEffect, SublayerEffect
@@ -152,7 +153,7 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
     absent = []
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for part in map(Path, paths):
-            file = pq.ParquetFile(part)
+            file = parquet_file(part)
             for group in range(file.num_row_groups):
                 writer.write_table(file.read_row_group(group).replace_schema_metadata())
             missing = json.loads(file.schema_arrow.metadata[b"absent"])
@@ -175,7 +176,7 @@ def merge_stage(
     """One table of all models and corpora, one summary of rows of the named record where there are any, and a list (CSV) of what
     they do not hold."""
     parts = [Path(table) for table in tables]
-    merge(parts, output, pq.read_schema(parts[0]).remove_metadata())
+    merge(parts, output, parquet_file(parts[0]).schema_arrow.remove_metadata())
     listed = [Absent(model=model, corpus=corpus, absent=what, reason=why) for (model, corpus, what), why in read_absent(output)]
     write_csv(absent, Absent, listed)
     if summary:
@@ -185,9 +186,9 @@ def merge_stage(
 
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of a table, with the named columns alone."""
-    return pq.read_table(path, columns=list(names), use_threads=False).to_pylist()
+    return read_table(path, columns=list(names), use_threads=False).to_pylist()
 
 
 def read_absent(path: Path) -> list[tuple[tuple[str, str, str], str]]:
     """What a merged table does not hold: ((model, corpus, what), why)."""
-    return json.loads(pq.read_metadata(path).metadata[b"absent"])
+    return json.loads(parquet_file(path).metadata.metadata[b"absent"])

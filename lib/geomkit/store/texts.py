@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from geomkit.store.hdf5 import opened, read
+from geomkit.store.hdf5 import created, opened, put, read
 from geomkit.store.provenance import replacing, rng
 
 SCHEMA = 1
@@ -59,12 +58,12 @@ class StoredTexts:
 
 def write_texts(path: Path, sample: Sample, counts: np.ndarray, attributes: Mapping[str, object]) -> None:
     """A file of texts that appears whole. `counts` (ids,): how often each token id occurs in other documents."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({**attributes, "schema": SCHEMA, "prefix": np.array(sample.prefix, dtype=np.int64)})
         file.create_dataset("tokens/id", data=np.concatenate(sample.ids), fletcher32=True)
-        file["tokens/offset"] = sample.texts.offset
-        file["texts/document"] = list(sample.texts.document)
-        file["texts/bytes"] = np.asarray(sample.texts.bytes, dtype=np.int64)
+        put(file, "tokens/offset", sample.texts.offset)
+        put(file, "texts/document", list(sample.texts.document))
+        put(file, "texts/bytes", np.asarray(sample.texts.bytes, dtype=np.int64))
         file.create_dataset("vocabulary/count", data=counts, fletcher32=True)
 
 

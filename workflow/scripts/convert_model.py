@@ -1,16 +1,16 @@
-"""A GGUF model as a folder of safetensors."""
+"""A fetched model as a folder of safetensors."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geomkit.lm.models import convert_gguf
+from geomkit.lm.convert import convert_model
 from geomkit.logs import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    convert_gguf(
+    convert_model(
         source=Path(snakemake.input[0]),
         output=Path(snakemake.output[0]),
     )

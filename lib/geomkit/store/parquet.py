@@ -1,0 +1,36 @@
+"""Parquet files between stages, of which one that is damaged is named."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geomkit.errors import DataError
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Inside the block a file that is no Parquet file, or is cut off, is a DataError that names it."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise DataError(f"{path}: damaged ({' '.join(str(error).split())})") from None
+
+
+def read_table(path: Path, **options: Any) -> pa.Table:
+    """A table, as pyarrow.parquet.read_table gives it. Raises DataError that names a file that is damaged."""
+    with named(path):
+        return pq.read_table(path, **options)
+
+
+def parquet_file(path: Path) -> pq.ParquetFile:
+    """A file to be read group by group. Raises DataError that names a file that is no Parquet file."""
+    with named(path):
+        return pq.ParquetFile(path)

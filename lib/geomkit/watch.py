@@ -1,0 +1,99 @@
+"""What goes on beside a job's work: a line to its log each minute, and an end when Snakemake is no longer there."""
+
+import _thread
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MINUTE = 60.0
+LOOK = 1.0
+"""Seconds between two looks at whether Snakemake is alive."""
+GRACE = 20.0
+"""Seconds that a job has to remove what is not whole once Snakemake has gone."""
+
+
+@dataclass
+class Pace:
+    """How far a loop is: `done` of `total` steps (None where that is not known), of which `skipped` were there at the start."""
+
+    what: str
+    total: int | None
+    done: int = 0
+    skipped: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def line(self) -> str:
+        """How far, and how long still if the rest goes as what is done did."""
+        spent = time.monotonic() - self.started
+        said = f"{self.what}: {self.done} of {self.total or 'an unknown number'} after {duration(spent)}"
+        if not self.total or self.done == self.skipped:
+            return said
+        return f"{said}, about {duration(spent * (self.total - self.done) / (self.done - self.skipped))} to go"
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that gives at least one of it, or 0 s."""
+    for name, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def watch(pace: list[Pace]) -> None:
+    """Starts a thread that writes a line to standard output each minute, about the innermost of the loops that run, and
+    interrupts the main thread when the Snakemake that runs this job has ended."""
+    threading.Thread(target=_watch, args=(pace, snakemake_above()), daemon=True).start()
+
+
+def _watch(pace: list[Pace], above: int | None) -> None:
+    started = said = time.monotonic()
+    while True:
+        time.sleep(LOOK)
+        if above is not None and above not in ancestors():
+            print("Snakemake has ended, and so does this job", file=sys.stderr, flush=True)
+            _thread.interrupt_main()
+            time.sleep(GRACE)
+            os._exit(1)
+        if time.monotonic() - said >= MINUTE:
+            said = time.monotonic()
+            print(pace[-1].line() if pace else f"at work for {duration(said - started)}", flush=True)
+
+
+def snakemake_above() -> int | None:
+    """Number of the nearest process above this one that is Snakemake; nothing if there is none."""
+    return next((process for process in ancestors() if "snakemake" in command(process)), None)
+
+
+def ancestors() -> list[int]:
+    """Numbers of the processes above this one, nearest first."""
+    found = [os.getppid()]
+    while found[-1] > 1 and (above := parent(found[-1])):
+        found.append(above)
+    return found
+
+
+def parent(process: int) -> int:
+    """Number of a process's parent; 0 if the process has ended."""
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0 if Path("/proc/self/stat").exists() else int(asked(process, "ppid") or 0)
+    except ProcessLookupError:
+        return 0
+
+
+def command(process: int) -> str:
+    """A process's command line; empty if the process has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(errors="replace").replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return "" if Path("/proc/self/stat").exists() else asked(process, "command")
+
+
+def asked(process: int, column: str) -> str:
+    """What ps says of a process, for systems without /proc."""
+    return subprocess.run(["ps", "-o", f"{column}=", "-p", str(process)], capture_output=True, text=True).stdout.strip()
