@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, indices, namespace
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
 
 
@@ -13,7 +13,7 @@ class StateSpectra:
     """Spectra of every text's first n tokens, of all rows, and each document's sum of z z^T, in every normalisation asked for.
 
     mean: (d,), that of all rows of the corpus, which `centre-unit` subtracts where texts are not measured one by one. It takes a
-    pass over the rows of its own.
+    pass over the rows of its own. Sums and spectra are of its kind, numpy's or torch's, and on its device, where rows are sent.
     Limit: any blocks, the whole corpus at once included, give the same spectra of texts bit for bit, and sums to rounding.
     """
 
@@ -24,7 +24,7 @@ class StateSpectra:
         self.parts: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
 
     def _sums(self) -> dict[str, CovarianceAccumulator]:
-        return {mode: CovarianceAccumulator(self.d) for mode in self.modes}
+        return {mode: CovarianceAccumulator(self.d, like=self.mean) for mode in self.modes}
 
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
@@ -33,7 +33,7 @@ class StateSpectra:
         for mode in self.modes:
             self.own[mode].update(normalise(rows, mode, self.mean))
         for n in self.lengths:
-            clouds = rows[starts[tokens >= n, None] + np.arange(n)]
+            clouds = rows[indices(starts[tokens >= n, None] + np.arange(n), like=rows)]
             for mode in self.modes if len(clouds) else []:
                 self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=is_centred(mode)))
 
@@ -48,7 +48,7 @@ class StateSpectra:
         """(normalisation, spectra of the first n tokens of every text that has as many), where there is one."""
         for (mode, _), parts in self.parts.items():
             if parts:
-                yield mode, replace(parts[0], eigenvalues=np.concatenate([part.eigenvalues for part in parts]))
+                yield mode, replace(parts[0], eigenvalues=namespace(self.mean).concat([part.eigenvalues for part in parts]))
 
     def corpus(self) -> Iterator[tuple[str, Spectrum]]:
         """(normalisation, spectrum of all rows of the documents that have ended)."""
