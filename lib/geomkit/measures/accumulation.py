@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
 from geomkit.arrays import Array, indices, namespace
+from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
 
 
@@ -14,13 +16,14 @@ class StateSpectra:
 
     mean: (d,), that of all rows of the corpus, which `centre-unit` subtracts where texts are not measured one by one. It takes a
     pass over the rows of its own. Sums and spectra are of its kind, numpy's or torch's, and on its device, where rows are sent.
+    documents: False where no document's own sums are asked for; it saves a sum for each normalisation, and no document need end.
     Limit: any blocks, the whole corpus at once included, give the same spectra of texts bit for bit, and sums to rounding.
     """
 
-    def __init__(self, d: int, modes: Sequence[str], lengths: Sequence[int], mean: Array):
+    def __init__(self, d: int, modes: Sequence[str], lengths: Sequence[int], mean: Array, documents: bool = True):
         self.modes, self.lengths, self.mean, self.d = list(modes), list(lengths), mean, d
         self.whole = self._sums()
-        self.own = self._sums()
+        self.own = self._sums() if documents else self.whole
         self.parts: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
 
     def _sums(self) -> dict[str, CovarianceAccumulator]:
@@ -54,3 +57,15 @@ class StateSpectra:
         """(normalisation, spectrum of all rows of the documents that have ended)."""
         for mode, rows in self.whole.items():
             yield mode, rows.spectrum(centred=is_centred(mode))
+
+
+def text_gains(rows: Array, sizes: Sequence[int], eps2: float, n: int) -> Iterator[Array]:
+    """`information_gain` of whole texts' unit rows, one array for texts of one size that follow one another.
+
+    rows (tokens, d): texts one after another, of the given sizes; n: the number of tokens in c, one for all texts.
+    """
+    unit, stops = normalise(rows, "unit"), np.cumsum(sizes).tolist()
+    texts = [unit[stop - size : stop] for stop, size in zip(stops, sizes, strict=True)]
+    for size, alike in groupby(texts, key=len):
+        stacked = list(alike)
+        yield information_gain(namespace(unit).stack(stacked), eps2, n).reshape(len(stacked) * size)

@@ -109,19 +109,27 @@ def write_projections(
     seed: int,
     bracket: Mapping[str, Sequence[Any]] | None = None,
     widths: Mapping[str, Sequence[int]] | None = None,
+    unkept: Sequence[str] = (),
 ) -> None:
     """The table of one corpus, from each model's dump, which lies in a folder of its name, and its family and seed by name.
 
     bracket: the normalisations (`modes`) and `lengths` at which there is a random-projection; all where it is left out.
     widths: by family, the numbers of directions to project to where they are not to be the widths of the family's own models:
-    so a family of one model is its own donor. What cannot be measured is among the table's `absent`, with its reason.
+    so a family of one model is its own donor.
+    unkept: models without a dump, whose families have no projections.
+    What cannot be measured is among the table's `absent`, with its reason.
     """
     settings = Settings(modes, lengths, metrics, parameters, draws, seed, bracket)
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
     if "raw" in settings.modes:
         absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
+    running = {families[name] for name in unkept}
+    for family in sorted(running):
+        absent[f"projections, {family}"] = "dump.keep is none: no states of its models were kept to be projected"
     with opened_sources(dumps, families, seeds) as groups:
         for family, members in groups.items():
+            if family in running:
+                continue
             asked = (widths or {}).get(family)
             if reason := incomparable(members, asked is not None):
                 absent[f"projections, {family}"] = reason
