@@ -1,6 +1,66 @@
-"""The array that measures and laws compute with."""
+"""The arrays that measures and laws compute with: numpy's, and for what says so also torch's, on any device.
+
+Code for both is written in the array API, and never imports torch: a tensor brings its own functions along.
+"""
+
+import functools
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from array_api_compat import array_namespace, is_array_api_obj, is_torch_array, to_device
+from array_api_compat import device as device_of
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+
+
+def namespace(values: ArrayLike) -> Any:
+    """The functions of the array API for these values: torch's for a tensor, else numpy's."""
+    return array_namespace(values if is_array_api_obj(values) else np.asarray(values))
+
+
+def reals(values: ArrayLike, like: ArrayLike | None = None, copy: bool = False) -> Array:
+    """Values in float64, or in float32 on a device that has no float64; a new array if `copy` says so.
+
+    A tensor stays on its device and brings no gradient. With `like` the values go where that array is.
+    """
+    where = values if like is None else like
+    if not is_torch_array(where):
+        return np.array(values, dtype=np.float64) if copy else np.asarray(values, dtype=np.float64)
+    xp, device = array_namespace(where), device_of(where)
+    kept = values.detach() if is_torch_array(values) else values
+    return xp.asarray(kept, dtype=widest(xp, device), device=device, copy=copy or None)
+
+
+@functools.cache
+def widest(xp: Any, device: Any) -> Any:
+    """The widest real type of a device."""
+    found = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    return found.get("float64", found["float32"])
+
+
+def indices(values: ArrayLike, like: Array) -> Any:
+    """Whole numbers on the device of an array."""
+    xp = namespace(like)
+    return xp.asarray(values, dtype=xp.int64, device=device_of(like))
+
+
+def epsilon(values: Array) -> float:
+    """The machine epsilon of the array's type."""
+    return float(namespace(values).finfo(values.dtype).eps)
+
+
+def slack(values: Array) -> float:
+    """What rounding may do to a quantity, relative to the largest: 1e-9 in float64, 1e-4 in float32."""
+    return 1e-9 if epsilon(values) < 1e-12 else 1e-4
+
+
+def highest(values: Array, axis: int) -> Array:
+    """The largest of values that are not negative along an axis, which stays with length 1; 0 where there is none."""
+    xp = namespace(values)
+    return (xp.max if values.shape[axis] else xp.sum)(values, axis=axis, keepdims=True)
+
+
+def as_numpy(values: ArrayLike) -> Array:
+    """The values as an array of numpy, from whatever device."""
+    return np.asarray(to_device(values, "cpu") if is_torch_array(values) else values)

@@ -53,7 +53,7 @@ def kind(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "const" in part:
         return str(part["const"])
     if "enum" in part:
-        return "/".join("null" if value is None else str(value) for value in part["enum"])
+        return "/".join(value if isinstance(value, str) else json.dumps(value) for value in part["enum"])
     if options := part.get("oneOf", part.get("anyOf")):
         return " or ".join(dict.fromkeys(kind(one, definitions) for one in options))
     if part.get("type") == "array":

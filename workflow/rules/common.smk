@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,7 +155,28 @@ def gain_constants(wildcards):
 def dump_path(variant):
     """The path of a variant's dump. Dumps of nulls are always temporary."""
     path = f"results/dumps/{{model}}/{{corpus}}/{variant}.h5"
-    return path if variant == "trained" and config["dump"]["keep"] else temp(path)
+    kept = variant == "trained" and config["dump"]["keep"] is True
+    return path if kept else temp(path)
+
+
+# stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
+READING = ("tokens", "ablation", "semantics", "theory")
+DUMPED = [
+    name
+    for name in MODELS
+    if config["dump"]["keep"] != "none"
+    or any(name in chosen(stage)["model"] for stage in READING)
+]
+
+
+def one_of(models):
+    """A wildcard's pattern for these names alone."""
+    return "|".join(map(re.escape, models)) or "(?!)"
+
+
+def kept(stage):
+    """Those of a stage's models whose states are dumped."""
+    return [name for name in chosen(stage)["model"] if name in DUMPED]
 
 
 def refusals():

@@ -37,6 +37,8 @@ rule dump:
         "results/logs/dump/{model}/{corpus}.log",
     benchmark:
         "results/benchmarks/dump/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(DUMPED),
     conda:
         "../../envs/geomkit.yaml"
     threads: 1

@@ -64,10 +64,7 @@ rule width_nulls:
 
 rule projections:
     input:
-        expand(
-            "results/dumps/{model}/{{corpus}}/trained.h5",
-            model=chosen("entropy")["model"],
-        ),
+        expand("results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")),
     output:
         "results/projections/{corpus}.parquet",
     log:
@@ -92,6 +89,9 @@ rule projections:
             else config["entropy"]["metrics"]
         ),
         parameters=PARAMETERS,
+        unkept=[
+            name for name in chosen("entropy")["model"] if name not in kept("entropy")
+        ],
         draws=20,
         bracket={
             "modes": [config["scaling"]["primary"]["normalise"]],

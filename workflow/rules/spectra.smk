@@ -7,6 +7,8 @@ rule spectra:
         "results/logs/spectra/{model}/{corpus}.log",
     benchmark:
         "results/benchmarks/spectra/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(DUMPED),
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
@@ -24,3 +26,43 @@ rule spectra:
         "Decomposing {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/spectra.py"
+
+
+rule measure:
+    input:
+        model=model_files,
+        texts=model_texts,
+    output:
+        "results/spectra/{model}/{corpus}.h5",
+    log:
+        "results/logs/measure/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/measure/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(name for name in MODELS if name not in DUMPED),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        gpu=int(config["compute"]["device"] == "cuda"),
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 10),
+    params:
+        code=code("measure.py"),
+        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
+        origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
+        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+        dump={key: config["dump"][key] for key in ("layers", "sublayers")},
+        compute=config["compute"],
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        variants=VARIANTS,
+        drawn=variants.drawn(config["entropy"]),
+        gain=gain_constants,
+        seed=config["seed"],
+    message:
+        "Running and decomposing {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/measure.py"

@@ -19,6 +19,7 @@ with logged(snakemake.log[0]):
         lengths=snakemake.params.lengths,
         metrics=snakemake.params.metrics,
         parameters=snakemake.params.parameters,
+        unkept=snakemake.params.unkept,
         draws=snakemake.params.draws,
         seed=snakemake.params.seed,
         bracket=snakemake.params.bracket,

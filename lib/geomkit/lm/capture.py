@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +26,11 @@ for rounding."""
 
 
 class Captured(NamedTuple):
-    """A batch's rows, texts one after another: ids (k,), surprisal (k,) in nats, and for each state (k, d)."""
+    """A batch's rows, texts one after another: ids (k,), surprisal (k,) in nats, and for each state (k, d) in float32."""
 
     ids: np.ndarray
     surprisal: np.ndarray
-    states: dict[State, np.ndarray]
+    states: dict[State, Any]
 
 
 class Recorder:
@@ -144,8 +144,9 @@ def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
 
 
 @torch.inference_mode()
-def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts.
+def capture(recorder: Recorder, sample: Sample, batch_tokens: int, on_device: bool = False) -> Iterator[Captured]:
+    """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, if `on_device` says so,
+    as tensors on a GPU where they were computed on one.
 
     Texts are padded at their end, which a causal model cannot see; no row of padding or prefix is handed out. A first token has a
     surprisal only where a prefix precedes it. Raises DataError for a model that is not causal, before the first batch.
@@ -162,7 +163,11 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
             kept = None if bool(real.all()) else mask[:, start:]
             if missing := recorder.layers - {state.layer for state in recorder.states}:
                 raise RefusalError(f"{type(model).__name__}: its forward pass does not show layer {min(missing)}")
-            states = {state: rows(values[:, start:], kept).float().numpy() for state, values in recorder.states.items()}
+            home = model.device if on_device else torch.device("cpu")
+            found = {state: rows(values[:, start:], kept, home).float() for state, values in recorder.states.items()}
+            states: dict[State, Any] = dict(found)
+            if home.type == "cpu":
+                states = {state: values.numpy() for state, values in found.items()}
             recorder.states.clear()
             recorder.checked = True
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
@@ -221,6 +226,6 @@ def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tu
     return name, gaps[name]
 
 
-def rows(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    """The kept positions of a batch (texts, tokens, ...), text after text, on the CPU."""
-    return (values.flatten(0, 1) if kept is None else values[kept]).cpu()
+def rows(values: torch.Tensor, kept: torch.Tensor | None, home: torch.device | str = "cpu") -> torch.Tensor:
+    """The kept positions of a batch (texts, tokens, ...), text after text, on a device."""
+    return (values.flatten(0, 1) if kept is None else values[kept]).to(home)

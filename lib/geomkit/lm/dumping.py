@@ -21,7 +21,7 @@ from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
 from geomkit.store.refusals import refused_files
-from geomkit.store.texts import Sample
+from geomkit.store.texts import Sample, StoredTexts
 from geomkit.variants import TRAINED, make_run
 
 
@@ -41,8 +41,30 @@ def dump_model(
     """
     paths = {Path(output).stem: Path(output) for output in outputs}
     name = next(iter(paths.values())).parent.parent.name
-    device, stored = find_device(compute["device"]), texts_for(texts, folder, name, trust_remote_code)
-    facts = {f"model {key}": value for key, value in origin.items()} | {
+    stored = texts_for(texts, folder, name, trust_remote_code)
+    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code)
+    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
+    with refused_files(paths.values()):
+        for variant, output in paths.items():
+            known = counts if variant == TRAINED else None
+            model, run = make_run(variant, bench)
+            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
+            del model  # or two models would be in memory
+
+
+def prepare(
+    folder: Path,
+    stored: StoredTexts,
+    name: str,
+    compute: Mapping[str, Any],
+    seed: int,
+    origin: Mapping[str, Any],
+    trust_remote_code: bool,
+) -> tuple[Bench, dict[str, object]]:
+    """What variants are made of, and where it all came from."""
+    device = find_device(compute["device"])
+    facts: dict[str, object] = {f"model {key}": value for key, value in origin.items()} | {
         "model": name,
         "weights sha256": file_sha256(folder),
         "tokenizer sha256": stored.attributes["tokenizer sha256"],
@@ -52,15 +74,7 @@ def dump_model(
         "seed": seed,
         "versions": versions("torch", "transformers", "numpy"),
     }
-    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
-    counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
-    bench = Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code)
-    with refused_files(paths.values()):
-        for variant, output in paths.items():
-            known = counts if variant == TRAINED else None
-            model, run = make_run(variant, bench)
-            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
-            del model  # or two models would be in memory
+    return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code), facts
 
 
 def write(
@@ -72,13 +86,21 @@ def write(
     dump: Mapping[str, Any],
     batch_tokens: int,
 ) -> None:
-    depth = len(blocks(model))
-    recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
-    attributes = facts | {"depth": depth, **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    recorder, attributes = recorder_of(model, dump), facts | of_model(model)
     with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
         total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
         for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
             writer.append(*part)
+
+
+def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:
+    """A recorder of the layers and sublayers that are asked for."""
+    return Recorder(model, resolve_layers(dump["layers"], len(blocks(model))), dump["sublayers"])
+
+
+def of_model(model) -> dict[str, object]:
+    """What files say about a model: its sizes and its final norm."""
+    return {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:

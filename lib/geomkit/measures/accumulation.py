@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, indices, namespace
+from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
 
 
@@ -13,18 +15,19 @@ class StateSpectra:
     """Spectra of every text's first n tokens, of all rows, and each document's sum of z z^T, in every normalisation asked for.
 
     mean: (d,), that of all rows of the corpus, which `centre-unit` subtracts where texts are not measured one by one. It takes a
-    pass over the rows of its own.
+    pass over the rows of its own. Sums and spectra are of its kind, numpy's or torch's, and on its device, where rows are sent.
+    documents: False where no document's own sums are asked for; it saves a sum for each normalisation, and no document need end.
     Limit: any blocks, the whole corpus at once included, give the same spectra of texts bit for bit, and sums to rounding.
     """
 
-    def __init__(self, d: int, modes: Sequence[str], lengths: Sequence[int], mean: Array):
+    def __init__(self, d: int, modes: Sequence[str], lengths: Sequence[int], mean: Array, documents: bool = True):
         self.modes, self.lengths, self.mean, self.d = list(modes), list(lengths), mean, d
         self.whole = self._sums()
-        self.own = self._sums()
+        self.own = self._sums() if documents else self.whole
         self.parts: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
 
     def _sums(self) -> dict[str, CovarianceAccumulator]:
-        return {mode: CovarianceAccumulator(self.d) for mode in self.modes}
+        return {mode: CovarianceAccumulator(self.d, like=self.mean) for mode in self.modes}
 
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
@@ -33,7 +36,7 @@ class StateSpectra:
         for mode in self.modes:
             self.own[mode].update(normalise(rows, mode, self.mean))
         for n in self.lengths:
-            clouds = rows[starts[tokens >= n, None] + np.arange(n)]
+            clouds = rows[indices(starts[tokens >= n, None] + np.arange(n), like=rows)]
             for mode in self.modes if len(clouds) else []:
                 self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=is_centred(mode)))
 
@@ -48,9 +51,21 @@ class StateSpectra:
         """(normalisation, spectra of the first n tokens of every text that has as many), where there is one."""
         for (mode, _), parts in self.parts.items():
             if parts:
-                yield mode, replace(parts[0], eigenvalues=np.concatenate([part.eigenvalues for part in parts]))
+                yield mode, replace(parts[0], eigenvalues=namespace(self.mean).concat([part.eigenvalues for part in parts]))
 
     def corpus(self) -> Iterator[tuple[str, Spectrum]]:
         """(normalisation, spectrum of all rows of the documents that have ended)."""
         for mode, rows in self.whole.items():
             yield mode, rows.spectrum(centred=is_centred(mode))
+
+
+def text_gains(rows: Array, sizes: Sequence[int], eps2: float, n: int) -> Iterator[Array]:
+    """`information_gain` of whole texts' unit rows, one array for texts of one size that follow one another.
+
+    rows (tokens, d): texts one after another, of the given sizes; n: the number of tokens in c, one for all texts.
+    """
+    unit, stops = normalise(rows, "unit"), np.cumsum(sizes).tolist()
+    texts = [unit[stop - size : stop] for stop, size in zip(stops, sizes, strict=True)]
+    for size, alike in groupby(texts, key=len):
+        stacked = list(alike)
+        yield information_gain(namespace(unit).stack(stacked), eps2, n).reshape(len(stacked) * size)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, as_numpy, namespace, reals, slack
 from geomkit.errors import ConfigError, DataError
 from geomkit.measures.spectra import Spectrum
 from geomkit.registry import Registry
@@ -89,9 +89,11 @@ def _parameters(metric: Callable[..., Measurement | str]) -> frozenset[str]:
 def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:
     if result.bound is None:
         return
-    value, bound = np.broadcast_arrays(result.value, result.bound)
-    outside = ~((value >= -1e-9) & (value <= bound * (1 + 1e-9)) | (spectrum.trace == 0))
-    if outside.any():
+    error, trace = slack(spectrum.eigenvalues), spectrum.trace
+    value, bound = (reals(one, like=spectrum.eigenvalues) for one in (result.value, result.bound))
+    inside = (value >= -error) & (value <= bound * (1 + error)) | (trace == 0)
+    if not namespace(inside).all(inside):
+        value, bound, outside = np.broadcast_arrays(as_numpy(value), as_numpy(bound), np.logical_not(as_numpy(inside)))
         raise DataError(
             f"{name}: {value[outside][0]} is outside 0 .. {bound[outside][0]} for {spectrum.n} rows of {spectrum.d} columns"
         )
@@ -100,25 +102,35 @@ def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:
 def _shares(x: Array) -> Array:
     """x / sum(x) over the last axis; NaN where the sum is 0."""
     with np.errstate(invalid="ignore"):
-        return np.divide(x, x.sum(axis=-1, keepdims=True))
+        return x / namespace(x).sum(x, axis=-1, keepdims=True)
 
 
 def _entropy(x: Array) -> Array:
     """-sum q ln q, q = x / sum(x), over the last axis."""
-    return np.asarray(entr(_shares(x))).sum(axis=-1)
+    return namespace(x).sum(_entr(_shares(x)), axis=-1)
+
+
+def _entr(q: Array) -> Array:
+    """-q ln q, 0 for 0."""
+    if isinstance(q, np.ndarray):
+        return np.asarray(entr(q))
+    xp = namespace(q)
+    return -q * xp.log(xp.where(q > 0, q, 1.0 + 0 * q))  # a NaN stays one
 
 
 def _participation(x: Array) -> Array:
     """(sum x)^2 / sum x^2 over the last axis."""
-    return 1 / np.square(_shares(x)).sum(axis=-1)
+    xp = namespace(x)
+    return 1 / xp.sum(xp.square(_shares(x)), axis=-1)
 
 
 def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
     """L and B of `rate_distortion`, both over (n + d)/2."""
     if not eps2 > 0:
         raise DataError(f"eps2 must be positive, found {eps2}")
-    snr = spectrum.d / eps2
-    return np.log1p(snr * spectrum.eigenvalues).sum(axis=-1), spectrum.m * np.log1p(snr * spectrum.trace / spectrum.m)
+    snr, xp = spectrum.d / eps2, namespace(spectrum.eigenvalues)
+    length = xp.sum(xp.log1p(snr * spectrum.eigenvalues), axis=-1)
+    return length, spectrum.m * xp.log1p(snr * spectrum.trace / spectrum.m)
 
 
 @metrics.register("rate_distortion", label="rate-distortion entropy", unit="nats")
@@ -140,7 +152,7 @@ def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
     """L / B of `rate_distortion`: the share of what n rows of d columns could reach. 1 for a flat spectrum, NaN for zero rows."""
     length, highest = _coding_length(spectrum, eps2)
     with np.errstate(invalid="ignore"):
-        return Measurement(np.divide(length, highest), 1.0)
+        return Measurement(length / highest, 1.0)
 
 
 @metrics.register("rate_distortion_paper", label="rate-distortion / paper's norm", unit="ratio")
@@ -150,7 +162,7 @@ def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
     For unit rows and n >= d it is the same number as `rate_distortion_ratio`. Source: Tan, Li, Huang 2024, arXiv 2402.03471.
     """
     length, highest = _coding_length(spectrum, eps2)
-    normaliser = spectrum.d * np.log1p(1 / eps2)
+    normaliser = float(spectrum.d * np.log1p(1 / eps2))
     return Measurement(length / normaliser, highest / normaliser)
 
 
@@ -169,7 +181,7 @@ def renyi_2(spectrum: Spectrum) -> Measurement:
 
     Limits: 0 for rank 1, ln m for a flat spectrum. Source: Renyi 1961; for matrices, Sanchez Giraldo, Rao, Principe 2015.
     """
-    return Measurement(np.log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
+    return Measurement(namespace(spectrum.eigenvalues).log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
 
 
 @metrics.register("erank_covariance", label="effective rank", unit="directions")
@@ -178,7 +190,7 @@ def erank_covariance(spectrum: Spectrum) -> Measurement:
 
     Limits: 1 for rank 1, m for a flat spectrum. Source: Wei et al. 2024, arXiv 2401.17139.
     """
-    return Measurement(np.exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
+    return Measurement(namespace(spectrum.eigenvalues).exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
 
 
 @metrics.register("erank_singular", label="effective rank, singular", unit="directions")
@@ -188,7 +200,8 @@ def erank_singular(spectrum: Spectrum) -> Measurement:
     Limits: 1 for rank 1, m for a flat spectrum. At least `erank_covariance`, since q is the flatter.
     Source: Roy, Vetterli 2007; RankMe is Garrido et al. 2023, arXiv 2210.02885.
     """
-    return Measurement(np.exp(_entropy(np.sqrt(spectrum.eigenvalues))), float(spectrum.m))
+    xp = namespace(spectrum.eigenvalues)
+    return Measurement(xp.exp(_entropy(xp.sqrt(spectrum.eigenvalues))), float(spectrum.m))
 
 
 @metrics.register("participation_ratio", label="participation ratio", unit="directions")
@@ -213,8 +226,9 @@ def nuclear_norm(spectrum: Spectrum) -> Measurement:
     Bound, by Cauchy and Schwarz: sqrt(n m t), t the mean squared row length. Limits: that for a flat spectrum, sqrt(n t)
     for rank 1, 0 for zero rows.
     """
-    value = np.sqrt(spectrum.n * spectrum.eigenvalues).sum(axis=-1)
-    return Measurement(value, np.sqrt(spectrum.n * spectrum.m * spectrum.trace))
+    xp = namespace(spectrum.eigenvalues)
+    value = xp.sum(xp.sqrt(spectrum.n * spectrum.eigenvalues), axis=-1)
+    return Measurement(value, xp.sqrt(spectrum.n * spectrum.m * spectrum.trace))
 
 
 @metrics.register("alpha_req", label="decay of the spectrum", unit="exponent")
@@ -230,7 +244,8 @@ def alpha_req(spectrum: Spectrum) -> Measurement | str:
     x = np.log(np.arange(first, last + 1))
     x -= x.mean()
     values = spectrum.eigenvalues[..., first - 1 : last]
-    return Measurement(-np.log(np.where(values > 0, values, np.nan)) @ x / (x @ x), None)
+    xp = namespace(values)
+    return Measurement(-xp.log(xp.where(values > 0, values, np.nan)) @ reals(x, like=values) / float(x @ x), None)
 
 
 @named("diff_erank", label="Diff-eRank", unit="directions")
@@ -241,4 +256,5 @@ def diff_erank(trained: Array, untrained: Array) -> Array:
     untrained twins gives one value for each. Limits: 0 for equal entropies, negative where training raised them.
     Source: Wei et al. 2024, arXiv 2401.17139.
     """
-    return np.exp(untrained.mean(axis=-1)) - np.exp(trained.mean(axis=-1))
+    xp = namespace(trained)
+    return xp.exp(xp.mean(untrained, axis=-1)) - xp.exp(xp.mean(trained, axis=-1))

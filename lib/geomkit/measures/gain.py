@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dpotrf
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, epsilon, highest, indices, namespace, reals, slack
 from geomkit.errors import DataError
 from geomkit.measures.spectra import normalise
 
@@ -39,10 +39,10 @@ def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> A
     if n < tokens:
         raise DataError(f"n must be at least the number of tokens, {tokens}, found {n}")
     with np.errstate(over="ignore"):
-        rows *= np.sqrt(d / (n * eps2))
-        _check_noise(np.linalg.vecdot(rows, rows))
+        rows *= float(np.sqrt(d / (n * eps2)))
+        _check_noise(namespace(rows).linalg.vecdot(rows, rows))
     # One T x T factor takes T^3 / 3 steps and blocks a few times T d^2: as measured, they pay from about here on.
-    return _gains(rows @ rows.mT) if tokens <= 4 * d else np.concatenate(list(_blocks(rows)), axis=-1)
+    return _gains(rows @ rows.mT) if tokens <= 4 * d else namespace(rows).concat(list(_blocks(rows)), axis=-1)
 
 
 def kernel_information_gain(K: ArrayLike, noise: float) -> Array:
@@ -56,16 +56,17 @@ def kernel_information_gain(K: ArrayLike, noise: float) -> Array:
     and for a v_t below 0, which no positive semi-definite K has.
     Source: Rasmussen, Williams 2006, eq. 2.26; Srinivas et al. 2010, arXiv 0912.3995, lemma 5.3.
     """
-    K = np.asarray(K, dtype=np.float64)
+    K = reals(K)
+    xp = namespace(K)
     if K.ndim < 2 or K.shape[-1] != K.shape[-2] or K.shape[-1] < 1:
-        raise DataError(f"a kernel matrix must be square with at least one token, found shape {K.shape}")
+        raise DataError(f"a kernel matrix must be square with at least one token, found shape {tuple(K.shape)}")
     if not noise > 0:
         raise DataError(f"noise must be positive, found {noise}")
-    if not np.isfinite(K).all():
+    if not xp.all(xp.isfinite(K)):
         raise DataError("the kernel matrix is not finite")
-    if (np.abs(K - K.mT) > 1e-9 * np.abs(K).max(initial=0)).any():
+    if xp.any(xp.abs(K - K.mT) > slack(K) * highest(xp.reshape(xp.abs(K), (-1,)), axis=0)):
         raise DataError("the kernel matrix is not symmetric")
-    _check_noise(np.diagonal(K, axis1=-2, axis2=-1) / noise)
+    _check_noise(xp.linalg.diagonal(K) / noise)
     return _gains(K / noise)
 
 
@@ -78,11 +79,13 @@ def rbf_kernel(Z: ArrayLike, length_scale: float) -> Array:
     rows = _tokens(Z)
     if not length_scale > 0:
         raise DataError(f"length_scale must be positive, found {length_scale}")
-    rows -= rows.mean(axis=-2, keepdims=True)  # distances stay, and lose less to rounding
+    xp = namespace(rows)
+    rows -= xp.mean(rows, axis=-2, keepdims=True)  # distances stay, and lose less to rounding
     gram = rows @ rows.mT
-    squares = np.diagonal(gram, axis1=-2, axis2=-1)
-    distances = np.maximum(squares[..., :, None] + squares[..., None, :] - 2 * gram, 0.0)
-    return np.exp(-distances / (2 * length_scale**2))
+    squares = xp.linalg.diagonal(gram)
+    distances = squares[..., :, None] + squares[..., None, :] - 2 * gram
+    distances = xp.where(distances > 0, distances, 0.0)
+    return xp.exp(-distances / (2 * length_scale**2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +106,10 @@ class RidgePath:
     @property
     def best(self) -> Array:
         """The penalty of lowest gcv, shape (...), those where it is NaN left out; NaN if it is NaN for all."""
-        undefined = np.isnan(self.gcv)
-        lowest = np.where(undefined, np.inf, self.gcv).argmin(axis=-1)
-        return np.where(undefined.all(axis=-1), np.nan, self.penalties[lowest])
+        xp = namespace(self.gcv)
+        undefined = xp.isnan(self.gcv)
+        lowest = xp.argmin(xp.where(undefined, np.inf, self.gcv), axis=-1)
+        return xp.where(xp.all(undefined, axis=-1), np.nan, self.penalties[lowest])
 
 
 def ridge_path(Z: ArrayLike, penalties: ArrayLike) -> RidgePath:
@@ -121,70 +125,92 @@ def ridge_path(Z: ArrayLike, penalties: ArrayLike) -> RidgePath:
     Raises DataError for values that are not finite, no tokens, and penalties that are not finite and at least 0.
     Source: Golub, Heath, Wahba 1979 (cross-validation); Hastie, Tibshirani, Friedman 2009, eq. 3.50 (degrees of freedom).
     """
-    rows, grid = _tokens(Z), np.array(penalties, dtype=np.float64)
-    if grid.ndim != 1 or not grid.size or not np.isfinite(grid).all() or (grid < 0).any():
+    rows = _tokens(Z)
+    xp, grid = namespace(rows), reals(penalties, like=rows, copy=True)
+    if grid.ndim != 1 or not len(grid) or not xp.all(xp.isfinite(grid)) or xp.any(grid < 0):
         raise DataError(f"penalties must be a list of finite numbers of at least 0, found {penalties!r}")
     squares, inside, outside = _components(rows[..., :-1, :], rows[..., -1, :])
     d, m = rows.shape[-1], squares.shape[-1]
     total = squares[..., None, :] + grid[:, None]
-    kept = np.divide(squares[..., None, :], total, out=np.zeros_like(total), where=total > 0)
-    lost = np.divide(grid[:, None], total, out=np.ones_like(total), where=total > 0)
-    residual = outside[..., None] + (inside[..., None, :] * lost**2).sum(axis=-1)
+    kept = _ratio(squares[..., None, :], total, 0.0)
+    lost = _ratio(grid[:, None], total, 1.0)
+    residual = outside[..., None] + xp.sum(inside[..., None, :] * lost**2, axis=-1)
     with np.errstate(invalid="ignore"):
-        error = residual / (outside + inside.sum(axis=-1))[..., None]
-    left = np.square(d - m + lost.sum(axis=-1))  # (d - freedom)^2 without the loss of digits near 0
-    gcv = np.divide(d * error, left, out=np.full_like(error, np.nan), where=left > 0)
-    return RidgePath(grid, error, kept.sum(axis=-1), gcv)
+        error = residual / (outside + xp.sum(inside, axis=-1))[..., None]
+    left = xp.square(d - m + xp.sum(lost, axis=-1))  # (d - freedom)^2 without the loss of digits near 0
+    return RidgePath(grid, error, xp.sum(kept, axis=-1), _ratio(d * error, left, np.nan))
+
+
+def _ratio(above: Array, below: Array, otherwise: float) -> Array:
+    """above / below where below is positive."""
+    where = namespace(below).where
+    return where(below > 0, above / where(below > 0, below, 1.0), otherwise)
 
 
 def _components(past: Array, token: Array) -> tuple[Array, Array, Array]:
     """For past (..., t, d) and m = min(t, d): squared singular values (..., m), squared coordinates of the token (..., d) along
     the singular directions (..., m), and its squared length outside of them (...)."""
     t, d = past.shape[-2:]
-    squares, vectors = np.linalg.eigh(past @ past.mT if t < d else past.mT @ past)
-    rounding = max(t, d) * np.finfo(np.float64).eps * squares.max(axis=-1, keepdims=True, initial=0)
-    squares = np.where(squares > rounding, squares, 0.0)
+    xp = namespace(past)
+    squares, vectors = xp.linalg.eigh(past @ past.mT if t < d else past.mT @ past)
+    rounding = max(t, d) * epsilon(squares) * (squares[..., -1:] if squares.shape[-1] else 0.0)
+    squares = xp.where(squares > rounding, squares, 0.0)
     if t >= d:
-        return squares, np.square(token[..., None, :] @ vectors)[..., 0, :], np.zeros(token.shape[:-1])
-    directions = past.mT @ vectors / np.sqrt(np.where(squares > 0, squares, np.inf))[..., None, :]
+        along = xp.square(token[..., None, :] @ vectors)[..., 0, :]
+        return squares, along, xp.zeros_like(token[..., 0])
+    directions = past.mT @ vectors / xp.sqrt(xp.where(squares > 0, squares, np.inf))[..., None, :]
     along = directions.mT @ token[..., None]
     rest = token[..., None] - directions @ along
-    return squares, np.square(along)[..., 0], np.square(rest).sum(axis=(-2, -1))
+    return squares, xp.square(along)[..., 0], xp.sum(xp.square(rest), axis=(-2, -1))
 
 
 def _tokens(Z: ArrayLike) -> Array:
     rows = normalise(Z, "raw")
     if not all(rows.shape[-2:]):
-        raise DataError(f"token vectors must be at least 1 row of 1 column, found shape {rows.shape}")
+        raise DataError(f"token vectors must be at least 1 row of 1 column, found shape {tuple(rows.shape)}")
     return rows
 
 
 def _check_noise(signal: Array) -> None:
     """Raises DataError for variances over the noise (..., T) beside which rounding hides the noise."""
-    if not (signal <= 1e12).all():
-        raise DataError(f"a token's variance must be at most 1e12 times the noise, found {signal.max():.3g}")
+    xp, limit = namespace(signal), "1e12" if epsilon(signal) < 1e-12 else "1e4"
+    if not xp.all(signal <= float(limit)):
+        raise DataError(f"a token's variance must be at most {limit} times the noise, found {float(xp.max(signal)):.3g}")
 
 
 def _gains(signal: Array) -> Array:
     """2 ln L_tt, L L^T = I + signal (..., T, T), which may be overwritten."""
-    i = np.arange(signal.shape[-1])
+    xp, i = namespace(signal), indices(np.arange(signal.shape[-1]), like=signal)
     signal[..., i, i] += 1
-    slack = 1e-9 * signal[..., i, i]
+    least = 1 - slack(signal) * signal[..., i, i]
+    factor, failed = _factor(signal)
+    if failed or xp.any(factor**2 < least):
+        raise DataError("the covariance of the tokens is not positive semi-definite: it leaves a token a negative variance")
+    return 2 * xp.log(xp.where(factor < 1, 1.0, factor))
+
+
+def _factor(signal: Array) -> tuple[Array, bool]:
+    """The diagonals (..., T) of Cholesky factors, and whether there was one that does not exist."""
+    if not isinstance(signal, np.ndarray):
+        linalg = namespace(signal).linalg
+        try:
+            return linalg.diagonal(linalg.cholesky(signal)), False
+        except linalg.LinAlgError:
+            return linalg.diagonal(signal), True
     factor, failed = np.empty(signal.shape[:-1]), 0
     for index in np.ndindex(signal.shape[:-2]):  # in place, in half the time of numpy's
         upper, failure = dpotrf(signal[index].T, clean=False, overwrite_a=True)
         factor[index] = np.diagonal(upper)
         failed |= failure
-    if failed or (factor**2 < 1 - slack).any():
-        raise DataError("the covariance of the tokens is not positive semi-definite: it leaves a token a negative variance")
-    return 2 * np.log(np.maximum(factor, 1.0))
+    return factor, bool(failed)
 
 
 def _blocks(rows: Array) -> Iterator[Array]:
     """The gains block by block: given its past P, a block B has covariance B (I + P^T P)^-1 B^T, and P^T P is d x d."""
     tokens, d = rows.shape[-2:]
-    past = np.eye(d)
-    for block in np.split(rows, np.arange(max(d, 32), tokens, max(d, 32)), axis=-2):
-        half = np.linalg.solve(np.linalg.cholesky(past), block.mT)
+    xp, past, step = namespace(rows), reals(np.eye(d), like=rows), max(d, 32)
+    for start in range(0, tokens, step):
+        block = rows[..., start : start + step, :]
+        half = xp.linalg.solve(xp.linalg.cholesky(past), block.mT)
         yield _gains(half.mT @ half)
         past = past + block.mT @ block

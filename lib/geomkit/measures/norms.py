@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, namespace, reals
 from geomkit.errors import ConfigError
 
 
@@ -14,8 +13,8 @@ def layer_norm(rows: ArrayLike, eps: float) -> Array:
 
     Limits: mean 0 and, where v is far above eps, length sqrt(d); a constant row becomes zero. Source: Ba et al. 2016.
     """
-    x = np.asarray(rows, dtype=np.float64)
-    return rms_norm(x - x.mean(axis=-1, keepdims=True), eps)
+    x = reals(rows)
+    return rms_norm(x - namespace(x).mean(x, axis=-1, keepdims=True), eps)
 
 
 def rms_norm(rows: ArrayLike, eps: float) -> Array:
@@ -24,8 +23,10 @@ def rms_norm(rows: ArrayLike, eps: float) -> Array:
     Limits: where the mean square is far above eps, the row's direction at length sqrt(d), so `unit` rows of it are those of the
     rows themselves. Source: Zhang, Sennrich 2019.
     """
-    x = np.asarray(rows, dtype=np.float64)
-    return np.asarray(x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + eps))
+    x = reals(rows)
+    xp = namespace(x)
+    normed: Array = x / xp.sqrt(xp.mean(xp.square(x), axis=-1, keepdims=True) + eps)
+    return normed
 
 
 NORMS: Mapping[str, Callable[[ArrayLike, float], Array]] = {"layer": layer_norm, "rms": rms_norm}

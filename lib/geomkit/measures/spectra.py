@@ -1,5 +1,10 @@
-"""Token vectors to spectra: every spectral metric is a function of the covariance's eigenvalues and of the shape (n, d)."""
+"""Token vectors to spectra: every spectral metric is a function of the covariance's eigenvalues and of the shape (n, d).
 
+Arrays are numpy's or torch's. Tensors are computed with where they are, and without a gradient; results are of the same kind, in
+float64 where the device has it.
+"""
+
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -7,9 +12,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, epsilon, highest, namespace, reals, slack
 from geomkit.errors import DataError
 from geomkit.registry import Registry
+
+WIDE = 2048
+"""Columns of a covariance that are computed at a time."""
 
 Normalise = Callable[[Array, Array, ArrayLike | None], Array]
 
@@ -41,7 +49,7 @@ class Spectrum:
 
 
 def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
-    """The rows of Z (..., n, d) in a new float64 array: `unit` scales each to length 1, `centre-unit` subtracts the mean row
+    """The rows of Z (..., n, d) in a new array: `unit` scales each to length 1, `centre-unit` subtracts the mean row
     first, `raw` leaves them.
 
     The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
@@ -51,24 +59,24 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
     Source: `unit` is Tan, Li, Huang 2024 (arXiv 2402.03471), `centre-unit` Wei et al. 2024 (arXiv 2401.17139).
     """
     change = modes[mode]
-    rows = np.array(Z, dtype=np.float64)
+    rows = reals(Z, copy=True)
     if rows.ndim < 2:
-        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {rows.shape}")
+        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {tuple(rows.shape)}")
     return change(rows, _row_lengths(rows), mean)
 
 
 @modes.register("unit")
 def _unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
-    rows /= np.where(lengths > 0, lengths, np.inf)
+    rows /= namespace(rows).where(lengths > 0, lengths, np.inf)
     return rows
 
 
 @modes.register("centre-unit", centred=True)
 def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
-    shortest = 1e-12 * lengths.max(axis=-2, keepdims=True, initial=0.0)
+    shortest = 1e-12 * highest(lengths, axis=-2)
     _centre(rows, mean)
     lengths = _row_lengths(rows)
-    rows /= np.where(lengths > shortest, lengths, np.inf)
+    rows /= namespace(rows).where(lengths > shortest, lengths, np.inf)
     return rows
 
 
@@ -83,20 +91,23 @@ def is_centred(mode: str) -> bool:
 
 
 def _row_lengths(Z: Array) -> Array:
+    xp = namespace(Z)
     with np.errstate(over="ignore"):
-        lengths = np.sqrt(np.linalg.vecdot(Z, Z))[..., None]
-    if not np.isfinite(lengths).all():
-        raise DataError(f"{np.count_nonzero(~np.isfinite(lengths))} of {lengths.size} token vectors are not finite or overflow")
+        lengths = xp.sqrt(xp.linalg.vecdot(Z, Z))[..., None]
+    finite = xp.isfinite(lengths)
+    if not xp.all(finite):
+        count = math.prod(lengths.shape)
+        raise DataError(f"{count - int(xp.count_nonzero(finite))} of {count} token vectors are not finite or overflow")
     return lengths
 
 
 def _centre(rows: Array, mean: ArrayLike | None) -> None:
     if mean is not None:
-        rows -= np.asarray(mean, dtype=np.float64)
+        rows -= reals(mean, like=rows)
         return
     # Twice, for the rounding error of the mean: unit scaling would blow it up in rows that hardly differ.
     for _ in range(2):
-        rows -= rows.mean(axis=-2, keepdims=True)
+        rows -= namespace(rows).mean(rows, axis=-2, keepdims=True)
 
 
 def spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
@@ -110,9 +121,9 @@ def spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
     Limits: equal rows z give |z|^2, 0, ..; n <= d orthonormal rows give 1/n, n times; iid standard normal rows tend to 1, d
     times, as n grows.
     """
-    Z = np.asarray(Z, dtype=np.float64)
+    Z = reals(Z)
     if Z.ndim < 2:
-        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {Z.shape}")
+        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {tuple(Z.shape)}")
     n, d = Z.shape[-2:]
     return _decompose(Z @ Z.mT if n <= d else Z.mT @ Z, n, d, centred)
 
@@ -122,41 +133,55 @@ def _decompose(gram: Array, n: int, d: int, centred: bool) -> Spectrum:
     m = min(n - centred, d)
     if m < 1:
         raise DataError(f"a spectrum takes at least {1 + centred} rows and 1 column, found {n} x {d}")
-    if not np.isfinite(gram).all():
+    xp = namespace(gram)
+    if not xp.all(xp.isfinite(gram)):
         raise DataError("the covariance of token vectors is not finite")
-    values = np.linalg.eigvalsh(gram)[..., ::-1] / n
-    slack = 1e-9 / n * np.trace(gram, axis1=-2, axis2=-1)[..., None]
-    if (values < -slack).any():
-        raise DataError(f"not a covariance: it has the negative eigenvalue {values.min():.3g}")
-    if (values[..., m:] > slack).any():
+    values = xp.flip(xp.linalg.eigvalsh(gram), axis=-1) / n
+    error = slack(gram) / n * xp.linalg.trace(gram)[..., None]
+    if xp.any(values < -error):
+        raise DataError(f"not a covariance: it has the negative eigenvalue {float(xp.min(values)):.3g}")
+    if xp.any(values[..., m:] > error):
         raise DataError(f"rank above {m} from {n} rows{': they were not centred' if centred else ''}")
-    rounding = d * np.finfo(np.float64).eps * values[..., :1]
+    rounding = d * epsilon(gram) * values[..., :1]
     values = values[..., :m]
-    return Spectrum(np.where(values > rounding, values, 0.0), n, d)
+    return Spectrum(xp.where(values > rounding, values, 0.0), n, d)
 
 
 class CovarianceAccumulator:
     """The sum of z z^T over rows that arrive in chunks, and their number: memory is d x d, whatever the corpus.
 
     `total` (d, d) and `n` continue a stored sum. Sums add up, so a bootstrap of documents starts from the sum of the
-    drawn documents' totals and counts. Raises DataError for shapes that do not fit d.
+    drawn documents' totals and counts. `like`: an array of the kind and on the device that a new sum is to have.
+    Above WIDE columns a chunk is added block by block, so that beside the sum there are at most WIDE x d numbers.
+    Raises DataError for shapes that do not fit d.
     """
 
-    def __init__(self, d: int, total: ArrayLike | None = None, n: int = 0):
+    def __init__(self, d: int, total: ArrayLike | None = None, n: int = 0, like: ArrayLike | None = None):
         self.d = d
         self.n = n
-        self.total: Array = np.zeros((d, d)) if total is None else np.array(total, dtype=np.float64)
-        if self.total.shape != (d, d):
-            raise DataError(f"a covariance of {d} columns must have shape {(d, d)}, found {self.total.shape}")
+        self.total: Array = reals(np.zeros((d, d)), like=like) if total is None else reals(total, copy=True)
+        if tuple(self.total.shape) != (d, d):
+            raise DataError(f"a covariance of {d} columns must have shape {(d, d)}, found {tuple(self.total.shape)}")
 
     def update(self, Z: ArrayLike) -> Self:
         """Adds the rows of Z (rows, d), already normalised (with the corpus mean where they are to be centred)."""
-        Z = np.asarray(Z, dtype=np.float64)
+        Z = reals(Z, like=self.total)
         if Z.ndim != 2 or Z.shape[1] != self.d:
-            raise DataError(f"token vectors must have shape (rows, {self.d}), found {Z.shape}")
-        self.total += Z.T @ Z
+            raise DataError(f"token vectors must have shape (rows, {self.d}), found {tuple(Z.shape)}")
+        if self.d <= WIDE:
+            self.total += Z.T @ Z
+        else:
+            self._add_blocks(Z)
         self.n += len(Z)
         return self
+
+    def _add_blocks(self, Z: Array) -> None:
+        """Adds the lower triangle block by block, and mirrors what is off the diagonal."""
+        for start in range(0, self.d, WIDE):
+            block = slice(start, start + WIDE)
+            part = Z[:, block].T @ Z[:, : block.stop]
+            self.total[block, : block.stop] += part
+            self.total[:start, block] += part[:, :start].T
 
     def merge(self, other: "CovarianceAccumulator") -> Self:
         """Adds the rows that another accumulator has seen."""

@@ -43,6 +43,16 @@ class State(NamedTuple):
         return f"hidden/{self.layer}" if self.sublayer == "block" else f"sublayer/{self.layer}/{self.sublayer}"
 
 
+def order(state: State) -> tuple[int, bool, str]:
+    """By layer, each block's output after its sublayers."""
+    return state.layer, state.sublayer == "block", state.sublayer
+
+
+def not_finite(path: str) -> DataError:
+    """What is raised where a model has overflown."""
+    return DataError(f"/{path}: the model computed NaN or infinity there; try compute.dtype: float32")
+
+
 class DumpWriter:
     """Fills a dump batch by batch; memory does not grow with the number of tokens."""
 
@@ -73,7 +83,7 @@ class DumpWriter:
             self.datasets[state.path][rows] = stored
         first, last = np.searchsorted(self.starts, (rows.start, rows.stop))
         if not np.isfinite(np.delete(surprisal, self.starts[first:last] - rows.start)).all():
-            raise DataError("/tokens/surprisal: the model computed NaN or infinity there; try compute.dtype: float32")
+            raise not_finite("tokens/surprisal")
         self.rows = rows.stop
 
     def _create(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -89,7 +99,7 @@ class DumpWriter:
             raise DataError(
                 f"dump.dtype: {self.dtype} cannot hold /{state.path}, whose largest value is {largest:.3g}; use float32"
             )
-        raise DataError(f"/{state.path}: the model computed NaN or infinity there; try compute.dtype: float32")
+        raise not_finite(state.path)
 
 
 @contextmanager
@@ -147,7 +157,7 @@ class Dump(Reader):
         found = [State(int(layer)) for layer in self.file["hidden"]]
         for layer, sublayers in self.file.get("sublayer", {}).items():
             found += [State(int(layer), name) for name in sublayers]
-        return sorted(found, key=lambda state: (state.layer, state.sublayer == "block", state.sublayer))
+        return sorted(found, key=order)
 
     def surprisal(self, text: int) -> np.ndarray:
         """Surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""

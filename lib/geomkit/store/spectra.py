@@ -19,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from geomkit.arrays import as_numpy
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.store.dumps import State
@@ -27,6 +28,8 @@ from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
 
 SCHEMA = 2
+GAINED = ("trained", "shuffled")
+"""Variants of which information gains are kept, where they are asked for."""
 
 
 def state_of(path: str) -> State:
@@ -52,7 +55,7 @@ class SpectraWriter:
         if path not in self.file:
             shape = (len(self.file["documents/name"]), len(upper[0]))
             self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = rows.d
-        self.file[path][document] = rows.total[upper]
+        self.file[path][document] = as_numpy(rows.total)[upper]
 
     def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
         """Information gain of every token, text after text, in parts."""
@@ -68,13 +71,13 @@ class SpectraWriter:
         data = self.file.create_dataset(path, (int(self.file["texts/tokens"][:].sum()),), dtype, chunks=True, fletcher32=True)
         start = 0
         for part in parts:
-            data[start : start + len(part)] = part
+            data[start : start + len(part)] = as_numpy(part)
             start += len(part)
         if start != len(data):
             raise DataError(f"/{path}: {start} of {len(data)} tokens were written")
 
     def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
-        put(self.file, path, values).attrs.update(attributes)
+        put(self.file, path, as_numpy(values)).attrs.update(attributes)
 
 
 @contextmanager

@@ -68,18 +68,25 @@ def write_projections(
     draws: int,
     seed: int,
     bracket: Mapping[str, Sequence[Any]] | None = None,
+    unkept: Sequence[str] = (),
 ) -> None:
     """The table of one corpus, from each model's dump, which lies in a folder of its name, and its family and seed by name.
 
     bracket: the normalisations (`modes`) and `lengths` at which there is a random-projection; all where it is left out.
+    unkept: models without a dump, whose families have no projections.
     What cannot be measured is among the table's `absent`, with its reason.
     """
     settings = Settings(modes, lengths, metrics, parameters, draws, seed, bracket)
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
     if "raw" in settings.modes:
         absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
+    running = {families[name] for name in unkept}
+    for family in sorted(running):
+        absent[f"projections, {family}"] = "dump.keep is none: no states of its models were kept to be projected"
     with opened_sources(dumps, families, seeds) as groups:
         for family, members in groups.items():
+            if family in running:
+                continue
             if reason := incomparable(members):
                 absent[f"projections, {family}"] = reason
                 continue

@@ -1,0 +1,112 @@
+"""Memory that measuring a running model takes, known before it runs: weights, a batch, a d x d sum for each state and mode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import torch
+from transformers import AutoModelForCausalLM
+
+from geomkit.config import resolve_layers
+from geomkit.errors import ConfigError
+from geomkit.lm.models import load_config
+from geomkit.store.decomposition import keeps_documents
+from geomkit.store.dumps import State
+
+GB = 1e9
+LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where a container says how much memory it may use."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What measuring takes. layers: states of blocks and sublayers; own: those of which sums of a document are kept besides, in
+    each of the modes; d: width; weights, batch: in bytes."""
+
+    layers: int
+    own: int
+    modes: int
+    d: int
+    weights: int
+    batch: int
+
+    @property
+    def each(self) -> int:
+        """Bytes of one sum, of d x d numbers in float64."""
+        return self.d**2 * 8
+
+    @property
+    def sums(self) -> int:
+        return (self.layers + self.own) * self.modes * self.each
+
+    @property
+    def total(self) -> int:
+        """The sums, a copy of one for its eigenvalues, the weights and a batch."""
+        return self.sums + self.each + self.weights + self.batch
+
+
+def need(config: Any, parameters: int, layers: Any, sublayers: bool, modes: Sequence[str], dtype: str, batch_tokens: int) -> Need:
+    """What a model of this configuration takes: `parameters` weights of type `dtype`, a batch of all states in float32 and of one
+    in float64, as rows and as normalised rows, and the sums."""
+    text = config.get_text_config()
+    depth, d = text.num_hidden_layers, text.hidden_size
+    states = [State(layer) for layer in resolve_layers(layers, depth)]
+    if sublayers:
+        states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
+    own = sum(keeps_documents(state, depth, d) for state in states)
+    batch = batch_tokens * d * (4 * len(states) + 2 * 8)
+    return Need(len(states), own, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch)
+
+
+def count_parameters(folder: Path, trust_remote_code: bool) -> int:
+    """The model's parameters, tied ones once, counted without memory for them."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(load_config(folder, trust_remote_code), trust_remote_code=trust_remote_code)
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device, a container's limit included."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limit = LIMIT.read_text().strip() if LIMIT.exists() else "max"
+    free = psutil.virtual_memory().available
+    return free if limit == "max" else min(free, int(limit))
+
+
+def check_memory(
+    name: str,
+    folder: Path,
+    dump: Mapping[str, Any],
+    modes: Sequence[str],
+    compute: Mapping[str, Any],
+    device: torch.device,
+    trust_remote_code: bool,
+) -> None:
+    """Raises ConfigError that says what a model needs, and what would fit, where memory does not suffice to measure it."""
+    parameters = count_parameters(folder, trust_remote_code)
+    found = need(
+        *(load_config(folder, trust_remote_code), parameters, dump["layers"], dump["sublayers"], modes),
+        *(compute["dtype"], compute["batch_tokens"]),
+    )
+    check_need(name, found, free_memory(device))
+
+
+def check_need(name: str, found: Need, free: int) -> None:
+    """Raises ConfigError if there are fewer free bytes than are needed."""
+    if found.total <= free:
+        return
+    left = ((free - found.weights - found.batch) // found.each - 1) // found.modes - found.own
+    sums = f"{found.layers} layers x {found.modes} modes x {found.d}^2 x 8 B"
+    sums += f" and {found.own} x {found.modes} of a document" if found.own else ""
+    way = (
+        f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {left} layers x {found.modes} modes do"
+        if left > 0
+        else "no layer fits: lower compute.batch_tokens, or use another machine or compute.dtype"
+    )
+    raise ConfigError(
+        f"{name}: needs {found.sums / GB:.1f} GB for sums: {sums}; "
+        f"weights take {found.weights / GB:.1f} GB, a batch {found.batch / GB:.1f} GB, and {free / GB:.1f} GB are free; {way}"
+    )

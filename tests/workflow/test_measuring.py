@@ -1,0 +1,33 @@
+"""A model that is measured while it runs beside one that is dumped."""
+
+import numpy as np
+import pyarrow.parquet as pq
+from runs import SETTINGS, write_corpus
+from workflow_case import Case
+
+from geomkit.store.tables import read_absent
+
+STAGES = {"tokens": {"models": ["ladder-24-s0"], "selection": {"models": []}}, "ablation": {"models": []}}
+NONE = {"dump": {"keep": "none"}, "theory": {"models": ["ladder-24-s0"]}, **STAGES}
+TARGETS = ("results/entropy.parquet", "results/projections/small.parquet")
+
+
+def test_states_of_a_model_that_only_entropy_selects_are_never_written(project, case, done, tmp_path):
+    write_corpus(tmp_path / "run")
+    mine = Case(project, tmp_path / "run", SETTINGS)
+    outcome = mine.run(*TARGETS, "--cores", "2", settings=NONE)
+    assert outcome.status == 0, outcome.terminal
+    assert {rule: outcome.jobs[rule] for rule in ("measure", "dump", "spectra", "entropy")} == {
+        "measure": 1,
+        "dump": 1,
+        "spectra": 1,
+        "entropy": 2,
+    }
+    assert not list((mine.folder / "results/dumps").rglob("*.h5"))
+    assert not (mine.folder / "results/dumps/ladder-16-s0").exists()
+    tables = [pq.read_table(each.folder / "results/entropy/ladder-16-s0/small.parquet") for each in (mine, case)]
+    assert tables[0].drop(["value", "bound"]) == tables[1].drop(["value", "bound"])
+    values = [table["value"].to_numpy() for table in tables]
+    np.testing.assert_allclose(*values, rtol=1e-8)
+    reasons = {key[-1]: why for key, why in read_absent(mine.folder / TARGETS[1])}
+    assert "dump.keep is none" in reasons["projections, ladder"]
