@@ -6,15 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
+from geomkit.config import CAUSAL, MASKED, resolve_layers
 from geomkit.lm.capture import Recorder, batches, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import (
-    blocks,
-    find_device,
-    load_config,
-    sizes,
-)
+from geomkit.lm.masking import Masking, masking
+from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -34,6 +30,7 @@ def dump_model(
     seed: int,
     origin: Mapping[str, Any],
     trust_remote_code: bool,
+    objective: str = CAUSAL,
 ) -> None:
     """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts.
 
@@ -47,6 +44,7 @@ def dump_model(
         "weights sha256": file_sha256(folder),
         "tokenizer sha256": stored.attributes["tokenizer sha256"],
         "corpus sha256": stored.attributes["corpus sha256"],
+        "objective": objective,
         "dtype": compute["dtype"],
         "device": device.type,
         "seed": seed,
@@ -54,12 +52,13 @@ def dump_model(
     }
     vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
     counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
-    bench = Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code)
+    bench = Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective)
+    masks = masking(load_tokenizer(folder, trust_remote_code)) if objective == MASKED else None
     with refused_files(paths.values()):
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
             model, run = make_run(variant, bench)
-            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
+            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks)
             del model  # or two models would be in memory
 
 
@@ -71,13 +70,14 @@ def write(
     vocabulary: np.ndarray | None,
     dump: Mapping[str, Any],
     batch_tokens: int,
+    masks: Masking | None,
 ) -> None:
     depth = len(blocks(model))
     recorder = Recorder(model, resolve_layers(dump["layers"], depth), dump["sublayers"])
     attributes = facts | {"depth": depth, **vars(sizes(model)), **norm_attributes(final_norm(model))}
     with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
         total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
-        for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
+        for part in progress(capture(recorder, run, batch_tokens, masks), f"{output.parent.parent.name} {output.stem}", total):
             writer.append(*part)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import SublayerEffect
@@ -21,8 +20,9 @@ OWN = ("model", "family", "seed", "corpus", "params_nonembedding", "params_total
 def summarise_components(table: Path, output: Path, seed: int) -> None:
     """Writes the summary of one model and corpus; under an ablation the change from the whole model, text by text."""
     rows = read_columns(table, [*KEY, *OWN, "text", "document", "value"])
-    if not rows:
-        raise DataError(f"{table}: no text was measured")
+    if not rows:  # the model was refused, and the table says why
+        write_csv(output, SublayerEffect, [])
+        return
     documents = {row["text"]: row["document"] for row in rows}
     places = {text: place for place, text in enumerate(sorted(documents))}
     values: dict[tuple[Any, ...], np.ndarray] = defaultdict(lambda: np.full(len(places), np.nan))
