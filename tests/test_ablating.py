@@ -149,8 +149,8 @@ def test_a_sublayer_puts_out_what_was_asked_for(model, name, prefix):
 
 
 def test_the_block_after_a_zeroed_sublayer_holds_its_input_and_the_other_one(model):
-    """A block that adds up its input and two sublayers, in sequence or in parallel, is its input and attention without the MLP; one
-    that norms after each sum, as OPT-350m does, norms them twice."""
+    """A block that adds up its input and two sublayers, in sequence or in parallel, is its input and attention without the MLP;
+    one that norms after each sum, as OPT-350m does, norms them twice."""
     sample = texts()
     found = list(ablate(model, sample, [Ablation(3, "mlp", "zero")], 4096, [2, 3]))
     ids, real = padded(with_prefix(sample, range(4)))

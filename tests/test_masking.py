@@ -78,7 +78,7 @@ def test_without_the_objective_a_model_that_reads_in_both_directions_is_refused(
     from geomkit.lm.models import find_device, load_model
 
     model = load_model(tiny("bert"), "float32", find_device("cpu"))
-    with pytest.raises(RefusalError, match="BertLMHeadModel: .* it reads in both directions"):
+    with pytest.raises(RefusalError, match=r"BertLMHeadModel: .* it reads in both directions"):
         next(capture(Recorder(model, [1], False), sample(8, 8), 64))
 
 

@@ -78,7 +78,7 @@ def measure_gains(
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = sizes["depth"]
         texts, counts, rows = file.text_list, dump.vocabulary(), []
-        in_order = IN_ORDER
+        in_order: tuple[str, ...] = IN_ORDER
         if dump.objective != CAUSAL:
             in_order, absent["information gain"] = (), NOT_CAUSAL
         for variant in in_order:
