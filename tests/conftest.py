@@ -38,9 +38,18 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "bloom": ("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 4}),
     "falcon": ("FalconConfig", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}),
     "qwen3": ("Qwen3Config", {**GATED, "head_dim": 8}),
+    "mixtral": ("MixtralConfig", {**GATED, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen2-moe": (
+        "Qwen2MoeConfig",
+        {**GATED, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 24},
+    ),
+    "bert": ("BertConfig", {**SHAPE, "intermediate_size": 64}),
+    "modernbert": ("ModernBertConfig", {**SHAPE, "intermediate_size": 48, "global_attn_every_n_layers": 2, "local_attention": 8}),
     "openai-gpt": ("OpenAIGPTConfig", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
 }
 """Configuration class and what it is given: width 32 and 2 blocks everywhere."""
+MASKED = ("bert", "modernbert")
+"""Those that predict masked tokens."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,7 +88,21 @@ def bos_tokenizer(tokenizer: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callable[[str], Path]:
+def mask_tokenizer(tokenizer: Any) -> Any:
+    """The same tokens, with one before and one behind every text, and one that stands for a masked token."""
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    first, last, mask = (backend.id_to_token(VOCABULARY - k) for k in (3, 2, 1))
+    ends = [(first, VOCABULARY - 3), (last, VOCABULARY - 2)]
+    backend.post_processor = TemplateProcessing(single=f"{first} $A {last}", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, cls_token=first, sep_token=last, mask_token=mask)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, mask_tokenizer: Any) -> Callable[[str], Path]:
     """The folder of the tiny model of an architecture. Its sublayers and its vectors are large enough to matter."""
     folder = tmp_path_factory.mktemp("models")
 
@@ -91,12 +114,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callable[[
         kind, options = ARCHITECTURES[architecture]
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(1)
-            model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**COMMON | options))
+            auto = transformers.AutoModelForMaskedLM if architecture in MASKED else transformers.AutoModelForCausalLM
+            model = auto.from_config(getattr(transformers, kind)(**COMMON | options))
             for weight in model.parameters():
                 if weight.ndim < 2:
                     weight += 0.2 * torch.randn(weight.shape)
         model.save_pretrained(folder / architecture)
-        tokenizer.save_pretrained(folder / architecture)
+        (mask_tokenizer if architecture in MASKED else tokenizer).save_pretrained(folder / architecture)
         return folder / architecture
 
     return saved
@@ -109,4 +133,8 @@ def load(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
 
     from geomkit.lm.models import load_model
 
-    return lambda architecture, dtype="float32": load_model(tiny(architecture), dtype, torch.device("cpu"))
+    def loaded(architecture: str, dtype: str = "float32") -> Any:
+        objective = "masked" if architecture in MASKED else "causal"
+        return load_model(tiny(architecture), dtype, torch.device("cpu"), objective=objective)
+
+    return loaded

@@ -18,6 +18,7 @@ from geomkit.lm.ablating import (
     whole,
 )
 from geomkit.lm.capture import Recorder, capture, padded, with_prefix
+from geomkit.lm.models import blocks
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
@@ -37,10 +38,17 @@ CONFIGS = {
     ),
     "qwen2": ("Qwen2Config", GATED),
     "qwen3": ("Qwen3Config", GEMMA),
+    "mixtral": ("MixtralConfig", {**GATED, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen2_moe": (
+        "Qwen2MoeConfig",
+        {**GATED, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 24},
+    ),
     "gemma": ("GemmaConfig", GEMMA),
     "gemma2": ("Gemma2Config", {**GEMMA, "query_pre_attn_scalar": 8, "sliding_window": 8}),
     "gemma3_text": ("Gemma3TextConfig", {**GEMMA, "query_pre_attn_scalar": 8, "sliding_window": 8}),
 }
+OF_EXPERTS = {"mixtral": "mlp.experts", "qwen2_moe": "mlp"}
+"""Modules of which all weights are made 0 where the MLP has no last linear map of its own."""
 LAST = {
     "gpt_neox": ("attention.dense", "mlp.dense_4h_to_h"),
     "gpt2": ("attn.c_proj", "mlp.c_proj"),
@@ -96,10 +104,8 @@ def test_a_restart_without_ablation_changes_no_bit(model, prefix):
 def test_a_zeroed_sublayer_is_a_model_whose_last_map_is_zero(model, name):
     sample = texts()
     kind = model.config.model_type
-    path = LAST.get(kind, ("self_attn.o_proj", "mlp.down_proj"))[name == "mlp"]
+    path = LAST.get(kind, ("self_attn.o_proj", OF_EXPERTS.get(kind, "mlp.down_proj")))[name == "mlp"]
     found = text_losses(list(ablate(model, sample, [Ablation(2, name, "zero")], 4096)), sample)
-    from geomkit.lm.models import blocks
-
     last = blocks(model)[1].get_submodule(path)
     kept = [weight.clone() for weight in last.parameters()]
     with torch.no_grad():
@@ -143,15 +149,18 @@ def test_a_sublayer_puts_out_what_was_asked_for(model, name, prefix):
 
 
 def test_the_block_after_a_zeroed_sublayer_holds_its_input_and_the_other_one(model):
-    """Where a block adds up its input and two sublayers in sequence or in parallel: without both, its input is left."""
-    if model.config.model_type == "opt" and not model.config.do_layer_norm_before:
-        pytest.skip("this block norms after it has added")
+    """A block that adds up its input and two sublayers, in sequence or in parallel, is its input and attention without the MLP;
+    one that norms after each sum, as OPT-350m does, norms them twice."""
     sample = texts()
     found = list(ablate(model, sample, [Ablation(3, "mlp", "zero")], 4096, [2, 3]))
     ids, real = padded(with_prefix(sample, range(4)))
     with torch.inference_mode():
         attention = whole(model, ids, real, [3]).outputs[3, "attention"]
-    expected = found[0].states[State(2)] + attention[real].numpy()
+        expected = torch.from_numpy(found[0].states[State(2)]) + attention[real]
+        if model.config.model_type == "opt" and not model.config.do_layer_norm_before:
+            block = blocks(model)[2]
+            expected = block.final_layer_norm(block.self_attn_layer_norm(expected))
+    expected = expected.numpy()
     np.testing.assert_allclose(found[1].states[State(3)], expected, atol=1e-5 * np.abs(expected).max())
 
 

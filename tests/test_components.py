@@ -9,7 +9,7 @@ from geomkit.store.records.experiments import SublayerEffect
 from geomkit.store.records.files import read_csv
 from geomkit.store.tables import read_columns
 from geomkit.store.texts import Sample, Texts, write_texts
-from geomkit.studies.components import summarise_components
+from geomkit.studies.components import CONTRAST, contrasts, summarise_components
 
 COMPUTE = {"dtype": "float32", "device": "cpu", "batch_tokens": 64}
 
@@ -54,21 +54,36 @@ def test_losses_without_a_sublayer_are_those_of_a_model_whose_weights_are_zero(m
     assert found[0, "block", "none"].value == pytest.approx(whole, rel=1e-5)
     assert found[2, "mlp", "zero"].value == pytest.approx(loss() - whole, rel=1e-3)
     assert found[2, "mlp", "zero"].documents == 3
-    assert set(found) == {(0, "block", "none")} | {
-        (k, s, w) for k in (1, 2) for s in ("attention", "mlp") for w in ("zero", "mean")
-    }
+    each = {(k, s, w) for k in (1, 2) for s in ("attention", "mlp") for w in ("zero", "mean")}
+    assert set(found) == {(0, "block", "none"), (-1, CONTRAST, "zero"), (-1, CONTRAST, "mean")} | each
+    assert found[-1, CONTRAST, "zero"].value == pytest.approx(found[2, "mlp", "zero"].value - found[2, "attention", "zero"].value)
 
 
 def test_states_after_sublayers_have_entropy_rank_and_gain_within_their_bounds(measured):
     _, rows = measured("llama")
-    after = {(row.layer, row.sublayer, row.metric): row.value for row in rows if row.kind == "after"}
+    every = {(row.layer, row.sublayer, row.metric): row.value for row in rows if row.kind == "after"}
+    after = {key: value for key, value in every.items() if key[0] >= 0}
     assert {(layer, name) for layer, name, _ in after} == {
         (0, "block"),
         *((k, s) for k in (1, 2) for s in ("attention", "mlp", "block")),
     }
+    gap = after[2, "mlp", "erank_covariance"] - after[2, "attention", "erank_covariance"]
+    assert every[-1, CONTRAST, "erank_covariance"] == pytest.approx(gap)
     assert all(0 < value < 1 for (_, _, metric), value in after.items() if metric == "rate_distortion_ratio")
     assert all(1 < value <= 20 for (_, _, metric), value in after.items() if metric == "erank_covariance")
     assert all(0 < value <= np.log1p(32 / (20 * 0.5)) for (_, _, metric), value in after.items() if metric == "gain")
+
+
+def test_contrasts_leave_the_first_block_out_and_average_the_others_text_by_text():
+    def key(layer, sublayer):
+        return layer, sublayer, "mean", None, "loss"
+
+    texts = {1: [100.0, 100.0], 2: [1.0, 2.0], 3: [3.0, np.nan]}
+    changes = {key(layer, "mlp"): np.array(values) for layer, values in texts.items()}
+    changes |= {key(layer, "attention"): np.array([0.5, 0.0]) for layer in texts}
+    ((place, found),) = contrasts(changes).items()
+    assert place == (-1, CONTRAST, "mean", None, "loss")
+    np.testing.assert_array_equal(found, [1.5, np.nan])
 
 
 def test_an_architecture_without_a_table_of_sublayers_says_why_it_was_not_ablated(measured):

@@ -123,10 +123,29 @@ def test_news_documents_keep_their_order_and_their_letters(tmp_path):
     assert read_documents(tmp_path, "lee") == [("00", "Café one."), ("01", "Two and more."), ("03", "Four.")]
 
 
+def test_a_conversation_is_a_document_with_a_line_for_each_turn(tmp_path):
+    def turn(*messages):
+        return [{"text": message, "sender": "a", "timestamp": "2018-05-02T19:38:15Z"} for message in messages]
+
+    talks = {"b": {"messages": [turn("Hello", "How are\nyou?"), turn("Fine.")]}, "a": {"messages": [turn("Café?")]}}
+    write(tmp_path / "dataset.json", json.dumps(talks | {"silent": {"messages": []}}))
+    assert read_documents(tmp_path, "chitchat") == [("b", "Hello How are you?\nFine."), ("a", "Café?")]
+
+
+@pytest.mark.parametrize("text", ['{"a": {"messages": [[{"sender": "x"}]]}}', '{"a": []}', "[1]", '{"a"'])
+def test_what_is_no_object_of_conversations_is_named(tmp_path, text):
+    write(tmp_path / "dataset.json", text)
+    with pytest.raises(DataError, match=r'dataset\.json: not an object of conversations with "messages"'):
+        read_documents(tmp_path, "chitchat")
+
+
 @pytest.mark.parametrize(
     ("reader", "ending"),
-    [("text", ".txt"), ("jsonl", ".jsonl"), ("parquet", ".parquet"), ("sotu", ".txt"), ("wikipedia", ".xml"), ("lee", ".cor")],
-)
+    [
+        ("text", ".txt"), ("jsonl", ".jsonl"), ("parquet", ".parquet"), ("sotu", ".txt"), ("wikipedia", ".xml"), ("lee", ".cor"),
+        ("chitchat", ".json"),
+    ],
+)  # fmt: skip
 def test_a_folder_without_the_reader_s_files_is_an_error(tmp_path, reader, ending):
     write(tmp_path / "a.other", "text")
     for path in (tmp_path, tmp_path / "absent"):

@@ -11,6 +11,8 @@ from typing import Any
 from geomkit.errors import ConfigError
 from geomkit.registry import Registry
 
+CAUSAL, MASKED = "causal", "masked"
+"""What a model was trained to predict: the next token, or tokens that are masked, from both sides."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.catalogue.known`."""
 
@@ -34,6 +36,11 @@ class Model:
     def tokenizer(self) -> str:
         """Name of its tokenizer: models of one name read the same texts."""
         return str(self.entry.get("tokenizer", self.key))
+
+    @property
+    def objective(self) -> str:
+        """What it was trained to predict: `CAUSAL` or `MASKED`."""
+        return str(self.entry.get("objective", CAUSAL))
 
     @property
     def depth(self) -> int | None:
@@ -107,7 +114,7 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "reader", "split")
+    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split")
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 

@@ -20,6 +20,7 @@ rule components:
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
+        objective=lambda wildcards: MODELS[wildcards.model].objective,
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
         number=config["components"]["texts"],

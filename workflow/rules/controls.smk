@@ -24,6 +24,7 @@ rule final_state:
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
+        objective=lambda wildcards: MODELS[wildcards.model].objective,
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
         twins=TWINS,

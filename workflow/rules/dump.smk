@@ -52,6 +52,7 @@ rule dump:
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
+        objective=lambda wildcards: MODELS[wildcards.model].objective,
         dump={
             key: config["dump"][key]
             for key in ("layers", "sublayers", "dtype", "compression")

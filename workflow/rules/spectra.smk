@@ -49,11 +49,11 @@ rule measure:
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 10),
     params:
         code=code("measure.py"),
-        folder=lambda wildcards: relative(MODELS[wildcards.model].folder),
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
+        objective=lambda wildcards: MODELS[wildcards.model].objective,
         dump={key: config["dump"][key] for key in ("layers", "sublayers")},
         compute=config["compute"],
         modes=config["entropy"]["normalise"],

@@ -20,4 +20,5 @@ with logged(snakemake.log[0]):
         gain=snakemake.params.gain,
         compute=snakemake.params.compute,
         trust_remote_code=snakemake.params.trust_remote_code,
+        objective=snakemake.params.objective,
     )

@@ -19,4 +19,5 @@ with logged(snakemake.log[0]):
         seed=snakemake.params.seed,
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,
+        objective=snakemake.params.objective,
     )

@@ -23,4 +23,5 @@ with logged(snakemake.log[0]):
         parameters=snakemake.params.parameters,
         compute=snakemake.params.compute,
         trust_remote_code=snakemake.params.trust_remote_code,
+        objective=snakemake.params.objective,
     )

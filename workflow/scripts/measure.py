@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     measure_model(
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.input.model[0]),
         texts=Path(snakemake.input.texts),
         output=Path(snakemake.output[0]),
         dump=snakemake.params.dump,
@@ -24,4 +24,5 @@ with logged(snakemake.log[0]):
         seed=snakemake.params.seed,
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,
+        objective=snakemake.params.objective,
     )

@@ -40,11 +40,14 @@ ROLES = {
     "opt": Roles("self_attn", "fc2"),
     "qwen2": Roles("self_attn", "mlp"),
     "qwen3": Roles("self_attn", "mlp"),
+    "mixtral": Roles("self_attn", "mlp"),
+    "qwen2_moe": Roles("self_attn", "mlp"),
     "gemma": Roles("self_attn", "mlp"),
     "gemma2": Roles("post_attention_layernorm", "post_feedforward_layernorm"),
     "gemma3_text": Roles("post_attention_layernorm", "post_feedforward_layernorm"),
 }
-"""By transformers' model type. From its second version on, Gemma adds a sublayer's output only after another norm."""
+"""By transformers' model type. From its second version on, Gemma adds a sublayer's output only after another norm. The MLP of a
+mixture of experts is all of its experts with their router."""
 
 
 class Ablation(NamedTuple):

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from geomkit.errors import RefusalError
+from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample
@@ -125,9 +126,9 @@ def batches(lengths: Sequence[int], tokens: int) -> list[range]:
     return runs
 
 
-def with_prefix(sample: Sample, run: range) -> list[list[int]]:
-    """Token ids of a run of texts, each behind the sample's prefix."""
-    return [[*sample.prefix, *sample.ids[text].tolist()] for text in run]
+def with_prefix(sample: Sample, run: range, suffix: Sequence[int] = ()) -> list[list[int]]:
+    """Token ids of a run of texts, each behind the sample's prefix and before a suffix."""
+    return [[*sample.prefix, *sample.ids[text].tolist(), *suffix] for text in run]
 
 
 def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -144,13 +145,20 @@ def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
 
 
 @torch.inference_mode()
-def capture(recorder: Recorder, sample: Sample, batch_tokens: int, on_device: bool = False) -> Iterator[Captured]:
+def capture(
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None, on_device: bool = False
+) -> Iterator[Captured]:
     """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, if `on_device` says so,
     as tensors on a GPU where they were computed on one.
 
-    Texts are padded at their end, which a causal model cannot see; no row of padding or prefix is handed out. A first token has a
-    surprisal only where a prefix precedes it. Raises DataError for a model that is not causal, before the first batch.
+    Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
+    suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
+    that predicts masked tokens, whose states are those of the whole text, and whose surprisal is that of each token given all
+    others. Raises DataError for any other model that is not causal, before the first batch.
     """
+    if masking is not None:
+        yield from capture_masked(recorder, sample, batch_tokens, masking, on_device)
+        return
     model, start = recorder.model, len(sample.prefix)
     with recorder.hooked():
         check_causal(recorder, sample)
@@ -161,16 +169,41 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int, on_device: bo
             surprisal = surprisals(logits, ids)
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
-            if missing := recorder.layers - {state.layer for state in recorder.states}:
-                raise RefusalError(f"{type(model).__name__}: its forward pass does not show layer {min(missing)}")
-            home = model.device if on_device else torch.device("cpu")
-            found = {state: rows(values[:, start:], kept, home).float() for state, values in recorder.states.items()}
-            states: dict[State, Any] = dict(found)
-            if home.type == "cpu":
-                states = {state: values.numpy() for state, values in found.items()}
-            recorder.states.clear()
-            recorder.checked = True
+            states = taken(recorder, start, kept, on_device)
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+
+
+def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: bool) -> dict[State, Any]:
+    """The states of one pass, of the kept positions from `start` on. Raises RefusalError if a layer is not among them."""
+    if missing := recorder.layers - {state.layer for state in recorder.states}:
+        raise RefusalError(f"{type(recorder.model).__name__}: its forward pass does not show layer {min(missing)}")
+    home = recorder.model.device if on_device else torch.device("cpu")
+    found = {state: rows(values[:, start:], kept, home).float() for state, values in recorder.states.items()}
+    states: dict[State, Any] = dict(found)
+    if home.type == "cpu":
+        states = {state: values.numpy() for state, values in found.items()}
+    recorder.states.clear()
+    recorder.checked = True
+    return states
+
+
+def capture_masked(
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool
+) -> Iterator[Captured]:
+    """`capture` of a masked model: one pass over each batch as it is, and one copy of a text for each token that is masked."""
+    model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)
+    limit = batch_limit(model, batch_tokens)
+    for run in batches([start + len(ids) + end for ids in sample.ids], limit):
+        ids, real = padded(with_prefix(sample, run, masking.suffix))
+        ids, mask = ids.to(model.device), real.to(model.device)
+        own = torch.arange(ids.shape[1]) < real.sum(dim=1, keepdim=True) - end
+        own[:, :start] = False
+        with recorder.hooked():
+            model(input_ids=ids, attention_mask=mask.long())
+        states = taken(recorder, 0, own.to(model.device), on_device)
+        places = [(int(text), int(token)) for text, token in own.nonzero()]
+        surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit)
+        yield Captured(rows(ids, own.to(model.device)).numpy(), surprisal.cpu().numpy(), states)
 
 
 def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
-from geomkit.errors import DataError
+from geomkit.config import CAUSAL, MASKED
+from geomkit.errors import DataError, RefusalError
 from geomkit.lm.ablating import Ablation, ablate, every_sublayer, text_losses
 from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.models import blocks, find_device, load_model, sizes
+from geomkit.lm.masking import Masking, masking
+from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import State
+from geomkit.store.refusals import refused_table
 from geomkit.store.tables import COMPONENT_COLUMNS, TableWriter
 from geomkit.store.texts import Sample, Texts, read_texts
 
@@ -36,19 +40,42 @@ def measure_components(
     gain: Mapping[str, float],
     compute: Mapping[str, Any],
     trust_remote_code: bool,
+    objective: str = CAUSAL,
 ) -> None:
     """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
 
-    count: texts, of different documents as far as there are as many.
+    count: texts, of different documents as far as there are as many. A masked model has metrics after its blocks, and says why no
+    sublayer was taken out; a model that cannot be measured leaves an empty table with the reason.
     """
-    model = load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code)
+    with refused_table(output, COMPONENT_COLUMNS):
+        model = load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code, objective)
+        masks = masking(load_tokenizer(folder, trust_remote_code)) if objective == MASKED else None
+        write_components(model, masks, texts, output, family, model_seed, count, gain, compute["batch_tokens"])
+
+
+def write_components(
+    model: PreTrainedModel,
+    masks: Masking | None,
+    texts: Path,
+    output: Path,
+    family: str,
+    model_seed: int | None,
+    count: int,
+    gain: Mapping[str, float],
+    batch_tokens: int,
+) -> None:
+    """The table of one loaded model."""
     sample = spread(read_texts(texts).sample, count)
     depth, name = len(blocks(model)), output.parent.name
     common = {"model": name, "family": family, "seed": model_seed, "corpus": output.stem, "depth": depth, **vars(sizes(model))}
     absent: dict[str, str] = {}
-    values = dict(after_sublayers(model, sample, gain, compute["batch_tokens"], absent, name))
+    values = dict(after_sublayers(model, masks, sample, gain, batch_tokens, absent, name))
     try:
-        values |= without_sublayers(model, sample, gain, compute["batch_tokens"], name)
+        if masks is not None:
+            raise RefusalError(
+                f"{type(model).__name__}: it predicts masked tokens, and ablations are measured by the next token's loss"
+            )
+        values |= without_sublayers(model, sample, gain, batch_tokens, name)
     except DataError as error:
         absent["ablations"] = str(error)
     table = TableWriter(
@@ -84,13 +111,19 @@ def state_metrics(rows: np.ndarray, gain: Mapping[str, float]) -> dict[str, floa
 
 
 def after_sublayers(
-    model, sample: Sample, gain: Mapping[str, float], batch_tokens: int, absent: dict[str, str], name: str
+    model: PreTrainedModel,
+    masks: Masking | None,
+    sample: Sample,
+    gain: Mapping[str, float],
+    batch_tokens: int,
+    absent: dict[str, str],
+    name: str,
 ) -> Mapping[Key, np.ndarray]:
     """Metrics (texts,) of the states after each sublayer and each block."""
     recorder = Recorder(model, range(len(blocks(model)) + 1), True)
     values: dict[Key, np.ndarray] = defaultdict(lambda: np.full(len(sample.ids), np.nan))
     text = 0
-    for part in progress(capture(recorder, sample, batch_tokens), f"{name} sublayers"):
+    for part in progress(capture(recorder, sample, batch_tokens, masks), f"{name} sublayers"):
         start = 0
         while start < len(part.ids):
             stop = start + len(sample.ids[text])

@@ -6,15 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
+from geomkit.config import CAUSAL, MASKED, resolve_layers
 from geomkit.lm.capture import Recorder, batches, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import (
-    blocks,
-    find_device,
-    load_config,
-    sizes,
-)
+from geomkit.lm.masking import Masking, masking
+from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -34,6 +30,7 @@ def dump_model(
     seed: int,
     origin: Mapping[str, Any],
     trust_remote_code: bool,
+    objective: str = CAUSAL,
 ) -> None:
     """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts.
 
@@ -42,14 +39,15 @@ def dump_model(
     paths = {Path(output).stem: Path(output) for output in outputs}
     name = next(iter(paths.values())).parent.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
-    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code)
+    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
     vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
     counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
+    masks = masks_of(bench)
     with refused_files(paths.values()):
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
             model, run = make_run(variant, bench)
-            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"])
+            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks)
             del model  # or two models would be in memory
 
 
@@ -61,6 +59,7 @@ def prepare(
     seed: int,
     origin: Mapping[str, Any],
     trust_remote_code: bool,
+    objective: str,
 ) -> tuple[Bench, dict[str, object]]:
     """What variants are made of, and where it all came from."""
     device = find_device(compute["device"])
@@ -69,12 +68,18 @@ def prepare(
         "weights sha256": file_sha256(folder),
         "tokenizer sha256": stored.attributes["tokenizer sha256"],
         "corpus sha256": stored.attributes["corpus sha256"],
+        "objective": objective,
         "dtype": compute["dtype"],
         "device": device.type,
         "seed": seed,
         "versions": versions("torch", "transformers", "numpy"),
     }
-    return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code), facts
+    return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
+
+
+def masks_of(bench: Bench) -> Masking | None:
+    """How the tokens of a masked model are masked; None for a causal one."""
+    return masking(load_tokenizer(bench.folder, bench.trust_remote_code)) if bench.objective == MASKED else None
 
 
 def write(
@@ -85,11 +90,12 @@ def write(
     vocabulary: np.ndarray | None,
     dump: Mapping[str, Any],
     batch_tokens: int,
+    masks: Masking | None,
 ) -> None:
     recorder, attributes = recorder_of(model, dump), facts | of_model(model)
     with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
         total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
-        for part in progress(capture(recorder, run, batch_tokens), f"{output.parent.parent.name} {output.stem}", total):
+        for part in progress(capture(recorder, run, batch_tokens, masks), f"{output.parent.parent.name} {output.stem}", total):
             writer.append(*part)
 
 

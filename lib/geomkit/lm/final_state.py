@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from geomkit.config import CAUSAL, MASKED
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import blocks, find_device, sizes
+from geomkit.lm.masking import Masking, masking
+from geomkit.lm.models import blocks, find_device, load_tokenizer, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -55,12 +57,14 @@ def measure_final_state(
     parameters: Mapping[str, float],
     compute: Mapping[str, Any],
     trust_remote_code: bool,
+    objective: str = CAUSAL,
 ) -> None:
     """Writes the table of one model and corpus, which the path of the output names. What it does not hold is among `absent`."""
     name, wanted = output.parent.name, Wanted(modes, lengths, metrics, parameters)
     sample = texts_for(texts, folder, name, trust_remote_code).sample
     # what is drawn here is named by the twins' own numbers
-    bench = Bench(folder, sample, 0, compute["dtype"], find_device(compute["device"]), trust_remote_code)
+    bench = Bench(folder, sample, 0, compute["dtype"], find_device(compute["device"]), trust_remote_code, objective)
+    masks = masking(load_tokenizer(folder, trust_remote_code)) if objective == MASKED else None
     longest = max(sample.texts.tokens)
     missing = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
     model = bench.model()
@@ -68,20 +72,25 @@ def measure_final_state(
     table = TableWriter(model=name, family=family, seed=seed, corpus=output.stem, **facts)
     del model  # or two models would be in memory
     for variant in progress([TRAINED, *(f"untrained-{twin}" for twin in range(twins))], f"{name} final state"):
-        absences = add_run(table, variant, make_run(variant, bench), wanted, compute["batch_tokens"])
+        absences = add_run(table, variant, make_run(variant, bench), wanted, compute["batch_tokens"], masks)
         if variant == TRAINED:
             missing |= absences
     table.write(output, missing)
 
 
 def add_run(
-    table: TableWriter, variant: str, run: tuple[PreTrainedModel, Sample], wanted: Wanted, batch_tokens: int
+    table: TableWriter,
+    variant: str,
+    run: tuple[PreTrainedModel, Sample],
+    wanted: Wanted,
+    batch_tokens: int,
+    masks: Masking | None = None,
 ) -> dict[str, str]:
     """Adds the rows of one model on the texts that it reads. Returns what is missing, with reasons."""
     model, sample = run
     norm = final_norm(model)
     missing = {PLAIN: norm} if isinstance(norm, str) else {}
-    for (state, mode, n), found in spectra(model, norm, sample, wanted, batch_tokens).items():
+    for (state, mode, n), found in spectra(model, norm, sample, wanted, batch_tokens, masks).items():
         long_enough = [text for text, tokens in enumerate(sample.texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [sample.texts.document[text] for text in long_enough]}
         results = measure(found, wanted.metrics, **wanted.parameters)
@@ -97,13 +106,18 @@ def add_run(
 
 
 def spectra(
-    model: PreTrainedModel, norm: FinalNorm | str, sample: Sample, wanted: Wanted, batch_tokens: int
+    model: PreTrainedModel,
+    norm: FinalNorm | str,
+    sample: Sample,
+    wanted: Wanted,
+    batch_tokens: int,
+    masks: Masking | None = None,
 ) -> dict[Place, Spectrum]:
     """Spectra of the first n tokens of every text that has as many; memory holds one batch of hidden states."""
     depth = len(blocks(model))
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
     start = 0
-    for batch in capture(Recorder(model, [depth, depth + 1], False), sample, batch_tokens):
+    for batch in capture(Recorder(model, [depth, depth + 1], False), sample, batch_tokens, masks):
         tokens = within(sample.texts, start, len(batch.ids))
         start += len(tokens)
         states = {State(layer): batch.states[State(layer)] for layer in (depth, depth + 1)}

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from geomkit.arrays import as_numpy, namespace, reals
+from geomkit.config import CAUSAL
 from geomkit.lm.capture import Captured, Recorder, batches, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.dumping import of_model, prepare, recorder_of
+from geomkit.lm.dumping import masks_of, of_model, prepare, recorder_of
+from geomkit.lm.masking import Masking
 from geomkit.lm.memory import check_memory
 from geomkit.logs import progress
 from geomkit.measures.accumulation import StateSpectra, text_gains
@@ -37,13 +39,14 @@ from geomkit.variants import TRAINED, make_run
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: normalisations, lengths in tokens, constants of the information gain if it is asked for, and tokens in a
-    batch."""
+    """What is measured: normalisations, lengths in tokens, constants of the information gain if it is asked for, tokens in a
+    batch, and how a masked model's tokens are masked."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
     gain: Mapping[str, Any] | None
     batch_tokens: int
+    masks: Masking | None
 
 
 def measure_model(
@@ -60,14 +63,16 @@ def measure_model(
     seed: int,
     origin: Mapping[str, Any],
     trust_remote_code: bool,
+    objective: str = CAUSAL,
 ) -> None:
     """Writes the spectra of one model and corpus; refused ones if the model does not show its hidden states.
 
     dump: the `layers` and `sublayers` that are measured. Raises ConfigError, before the model runs, where memory would not do.
     """
-    name, plan = output.parent.name, Plan(modes, lengths, gain, compute["batch_tokens"])
+    name = output.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
-    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code)
+    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
+    plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench))
     check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code)
     listed = stored.sample.texts
     absent: dict[str, str] = {}
@@ -131,7 +136,7 @@ def passes(recorder: Recorder, run: Sample, plan: Plan, name: str) -> Iterator[t
     """Every batch of a pass over the texts, and which texts it holds."""
     offset, start = run.texts.offset, 0
     total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], plan.batch_tokens))
-    for batch in progress(capture(recorder, run, plan.batch_tokens, on_device=True), name, total):
+    for batch in progress(capture(recorder, run, plan.batch_tokens, plan.masks, on_device=True), name, total):
         stop = int(np.searchsorted(offset, offset[start] + len(batch.ids)))
         yield batch, range(start, stop)
         start = stop

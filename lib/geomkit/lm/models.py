@@ -1,4 +1,5 @@
-"""Load any decoder that `AutoModelForCausalLM` loads, make its untrained twins, and find its parts."""
+"""Load any decoder that `AutoModelForCausalLM` loads and any encoder that `AutoModelForMaskedLM` does, make untrained twins, and
+find a model's parts."""
 
 import json
 import struct
@@ -13,10 +14,17 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
-from geomkit.config import tokenizer_folder
+from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
@@ -30,6 +38,9 @@ UNREADABLE = (
     *(struct.error, UnpicklingError, SafetensorError, StrictDataclassError),
 )
 """What transformers and the libraries below it raise for files that they cannot use."""
+
+OBJECTIVES = {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM}
+"""What loads a model, by what it was trained to predict: the next token, or tokens that are masked."""
 
 logging.disable_progress_bar()
 
@@ -76,11 +87,11 @@ def load_config(folder: Path, trust_remote_code: bool = False):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
 
 
-def load_weights(path: Path, **options: object) -> PreTrainedModel:
-    """The trained model. Raises DataError if it cannot be loaded, or if a weight is missing or of another shape, which
-    transformers would make up."""
-    with loading(path, "causal language model"):
-        model, found = AutoModelForCausalLM.from_pretrained(
+def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreTrainedModel:
+    """The trained model, by one of `OBJECTIVES`. Raises DataError if it cannot be loaded, or if a weight is missing or of another
+    shape, which transformers would make up."""
+    with loading(path, f"{objective} language model"):
+        model, found = OBJECTIVES[objective].from_pretrained(
             **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     if found["missing_keys"]:
@@ -90,17 +101,23 @@ def load_weights(path: Path, **options: object) -> PreTrainedModel:
     return model
 
 
-def load_model(folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False) -> PreTrainedModel:
+def load_model(
+    folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
+) -> PreTrainedModel:
     """The trained model in eval mode. Raises DataError if it cannot be loaded, or if a weight is missing."""
-    model = load_weights(folder, pretrained_model_name_or_path=folder, dtype=dtype, trust_remote_code=trust_remote_code)
+    model = load_weights(
+        folder, objective, pretrained_model_name_or_path=folder, dtype=dtype, trust_remote_code=trust_remote_code
+    )
     return model.to(device).eval()
 
 
-def untrained_twin(folder: Path, seed: int, dtype: str, device: torch.device, trust_remote_code: bool = False) -> PreTrainedModel:
+def untrained_twin(
+    folder: Path, seed: int, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
+) -> PreTrainedModel:
     """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(
+        model = OBJECTIVES[objective].from_config(
             load_config(folder, trust_remote_code), dtype=torch.float32, trust_remote_code=trust_remote_code
         )
     return model.to(device, getattr(torch, dtype)).eval()
@@ -140,10 +157,20 @@ def part(block: nn.Module, names: tuple[str, ...]) -> nn.Module:
 
 def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Special tokens that the tokenizer puts before a text (BOS, for models that were trained with one)."""
+    return around(tokenizer)[0]
+
+
+def suffix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Special tokens that the tokenizer puts behind a text, which only a model that reads in both directions can see."""
+    return around(tokenizer)[1]
+
+
+def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Special tokens before and behind a text."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
-    return whole[:start]
+    return whole[:start], whole[start + len(plain) :]
 
 
 def convert_gguf(source: Path, output: Path) -> None:

@@ -51,6 +51,7 @@ def probe_model(
 ) -> None:
     """Writes what every method chooses at targets of a dump, and how the model fares with it. Refused, if it cannot be probed."""
     with refused_files([output]), Dump(dumped) as dump:
+        dump.check_causal("what the past tells of the next token, and attention to it")
         tokenizer = load_tokenizer(folder, trust_remote_code)
         model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
         start, budgets = prefix(tokenizer), selection["budgets"]

@@ -19,6 +19,7 @@ from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Probe
 from geomkit.store.provenance import rng
+from geomkit.store.refusals import refused_files
 from geomkit.store.removals import DIRECTIONS, SINKS, write_removals
 
 Ordered = dict[tuple[int, str, str], Positions]
@@ -37,11 +38,12 @@ def remove_tokens(
     seed: int,
     trust_remote_code: bool,
 ) -> None:
-    """Writes removals at some of a probe's targets. removal: texts, targets of each, layers, fractions."""
-    start = prefix(load_tokenizer(folder, trust_remote_code))
-    model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
+    """Writes removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
+    fractions."""
     fractions = sorted({0.0, *removal["fractions"]})
-    with Probe(probe) as known, Dump(dumped) as dump:
+    with refused_files([output]), Probe(probe) as known, Dump(dumped) as dump:
+        start = prefix(load_tokenizer(folder, trust_remote_code))
+        model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
         layers = resolve_layers(removal["layers"], len(blocks(model)))
         if missing := [layer for layer in layers if layer not in known.layers]:
             raise DataError(f"{probe}: it has no choices by layer {missing[0]}; add it to tokens.selection.layers")
@@ -63,7 +65,7 @@ def remove_tokens(
         arrays |= {f"targets/{name}": getattr(known, name)[chosen] for name in ("text", "position")}
         arrays |= {"targets/document": np.array(documents), "targets/stranger": other}
         attributes = {**dump.attributes, "seed": seed, "fractions": fractions}
-    write_removals(output, arrays, attributes, known.absent)
+        write_removals(output, arrays, attributes, known.absent)
 
 
 def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from geomkit.config import CAUSAL
 from geomkit.lm.models import load_model, untrained_twin
 from geomkit.source import variant
 from geomkit.store.texts import Sample
@@ -21,6 +22,7 @@ class Bench:
     dtype: str
     device: torch.device
     trust_remote_code: bool
+    objective: str = CAUSAL
     held: PreTrainedModel | None = field(default=None, init=False)
     twin: int | None = field(default=None, init=False)
 
@@ -28,7 +30,7 @@ class Bench:
         """The trained model, or an untrained twin by its seed."""
         if self.held is None or self.twin != twin:
             self.held = None  # or two models would be in memory
-            options = (self.dtype, self.device, self.trust_remote_code)
+            options = (self.dtype, self.device, self.trust_remote_code, self.objective)
             self.held = load_model(self.folder, *options) if twin is None else untrained_twin(self.folder, twin, *options)
             self.twin = twin
         return self.held

@@ -134,6 +134,23 @@ def lee(path: Path) -> Iterator[Document]:
             yield Document(f"{number:02d}", line)
 
 
+@readers.register("chitchat")
+def chitchat(path: Path) -> Iterator[Document]:
+    """Conversations of the Chit Chat Challenge (Myers, Etchart, Fulda 2020), a JSON object by conversation: each is a document,
+    with a line for each turn of a speaker."""
+    for file in files_in(path, ".json"):
+        try:
+            for name, conversation in json.loads(utf8(file)).items():
+                yield Document(name, "\n".join(turn_text(turn) for turn in conversation["messages"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f'{file}: not an object of conversations with "messages" ({error!r})') from None
+
+
+def turn_text(turn: Sequence[dict[str, str]]) -> str:
+    """The messages that a speaker sends one after another, as one line."""
+    return " ".join(message["text"].replace("\n", " ") for message in turn)
+
+
 def utf8(file: Path) -> str:
     """The file's text without a byte order mark."""
     try:

@@ -2,14 +2,15 @@
 
 /tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored
 /tokens/offset     int64   (texts+1,)  text i is rows offset[i]:offset[i+1]
-/tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats; NaN where there is no past
+/tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats, NaN where there is no past; of a masked model
+                                       given all other tokens
 /texts/document    string  (texts,)    name of the document that the text was cut from
 /texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
 /vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus, in `trained` alone
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm
 /sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
-attributes         the model's sizes, `final norm` (layer, rms or none) with its `final norm eps`, and where everything came from;
-                   `absent` is a JSON object {what: why}
+attributes         the model's sizes, its `objective` (causal or masked), `final norm` (layer, rms or none) with its
+                   `final norm eps`, and where everything came from; `absent` is a JSON object {what: why}
 """
 
 import json
@@ -21,7 +22,8 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from geomkit.errors import DataError
+from geomkit.config import CAUSAL
+from geomkit.errors import DataError, RefusalError
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
@@ -145,6 +147,16 @@ class Dump(Reader):
     @property
     def absent(self) -> dict[str, str]:
         return json.loads(self.file.attrs["absent"])
+
+    @property
+    def objective(self) -> str:
+        """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
+        return str(self.attributes.get("objective", CAUSAL))
+
+    def check_causal(self, what: str) -> None:
+        """Raises RefusalError, naming what was asked for, if the model predicts anything but the next token."""
+        if self.objective != CAUSAL:
+            raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
 
     @property
     def texts(self) -> Texts:

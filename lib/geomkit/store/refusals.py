@@ -7,6 +7,7 @@ compares models leaves it out. The workflow names it at its end, with an error c
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,12 +32,14 @@ def refused_files(outputs: Iterable[Path]) -> Iterator[None]:
 
 
 @contextmanager
-def refused_table(output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None) -> Iterator[None]:
-    """If the model is refused inside the block, the table is empty and says why, and so is a summary."""
+def refused_table(
+    output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None, record: type[Any] = TokenScore
+) -> Iterator[None]:
+    """If the model is refused inside the block, the table is empty and says why, and so is a summary of rows of a record."""
     try:
         yield
     except RefusalError as reason:
         print(f"refused: {reason}")
         TableWriter(schema).write(output, {EVERYTHING: str(reason)})
         if summary is not None:
-            write_csv(summary, TokenScore, [])
+            write_csv(summary, record, [])

@@ -27,6 +27,7 @@ from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import Removal
 from geomkit.store.records.files import defined, write_csv
+from geomkit.store.refusals import refused_table
 from geomkit.store.removals import DIRECTIONS, NULLS, SINKS, Hidden, Removals
 from geomkit.store.tables import REMOVAL_COLUMNS, TableWriter, facts
 
@@ -76,7 +77,7 @@ def measure_removals(
 ) -> None:
     """Writes the table of all targets, and the summary with intervals over documents."""
     model = removals.parent.name
-    with Removals(removals) as file, Dump(dumped) as dump:
+    with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Dump(dumped) as dump:
         sizes = facts(file.attributes)
         common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": removals.stem, **sizes}
         common["eps2"] = gain["eps2"]
@@ -97,8 +98,8 @@ def measure_removals(
                     ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count, "n": number}
                     where: dict[str, Any] = {"layer": layer, "d": width, "name": layer_name(layer, sizes["depth"]) or None}
                     rows.append(Removal(**common, **where, value=value, **ends, **place._asdict()))
-    table.write(output, file.absent)
-    write_csv(summary, Removal, rows)
+        table.write(output, file.absent)
+        write_csv(summary, Removal, rows)
 
 
 def layer_values(file: Removals, dump: Dump, layer: int, gain: Mapping[str, float], seed: int) -> Values:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import layer_name
+from geomkit.config import CAUSAL, layer_name
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Clustered, Documents
 from geomkit.measures.gain import ridge_path
@@ -27,6 +27,9 @@ POSITIONS = 40
 PENALTIES = np.logspace(-4, 4, 33)
 """Over that of the information gain, 1 / c."""
 RESAMPLES = 1000
+IN_ORDER = ("trained", "shuffled")
+"""Variants of which tokens are taken in order."""
+NOT_CAUSAL = "the model is masked: every state has seen its whole text, so what a token adds to those before it is not in it"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ def measure_gains(
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = sizes["depth"]
         texts, counts, rows = file.text_list, dump.vocabulary(), []
-        for variant in ("trained", "shuffled"):
+        in_order: tuple[str, ...] = IN_ORDER
+        if dump.objective != CAUSAL:
+            in_order, absent["information gain"] = (), NOT_CAUSAL
+        for variant in in_order:
             if variant not in file.variants:
                 absent[f"information gain, {variant}"] = f"{variant} is not among entropy.nulls"
                 continue

@@ -26,7 +26,8 @@ from geomkit.store.dumps import Dump, State
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import write_csv
-from geomkit.store.tables import TableWriter, facts, read_columns
+from geomkit.store.refusals import refused_table
+from geomkit.store.tables import COLUMNS, TableWriter, facts, read_columns
 
 KINDS = ("pearson", "spearman")
 BASELINES = ("tfidf", "random_projection", "length")
@@ -65,23 +66,23 @@ def judge(
     named = [row["document"] for row in read_columns(corpus, ["document"])]
     others = [row["text"] for row in read_columns(background, ["text"])]
     human = read_judgements(judgements, len(named))
-    with Dump(dumped) as dump:
+    with refused_table(output, COLUMNS, summary, Likeness), Dump(dumped) as dump:
         common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": name, **facts(dump.attributes)}
         places, absent = document_texts(dump, named, dumped), dict(dump.absent)
         layers, spectra = by_layer(dump, places, eps2, seed)
         found = merged(layers, baselines(texts, others, [dump.ids(place) for place in places], seed))
-    rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
-    rows += spectra
-    count = len(named)
-    ends = {"documents": count, "n": count * (count - 1) // 2}
-    table = TableWriter(**common, variant="trained", sublayer="block", text=-1, eps2=eps2)
-    records = [Likeness(**common | ends | row) for row in rows]
-    for record in records:
-        if record.kind in ("agreement", "spectrum"):
-            metric = "_".join(filter(None, [record.distance, record.agreement or record.metric]))
-            table.add(layer=record.layer, d=record.d, n=record.n, metric=metric, value=record.value)
-    table.write(output, absent)
-    write_csv(summary, Likeness, records)
+        rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
+        rows += spectra
+        count = len(named)
+        ends = {"documents": count, "n": count * (count - 1) // 2}
+        table = TableWriter(**common, variant="trained", sublayer="block", text=-1, eps2=eps2)
+        records = [Likeness(**common | ends | row) for row in rows]
+        for record in records:
+            if record.kind in ("agreement", "spectrum"):
+                metric = "_".join(filter(None, [record.distance, record.agreement or record.metric]))
+                table.add(layer=record.layer, d=record.d, n=record.n, metric=metric, value=record.value)
+        table.write(output, absent)
+        write_csv(summary, Likeness, records)
 
 
 def read_judgements(path: Path, documents: int) -> np.ndarray:

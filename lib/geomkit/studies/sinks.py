@@ -16,7 +16,8 @@ from geomkit.store.dumps import Dump
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import SinkEffect
 from geomkit.store.records.files import defined, write_csv
-from geomkit.store.tables import TableWriter, facts
+from geomkit.store.refusals import refused_table
+from geomkit.store.tables import COLUMNS, TableWriter, facts
 
 METRICS = ("rate_distortion_ratio", "erank_covariance")
 RESAMPLES = 1000
@@ -36,26 +37,26 @@ def measure_without_sinks(
 ) -> None:
     """Writes a table of all texts (variants `trained`, and `without-sinks` at the first threshold) and a summary."""
     model, corpus = dumped.parent.parent.name, dumped.parent.name
-    with Dump(dumped) as dump:
+    with refused_table(output, COLUMNS, summary, SinkEffect), Dump(dumped) as dump:
         common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": corpus}
         common |= facts(dump.attributes)
         documents, absent = dump.texts.document, dict(dump.absent)
         values, widths = text_values(dump, thresholds, eps2, absent)
-    table = TableWriter(**common, sublayer="block", eps2=eps2)
-    drawn = Documents.draw(documents, RESAMPLES, rng(seed, "sinks", corpus))
-    rows = []
-    for (layer, mode, metric, threshold, kind), found in values.items():
-        where: dict[str, Any] = {"layer": layer, "d": widths[layer], "metric": metric}
-        if kind in ("all", "without") and threshold in (None, thresholds[0]):
-            variant = "trained" if kind == "all" else "without-sinks"
-            table.add(**where, normalise=mode, variant=variant, text=np.arange(len(found)), document=documents, value=found)
-        number = int(np.isfinite(found).sum())
-        if number:
-            value, low, high, count = drawn.mean(found)
-            ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count, "n": number}
-            rows.append(SinkEffect(**common, **where, value=value, **ends, normalise=mode, threshold=threshold, kind=kind))
-    table.write(output, absent)
-    write_csv(summary, SinkEffect, rows)
+        table = TableWriter(**common, sublayer="block", eps2=eps2)
+        drawn = Documents.draw(documents, RESAMPLES, rng(seed, "sinks", corpus))
+        rows = []
+        for (layer, mode, metric, threshold, kind), found in values.items():
+            where: dict[str, Any] = {"layer": layer, "d": widths[layer], "metric": metric}
+            if kind in ("all", "without") and threshold in (None, thresholds[0]):
+                variant = "trained" if kind == "all" else "without-sinks"
+                table.add(**where, normalise=mode, variant=variant, text=np.arange(len(found)), document=documents, value=found)
+            number = int(np.isfinite(found).sum())
+            if number:
+                value, low, high, count = drawn.mean(found)
+                ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count, "n": number}
+                rows.append(SinkEffect(**common, **where, value=value, **ends, normalise=mode, threshold=threshold, kind=kind))
+        table.write(output, absent)
+        write_csv(summary, SinkEffect, rows)
 
 
 def text_values(

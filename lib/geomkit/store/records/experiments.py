@@ -41,7 +41,8 @@ class SublayerEffect(Measured):
     """A row of components_summary.csv: a metric after a sublayer (kind `after`), or what taking a sublayer out changes.
 
     kind: `after`; `zero` or `mean`: the metric's change when the sublayer's output becomes 0 or the mean over other documents'
-    tokens. `layer` and `sublayer` are those of the sublayer; at names the state that is measured (None: the loss).
+    tokens. `layer` and `sublayer` are those of the sublayer; at names the state that is measured (None: the loss). A row of the
+    sublayer `mlp minus attention` at layer -1 is the difference of the two, averaged over all blocks but the first.
     """
 
     sublayer: str
