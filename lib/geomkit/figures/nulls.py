@@ -26,8 +26,9 @@ from geomkit.figures.style import (
     save,
     where,
 )
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.endpoints import SlopeKey
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, SizeDifference, Slope, by_slope

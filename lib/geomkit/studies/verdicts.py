@@ -10,9 +10,10 @@ import numpy as np
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
+from geomkit.laws.differences import Difference
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import MARGINS, Difference, Endpoint, Judgement, judge
+from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
 from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
 from geomkit.store.projections import Projections, read_projections

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.scaling import LawVerdict, SizeDifference, Slope
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval, from_kind
