@@ -15,7 +15,7 @@ from geomkit.errors import ConfigError
 from geomkit.registry import Registry
 
 Known = Mapping[str, Mapping[str, Any]]
-"""Names that a configuration may use, by kind: `geomkit.catalogue.known`."""
+"""Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
 
 
 @dataclass(frozen=True)
