@@ -54,9 +54,11 @@ MASKED = ("bert", "modernbert")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run tests, those of one file stay together: they share what is made once."""
+    """Where several processes run tests, those that share what is made once stay together: tests of one file, and tests of the
+    longest run of the workflow, which is the fixture `case`."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        shared = item.path.parent.name == "workflow" and "case" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("case" if shared else item.path.stem))
 
 
 @pytest.fixture

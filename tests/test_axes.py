@@ -5,8 +5,8 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.laws.axes import FORMS, best, fitted_to_seeds, law_on_axis, laws_on_axes
+from geomkit.laws.lack_of_fit import Fitness, lack_of_fit
 from geomkit.laws.prediction import leave_one_out
-from geomkit.laws.verdicts import Fitness, lack_of_fit
 from geomkit.store.provenance import rng
 
 SIZES = np.geomspace(1e4, 1e7, 7)

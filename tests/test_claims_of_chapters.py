@@ -9,7 +9,8 @@ from test_claims import ROW
 
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.dumps import PLAIN
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.data import BetweenDraws, Correlation, DataLaw, DataLaws, GridDraw, MetricBesideLoss

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.catalogue import known
+from geomkit.catalogue import declared_by_kind
 from geomkit.config import (
     Model,
     checked_models,
@@ -59,7 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_check(config: Mapping[str, Any]) -> None:
-    checked_models(config, SCHEMA, known(), RESOURCES)
+    checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
 
 
 # the schema
@@ -373,7 +373,7 @@ def test_parameters_of_metrics_are_one_mapping(here):
 
 def test_a_source_of_ones_own_is_one_function(here, monkeypatch):
     """What its declaration says is all that the checks know of it."""
-    names = known()
+    names = declared_by_kind()
     monkeypatch.setitem(names["model source"], "archive", Declaration("archive", {}, "m", "f", ("url", "part"), ("url",)))
     entry = {"source": "archive", "url": "u", "family": "f"}
     found = checked_models(changed("models.mine", entry), SCHEMA, names, RESOURCES)["mine"]

@@ -19,6 +19,7 @@ from geomkit.store.records.files import read_csv, read_json
 from geomkit.store.records.ladder import Training
 from geomkit.studies.data_laws import fit_data_laws
 
+pytestmark = pytest.mark.slow  # hundreds of fits
 LAWS = Path(__file__).parents[1] / "workflow/resources/published/laws.csv"
 LAW = {"E": 1.5, "A": 30.0, "alpha": 0.3478, "B": 40.0, "beta": 0.5}
 SIZES = [int(size) for size in np.geomspace(1e4, 1e6, 6)]

@@ -14,7 +14,7 @@ import pytest
 from matplotlib import colors, markers
 
 from geomkit import config, variants
-from geomkit.catalogue import known
+from geomkit.catalogue import declared_by_kind
 from geomkit.errors import ConfigError
 from geomkit.figures.style import DRAWN, NULLS, PROJECTIONS, QUANTITIES, name_of, unit_of
 from geomkit.laws import forms
@@ -45,9 +45,9 @@ def test_names_in_the_source_are_those_of_the_imported_registry(module, name, re
 
 
 def test_every_kind_of_name_has_declarations():
-    assert all(known().values())
-    assert set(known()["metric"]) == set(entropy.metrics)
-    assert set(known()["model source"]) == {*config.places, *fetch.model_sources}
+    assert all(declared_by_kind().values())
+    assert set(declared_by_kind()["metric"]) == set(entropy.metrics)
+    assert set(declared_by_kind()["model source"]) == {*config.places, *fetch.model_sources}
 
 
 def test_parsing_the_workflow_loads_nothing_that_computes():
@@ -55,7 +55,7 @@ def test_parsing_the_workflow_loads_nothing_that_computes():
     rules = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     imports = re.findall(r"^from geomkit.*$", rules, flags=re.MULTILINE)
     assert len(imports) > 3
-    code = "\n".join([*imports, "known()", "import json, sys", "print(json.dumps(list(sys.modules)))"])
+    code = "\n".join([*imports, "declared_by_kind()", "import json, sys", "print(json.dumps(list(sys.modules)))"])
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert not {"numpy", "scipy", "pyarrow", "h5py", "torch", "transformers", "sklearn"} & set(json.loads(done.stdout))

@@ -20,7 +20,8 @@ from geomkit.figures.scaling import scaling_figure, title
 from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, length_of, name_of, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
 from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, Point, SizeDifference, Slope
 from geomkit.variants import VARIANTS, WIDTH_NULLS

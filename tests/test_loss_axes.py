@@ -8,8 +8,8 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.laws.forms import Status
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.prediction import forms_without, laws_without, leave_one_out, leave_one_out_joint
-from geomkit.laws.verdicts import Fitness
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.provenance import rng
@@ -19,6 +19,7 @@ from geomkit.store.records.ladder import TEST_WINDOWS, LadderLoss
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter, merge
 from geomkit.studies.loss_axes import study_loss_axes
 
+pytestmark = pytest.mark.slow  # hundreds of fits
 WIDTHS = np.array([16, 24, 32, 48, 64, 96, 128])
 SIZES = np.round(np.geomspace(6e3, 2e6, 7))
 TOTAL = SIZES + 4000 * WIDTHS

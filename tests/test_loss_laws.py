@@ -8,7 +8,7 @@ import pytest
 
 from geomkit.figures.style import called
 from geomkit.laws.forms import Status
-from geomkit.laws.verdicts import Fitness
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, read_json
 from geomkit.store.records.fits import LossLaw, LossRegion

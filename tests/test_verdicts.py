@@ -12,23 +12,10 @@ import pytest
 from scipy import stats
 
 from geomkit.errors import DataError
+from geomkit.laws.differences import Difference, Slope, detectable, pure_error, slope_of, spread_of_donors
+from geomkit.laws.lack_of_fit import Fitness, lack_of_fit
 from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import (
-    MARGINS,
-    Difference,
-    Endpoint,
-    Fitness,
-    Kind,
-    Slope,
-    decide,
-    detectable,
-    holm,
-    judge,
-    lack_of_fit,
-    pure_error,
-    slope_of,
-    spread_of_donors,
-)
+from geomkit.laws.verdicts import MARGINS, Endpoint, Kind, decide, holm, judge
 from geomkit.store.provenance import rng
 
 BENCHMARK = Path(__file__).parent / "benchmarks/verdicts.py"

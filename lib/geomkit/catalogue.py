@@ -7,7 +7,7 @@ from geomkit.source import declared
 from geomkit.variants import VARIANTS, nulls
 
 
-def known() -> dict[str, Mapping[str, Any]]:
+def declared_by_kind() -> dict[str, Mapping[str, Any]]:
     """By kind, the declarations by name."""
     places = declared("geomkit.config", "places.register")
     return {

@@ -14,7 +14,7 @@ from geomkit.registry import Registry
 CAUSAL, MASKED = "causal", "masked"
 """What a model was trained to predict: the next token, or tokens that are masked, from both sides."""
 Known = Mapping[str, Mapping[str, Any]]
-"""Names that a configuration may use, by kind: `geomkit.catalogue.known`."""
+"""Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
 
 
 @dataclass(frozen=True)

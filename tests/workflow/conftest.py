@@ -20,19 +20,13 @@ WORKER = "PYTEST_XDIST_WORKER"
 """The variable by which pytest-xdist tells each of its processes which it is."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of this folder runs Snakemake, and those that share the longest run are a group of their own.
-
-    Where several processes run tests, that group comes first, for it takes longest.
-    """
+    """Every test of this folder runs Snakemake. Where several processes run tests, these come first, for they take longest."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("workflow")
-            if "case" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group("case"), append=False)
     if WORKER in os.environ:
-        items.sort(key=lambda item: not item.path.is_relative_to(HERE))
+        items.sort(key=lambda item: (not item.path.is_relative_to(HERE), "case" not in getattr(item, "fixturenames", ())))
 
 
 def write_loud_model(ladder: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from workflow_case import ROOT, Case, copy_project
 
-from geomkit.catalogue import known
+from geomkit.catalogue import declared_by_kind
 from geomkit.source import described
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
@@ -117,7 +117,7 @@ def test_each_walkthrough_says_where_its_code_goes():
 
 def test_nothing_that_is_added_is_there_already():
     for kind, name in NEW.items():
-        assert name not in known()[kind]
+        assert name not in declared_by_kind()[kind]
     assert CLAIM not in described("geomkit.studies.claims.laws", "claims.register")
 
 

@@ -19,7 +19,7 @@ os.environ.update(
 
 from geomkit import config as settings
 from geomkit import variants
-from geomkit.catalogue import known
+from geomkit.catalogue import declared_by_kind
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
 
@@ -27,7 +27,7 @@ from geomkit.errors import ConfigError
 config = settings.completed(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 try:
-    MODELS = settings.checked_models(config, SCHEMA, known(), RESOURCES)
+    MODELS = settings.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
 except ConfigError as error:
     raise SystemExit(f"ConfigError: {error}") from None
 
@@ -35,7 +35,7 @@ VARIANTS = variants.runs(config["entropy"])
 PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
-    SELECTORS = list(known()["selection method"])
+    SELECTORS = list(declared_by_kind()["selection method"])
 
 
 def code(script):

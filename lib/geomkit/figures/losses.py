@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from geomkit.figures.style import AXES, BLUE, GREEN, SIZE, VERMILION, WIDTH, bracket, called, colours, save
 from geomkit.laws.forms import Status, forms
-from geomkit.laws.verdicts import Fitness
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.store.records.endpoints import Source
 from geomkit.store.records.files import read_csv, read_json
 from geomkit.store.records.fits import LossAxes, LossLaw, LossRegion, SizeLaw

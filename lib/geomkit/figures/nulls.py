@@ -26,8 +26,9 @@ from geomkit.figures.style import (
     save,
     where,
 )
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.endpoints import SlopeKey
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, SizeDifference, Slope, by_slope
@@ -143,9 +144,15 @@ def block(
     if row.margin is not None:
         axis.fill_betweenx([bottom, top - 1.5], -row.margin, row.margin, **BAND)
     if row.difference is not None:
-        axis.plot(known(row.low, row.high), [top - 2, top - 2], lw=0.9, color=paint, zorder=2)
+        axis.plot(ends_of(row.low, row.high), [top - 2, top - 2], lw=0.9, color=paint, zorder=2)
         axis.plot(
-            known(row.low_90, row.high_90), [top - 2, top - 2], lw=2.8, color=paint, solid_capstyle="butt", alpha=0.6, zorder=2
+            ends_of(row.low_90, row.high_90),
+            [top - 2, top - 2],
+            lw=2.8,
+            color=paint,
+            solid_capstyle="butt",
+            alpha=0.6,
+            zorder=2,
         )
         axis.plot(row.difference, top - 2, "o", ms=3.2, color=paint, zorder=3)
     ticks = {top - 2: donor or LOOKS[PROJECTED].short}
@@ -158,7 +165,7 @@ def block(
     return ticks
 
 
-def known(*ends: float | None) -> list[float]:
+def ends_of(*ends: float | None) -> list[float]:
     """Ends of an interval that has both; a record with a difference has."""
     return [end for end in ends if end is not None]
 

@@ -67,10 +67,10 @@ def scaling_figure(
         figure = Figure(figsize=(WIDTH, 0.3 + 1.85 * lines))
         axes = figure.subplots(lines, COLUMNS, squeeze=False).flatten()
         for axis, metric in zip(axes, panels, strict=False):
-            shown, judged = of(points, corpus, family, metric), of(verdicts, corpus, family, metric)
-            law = next((law for law in of(fits, corpus, family, metric) if law.form == "power"), None)
+            shown, judged = rows_of(points, corpus, family, metric), rows_of(verdicts, corpus, family, metric)
+            law = next((law for law in rows_of(fits, corpus, family, metric) if law.form == "power"), None)
             if shown:
-                panel(axis, shown, law, of(differences, corpus, family, metric))
+                panel(axis, shown, law, rows_of(differences, corpus, family, metric))
             else:
                 axis.set(xticks=[], yticks=[])
                 axis.annotate("no such text", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6)
@@ -96,7 +96,7 @@ def scaling_figure(
         yield figure
 
 
-def of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[One]:
+def rows_of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[One]:
     return [row for row in rows if (row.corpus, row.family, row.metric) == (corpus, family, metric)]
 
 

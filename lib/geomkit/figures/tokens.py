@@ -51,12 +51,14 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
         curve(axes[0, 0], pick(mine, "gain_at_position", "trained"), paint, "-", label=short(size), shift=1, fill=False)
     if largest is not None:
         name = largest.model
-        curve(axes[0, 0], pick(of(last, name), "gain_at_position", "shuffled"), "k", ":", shift=1, label="largest, shuffled")
+        curve(
+            axes[0, 0], pick(by_model(last, name), "gain_at_position", "shuffled"), "k", ":", shift=1, label="largest, shuffled"
+        )
         for layer, paint in zip(("embedding", "middle", "last", "final"), COLOURS, strict=False):
             for variant, line in RUNS.items():
-                mine = pick([row for row in of(rows, name) if row.name == layer], "gain_at_surprisal", variant)
+                mine = pick([row for row in by_model(rows, name) if row.name == layer], "gain_at_surprisal", variant)
                 curve(axes[0, 1], mine, paint, line, label=layer if variant == "trained" else None)
-        depths(axes[1, 0], of(rows, name))
+        depths(axes[1, 0], by_model(rows, name))
         axes[0, 1].set(title=f"{name}: tenths of tokens by surprisal")
         axes[1, 0].set(title=f"{name}: rank correlation over depth")
     headline(axes[1, 1], last)
@@ -247,7 +249,7 @@ def short(size: float) -> str:
     return f"{size:.0f}"
 
 
-def of(rows: Iterable[Row], model: str) -> list[Row]:
+def by_model(rows: Iterable[Row], model: str) -> list[Row]:
     return [row for row in rows if row.model == model]
 
 

@@ -11,8 +11,8 @@ from geomkit.errors import DataError
 from geomkit.laws.fit import Fit, NoFit, fit
 from geomkit.laws.forms import Array, forms
 from geomkit.laws.huber import minimise
+from geomkit.laws.lack_of_fit import Fitness, LackOfFit, lack_of_fit
 from geomkit.laws.prediction import laws_without
-from geomkit.laws.verdicts import Fitness, LackOfFit, lack_of_fit
 
 FORMS = ("power", "offset_power", "log_linear")
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.arrays import Array
+from geomkit.laws.differences import ROUNDING
 from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
 from geomkit.laws.statistics import Estimate, slope, slope_weights
-from geomkit.laws.verdicts import ROUNDING
 from geomkit.variants import WIDTH_NULLS
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import integrate, optimize, special
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
 
-Array = NDArray[np.float64]
 Sampling = Literal["poisson", "binomial"]
 
 LEAST_TYPES = 100

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
+from geomkit.arrays import Array
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm.models import sizes
 from geomkit.logs import progress
 from geomkit.store.provenance import digest, rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.theory import FactBin
-
-Array = NDArray[np.float64]
 
 WIDTHS = (8, 12, 16, 24, 32)
 """Hidden sizes on the axis of model size; heads have 4 dimensions."""

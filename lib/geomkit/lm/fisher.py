@@ -16,20 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from safetensors.torch import load_file, save_file
 from torch.func import functional_call, jvp, vjp
 from torch.nn.functional import cross_entropy
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.lm import ladder
 from geomkit.logs import progress
 from geomkit.store.provenance import replacing
 
-Array = NDArray[np.float64]
 Weights = dict[str, torch.Tensor]
 """A value, or a change, for every parameter by name, in float64."""
 

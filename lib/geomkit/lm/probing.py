@@ -9,8 +9,8 @@ import numpy as np
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.intervene import Pass, Score, attending, check, gradient_input, leave_one_out, masked, removed, run
-from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, prefix
+from geomkit.lm.intervene import Pass, Score, check, gradient_input, leave_one_out, load_attending, masked, removed, run
+from geomkit.lm.models import blocks, prefix
 from geomkit.logs import progress
 from geomkit.measures.attention import best_head, rollout, value_weighted
 from geomkit.measures.selection import Context, LassoPath, lasso_path, selectors
@@ -52,8 +52,7 @@ def probe_model(
     """Writes what every method chooses at targets of a dump, and how the model fares with it. Refused, if it cannot be probed."""
     with refused_files([output]), Dump(dumped) as dump:
         dump.check_causal("what the past tells of the next token, and attention to it")
-        tokenizer = load_tokenizer(folder, trust_remote_code)
-        model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
+        model, tokenizer = load_attending(folder, compute, trust_remote_code)
         start, budgets = prefix(tokenizer), selection["budgets"]
         targets, absent = draw_targets(dump, selection, seed)
         layers = resolve_layers(selection["layers"], len(blocks(model)))
@@ -185,7 +184,7 @@ def choose(
                         first=first,
                         penalty=gain["n"] * gain["eps2"] / clouds[layer].shape[1],
                         norms=np.linalg.norm(clouds[layer].astype(np.float64), axis=1),
-                        scores=known(importance, layer, target, place),
+                        scores=importance_at(importance, layer, target, place),
                         rng=rng(seed, "random", targets[target].document, place),
                     )
                     where = f"{layer}/{first}"
@@ -204,7 +203,7 @@ def choose(
     return dict(arrays) | {f"reference/{which}": values for which, values in reference.items()}
 
 
-def known(importance: Importance, layer: int, target: int, place: int) -> dict[str, np.ndarray]:
+def importance_at(importance: Importance, layer: int, target: int, place: int) -> dict[str, np.ndarray]:
     """Importance (T,) by name, of those that this layer has."""
     mine = {name: values[target] for (where, name), values in importance.items() if where == layer}
     return {name: values for name, values in mine.items() if np.isfinite(values[:place]).all()}

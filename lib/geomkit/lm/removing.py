@@ -8,8 +8,8 @@ import numpy as np
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.intervene import Pass, attending, check, leave_one_out, masked, run
-from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, prefix
+from geomkit.lm.intervene import Pass, check, leave_one_out, load_attending, masked, run
+from geomkit.lm.models import blocks, prefix
 from geomkit.lm.probing import distinct
 from geomkit.logs import progress
 from geomkit.measures.ablation import DRAWS, Positions, counts, noise_rows, orders, stretched, takes_noise
@@ -42,8 +42,8 @@ def remove_tokens(
     fractions."""
     fractions = sorted({0.0, *removal["fractions"]})
     with refused_files([output]), Probe(probe) as known, Dump(dumped) as dump:
-        start = prefix(load_tokenizer(folder, trust_remote_code))
-        model = attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code))
+        model, tokenizer = load_attending(folder, compute, trust_remote_code)
+        start = prefix(tokenizer)
         layers = resolve_layers(removal["layers"], len(blocks(model)))
         if missing := [layer for layer in layers if layer not in known.layers]:
             raise DataError(f"{probe}: it has no choices by layer {missing[0]}; add it to tokens.selection.layers")

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from geomkit.arrays import Array
 from geomkit.errors import DataError
 
-Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")

@@ -13,15 +13,14 @@ layer: its number; first: 0 if the first token was among the candidates, 1 if no
 asked for.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from geomkit.store.hdf5 import Reader, created, opened, read
-from geomkit.store.provenance import replacing
+from geomkit.store.hdf5 import read
+from geomkit.store.targets import Targets, write_targets
 
 SCHEMA = 1
 SCORES = ("divergence", "loss", "removed_divergence", "removed_loss")
@@ -41,26 +40,15 @@ def write_probe(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
     """Arrays by their path in the file, which appears whole."""
-    with replacing(path) as temporary, created(temporary) as file:
-        file.attrs.update({"schema": SCHEMA, **attributes, "absent": json.dumps(absent)})
-        for name, values in arrays.items():
-            if values.dtype.kind in "UO":
-                file[name] = values.astype(object)
-            else:
-                file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
+    write_targets(path, SCHEMA, arrays, attributes, absent)
 
 
-class Probe(Reader):
+class Probe(Targets):
     """A probe opened for reading. Raises DataError for another file or schema."""
 
     def __init__(self, path: Path):
-        self.file = opened(path, "probe", SCHEMA, "targets/text")
-        self.attributes = dict(self.file.attrs)
-        self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
+        super().__init__(path, "probe", SCHEMA)
         self.budgets: list[int] = [int(k) for k in self.attributes["budgets"]]
-        self.text, self.position = (read(self.file, f"targets/{name}") for name in ("text", "position"))
-        self.document = [name.decode() for name in read(self.file, "targets/document")]
-        self.loss, self.alone = (read(self.file, f"reference/{name}") for name in ("loss", "alone"))
 
     def tokens(self, text: int) -> list[str]:
         """A text's tokens as they read."""

@@ -15,15 +15,14 @@ rows (`noise`). sinks: `removable`, or `kept`, where they stay visible and no pa
 direction: `highest` or `lowest` first. Fractions are of the context that may be removed. Orders of chance are random-0, ..
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from geomkit.store.hdf5 import Reader, created, opened, read
-from geomkit.store.provenance import replacing
+from geomkit.store.hdf5 import read
+from geomkit.store.targets import Targets, write_targets
 
 SCHEMA = 1
 NULLS = ("own", "stranger", "noise")
@@ -48,30 +47,17 @@ def write_removals(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
     """Arrays by their path in the file, which appears whole."""
-    with replacing(path) as temporary, created(temporary) as file:
-        file.attrs.update({**attributes, "schema": SCHEMA, "absent": json.dumps(absent)})
-        for name, values in arrays.items():
-            if values.dtype.kind in "UO":
-                file[name] = values.astype(object)
-            else:
-                file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
+    write_targets(path, SCHEMA, arrays, attributes, absent)
 
 
-class Removals(Reader):
+class Removals(Targets):
     """A file of removals opened for reading. Raises DataError for another file or schema."""
 
     def __init__(self, path: Path):
-        self.file = opened(path, "file of removals", SCHEMA, "targets/text")
-        self.attributes = dict(self.file.attrs)
-        self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
+        super().__init__(path, "file of removals", SCHEMA)
         self.fractions: list[float] = [float(part) for part in self.attributes["fractions"]]
-        self.text, self.position, self.stranger = (
-            read(self.file, f"targets/{name}") for name in ("text", "position", "stranger")
-        )
-        self.document = [name.decode() for name in read(self.file, "targets/document")]
-        self.loss, self.alone, self.sinks_alone = (
-            read(self.file, f"reference/{name}") for name in ("loss", "alone", "sinks_alone")
-        )
+        self.stranger = read(self.file, "targets/stranger")
+        self.sinks_alone = read(self.file, "reference/sinks_alone")
 
     @property
     def layers(self) -> list[int]:

@@ -83,6 +83,11 @@ def facts(attributes: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(attributes[name]) for name in FACTS}
 
 
+def columns_of(path: Path, attributes: Mapping[str, Any], family: str, seed: int | None) -> dict[str, Any]:
+    """What all rows of one model on one corpus share. `path`, .../{model}/{corpus}.*, names both."""
+    return {"model": path.parent.name, "family": family, "seed": seed, "corpus": path.stem, **facts(attributes)}
+
+
 def check_seeds(family: str, models: Iterable[tuple[str, int | None, int]]) -> None:
     """Raises DataError, naming both, for two models (name, seed, parameters without embeddings) of one family and size that no
     seed tells apart: they would be averaged as if they were two trainings of one model."""

@@ -29,7 +29,7 @@ from geomkit.store.records.experiments import Removal
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.refusals import refused_table
 from geomkit.store.removals import DIRECTIONS, NULLS, SINKS, Hidden, Removals
-from geomkit.store.tables import REMOVAL_COLUMNS, TableWriter, facts
+from geomkit.store.tables import REMOVAL_COLUMNS, TableWriter, columns_of
 
 RESAMPLES = 1000
 CURVES = ("residual", "coding", "divergence", "loss")
@@ -76,11 +76,8 @@ def measure_removals(
     seed: int,
 ) -> None:
     """Writes the table of all targets, and the summary with intervals over documents."""
-    model = removals.parent.name
     with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Dump(dumped) as dump:
-        sizes = facts(file.attributes)
-        common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": removals.stem, **sizes}
-        common["eps2"] = gain["eps2"]
+        common = {**columns_of(removals, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table = TableWriter(REMOVAL_COLUMNS, **common, variant="trained", sublayer="block", normalise="unit")
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "ablation", removals.stem))
         rows: list[Removal] = []
@@ -96,7 +93,7 @@ def measure_removals(
                 if number:
                     value, low, high, count = documents.mean(values)
                     ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count, "n": number}
-                    where: dict[str, Any] = {"layer": layer, "d": width, "name": layer_name(layer, sizes["depth"]) or None}
+                    where: dict[str, Any] = {"layer": layer, "d": width, "name": layer_name(layer, common["depth"]) or None}
                     rows.append(Removal(**common, **where, value=value, **ends, **place._asdict()))
         table.write(output, file.absent)
         write_csv(summary, Removal, rows)

@@ -11,7 +11,7 @@ from geomkit.source import named
 from geomkit.store.dumps import State
 from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
-from geomkit.store.tables import TableWriter, facts
+from geomkit.store.tables import TableWriter, columns_of
 from geomkit.store.texts import Texts
 
 
@@ -20,7 +20,7 @@ def measure_spectra(
 ) -> None:
     """Writes the table of one model and corpus, which the path of its spectra names."""
     with refused_table(output), Spectra(spectra) as file:
-        table = TableWriter(model=spectra.parent.name, family=family, seed=seed, corpus=spectra.stem, **facts(file.attributes))
+        table = TableWriter(**columns_of(spectra, file.attributes, family, seed))
         missing = dict(file.absent)
         texts = file.text_list
         for variant in file.variants:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from geomkit.arrays import Array
+from geomkit.laws.differences import difference_of
 from geomkit.laws.resampling import Documents
-from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, difference_of, judge
+from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import eps2_of, measure

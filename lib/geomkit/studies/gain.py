@@ -18,7 +18,7 @@ from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
-from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 Row = dict[str, Any]
 FIRST = 8
@@ -72,11 +72,9 @@ def measure_gains(
     seed: int,
 ) -> None:
     with refused_table(output, TOKEN_COLUMNS, summary), Spectra(spectra) as file, Dump(dumped) as dump:
-        sizes = facts(file.attributes)
-        common: Row = {"model": spectra.parent.name, "family": family, "seed": model_seed, "corpus": spectra.stem, **sizes}
-        common |= {"eps2": gain["eps2"]}
+        common: Row = {**columns_of(spectra, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
-        depth = sizes["depth"]
+        depth = common["depth"]
         texts, counts, rows = file.text_list, dump.vocabulary(), []
         in_order: tuple[str, ...] = IN_ORDER
         if dump.objective != CAUSAL:

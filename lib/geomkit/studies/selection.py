@@ -21,7 +21,7 @@ from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
-from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, facts
+from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 SPLITS = 10
 RESAMPLES = 1000
@@ -59,9 +59,7 @@ def compare_selections(
 ) -> None:
     model = probe.parent.name
     with refused_table(output, TOKEN_COLUMNS, summary), Probe(probe) as file, Dump(dumped) as dump:
-        sizes = facts(file.attributes)
-        common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": probe.stem, **sizes}
-        common |= {"eps2": gain["eps2"]}
+        common = {**columns_of(probe, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
         rows: list[dict[str, Any]] = []
@@ -73,7 +71,7 @@ def compare_selections(
                 "variant": "trained",
                 "layer": layer,
                 "sublayer": "block",
-                "name": layer_name(layer, sizes["depth"]) or None,
+                "name": layer_name(layer, common["depth"]) or None,
                 "d": width,
             }
             rows += [where | row for one in scored for row in compared(one, scored, file.budgets, documents)]

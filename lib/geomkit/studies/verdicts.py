@@ -10,9 +10,10 @@ import numpy as np
 
 from geomkit.arrays import Array
 from geomkit.errors import DataError
+from geomkit.laws.differences import Difference, difference_of
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import MARGINS, Difference, Endpoint, Judgement, difference_of, judge
+from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
 from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
 from geomkit.store.projections import Projections, read_projections
@@ -166,16 +167,16 @@ class Levels:
         """Size by size, for every donor and for the bracket."""
         nulls = {(PROJECTED, name): one for name, one in self.donors(key, PROJECTED).items()}
         nulls |= {(name, ""): one for name, one in self.endpoint(key, False).bracket.items()}
-        kept = self.kept(key)
+        norms = self.norms_kept(key)
         for (null, donor), difference in nulls.items():
             for size, mean, seeds in zip(difference.size, difference.means, difference.seeds, strict=True):
                 model = self.models[self.places(float(size))[0]]
                 yield SizeDifference(
                     **place, null=null, donor=donor, params_nonembedding=int(size), width=model.width, seeds=len(seeds),
-                    difference=float(mean), norm_kept=kept.get((donor, model.width)) if null == PROJECTED else None,
+                    difference=float(mean), norm_kept=norms.get((donor, model.width)) if null == PROJECTED else None,
                 )  # fmt: skip
 
-    def kept(self, key: Key) -> dict[tuple[str, int], float]:
+    def norms_kept(self, key: Key) -> dict[tuple[str, int], float]:
         """Share of the donor's squared norm that a width's directions hold, by donor and width."""
         found: dict[tuple[str, int], list[float]] = {}
         where = key._replace(metric=KEPT)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from geomkit.laws.forms import Status
-from geomkit.laws.verdicts import Fitness
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.store.records.endpoints import Compared, Endpoint, Interval, Source
 
 

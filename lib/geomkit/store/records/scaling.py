@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from geomkit.laws.exponents import Verdict
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.endpoints import Compared, Endpoint, SlopeKey, Source
 
 

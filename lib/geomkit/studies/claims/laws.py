@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.dumps import PLAIN
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from geomkit.laws.forms import Status
-from geomkit.laws.verdicts import Fitness
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.data import Correlation, DataLaw, DataLaws, GridDraw
 from geomkit.store.records.endpoints import Interval
