@@ -96,3 +96,9 @@ def test_what_other_combinations_say_stands_beside_the_primary_one():
 def test_without_conclusions_nothing_is_found(name):
     assert judged(name) == []
     assert claims.facts[name]["statement"].endswith(".")
+
+
+def test_a_curve_is_held_against_the_laws_beside_it():
+    row = conclusion("exact-curve", "does not describe", effect=0.8, low=None, high=None, predicted=None, rival=0.017)
+    (found,) = judged("the exact curve predicts losses", row)
+    assert (found.against, found.verdict) == (0.017, ClaimVerdict.REFUTED)

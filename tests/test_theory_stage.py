@@ -499,7 +499,7 @@ def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_
     check_column(page)
     graphs, relations, _, _, budgets = page.axes
     hold = sum(all(row.inside for row in tables[0] if (row.times, row.entropies) == at) for at in product((1, 3), ENTROPIES))
-    assert graphs.get_title(loc="left") == f"skill graphs: all sums of {hold} of 4 in their intervals"
+    assert graphs.get_title(loc="left") == f"skill graphs: {hold} of 4 agree in all sums"
     assert len(relations.get_yticks()) == len(tables[1]) == 2
     measured = next(line for line in budgets.lines if line.get_label() == "measured")
     primary = [row for row in tables[4] if row.primary and row.budget]

@@ -53,7 +53,7 @@ def finding(row: Conclusion, meaning: Meaning, null: str | None, details: str = 
         low=row.low,
         high=row.high,
         null=null if row.effect is not None else None,
-        against=(row.predicted or 0.0) if against is None else against,
+        against=next((value for value in (against, row.predicted, row.rival) if value is not None), 0.0),
         primary=row.primary,
         details=details,
     )
