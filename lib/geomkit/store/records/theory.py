@@ -260,9 +260,9 @@ class FactModel:
     n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of
     the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact.
     change: by which part of the gap before it the last doubling of steps lowers the gap (of seen facts, with finite texts), and
-    change_of_last relative to the gap after it; `kept` and `kept_of_last` if that is below 10 %. charged: the gap, had unseen
-    facts cost what an unknown one does; unseen_ratio: what they cost beside that. limited: the gap is that of endless texts, to
-    10 %, so size limits it.
+    change_of_last relative to the gap after it; `kept` and `kept_of_last` if that is below 10 %. gap_seen: the part of facts in
+    the training texts. charged: the gap, had unseen facts cost what an unknown one does; unseen_ratio: what they cost beside
+    that. limited: the gap is that of endless texts, to 10 %, so size limits it.
     """
 
     cell: str
@@ -274,6 +274,7 @@ class FactModel:
     samples: int | None
     steps: int
     gap: float
+    gap_seen: float
     charged: float
     limited: bool
     change: float
