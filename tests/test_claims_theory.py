@@ -13,7 +13,7 @@ from geomkit.studies.claims.registry import Finding, claims
 NAMES = [name for name in claims if claims[name].__module__ == theory.__name__]
 ROW = Conclusion(
     name="exponent-relation", scope="here", question="Is it?", primary=True, status="theory", unit="x", effect=0.1, low=-0.1,
-    high=0.3, predicted=0.0, rival=None, note="why",
+    high=0.3, spread=False, predicted=0.0, rival=None, note="why",
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_a_status_has_its_verdict(claim, name, verdicts):
     for status, verdict in verdicts.items():
         (found,) = judged(claim, conclusion(name, status))
         assert found.verdict == ClaimVerdict(verdict)
-        assert found.reason == f"{status}: why"
+        assert found.reason == ("why" if status == verdict else f"{status}: why")
         assert (found.value, found.low, found.high, found.primary, found.scope) == (0.1, -0.1, 0.3, True, "here")
 
 
@@ -78,6 +78,13 @@ def test_a_bias_is_one_at_the_digits_that_are_printed():
             "a sum of power laws finds the theory's exponents", conclusion("sum-on-exact-curve", "converged", effect=effect)
         )
         assert found.verdict == ClaimVerdict(verdict)
+
+
+def test_the_least_and_the_most_are_no_interval():
+    row = conclusion("facts-most-frequent", "contradicted", effect=0.6, low=0.55, high=0.7, spread=True)
+    (found,) = judged("models hold the most frequent facts", row)
+    assert (found.value, found.low, found.high) == (0.6, None, None)
+    assert found.reason == "contradicted: from 0.550 to 0.700; why"
 
 
 def test_numbers_of_rounding_are_told_in_words():

@@ -348,11 +348,8 @@ def told(row: Conclusion) -> str:
     """An effect, its interval, and what was predicted for it."""
     if row.effect is None:
         return "no numbers"
-    ends = (
-        ""
-        if row.low is None and row.high is None
-        else f" [{', '.join('…' if e is None else f'{e:.3g}' for e in (row.low, row.high))}]"
-    )
+    numbers = ["…" if end is None else f"{end:.3g}" for end in (row.low, row.high)]
+    ends = "" if row.low is row.high is None else f" ({' to '.join(numbers)})" if row.spread else f" [{', '.join(numbers)}]"
     others = [f"{name} {value:.3g}" for name, value in (("theory", row.predicted), ("rival", row.rival)) if value is not None]
     return f"{row.effect:.3g}{ends}" + (f"; {', '.join(others)}" if others else "")
 

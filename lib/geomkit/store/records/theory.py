@@ -327,7 +327,8 @@ class Conclusion:
     """A row of theory/conclusions.csv: an effect with its interval, what the theory predicts for it and what a rival does.
 
     scope: models, texts or cells that it speaks of. status: theory, rival, neither, undecided, or what the question names;
-    `untested` with a reason where there are no numbers.
+    `untested` with a reason where there are no numbers. spread: the effect is a median, and low and high are the least and the
+    most; else they are ends of a 95 % interval.
     """
 
     name: str
@@ -339,6 +340,7 @@ class Conclusion:
     effect: float | None
     low: float | None
     high: float | None
+    spread: bool
     predicted: float | None
     rival: float | None
     note: str

@@ -59,12 +59,9 @@ def settled(rows: Sequence[FactModel], judge: Callable[[Sequence[FactModel], str
     (_, first), (name, other) = found
     if first.status == other.status:
         return first
-    values = vars(first) | {"note": f"{first.note}; {first.status}, but {other.status} where change is {name}: {told(other)}"}
-    return Conclusion(**values | {"status": "undecided"})
-
-
-def told(conclusion: Conclusion) -> str:
-    return shown(conclusion.effect, conclusion.low, conclusion.high)
+    number = "" if other.effect is None else f", with {shown(other.effect, other.low, other.high)}"
+    note = f"{first.note}; {first.status}, but {other.status} where change is {name}{number}"
+    return Conclusion(**vars(first) | {"status": "undecided", "note": note})
 
 
 def verdict(wide: Estimate, narrow: Estimate, expected: float = 1.0) -> str:
@@ -204,7 +201,7 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
         "contradicted" if below else "as predicted",
         overlap,
         predicted=1.0,
-        unit="median overlap; ends: least and most",
+        unit="median overlap",
         note=f"below {LEAST_OVERLAP:g} in {below} of {len(overlap)} models, and in {sum(others)} of "
         f"{len(others)} that are excluded; an even choice would have up to {max(chance, default=0):.3f}",
     )
@@ -217,7 +214,7 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
         kinds[0] if len(set(kinds)) == 1 else "mixed",
         octaves,
         predicted=0.0,
-        unit="median octaves of rank; ends: least and most",
+        unit="median octaves of rank",
         note="; ".join(filter(None, (counted(kinds), f"{len(rows) - len(octaves)} models do not cross both 1/4 and 3/4"))),
     )
     parts = [each.inside for each in rows]
@@ -229,7 +226,7 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
         "contradicted" if above else "mostly beyond",
         parts,
         predicted=0.0,
-        unit="median share of the gap; ends: least and most",
+        unit="median share of the gap",
         note=f"above one half in {above} of {len(parts)} models",
     )
     beyond = [each.beyond for each in rows if each.beyond is not None]
@@ -240,7 +237,7 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
         on_one_side(beyond, "partial knowledge", "confident errors"),
         beyond,
         predicted=1.0,
-        unit="median loss over ln 64; ends: least and most",
+        unit="median loss over ln 64",
         note=f"{sum(value < 1 for value in beyond)} of {len(beyond)} models below ln 64",
     )
 
@@ -255,7 +252,8 @@ def spread(name: str, scope: str, question: str, status: str, values: Sequence[f
     """A median with the least and the most; `untested` without a value."""
     if not values:
         return row(name, scope, question, "untested", **more)
-    return row(name, scope, question, status, float(np.median(values)), low=min(values), high=max(values), **more)
+    ends: dict[str, Any] = {"low": min(values), "high": max(values), "spread": True}
+    return row(name, scope, question, status, float(np.median(values)), **ends, **more)
 
 
 # axis of data
@@ -304,5 +302,5 @@ def unseen(rows: Sequence[FactModel]) -> Conclusion:
         on_one_side(ratios, "partial knowledge", "confident errors"),
         ratios,
         predicted=1.0,
-        unit="median of their gap over ln 64 times their mass; ends: least and most",
+        unit="median of their gap over ln 64 times their mass",
     )
