@@ -248,7 +248,8 @@ def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure
     size.legend(handles=[Line2D([], [], color=colour, label=f"a = {exponent:g}") for exponent, colour in paint.items()])
     data.set(xscale="log", yscale="log", xlabel="texts", ylabel="gap (nats)")
     data.set_title("gap by data, width " + data_width(models), loc="left")
-    data.legend(handles=data_handles())
+    data.set_ylim(top=40 * data.get_ylim()[1])
+    data.legend(handles=data_handles(), loc="upper right")
     widths = colours(sorted({row.width for row in bins}))
     last = {row.cell: max(other.steps for other in bins if other.cell == row.cell) for row in bins}
     for cell in dict.fromkeys(row.cell for row in bins if row.samples is None):
