@@ -13,7 +13,7 @@ from geomkit.studies.claims.registry import Finding, claims
 NAMES = [name for name in claims if claims[name].__module__ == theory.__name__]
 ROW = Conclusion(
     name="exponent-relation", scope="here", question="Is it?", primary=True, status="theory", unit="x", effect=0.1, low=-0.1,
-    high=0.3, predicted=0.0, rival=None, note="why",
+    high=0.3, spread=False, predicted=0.0, rival=None, note="why",
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_a_status_has_its_verdict(claim, name, verdicts):
     for status, verdict in verdicts.items():
         (found,) = judged(claim, conclusion(name, status))
         assert found.verdict == ClaimVerdict(verdict)
-        assert found.reason == f"{status}: why"
+        assert found.reason == ("why" if status == verdict else f"{status}: why")
         assert (found.value, found.low, found.high, found.primary, found.scope) == (0.1, -0.1, 0.3, True, "here")
 
 
@@ -80,6 +80,13 @@ def test_a_bias_is_one_at_the_digits_that_are_printed():
         assert found.verdict == ClaimVerdict(verdict)
 
 
+def test_the_least_and_the_most_are_no_interval():
+    row = conclusion("facts-most-frequent", "contradicted", effect=0.6, low=0.55, high=0.7, spread=True)
+    (found,) = judged("models hold the most frequent facts", row)
+    assert (found.value, found.low, found.high) == (0.6, None, None)
+    assert found.reason == "contradicted: from 0.550 to 0.700; why"
+
+
 def test_numbers_of_rounding_are_told_in_words():
     (found,) = judged("identities of conditional entropy", conclusion("identity-chain-rule", "holds", effect=2.2e-15, note=""))
     assert found.value is None
@@ -96,3 +103,9 @@ def test_what_other_combinations_say_stands_beside_the_primary_one():
 def test_without_conclusions_nothing_is_found(name):
     assert judged(name) == []
     assert claims.facts[name]["statement"].endswith(".")
+
+
+def test_a_curve_is_held_against_the_laws_beside_it():
+    row = conclusion("exact-curve", "does not describe", effect=0.8, low=None, high=None, predicted=None, rival=0.017)
+    (found,) = judged("the exact curve predicts losses", row)
+    assert (found.against, found.verdict) == (0.017, ClaimVerdict.REFUTED)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_claims_theory import NAMES, judged
+from test_claims_theory import NAMES, Given, judged
 from test_figures import check_column
 from test_planted import cell, facts_of
 
 from geomkit.errors import DataError
 from geomkit.figures import theory as figures
+from geomkit.figures.ledger import findings_page
 from geomkit.laws.theory import SkillGraph
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
@@ -37,6 +38,8 @@ from geomkit.store.records.theory import (
 from geomkit.store.splits import frequency_table, read_split, write_splits
 from geomkit.store.texts import Texts
 from geomkit.studies import theory
+from geomkit.studies.claims.ledger import rows_of
+from geomkit.studies.claims.registry import claims
 from geomkit.studies.conclusions.arithmetic import of_simulation
 from geomkit.studies.conclusions.conclude import conclude
 from geomkit.studies.conclusions.ngrams import of_quanta
@@ -461,7 +464,7 @@ def test_steps_of_training_by_how_far_they_go():
 def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_path, one_part):
     out = tmp_path
     simulate_skills(out / "simulation.csv", GRID, 0)
-    relate_exponents(grid / "grid.csv", grid / "ladder.csv", out / "relations.csv", 100, 100, 0)
+    relate_exponents(grid / "grid.csv", grid / "ladder.csv", out / "relations.csv", 20, 20, 0)
     fit_skill_curves(grid / "grid.csv", grid / "ladder.csv", documents, out / "curves.csv", "trigrams")
     measure_ngrams(documents, out / "exponents.csv", out / "budgets.csv")
     write_csv(out / "bigrams.csv", BigramLoss, losses())
@@ -489,6 +492,10 @@ def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_
         mains = [other for other in rows if row.name == f"{other.name}-sensitivity"]
         taken = [one for name in NAMES for one in judged(name, row, *mains) if row.scope in f"{one.scope} {one.details}"]
         assert len(taken) == 1 or (row.name, row.effect) == ("sum-on-exact-curve", None), f"{row.name} is of one claim"
+    page = findings_page([claim for name in NAMES for claim in rows_of(name, Given(rows))])
+    assert "\n## The theory of skills\n" in page
+    assert all(f"> {claims.facts[name]['statement']}" in page for name in NAMES)
+    assert f"{found['exponent-relation'].effect:+.3f} [" in page
     figures.draw_theory(
         **files, bigrams=out / "bigrams.csv", bins=out / "bins.csv", conclusions=out / "conclusions.csv", output=out / "t.pdf"
     )
@@ -503,7 +510,7 @@ def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_
     check_column(page)
     graphs, relations, _, _, budgets = page.axes
     hold = sum(all(row.inside for row in tables[0] if (row.times, row.entropies) == at) for at in product((1, 3), ENTROPIES))
-    assert graphs.get_title(loc="left") == f"skill graphs: all sums of {hold} of 4 in their intervals"
+    assert graphs.get_title(loc="left") == f"skill graphs: {hold} of 4 agree in all sums"
     assert len(relations.get_yticks()) == len(tables[1]) == 2
     measured = next(line for line in budgets.lines if line.get_label() == "measured")
     primary = [row for row in tables[4] if row.primary and row.budget]

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from geomkit.figures.style import BLACK, BLUE, GREEN, ORANGE, SIZE, VERMILION, WIDTH, colours, save
 from geomkit.laws.planted import capacity, gaps_below, threshold
@@ -71,8 +72,9 @@ def simulation_panel(axis: Axes, rows: Sequence[SimulatedGraph]) -> None:
         graphs.setdefault((row.a, row.skills, row.times, row.entropies), []).append(row.inside)
     inside = sum(map(all, graphs.values()))
     axis.set(xlabel="sampled graphs", ylabel="simulated / exact", xticks=[])
-    axis.set_title(f"skill graphs: all sums of {inside} of {len(graphs)} in their intervals", loc="left")
-    axis.legend(ncols=3)
+    axis.set_ylim(top=axis.get_ylim()[1] + 0.25 * np.ptp(axis.get_ylim()))
+    axis.set_title(f"skill graphs: {inside} of {len(graphs)} agree in all sums", loc="left")
+    axis.legend(ncols=3, loc="upper left")
 
 
 def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
@@ -96,7 +98,7 @@ def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
     axis.set_yticks(range(len(rows)), names, fontsize=5)
     axis.set_title("blue: Chinchilla's sum, red: Kaplan's form\nblack: primary", loc="left")
     shown = [Line2D([], [], color="0.3", ls="", marker=mark, ms=2.8, label=name) for name, mark in MARKS.items()]
-    axis.legend(handles=shown, ncols=1, loc="lower right")
+    axis.legend(handles=shown, ncols=1, loc="lower left")
 
 
 def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
@@ -110,9 +112,18 @@ def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
     low, high = axis.get_xlim()
     axis.plot([low, high], [low, high], lw=0.5, color="0.5")
     axis.set(xlim=(low, high))
+    few_ticks(axis, low, high)
     axis.set_title("sizes left out\nbelow the line the theory's curve is better", loc="left")
     shown = [Line2D([], [], color=paint, ls="", marker="o", ms=3, label=table) for table, paint in TABLE_COLOURS.items()]
     axis.legend(handles=[*shown, Line2D([], [], color="0.3", ls="", marker="*", ms=5, label="primary")])
+
+
+def few_ticks(axis: Axes, low: float, high: float) -> None:
+    """Three labels of a logarithmic axis that spans less than a decade."""
+    ticks = [float(f"{value:.1e}") for value in np.geomspace(1.05 * low, high / 1.05, 3)]
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def exponent_panel(axis: Axes, rows: Sequence[TableExponent]) -> None:
@@ -127,7 +138,10 @@ def exponent_panel(axis: Axes, rows: Sequence[TableExponent]) -> None:
         for at, value, row in zip(x, y, mine, strict=True):
             axis.plot([at], [value], "*" if row.rule is None else "o", ms=5 if row.rule is None else 2.5, color=paint)
     axis.axhline(0, lw=0.5, color="0.5")
-    axis.set(xscale="log", xlabel="least count (star: chosen)", ylabel="a", ylim=(-0.7, 1.5))
+    axis.set(xscale="log", xlabel="least count (star: chosen)", ylabel="a")
+    axis.set_yscale("symlog", linthresh=1)
+    axis.set_yticks([-0.5, 0, 0.5, 1, 2, 5], ["−0.5", "0", "0.5", "1", "2", "5"])
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_title("exponent of frequencies\na ≤ 0: no asymptotic law", loc="left")
 
 
@@ -234,11 +248,14 @@ def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure
     size.legend(handles=[Line2D([], [], color=colour, label=f"a = {exponent:g}") for exponent, colour in paint.items()])
     data.set(xscale="log", yscale="log", xlabel="texts", ylabel="gap (nats)")
     data.set_title("gap by data, width " + data_width(models), loc="left")
-    data.legend(handles=data_handles())
+    data.set_ylim(top=40 * data.get_ylim()[1])
+    data.legend(handles=data_handles(), loc="upper right")
     widths = colours(sorted({row.width for row in bins}))
     last = {row.cell: max(other.steps for other in bins if other.cell == row.cell) for row in bins}
     for cell in dict.fromkeys(row.cell for row in bins if row.samples is None):
         of_cell = [row for row in bins if row.cell == cell and row.steps == last[cell]]
+        if of_cell[-1].first_rank == of_cell[-1].last_rank > 1:  # the last bin is one fact, which is all chance
+            of_cell = of_cell[:-1]
         x = [math.sqrt(row.first_rank * row.last_rank) for row in of_cell]
         line = "-" if of_cell[0].exponent == min(paint) else "--"
         rank.plot(x, [row.loss / UNKNOWN for row in of_cell], line, lw=0.7, color=widths[of_cell[0].width])
@@ -332,11 +349,8 @@ def told(row: Conclusion) -> str:
     """An effect, its interval, and what was predicted for it."""
     if row.effect is None:
         return "no numbers"
-    ends = (
-        ""
-        if row.low is None and row.high is None
-        else f" [{', '.join('…' if e is None else f'{e:.3g}' for e in (row.low, row.high))}]"
-    )
+    numbers = ["…" if end is None else f"{end:.3g}" for end in (row.low, row.high)]
+    ends = "" if row.low is row.high is None else f" ({' to '.join(numbers)})" if row.spread else f" [{', '.join(numbers)}]"
     others = [f"{name} {value:.3g}" for name, value in (("theory", row.predicted), ("rival", row.rival)) if value is not None]
     return f"{row.effect:.3g}{ends}" + (f"; {', '.join(others)}" if others else "")
 

@@ -65,9 +65,9 @@ def model_of(rows: Sequence[FactBin]) -> FactModel:
     return FactModel(
         cell=first.cell, width=first.width, params_total=first.params_total, params_nonembedding=first.params_nonembedding,
         exponent=first.exponent, seed=first.seed, samples=first.samples, steps=first.steps, gap=first.gap,
-        charged=first.gap_seen + h * unseen, limited=False, change=change, change_of_last=of_last, kept=abs(change) < CHANGE,
-        kept_of_last=abs(of_last) < CHANGE, facts=mine[-1].last_rank, held=first.held, n=n, overlap=first.overlap,
-        edge=edge(mine, h), inside=inside(mine, n), beyond=beyond(mine, 4 * n, h),
+        gap_seen=first.gap_seen, charged=first.gap_seen + h * unseen, limited=False, change=change, change_of_last=of_last,
+        kept=abs(change) < CHANGE, kept_of_last=abs(of_last) < CHANGE, facts=mine[-1].last_rank, held=first.held, n=n,
+        overlap=first.overlap, edge=edge(mine, h), inside=inside(mine, n), beyond=beyond(mine, 4 * n, h),
         unseen_ratio=first.gap_unseen / (h * unseen) if unseen > 0 else None,
     )  # fmt: skip
 

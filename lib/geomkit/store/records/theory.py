@@ -260,9 +260,9 @@ class FactModel:
     n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of
     the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact.
     change: by which part of the gap before it the last doubling of steps lowers the gap (of seen facts, with finite texts), and
-    change_of_last relative to the gap after it; `kept` and `kept_of_last` if that is below 10 %. charged: the gap, had unseen
-    facts cost what an unknown one does; unseen_ratio: what they cost beside that. limited: the gap is that of endless texts, to
-    10 %, so size limits it.
+    change_of_last relative to the gap after it; `kept` and `kept_of_last` if that is below 10 %. gap_seen: the part of facts in
+    the training texts. charged: the gap, had unseen facts cost what an unknown one does; unseen_ratio: what they cost beside
+    that. limited: the gap is that of endless texts, to 10 %, so size limits it.
     """
 
     cell: str
@@ -274,6 +274,7 @@ class FactModel:
     samples: int | None
     steps: int
     gap: float
+    gap_seen: float
     charged: float
     limited: bool
     change: float
@@ -326,7 +327,8 @@ class Conclusion:
     """A row of theory/conclusions.csv: an effect with its interval, what the theory predicts for it and what a rival does.
 
     scope: models, texts or cells that it speaks of. status: theory, rival, neither, undecided, or what the question names;
-    `untested` with a reason where there are no numbers.
+    `untested` with a reason where there are no numbers. spread: the effect is a median, and low and high are the least and the
+    most; else they are ends of a 95 % interval.
     """
 
     name: str
@@ -338,6 +340,7 @@ class Conclusion:
     effect: float | None
     low: float | None
     high: float | None
+    spread: bool
     predicted: float | None
     rival: float | None
     note: str

@@ -43,17 +43,22 @@ def findings(
 
 
 def finding(row: Conclusion, meaning: Meaning, null: str | None, details: str = "", against: float | None = None) -> Finding:
-    """The verdict is that of the status; a status that the claim does not know decides nothing."""
+    """The verdict is that of the status; a status that the claim does not know decides nothing. The least and the most beside a
+    median are no interval: they are told in words."""
+    verdict = {**meaning, **ITSELF}.get(row.status, UNDECIDED)
+    parts = [row.status] if row.status != verdict or not row.note else []
+    parts += [f"from {row.low:.3f} to {row.high:.3f}"] if row.spread else []
+    parts += [row.note] if row.note else []
     return Finding(
         scope=row.scope,
         effect=row.unit or "no number",
-        verdict={**meaning, **ITSELF}.get(row.status, UNDECIDED),
-        reason=f"{row.status}: {row.note}" if row.note else row.status,
+        verdict=verdict,
+        reason=": ".join([parts[0], "; ".join(parts[1:])]) if parts[1:] else parts[0],
         value=row.effect,
-        low=row.low,
-        high=row.high,
+        low=None if row.spread else row.low,
+        high=None if row.spread else row.high,
         null=null if row.effect is not None else None,
-        against=(row.predicted or 0.0) if against is None else against,
+        against=round(next((value for value in (against, row.predicted, row.rival) if value is not None), 0.0), 3),
         primary=row.primary,
         details=details,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from geomkit.arrays import Array
-from geomkit.laws.planted import capacity, threshold
+from geomkit.laws.planted import THRESHOLDS, capacity, threshold
 from geomkit.laws.statistics import Estimate, slope
 from geomkit.laws.theory import SkillGraph, data_exponent
 from geomkit.store.records.theory import Conclusion, FactModel
@@ -37,11 +37,13 @@ def of_facts(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
     exponents = sorted({each.exponent for each in rows})
     for exponent, size in product(exponents, ("params_total", "params_nonembedding")):
         yield settled([each for each in of_size if each.exponent == exponent], partial(held_by_size, exponent, size))
+    for exponent in exponents:
+        yield whatever_training([each for each in of_size if each.exponent == exponent], exponent)
     yield settled(of_size, one_capacity)
     kept = [each for each in of_size if each.kept]
     for exponent in exponents:
         yield gap_by_size(exponent, [each for each in kept if each.exponent == exponent])
-    yield from edges(kept)
+    yield from edges(kept, [each for each in of_size if not each.kept])
     for exponent, gap in product(exponents, ("gap", "charged")):
         yield settled([each for each in of_data if each.exponent == exponent], partial(gap_by_data, exponent, gap))
     yield unseen([each for each in of_data if each.kept])
@@ -57,12 +59,9 @@ def settled(rows: Sequence[FactModel], judge: Callable[[Sequence[FactModel], str
     (_, first), (name, other) = found
     if first.status == other.status:
         return first
-    values = vars(first) | {"note": f"{first.note}; {first.status}, but {other.status} where change is {name}: {told(other)}"}
-    return Conclusion(**values | {"status": "undecided"})
-
-
-def told(conclusion: Conclusion) -> str:
-    return shown(conclusion.effect, conclusion.low, conclusion.high)
+    number = "" if other.effect is None else f", with {shown(other.effect, other.low, other.high)}"
+    note = f"{first.note}; {first.status}, but {other.status} where change is {name}{number}"
+    return Conclusion(**vars(first) | {"status": "undecided", "note": note})
 
 
 def verdict(wide: Estimate, narrow: Estimate, expected: float = 1.0) -> str:
@@ -103,6 +102,14 @@ def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: st
         unit="slope of ln n on ln N",
         note=f"{len(rows)} models of {len(set(sizes))} widths; 90 % interval {narrow.low:.3f} to {narrow.high:.3f}; {left}",
     )
+
+
+def whatever_training(rows: Sequence[FactModel], exponent: float) -> Conclusion:
+    """Test 1 on all cells, also those whose gap still falls: exploratory, so it has no verdict."""
+    found = vars(held_by_size(exponent, "params_total", rows, "exploratory, cells whose gap still falls are in it"))
+    status = found["status"] if found["status"] == "untested" else "exploratory"
+    more = {"name": f"{found['name']}-all", "scope": f"{found['scope']}, all cells", "status": status, "primary": False}
+    return Conclusion(**found | more)
 
 
 def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
@@ -181,8 +188,9 @@ def means_of(rows: Sequence[FactModel]) -> tuple[Array, Array, str]:
 # edge in rank
 
 
-def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
+def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[Conclusion]:
     """Tests 4 to 7, on the cells of the axis of size that are kept."""
+    others = [each.overlap < LEAST_OVERLAP for each in excluded if each.overlap is not None]
     overlap = [each.overlap for each in rows if each.overlap is not None]
     chance = [each.held / each.facts for each in rows if each.overlap is not None]
     below = sum(value < LEAST_OVERLAP for value in overlap)
@@ -193,9 +201,9 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
         "contradicted" if below else "as predicted",
         overlap,
         predicted=1.0,
-        unit="median overlap; ends: least and most",
-        note=f"below {LEAST_OVERLAP:g} in {below} of {len(overlap)} models; an even choice would have up to "
-        f"{max(chance, default=0):.3f}",
+        unit="median overlap",
+        note=f"below {LEAST_OVERLAP:g} in {below} of {len(overlap)} models, and in {sum(others)} of "
+        f"{len(others)} that are excluded; an even choice would have up to {max(chance, default=0):.3f}",
     )
     octaves = [each.edge for each in rows if each.edge is not None]
     kinds = ["sharp" if edge <= SHARP else "gradual" if edge > GRADUAL else "undecided" for edge in octaves]
@@ -206,7 +214,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
         kinds[0] if len(set(kinds)) == 1 else "mixed",
         octaves,
         predicted=0.0,
-        unit="median octaves of rank; ends: least and most",
+        unit="median octaves of rank",
         note="; ".join(filter(None, (counted(kinds), f"{len(rows) - len(octaves)} models do not cross both 1/4 and 3/4"))),
     )
     parts = [each.inside for each in rows]
@@ -218,7 +226,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
         "contradicted" if above else "mostly beyond",
         parts,
         predicted=0.0,
-        unit="median share of the gap; ends: least and most",
+        unit="median share of the gap",
         note=f"above one half in {above} of {len(parts)} models",
     )
     beyond = [each.beyond for each in rows if each.beyond is not None]
@@ -229,7 +237,7 @@ def edges(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
         on_one_side(beyond, "partial knowledge", "confident errors"),
         beyond,
         predicted=1.0,
-        unit="median loss over ln 64; ends: least and most",
+        unit="median loss over ln 64",
         note=f"{sum(value < 1 for value in beyond)} of {len(beyond)} models below ln 64",
     )
 
@@ -244,7 +252,8 @@ def spread(name: str, scope: str, question: str, status: str, values: Sequence[f
     """A median with the least and the most; `untested` without a value."""
     if not values:
         return row(name, scope, question, "untested", **more)
-    return row(name, scope, question, status, float(np.median(values)), low=min(values), high=max(values), **more)
+    ends: dict[str, Any] = {"low": min(values), "high": max(values), "spread": True}
+    return row(name, scope, question, status, float(np.median(values)), **ends, **more)
 
 
 # axis of data
@@ -266,6 +275,8 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
     wide, narrow = (slope(np.log(texts), np.log(gaps), level) for level in (0.95, 0.9))
     times, exact = threshold(graph_of(used), texts, gaps)
     expected = slope(np.log(texts), exact).value
+    end = ", the end of its range" if times == THRESHOLDS[-1] else ""
+    seen = max(each.gap_seen / getattr(each, of) for each in used)
     return row(
         name,
         scope,
@@ -275,7 +286,8 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
         predicted=expected,
         primary=primary,
         unit="slope of ln gap on ln D",
-        note=f"tau = {times}, largest residual of ln gap {np.abs(np.log(gaps) - exact).max():.3f}; {len(texts)} amounts of data; "
+        note=f"tau = {times}{end}, at most {seen:.1%} of a gap from facts in the texts, largest residual of ln gap "
+        f"{np.abs(np.log(gaps) - exact).max():.3f}; {len(texts)} amounts of data; "
         f"for endlessly many facts the slope would be {-float(data_exponent(exponent)):.3f}; {left}",
     )
 
@@ -290,5 +302,5 @@ def unseen(rows: Sequence[FactModel]) -> Conclusion:
         on_one_side(ratios, "partial knowledge", "confident errors"),
         ratios,
         predicted=1.0,
-        unit="median of their gap over ln 64 times their mass; ends: least and most",
+        unit="median of their gap over ln 64 times their mass",
     )

@@ -73,7 +73,7 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
         "Does the exact curve of trigrams predict sizes left out as well as power laws do?",
         status,
         main.left_out,
-        predicted=min(laws) if laws else None,
+        rival=min(laws) if laws else None,
         primary=True,
         unit="root-mean-square error of ln L",
         note=f"{main.status}; on the fitted sizes {shown(main.residual_sd)} beside Chinchilla's {shown(main.chinchilla_sd)} and "

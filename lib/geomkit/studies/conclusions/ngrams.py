@@ -44,7 +44,9 @@ def of_quanta(rows: Sequence[LearntRank]) -> Iterator[Conclusion]:
         )
         if len({each.params_nonembedding for each in mine}) < 3:
             reasons = counted(each.reason for each in rows if each.share == share and each.reason)
-            yield row(name, scope, question, "untested", predicted=1.0, rival=0.0, note=f"{len(mine)} widths; {reasons}")
+            yield row(
+                name, scope, question, "untested", predicted=1.0, rival=0.0, note=f"such a rank at {len(mine)} widths; {reasons}"
+            )
             continue
         found = on_sizes([each.params_nonembedding for each in mine], [each.rank for each in mine])
         ranks = ", ".join(f"{each.rank:,.0f} ({each.width})" for each in mine)

@@ -35,9 +35,10 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
             float(np.median(ratios)),
             low=min(ratios),
             high=max(ratios),
+            spread=True,
             predicted=1.0,
             primary=True,
-            unit="median KL / quadratic; ends: least and most",
+            unit="median KL / quadratic",
             note=f"{within} of {len(mine)} within 10 %; KL {min(sizes):.2g} to {max(sizes):.2g}",
         )
 

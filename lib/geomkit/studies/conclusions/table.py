@@ -15,7 +15,8 @@ R = TypeVar("R")
 
 def row(name: str, scope: str, question: str, status: str, effect: Estimate | float | None = None, **more: Any) -> Conclusion:
     """What is not said is nothing. An estimate brings its interval."""
-    columns: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival")) | {"primary": False, "unit": "", "note": ""}
+    columns: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival"))
+    columns |= {"primary": False, "spread": False, "unit": "", "note": ""}
     columns["effect"] = effect
     if isinstance(effect, Estimate):
         columns |= {"effect": effect.value, "low": effect.low, "high": effect.high}
