@@ -29,6 +29,7 @@ ENVIRONMENT = {
 
 def copy_project(folder: Path) -> Path:
     """What a run needs of the project, in a folder where it may be edited."""
+    folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         if (ROOT / part).is_dir():
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))

@@ -7,6 +7,8 @@ rule spectra:
         "results/logs/spectra/{model}/{corpus}.log",
     benchmark:
         "results/benchmarks/spectra/{model}/{corpus}.tsv"
+    group:
+        MEASURING
     conda:
         "../../envs/geomkit.yaml"
     threads: 1

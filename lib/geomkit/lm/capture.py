@@ -144,8 +144,8 @@ def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
 
 
 @torch.inference_mode()
-def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts.
+def capture(recorder: Recorder, sample: Sample, batch_tokens: int, skip: int = 0) -> Iterator[Captured]:
+    """Runs a model over texts and yields each batch's states, in the order of the texts, without the first `skip` batches.
 
     Texts are padded at their end, which a causal model cannot see; no row of padding or prefix is handed out. A first token has a
     surprisal only where a prefix precedes it. Raises DataError for a model that is not causal, before the first batch.
@@ -153,7 +153,9 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
     model, start = recorder.model, len(sample.prefix)
     with recorder.hooked():
         check_causal(recorder, sample)
-        for run in batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens)):
+        for number, run in enumerate(batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens))):
+            if 0 < number < skip:  # the first batch runs in any case, for it decides what the model shows
+                continue
             ids, real = padded(with_prefix(sample, run))
             ids, mask = ids.to(model.device), real.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
@@ -165,6 +167,8 @@ def capture(recorder: Recorder, sample: Sample, batch_tokens: int) -> Iterator[C
             states = {state: rows(values[:, start:], kept).float().numpy() for state, values in recorder.states.items()}
             recorder.states.clear()
             recorder.checked = True
+            if number < skip:
+                continue
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
 
 
