@@ -42,7 +42,7 @@ class Journal:
     def append(self, arrays: Mapping[str, np.ndarray]) -> None:
         """One more record, to be called when all have been read."""
         content = io.BytesIO()
-        np.savez(content, **arrays)
+        np.savez(content, **arrays)  # type: ignore[arg-type]  # its stub takes all keywords for its own
         self._write(content.getvalue())
 
     def remove(self) -> None:
