@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions faults determinism
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -29,6 +29,12 @@ docs: .venv/main  ## write docs/configuration.md anew from the schema
 benchmark: .venv/test  ## side by side with peers
 	$(PIP) --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks
+
+faults: .venv/test  ## kill the small workflow 30 times, and compare bytes
+	$(BIN)/python tests/faults
+
+determinism: .venv/test  ## the small workflow six times, with 1, 2 and 8 cores, and compare bytes
+	$(BIN)/python tests/determinism
 
 findings: .venv/main  ## write docs/findings.md and the README's table anew from workflow/resources/findings
 	$(BIN)/snakemake --cores $(CORES) results/findings/findings.md

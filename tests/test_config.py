@@ -12,6 +12,7 @@ import yaml
 from geomkit.catalogue import declared_by_kind
 from geomkit.config import (
     Model,
+    check_device,
     checked_models,
     expand_models,
     layer_name,
@@ -400,3 +401,13 @@ def test_layers_are_only_checked_for_models_that_are_there_and_selected(here):
 def test_a_local_corpus_that_is_there_passes(here):
     (here / "mine.txt").write_text("a text")
     run_check(changed("corpora.mine", {"source": "local", "path": "mine.txt", "reader": "text"}))
+
+
+@pytest.mark.parametrize(("device", "here", "passes"), [("auto", True, True), ("cpu", False, True), ("auto", False, False)])
+def test_the_device_is_named_where_jobs_run_elsewhere(device, here, passes):
+    config = {"compute": {"device": device}}
+    if passes:
+        check_device(config, here)
+    else:
+        with pytest.raises(ConfigError, match=r"compute\.device: auto, but jobs run on other machines; say cpu or cuda"):
+            check_device(config, here)

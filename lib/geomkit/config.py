@@ -296,6 +296,12 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
     check_experiments(config, models)
 
 
+def check_device(config: Mapping[str, Any], here: bool) -> None:
+    """Raises ConfigError where jobs run elsewhere and the device is `auto`: whether a job asks for a GPU must be known before."""
+    if not here and config["compute"]["device"] == "auto":
+        raise ConfigError("config: compute.device: auto, but jobs run on other machines; say cpu or cuda")
+
+
 def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
     """Raises ConfigError for a parameter that no metric has, and for one that has a key of its own."""
     parameters = entropy.get("parameters", {})

@@ -79,6 +79,18 @@ def test_a_modules_faulty_key_is_named(project, tmp_path):
     assert re.findall(r"^ConfigError: config: texts: unknown key 'counts'", outcome.terminal, re.MULTILINE)
 
 
+@pytest.mark.parametrize(("device", "asked", "group"), [("cpu", False, "measuring"), ("cuda", True, "None")])
+def test_only_where_there_is_a_gpu_a_job_asks_for_it_and_dumps_alone(project, tmp_path, device, asked, group):
+    case = caller(project, tmp_path, "")
+    look = "\nfound = workflow.get_rule('geomkit_dump')\nprint(f'dump: {sorted(found.resources)} in {found._group}')\n"
+    case.snakefile.write_text(case.snakefile.read_text() + look)
+    outcome = case.run("--cores", "1", "--dry-run", settings={"geomkit": {"compute": {"device": device}}})
+    assert outcome.status == 0, outcome.terminal
+    (found,) = re.findall(r"^dump: (.*) in (\w+)$", outcome.terminal, re.MULTILINE)
+    assert ("'gpu'" in found[0]) == asked
+    assert found[1] == group
+
+
 def needs(package: str, seen: set[str]) -> set[str]:
     """Distributions that a package needs, and what they need, without extras."""
     name = re.sub(r"[-_.]+", "-", package).lower()

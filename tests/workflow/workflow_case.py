@@ -37,6 +37,7 @@ def copy_project(folder: Path) -> Path:
     compile, so that is done before.
     """
     lasso_path(np.eye(3), 2, 0, [1])
+    folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         if (ROOT / part).is_dir():
             shutil.copytree(ROOT / part, folder / part)

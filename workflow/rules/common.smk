@@ -38,6 +38,12 @@ if SELECTORS == "all":
     SELECTORS = list(declared_by_kind()["selection method"])
 
 
+wildcard_constraints:
+    model=r"[A-Za-z0-9._-]+",
+    corpus=r"[A-Za-z0-9._-]+",
+    tokenizer=r"[A-Za-z0-9._-]+",
+
+
 def code(script):
     """A digest of a script and of all the library code behind it, so that a change reruns exactly the rules that use it."""
     return code_digest(ROOT / "workflow/scripts" / script, ROOT / "lib")
@@ -140,6 +146,24 @@ SELECTED = [name for stage in (*STAGES, "theory") for name in chosen(stage)["mod
 TOKENIZERS = {
     MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])
 }
+
+
+# no key at all where there is no GPU, for some executors take gpu=0 for a request
+GPU = {"gpu": 1} if config["compute"]["device"] == "cuda" else {}
+# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra
+MEASURING = None if GPU else "measuring"
+
+
+def megabytes(files):
+    """Size of the files, and of all files in the folders: Snakemake's own size of a folder does not count what it holds."""
+    held = set()
+    for file in files:
+        os.stat(
+            file
+        )  # of an input that is yet to be made Snakemake knows by this error that it must ask again
+        path = Path(file)
+        held |= set(path.rglob("*")) if path.is_dir() else {path}
+    return sum(path.stat().st_size for path in held if path.is_file()) // 10**6
 
 
 GAIN = {"n": config["texts"]["length"], "eps2": config["tokens"]["eps2"]}

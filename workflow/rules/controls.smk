@@ -16,9 +16,9 @@ rule final_state:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
+        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
         code=code("final_state.py"),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(

@@ -11,7 +11,8 @@ rule corpus:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * max(1000, 20 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * max(1000, 20 * megabytes(input)),
     params:
         code=code("corpus.py"),
         reader=lambda wildcards: config["corpora"][wildcards.corpus].get(

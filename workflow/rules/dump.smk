@@ -12,7 +12,7 @@ rule texts:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * megabytes(input)),
     params:
         code=code("texts.py"),
         trust_remote_code=lambda wildcards: TOKENIZERS[wildcards.tokenizer].entry.get(
@@ -39,13 +39,16 @@ rule dump:
         "results/benchmarks/dump/{model}/{corpus}.tsv"
     wildcard_constraints:
         model=one_of(DUMPED),
+    group:
+        MEASURING
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 50),
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (30 + megabytes(input) // 50),
     params:
         code=code("dump.py"),
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),

@@ -65,7 +65,8 @@ rule convert_model:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * max(4000, 12 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * max(4000, 12 * megabytes(input)),
     params:
         code=code("convert_model.py"),
     message:

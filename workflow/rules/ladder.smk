@@ -55,7 +55,7 @@ rule ladder_model:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=4000,
         runtime=480,
     params:
@@ -104,7 +104,7 @@ rule ladder_cell:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=4000,
         runtime=480,
     params:
@@ -192,7 +192,7 @@ rule ladder_control:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=4000,
         runtime=480,
     params:

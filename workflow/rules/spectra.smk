@@ -9,6 +9,8 @@ rule spectra:
         "results/benchmarks/spectra/{model}/{corpus}.tsv"
     wildcard_constraints:
         model=one_of(DUMPED),
+    group:
+        MEASURING
     conda:
         "../../envs/geomkit.yaml"
     threads: 1

@@ -180,7 +180,7 @@ rule theory_bigrams:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=4000,
     params:
         code=code("theory_bigrams.py"),
@@ -358,7 +358,7 @@ rule small_steps:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=4000,
     params:
         code=code("small_steps.py"),

@@ -146,10 +146,15 @@ def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
 
 @torch.inference_mode()
 def capture(
-    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None, on_device: bool = False
+    recorder: Recorder,
+    sample: Sample,
+    batch_tokens: int,
+    masking: Masking | None = None,
+    on_device: bool = False,
+    skip: int = 0,
 ) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, if `on_device` says so,
-    as tensors on a GPU where they were computed on one.
+    """Runs a model over texts and yields each batch's states, in the order of the texts, without the first `skip` batches; as
+    arrays, or, if `on_device` says so, as tensors on a GPU where they were computed on one.
 
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
@@ -157,12 +162,14 @@ def capture(
     others. Raises DataError for any other model that is not causal, before the first batch.
     """
     if masking is not None:
-        yield from capture_masked(recorder, sample, batch_tokens, masking, on_device)
+        yield from capture_masked(recorder, sample, batch_tokens, masking, on_device, skip)
         return
     model, start = recorder.model, len(sample.prefix)
     with recorder.hooked():
         check_causal(recorder, sample)
-        for run in batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens)):
+        for number, run in enumerate(batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens))):
+            if 0 < number < skip:  # the first batch runs in any case, for it decides what the model shows
+                continue
             ids, real = padded(with_prefix(sample, run))
             ids, mask = ids.to(model.device), real.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
@@ -170,6 +177,8 @@ def capture(
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
             states = taken(recorder, start, kept, on_device)
+            if number < skip:
+                continue
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
 
 
@@ -188,12 +197,14 @@ def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: 
 
 
 def capture_masked(
-    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool, skip: int
 ) -> Iterator[Captured]:
     """`capture` of a masked model: one pass over each batch as it is, and one copy of a text for each token that is masked."""
     model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)
     limit = batch_limit(model, batch_tokens)
-    for run in batches([start + len(ids) + end for ids in sample.ids], limit):
+    for number, run in enumerate(batches([start + len(ids) + end for ids in sample.ids], limit)):
+        if 0 < number < skip:
+            continue
         ids, real = padded(with_prefix(sample, run, masking.suffix))
         ids, mask = ids.to(model.device), real.to(model.device)
         own = torch.arange(ids.shape[1]) < real.sum(dim=1, keepdim=True) - end
@@ -201,6 +212,8 @@ def capture_masked(
         with recorder.hooked():
             model(input_ids=ids, attention_mask=mask.long())
         states = taken(recorder, 0, own.to(model.device), on_device)
+        if number < skip:
+            continue
         places = [(int(text), int(token)) for text, token in own.nonzero()]
         surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit)
         yield Captured(rows(ids, own.to(model.device)).numpy(), surprisal.cpu().numpy(), states)

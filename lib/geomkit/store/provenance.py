@@ -67,6 +67,18 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def scratch_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder beside `path` for what is not kept. Unlike one in the system's temporary folder, it is removed by the next
+    run if this process is killed."""
+    temporary = unfinished(Path(f"{path}.scratch"))
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """A hard link, or a copy where the two places do not share a file system that has them."""
     try:

@@ -1,0 +1,63 @@
+"""Batches of arrays that a long job has computed, kept in one file until its output is whole, so that a job that was killed
+goes on after the last whole one."""
+
+import hashlib
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+HEADER = struct.Struct("<Q32s")
+"""Length and sha256 of what follows."""
+
+
+class Journal:
+    """A file of records behind a key that says what they were computed from: with another key it is begun anew.
+
+    A record that is cut off or damaged, and all that follows it, is left out and written over.
+    """
+
+    def __init__(self, path: Path, key: str):
+        self.path, self.key = path, key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("r+b" if path.exists() else "w+b")
+        if self._read() != key.encode():
+            self.file.seek(0)
+            self.file.truncate()
+            self._write(key.encode())
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        """Every whole record, in order. Afterwards the next one is appended behind them."""
+        while True:
+            place = self.file.tell()
+            if (content := self._read()) is None:
+                self.file.seek(place)
+                self.file.truncate()
+                return
+            with np.load(io.BytesIO(content)) as found:  # numpy reads no pickles unless it is asked to
+                yield {name: found[name] for name in found.files}
+
+    def append(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """One more record, to be called when all have been read."""
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]  # its stub takes all keywords for its own
+        self._write(content.getvalue())
+
+    def remove(self) -> None:
+        """Ends the journal, whose file is gone afterwards."""
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> bytes | None:
+        header = self.file.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return None
+        length, expected = HEADER.unpack(header)
+        content = self.file.read(length)
+        return content if hashlib.sha256(content).digest() == expected else None
+
+    def _write(self, content: bytes) -> None:
+        self.file.write(HEADER.pack(len(content), hashlib.sha256(content).digest()) + content)
+        self.file.flush()
