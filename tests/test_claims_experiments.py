@@ -48,7 +48,16 @@ def sink(layer, kind, value, threshold=10.0, metric="erank_covariance", mode="un
 
 def likeness(kind, value, low=None, high=None):
     return Likeness(
-        **OWN, layer=-1, metric="pearson", value=value, low=low, high=high, distance="chosen", agreement="pearson", kind=kind
+        **OWN,
+        layer=-1,
+        sublayer="block",
+        metric="pearson",
+        value=value,
+        low=low,
+        high=high,
+        distance="chosen",
+        agreement="pearson",
+        kind=kind,
     )
 
 
