@@ -55,7 +55,7 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
         axis.set_xlabel("layer of the sublayer")
     number = max((row.documents for row in rows), default=0)
     note = "unit rows; one sublayer at a time becomes zero, or its mean over other documents. Bars: 95 % over documents"
-    figure.suptitle(f"{corpus}, {model}, {number} documents: {note}", fontsize=7)
+    figure.suptitle(f"{corpus}, {model}, {number} documents\n{note}", fontsize=7)
     return figure
 
 
