@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.store.records.claims import ClaimVerdict
+from geomkit.figures.ledger import write_findings
+from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
+from geomkit.store.records.files import write_csv
 from geomkit.studies.claims import experiments
+from geomkit.studies.claims.ledger import rows_of
 
 SUPPORTED, REFUTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.UNDECIDED
 OWN = {
@@ -159,6 +162,27 @@ def test_a_fact_is_found_only_by_the_margin_that_was_fixed(rows, verdict):
     (found,) = experiments.finds_a_fact(Records(needle=rows))
     assert found.verdict == verdict
     assert found.documents == 1
+
+
+def test_what_had_been_seen_when_a_claim_was_fixed_explores():
+    unseen = effect("mlp minus attention", "after", "erank_covariance", -1, -2, -0.5)
+    rows = [unseen, replace(unseen, family="ladder"), replace(unseen, family="ladder", corpus="sotu")]
+    assert [found.primary for found in experiments.mlps_raise_rank(Records(components_summary=rows))] == [True, True, False]
+    assert not any(found.primary for found in experiments.sinks_make_profile(Records(sinks_summary=profile(1.0))))
+
+
+def test_the_chapter_is_a_page_of_findings(tmp_path):
+    records = Records(needle=needles(), sinks_summary=profile(1.0))
+    names = [name for name, claim in experiments.claims.items() if claim.__module__ == experiments.__name__]
+    write_csv(tmp_path / "claims.csv", Claim, [row for name in names for row in rows_of(name, records)])
+    readme = tmp_path / "README.md"
+    readme.write_text("# A\n\n<!-- findings -->\n<!-- /findings -->\n")
+    write_findings(tmp_path / "claims.csv", readme, tmp_path / "findings.md", tmp_path / "out.md")
+    page = (tmp_path / "findings.md").read_text()
+    assert "\n## Where the information sits\n" in page
+    assert "### Removing tokens finds a fact\n" in page
+    assert "| m on c | +1.000 [+0.900, +1.100] | all tokens (0) | 9 documents | exploratory | supported |" in page
+    assert page.count("\nUntested: nothing has been measured about it here.\n") == len(names) - 2
 
 
 def test_without_records_nothing_is_found():
