@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions faults determinism
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions faults determinism experiments promote-experiments
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -62,6 +62,17 @@ promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }
 	rm -rf workflow/resources/ladder/ladder-* workflow/resources/ladder/tokenizer
 	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
+
+EXPERIMENTS := ablation_summary.csv components_summary.csv semantics_summary.csv
+
+experiments: .venv/main  ## removed tokens, sublayers, sinks and documents of SmolLM2 and the ladder's largest, on two corpora
+	$(BIN)/snakemake $(addprefix results/,$(EXPERIMENTS) sinks_summary.csv) --directory runs/experiments --configfile workflow/config/experiments.yaml --cores $(CORES)
+
+promote-experiments:  ## ship what `make experiments` has found; then `make findings`
+	@for file in $(EXPERIMENTS) sinks_summary.csv; do test -f runs/experiments/results/$$file || { echo "no runs/experiments/results/$$file: run make experiments"; exit 1; }; done
+	mkdir -p workflow/resources/findings workflow/resources/sinks
+	cp $(addprefix runs/experiments/results/,$(EXPERIMENTS)) workflow/resources/findings/
+	cp runs/experiments/results/sinks_summary.csv workflow/resources/sinks/
 
 promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
 	@test -f results/needle/needle.csv || { echo "no needle was scored: run snakemake --cores 2 results/needle/needle.csv"; exit 1; }

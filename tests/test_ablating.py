@@ -10,6 +10,7 @@ from geomkit.lm.ablating import (
     Ablation,
     Whole,
     ablate,
+    every_head,
     every_sublayer,
     restarted,
     sublayer,
@@ -162,6 +163,32 @@ def test_the_block_after_a_zeroed_sublayer_holds_its_input_and_the_other_one(mod
             expected = block.final_layer_norm(block.self_attn_layer_norm(expected))
     expected = expected.numpy()
     np.testing.assert_allclose(found[1].states[State(3)], expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_silent_head_is_a_model_whose_mix_ignores_it(load):
+    model, sample = load("gpt-neox"), texts()
+    ablations = every_head(model)
+    assert [each.sublayer for each in ablations] == [f"head-{head}" for head in range(4)] * 2
+    found = text_losses(list(ablate(model, sample, ablations, 40)), sample)
+    mix = blocks(model)[1].attention.dense.weight
+    with torch.no_grad():
+        mix[:, 16:24] = 0
+    by_hand = text_losses(list(ablate(model, sample, [], 40)), sample)[None]
+    np.testing.assert_allclose(found[Ablation(2, "head-2", "zero")], by_hand, rtol=1e-5)
+    assert (np.abs(by_hand - found[None]) > 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "ablation", "message"),
+    [
+        ("llama", Ablation(1, "head-0", "zero"), "heads are taken out of gpt_neox alone, not of 'llama'"),
+        ("gpt-neox", Ablation(1, "head-4", "zero"), "no head 4; it has 4"),
+        ("gpt-neox", Ablation(1, "head-0", "none"), "a head can only become zero, found 'none'"),
+    ],
+)
+def test_heads_that_cannot_be_taken_out_are_refused(load, architecture, ablation, message):
+    with pytest.raises(DataError, match=message):
+        list(ablate(load(architecture), texts(), [ablation], 4096))
 
 
 def test_an_architecture_that_is_not_in_the_table_is_refused_by_name(load):

@@ -1,6 +1,9 @@
 """What sublayers do in tiny models, against the model run by hand."""
 
+import json
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from geomkit.lm.components import measure_components, spread
@@ -30,6 +33,19 @@ def measured(tiny, tmp_path):
         return table, read_csv(tmp_path / "summary.csv", SublayerEffect)
 
     return run
+
+
+def test_heads_are_measured_where_they_can_be_and_absent_with_a_reason_elsewhere(tiny, tmp_path):
+    texts = tmp_path / "texts.h5"
+    write_texts(texts, sample(), np.zeros(300, dtype=np.int64), {"model": "m"})
+    for architecture, heads in (("gpt-neox", {f"head-{k}" for k in range(4)}), ("gpt2", set())):
+        table = tmp_path / f"{architecture}/c.parquet"
+        gain = {"n": 20, "eps2": 0.5}
+        measure_components(tiny(architecture), texts, table, "f", 0, 3, gain, COMPUTE, False, heads=True)
+        rows = [row for row in read_columns(table, ["sublayer", "metric", "layer"]) if row["sublayer"].startswith("head-")]
+        assert {row["sublayer"] for row in rows} == heads
+        absent = json.loads(pq.read_schema(table).metadata[b"absent"])
+        assert set(absent) == (set() if heads else {"heads"})
 
 
 def test_a_text_of_each_document_comes_first():
@@ -90,10 +106,6 @@ def test_an_architecture_without_a_table_of_sublayers_says_why_it_was_not_ablate
     table, rows = measured("bloom")
     assert {row.kind for row in rows} == {"after"}
     assert {row["kind"] for row in read_columns(table, ["kind"])} == {"after"}
-    import json
-
-    import pyarrow.parquet as pq
-
     assert "bloom" in json.loads(pq.read_schema(table).metadata[b"absent"])["ablations"]
 
 

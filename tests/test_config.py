@@ -324,7 +324,7 @@ def test_a_layer_that_does_not_exist_is_refused(layers, wrong):
 # what a schema cannot tell
 
 CROSSED = [
-    ("corpora.sotu.reader", "sotus", "corpora.sotu.reader: unknown corpus reader 'sotus'; known: jsonl, lee, parquet"),
+    ("corpora.sotu.reader", "sotus", "corpora.sotu.reader: unknown corpus reader 'sotus'; known: chitchat, jsonl, lee, parquet"),
     ("entropy.nulls", ["gaussian", "shufled"], "entropy.nulls: unknown null 'shufled'; known: gaussian, "),
     ("entropy.nulls", ["stretched"], "entropy.nulls: unknown null 'stretched'; known: gaussian, "),
     ("entropy.parameters", {"esp": 1}, "entropy.parameters: unknown parameter 'esp'; known: eps2"),

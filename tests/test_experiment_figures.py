@@ -79,7 +79,16 @@ def test_sublayers_have_a_panel_for_each_metric():
 
 def test_correlations_are_drawn_by_layer_with_their_baselines_and_the_choice_in_words():
     def row(layer, distance, kind, value, agreement="pearson", metric="pearson"):
-        return Likeness(**FACTS, **around(value), layer=layer, distance=distance, agreement=agreement, kind=kind, metric=metric)
+        return Likeness(
+            **FACTS,
+            **around(value),
+            layer=layer,
+            sublayer="block",
+            distance=distance,
+            agreement=agreement,
+            kind=kind,
+            metric=metric,
+        )
 
     rows = [row(layer, "bures", "agreement", 0.2 + layer / 10) for layer in (0, 1)]
     rows += [row(-1, "tfidf", "agreement", 0.55)]

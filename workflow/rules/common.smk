@@ -176,6 +176,14 @@ def gain_constants(wildcards):
         return GAIN
 
 
+def with_sublayers(wildcards):
+    """Whether states after attention and MLPs are dumped: where that is asked for, and of the documents that people judged."""
+    judged = chosen("semantics")
+    return config["dump"]["sublayers"] or (
+        wildcards.model in judged["model"] and wildcards.corpus in judged["corpus"]
+    )
+
+
 def dump_path(variant):
     """The path of a variant's dump. Dumps of nulls are always temporary."""
     path = f"results/dumps/{{model}}/{{corpus}}/{variant}.h5"

@@ -24,6 +24,7 @@ rule components:
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
         number=config["components"]["texts"],
+        heads=config["components"]["heads"],
         gain={"n": config["texts"]["length"], "eps2": config["entropy"]["eps2"]},
         compute=config["compute"],
     message:

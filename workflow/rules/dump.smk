@@ -56,9 +56,9 @@ rule dump:
             "trust_remote_code", False
         ),
         objective=lambda wildcards: MODELS[wildcards.model].objective,
-        dump={
-            key: config["dump"][key]
-            for key in ("layers", "sublayers", "dtype", "compression")
+        dump=lambda wildcards: {
+            "sublayers": with_sublayers(wildcards),
+            **{key: config["dump"][key] for key in ("layers", "dtype", "compression")},
         },
         compute=config["compute"],
         seed=config["seed"],

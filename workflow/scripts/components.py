@@ -20,5 +20,6 @@ with logged(snakemake.log[0]):
         gain=snakemake.params.gain,
         compute=snakemake.params.compute,
         trust_remote_code=snakemake.params.trust_remote_code,
+        heads=snakemake.params.heads,
         objective=snakemake.params.objective,
     )

@@ -208,7 +208,7 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
     apart = "the kinds are told apart" if found.told_apart else "nothing is claimed: the kinds are not told apart"
     shift = f"mean {found.whole:.2f} with the fact, {found.none:.2f} without, {found.random_shift:.2f} off by chance"
     models = ", ".join(dict.fromkeys(row.model for row in rows))
-    figure.suptitle(f"{models}: a fact in filler. The instrument {works} ({shift}); by the margin, {apart}", fontsize=7)
+    figure.suptitle(f"{models}: a fact in filler. The instrument {works} ({shift});\nby the margin, {apart}", fontsize=7)
     return figure
 
 

@@ -39,6 +39,10 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
                 wanted = (kind, metric, at, sublayer)
                 mine = [row for row in rows if (row.kind, row.metric, row.at, row.sublayer) == wanted]
                 line(axis, mine, PAINT[sublayer], "-" if kind == "zero" else "--", marker, f"{sublayer}: {label}")
+        heads = [row for row in rows if row.sublayer.startswith("head-") and (row.metric, row.at) == (metric, at)]
+        if heads:
+            x, y = [row.layer for row in heads], [row.value for row in heads]
+            axis.plot(x, y, "x", ms=3, color=PAINT["attention"], alpha=0.6, label="single heads: zero")
         whole = next((row.value for row in rows if (row.kind, row.metric, row.at) == ("none", metric, at)), None)
         axis.axhline(0, lw=0.6, color="0.6", zorder=0)
         title = f"change of {NAMES.get(metric, name_of(metric))}" + (f", {at}" if at else "")
@@ -51,7 +55,7 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
         axis.set_xlabel("layer of the sublayer")
     number = max((row.documents for row in rows), default=0)
     note = "unit rows; one sublayer at a time becomes zero, or its mean over other documents. Bars: 95 % over documents"
-    figure.suptitle(f"{corpus}, {model}, {number} documents: {note}", fontsize=7)
+    figure.suptitle(f"{corpus}, {model}, {number} documents\n{note}", fontsize=7)
     return figure
 
 

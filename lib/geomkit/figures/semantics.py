@@ -13,6 +13,7 @@ from geomkit.store.records.files import read_csv
 KINDS = ("pearson", "spearman")
 BASELINES = {"tfidf": ("TF-IDF", "-"), "random_projection": ("random projection", "--"), "length": ("length", ":")}
 CLOUDS = {"mean": "mean of each document", "last": "last token of each document", "tokens": "all tokens"}
+SUBLAYERS = {"attention": ":", "mlp": "-."}
 METRICS = ("rate_distortion_ratio", "erank_covariance")
 
 
@@ -31,7 +32,7 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
     for axis, metric in zip(axes[1], METRICS, strict=True):
         spectra = [row for row in rows if (row.kind, row.metric) == ("spectrum", metric)]
         for (name, label), paint in zip(CLOUDS.items(), COLOURS, strict=False):
-            points = sorted((row.layer, row.value) for row in spectra if row.distance == name)
+            points = sorted((row.layer, row.value) for row in spectra if (row.distance, row.sublayer) == (name, "block"))
             axis.plot([x for x, _ in points], [y for _, y in points], color=paint, marker=".", label=label)
         axis.set(xlabel="layer", title=f"{name_of(metric)} of the corpus, centred unit rows")
         axis.legend()
@@ -44,14 +45,18 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
 
 
 def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
-    """A line for each distance over layers, and one across for each baseline."""
-    found = [row for row in rows if row.layer >= 0]
+    """A line for each distance over layers, of the best one also after each sublayer, and a line across for each baseline."""
+    found = [row for row in rows if row.layer >= 0 and row.sublayer == "block"]
     best = max(found, key=lambda row: row.value).distance if found else None
     for place, name in enumerate(dict.fromkeys(row.distance for row in found)):
         mine = sorted((row for row in found if row.distance == name), key=lambda row: row.layer)
         x, paint = [row.layer for row in mine], COLOURS[place % len(COLOURS)]
         axis.plot(x, [row.value for row in mine], color=paint, marker=".", lw=0.9, label=name.replace("_", " "))
         if name == best:
+            for sublayer, style in SUBLAYERS.items():
+                part = sorted((row.layer, row.value) for row in rows if (row.distance, row.sublayer) == (name, sublayer))
+                if part:
+                    axis.plot(*zip(*part, strict=True), ls=style, color=paint, lw=0.7, label=f"the best, after {sublayer}")
             axis.fill_between(x, [row.low or 0 for row in mine], [row.high or 0 for row in mine], color=paint, alpha=0.12, lw=0)
     for row in rows:
         if row.layer < 0 and row.distance in BASELINES:

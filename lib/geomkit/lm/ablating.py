@@ -50,8 +50,14 @@ ROLES = {
 mixture of experts is all of its experts with their router."""
 
 
+HEADS = {"gpt_neox": "attention.dense"}
+"""Path in a block to the map that mixes attention heads, whose input is their outputs side by side. The ladder's alone: elsewhere
+heads share keys and values, or norm what they put out."""
+
+
 class Ablation(NamedTuple):
-    """Which sublayer, `attention` or `mlp` of block `layer` (1 is the first), is replaced by what, one of `KINDS`."""
+    """Which sublayer of block `layer` (1 is the first), `attention`, `mlp` or a head such as `head-0`, is replaced by what, one
+    of `KINDS`. A head can only become 0."""
 
     layer: int
     sublayer: str
@@ -80,6 +86,24 @@ def roles(model: PreTrainedModel) -> Roles:
             f"{type(model).__name__}: no table of the sublayers of {kind!r} models, which cannot be ablated; {known} can"
         )
     return ROLES[kind]
+
+
+def head_columns(model: PreTrainedModel, name: str) -> slice:
+    """Columns of a head, `head-0` .., in what its block's heads put out side by side.
+
+    Raises DataError for a head that does not exist, and for an architecture that is not in `HEADS`.
+    """
+    config = model.config.get_text_config()
+    if config.model_type not in HEADS:
+        raise DataError(f"{type(model).__name__}: heads are taken out of {', '.join(HEADS)} alone, not of {config.model_type!r}")
+    number, width = int(name.removeprefix("head-")), config.hidden_size // config.num_attention_heads
+    if not number < config.num_attention_heads:
+        raise DataError(f"{type(model).__name__}: no head {number}; it has {config.num_attention_heads}")
+    return slice(number * width, (number + 1) * width)
+
+
+def is_head(name: str) -> bool:
+    return name.startswith("head-")
 
 
 def sublayer(model: PreTrainedModel, layer: int, name: str) -> nn.Module:
@@ -227,6 +251,9 @@ def restarted(
     layer, name, kind = ablation
     found = blocks(model)
     with ExitStack() as stack:
+        if is_head(name):
+            stack.enter_context(silent_head(model, ablation))
+            name, kind = "attention", "none"
         for block in found[: max(layer - 2, 0)]:
             stack.enter_context(replaced(block, _hand_on))
         if layer > 1:
@@ -240,6 +267,26 @@ def restarted(
                 values = mean.to(values)[:, places]
             _replace(stack, model, layer, name, values)
         return forward(model, ids, mask)
+
+
+@contextmanager
+def silent_head(model: PreTrainedModel, ablation: Ablation) -> Iterator[None]:
+    """One head puts out 0 inside the block. Raises DataError for any other kind of ablation."""
+    if ablation.kind != "zero":
+        raise DataError(f"a head can only become zero, found {ablation.kind!r}")
+    columns = head_columns(model, ablation.sublayer)
+
+    def silence(module, args):
+        values = args[0].clone()
+        values[..., columns] = 0
+        return (values,)
+
+    mix = blocks(model)[ablation.layer - 1].get_submodule(HEADS[model.config.get_text_config().model_type])
+    handle = mix.register_forward_pre_hook(silence)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _replace(stack: ExitStack, model: PreTrainedModel, layer: int, name: str, values: torch.Tensor) -> None:
@@ -267,7 +314,9 @@ def ablate(
     roles(model)
     layers = sorted({ablation.layer for ablation in ablations})
     for ablation in ablations:
-        sublayer(model, ablation.layer, ablation.sublayer)
+        sublayer(model, ablation.layer, "attention" if is_head(ablation.sublayer) else ablation.sublayer)
+        if is_head(ablation.sublayer):
+            head_columns(model, ablation.sublayer)
     if means is None and any(ablation.kind == "mean" for ablation in ablations):
         wanted = sorted({ablation.layer for ablation in ablations if ablation.kind == "mean"})
         means = sublayer_means(model, sample, wanted, batch_tokens)
@@ -306,6 +355,13 @@ def every_sublayer(model: PreTrainedModel, kinds: Sequence[str] = ("zero", "mean
     """Each sublayer of each block, ablated in each way."""
     depth = len(blocks(model))
     return [Ablation(layer, name, kind) for layer in range(1, depth + 1) for name in SUBLAYERS for kind in kinds]
+
+
+def every_head(model: PreTrainedModel) -> list[Ablation]:
+    """Each attention head of each block, silent. Raises DataError for an architecture that is not in `HEADS`."""
+    head_columns(model, "head-0")
+    heads = model.config.get_text_config().num_attention_heads
+    return [Ablation(layer, f"head-{head}", "zero") for layer in range(1, len(blocks(model)) + 1) for head in range(heads)]
 
 
 def text_losses(results: Iterable[Ablated], sample: Sample) -> dict[Ablation | None, np.ndarray]:

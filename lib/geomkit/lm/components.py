@@ -1,7 +1,7 @@
 """What each attention and MLP sublayer does: states after it, and the model without it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from geomkit.config import CAUSAL, MASKED
 from geomkit.errors import DataError, RefusalError
-from geomkit.lm.ablating import Ablation, ablate, every_sublayer, text_losses
+from geomkit.lm.ablating import Ablation, ablate, every_head, every_sublayer, text_losses
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes
@@ -41,16 +41,17 @@ def measure_components(
     compute: Mapping[str, Any],
     trust_remote_code: bool,
     objective: str = CAUSAL,
+    heads: bool = False,
 ) -> None:
     """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
 
     count: texts, of different documents as far as there are as many. A masked model has metrics after its blocks, and says why no
-    sublayer was taken out; a model that cannot be measured leaves an empty table with the reason.
+    sublayer was taken out; a model that cannot be measured leaves an empty table with the reason. heads: also without each head.
     """
     with refused_table(output, COMPONENT_COLUMNS):
         model = load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code, objective)
         masks = masking(load_tokenizer(folder, trust_remote_code)) if objective == MASKED else None
-        write_components(model, masks, texts, output, family, model_seed, count, gain, compute["batch_tokens"])
+        write_components(model, masks, texts, output, family, model_seed, count, gain, compute["batch_tokens"], heads)
 
 
 def write_components(
@@ -63,6 +64,7 @@ def write_components(
     count: int,
     gain: Mapping[str, float],
     batch_tokens: int,
+    heads: bool,
 ) -> None:
     """The table of one loaded model."""
     sample = spread(read_texts(texts).sample, count)
@@ -75,7 +77,8 @@ def write_components(
             raise RefusalError(
                 f"{type(model).__name__}: it predicts masked tokens, and ablations are measured by the next token's loss"
             )
-        values |= without_sublayers(model, sample, gain, batch_tokens, name)
+        ablations = [*every_sublayer(model), *(heads_of(model, absent) if heads else ())]
+        values |= without_sublayers(model, ablations, sample, gain, batch_tokens, name)
     except DataError as error:
         absent["ablations"] = str(error)
     table = TableWriter(
@@ -86,6 +89,15 @@ def write_components(
         width = model.config.get_text_config().hidden_size
         table.add(layer=layer, sublayer=sublayer, kind=kind, at=at, metric=metric, d=width, value=found)
     table.write(output, absent)
+
+
+def heads_of(model: PreTrainedModel, absent: dict[str, str]) -> list[Ablation]:
+    """Each head's ablation; none where heads cannot be taken out, and `absent` says why."""
+    try:
+        return every_head(model)
+    except DataError as error:
+        absent["heads"] = str(error)
+        return []
 
 
 def spread(sample: Sample, count: int) -> Sample:
@@ -135,12 +147,13 @@ def after_sublayers(
     return values
 
 
-def without_sublayers(model, sample: Sample, gain: Mapping[str, float], batch_tokens: int, name: str) -> Mapping[Key, np.ndarray]:
+def without_sublayers(
+    model, ablations: Sequence[Ablation], sample: Sample, gain: Mapping[str, float], batch_tokens: int, name: str
+) -> Mapping[Key, np.ndarray]:
     """Losses (texts,), and metrics of the last block's output and what follows the final norm, of the model as it is (layer 0,
     kind `none`) and without each sublayer in turn."""
     depth = len(blocks(model))
     shown = {State(depth): "last", State(depth + 1): "final"}
-    ablations = every_sublayer(model)
     values: dict[Key, np.ndarray] = defaultdict(lambda: np.full(len(sample.ids), np.nan))
 
     def measured() -> Iterator[Any]:

@@ -40,9 +40,10 @@ PROJECTION = 256
 
 @dataclass(frozen=True)
 class Compared:
-    """Similarities of pairs of documents (measures, P), and of each measure its layer (-1 for a baseline), name and width."""
+    """Similarities of pairs of documents (measures, P), and of each measure its state (layer -1 for a baseline), name and
+    width."""
 
-    names: list[tuple[int, str, int]]
+    names: list[tuple[State, str, int]]
     similarities: np.ndarray
 
 
@@ -75,12 +76,12 @@ def judge(
         rows += spectra
         count = len(named)
         ends = {"documents": count, "n": count * (count - 1) // 2}
-        table = TableWriter(**common, variant="trained", sublayer="block", text=-1, eps2=eps2)
+        table = TableWriter(**common, variant="trained", text=-1, eps2=eps2)
         records = [Likeness(**common | ends | row) for row in rows]
         for record in records:
             if record.kind in ("agreement", "spectrum"):
                 metric = "_".join(filter(None, [record.distance, record.agreement or record.metric]))
-                table.add(layer=record.layer, d=record.d, n=record.n, metric=metric, value=record.value)
+                table.add(layer=record.layer, sublayer=record.sublayer, d=record.d, n=record.n, metric=metric, value=record.value)
         table.write(output, absent)
         write_csv(summary, Likeness, records)
 
@@ -111,16 +112,16 @@ def document_texts(dump: Dump, named: list[str], path: Path) -> list[int]:
 
 
 def by_layer(dump: Dump, places: list[int], eps2: float, seed: int) -> tuple[Compared, list[dict[str, Any]]]:
-    """Every distance at every layer, and the spectra of documents' rows beside those of their tokens."""
-    names: list[tuple[int, str, int]] = []
+    """Every distance at every layer, after each sublayer too where these were dumped, and the spectra of documents' rows beside
+    those of their tokens."""
+    names: list[tuple[State, str, int]] = []
     similar: list[np.ndarray] = []
     spectra: list[dict[str, Any]] = []
-    states = [state for state in dump.states if state.sublayer == "block"]
-    for state in progress(states, "layers"):
+    for state in progress(dump.states, "layers"):
         documents = Documents([dump.rows(state, place, place + 1).astype(np.float64) for place in places])
         equal, width = documents.equal_sizes(rng(seed, "semantics", "equal sizes")), dump.width(state)
         for name, distance in distances.items():
-            names.append((state.layer, name, width))
+            names.append((state, name, width))
             similar.append(-pairs(distance(equal if name in EQUAL else documents)))
         spectra += document_spectra(documents, state, eps2)
     return Compared(names, np.array(similar)), spectra
@@ -133,7 +134,7 @@ def document_spectra(documents: Documents, state: State, eps2: float) -> list[di
     for name, rows in clouds.items():
         unit = normalise(rows, "centre-unit")
         for metric, result in measure(spectrum(unit, True), METRICS, eps2=eps2).items():
-            where: dict[str, Any] = {"layer": state.layer, "d": rows.shape[1], "metric": metric, "n": len(rows)}
+            where: dict[str, Any] = {**state._asdict(), "d": rows.shape[1], "metric": metric, "n": len(rows)}
             value: dict[str, Any] = {"value": float(result.value), "low": None, "high": None}
             found.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})
     return found
@@ -145,7 +146,7 @@ def baselines(texts: list[str], background: list[str], ids: list[np.ndarray], se
     projected = random_projection(ids, PROJECTION, rng(seed, "semantics", "projection"))
     found = [cosine_distance(words), cosine_distance(projected), length_distance([len(each) for each in ids])]
     widths = (words.shape[1], PROJECTION, 1)
-    names = [(-1, name, width) for name, width in zip(BASELINES, widths, strict=True)]
+    names = [(State(-1), name, width) for name, width in zip(BASELINES, widths, strict=True)]
     return Compared(names, np.array([-pairs(each) for each in found]))
 
 
@@ -160,12 +161,12 @@ def agreements(
     judged = Judged(found.similarities, human, kind)
     common = {"agreement": kind, "metric": kind}
     rows: list[dict[str, Any]] = []
-    for (layer, name, width), result in zip(found.names, judged.agreement(resamples, draw), strict=True):
-        rows.append({**common, **numbers(result), "layer": layer, "distance": name, "d": width, "kind": "agreement"})
-    among = [place for place, (layer, _, _) in enumerate(found.names) if layer >= 0]
+    for (state, name, width), result in zip(found.names, judged.agreement(resamples, draw), strict=True):
+        rows.append({**common, **numbers(result), **state._asdict(), "distance": name, "d": width, "kind": "agreement"})
+    among = [place for place, (state, _, _) in enumerate(found.names) if state.layer >= 0 and state.sublayer == "block"]
     base = next(place for place, (_, name, _) in enumerate(found.names) if name == "tfidf")
     choice = judged.choice(among, base, draw, halves, resamples)
-    whole = {**common, "layer": -1, "distance": "chosen", "d": found.names[0][2]}
+    whole = {**common, **State(-1)._asdict(), "distance": "chosen", "d": found.names[0][2]}
     results: Mapping[str, Agreement] = {
         "chosen": choice.score,
         "baseline": choice.baseline,
@@ -175,9 +176,9 @@ def agreements(
     rows.append({**whole, "value": choice.least, "low": None, "high": None, "kind": "least"})
     for place, share in zip(among, choice.chosen.tolist(), strict=True):
         if share > 0:
-            layer, name, width = found.names[place]
+            state, name, width = found.names[place]
             alone = {"value": share, "low": None, "high": None, "kind": "share"}
-            rows.append({**common, **alone, "layer": layer, "distance": name, "d": width})
+            rows.append({**common, **alone, **state._asdict(), "distance": name, "d": width})
     return rows
 
 

@@ -41,7 +41,8 @@ class SublayerEffect(Measured):
     """A row of components_summary.csv: a metric after a sublayer (kind `after`), or what taking a sublayer out changes.
 
     kind: `after`; `zero` or `mean`: the metric's change when the sublayer's output becomes 0 or the mean over other documents'
-    tokens. `layer` and `sublayer` are those of the sublayer; at names the state that is measured (None: the loss). A row of the
+    tokens. `layer` and `sublayer` are those of the sublayer, which may be an attention head (`head-0`).
+    at names the state that is measured (None: the loss). A row of the
     sublayer `mlp minus attention` at layer -1 is the difference of the two, averaged over all blocks but the first.
     """
 
@@ -54,12 +55,14 @@ class SublayerEffect(Measured):
 class Likeness(Measured):
     """A row of semantics_summary.csv: how well distances of documents agree with people's judgements.
 
-    layer: -1 for a baseline and for what is chosen over layers. distance: a measure's name, or a baseline's. agreement: pearson,
+    layer: -1 for a baseline and for what is chosen over layers. sublayer: `block`, or the sublayer after which states were taken.
+    distance: a measure's name, or a baseline's. agreement: pearson,
     spearman, or None. kind: `agreement` of one measure at one layer; `chosen`, its score on the half that did not choose;
     `baseline` on the same halves; `difference` of the two; `least`, the smallest difference that so many documents show;
     `share`, how often a measure was chosen; `spectrum`, a spectral metric of one row for each document, or of their tokens.
     """
 
+    sublayer: str
     distance: str
     agreement: str | None
     kind: str
