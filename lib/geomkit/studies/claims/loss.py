@@ -12,6 +12,7 @@ from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interv
 
 OFFSET = "offset_power"
 AXES = {"params_nonembedding": "parameters without embeddings", "params_total": "all parameters", "width": "width"}
+WORDS = {Fitness.REJECTED: "rejected", Fitness.NOT_REJECTED: "not rejected", Fitness.UNTESTED: "untested"}
 RATIO, SIZE = "rate_distortion_ratio", "params_nonembedding"
 
 
@@ -42,7 +43,7 @@ def law_finding(entry: LossAxes, law: SizeLaw) -> Finding:
         high=high,
         sizes=law.n,
         verdict=verdict,
-        reason=f"{law.lack if law.status is not Status.FAILED else 'no fit'}: {law.lack_reason}{error}",
+        reason=f"{WORDS[law.lack] if law.status is not Status.FAILED else 'no fit'}: {law.lack_reason}{error}",
     )
 
 
