@@ -12,6 +12,7 @@ from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interv
 
 OFFSET = "offset_power"
 AXES = {"params_nonembedding": "parameters without embeddings", "params_total": "all parameters", "width": "width"}
+WORDS = {Fitness.REJECTED: "rejected", Fitness.NOT_REJECTED: "not rejected", Fitness.UNTESTED: "untested"}
 RATIO, SIZE = "rate_distortion_ratio", "params_nonembedding"
 
 
@@ -42,7 +43,7 @@ def law_finding(entry: LossAxes, law: SizeLaw) -> Finding:
         high=high,
         sizes=law.n,
         verdict=verdict,
-        reason=f"{law.lack if law.status is not Status.FAILED else 'no fit'}: {law.lack_reason}{error}",
+        reason=f"{WORDS[law.lack] if law.status is not Status.FAILED else 'no fit'}: {law.lack_reason}{error}",
     )
 
 
@@ -159,7 +160,8 @@ def grids(inputs: Inputs) -> Iterator[tuple[str, GridDraw]]:
     source="Kaplan et al. 2020; Hoffmann et al. 2022",
 )
 def published_exponents(inputs: Inputs) -> list[Finding]:
-    """Refuted only where the interval excludes the published value with and without cells whose longest training is best."""
+    """Refuted only where the interval excludes the published value, on the same side, with and without cells whose longest
+    training is best."""
     found = []
     for scope, draw in grids(inputs):
         inner = {law.form: law for law in draw.laws_without_longest}
@@ -172,24 +174,25 @@ def exponent(scope: str, law: DataLaw, inner: Fitted | None, peer: PeerValue) ->
     name = peer.parameter
     low, high = law.bootstrap.get(name, (None, None))
     without = inner.interval.get(name) if inner is not None else None
-    excluded = [outside(peer.value, (low, high)), without is not None and outside(peer.value, without)]
+    sides = {side(peer.value, (low, high)), side(peer.value, without or (None, None))}
     words = "" if inner is None or without is None else f"{inner.params[name]:.3f} {open_ended(without)}"
     return Finding(
         scope=f"{scope}, {law.form}, {name}",
-        effect="exponent of the loss, interval over cells",
+        effect=f"{name} of the form {law.form}, interval over cells",
         value=law.params[name],
         low=low,
         high=high,
         null=f"published by {peer.law}",
         against=peer.value,
-        verdict=ClaimVerdict.REFUTED if all(excluded) else ClaimVerdict.UNDECIDED,
+        verdict=ClaimVerdict.REFUTED if sides in ({-1}, {1}) else ClaimVerdict.UNDECIDED,
         reason=f"without cells whose longest training is best: {words or 'no interval'}",
     )
 
 
-def outside(value: float, interval: Interval) -> bool:
+def side(value: float, interval: Interval) -> int:
+    """1 where the interval lies above the value, -1 below, 0 where it does not exclude it."""
     low, high = interval
-    return (low is not None and value < low) or (high is not None and value > high)
+    return int(low is not None and value < low) - int(high is not None and value > high)
 
 
 def open_ended(interval: Interval) -> str:
