@@ -7,8 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from geomkit.errors import DataError
+from geomkit.store.bfloat16 import from_words, to_words
 from geomkit.store.dumps import Dump, DumpWriter, State, write_dump
 from geomkit.store.spectra import write_spectra
 from geomkit.store.texts import Texts
@@ -138,6 +140,36 @@ def test_float16_rounds_what_it_can_hold(path):
             np.testing.assert_array_equal(found, block.astype(np.float16))
 
 
+def test_bfloat16_is_rounded_as_torch_rounds_and_kept_as_words(path):
+    with Dump(write(path, 4, dtype="bfloat16")) as dump:
+        for state, block in values()[2].items():
+            found = dump.rows(state, 0, 3)
+            assert found.dtype == np.float32
+            np.testing.assert_array_equal(found, torch.tensor(block).to(torch.bfloat16).float().numpy())
+            stored = dump.file[state.path]
+            assert (stored.dtype, stored.attrs["type"]) == (np.uint16, "bfloat16")
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-38, 1.0, 1e37])
+def test_words_are_those_of_torch(scale):
+    draw = np.random.default_rng(0).standard_normal(2000).astype(np.float32) * np.float32(scale)
+    ties = (np.arange(1, 200, dtype=np.uint32) << 15).view(np.float32)  # halves between two bfloat16
+    edges = np.array([0, -0.0, np.inf, -np.inf, np.nan, 3.3961775e38, 3.3895314e38], dtype=np.float32)
+    for given in (draw, ties, edges):
+        expected = torch.tensor(given).to(torch.bfloat16)
+        np.testing.assert_array_equal(from_words(to_words(given)), expected.float().numpy())
+        kept = ~np.isnan(given)
+        np.testing.assert_array_equal(to_words(given)[kept], expected.view(torch.uint16).numpy()[kept])
+
+
+def test_bfloat16_that_would_overflow_is_refused(path):
+    data = values()
+    data[2][State(2)][7, 3] = 3.4e38
+    with pytest.raises(DataError, match=r"dump\.dtype: bfloat16 cannot hold /hidden/2, whose largest value is 3\.4e\+38"):
+        write(path, dtype="bfloat16", data=data)
+    assert nothing_left(path)
+
+
 def test_float16_that_would_overflow_is_refused(path):
     """65504 is the largest number of float16; from 65520 on, numbers round to infinity."""
     data = values()
@@ -153,7 +185,7 @@ def test_float16_that_would_overflow_is_refused(path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_a_state_that_is_not_finite_is_refused(path, bad, dtype):
     data = values()
     data[2][State(2, "mlp")][8, 0] = bad

@@ -7,7 +7,8 @@
 /texts/document    string  (texts,)    name of the document that the text was cut from
 /texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
 /vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus, in `trained` alone
-/hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm
+/hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm; or float16, or uint16
+                                       with the attribute `type`, bfloat16
 /sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
 attributes         the model's sizes, its `objective` (causal or masked), `final norm` (layer, rms or none) with its
                    `final norm eps`, and where everything came from; `absent` is a JSON object {what: why}
@@ -24,11 +25,14 @@ import numpy as np
 
 from geomkit.config import CAUSAL
 from geomkit.errors import DataError, RefusalError
+from geomkit.store.bfloat16 import from_words, to_words
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
 
 SCHEMA = 1
+TYPE, BFLOAT16 = "type", "bfloat16"
+"""The attribute of states that are stored as words of 16 bits."""
 CHUNK_BYTES = 1 << 18
 PLAIN = "plain"
 """The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
@@ -59,7 +63,8 @@ class DumpWriter:
     """Fills a dump batch by batch; memory does not grow with the number of tokens."""
 
     def __init__(self, file: h5py.File, dtype: str, compression: str | None):
-        self.file, self.dtype, self.compression = file, np.dtype(dtype), compression
+        self.file, self.kind, self.compression = file, dtype, compression
+        self.dtype = np.dtype(np.uint16 if dtype == BFLOAT16 else dtype)
         self.rows, self.total = 0, int(file["tokens/offset"][-1])
         self.starts = file["tokens/offset"][:-1]
         self.datasets: dict[str, h5py.Dataset] = {}
@@ -77,11 +82,15 @@ class DumpWriter:
         self.datasets["tokens/surprisal"][rows] = surprisal
         for state, values in states.items():
             with np.errstate(over="ignore"):
-                stored = values.astype(self.dtype, copy=False)
-            if not np.isfinite(stored.sum(dtype=np.float32)):
+                stored = to_words(values) if self.kind == BFLOAT16 else values.astype(self.dtype, copy=False)
+                held = from_words(stored) if self.kind == BFLOAT16 else stored
+                finite = np.isfinite(held.sum(dtype=np.float32))
+            if not finite:
                 self._refuse(state, values)
             if state.path not in self.datasets:
                 self._create(state.path, (self.total, values.shape[1]), self.dtype)
+                if self.kind == BFLOAT16:
+                    self.datasets[state.path].attrs[TYPE] = BFLOAT16
             self.datasets[state.path][rows] = stored
         first, last = np.searchsorted(self.starts, (rows.start, rows.stop))
         if not np.isfinite(np.delete(surprisal, self.starts[first:last] - rows.start)).all():
@@ -99,7 +108,7 @@ class DumpWriter:
         if np.isfinite(values).all():
             largest = np.abs(values).max()
             raise DataError(
-                f"dump.dtype: {self.dtype} cannot hold /{state.path}, whose largest value is {largest:.3g}; use float32"
+                f"dump.dtype: {self.kind} cannot hold /{state.path}, whose largest value is {largest:.3g}; use float32"
             )
         raise not_finite(state.path)
 
@@ -185,7 +194,8 @@ class Dump(Reader):
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
         """Vectors of the texts first..last-1, one after another: (tokens, d)."""
-        return read(self.file, state.path, slice(self.offset[first], self.offset[last]))
+        found = read(self.file, state.path, slice(self.offset[first], self.offset[last]))
+        return from_words(found) if self.file[state.path].attrs.get(TYPE) == BFLOAT16 else found
 
     def width(self, state: State) -> int:
         return self.file[state.path].shape[1]
