@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
-GONE = object()
+GONE = type("Gone", (), {"__repr__": lambda self: "no such key"})()
 
 
 def changed(key: str, value: object) -> dict[str, Any]:
