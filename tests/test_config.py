@@ -104,7 +104,7 @@ BAD_VALUES = [
     ("texts.count", "many", "texts.count: 'many' is not of type 'integer'"),
     ("texts.length", 1, "texts.length: 1 is less than the minimum of 2"),
     ("compute.device", "gpu", "compute.device: 'gpu' is not one of ['auto', 'cpu', 'cuda']"),
-    ("dump.dtype", "float64", "dump.dtype: 'float64' is not one of ['float32', 'float16']"),
+    ("dump.dtype", "float64", "dump.dtype: 'float64' is not one of ['float32', 'float16', 'bfloat16']"),
     ("dump.layers", "lst", "dump.layers: 'lst'"),
     ("dump.layers", [1, "lst"], "dump.layers.1: 'lst'"),
     ("dump.layers", {"every": 0}, "dump.layers.every: 0 is less than the minimum of 1"),

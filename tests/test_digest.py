@@ -142,10 +142,10 @@ ROOT = Path(__file__).parents[1]
             "measures/entropy.py",
             {
                 *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
-                *("final_state", "ladder_cell"),
+                *("final_state", "ladder_cell", "following"),
             },
         ),
-        ("lm/capture.py", {"dump", "components", "final_state", "ladder_cell"}),
+        ("lm/capture.py", {"dump", "measure", "components", "final_state", "ladder_cell"}),
         ("figures/layers.py", {"entropy_layers"}),
     ],
 )

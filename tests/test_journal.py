@@ -106,7 +106,7 @@ def run(tiny):
         capture, dumping.capture = dumping.capture, counted
         try:
             model = load_model(tiny("gpt-neox"), "float32", torch.device("cpu"))
-            dumping.write(model, sample, output, {"seed": seed}, None, DUMP, 12)
+            dumping.write(model, sample, output, {"seed": seed}, None, DUMP, 12, None)
         finally:
             dumping.capture = capture
         return ran
