@@ -6,7 +6,7 @@ import pytest
 import yaml
 from workflow_case import ROOT, Case
 
-OURS = ("tokens", "experiments", "dialogue")
+OURS = ("tokens", "experiments", "semantics", "dialogue")
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
 """Of models on the hub."""
 
