@@ -63,16 +63,18 @@ promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
 	rm -rf workflow/resources/ladder/ladder-* workflow/resources/ladder/tokenizer
 	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
 
-EXPERIMENTS := ablation_summary.csv components_summary.csv semantics_summary.csv
+EXPERIMENTS := ablation_summary.csv components_summary.csv sinks_summary.csv
+MADE := $(addprefix runs/experiments/results/,$(EXPERIMENTS)) runs/semantics/results/semantics_summary.csv
 
 experiments: .venv/main  ## removed tokens, sublayers, sinks and documents of SmolLM2 and the ladder's largest, on two corpora
-	$(BIN)/snakemake $(addprefix results/,$(EXPERIMENTS) sinks_summary.csv) --directory runs/experiments --configfile workflow/config/experiments.yaml --cores $(CORES)
+	$(BIN)/snakemake $(addprefix results/,$(EXPERIMENTS)) --directory runs/experiments --configfile workflow/config/experiments.yaml --cores $(CORES)
+	$(BIN)/snakemake results/semantics_summary.csv --directory runs/semantics --configfile workflow/config/semantics.yaml --cores $(CORES)
 
 promote-experiments:  ## ship what `make experiments` has found; then `make findings`
-	@for file in $(EXPERIMENTS) sinks_summary.csv; do test -f runs/experiments/results/$$file || { echo "no runs/experiments/results/$$file: run make experiments"; exit 1; }; done
+	@for file in $(MADE); do test -f $$file || { echo "no $$file: run make experiments"; exit 1; }; done
 	mkdir -p workflow/resources/findings workflow/resources/sinks
-	cp $(addprefix runs/experiments/results/,$(EXPERIMENTS)) workflow/resources/findings/
-	cp runs/experiments/results/sinks_summary.csv workflow/resources/sinks/
+	cp $(MADE) workflow/resources/findings/
+	mv workflow/resources/findings/sinks_summary.csv workflow/resources/sinks/
 
 promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
 	@test -f results/needle/needle.csv || { echo "no needle was scored: run snakemake --cores 2 results/needle/needle.csv"; exit 1; }
