@@ -2,7 +2,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-tokens promote-ladder promote-needle promote-theory promote-controls promote-steps promote-axes
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -58,6 +58,24 @@ promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
 promote-theory:  ## ship the planted facts and small steps that were trained
 	@test -f results/theory/training/facts.csv -a -f results/theory/training/small_steps.csv || { echo "results/theory/training holds no facts.csv and small_steps.csv: make them with snakemake"; exit 1; }
 	cp results/theory/training/*.csv workflow/resources/theory/
+
+promote-controls:  ## ship what `snakemake results/ladder/controls.csv results/ladder/controls.parquet` has trained and measured
+	@test -f results/ladder/controls.csv -a -f results/ladder/controls.parquet || { echo "results/ladder holds no controls.csv and controls.parquet: make them with snakemake"; exit 1; }
+	cp results/ladder/controls.csv results/ladder/controls.parquet workflow/resources/ladder/
+
+promote-steps:  ## ship the weights along training that `snakemake results/ladder/steps.csv` has kept
+	@test -f results/ladder/steps.csv || { echo "no results/ladder/steps.csv: make it with snakemake"; exit 1; }
+	mkdir -p workflow/resources/ladder/steps
+	rm -rf workflow/resources/ladder/steps/ladder-*
+	cp -r results/ladder/steps/ladder-* workflow/resources/ladder/steps/
+	cp results/ladder/steps.csv workflow/resources/ladder/
+
+AXES := width_depth tied rates seeds
+
+promote-axes:  ## ship what controls_plot.pdf and trajectory_plot.pdf show; then `make findings`
+	@test -f results/axes/width_depth.csv -a -f results/trajectory/laws.csv || { echo "no results/axes and results/trajectory: run snakemake --cores 2 results/controls_plot.pdf results/trajectory_plot.pdf"; exit 1; }
+	cp $(AXES:%=results/axes/%.csv) workflow/resources/findings/
+	for file in turns laws; do cp results/trajectory/$$file.csv workflow/resources/findings/steps_$$file.csv; done
 
 .venv/main: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -25,8 +25,10 @@ include: "workflow/rules/ablation.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/semantics.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ladder.smk"
+include: "workflow/rules/width_depth.smk"
 
 
 wildcard_constraints:

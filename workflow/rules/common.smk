@@ -53,6 +53,14 @@ def model_files(wildcards):
     return files_below(model.folder)
 
 
+def files_of_models(models):
+    """What a job that loads several models waits for."""
+    found = [model_files(SimpleNamespace(model=name)) for name in models]
+    return [
+        file for files in found for file in ([files] if isinstance(files, str) else files)
+    ]
+
+
 def tokenizer_files(wildcards):
     """What cutting texts waits for: the folder of the model whose tokenizer it is, or the tokenizer's files that are there."""
     model = TOKENIZERS[wildcards.tokenizer]
@@ -124,7 +132,7 @@ def names(selection, key):
 
 
 # what the default targets, and `fetch`, are made for
-STAGES = ("entropy", "tokens", "ablation", "components", "semantics")
+STAGES = ("entropy", "tokens", "ablation", "components", "semantics", "trajectory")
 SELECTED = [name for stage in (*STAGES, "theory") for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {

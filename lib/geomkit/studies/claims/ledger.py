@@ -7,10 +7,10 @@ from pathlib import Path
 
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import write_csv
-from geomkit.studies.claims import laws, tokens
+from geomkit.studies.claims import axes, laws, tokens
 from geomkit.studies.claims.registry import Finding, Inputs, claims
 
-CHAPTERS = (laws, tokens)
+CHAPTERS = (laws, axes, tokens)
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 
