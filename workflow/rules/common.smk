@@ -57,7 +57,9 @@ def files_of_models(models):
     """What a job that loads several models waits for."""
     found = [model_files(SimpleNamespace(model=name)) for name in models]
     return [
-        file for files in found for file in ([files] if isinstance(files, str) else files)
+        file
+        for files in found
+        for file in ([files] if isinstance(files, str) else files)
     ]
 
 

@@ -90,7 +90,9 @@ rule trajectory:
     threads: 1
     params:
         code=code("trajectory.py"),
-        trainings={model.name: (model.training, model.seed, model.step) for model in STEPS},
+        trainings={
+            model.name: (model.training, model.seed, model.step) for model in STEPS
+        },
         primary=config["scaling"]["primary"],
         metrics=TRAJECTORY_METRICS,
         resamples=config["scaling"]["bootstrap"],

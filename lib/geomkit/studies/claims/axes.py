@@ -104,7 +104,7 @@ def tied(inputs: Inputs) -> list[Finding]:
             low=row.low,
             high=row.high,
             verdict=follows.get(row.follows, ClaimVerdict.UNDECIDED),
-            reason=f"{row.follows}; parameters without embeddings and width cannot be told apart here",
+            reason=f"{row.follows}; parameters without embeddings and width cannot be separated here",
         )
         for row in inputs.rows("tied.csv", TiedShare)
         if row.width is None
