@@ -264,3 +264,12 @@ def test_a_verdict_stands_beside_its_own_interval(found, tables):
     for text in axis.texts:
         line = labels[round(text.xy[1])]
         assert (text.get_text() == "nested") == ("null" in line)
+
+
+def test_a_panel_without_trainings_says_so(found):
+    none = [replace(row, value=None, low=None, high=None, detectable=None) for row in found["seeds"]]
+    points = [row for row in found["points"] if row.group in ("ladder", "depth")]
+    figure = others_figure([], points, [], [], none, PRIMARY)
+    check_column(figure)
+    said = [sum(text.get_text() == "not trained" for text in axis.texts) for axis in figure.axes]
+    assert said == [0, 1, 1, 1, 1]

@@ -157,7 +157,11 @@ def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare
             axis.annotate(f" {row.width}", (row.params_total, row.value), fontsize=5, va="bottom")
     axis.plot([], [], "D", ms=3, color=PURPLE, mew=0, label="tied")
     whole = next((row for row in tied if row.width is None), None)
-    told = "no share yet" if whole is None else f"share {whole.value:.2f} {bracket(whole.low, whole.high, 2)}:\n{whole.follows}"
+    told = (
+        "fewer than two were trained"
+        if whole is None
+        else f"share {whole.value:.2f} {bracket(whole.low, whole.high, 2)}:\n{whole.follows}"
+    )
     axis.set_title(f"tied embeddings\n{told}", fontsize=5.2, loc="left")
     axis.set(xscale="log", xlabel="all parameters", ylabel="loss (nats a token)")
     small(axis)
@@ -179,7 +183,9 @@ def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequenc
         least = min(value for _, value in mine)
         axis.fill_between([mine[0][0], mine[-1][0]], least, least * math.exp(check.allowed), color=paint, alpha=0.15, lw=0)
     axis.set_title(
-        f"the recipe's rate,\n{rates[0].recipe:g}, at other depths" if rates else "rates: not trained", fontsize=5.5, loc="left"
+        f"the recipe's rate,\n{rates[0].recipe:g}, at other depths" if rates else "the recipe's rate at other depths",
+        fontsize=5.5,
+        loc="left",
     )
     axis.set(xscale="log", xlabel="peak rate at width 16", ylabel="validation loss")
     tried = sorted({float(rate) for line in axis.lines for rate in np.asarray(line.get_xdata())})
@@ -188,6 +194,8 @@ def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequenc
     small(axis)
     if rates:
         axis.legend(fontsize=5.2)
+    else:
+        empty(axis)
 
 
 def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str) -> None:
@@ -203,6 +211,8 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
     small(axis)
     if widths:
         axis.legend(fontsize=5.2)
+    else:
+        empty(axis)
 
 
 def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
@@ -218,6 +228,8 @@ def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
             axis.plot([-row.detectable, row.detectable], [y, y], "-", lw=4, color="0.9", zorder=0, solid_capstyle="butt")
             axis.hlines(y, row.low or 0.0, row.high or 0.0, lw=1, color=paint)
             axis.plot(row.value, y, "o", ms=3.2, color=paint, mfc=None if row.primary else "white", mew=0.7)
+    if all(row.value is None for row in seeds):
+        empty(axis)
     axis.axvline(0, color="0.6", lw=0.6)
     axis.set_yticks(range(len(lines)), [f"{name_of(metric)}, {layer}" for metric, layer in lines], fontsize=5)
     axis.set(xlim=(-1.02, 1.02), ylim=(max(len(lines) - 0.4, 0.6), -0.6))
@@ -226,6 +238,11 @@ def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
     axis.tick_params(labelsize=5.2)
     handles = [Line2D([], [], color=paint, marker="o", ms=3, label=f"{fixed} fixed") for fixed, (_, paint) in looks.items()]
     axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.1, 0.995), ncols=2, fontsize=5.2)
+
+
+def empty(axis: Axes) -> None:
+    """Says that nothing was trained for this panel."""
+    axis.annotate("not trained", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6, color="0.4")
 
 
 def small(axis: Axes) -> None:
