@@ -142,6 +142,23 @@ TOKENIZERS = {
 }
 
 
+# models at steps of their training
+ALONG_TRAINING = [MODELS[name] for name in chosen("trajectory")["model"]]
+
+
+def models_along(training):
+    """The models of a training, first step first."""
+    return sorted(
+        (model for model in ALONG_TRAINING if model.training == training),
+        key=lambda model: model.step,
+    )
+
+
+def first_of(wildcards):
+    """What all models of a training have in common."""
+    return models_along(wildcards.training)[0]
+
+
 GAIN = {"n": config["texts"]["length"], "eps2": config["tokens"]["eps2"]}
 
 

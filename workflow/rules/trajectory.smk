@@ -4,22 +4,8 @@ TRAJECTORY_METRICS = [
     *config["scaling"]["primary"]["metrics"],
     *[name for name in PHASED if name not in config["scaling"]["primary"]["metrics"]],
 ]
-STEPS = [MODELS[name] for name in chosen("trajectory")["model"]]
-TRAJECTORIES = sorted({model.training for model in STEPS})
+TRAJECTORIES = sorted({model.training for model in ALONG_TRAINING})
 ALONG = {"training": TRAJECTORIES, "corpus": chosen("trajectory")["corpus"]}
-
-
-def models_along(training):
-    """The models of a training, first step first."""
-    return sorted(
-        (model for model in STEPS if model.training == training),
-        key=lambda model: model.step,
-    )
-
-
-def first_of(wildcards):
-    """What all models of a training have in common."""
-    return models_along(wildcards.training)[0]
 
 
 rule trajectory_training:
@@ -91,7 +77,8 @@ rule trajectory:
     params:
         code=code("trajectory.py"),
         trainings={
-            model.name: (model.training, model.seed, model.step) for model in STEPS
+            model.name: (model.training, model.seed, model.step)
+            for model in ALONG_TRAINING
         },
         primary=config["scaling"]["primary"],
         metrics=TRAJECTORY_METRICS,

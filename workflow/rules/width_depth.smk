@@ -4,7 +4,6 @@ GROUPS = {
     for one in members
     for training in trainings_of(one)
 }
-CONTROL_TABLES = ("controls.csv", "controls.parquet", "steps.csv")
 
 
 rule controls_measured:
@@ -12,7 +11,10 @@ rule controls_measured:
         controls=expand(
             "results/ladder/controls/{name}/model.safetensors", name=CONTROLS
         ),
-        ladder=files_below(RESOURCES / "ladder"),
+        ladder=[
+            relative(RESOURCES / "ladder" / name / "model.safetensors")
+            for name in LADDER
+        ],
         texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
     output:
         "results/ladder/controls.parquet",
