@@ -120,7 +120,9 @@ def test_phases_of_training_decide_as_they_are_beside_the_published_ones(phases,
     legs = [replace(LEG, phases=phases), replace(LEG, number=1, start=35, stop=370, change=1.0, counts=False, phases=phases)]
     (found,) = axes.phases(Given(steps_turns=legs))
     assert found.verdict is verdict
-    assert found.reason == f"{phases}: falls by 0.60 to step 35 (2 seeds)"
+    assert found.reason == f"{phases}: falls by 0.60 to step 35 (seeds: 2)"
+    (alone,) = axes.phases(Given(steps_turns=[replace(leg, seeds=1) for leg in legs]))
+    assert alone.verdict is ClaimVerdict.UNDECIDED
 
 
 def test_claims_without_records_are_untested():

@@ -207,13 +207,14 @@ def phases(inputs: Inputs) -> list[Finding]:
         words = [
             f"{'rises' if leg.change > 0 else 'falls'} by {abs(leg.change):.2f} to step {leg.stop}" for leg in legs if leg.counts
         ]
-        verdict = {"follows": ClaimVerdict.SUPPORTED, "differs": ClaimVerdict.REFUTED}.get(legs[0].phases, ClaimVerdict.UNDECIDED)
+        known = {"follows": ClaimVerdict.SUPPORTED, "differs": ClaimVerdict.REFUTED} if legs[0].seeds > 1 else {}
+        verdict = known.get(legs[0].phases, ClaimVerdict.UNDECIDED)
         found.append(
             Finding(
                 scope=f"{family} on {corpus}, width {width}, last, {f'{length} tokens' if length else 'the corpus'}",
                 effect="legs of ln RankMe over training",
                 verdict=verdict,
-                reason=f"{legs[0].phases}: {', '.join(words) or 'no change that can be seen'} ({legs[0].seeds} seeds)",
+                reason=f"{legs[0].phases}: {', '.join(words) or 'no change that can be seen'} (seeds: {legs[0].seeds})",
             )
         )
     return found
