@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions faults determinism experiments promote-experiments
+.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions faults determinism experiments promote-experiments promote-controls promote-steps promote-axes
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -89,6 +89,24 @@ promote-conclusions:  ## ship what the tests of the theory found; then `make fin
 	@test -f results/theory/conclusions.csv || { echo "no results/theory/conclusions.csv: run snakemake --cores 2 results/theory_check.pdf"; exit 1; }
 	mkdir -p workflow/resources/findings
 	cp results/theory/conclusions.csv workflow/resources/findings/theory_conclusions.csv
+
+promote-controls:  ## ship what `snakemake results/ladder/controls.csv results/ladder/controls.parquet` has trained and measured
+	@test -f results/ladder/controls.csv -a -f results/ladder/controls.parquet || { echo "results/ladder holds no controls.csv and controls.parquet: make them with snakemake"; exit 1; }
+	cp results/ladder/controls.csv results/ladder/controls.parquet workflow/resources/ladder/
+
+promote-steps:  ## ship the weights along training that `snakemake results/ladder/steps.csv` has kept
+	@test -f results/ladder/steps.csv || { echo "no results/ladder/steps.csv: make it with snakemake"; exit 1; }
+	mkdir -p workflow/resources/ladder/steps
+	rm -rf workflow/resources/ladder/steps/ladder-*
+	cp -r results/ladder/steps/ladder-* workflow/resources/ladder/steps/
+	cp results/ladder/steps.csv workflow/resources/ladder/
+
+AXES := width_depth tied rates seeds
+
+promote-axes:  ## ship what controls_plot.pdf and trajectory_plot.pdf show; then `make findings`
+	@test -f results/axes/width_depth.csv -a -f results/trajectory/laws.csv || { echo "no results/axes and results/trajectory: run snakemake --cores 2 results/controls_plot.pdf results/trajectory_plot.pdf"; exit 1; }
+	cp $(AXES:%=results/axes/%.csv) workflow/resources/findings/
+	for file in turns laws; do cp results/trajectory/$$file.csv workflow/resources/findings/steps_$$file.csv; done
 
 .venv/main: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -411,3 +411,53 @@ def test_the_device_is_named_where_jobs_run_elsewhere(device, here, passes):
     else:
         with pytest.raises(ConfigError, match=r"compute\.device: auto, but jobs run on other machines; say cpu or cuda"):
             check_device(config, here)
+
+
+# training steps
+
+
+def stepped(here: Path, names: list[str], **entry: Any) -> dict[str, Any]:
+    """The shipped configuration with a family of steps in a folder of that name."""
+    for name in names:
+        make_model(here / "steps" / name)
+    return changed("models.mine", {"source": "local", "path": "steps", **entry})
+
+
+@pytest.mark.parametrize("stage", ["entropy", "trajectory"])
+def test_a_family_of_steps_gives_a_trajectory_and_no_law_of_size(here, stage):
+    config = stepped(here, ["a-s0-step10", "a-s0-step20", "a-s1-step10", "a-s1-step20"])
+    config[stage]["models"] = ["mine"]
+    if stage == "entropy":
+        with pytest.raises(
+            ConfigError, match=r"entropy.models: mine is a family of training steps \(10, 20\).*trajectory.models"
+        ):
+            checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    else:
+        found = checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+        own = {name: (model.training, model.seed, model.step) for name, model in found.items() if model.family == "mine"}
+        assert own["a-s1-step20"] == ("a-s1", 1, 20)
+        assert len({training for training, _, _ in own.values()}) == 2
+
+
+def test_models_whose_names_have_no_step_are_one_training_of_their_family_and_seed(here):
+    config = changed("trajectory.models", ["mine"])
+    for name, step in (("early", 5), ("late", 50)):
+        make_model(here / name)
+        config["models"][name] = {"source": "local", "path": name, "family": "mine", "seed": 3, "step": step}
+    found = checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    assert (found["early"].training, found["late"].training) == ("mine-s3", "mine-s3")
+    config["models"]["late"]["step"] = 5
+    with pytest.raises(ConfigError, match=r"trajectory.models: early and late are both step 5 of mine-s3"):
+        checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+
+
+def test_a_model_without_a_step_has_no_trajectory(here):
+    config = changed("trajectory.models", ["ladder-16-s0"])
+    with pytest.raises(ConfigError, match=r"trajectory.models: ladder-16-s0 has no step; set models.ladder.step"):
+        checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+
+
+def test_a_family_of_sizes_that_were_all_kept_at_one_step_has_laws_of_size(here):
+    config = stepped(here, ["a-s0-step10", "a-s1-step10"])
+    config["entropy"]["models"] = ["mine"]
+    assert checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)

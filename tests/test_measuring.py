@@ -159,7 +159,8 @@ def test_what_does_not_fit_is_named_with_what_would():
 
 def test_too_little_memory_is_found_before_the_model_runs(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
-    monkeypatch.setattr(measuring, "prepare", lambda *_: (SimpleNamespace(device=torch.device("cpu"), objective="causal"), {}))  # holds no model
+    nowhere = SimpleNamespace(device=torch.device("cpu"), objective="causal")  # holds no model
+    monkeypatch.setattr(measuring, "prepare", lambda *_: (nowhere, {}))
     with pytest.raises(ConfigError, match=r"m: needs 0\.0 GB for sums: 4 layers x 1 modes x 32\^2 x 8 B and 2 x 1 of a document"):
         measured(tiny("gpt-neox"), tmp_path, ["unit"])
     assert not list(tmp_path.glob("running*/**/*.*"))

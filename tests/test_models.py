@@ -243,6 +243,9 @@ def test_a_tokenizer_is_looked_for_in_the_models_folder_first_then_beside_it(lla
     for file in llama.glob("tokenizer*"):
         file.unlink()
     assert tokenizer_folder(llama) == beside
+    deeper = llama.parent / "steps" / "llama-step5"
+    deeper.mkdir(parents=True)
+    assert tokenizer_folder(deeper) == beside
     assert load_tokenizer(llama)("A boat")["input_ids"] == tokenizer("A boat")["input_ids"]
 
 

@@ -43,6 +43,12 @@ class Model:
         return str(self.entry.get("objective", CAUSAL))
 
     @property
+    def training(self) -> str:
+        """The training whose weights these are: its name without the step, or its family and seed where the name has no step."""
+        stem, ends, _ = self.name.rpartition("-step")
+        return stem if ends else self.family + ("" if self.seed is None else f"-s{self.seed}")
+
+    @property
     def depth(self) -> int | None:
         """Number of blocks, if the folder is there already."""
         file = self.folder / "config.json"
@@ -288,8 +294,10 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         raise ConfigError(f"config: scaling.primary.normalise: {primary['normalise']} is not among entropy.normalise")
     if too_long := [length for length in entropy["lengths"] if length > config["texts"]["length"]]:
         raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
-    for model in select(entropy["models"], models, "entropy.models"):
+    of_size = select(entropy["models"], models, "entropy.models")
+    for model in of_size:
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
+    check_steps(config, models, of_size)
     select(config["theory"]["models"], models, "theory.models")
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
@@ -300,6 +308,32 @@ def check_device(config: Mapping[str, Any], here: bool) -> None:
     """Raises ConfigError where jobs run elsewhere and the device is `auto`: whether a job asks for a GPU must be known before."""
     if not here and config["compute"]["device"] == "auto":
         raise ConfigError("config: compute.device: auto, but jobs run on other machines; say cpu or cuda")
+
+
+def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size: Iterable[Model]) -> None:
+    """Raises ConfigError for a family of training steps where laws with size are fitted, for a model without a step along
+    training, and for two models of one training and step."""
+    steps: dict[str, set[int | None]] = {}
+    for model in of_size:
+        steps.setdefault(model.family, set()).add(model.step)
+    for family, found in steps.items():
+        if len(found) > 1:
+            listed = ", ".join(map(str, sorted(found, key=str)))
+            raise ConfigError(
+                f"config: entropy.models: {family} is a family of training steps ({listed}), "
+                "which have no law with size; name it in trajectory.models"
+            )
+    taken: dict[tuple[str, str, int | None], str] = {}
+    for name in config["trajectory"]["corpora"]:
+        require(name, config["corpora"], "trajectory.corpora", "corpus")
+    for model in select(config["trajectory"]["models"], models, "trajectory.models"):
+        if model.step is None:
+            raise ConfigError(f"config: trajectory.models: {model.name} has no step; set models.{model.key}.step")
+        other = taken.setdefault((model.family, model.training, model.step), model.name)
+        if other != model.name:
+            raise ConfigError(
+                f"config: trajectory.models: {other} and {model.name} are both step {model.step} of {model.training}"
+            )
 
 
 def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
@@ -361,9 +395,12 @@ def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any)
 
 
 def tokenizer_folder(folder: Path) -> Path:
-    """Where a model's tokenizer is: its own folder, or `tokenizer` beside it, which a family shares."""
-    shared = folder.parent / "tokenizer"
-    return folder if (folder / "tokenizer_config.json").exists() or not shared.is_dir() else shared
+    """Where a model's tokenizer is: its own folder, or `tokenizer` beside it or beside the folder that it is in, which a family
+    shares."""
+    if (folder / "tokenizer_config.json").exists():
+        return folder
+    shared = [place / "tokenizer" for place in list(folder.parents)[:2]]
+    return next((place for place in shared if place.is_dir()), folder)
 
 
 def resolve_layers(layers: Any, depth: int) -> list[int]:

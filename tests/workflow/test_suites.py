@@ -8,9 +8,9 @@ import yaml
 from runs import SETTINGS, write_corpus
 from workflow_case import ROOT, Case, Outcome
 
-OURS = ("tokens", "experiments", "semantics", "dialogue")
+OURS = ("tokens", "experiments", "semantics", "dialogue", "pythia-steps")
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
-"""Of models on the hub."""
+"""Families on the hub."""
 
 
 @pytest.fixture(scope="module", params=SUITES, ids=lambda suite: suite.stem)
@@ -41,6 +41,18 @@ def test_the_suite_of_tokens_probes_both_models_on_both_corpora(project, tmp_pat
     )
     assert outcome.status == 0, outcome.terminal
     assert {rule: outcome.jobs[rule] for rule in ("dump", "spectra", "probe")} == {"dump": 4, "spectra": 4, "probe": 4}
+
+
+def test_the_suite_of_steps_measures_every_revision_of_a_training_in_one_job(project, tmp_path):
+    suite = ROOT / "workflow/config/pythia-steps.yaml"
+    models = yaml.safe_load(suite.read_text())["models"]
+    outcome = Case(project, tmp_path, suite).run("results/trajectory_plot.pdf", "--cores", "1", "--dry-run")
+    assert outcome.status == 0, outcome.terminal
+    assert set(re.findall(r"Fetching the model (\S+)", outcome.terminal)) == set(models)
+    assert {rule: outcome.jobs[rule] for rule in ("fetch_model", "trajectory_training", "weights")} == {
+        "fetch_model": len(models), "trajectory_training": 2, "weights": 1,
+    }  # fmt: skip
+    assert all(entry["revision"] == f"step{entry['step']}" for entry in models.values())
 
 
 def test_controls_at_fixed_width_have_the_twins_of_every_model(project, tmp_path):

@@ -60,6 +60,13 @@ def model_files(wildcards):
     return model_folder(MODELS[wildcards.model], lambda folder: folder)
 
 
+def files_of_models(models):
+    """What a job that loads several models waits for."""
+    return [
+        file for name in models for file in model_files(SimpleNamespace(model=name))
+    ]
+
+
 def tokenizer_files(wildcards):
     """What cutting texts waits for: first the folder of the model whose tokenizer it is, then the tokenizer's files that are there."""
     return model_folder(TOKENIZERS[wildcards.tokenizer], settings.tokenizer_folder)
@@ -140,7 +147,7 @@ def names(selection, key):
 
 
 # what the default targets, and `fetch`, are made for
-STAGES = ("entropy", "tokens", "ablation", "components", "semantics")
+STAGES = ("entropy", "tokens", "ablation", "components", "semantics", "trajectory")
 SELECTED = [name for stage in (*STAGES, "theory") for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
@@ -164,6 +171,23 @@ def megabytes(files):
         path = Path(file)
         held |= set(path.rglob("*")) if path.is_dir() else {path}
     return sum(path.stat().st_size for path in held if path.is_file()) // 10**6
+
+
+# models at steps of their training
+ALONG_TRAINING = [MODELS[name] for name in chosen("trajectory")["model"]]
+
+
+def models_along(training):
+    """The models of a training, first step first."""
+    return sorted(
+        (model for model in ALONG_TRAINING if model.training == training),
+        key=lambda model: model.step,
+    )
+
+
+def first_of(wildcards):
+    """What all models of a training have in common."""
+    return models_along(wildcards.training)[0]
 
 
 GAIN = {"n": config["texts"]["length"], "eps2": config["tokens"]["eps2"]}

@@ -66,3 +66,29 @@ rule dump:
         "Running {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/dump.py"
+
+
+rule weights:
+    input:
+        lambda wildcards: files_of_models(chosen(wildcards.stage)["model"]),
+    output:
+        "results/weights/{stage}.csv",
+    log:
+        "results/logs/weights/{stage}.log",
+    benchmark:
+        "results/benchmarks/weights/{stage}.tsv"
+    wildcard_constraints:
+        stage="entropy|trajectory",
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("weights.py"),
+        folders=lambda wildcards: {
+            name: relative(MODELS[name].folder)
+            for name in chosen(wildcards.stage)["model"]
+        },
+    message:
+        "Comparing the weights of the models of {wildcards.stage}"
+    script:
+        "../scripts/weights.py"

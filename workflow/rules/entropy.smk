@@ -112,6 +112,7 @@ rule entropy_table:
                 "results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
             ),
         ],
+        weights="results/weights/entropy.csv",
     output:
         table="results/entropy.parquet",
         absent="results/entropy_absent.csv",

@@ -96,9 +96,8 @@ class Within:
 def within(x: ArrayLike, y: ArrayLike, size: ArrayLike) -> Within:
     """Correlation of x and y (models,) with size held fixed, whatever its effect is; sizes with one seed tell nothing.
 
-    detectable: the correlation that a two-sided test at 5 % finds with 80 % power, on Fisher's scale: tanh((1.96 + 0.84) /
-    sqrt(freedom)). Raises DataError for fewer than three more seeds than sizes that have several, and where x or y does not
-    vary within sizes.
+    detectable: `detectable_correlation`. Raises DataError for fewer than three more seeds than sizes that have
+    several, and where x or y does not vary within sizes.
     """
     x, y, size = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(size)
     _, place, number = np.unique(size, return_inverse=True, return_counts=True)
@@ -107,5 +106,11 @@ def within(x: ArrayLike, y: ArrayLike, size: ArrayLike) -> Within:
         raise DataError(f"{several.sum()} seeds of {(number > 1).sum()} sizes are too few for a correlation within sizes")
     controls = categories(size[several]) if (number > 1).sum() > 1 else ()
     value, low, high, freedom = partial_correlation_interval(x[several], y[several], controls)
+    return Within(value, low, high, freedom, detectable_correlation(freedom))
+
+
+def detectable_correlation(freedom: int) -> float:
+    """The correlation that a two-sided test at 5 % finds with 80 % power, on Fisher's scale: tanh((1.96 + 0.84) / sqrt(freedom)).
+    .48 of 32 runs of two sizes, which leave 28 degrees of freedom."""
     z = stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)
-    return Within(value, low, high, freedom, math.tanh(float(z) / math.sqrt(freedom)))
+    return math.tanh(float(z) / math.sqrt(freedom))

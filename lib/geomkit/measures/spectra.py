@@ -5,8 +5,8 @@ float64 where the device has it.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -194,3 +194,16 @@ class CovarianceAccumulator:
     def spectrum(self, centred: bool = False) -> Spectrum:
         """As `spectrum` of all rows at once."""
         return _decompose(self.total, self.n, self.d, centred)
+
+
+def redrawn(documents: Sequence[CovarianceAccumulator], counts: Array, centred: bool) -> Spectrum:
+    """Spectra of the corpus (resamples, m), each document as often in it as it was drawn: counts (resamples, documents)."""
+    d, tokens = documents[0].d, np.array([document.n for document in documents])
+    sums = np.stack([document.total.ravel() for document in documents])
+    spectra = [
+        CovarianceAccumulator(d, (count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)), int(tokens.sum())).spectrum(
+            centred
+        )
+        for count in counts
+    ]
+    return replace(spectra[0], eigenvalues=np.stack([spectrum.eigenvalues for spectrum in spectra]))

@@ -1,7 +1,7 @@
 """Writing tidy Parquet tables: one row for each value, the same columns in every stage."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,17 +88,18 @@ def columns_of(path: Path, attributes: Mapping[str, Any], family: str, seed: int
     return {"model": path.parent.name, "family": family, "seed": seed, "corpus": path.stem, **facts(attributes)}
 
 
-def check_seeds(family: str, models: Iterable[tuple[str, int | None, int]]) -> None:
+def check_seeds(family: str, models: Iterable[tuple[str, Hashable | None, int]]) -> None:
     """Raises DataError, naming both, for two models (name, seed, parameters without embeddings) of one family and size that no
-    seed tells apart: they would be averaged as if they were two trainings of one model."""
-    found: dict[tuple[int, int | None], str] = {}
+    seed tells apart: they would be averaged as if they were two trainings of one model. For models at several steps of training
+    the seed is that and the step."""
+    found: dict[tuple[int, Hashable | None], str] = {}
     alone: dict[int, str] = {}
     for name, seed, size in models:
         other = alone.get(size) if seed is None else found.get((size, seed)) or found.get((size, None))
         if other is not None:
             raise DataError(
                 f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no seeds tell them apart: "
-                "set a seed for each in the catalogue of models, or give one a family of its own"
+                "set a seed for each in the catalogue of models (or a step, along training), or give one a family of its own"
             )
         alone.setdefault(size, name)
         found[size, seed] = name

@@ -4,7 +4,6 @@ Models that read the same documents get the same draws, in every variant, so dif
 the covariance of the documents drawn at the corpus's own number of tokens; centred rows stay centred on the corpus's mean."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
 from geomkit.measures.entropy import eps2_of, measure
 from geomkit.measures.nulls import width_nulls
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred
+from geomkit.measures.spectra import Spectrum, is_centred, redrawn
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
@@ -72,16 +71,3 @@ def resampled(
         sizes = [member.facts["params_nonembedding"] for member in members]
         for member, nulls in zip(members, width_nulls(trained, sizes), strict=True):
             yield from ((member.name, variant, null) for variant, null in nulls.items())
-
-
-def redrawn(documents: Sequence[CovarianceAccumulator], counts: np.ndarray, centred: bool) -> Spectrum:
-    """Spectra of the corpus (resamples, m), each document as often in it as it was drawn: counts (resamples, documents)."""
-    d, tokens = documents[0].d, np.array([document.n for document in documents])
-    sums = np.stack([document.total.ravel() for document in documents])
-    spectra = [
-        CovarianceAccumulator(d, (count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)), int(tokens.sum())).spectrum(
-            centred
-        )
-        for count in counts
-    ]
-    return replace(spectra[0], eigenvalues=np.stack([spectrum.eigenvalues for spectrum in spectra]))

@@ -91,3 +91,12 @@ class ControlTraining:
     tokens: int
     loss_validation: float
     loss_test: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShard:
+    """A row of weights/<stage>.csv: a file of a model's weights, and the sha256 of the tensors in it."""
+
+    model: str
+    shard: str
+    sha256: str

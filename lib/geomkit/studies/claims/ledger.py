@@ -7,10 +7,10 @@ from pathlib import Path
 
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import write_csv
-from geomkit.studies.claims import experiments, fixed_width, laws, loss, published, theory, tokens
+from geomkit.studies.claims import axes, experiments, fixed_width, laws, loss, published, theory, tokens
 from geomkit.studies.claims.registry import Finding, Inputs, claims
 
-CHAPTERS = (laws, fixed_width, loss, published, theory, tokens, experiments)
+CHAPTERS = (laws, fixed_width, axes, loss, published, theory, tokens, experiments)
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 

@@ -1,0 +1,133 @@
+"""Models measured as they run: spectra of texts' token vectors, and losses, none of whose states is stored."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from geomkit.lm.capture import Recorder, capture
+from geomkit.lm.masking import Masking
+from geomkit.lm.models import blocks
+from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.measures.entropy import absent, eps2_of, measure
+from geomkit.measures.norms import plain
+from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
+from geomkit.store.dumps import PLAIN, State
+from geomkit.store.tables import TableWriter
+from geomkit.store.texts import Sample, Texts
+
+Place = tuple[State, str, int]
+"""A state, a normalisation, and how many first tokens of each text."""
+Sums = dict[State, dict[str, CovarianceAccumulator]]
+"""Of each state, the sum of z z^T over each document's unit rows."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is measured: normalisations, lengths in tokens, metrics (None: all) and their parameters; layers by number, with the
+    final state without the final norm's gain and bias where `plain`; each document's sum of z z^T where `documents`."""
+
+    modes: Sequence[str]
+    lengths: Sequence[int]
+    metrics: Sequence[str] | None
+    parameters: Mapping[str, float]
+    plain: bool = True
+    documents: bool = False
+
+
+@dataclass
+class Seen:
+    """What one run has shown: spectra of the first n tokens of every text that has as many; nats and scored tokens of each text;
+    sums over documents where they were asked for; and what is missing, with reasons."""
+
+    spectra: dict[Place, Spectrum]
+    nats: np.ndarray
+    scored: np.ndarray
+    sums: Sums = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def run_model(
+    model: PreTrainedModel,
+    sample: Sample,
+    layers: Sequence[int],
+    wanted: Wanted,
+    batch_tokens: int,
+    masks: Masking | None = None,
+) -> Seen:
+    """Runs a model on texts; memory holds one batch of hidden states."""
+    depth = len(blocks(model))
+    norm = final_norm(model) if wanted.plain else ""
+    parts: dict[Place, list[Spectrum]] = defaultdict(list)
+    nats, scored, start = [], [], 0
+    sums: Sums = {}
+    for batch in capture(Recorder(model, layers, False), sample, batch_tokens, masks):
+        tokens = within(sample.texts, start, len(batch.ids))
+        names = sample.texts.document[start : start + len(tokens)]
+        start += len(tokens)
+        for surprisal in np.split(batch.surprisal, np.cumsum(tokens)[:-1]):
+            nats.append(np.nansum(surprisal, dtype=np.float64))
+            scored.append(np.isfinite(surprisal).sum())
+        states = {State(layer): batch.states[State(layer)] for layer in layers}
+        if isinstance(norm, FinalNorm):
+            states[State(depth + 1, PLAIN)] = plain(states[State(depth)], norm.kind, norm.eps)
+        for state, rows in states.items():
+            for mode, n, found in of_batch(rows, tokens, wanted):
+                parts[state, mode, n].append(found)
+            if wanted.documents:
+                add_documents(sums.setdefault(state, {}), rows, tokens, names)
+    whole = {
+        place: replace(found[0], eigenvalues=np.concatenate([part.eigenvalues for part in found]))
+        for place, found in parts.items()
+    }
+    missing = {PLAIN: norm} if wanted.plain and isinstance(norm, str) else {}
+    return Seen(whole, np.array(nats), np.array(scored), sums, missing)
+
+
+def add_documents(sums: dict[str, CovarianceAccumulator], rows: np.ndarray, tokens: np.ndarray, names: Sequence[str]) -> None:
+    """Adds a batch's rows, scaled to length 1, to the sums of their texts' documents."""
+    for name, part in zip(names, np.split(rows, np.cumsum(tokens)[:-1]), strict=True):
+        sums.setdefault(name, CovarianceAccumulator(rows.shape[1])).update(normalise(part, "unit"))
+
+
+def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: Wanted) -> dict[str, str]:
+    """Adds the rows of one run. Returns what is missing, with reasons."""
+    missing = dict(seen.missing)
+    for (state, mode, n), found in seen.spectra.items():
+        long_enough = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
+        columns = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
+        results = measure(found, wanted.metrics, **wanted.parameters)
+        eps2 = eps2_of(results, wanted.parameters)
+        table.add_metrics(found, results, eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
+        missing |= {f"{name}, {mode}, n = {n}": why for name, why in absent(found, wanted.metrics, **wanted.parameters).items()}
+        for name, result in results.items():
+            if undefined := int(np.isnan(result.value).sum()):
+                missing[f"{name}, {variant}, {mode}, n = {n}, /{state.path}"] = (
+                    f"undefined for {undefined} of {np.size(result.value)} texts (a zero eigenvalue)"
+                )
+    return missing
+
+
+def add_loss(table: TableWriter, variant: str, seen: Seen, texts: Texts) -> None:
+    """Adds the loss of every text, in nats a token."""
+    columns = {"text": np.arange(len(seen.nats)), "document": list(texts.document)}
+    table.add(**columns, variant=variant, metric="loss", value=seen.nats / seen.scored, n=seen.scored)
+
+
+def within(texts: Texts, start: int, tokens: int) -> np.ndarray:
+    """Lengths of the texts from number `start` on that a batch of so many tokens holds."""
+    ends = np.cumsum(texts.tokens[start:])
+    return np.asarray(texts.tokens[start:])[: int(np.searchsorted(ends, tokens)) + 1]
+
+
+def of_batch(rows: np.ndarray, tokens: np.ndarray, wanted: Wanted) -> Iterator[tuple[str, int, Spectrum]]:
+    """(normalisation, length, spectra of the texts that are as long) of rows, text after text."""
+    first = np.cumsum(tokens) - tokens
+    for n in wanted.lengths:
+        clouds = rows[first[tokens >= n, None] + np.arange(n)]
+        for mode in wanted.modes if len(clouds) else []:
+            centred = is_centred(mode)
+            if n > centred:
+                yield mode, n, spectrum(normalise(clouds, mode), centred=centred)

@@ -1,0 +1,115 @@
+"""One training's models at several steps, measured text by text at every layer, beside their nulls.
+
+Variants of the table: `trained` and `shuffled` of every step; untrained twins and drawn rows once, under the first step's name,
+for they are the same at every step. Text -1 is the whole corpus, whose resamples (`geomkit.store.measured.write_resamples`) are
+of the same documents at all steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.config import resolve_layers
+from geomkit.laws.resampling import Documents
+from geomkit.lm.cutting import texts_for
+from geomkit.lm.models import blocks, find_device, sizes
+from geomkit.lm.running import Seen, Wanted, add_loss, add_run, run_model
+from geomkit.lm.variants import Bench
+from geomkit.logs import progress
+from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, spectrum
+from geomkit.store.dumps import State
+from geomkit.store.measured import write_resamples
+from geomkit.store.provenance import rng
+from geomkit.store.tables import TableWriter
+from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED, VARIANTS, base, make_run
+
+
+def measure_training(
+    folders: Mapping[str, str],
+    seeds: Mapping[str, int | None],
+    texts: Path,
+    output: Path,
+    resampled: Path,
+    family: str,
+    layers: Any,
+    variants: Sequence[str],
+    drawn: Sequence[str],
+    length: int,
+    normalisation: str,
+    metrics: Sequence[str],
+    parameters: Mapping[str, float],
+    compute: Mapping[str, Any],
+    resamples: int,
+    seed: int,
+    trust_remote_code: bool,
+) -> None:
+    """folders: of the models by name, in the order of their steps. drawn: nulls of drawn rows."""
+    wanted = Wanted([normalisation], [length], metrics, parameters, plain=False, documents=True)
+    table = TableWriter(family=family, corpus=output.stem)
+    corpora: list[dict[str, object]] = []
+    missing: dict[str, str] = {}
+    first = next(iter(folders))
+    for name, folder in progress(folders.items(), output.parent.name, len(folders)):
+        sample = texts_for(texts, Path(folder), name, trust_remote_code).sample
+        bench = Bench(Path(folder), sample, seed, compute["dtype"], find_device(compute["device"]), trust_remote_code)
+        for variant in variants:
+            if base(variant) != variant and name != first:
+                continue  # its weights are of the architecture, whatever the step
+            model, read = make_run(variant, bench)
+            depth = len(blocks(model))
+            common = {"model": name, "seed": seeds[name], "depth": depth, **vars(sizes(model))}
+            table.common = {**table.common, **common}
+            seen = run_model(model, read, resolve_layers(layers, depth), wanted, compute["batch_tokens"])
+            del model
+            missing |= add_run(table, variant, seen, sample.texts, wanted)
+            add_loss(table, variant, seen, sample.texts)
+            if variant == TRAINED:
+                corpora += add_corpus(table, seen, sample.texts, wanted, family, name, resamples, seed)
+        if name == first:
+            widths = {found.d for found in seen.spectra.values()}
+            for null in drawn:
+                for width in sorted(widths):
+                    add_drawn(table, null, width, sample.texts, wanted, seed)
+    table.write(output, missing)
+    write_resamples(resampled, corpora)
+
+
+def add_corpus(
+    table: TableWriter, seen: Seen, texts: Texts, wanted: Wanted, family: str, name: str, resamples: int, seed: int
+) -> list[dict[str, object]]:
+    """Adds the metrics of the whole corpus, and returns them in resamples of its documents."""
+    documents = list(dict.fromkeys(texts.document))
+    draws = Documents.draw(documents, resamples, rng(seed, "corpus", table.common["corpus"])).draws.T
+    rows: list[dict[str, object]] = []
+    for state, sums in seen.sums.items():
+        parts = [sums[document] for document in documents]
+        whole = CovarianceAccumulator(parts[0].d)
+        for part in parts:
+            whole.merge(part)
+        found = whole.spectrum()
+        results = measure(found, wanted.metrics, **wanted.parameters)
+        eps2 = eps2_of(results, wanted.parameters)
+        where = {"variant": TRAINED, "normalise": wanted.modes[0]}
+        table.add_metrics(found, results, eps2, text=-1, **state._asdict(), **where)
+        again = measure(redrawn(parts, draws, centred=False), wanted.metrics, **wanted.parameters)
+        for metric, result in again.items():
+            place = {"family": family, "model": name, "layer": str(state.layer), "metric": metric, "eps2": eps2[metric]}
+            rows.append({**where, **place, "values": np.broadcast_to(result.value, resamples)})
+    return rows
+
+
+def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: Wanted, seed: int) -> None:
+    """Adds the metrics of rows that are drawn in the place of each text's, which have no layer."""
+    (mode,), (n,) = wanted.modes, wanted.lengths
+    numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
+    draws = rng(seed, null, width)
+    rows = np.stack([VARIANTS[null].make(n, width, draws) for _ in numbers])
+    found = spectrum(normalise(rows, mode))
+    results = measure(found, wanted.metrics, **wanted.parameters)
+    columns = {"text": numbers, "document": [texts.document[text] for text in numbers]}
+    none = dict.fromkeys(State._fields)
+    table.add_metrics(found, results, eps2_of(results, wanted.parameters), **columns, **none, variant=null, normalise=mode)

@@ -1,0 +1,115 @@
+"""What a model's files of weights hold, by the sha256 of their tensors: what else a file says does not count."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from geomkit.errors import DataError
+from geomkit.store.provenance import digest, file_sha256
+from geomkit.store.records.files import write_csv
+from geomkit.store.records.ladder import ModelShard
+
+CHUNK = 1 << 24
+
+
+def shards(folder: Path) -> dict[str, str]:
+    """sha256 of the tensors in each file of weights below a folder, by the file's name.
+
+    Raises DataError for a folder without any, for a file that cannot be read, and for a shard of which the folder's index says
+    other tensors than are in it.
+    """
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        raise DataError(f"{folder}: no weights (*.safetensors or *.bin)")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        check_index(folder, json.loads(index.read_text())["weight_map"])
+    return {file.name: tensors_sha256(file) for file in files}
+
+
+def header(file: Path) -> tuple[dict[str, dict], int]:
+    """What a safetensors file says of each tensor, and where their bytes begin."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        try:
+            found = json.loads(stream.read(length))
+        except ValueError:
+            raise DataError(f"{file}: not a safetensors file") from None
+    return {name: one for name, one in found.items() if name != "__metadata__"}, 8 + length
+
+
+def check_index(folder: Path, weight_map: dict[str, str]) -> None:
+    for shard in sorted(set(weight_map.values())):
+        if not (folder / shard).is_file():
+            raise DataError(f"{folder}: no {shard}, which its index names")
+        expected = {name for name, file in weight_map.items() if file == shard}
+        if other := expected ^ set(header(folder / shard)[0]):
+            raise DataError(
+                f"{folder / shard}: its index has other tensors for it (such as {min(other)}): it is of another revision"
+            )
+
+
+def tensors_sha256(file: Path) -> str:
+    """Of all tensors in a file: their names, types, shapes and bytes; of a .bin file their bytes alone."""
+    if file.suffix == ".safetensors":
+        tensors, start = header(file)
+        with file.open("rb") as stream:
+            found = []
+            for name, one in sorted(tensors.items()):
+                low, high = one["data_offsets"]
+                stream.seek(start + low)
+                found.append((name, one["dtype"], one["shape"], sha256_of(stream, high - low)))
+        return digest(*found)
+    if not zipfile.is_zipfile(file):
+        return file_sha256(file)
+    with zipfile.ZipFile(file) as archive:
+        records = [one for one in archive.infolist() if "/data/" in one.filename]
+        hashes = []
+        for record in records:
+            with archive.open(record) as stream:
+                hashes.append(sha256_of(stream, record.file_size))
+    return digest(*sorted(hashes))
+
+
+def sha256_of(stream, size: int) -> str:
+    """Of the next bytes."""
+    found = hashlib.sha256()
+    while size and (part := stream.read(min(size, CHUNK))):
+        found.update(part)
+        size -= len(part)
+    return found.hexdigest()
+
+
+def check_weights(models: Iterable[ModelShard]) -> None:
+    """Raises DataError, naming both, for two models all of whose tensors are the same, and for a shard that two share while their
+    other shards differ: it belongs to one of them alone."""
+    files: dict[str, dict[str, str]] = {}
+    for one in models:
+        files.setdefault(one.model, {})[one.sha256] = one.shard
+    owner: dict[str, str] = {}
+    for model, own in files.items():
+        for sha256, shard in own.items():
+            other = owner.setdefault(sha256, model)
+            if other == model:
+                continue
+            if set(own) == set(files[other]):
+                raise DataError(
+                    f"{other} and {model} have the same weights (sha256 {sha256[:12]}): one of the entries is not what it says"
+                )
+            raise DataError(
+                f"{model}: {shard} holds the same tensors as {files[other][sha256]} of {other}, and their other shards differ: "
+                "it belongs to another revision"
+            )
+
+
+def write_weights(folders: dict[str, str], output: Path) -> None:
+    """Checks models by name, each in its folder, and lists their files of weights."""
+    rows: Sequence[ModelShard] = [
+        ModelShard(model=name, shard=shard, sha256=sha256)
+        for name, folder in folders.items()
+        for shard, sha256 in shards(Path(folder)).items()
+    ]
+    check_weights(rows)
+    write_csv(output, ModelShard, rows)

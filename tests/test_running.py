@@ -1,0 +1,161 @@
+"""Models measured as they run, along training and beside the ladder: every number again from dumped states."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from geomkit.lm.control_metrics import measure_controls
+from geomkit.lm.cutting import tokenizer_sha256
+from geomkit.lm.dumping import dump_model
+from geomkit.lm.trajectory import measure_training
+from geomkit.measures.controls import document_folds
+from geomkit.measures.entropy import measure
+from geomkit.measures.projection import projected
+from geomkit.measures.spectra import normalise, spectrum
+from geomkit.store.dumps import Dump, State
+from geomkit.store.runs import read_runs
+from geomkit.store.texts import Sample, Texts, write_texts
+
+LENGTHS, DOCUMENTS = [20, 7, 20, 20, 12], ["a", "a", "b", "c", "c"]
+LONG = [0, 2, 3]
+METRICS = ["erank_covariance", "rate_distortion_ratio"]
+COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 45}
+WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}, "compute": COMPUTE}
+DUMP = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory, tokenizer):
+    draws = np.random.default_rng(0)
+    ids = [draws.integers(0, 300, n).astype(np.int32) for n in LENGTHS]
+    facts = {"tokenizer sha256": tokenizer_sha256(tokenizer), "corpus sha256": "0", "model": "x"}
+    path = tmp_path_factory.mktemp("texts") / "c.h5"
+    write_texts(path, Sample(ids, [], Texts(DOCUMENTS, LENGTHS, LENGTHS)), np.ones(300, int), facts)
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tiny, tmp_path_factory):
+    """Two models that stand for two steps of one training: the second has the weights of another architecture's seed."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("steps")
+    for step, factor in ((1, 1.0), (8, 1.5)):
+        shutil.copytree(tiny("gpt-neox"), folder / f"t-s0-step{step}")
+        model = AutoModelForCausalLM.from_pretrained(folder / f"t-s0-step{step}")
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.ndim > 1:
+                    weight.mul_(factor)
+        model.save_pretrained(folder / f"t-s0-step{step}")
+    return {path.name: str(path) for path in sorted(folder.iterdir())}
+
+
+def states(folder, texts, output):
+    """Rows of every layer of the trained model and of the shuffled texts."""
+    outputs = [str(output / f"m/c/{variant}.h5") for variant in ("trained", "shuffled")]
+    dump_model(folder, texts, outputs, DUMP, COMPUTE, 3, {}, False)
+    found = {}
+    for path in outputs:
+        with Dump(path) as dump:
+            for layer in range(4):
+                rows = dump.rows(State(layer), 0, len(LENGTHS))
+                start = np.cumsum([0, *LENGTHS[:-1]])
+                found[path.rpartition("/")[2][:-3], layer] = rows, rows[start[LONG, None] + np.arange(20)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def along(models, texts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("along")
+    options = {
+        "layers": "all",
+        "variants": ["trained", "shuffled", "untrained-0", "untrained-1"],
+        "drawn": ["gaussian"],
+        **WANTED,
+    }
+    output = folder / "t-s0/c.parquet"
+    measure_training(
+        models, dict.fromkeys(models, 0), texts, output, folder / "t-s0/resamples/c.parquet", family="f", resamples=20, seed=3,
+        trust_remote_code=False, **options,
+    )  # fmt: skip
+    return output, folder / "t-s0/resamples/c.parquet"
+
+
+def test_values_of_every_step_and_layer_are_those_of_the_dumped_states(models, texts, along, tmp_path):
+    runs = read_runs([along[0]])
+    assert list(runs.models) == list(models)
+    assert runs.documents == DOCUMENTS
+    for name, folder in models.items():
+        for (variant, layer), (_, clouds) in states(Path(folder), texts, tmp_path / name).items():
+            for metric, own in measure(spectrum(normalise(clouds, "unit")), METRICS, eps2=0.5).items():
+                found = runs.models[name].at(layer, metric, variant)
+                assert found[LONG] == pytest.approx(own.value, rel=1e-5)
+                assert np.isnan(np.delete(found, LONG)).all()
+
+
+def test_what_is_the_same_at_every_step_is_measured_once(models, along):
+    rows = pq.read_table(along[0], columns=["model", "variant"]).to_pylist()
+    once = {row["model"] for row in rows if row["variant"] in ("untrained-0", "untrained-1", "gaussian")}
+    assert once == {next(iter(models))}
+    assert {row["model"] for row in rows if row["variant"] == "shuffled"} == set(models)
+
+
+def test_the_corpus_is_all_rows_together_and_its_resamples_are_near(models, texts, along, tmp_path):
+    name, folder = list(models.items())[1]
+    rows, _ = states(Path(folder), texts, tmp_path)["trained", 2]
+    own = measure(spectrum(normalise(rows, "unit")), METRICS, eps2=0.5)["erank_covariance"].value
+    table = pq.read_table(along[0]).to_pylist()
+    (found,) = [
+        row["value"]
+        for row in table
+        if (row["model"], row["text"], row["layer"], row["metric"]) == (name, -1, 2, "erank_covariance")
+    ]
+    assert found == pytest.approx(own, rel=1e-5)
+    (drawn,) = [
+        row["values"]
+        for row in pq.read_table(along[1]).to_pylist()
+        if (row["model"], row["layer"], row["metric"]) == (name, "2", "erank_covariance")
+    ]
+    assert len(drawn) == 20
+    assert min(drawn) < found
+    assert max(drawn) == pytest.approx(found, rel=0.2)
+
+
+def test_drawn_rows_are_as_flat_as_chance_allows(along):
+    values = read_runs([along[0]]).models["t-s0-step1"].at(None, "erank_covariance", "gaussian")[LONG]
+    again = [
+        measure(spectrum(normalise(np.random.default_rng(k).standard_normal((20, 32)), "unit")))["erank_covariance"].value
+        for k in range(50)
+    ]
+    assert min(again) < values.mean() < max(again)
+
+
+def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny, models, texts, tmp_path):
+    output = tmp_path / "controls.parquet"
+    measure_controls(models, texts, output, family="controls", **WANTED)
+    assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
+    runs = read_runs([output]).models
+    first = next(iter(models))
+    for name in models:
+        assert {place.layer for place in runs[name].values if place.variant == "trained"} == {None, 2, 3, "plain"}
+    # both are of one width: the donor is the first, and all of its directions are its own rows
+    own = runs[first].at("last", "erank_covariance")[LONG]
+    assert runs[first].at("last", "erank_covariance", "projected")[LONG] == pytest.approx(own, rel=1e-6)
+    _, clouds = states(Path(models[first]), texts, tmp_path)["trained", 2]
+    known = projected(clouds, "unit", document_folds([DOCUMENTS[k] for k in LONG]), [32])[32]
+    assert measure(known.spectrum, METRICS, eps2=0.5)["erank_covariance"].value == pytest.approx(own, rel=1e-5)
+
+
+def test_the_loss_of_a_text_is_its_mean_surprisal(models, texts, along, tmp_path):
+    name, folder = next(iter(models.items()))
+    dump_model(Path(folder), texts, [str(tmp_path / "m/c/trained.h5")], DUMP, COMPUTE, 0, {}, False)
+    with Dump(tmp_path / "m/c/trained.h5") as dump:
+        surprisal = [dump.surprisal(text) for text in range(len(LENGTHS))]
+    own = [np.nanmean(values) for values in surprisal]
+    assert read_runs([along[0]]).models[name].loss == pytest.approx(own, rel=1e-5)
