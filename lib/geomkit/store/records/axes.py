@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from geomkit.laws.lack_of_fit import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.endpoints import Endpoint
 
 
