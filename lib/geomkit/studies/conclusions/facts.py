@@ -22,6 +22,8 @@ CLOSE = (0.8, 1.25)
 """A ratio whose 90 % interval is within is what the theory says."""
 FEWEST = 3
 """Widths, or amounts of data, without which an exponent has no verdict."""
+ALL_UNSEEN = 0.01
+"""Of a gap from facts in the texts, below which the gap is that of unseen facts alone."""
 LEAST_OVERLAP = 0.9
 SHARP, GRADUAL = 1.0, 2.0
 """Octaves up to which an edge is sharp, and above which it is gradual."""
@@ -277,6 +279,8 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
     expected = slope(np.log(texts), exact).value
     end = ", the end of its range" if times == THRESHOLDS[-1] else ""
     seen = max(each.gap_seen / getattr(each, of) for each in used)
+    if not primary and seen < ALL_UNSEEN:
+        left = f"the gap is the mass of unseen facts, so tau = 1 holds nearly by arithmetic; {left}"
     return row(
         name,
         scope,
