@@ -1,6 +1,9 @@
 """Documents whose likeness is known, against judgements that follow it."""
 
+import json
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from geomkit.errors import DataError
@@ -16,11 +19,13 @@ FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}
 
 
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path, request):
     """Layer 1 holds each document's place on a circle, by which people judge; layer 0 is noise. Texts are in another order."""
     draw, angles = np.random.default_rng(0), np.linspace(0, 2 * np.pi, COUNT, endpoint=False)
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     order, lengths = draw.permutation(COUNT), draw.integers(4, 9, COUNT)
+    if getattr(request, "param", None) == "equal lengths":
+        lengths[:] = 8
     dump = tmp_path / "dumps/m/lee/trained.h5"
     dump.parent.mkdir(parents=True)
     with write_dump(
@@ -70,6 +75,14 @@ def test_the_layer_that_people_judge_by_is_found_and_chosen(rows):
     shares = [row for row in rows if row.kind == "share" and row.agreement == "pearson"]
     assert sum(row.value for row in shares) == pytest.approx(1)
     assert {row.layer for row in shares} == {1}
+
+
+@pytest.mark.parametrize("files", ["equal lengths"], indirect=True)
+def test_lengths_that_do_not_vary_are_no_baseline(files, rows):
+    folder, _ = files
+    assert {row.distance for row in rows if row.layer == -1} == {"tfidf", "random_projection", "chosen"}
+    absent = json.loads(pq.read_schema(folder / "out/m/lee.parquet").metadata[b"absent"])
+    assert set(absent) == {"length, pearson", "length, spearman"}
 
 
 def test_documents_on_a_circle_have_two_directions(rows):

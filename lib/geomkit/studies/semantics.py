@@ -73,7 +73,12 @@ def judge(
         layers, spectra = by_layer(dump, places, eps2, seed)
         found = merged(layers, baselines(texts, others, [dump.ids(place) for place in places], seed))
         rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
-        rows += spectra
+        for row in rows:
+            if not np.isfinite(row["value"]):
+                absent[f"{row['distance']}, {row['agreement']}"] = (
+                    "its distances do not vary, as lengths of texts that were cut to one"
+                )
+        rows = [row for row in rows if np.isfinite(row["value"])] + spectra
         count = len(named)
         ends = {"documents": count, "n": count * (count - 1) // 2}
         table = TableWriter(**common, variant="trained", text=-1, eps2=eps2)
