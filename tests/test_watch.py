@@ -71,7 +71,7 @@ with logged("job.log"):
 @pytest.mark.slow
 @pytest.mark.parametrize("ignored", ["", "signal.signal(signal.SIGINT, signal.SIG_IGN)"], ids=["foreground", "background"])
 def test_a_job_writes_lines_and_ends_with_snakemake_and_leaves_nothing_half_written(ignored, tmp_path):
-    """Snakemake runs a job in a shell, so that the job's parent outlives Snakemake. In a script's background SIGINT is ignored."""
+    """Snakemake runs a job in a shell, so that the job's parent outlives Snakemake. In the background SIGINT is ignored."""
     (tmp_path / "job.py").write_text(JOB)
     (tmp_path / "snakemake.py").write_text(
         f"import signal, subprocess, sys\n{ignored}\n"
