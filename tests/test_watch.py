@@ -69,11 +69,13 @@ with logged("job.log"):
 
 
 @pytest.mark.slow
-def test_a_job_writes_lines_and_ends_with_snakemake_and_leaves_nothing_half_written(tmp_path):
-    """Snakemake runs a job in a shell, so that the job's parent outlives Snakemake."""
+@pytest.mark.parametrize("ignored", ["", "signal.signal(signal.SIGINT, signal.SIG_IGN)"], ids=["foreground", "background"])
+def test_a_job_writes_lines_and_ends_with_snakemake_and_leaves_nothing_half_written(ignored, tmp_path):
+    """Snakemake runs a job in a shell, so that the job's parent outlives Snakemake. In the background SIGINT is ignored."""
     (tmp_path / "job.py").write_text(JOB)
     (tmp_path / "snakemake.py").write_text(
-        "import subprocess, sys\nsubprocess.run(['bash', '-c', f'set -e; {sys.executable} job.py; echo done'])\n"
+        f"import signal, subprocess, sys\n{ignored}\n"
+        "subprocess.run(['bash', '-c', f'set -e; {sys.executable} job.py; echo done'])\n"
     )
     environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
     above = subprocess.Popen([sys.executable, "snakemake.py"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -45,8 +46,14 @@ def duration(seconds: float) -> str:
 
 def watch(pace: list[Pace]) -> None:
     """Starts a thread that writes a line to standard output each minute, about the innermost of the loops that run, and
-    interrupts the main thread when the Snakemake that runs this job has ended."""
+    interrupts the main thread when the Snakemake that runs this job has ended. SIGTERM, by which clusters cancel, interrupts it
+    too, so that what is not whole is removed."""
+    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, args=(pace, snakemake_above()), daemon=True).start()
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _watch(pace: list[Pace], above: int | None) -> None:
@@ -55,7 +62,7 @@ def _watch(pace: list[Pace], above: int | None) -> None:
         time.sleep(LOOK)
         if above is not None and above not in ancestors():
             print("Snakemake has ended, and so does this job", file=sys.stderr, flush=True)
-            _thread.interrupt_main()
+            _thread.interrupt_main(signal.SIGTERM)  # SIGINT is ignored in jobs of a Snakemake that a script put in the background
             time.sleep(GRACE)
             os._exit(1)
         if time.monotonic() - said >= MINUTE:
