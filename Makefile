@@ -23,8 +23,9 @@ check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-docs: .venv/main  ## write docs/configuration.md anew from the schema
+docs: .venv/main  ## write docs/configuration.md anew from the schema, and docs/costs.md from what was measured
 	$(BIN)/python -m geomkit.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
+	$(BIN)/python -m geomkit.cost_page workflow/resources/costs > docs/costs.md
 
 benchmark: .venv/test  ## side by side with peers
 	$(PIP) --editable '.[benchmark]'

@@ -18,7 +18,7 @@ os.environ.update(
 )
 
 from geomkit import config as settings
-from geomkit import variants
+from geomkit import costs, variants
 from geomkit.catalogue import declared_by_kind
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
@@ -233,6 +233,27 @@ def one_of(models):
 def kept(stage):
     """Those of a stage's models whose states are dumped."""
     return [name for name in chosen(stage)["model"] if name in DUMPED]
+
+
+if {"-n", "--dry-run", "--dryrun"} & set(
+    sys.argv
+):  # nothing else is told of a dry run this early
+    print(
+        costs.estimate(
+            models=settings.select(
+                config["entropy"]["models"], MODELS, "entropy.models"
+            ),
+            dumped=DUMPED,
+            config=config,
+            variants=len(VARIANTS),
+            centred=sum(
+                bool(known()["normalisation"][mode].facts.get("centred"))
+                for mode in config["entropy"]["normalise"]
+            ),
+            rates=costs.read_rates(RESOURCES / "costs/rates.csv"),
+        ),
+        file=sys.stderr,
+    )
 
 
 def refusals():
