@@ -247,7 +247,7 @@ if {"-n", "--dry-run", "--dryrun"} & set(
             config=config,
             variants=len(VARIANTS),
             centred=sum(
-                bool(known()["normalisation"][mode].facts.get("centred"))
+                bool(declared_by_kind()["normalisation"][mode].facts.get("centred"))
                 for mode in config["entropy"]["normalise"]
             ),
             rates=costs.read_rates(RESOURCES / "costs/rates.csv"),
