@@ -145,8 +145,9 @@ def estimate(
         max((one.disk for one in bills), default=0.0),
     )
     text = (
-        f"Estimate for all spectra, one core at the rates of the benchmark: {duration(time)}; a job needs up to {amount(memory)} "
-        f"of memory beside what is loaded at start, and {amount(disk)} of disk; {amount(corpora * kept)} of dumps stay"
+        "Estimate for all spectra without the starts of jobs, one core at the rates of the benchmark: "
+        f"{duration(time)}; a job needs up to {amount(memory)} of memory beside what is loaded at start, "
+        f"and {amount(disk)} of disk; {amount(corpora * kept)} of dumps stay"
     )
     return text + (f"; not known before they are fetched: {', '.join(unknown)}" if unknown else "")
 
