@@ -81,8 +81,8 @@ def along(models, texts, tmp_path_factory):
     }
     output = folder / "t-s0/c.parquet"
     measure_training(
-        models, dict.fromkeys(models, 0), texts, output, folder / "t-s0/resamples/c.parquet", family="f", resamples=20, seed=3,
-        trust_remote_code=False, **options,
+        [*models.values()], dict.fromkeys(models, 0), texts, output, folder / "t-s0/resamples/c.parquet",
+        family="f", resamples=20, seed=3, trust_remote_code=False, **options,
     )  # fmt: skip
     return output, folder / "t-s0/resamples/c.parquet"
 
@@ -138,7 +138,7 @@ def test_drawn_rows_are_as_flat_as_chance_allows(along):
 
 def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny, models, texts, tmp_path):
     output = tmp_path / "controls.parquet"
-    measure_controls(models, texts, output, family="controls", **WANTED)
+    measure_controls([*models.values()], texts, output, family="controls", **WANTED)
     assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
     runs = read_runs([output]).models
     first = next(iter(models))

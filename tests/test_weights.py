@@ -31,7 +31,7 @@ def model(folder, parts, metadata=None):
 
 def test_models_with_weights_of_their_own_are_listed(tmp_path):
     folders = {name: model(tmp_path / name, [tensors(k, "a"), tensors(k + 10, "b")]) for k, name in enumerate("xy")}
-    write_weights(folders, tmp_path / "weights.csv")
+    write_weights([*folders], [*folders.values()], tmp_path / "weights.csv")
     rows = read_csv(tmp_path / "weights.csv", ModelShard)
     assert [(row.model, row.shard[:11]) for row in rows] == [(name, f"model-{k:05d}") for name in "xy" for k in (1, 2)]
     assert len({row.sha256 for row in rows}) == 4
@@ -43,7 +43,7 @@ def test_two_entries_with_the_same_tensors_are_refused_whatever_else_their_files
         "step2": model(tmp_path / "b", [tensors(0, "a"), tensors(1, "b")], {"format": "pt"}),
     }
     with pytest.raises(DataError, match="step1 and step2 have the same weights"):
-        write_weights(folders, tmp_path / "weights.csv")
+        write_weights([*folders], [*folders.values()], tmp_path / "weights.csv")
     assert not (tmp_path / "weights.csv").exists()
 
 
@@ -53,7 +53,7 @@ def test_a_shard_of_another_revision_is_found(tmp_path):
         "step2": model(tmp_path / "b", [tensors(2, "a"), tensors(1, "b")]),
     }
     with pytest.raises(DataError, match=r"step2: model-00002-of-00002.safetensors holds the same tensors as .* of step1"):
-        write_weights(folders, tmp_path / "weights.csv")
+        write_weights([*folders], [*folders.values()], tmp_path / "weights.csv")
 
 
 def test_a_shard_that_its_index_does_not_describe_is_found(tmp_path):
@@ -71,7 +71,7 @@ def test_one_number_of_one_tensor_tells_models_apart(tmp_path):
     other = tensors(0, "a")
     other["a"][2, 3] += 1e-6
     folders = {"x": model(tmp_path / "x", [tensors(0, "a")]), "y": model(tmp_path / "y", [other])}
-    write_weights(folders, tmp_path / "weights.csv")
+    write_weights([*folders], [*folders.values()], tmp_path / "weights.csv")
 
 
 def test_a_torch_file_counts_by_its_storages(tmp_path):

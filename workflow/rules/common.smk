@@ -60,6 +60,11 @@ def model_files(wildcards):
     return model_folder(MODELS[wildcards.model], lambda folder: folder)
 
 
+def folders_of_models(models):
+    """The folder of each of several models."""
+    return [model_files(SimpleNamespace(model=name))[0] for name in models]
+
+
 def files_of_models(models):
     """What a job that loads several models waits for."""
     return [

@@ -70,7 +70,8 @@ rule dump:
 
 rule weights:
     input:
-        lambda wildcards: files_of_models(chosen(wildcards.stage)["model"]),
+        folders=lambda wildcards: folders_of_models(chosen(wildcards.stage)["model"]),
+        files=lambda wildcards: files_of_models(chosen(wildcards.stage)["model"]),
     output:
         "results/weights/{stage}.csv",
     log:
@@ -84,10 +85,7 @@ rule weights:
     threads: 1
     params:
         code=code("weights.py"),
-        folders=lambda wildcards: {
-            name: relative(MODELS[name].folder)
-            for name in chosen(wildcards.stage)["model"]
-        },
+        names=lambda wildcards: chosen(wildcards.stage)["model"],
     message:
         "Comparing the weights of the models of {wildcards.stage}"
     script:

@@ -46,7 +46,7 @@ rule measure:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 10),
     params:

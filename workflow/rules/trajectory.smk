@@ -13,6 +13,9 @@ rule trajectory_training:
         models=lambda wildcards: files_of_models(
             model.name for model in models_along(wildcards.training)
         ),
+        folders=lambda wildcards: folders_of_models(
+            model.name for model in models_along(wildcards.training)
+        ),
         texts=lambda wildcards: f"results/texts/{first_of(wildcards).tokenizer}/{wildcards.corpus}.h5",
     output:
         table="results/trajectory/{training}/{corpus}.parquet",
@@ -25,15 +28,12 @@ rule trajectory_training:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        gpu=int(config["compute"]["device"] == "cuda"),
+        **GPU,
         mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
     params:
         code=code("trajectory_training.py"),
-        folders=lambda wildcards: {
-            model.name: relative(model.folder)
-            for model in models_along(wildcards.training)
-        },
+        # of each model in the order of the folders
         seeds=lambda wildcards: {
             model.name: model.seed for model in models_along(wildcards.training)
         },

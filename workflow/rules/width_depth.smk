@@ -8,12 +8,12 @@ GROUPS = {
 
 rule controls_measured:
     input:
-        controls=expand(
-            "results/ladder/controls/{name}/model.safetensors", name=CONTROLS
-        ),
-        ladder=[
-            relative(RESOURCES / "ladder" / name / "model.safetensors")
-            for name in LADDER
+        models=[
+            *[
+                relative(RESOURCES / "ladder" / name / "model.safetensors")
+                for name in LADDER
+            ],
+            *expand("results/ladder/controls/{name}/model.safetensors", name=CONTROLS),
         ],
         texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
     output:
@@ -30,10 +30,6 @@ rule controls_measured:
         runtime=120,
     params:
         code=code("controls_measured.py"),
-        folders={
-            **{name: relative(RESOURCES / "ladder" / name) for name in LADDER},
-            **{name: f"results/ladder/controls/{name}" for name in CONTROLS},
-        },
         primary=config["scaling"]["primary"],
         parameters=PARAMETERS,
         compute=config["compute"],

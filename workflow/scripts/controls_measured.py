@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from geomkit.lm.control_metrics import measure_controls
 from geomkit.logs import logged
+from geomkit.store.records.files import folders_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
     measure_controls(
-        folders=snakemake.params.folders,
+        folders=folders_of(snakemake.input.models),
         texts=Path(snakemake.input.texts),
         output=Path(snakemake.output[0]),
         family="controls",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     measure_training(
-        folders=snakemake.params.folders,
+        folders=snakemake.input.folders,
         seeds=snakemake.params.seeds,
         texts=Path(snakemake.input.texts),
         output=Path(snakemake.output.table),

@@ -10,4 +10,4 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    write_weights(folders=snakemake.params.folders, output=Path(snakemake.output[0]))
+    write_weights(names=snakemake.params.names, folders=snakemake.input.folders, output=Path(snakemake.output[0]))

@@ -25,7 +25,7 @@ from geomkit.variants import TRAINED
 
 
 def measure_controls(
-    folders: Mapping[str, str],
+    folders: Sequence[str],
     texts: Path,
     output: Path,
     family: str,
@@ -35,15 +35,16 @@ def measure_controls(
     parameters: Mapping[str, float],
     compute: Mapping[str, Any],
 ) -> None:
-    """folders: of all models by name. The widest of them is the donor of the projected null."""
+    """folders: of all models, whose names they have. The widest of them is the donor of the projected null."""
     wanted = Wanted([normalisation], [length], metrics, parameters)
     device = find_device(compute["device"])
     table = TableWriter(family=family, corpus=texts.stem)
     widths: dict[str, int] = {}
     missing: dict[str, str] = {}
-    for name, folder in progress(folders.items(), "controls", len(folders)):
-        sample = texts_for(texts, Path(folder), name, False).sample
-        model = load_model(Path(folder), compute["dtype"], device)
+    named = {Path(folder).name: Path(folder) for folder in folders}
+    for name, folder in progress(named.items(), "controls", len(named)):
+        sample = texts_for(texts, folder, name, False).sample
+        model = load_model(folder, compute["dtype"], device)
         depth = len(blocks(model))
         table.common = {**table.common, "model": name, "depth": depth, **vars(sizes(model))}
         seen = run_model(model, sample, [depth, depth + 1], wanted, compute["batch_tokens"])
@@ -51,7 +52,7 @@ def measure_controls(
         missing |= {f"{name}: {what}": why for what, why in add_run(table, TRAINED, seen, sample.texts, wanted).items()}
         add_loss(table, TRAINED, seen, sample.texts)
     donor = max(widths, key=lambda name: widths[name])
-    model = load_model(Path(folders[donor]), compute["dtype"], device)
+    model = load_model(named[donor], compute["dtype"], device)
     table.common = {**table.common, "model": donor, "depth": len(blocks(model)), **vars(sizes(model))}
     add_projected(table, model, sample, sorted(set(widths.values())), wanted, compute["batch_tokens"])
     table.write(output, missing)

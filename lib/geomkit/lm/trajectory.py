@@ -29,7 +29,7 @@ from geomkit.variants import TRAINED, VARIANTS, base, make_run
 
 
 def measure_training(
-    folders: Mapping[str, str],
+    folders: Sequence[str],
     seeds: Mapping[str, int | None],
     texts: Path,
     output: Path,
@@ -47,13 +47,13 @@ def measure_training(
     seed: int,
     trust_remote_code: bool,
 ) -> None:
-    """folders: of the models by name, in the order of their steps. drawn: nulls of drawn rows."""
+    """folders: of the models in the order of their steps. seeds: by their names, in that order. drawn: nulls of drawn rows."""
     wanted = Wanted([normalisation], [length], metrics, parameters, plain=False, documents=True)
     table = TableWriter(family=family, corpus=output.stem)
     corpora: list[dict[str, object]] = []
     missing: dict[str, str] = {}
-    first = next(iter(folders))
-    for name, folder in progress(folders.items(), output.parent.name, len(folders)):
+    first = next(iter(seeds))
+    for name, folder in progress(zip(seeds, folders, strict=True), output.parent.name, len(seeds)):
         sample = texts_for(texts, Path(folder), name, trust_remote_code).sample
         bench = Bench(Path(folder), sample, seed, compute["dtype"], find_device(compute["device"]), trust_remote_code)
         for variant in variants:

@@ -104,11 +104,11 @@ def check_weights(models: Iterable[ModelShard]) -> None:
             )
 
 
-def write_weights(folders: dict[str, str], output: Path) -> None:
+def write_weights(names: Sequence[str], folders: Sequence[str], output: Path) -> None:
     """Checks models by name, each in its folder, and lists their files of weights."""
     rows: Sequence[ModelShard] = [
         ModelShard(model=name, shard=shard, sha256=sha256)
-        for name, folder in folders.items()
+        for name, folder in zip(names, folders, strict=True)
         for shard, sha256 in shards(Path(folder)).items()
     ]
     check_weights(rows)
