@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 HIDE = """
+import pkgutil
 import sys
 
 
@@ -14,6 +15,8 @@ class Hide:
 
 
 sys.meta_path.insert(0, Hide)
+listed = pkgutil.iter_modules
+pkgutil.iter_modules = lambda *options, **more: (each for each in listed(*options, **more) if each.name not in {names!r})
 """
 
 
