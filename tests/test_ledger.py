@@ -73,6 +73,12 @@ def test_findings_have_a_chapter_for_each_and_every_number():
     assert "Untested: no data." in page
 
 
+def test_findings_begin_with_a_line_for_each_claim_that_links_to_its_section():
+    page = findings_page([replace(LAW, claim="Kaplan's form, twice")])
+    assert "| [Kaplan's form, twice](#kaplans-form-twice) |" in page
+    assert "### Kaplan's form, twice" in page
+
+
 def test_the_readmes_table_has_the_claims_with_a_place_in_its_order_whatever_their_verdict():
     first = replace(SILENT, headline=1)
     lines = readme_table([*(replace(row, headline=2) for row in ROWS[:2]), SHARE, first]).splitlines()

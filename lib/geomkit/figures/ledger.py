@@ -4,6 +4,7 @@ All of them are rendered from claims.csv, so that no number and no verdict in th
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -111,17 +112,37 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def findings_page(rows: Sequence[Claim]) -> str:
     """Every claim, chapter by chapter, in Markdown: what it says, what was measured everywhere, and the verdict."""
-    parts = [OPENING]
+    parts = [OPENING, "## At a glance", contents(rows)]
     for chapter, claims in by_chapter(rows):
         parts.append(f"## {chapter}")
         parts += [section(of_claim) for of_claim in claims]
     return "\n\n".join(parts) + "\n"
 
 
+def contents(rows: Sequence[Claim]) -> str:
+    """A line for each claim, with the number of places in which it has each verdict, and a link to its section."""
+    body = [
+        [chapter, f"[{title(of_claim)}](#{anchor(title(of_claim))})", verdicts(of_claim)]
+        for chapter, claims in by_chapter(rows)
+        for of_claim in claims
+    ]
+    return table(("about", "claim", "verdict"), body)
+
+
+def title(rows: Sequence[Claim]) -> str:
+    """The heading of a claim's section."""
+    return rows[0].claim[0].upper() + rows[0].claim[1:]
+
+
+def anchor(heading: str) -> str:
+    """What a link to a heading of Markdown is called."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def section(rows: Sequence[Claim]) -> str:
     """One claim in Markdown."""
     first = rows[0]
-    parts = [f"### {first.claim[0].upper()}{first.claim[1:]}", f"> {first.statement} ({first.source})", said(rows)]
+    parts = [f"### {title(rows)}", f"> {first.statement} ({first.source})", said(rows)]
     for effect, group in groupby(rows, key=lambda row: row.effect):
         mine = list(group)
         if mine[0].scope:
