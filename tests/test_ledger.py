@@ -57,6 +57,7 @@ ROWS = [LAW, replace(LAW, scope="f on d, last", value=-0.01, low=-0.04, high=0.0
 def test_findings_have_a_chapter_for_each_and_every_number():
     page = findings_page(ROWS)
     assert re.findall(r"^##+ .*", page, flags=re.MULTILINE) == [
+        "## At a glance",
         "## Laws",
         "### Rank grows",
         "## Tokens",
