@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
 from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import text_documents
+from geomkit.store.parquet import read_table
 from geomkit.variants import base
 
 
@@ -76,7 +76,7 @@ def read_runs(paths: Iterable[Path]) -> Runs:
     corpus = ""
     eps2: dict[str, float | None] = {}
     for path in paths:
-        table = pq.read_table(path, filters=pc.field("text") >= 0)
+        table = read_table(path, filters=pc.field("text") >= 0)
         pairs = table.select(["family", "corpus"]).slice(0, 1).to_pylist()
         if not pairs:
             raise DataError(f"{path}: it holds no measurement")

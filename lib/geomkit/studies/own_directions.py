@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from geomkit.arrays import Array
 from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.laws.statistics import slope_weights
 from geomkit.laws.verdicts import MARGINS
 from geomkit.store.dumps import PLAIN
+from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import OwnDirections
@@ -34,7 +34,7 @@ def measure_own_directions(projections: Sequence[str], output: Path, resamples: 
 
 def families_of_one_size(path: Path) -> list[str]:
     """Those whose models, on their common number of directions, have one size."""
-    table = pq.read_table(
+    table = read_table(
         path, columns=["family", "params_nonembedding"], filters=pc.field("variant") == "common-dimension"
     ).unify_dictionaries()
     sizes: dict[str, set[int]] = {}
@@ -46,7 +46,7 @@ def families_of_one_size(path: Path) -> list[str]:
 def of_family(path: Path, family: str, resamples: int, draw: np.random.Generator) -> Iterator[OwnDirections]:
     """A row for every place, metric and number of directions, and one for the slope over these."""
     where = (pc.field("family") == family) & (pc.field("variant") == "projected") & pc.field("metric").isin([*MARGINS, KEPT])
-    rows = pq.read_table(path, columns=COLUMNS, filters=where).to_pylist()
+    rows = read_table(path, columns=COLUMNS, filters=where).to_pylist()
     document = {row["text"]: row["document"] for row in rows}
     texts = np.array(sorted(document))
     draws = Documents.draw([document[text] for text in texts], resamples, draw).draws

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from scipy import stats
 
 from geomkit.arrays import Array
@@ -20,6 +19,7 @@ from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import partial_correlation
 from geomkit.laws.turns import PHASES, Course, Direction, beside_phases, course
 from geomkit.laws.verdicts import holm
+from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
 from geomkit.store.records.axes import StepLaw, StepPoint, StepTurn
 from geomkit.store.records.files import write_csv
@@ -138,9 +138,9 @@ def read_corpora(tables: Sequence[Path], resampled: Sequence[Path]) -> dict[tupl
     draws = {
         (row["model"], row["layer"], row["metric"]): np.array(row["values"])
         for path in resampled
-        for row in pq.read_table(path).to_pylist()
+        for row in read_table(path).to_pylist()
     }
-    rows = [row for path in tables for row in pq.read_table(path, filters=pc.field("text") == -1).to_pylist()]
+    rows = [row for path in tables for row in read_table(path, filters=pc.field("text") == -1).to_pylist()]
     keys = [(row["model"], str(row["layer"]), row["metric"]) for row in rows]
     return {key: (row["value"], draws[key]) for key, row in zip(keys, rows, strict=True) if key in draws}
 
