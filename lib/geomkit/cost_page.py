@@ -59,8 +59,8 @@ def page(folder: Path) -> str:
     lines = [
         "# Costs",
         "",
-        "`make docs` renders this page from `workflow/resources/costs`, which `python tests/benchmarks scale` measures: random",
-        "models of one block, texts of 64 tokens, one thread, seconds of the processor.",
+        "`make docs` renders this page from `workflow/resources/costs`, which `python tests/benchmarks scale` measures. It uses",
+        "random models of one block, texts of 64 tokens and one thread. Seconds are CPU time.",
         "",
         "## What was measured",
         "",
@@ -69,31 +69,33 @@ def page(folder: Path) -> str:
             ([c.stage, c.d, c.states, c.texts, f"{c.seconds:.2f}", f"{c.peak:.0f}"] for c in cells),
         ),
         "",
-        "Stages: `forward` is the model alone. `dump` also writes its states, and `cache` keeps them all in memory, as",
-        "TransformerLens does. `spectra` reads a dump with `unit`, and `both` with `unit` and `centre-unit`. `measure` and",
-        "`measure_both` find the same while the model runs (`dump.keep: none`).",
+        "Stages: `forward` runs the model alone. `dump` also writes its hidden states, and `cache` keeps them all in memory, as",
+        "TransformerLens does. `spectra` computes spectra from a dump for `unit`, and `both` for `unit` and `centre-unit`.",
+        "`measure` and `measure_both` compute the same spectra while the model runs (`dump.keep: none`).",
         "",
-        "Seconds for each state as a power of the width and of the number of texts, by least squares over these cells:",
+        "Seconds per state, fitted by a power of the width times a power of the number of texts (least squares on this table):",
         "",
         *table(
             ["stage", "exponent of width", "exponent of texts"], ([row["stage"], row["d"], row["texts"]] for row in exponents)
         ),
         "",
-        "## Measured while running, over a dump",
+        "## Measuring while running, compared with a dump",
         "",
-        "Seconds over those of the dump and the spectra, and over those of a cache with spectra from it:",
+        "Seconds of `measure` over those of `dump` and `spectra` together. With both normalisations it is `measure_both` over",
+        "`dump` and `both`, and in the last column `measure` over `cache` and `spectra`:",
         "",
         *table(["width", "texts", "`unit`", "`unit` and `centre-unit`", "`unit`, over cache"], ratios(cells)),
         "",
-        "## The bill",
+        "## Estimates for large models",
         "",
-        "Every layer, "
-        f"{TEXTS} texts of {LENGTH} tokens, `unit` and `centre-unit`, {VARIANTS} variants, at the rates above on one core. "
-        "Work is split into terms (`geomkit.costs`).",
-        "Each has one rate, that of spectra measured for each kind of work alone, so the bill is an extrapolation.",
-        f"Largest relative error of these rates at a cell above: {', '.join(map(' '.join, errors.items()))}.",
-        "The last columns are lower bounds at the published peak rates of one H100: bfloat16 for the model, float64 for spectra.",
-        "Few programs reach half of a peak, and eigenvalues stay far below it.",
+        "Estimates are for every layer, "
+        f"{TEXTS} texts of {LENGTH} tokens, `unit` and `centre-unit`, and {VARIANTS} variants, on one core at the rates above.",
+        "Work is split into terms (`geomkit.costs`), and each term has one rate. "
+        "The rates of spectra are measured for each kind of work alone.",
+        "The estimates are extrapolations. "
+        f"Largest relative error of the rates above: {', '.join(map(' '.join, errors.items()))}.",
+        "The last columns are lower bounds from the published peak rates of one H100: bfloat16 for the model, float64 for",
+        "spectra. Few programs reach half of a peak rate, and eigenvalue computations stay far below it.",
         "",
         *table(
             [
