@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from geomkit.laws.verdicts import Fitness, Kind
+from geomkit.laws.lack_of_fit import Fitness
+from geomkit.laws.verdicts import Kind
 from geomkit.store.records.axes import Effect, SeedCorrelation, StepLaw, StepTurn, TiedShare
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.studies.claims import axes

@@ -142,10 +142,13 @@ ROOT = Path(__file__).parents[1]
             "measures/entropy.py",
             {
                 *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
-                *("final_state", "ladder_cell", "following"),
+                *("final_state", "ladder_cell", "following", "trajectory_training", "controls_measured"),
             },
         ),
-        ("lm/capture.py", {"dump", "measure", "components", "final_state", "ladder_cell"}),
+        (
+            "lm/capture.py",
+            {"dump", "measure", "components", "final_state", "ladder_cell", "trajectory_training", "controls_measured"},
+        ),
         ("figures/layers.py", {"entropy_layers"}),
     ],
 )

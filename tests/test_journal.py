@@ -95,9 +95,9 @@ def run(tiny):
     def dump(output: Path, kill: int | None = None, seed: int = 0) -> int:
         ran = 0
 
-        def counted(*arguments):
+        def counted(*arguments, **options):
             nonlocal ran
-            for part in capture(*arguments):
+            for part in capture(*arguments, **options):
                 if ran == kill:
                     raise Killed
                 ran += 1

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from geomkit.errors import DataError
+from geomkit.laws.differences import Difference, slope_of
+from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.regression import CONDITION, condition_number, on_line, regress, through_origin
-from geomkit.laws.verdicts import Difference, Fitness, slope_of
 
 SHAPES = {16: 2, 24: 3, 32: 4, 48: 4, 64: 5, 96: 6, 128: 8}
 CELLS = [(width, depth, 4) for width, depth in SHAPES.items()]

@@ -151,7 +151,7 @@ def table_predicts(inputs: Inputs) -> list[Finding]:
 
 @claims.register(
     "one entropy serves all skills",
-    statement="The gap of a trigram model is one entropy times the frequency of what it does not hold.",
+    statement="The gap of a trigram model is one entropy times the frequency of the trigrams that it lacks.",
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def one_entropy(inputs: Inputs) -> list[Finding]:
@@ -160,7 +160,7 @@ def one_entropy(inputs: Inputs) -> list[Finding]:
 
 @claims.register(
     "entropies of rank classes add up",
-    statement="The gap of a trigram model is the sum of entropies, one for each class of ranks, of what it does not hold.",
+    statement="The gap of a trigram model sums, over rank classes, an entropy times the frequency of the trigrams that it lacks.",
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def entropies_add(inputs: Inputs) -> list[Finding]:
