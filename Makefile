@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: plot test quick check docs benchmark findings promote-findings promote-directions promote-tokens promote-ladder promote-needle promote-theory promote-conclusions faults determinism experiments promote-experiments promote-controls promote-steps promote-axes
+.PHONY: plot test quick check docs benchmark faults determinism findings experiments promote-findings promote-directions promote-tokens promote-experiments promote-needle promote-theory promote-conclusions promote-axes promote-ladder promote-controls promote-steps
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -42,72 +42,63 @@ findings: .venv/main  ## write docs/findings.md and the README's table anew from
 	cp results/findings/findings.md docs/findings.md
 	cp results/findings/README.md README.md
 
-FINDINGS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv following.csv)
+# $(call ship,FILES,FOLDER,COMMAND): FILES go into workflow/resources/FOLDER; where one is missing, COMMAND makes it
+define ship
+@for file in $(1); do test -f $$file || { echo "no $$file: run $(3)"; exit 1; }; done
+mkdir -p workflow/resources/$(2)
+cp $(1) workflow/resources/$(2)/
+endef
+LAWS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv following.csv)
+EXPERIMENTS := $(addprefix results/,ablation_summary.csv components_summary.csv sinks_summary.csv)
+AXES := $(addprefix results/axes/,width_depth.csv tied.csv rates.csv seeds.csv)
+FACTS := $(addprefix results/theory/training/,facts.csv small_steps.csv step_radii.csv)
 
-promote-findings:  ## ship what this run has measured; then `make findings`
-	@for file in $(FINDINGS); do test -f $$file || { echo "no $$file: run snakemake --cores 2 $(FINDINGS)"; exit 1; }; done
-	mkdir -p workflow/resources/findings
-	cp $(FINDINGS) workflow/resources/findings/
+experiments: .venv/main  ## removed tokens, sublayers, sinks and documents of SmolLM2 and the ladder's largest, on two corpora
+	$(BIN)/snakemake $(EXPERIMENTS) --directory runs/experiments --configfile workflow/config/experiments.yaml --cores $(CORES)
+	$(BIN)/snakemake results/semantics_summary.csv --directory runs/semantics --configfile workflow/config/semantics.yaml --cores $(CORES)
 
-promote-directions:  ## ship what a real model shows on its own directions; then `make findings`
-	@test -f runs/directions/results/scaling/own_directions.csv || { echo "no runs/directions/results/scaling/own_directions.csv: run snakemake --directory runs/directions --configfile workflow/config/directions.yaml --cores 2 results/scaling/own_directions.csv"; exit 1; }
-	mkdir -p workflow/resources/findings
-	cp runs/directions/results/scaling/own_directions.csv workflow/resources/findings/
+# what follows ships results; `make findings` then renders them
 
-promote-tokens:  ## ship the numbers of the suite of tokens; then `make findings`
-	@test -f runs/tokens/results/findings/tokens_summary.csv || { echo "no runs/tokens/results/findings/tokens_summary.csv: run snakemake --directory runs/tokens --configfile workflow/config/tokens.yaml --cores 2 results/findings/tokens_summary.csv"; exit 1; }
-	mkdir -p workflow/resources/findings
-	cp runs/tokens/results/findings/tokens_summary.csv workflow/resources/findings/
+promote-findings:  ## verdicts, controls and losses of this run
+	$(call ship,$(LAWS),findings,snakemake --cores 2 $(LAWS))
 
-promote-ladder:  ## ship the ladder that `snakemake ladder` has trained
+promote-directions:  ## a real model on its own directions
+	$(call ship,runs/directions/results/scaling/own_directions.csv,findings,snakemake --cores 2 results/scaling/own_directions.csv --directory runs/directions --configfile workflow/config/directions.yaml)
+
+promote-tokens:  ## scores of selected tokens
+	$(call ship,runs/tokens/results/findings/tokens_summary.csv,findings,snakemake --cores 2 results/findings/tokens_summary.csv --directory runs/tokens --configfile workflow/config/tokens.yaml)
+
+promote-experiments:  ## what `make experiments` has found
+	$(call ship,$(addprefix runs/experiments/,$(filter-out %/sinks_summary.csv,$(EXPERIMENTS))) runs/semantics/results/semantics_summary.csv,findings,make experiments)
+	$(call ship,runs/experiments/results/sinks_summary.csv,sinks,make experiments)
+
+promote-needle:  ## the fact in filler text
+	$(call ship,results/needle/needle.csv,needle,snakemake --cores 2 results/needle/needle.csv)
+
+promote-theory:  ## planted facts and small steps that were trained
+	$(call ship,$(FACTS),theory,snakemake --cores 2 $(FACTS))
+
+promote-conclusions:  ## what the tests of the theory found
+	$(call ship,results/theory/conclusions.csv,findings,snakemake --cores 2 results/theory_check.pdf)
+	mv workflow/resources/findings/conclusions.csv workflow/resources/findings/theory_conclusions.csv
+
+promote-axes:  ## what controls_plot.pdf and trajectory_plot.pdf show
+	$(call ship,$(AXES) results/trajectory/turns.csv results/trajectory/laws.csv,findings,snakemake --cores 2 results/controls_plot.pdf results/trajectory_plot.pdf)
+	for file in turns laws; do mv workflow/resources/findings/$$file.csv workflow/resources/findings/steps_$$file.csv; done
+
+promote-ladder:  ## the ladder that `snakemake ladder` has trained
 	@test -f results/ladder/README.md || { echo "results/ladder holds no trained ladder: run snakemake --cores 2 ladder"; exit 1; }
 	rm -rf workflow/resources/ladder/ladder-* workflow/resources/ladder/tokenizer
 	cp -r results/ladder/tokenizer results/ladder/ladder-* results/ladder/*.csv results/ladder/README.md workflow/resources/ladder/
 
-EXPERIMENTS := ablation_summary.csv components_summary.csv sinks_summary.csv
-MADE := $(addprefix runs/experiments/results/,$(EXPERIMENTS)) runs/semantics/results/semantics_summary.csv
+promote-controls:  ## trainings beside the ladder, as measurements
+	$(call ship,results/ladder/controls.csv results/ladder/controls.parquet,ladder,snakemake --cores 2 results/ladder/controls.csv results/ladder/controls.parquet)
 
-experiments: .venv/main  ## removed tokens, sublayers, sinks and documents of SmolLM2 and the ladder's largest, on two corpora
-	$(BIN)/snakemake $(addprefix results/,$(EXPERIMENTS)) --directory runs/experiments --configfile workflow/config/experiments.yaml --cores $(CORES)
-	$(BIN)/snakemake results/semantics_summary.csv --directory runs/semantics --configfile workflow/config/semantics.yaml --cores $(CORES)
-
-promote-experiments:  ## ship what `make experiments` has found; then `make findings`
-	@for file in $(MADE); do test -f $$file || { echo "no $$file: run make experiments"; exit 1; }; done
-	mkdir -p workflow/resources/findings workflow/resources/sinks
-	cp $(MADE) workflow/resources/findings/
-	mv workflow/resources/findings/sinks_summary.csv workflow/resources/sinks/
-
-promote-needle:  ## ship what `snakemake results/needle/needle.csv` has found
-	@test -f results/needle/needle.csv || { echo "no needle was scored: run snakemake --cores 2 results/needle/needle.csv"; exit 1; }
-	mkdir -p workflow/resources/needle
-	cp results/needle/needle.csv workflow/resources/needle/
-
-promote-theory:  ## ship the planted facts and small steps that were trained
-	@test -f results/theory/training/facts.csv -a -f results/theory/training/small_steps.csv || { echo "results/theory/training holds no facts.csv and small_steps.csv: make them with snakemake"; exit 1; }
-	cp results/theory/training/*.csv workflow/resources/theory/
-
-promote-conclusions:  ## ship what the tests of the theory found; then `make findings`
-	@test -f results/theory/conclusions.csv || { echo "no results/theory/conclusions.csv: run snakemake --cores 2 results/theory_check.pdf"; exit 1; }
-	mkdir -p workflow/resources/findings
-	cp results/theory/conclusions.csv workflow/resources/findings/theory_conclusions.csv
-
-promote-controls:  ## ship what `snakemake results/ladder/controls.csv results/ladder/controls.parquet` has trained and measured
-	@test -f results/ladder/controls.csv -a -f results/ladder/controls.parquet || { echo "results/ladder holds no controls.csv and controls.parquet: make them with snakemake"; exit 1; }
-	cp results/ladder/controls.csv results/ladder/controls.parquet workflow/resources/ladder/
-
-promote-steps:  ## ship the weights along training that `snakemake results/ladder/steps.csv` has kept
-	@test -f results/ladder/steps.csv || { echo "no results/ladder/steps.csv: make it with snakemake"; exit 1; }
+promote-steps:  ## weights along training
+	$(call ship,results/ladder/steps.csv,ladder,snakemake --cores 2 results/ladder/steps.csv)
 	mkdir -p workflow/resources/ladder/steps
 	rm -rf workflow/resources/ladder/steps/ladder-*
 	cp -r results/ladder/steps/ladder-* workflow/resources/ladder/steps/
-	cp results/ladder/steps.csv workflow/resources/ladder/
-
-AXES := width_depth tied rates seeds
-
-promote-axes:  ## ship what controls_plot.pdf and trajectory_plot.pdf show; then `make findings`
-	@test -f results/axes/width_depth.csv -a -f results/trajectory/laws.csv || { echo "no results/axes and results/trajectory: run snakemake --cores 2 results/controls_plot.pdf results/trajectory_plot.pdf"; exit 1; }
-	cp $(AXES:%=results/axes/%.csv) workflow/resources/findings/
-	for file in turns laws; do cp results/trajectory/$$file.csv workflow/resources/findings/steps_$$file.csv; done
 
 .venv/main: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
