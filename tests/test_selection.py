@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from geomkit.errors import ConfigError, DataError
-from geomkit.measures.selection import Context, chooses_by, jaccard, lasso_path, selectors
+from geomkit.measures.selection import Context, chooses_by, jaccard, lasso_path, method_of, selectors
 from geomkit.measures.spectra import normalise
 
 LIBRARY = Path(__file__).parents[1] / "lib"
@@ -212,3 +212,12 @@ def test_a_method_chooses_by_the_gram_matrix_where_it_says_so_or_says_nothing(me
         (found,) = selectors[method](context, [5])
         chosen.append(tuple(found))
     assert (len(set(chosen)) > 1) == (chooses_by(method) == "gram")
+
+
+def test_the_draws_of_random_are_of_one_method():
+    assert [method_of(name) for name in ("random-0", "random-12", "random", "recency")] == [
+        "random",
+        "random",
+        "random",
+        "recency",
+    ]

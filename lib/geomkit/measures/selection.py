@@ -134,6 +134,11 @@ Selector = Callable[[Context, Sequence[int]], list[Positions] | str]
 selectors: Registry[Selector] = Registry("selection method")
 
 
+def method_of(name: str) -> str:
+    """The method of a choice: `random` of each of its draws, `random-0`, `random-1`, ..; else the name itself."""
+    return "random" if name.startswith("random-") else name
+
+
 def chooses_by(method: str) -> str:
     """What a method chooses by. One that does not say may have seen the target's own coordinates: it counts as `gram`."""
     return str(selectors.facts[method].get("by", "gram"))

@@ -13,7 +13,7 @@ from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
 from geomkit.measures.controls import FOLDS, document_folds, strangers, wins
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
-from geomkit.measures.selection import TOLERANCE, Context, chooses_by, jaccard, selectors
+from geomkit.measures.selection import TOLERANCE, Context, chooses_by, jaccard, method_of, selectors
 from geomkit.measures.spectra import normalise
 from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Choice, Probe
@@ -105,7 +105,7 @@ def reconstructed(
             ):
                 values[id(choice)][:, target, k] = found
             for choice in choices:
-                if chooses_by(choice.method) == "gram":
+                if chooses_by(method_of(choice.method)) == "gram":
                     penalty = gain["n"] * gain["eps2"] / splits.shape[1]
                     values[id(choice)][1, target] = unseen(whole, choice, place, file.budgets, penalty, foreign)
     return [
@@ -165,7 +165,7 @@ def averaged(scored: Sequence[Scored]) -> list[Scored]:
     """With the draws of `random` as one method, each score their mean."""
     groups: dict[tuple[int, str], list[Scored]] = defaultdict(list)
     for one in scored:
-        groups[one.first, "random" if one.method.startswith("random-") else one.method].append(one)
+        groups[one.first, method_of(one.method)].append(one)
     return [
         Scored(
             draws[0].layer,
