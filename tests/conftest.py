@@ -52,15 +52,6 @@ MASKED = ("bert", "modernbert")
 """Those that predict masked tokens."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run tests, those that share what is made once stay together: tests of one file, and tests of the
-    longest run of the workflow, which is the fixture `case`."""
-    for item in items:
-        shared = item.path.parent.name == "workflow" and "case" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("case" if shared else item.path.stem))
-
-
 @pytest.fixture
 def documents() -> list[Document]:
     words = np.array(["fog", "lamp", "quay", "boat", "gull", "bread", "café", "net", "rope", "salt"])

@@ -1,6 +1,5 @@
 """Runs of the workflow, each once for all tests of this folder."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,17 +15,13 @@ from wheels import make_wheel
 from workflow_case import Case, Outcome, Run, copy_project
 
 HERE = Path(__file__).parent
-WORKER = "PYTEST_XDIST_WORKER"
-"""The variable by which pytest-xdist tells each of its processes which it is."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of this folder runs Snakemake. Where several processes run tests, these come first, for they take longest."""
+    """Every test of this folder runs Snakemake."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("workflow")
-    if WORKER in os.environ:
-        items.sort(key=lambda item: (not item.path.is_relative_to(HERE), "case" not in getattr(item, "fixturenames", ())))
 
 
 def write_loud_model(ladder: Path, target: Path) -> None:
@@ -132,11 +127,8 @@ def killed(case: Case, done: Outcome, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session", autouse=True)
 def ahead(request: pytest.FixtureRequest) -> None:
-    """Starts the longest runs before the first test of this folder, if any test that was chosen waits for them.
-
-    Where several processes run tests, each knows of all tests, and the others go on anyway.
-    """
+    """Starts the longest runs before the first test of this folder, if any test that was chosen waits for them."""
     chosen = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     for run in ("started", "faults"):
-        if run in chosen and WORKER not in os.environ:
+        if run in chosen:
             request.getfixturevalue(run)
