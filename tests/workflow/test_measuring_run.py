@@ -1,11 +1,11 @@
 """A model that is measured while it runs beside one that is dumped."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 from runs import SETTINGS, write_corpus
 from workflow_case import Case
-
-from geomkit.store.tables import read_absent
 
 STAGES = {"tokens": {"models": ["ladder-24-s0"], "selection": {"models": []}}, "ablation": {"models": []}}
 NONE = {"dump": {"keep": "none"}, "theory": {"models": ["ladder-24-s0"]}, **STAGES}
@@ -29,5 +29,5 @@ def test_states_of_a_model_that_only_entropy_selects_are_never_written(project, 
     assert tables[0].drop(["value", "bound"]) == tables[1].drop(["value", "bound"])
     values = [table["value"].to_numpy() for table in tables]
     np.testing.assert_allclose(*values, rtol=1e-8)
-    reasons = {key[-1]: why for key, why in read_absent(mine.folder / TARGETS[1])}
+    reasons = json.loads(pq.read_schema(mine.folder / TARGETS[1]).metadata[b"absent"])
     assert "dump.keep is none" in reasons["projections, ladder"]
