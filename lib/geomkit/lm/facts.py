@@ -262,9 +262,9 @@ def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
     if path.exists() and read_csv(path, FactBin)[0].task == task_of(cell, recipe):
         return False
     facts = plant(cell.exponent, cell.seed, recipe)
-    write_csv(
-        path, FactBin, [row for steps, loss in train(cell, facts, recipe) for row in summary(cell, facts, steps, loss, recipe)]
-    )
+    with one_thread():
+        rows = [row for steps, loss in train(cell, facts, recipe) for row in summary(cell, facts, steps, loss, recipe)]
+    write_csv(path, FactBin, rows)
     return True
 
 
@@ -283,5 +283,4 @@ def train_facts(output: Path, width: int, exponent: float, seed: int, data: str,
     """One cell as CSV. data: `law`, or `d` and the number of texts."""
     cell = Cell(width, exponent, seed, None if data == "law" else int(data.removeprefix("d")))
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
-    with one_thread():
-        measure(cell, Recipe(**options), output)
+    measure(cell, Recipe(**options), output)
