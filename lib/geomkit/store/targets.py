@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from geomkit.store.hdf5 import Reader, created, opened, read
@@ -23,7 +24,8 @@ def write_targets(
         file.attrs.update({**attributes, "schema": schema, "absent": json.dumps(absent)})
         for name, values in arrays.items():
             if values.dtype.kind in "UO":
-                file[name] = values.astype(object)
+                # by create_dataset, for an assignment also stores the time
+                file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
 
