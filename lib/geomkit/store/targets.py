@@ -24,7 +24,7 @@ def write_targets(
         file.attrs.update({**attributes, "schema": schema, "absent": json.dumps(absent)})
         for name, values in arrays.items():
             if values.dtype.kind in "UO":
-                # by create_dataset, for an assignment also stores the time
+                # not by assignment, which gives the group above it a time
                 file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=values, fletcher32=values.ndim > 0)
