@@ -13,7 +13,7 @@ from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.laws import replicated
 from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
 from geomkit.studies.claims.registry import claims, from_interval, from_kind
-from geomkit.studies.claims.tokens import ship_scores
+from geomkit.studies.claims.shipping import ship
 
 JUDGED = {"verdict": Kind.BEYOND, "reason": "why", "difference": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "sizes": 6}
 ROW = LawVerdict(
@@ -160,7 +160,7 @@ def test_the_scores_that_ship_give_the_claims_that_all_scores_give(tmp_path):
     for folder in ("all", "shipped"):
         (tmp_path / folder).mkdir()
     whole = ledger(tmp_path / "all", scores=[*kept, *others])
-    ship_scores(tmp_path / "all/tokens_summary.csv", tmp_path / "shipped/tokens_summary.csv")
+    ship(tmp_path / "all/tokens_summary.csv", tmp_path / "shipped/tokens_summary.csv")
     rows = read_csv(tmp_path / "shipped/tokens_summary.csv", TokenScore)
     assert rows == kept
     assert ledger(tmp_path / "shipped", scores=rows) == whole

@@ -8,9 +8,10 @@ import pytest
 from geomkit.figures.ledger import write_findings
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
-from geomkit.store.records.files import write_csv
+from geomkit.store.records.files import read_csv, write_csv
 from geomkit.studies.claims import experiments
 from geomkit.studies.claims.ledger import rows_of
+from geomkit.studies.claims.shipping import ship
 
 SUPPORTED, REFUTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.UNDECIDED
 OWN = {
@@ -187,3 +188,15 @@ def test_the_chapter_is_a_page_of_findings(tmp_path):
 
 def test_without_records_nothing_is_found():
     assert all(not claim(Records()) for name, claim in experiments.claims.items() if claim.__module__ == experiments.__name__)
+
+
+def test_rows_that_no_claim_reads_do_not_ship(tmp_path):
+    area = removal("residual_area", "minus stranger", 0.1, 0.05, 0.2, "lasso", "highest")
+    read = [area, replace(area, null="own"), removal("divergence_gini", "noise", 0.6, 0.5, 0.7)]
+    others = [replace(area, fraction=0.1), replace(area, method="norm"), replace(area, direction="lowest")]
+    write_csv(tmp_path / "ablation_summary.csv", Removal, [*read, *others])
+    ship(tmp_path / "ablation_summary.csv", tmp_path / "shipped.csv")
+    assert read_csv(tmp_path / "shipped.csv", Removal) == read
+    whole, shipped = (Records(ablation_summary=rows) for rows in ([*read, *others], read))
+    claims = (experiments.spread_over_tokens, experiments.half_is_needed, experiments.lasso_finds, experiments.attention_finds)
+    assert [claim(whole) for claim in claims] == [claim(shipped) for claim in claims]

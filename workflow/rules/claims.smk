@@ -1,7 +1,7 @@
 # records that claims know by their names: those that ship, and those that this run's default targets make
 SHIPPED = [
     file
-    for folder in ("findings", "needle", "sinks", "theory")
+    for folder in ("findings", "needle", "theory")
     for file in files_below(RESOURCES / folder)
     if Path(file).suffix in (".csv", ".json")
 ]
@@ -86,24 +86,26 @@ rule claims_plot:
         "../scripts/claims_plot.py"
 
 
-rule findings_tokens:
+rule findings_rows:
     input:
-        "results/tokens_summary.csv",
+        "results/{stage}_summary.csv",
     output:
-        "results/findings/tokens_summary.csv",
+        "results/findings/{stage}_summary.csv",
     log:
-        "results/logs/findings_tokens.log",
+        "results/logs/findings/{stage}_summary.log",
     benchmark:
-        "results/benchmarks/findings_tokens.tsv"
+        "results/benchmarks/findings/{stage}_summary.tsv"
+    wildcard_constraints:
+        stage="tokens|ablation|sinks",
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        code=code("findings_tokens.py"),
+        code=code("findings_rows.py"),
     message:
-        "Choosing the scores of tokens that ship"
+        "Choosing the rows of {wildcards.stage} that ship"
     script:
-        "../scripts/findings_tokens.py"
+        "../scripts/findings_rows.py"
 
 
 rule findings_claims:

@@ -1,9 +1,6 @@
-"""Claims about tokens: information gain, and Lasso against attention; and the scores that ship, from which they are judged."""
-
-from pathlib import Path
+"""Claims about tokens: information gain, and Lasso against attention."""
 
 from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
@@ -23,17 +20,12 @@ def scope(row: TokenScore) -> str:
     return f"{row.model} on {row.corpus}, {row.name or row.layer}"
 
 
-def ships(row: TokenScore) -> bool:
-    """Whether a claim reads a row: the findings that ship leave out the thousands that only figures show."""
+def reads(row: TokenScore) -> bool:
+    """Whether a claim reads a row."""
     if row.metric in CORRELATIONS:
         return row.name in LAYERS
     methods = (LASSO, ATTENTION, CHANCE)
     return row.metric.removesuffix("_win") in SCORES and row.method in methods and row.k == LASSO_BUDGET and row.name == "last"
-
-
-def ship_scores(summary: Path, output: Path) -> None:
-    """Writes the rows of a run's `tokens_summary.csv` that ship."""
-    write_csv(output, TokenScore, [row for row in read_csv(summary, TokenScore) if ships(row)])
 
 
 def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str, against: float = 0.0) -> Finding:
