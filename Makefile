@@ -50,7 +50,7 @@ mkdir -p workflow/resources/$(2)
 cp $(1) workflow/resources/$(2)/
 endef
 LAWS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv following.csv)
-EXPERIMENTS := $(addprefix results/,findings/ablation_summary.csv components_summary.csv findings/sinks_summary.csv)
+EXPERIMENTS := $(addprefix results/,findings/ablation_summary.csv components_summary.csv sinks_summary.csv)
 AXES := $(addprefix results/axes/,width_depth.csv tied.csv rates.csv seeds.csv)
 FACTS := $(addprefix results/theory/training/,facts.csv small_steps.csv step_radii.csv)
 

@@ -5,10 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from geomkit.figures.ablation import MODES, SINKS, ablation_figure
+from geomkit.figures.ablation import MODES, SINKS, ablation_figure, read_sinks
 from geomkit.figures.components import components_figure
 from geomkit.figures.semantics import semantics_figure
 from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
+from geomkit.store.records.files import write_csv
 
 FACTS = {"model": "m", "family": "f", "seed": None, "corpus": "c", "params_nonembedding": 1, "params_total": 2, "depth": 2,
          "d": 8, "documents": 3, "n": 3}  # fmt: skip
@@ -47,6 +48,18 @@ def test_layers_without_sinks_stand_beside_those_with():
     ]
     (page,) = ablation_figure([], rows, [])
     assert [lines(axis) for axis in page.axes[:3]] == [[[2, 3], [5, 6]]] * 3
+
+
+def test_of_a_model_and_corpus_in_two_files_the_first_counts(tmp_path):
+    def rows(value, *models):
+        columns = {"layer": 1, "metric": "erank_covariance", "normalise": "unit", "threshold": None, "kind": "all"}
+        return [SinkEffect(**FACTS | columns | {"model": model}, **around(value)) for model in models]
+
+    write_csv(tmp_path / "own.csv", SinkEffect, rows(1.0, "m"))
+    write_csv(tmp_path / "shipped.csv", SinkEffect, rows(2.0, "m", "other"))
+    found = read_sinks([str(tmp_path / "own.csv"), str(tmp_path / "shipped.csv")])
+    assert {row.model: row.value for row in found} == {"m": 1.0, "other": 2.0}
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize(("whole", "said"), [(0.1, "works"), (4.0, "does not work")])

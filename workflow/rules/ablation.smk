@@ -175,7 +175,7 @@ rule ablation_figure:
         summary="results/ablation_summary.csv",
         sinks=[
             "results/sinks_summary.csv",
-            relative(RESOURCES / "sinks/sinks_summary.csv"),
+            relative(RESOURCES / "findings/sinks_summary.csv"),
         ],
         needle=relative(RESOURCES / "needle/needle.csv"),
     output:

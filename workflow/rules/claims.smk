@@ -96,7 +96,7 @@ rule findings_rows:
     benchmark:
         "results/benchmarks/findings/{stage}_summary.tsv"
     wildcard_constraints:
-        stage="tokens|ablation|sinks",
+        stage="tokens|ablation",
     conda:
         "../../envs/geomkit.yaml"
     threads: 1

@@ -214,6 +214,15 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
 
 def draw_ablation(summary: Path, sinks: Iterable[str], needle: Path, output: Path) -> None:
     """Writes results/ablation.pdf."""
-    rows = read_csv(summary, Removal)
-    without = [row for path in sinks for row in read_csv(Path(path), SinkEffect)]
-    save(ablation_figure(rows, without, read_csv(needle, NeedleText)), output)
+    save(ablation_figure(read_csv(summary, Removal), read_sinks(sinks), read_csv(needle, NeedleText)), output)
+
+
+def read_sinks(paths: Iterable[str]) -> list[SinkEffect]:
+    """Rows of several files, by model and corpus; where two files have one of these, the first one counts."""
+    found: dict[tuple[str, str], list[SinkEffect]] = {}
+    for path in paths:
+        own: dict[tuple[str, str], list[SinkEffect]] = {}
+        for row in read_csv(Path(path), SinkEffect):
+            own.setdefault((row.model, row.corpus), []).append(row)
+        found = own | found
+    return [row for place in sorted(found) for row in found[place]]

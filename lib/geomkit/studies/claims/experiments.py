@@ -39,11 +39,6 @@ def reads_removal(row: Removal) -> bool:
     return row.fraction is None and row.method in REMOVALS.get(row.metric, ()) and row.direction in (None, "highest")
 
 
-def reads_sinks(row: SinkEffect) -> bool:
-    """Whether a claim reads a row."""
-    return row.metric in ("erank_covariance", "sinks")
-
-
 def removals(inputs: Inputs, metric: str, null: str, method: str | None, direction: str | None) -> list[Removal]:
     """Summaries of one metric, of models, corpora and both treatments of sinks."""
     rows = inputs.rows("ablation_summary.csv", Removal)
@@ -186,7 +181,7 @@ def mlps_raise_rank(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def sinks_make_profile(inputs: Inputs) -> list[Finding]:
-    rows = [row for row in inputs.rows("sinks_summary.csv", SinkEffect) if reads_sinks(row)]
+    rows = [row for row in inputs.rows("sinks_summary.csv", SinkEffect) if row.metric in ("erank_covariance", "sinks")]
     found = []
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
         mine = [row for row in rows if (row.model, row.corpus) == (model, corpus)]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geomkit.store.records.experiments import Removal, SinkEffect
+from geomkit.store.records.experiments import Removal
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims import experiments, tokens
@@ -12,7 +12,6 @@ from geomkit.studies.claims import experiments, tokens
 READ: dict[str, tuple[type[Any], Callable[[Any], bool]]] = {
     "tokens_summary": (TokenScore, tokens.reads),
     "ablation_summary": (Removal, experiments.reads_removal),
-    "sinks_summary": (SinkEffect, experiments.reads_sinks),
 }
 """By the name of a summary: its record, and whether a claim reads a row."""
 
