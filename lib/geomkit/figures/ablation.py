@@ -123,6 +123,7 @@ def summary_page(what: str, rows: Sequence[Removal]) -> Figure:
         dots(axis, [row for row in rows if row.metric == metric], [None])
         axis.set_xlabel(label)
         axis.set_yticks([])
+        axis.locator_params(axis="x", nbins=5)
     for axis in cells[len(SPREADS) :]:
         axis.axis("off")
     drawn = zip(NULLS.values(), (BLUE, VERMILION, GREEN), strict=True)

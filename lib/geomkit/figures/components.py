@@ -50,7 +50,7 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
         if metric == "loss" and axis.has_data():
             axis.set_yscale("symlog", linthresh=0.1)
     if axes[1, 0].has_data():
-        axes[1, 0].legend()
+        figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     for axis in axes[-1]:
         axis.set_xlabel("layer of the sublayer")
     number = max((row.documents for row in rows), default=0)
