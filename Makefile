@@ -50,13 +50,13 @@ mkdir -p workflow/resources/$(2)
 cp $(1) workflow/resources/$(2)/
 endef
 LAWS := $(addprefix results/scaling/,verdicts.csv differences.csv growth.csv loss_axes.json entropy_loss.json data_laws.json fixed_width.csv following.csv)
-EXPERIMENTS := $(addprefix results/,findings/ablation_summary.csv components_summary.csv sinks_summary.csv)
+EXPERIMENTS := $(addprefix results/,findings/ablation_summary.csv findings/components_summary.csv sinks_summary.csv)
 AXES := $(addprefix results/axes/,width_depth.csv tied.csv rates.csv seeds.csv)
 FACTS := $(addprefix results/theory/training/,facts.csv small_steps.csv step_radii.csv)
 
 experiments: .venv/main  ## removed tokens, sublayers, sinks and documents of SmolLM2 and the ladder's largest, on two corpora
 	$(BIN)/snakemake $(EXPERIMENTS) --directory runs/experiments --configfile workflow/config/experiments.yaml --cores $(CORES)
-	$(BIN)/snakemake results/semantics_summary.csv --directory runs/semantics --configfile workflow/config/semantics.yaml --cores $(CORES)
+	$(BIN)/snakemake results/findings/semantics_summary.csv --directory runs/semantics --configfile workflow/config/semantics.yaml --cores $(CORES)
 
 # what follows ships results; `make findings` then renders them
 
@@ -70,7 +70,7 @@ promote-tokens:  ## scores of selected tokens
 	$(call ship,runs/tokens/results/findings/tokens_summary.csv,findings,snakemake --cores 2 results/findings/tokens_summary.csv --directory runs/tokens --configfile workflow/config/tokens.yaml)
 
 promote-experiments:  ## what `make experiments` has found
-	$(call ship,$(addprefix runs/experiments/,$(EXPERIMENTS)) runs/semantics/results/semantics_summary.csv,findings,make experiments)
+	$(call ship,$(addprefix runs/experiments/,$(EXPERIMENTS)) runs/semantics/results/findings/semantics_summary.csv,findings,make experiments)
 
 promote-needle:  ## the fact in filler text
 	$(call ship,results/needle/needle.csv,needle,snakemake --cores 2 results/needle/needle.csv)

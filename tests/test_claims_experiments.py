@@ -190,6 +190,17 @@ def test_without_records_nothing_is_found():
     assert all(not claim(Records()) for name, claim in experiments.claims.items() if claim.__module__ == experiments.__name__)
 
 
+def test_sublayers_and_distances_that_no_claim_reads_do_not_ship(tmp_path):
+    read = effect(experiments.CONTRAST, "mean", "loss", 0.1, 0.05, 0.2)
+    write_csv(tmp_path / "components_summary.csv", SublayerEffect, [read, effect("mlp", "mean", "loss", 0.3, 0.2, 0.4)])
+    ship(tmp_path / "components_summary.csv", tmp_path / "shipped.csv")
+    assert read_csv(tmp_path / "shipped.csv", SublayerEffect) == [read]
+    chosen = likeness("difference", 0.1, 0.0, 0.2)
+    write_csv(tmp_path / "semantics_summary.csv", Likeness, [chosen, replace(chosen, distance="cosine")])
+    ship(tmp_path / "semantics_summary.csv", tmp_path / "shipped.csv")
+    assert read_csv(tmp_path / "shipped.csv", Likeness) == [chosen]
+
+
 def test_rows_that_no_claim_reads_do_not_ship(tmp_path):
     area = removal("residual_area", "minus stranger", 0.1, 0.05, 0.2, "lasso", "highest")
     read = [area, replace(area, null="own"), removal("divergence_gini", "noise", 0.6, 0.5, 0.7)]

@@ -96,7 +96,7 @@ rule findings_rows:
     benchmark:
         "results/benchmarks/findings/{stage}_summary.tsv"
     wildcard_constraints:
-        stage="tokens|ablation",
+        stage="tokens|ablation|components|semantics",
     conda:
         "../../envs/geomkit.yaml"
     threads: 1

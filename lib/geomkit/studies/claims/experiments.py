@@ -39,6 +39,16 @@ def reads_removal(row: Removal) -> bool:
     return row.fraction is None and row.method in REMOVALS.get(row.metric, ()) and row.direction in (None, "highest")
 
 
+def reads_sublayer(row: SublayerEffect) -> bool:
+    """Whether a claim reads a row."""
+    return row.sublayer == CONTRAST
+
+
+def reads_likeness(row: Likeness) -> bool:
+    """Whether a claim reads a row."""
+    return row.distance == "chosen"
+
+
 def removals(inputs: Inputs, metric: str, null: str, method: str | None, direction: str | None) -> list[Removal]:
     """Summaries of one metric, of models, corpora and both treatments of sinks."""
     rows = inputs.rows("ablation_summary.csv", Removal)
@@ -148,7 +158,7 @@ def attention_finds(inputs: Inputs) -> list[Finding]:
 
 def contrasts(inputs: Inputs, kind: str, metric: str) -> list[SublayerEffect]:
     rows = inputs.rows("components_summary.csv", SublayerEffect)
-    return [row for row in rows if (row.sublayer, row.kind, row.metric) == (CONTRAST, kind, metric)]
+    return [row for row in rows if reads_sublayer(row) and (row.kind, row.metric) == (kind, metric)]
 
 
 @claims.register(
@@ -233,7 +243,7 @@ def profile_range(rows: Iterable[SinkEffect]) -> float:
 )
 def judge_likeness(inputs: Inputs) -> list[Finding]:
     found = []
-    rows = [row for row in inputs.rows("semantics_summary.csv", Likeness) if row.distance == "chosen"]
+    rows = [row for row in inputs.rows("semantics_summary.csv", Likeness) if reads_likeness(row)]
     for row in rows:
         if row.kind != "difference" or row.agreement is None:
             continue

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geomkit.store.records.experiments import Removal
+from geomkit.store.records.experiments import Likeness, Removal, SublayerEffect
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.studies.claims import experiments, tokens
@@ -12,6 +12,8 @@ from geomkit.studies.claims import experiments, tokens
 READ: dict[str, tuple[type[Any], Callable[[Any], bool]]] = {
     "tokens_summary": (TokenScore, tokens.reads),
     "ablation_summary": (Removal, experiments.reads_removal),
+    "components_summary": (SublayerEffect, experiments.reads_sublayer),
+    "semantics_summary": (Likeness, experiments.reads_likeness),
 }
 """By the name of a summary: its record, and whether a claim reads a row."""
 
