@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_torch_array, to_device
 from array_api_compat import device as device_of
+from array_api_compat import numpy as functions_of_numpy
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
@@ -16,6 +17,8 @@ Array = NDArray[np.float64]
 
 def namespace(values: ArrayLike) -> Any:
     """The functions of the array API for these values: torch's for a tensor, else numpy's."""
+    if type(values) is np.ndarray:  # what is called a hundred thousand times, without asking every library
+        return functions_of_numpy
     return array_namespace(values if is_array_api_obj(values) else np.asarray(values))
 
 
@@ -25,7 +28,7 @@ def reals(values: ArrayLike, like: ArrayLike | None = None, copy: bool = False) 
     A tensor stays on its device and brings no gradient. With `like` the values go where that array is.
     """
     where = values if like is None else like
-    if not is_torch_array(where):
+    if type(where) is np.ndarray or not is_torch_array(where):
         return np.array(values, dtype=np.float64) if copy else np.asarray(values, dtype=np.float64)
     xp, device = array_namespace(where), device_of(where)
     kept = values.detach() if is_torch_array(values) else values

@@ -1,6 +1,7 @@
 """Hidden states and surprisal of one model on one corpus: the trained model, the shuffled texts, and the untrained twins."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def write(
     total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
     name = f"{output.parent.parent.name} {output.stem}"
     read = [run.prefix, *(ids.tobytes() for ids in run.ids)]
-    made_of = (sorted(attributes.items()), sorted(dump.items()), batch_tokens, read, code_digest(Path(__file__), LIBRARY))
+    made_of = (sorted(attributes.items()), sorted(dump.items()), batch_tokens, read, own_code())
     # no output, which Snakemake would delete, though it lies beside them
     journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
     try:
@@ -119,6 +120,12 @@ def write(
         journal.remove()
         raise
     journal.remove()
+
+
+@cache
+def own_code() -> str:
+    """A digest of what dumps are made by: reading it takes a third of a second, and a job writes several."""
+    return code_digest(Path(__file__), LIBRARY)
 
 
 def packed(part: Captured) -> dict[str, np.ndarray]:

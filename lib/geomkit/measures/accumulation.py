@@ -10,6 +10,9 @@ from geomkit.arrays import Array, indices, namespace
 from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
 
+TOGETHER = 1 << 18
+"""Numbers in the rows of short texts that are decomposed in one call, which costs as much for one text as for sixteen."""
+
 
 class StateSpectra:
     """Spectra of every text's first n tokens, of all rows, and each document's sum of z z^T, in every normalisation asked for.
@@ -25,16 +28,26 @@ class StateSpectra:
         self.whole = self._sums()
         self.own = self._sums() if documents else self.whole
         self.parts: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
+        self.waiting: list[tuple[Array, np.ndarray]] = []
 
     def _sums(self) -> dict[str, CovarianceAccumulator]:
         return {mode: CovarianceAccumulator(self.d, like=self.mean) for mode in self.modes}
 
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
-        tokens = np.asarray(sizes, dtype=np.int64)
-        starts = np.cumsum(tokens) - tokens
         for mode in self.modes:
             self.own[mode].update(normalise(rows, mode, self.mean))
+        # a copy, or a view would keep the whole batch that it is a part of
+        self.waiting.append((namespace(rows).asarray(rows, copy=True), np.asarray(sizes, dtype=np.int64)))
+        if sum(len(own) for own, _ in self.waiting) * self.d >= TOGETHER:
+            self._decompose()
+
+    def _decompose(self) -> None:
+        """Spectra of the texts that wait."""
+        rows = namespace(self.mean).concat([own for own, _ in self.waiting])
+        tokens = np.concatenate([sizes for _, sizes in self.waiting])
+        self.waiting = []
+        starts = np.cumsum(tokens) - tokens
         for n in self.lengths:
             clouds = rows[indices(starts[tokens >= n, None] + np.arange(n), like=rows)]
             for mode in self.modes if len(clouds) else []:
@@ -49,6 +62,8 @@ class StateSpectra:
 
     def texts(self) -> Iterator[tuple[str, Spectrum]]:
         """(normalisation, spectra of the first n tokens of every text that has as many), where there is one."""
+        if self.waiting:
+            self._decompose()
         for (mode, _), parts in self.parts.items():
             if parts:
                 yield mode, replace(parts[0], eigenvalues=namespace(self.mean).concat([part.eigenvalues for part in parts]))

@@ -7,7 +7,7 @@ import numpy as np
 
 from geomkit.measures.accumulation import StateSpectra
 from geomkit.measures.nulls import null_rows
-from geomkit.measures.spectra import CovarianceAccumulator
+from geomkit.measures.spectra import CovarianceAccumulator, is_centred
 from geomkit.store.dumps import State
 from geomkit.store.provenance import rng
 from geomkit.store.spectra import SpectraWriter
@@ -46,9 +46,9 @@ def decompose(
     lengths: Sequence[int],
     documents: bool,
 ) -> None:
-    """One state of one variant: two passes, for what is centred needs the mean of all rows first."""
+    """One state of one variant. What is centred needs the mean of all rows first: a pass of its own."""
     offset, total = texts.offset, np.zeros(width)
-    for first, last in blocks(range(len(offset) - 1)):
+    for first, last in blocks(range(len(offset) - 1)) if any(map(is_centred, modes)) else []:
         total += rows(first, last).sum(axis=0, dtype=np.float64)
     spectra = StateSpectra(width, modes, lengths, total / offset[-1])
     for document, own in enumerate(by_document(texts.document)):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,12 +147,20 @@ class TableWriter:
 def spread(column: object, size: int, kind: pa.DataType) -> pa.Array:
     """An Arrow array of a column's values, or of one value `size` times."""
     if not isinstance(column, (list, np.ndarray)):
-        if pa.types.is_dictionary(kind) and column is not None:
-            return pa.DictionaryArray.from_arrays(np.zeros(size, np.int32), pa.array([str(column)]))
-        return pa.repeat(pa.scalar(column, kind), size) if column is not None else pa.nulls(size, kind)
+        return repeated(column, size, kind)
     if pa.types.is_dictionary(kind):
         return pa.array(column, pa.string()).dictionary_encode()
     return pa.array(column, kind)
+
+
+@lru_cache(maxsize=1024)
+def repeated(value: object, size: int, kind: pa.DataType) -> pa.Array:
+    """One value `size` times: most columns of most blocks, so the same arrays serve many."""
+    if value is None:
+        return pa.nulls(size, kind)
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(np.zeros(size, np.int32), pa.array([str(value)]))
+    return pa.repeat(pa.scalar(value, kind), size)
 
 
 def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> None:
