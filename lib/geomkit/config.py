@@ -13,6 +13,8 @@ from geomkit.registry import Registry
 
 CAUSAL, MASKED = "causal", "masked"
 """What a model was trained to predict: the next token, or tokens that are masked, from both sides."""
+OF_NULLS = ("nulls", "untrained_seeds")
+"""Keys of `entropy` that an entry of the catalogue of models may set for itself."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
 
@@ -120,7 +122,7 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split")
+    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_NULLS)
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
@@ -272,6 +274,7 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         require(name, known["normalisation"], "entropy.normalise", "normalisation")
     for name in entropy["nulls"]:
         require(name, known["null"], "entropy.nulls", "null")
+    check_nulls(config, known)
     check_parameters(entropy, known)
     for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
         for name in names:
@@ -334,6 +337,16 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
             raise ConfigError(
                 f"config: trajectory.models: {other} and {model.name} are both step {model.step} of {model.training}"
             )
+
+
+def check_nulls(config: Mapping[str, Any], known: Known) -> None:
+    """Raises ConfigError for an unknown null of an entry of the catalogue, and for twins of one that has none."""
+    for name, entry in config["models"].items():
+        for null in entry.get("nulls", []):
+            require(null, known["null"], f"models.{name}.nulls", "null")
+        if "untrained_seeds" in entry and "untrained" not in entry.get("nulls", config["entropy"]["nulls"]):
+            where = f"models.{name}.nulls" if "nulls" in entry else "entropy.nulls"
+            raise ConfigError(f"config: models.{name}.untrained_seeds: untrained is not among {where}")
 
 
 def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:

@@ -19,7 +19,7 @@ label, short, marker, colour, line: what figures call it and how they draw it (`
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -89,6 +89,26 @@ def of_kind(kind: Kind) -> list[Variant]:
 def nulls() -> list[str]:
     """Names that a configuration may choose."""
     return [name for name, one in VARIANTS.items() if one.chosen]
+
+
+def own(entropy: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """This part of the configuration as it is for one entry of the catalogue of models, which may choose its own `nulls`, and how
+    often those with `seeds` are made."""
+    keys = ("nulls", *filter(None, (one.seeds for one in VARIANTS.values())))
+    return {**entropy, **{key: entry[key] for key in keys if key in entry}}
+
+
+def union(entropy: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What any of the entries is run for, in the order of `runs`."""
+    each = [own(entropy, entry) for entry in entries]
+    most = {key: max(one[key] for one in each) for key in filter(None, (one.seeds for one in VARIANTS.values()))}
+    return runs(most | {"nulls": [name for name in nulls() if any(name in one["nulls"] for one in each)]})
+
+
+def left_out(entropy: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Nulls that this part of the configuration chooses and an entry, by its key, leaves out, and why they are absent."""
+    kept = own(entropy, entry)["nulls"]
+    return {name: f"models.{key}.nulls leaves it out" for name in entropy["nulls"] if name not in kept}
 
 
 def runs(entropy: Mapping[str, Any]) -> list[str]:

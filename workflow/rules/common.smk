@@ -31,7 +31,12 @@ try:
 except ConfigError as error:
     raise SystemExit(f"ConfigError: {error}") from None
 
-VARIANTS = variants.runs(config["entropy"])
+# what each model is run for: the nulls that entropy chooses, or its entry of the catalogue
+OWN_NULLS = {
+    name: variants.own(config["entropy"], model.entry) for name, model in MODELS.items()
+}
+RUNS = {name: variants.runs(entropy) for name, entropy in OWN_NULLS.items()}
+VARIANTS = variants.union(config["entropy"], [model.entry for model in MODELS.values()])
 PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
@@ -205,6 +210,22 @@ def gain_constants(wildcards):
         return GAIN
 
 
+def runs_of(wildcards):
+    """The variants of a model's dumps."""
+    return RUNS[wildcards.model]
+
+
+def drawn_for(wildcards):
+    """Nulls of drawn rows of a model."""
+    return variants.drawn(OWN_NULLS[wildcards.model])
+
+
+def without(wildcards):
+    """Nulls that a model has none of, and why."""
+    model = MODELS[wildcards.model]
+    return variants.left_out(config["entropy"], model.key, model.entry)
+
+
 def with_sublayers(wildcards):
     """Whether states after attention and MLPs are dumped: where that is asked for, and of the documents that people judged."""
     judged = chosen("semantics")
@@ -250,7 +271,7 @@ if {"-n", "--dry-run", "--dryrun"} & set(
             ),
             dumped=DUMPED,
             config=config,
-            variants=len(VARIANTS),
+            variants={name: len(runs) for name, runs in RUNS.items()},
             centred=sum(
                 bool(declared_by_kind()["normalisation"][mode].facts.get("centred"))
                 for mode in config["entropy"]["normalise"]

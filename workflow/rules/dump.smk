@@ -61,6 +61,8 @@ rule dump:
             **{key: config["dump"][key] for key in ("layers", "dtype", "compression")},
         },
         compute=config["compute"],
+        # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
+        variants=runs_of,
         seed=config["seed"],
     message:
         "Running {wildcards.model} on {wildcards.corpus}"

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -26,6 +27,7 @@ from transformers.utils import logging
 
 from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
+from geomkit.lm.loading import cast, drawing, reading
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
 
@@ -104,23 +106,34 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
 def load_model(
     folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> PreTrainedModel:
-    """The trained model in eval mode. Raises DataError if it cannot be loaded, or if a weight is missing."""
-    model = load_weights(
-        folder, objective, pretrained_model_name_or_path=folder, dtype=dtype, trust_remote_code=trust_remote_code
-    )
+    """The trained model in eval mode. Memory holds its weights in `dtype`, and no copy of them in another type.
+
+    Raises DataError if it cannot be loaded, or if a weight is missing.
+    """
+    with reading(folder, getattr(torch, dtype)):
+        model = load_weights(
+            folder, objective, pretrained_model_name_or_path=folder, dtype=dtype, trust_remote_code=trust_remote_code
+        )
     return model.to(device).eval()
 
 
 def untrained_twin(
     folder: Path, seed: int, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> PreTrainedModel:
-    """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
+    """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone.
+
+    In a short type these are the float32 twin's, rounded; memory holds one of them at a time in float32.
+    """
+    kind, config = getattr(torch, dtype), load_config(folder, trust_remote_code)
+    build = partial(OBJECTIVES[objective].from_config, trust_remote_code=trust_remote_code)
+    with torch.random.fork_rng(devices=[]), drawing(kind):
         torch.manual_seed(seed)
-        model = OBJECTIVES[objective].from_config(
-            load_config(folder, trust_remote_code), dtype=torch.float32, trust_remote_code=trust_remote_code
-        )
-    return model.to(device, getattr(torch, dtype)).eval()
+        model = build(config, dtype=torch.float32)
+    if kind != torch.float32:
+        with torch.device("meta"):
+            like = build(config, dtype=kind)
+        cast(model, kind, {name: buffer.dtype for name, buffer in like.named_buffers()})
+    return model.to(device).eval()
 
 
 def sizes(model: PreTrainedModel) -> Sizes:

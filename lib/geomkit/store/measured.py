@@ -15,7 +15,7 @@ from geomkit.errors import DataError
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import replacing
 from geomkit.store.tables import check_seeds
-from geomkit.variants import base
+from geomkit.variants import TRAINED, base
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
@@ -73,12 +73,22 @@ class Measured:
 
 
 def beside(variants: Variants, key: Key) -> dict[str, np.ndarray]:
-    """What a key names: trained models and every null, untrained twins averaged."""
+    """What a key names: trained models and every null, untrained twins averaged.
+
+    A null, or a twin, that a model with trained values has none of is left out: it would take the model from the law.
+    """
     found: dict[str, list[np.ndarray]] = {}
+    models = has_values(variants[TRAINED][key]) if key in variants.get(TRAINED, {}) else None
     for variant, values in variants.items():
-        if key in values:
+        if key in values and (models is None or variant == TRAINED or has_values(values[key])[models].all()):
             found.setdefault(base(variant), []).append(values[key])
     return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
+
+
+def has_values(values: np.ndarray) -> np.ndarray:
+    """Of each model (models,), whether there is any value."""
+    found: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
+    return found
 
 
 def families(path: Path) -> list[tuple[str, str]]:
