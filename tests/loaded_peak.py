@@ -1,4 +1,4 @@
-"""Peak memory of loading a model, in a process of its own: `python loaded_peak.py load|twin FOLDER DTYPE` prints it over the weights."""
+"""Peak memory of loading a model, over its weights: `python loaded_peak.py load|twin FOLDER DTYPE`, a process of its own."""
 
 import subprocess
 import sys

@@ -77,6 +77,11 @@ def files_of_models(models):
     ]
 
 
+def states_files(wildcards):
+    """The folder of a corpus's imported states first, then the files in it."""
+    return with_folder(MODELS[wildcards.model].folder / wildcards.corpus)
+
+
 def tokenizer_files(wildcards):
     """What cutting texts waits for: first the folder of the model whose tokenizer it is, then the tokenizer's files that are there."""
     return model_folder(TOKENIZERS[wildcards.tokenizer], settings.tokenizer_folder)
@@ -161,7 +166,9 @@ STAGES = ("entropy", "tokens", "ablation", "components", "semantics", "trajector
 SELECTED = [name for stage in (*STAGES, "theory") for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
-    MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])
+    MODELS[name].tokenizer: MODELS[name]
+    for name in reversed([*SELECTED, *MODELS])
+    if not MODELS[name].imported
 }
 
 
@@ -243,10 +250,12 @@ def dump_path(variant):
 
 # stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
 READING = ("tokens", "ablation", "semantics", "theory")
+IMPORTED = [name for name, model in MODELS.items() if model.imported]
 DUMPED = [
     name
     for name in MODELS
-    if config["dump"]["keep"] != "none"
+    if name in IMPORTED
+    or config["dump"]["keep"] != "none"
     or any(name in chosen(stage)["model"] for stage in READING)
 ]
 
@@ -254,6 +263,11 @@ DUMPED = [
 def one_of(models):
     """A wildcard's pattern for these names alone."""
     return "|".join(map(re.escape, models)) or "(?!)"
+
+
+def running(stage):
+    """Those of a stage's models that run: of the others there are states alone."""
+    return [name for name in chosen(stage)["model"] if name not in IMPORTED]
 
 
 def kept(stage):
@@ -266,9 +280,7 @@ if {"-n", "--dry-run", "--dryrun"} & set(
 ):  # nothing else is told of a dry run this early
     print(
         costs.estimate(
-            models=settings.select(
-                config["entropy"]["models"], MODELS, "entropy.models"
-            ),
+            models=[MODELS[name] for name in running("entropy")],
             dumped=DUMPED,
             config=config,
             variants={name: len(runs) for name, runs in RUNS.items()},

@@ -52,7 +52,9 @@ rule final_state:
 rule fixed_width:
     input:
         final_states=expand(
-            "results/final_state/{model}/{corpus}.parquet", **chosen("entropy")
+            "results/final_state/{model}/{corpus}.parquet",
+            model=running("entropy"),
+            corpus=chosen("entropy")["corpus"],
         ),
         table="results/entropy.parquet",
         diff_erank="results/scaling/diff_erank.csv",

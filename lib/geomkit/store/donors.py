@@ -83,7 +83,7 @@ def incomparable(members: Sequence[Source]) -> str | None:
         return "directions are those of other documents, and there is one document"
     for model in members[1:]:
         if not same_texts(first, model):
-            return f"{first.name} and {model.name} read different texts (their tokenizers differ)"
+            return f"{first.name} and {model.name} read different texts (their tokenizers differ, or their tokens are not known)"
     return None
 
 
@@ -91,4 +91,5 @@ def same_texts(one: Source, other: Source) -> bool:
     """Whether two models read the same tokens of the same documents."""
     if (one.texts.document, one.texts.tokens) != (other.texts.document, other.texts.tokens):
         return False
-    return all(np.array_equal(one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
+    pairs = ((one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
+    return all(np.array_equal(*pair) and pair[0].min() >= 0 for pair in pairs)  # below 0 nobody knows which token it was

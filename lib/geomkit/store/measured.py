@@ -178,7 +178,8 @@ def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
 def read_losses(
     path: Path, family: str, corpus: str, models: Sequence[MeasuredModel]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By variant, the nats of each text and the tokens that they are a sum over, both (models, texts)."""
+    """By variant that all models have a loss of, the nats of each text and the tokens that they are a sum over, both (models,
+    texts)."""
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("metric") == "loss")
     table = read_table(path, columns=["model", "variant", "text", "n", "value"], filters=where & (pc.field("text") >= 0))
     place, texts = {model.name: row for row, model in enumerate(models)}, 1 + max(table["text"].to_pylist(), default=-1)
@@ -187,7 +188,7 @@ def read_losses(
         nats, tokens = found.setdefault(row["variant"], (np.zeros((len(models), texts)), np.zeros((len(models), texts))))
         nats[place[row["model"]], row["text"]] = row["n"] * row["value"]
         tokens[place[row["model"]], row["text"]] = row["n"]
-    return found
+    return {variant: pair for variant, pair in found.items() if pair[1].any(axis=1).all()}
 
 
 def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

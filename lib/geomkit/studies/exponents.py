@@ -94,9 +94,8 @@ class Ladder:
     def add_losses(self, losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """The corpus's loss from nats and tokens of each text (models, texts), in the same draws of documents."""
         for variant, (nats, tokens) in losses.items():
-            with np.errstate(invalid="ignore"):  # 0 / 0 of a model without this null
-                self.values.setdefault(variant, {})[LOSS] = (nats.sum(axis=1) / tokens.sum(axis=1))[:, None]
-                self.drawn.setdefault(variant, {})[LOSS] = self.draws.means(nats) / self.draws.means(tokens)
+            self.values[variant][LOSS] = (nats.sum(axis=1) / tokens.sum(axis=1))[:, None]
+            self.drawn.setdefault(variant, {})[LOSS] = self.draws.means(nats) / self.draws.means(tokens)
 
     def split(self, values: np.ndarray) -> list[np.ndarray]:
         """Values (models, ...) as an array (seeds, ...) for each size."""

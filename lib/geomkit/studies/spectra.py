@@ -40,7 +40,8 @@ def decompose_dumps(
                     decompose(writer, null, state, rows, width, texts, modes, lengths, False)
             for variant, path in files.items():
                 with Dump(path) as run:
-                    write_tokens(writer, variant, run)
+                    if "surprisal" not in absent:
+                        write_tokens(writer, variant, run)
                     for state in progress(run.states, f"{output.parent.name} {variant}"):
                         width = run.width(state)
                         documents = keeps_documents(state, depth, width)
