@@ -45,13 +45,12 @@ def test_what_nothing_holds_is_an_error_that_names_the_model_and_what_fits():
     assert placement("m", GB, [GB], 30 * GB, margin=2 * GB) == Placement({0: 0, "cpu": 30 * GB}), "a full GPU holds nothing"
 
 
-def test_one_gpu_by_number_is_never_left(monkeypatch, tiny):
+def test_one_gpu_by_number_is_never_left(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(placing, "free_memory", lambda device: 3 * GB if device.type == "cuda" else 10 * GB)
-    monkeypatch.setattr(placing, "weight_bytes", lambda folder, dtype: 2 * GB)
-    assert place(tiny("llama"), torch.float32, find_device("cuda")) == Placement(None)
-    limits = place(tiny("llama"), torch.float32, find_device("auto")).limits
+    assert place("m", 2 * GB, find_device("cuda")) == Placement(None)
+    limits = place("m", 2 * GB, find_device("auto")).limits
     assert limits is not None
     assert set(limits) == {0, 1, "cpu"}
 
@@ -89,6 +88,15 @@ def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, t
         np.testing.assert_array_equal(one.surprisal, other.surprisal)
     assert final_norm(parted) == final_norm(whole)
     assert sizes(parted) == sizes(whole)
+
+
+def test_blocks_of_a_twin_are_spread_whole(tiny):
+    """Where there is no GPU they go to the host, and what it cannot hold to nowhere."""
+    twin, whole = (untrained_twin(tiny("llama"), 0, "float32", CPU) for _ in range(2))
+    ids = torch.arange(1, 12)[None]
+    with torch.no_grad():
+        assert torch.equal(placing.spread(twin, {"cpu": GB})(ids).logits, whole(ids).logits)
+    assert set(twin.hf_device_map.values()) == {"cpu"} if hasattr(twin, "hf_device_map") else True
 
 
 # quantised checkpoints

@@ -55,7 +55,7 @@ class Model:
     @property
     def imported(self) -> bool:
         """Whether there are hidden states alone."""
-        return self.entry["source"] == STATES
+        return self.entry.get("source") == STATES
 
     @property
     def depth(self) -> int | None:

@@ -16,7 +16,7 @@ MODELS = {
     "few": {"source": "bundled", "path": "ladder/ladder-32-s0", "family": "few", "tokenizer": "ladder", "nulls": ["shuffled"]},
 }
 NONE = {"models": []}
-STAGES = {name: NONE for name in ("ablation", "components", "semantics", "trajectory", "theory")}
+STAGES = {name: NONE for name in ("ablation", "components", "semantics", "trajectory")}
 SELECTED = {
     "models": MODELS,
     "tokens": {"models": ["ladder-16-s0"], "selection": NONE},

@@ -30,7 +30,7 @@ from transformers.utils import logging
 from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
 from geomkit.lm.loading import cast, drawing, reading
-from geomkit.lm.placing import place
+from geomkit.lm.placing import place, spread, weight_bytes
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
 
@@ -121,7 +121,7 @@ def load_model(
     ConfigError if no memory holds it.
     """
     kind = getattr(torch, dtype)
-    placed = place(folder, kind, device).options
+    placed = place(folder.name, weight_bytes(folder, kind), device).options
     if not placed and quantization(folder) is not None:
         placed = {"device_map": {"": device}}  # such a model must not be moved once it is loaded
     with reading(folder, kind):
@@ -157,7 +157,11 @@ def untrained_twin(
         with torch.device("meta"):
             like = build(config, dtype=kind)
         cast(model, kind, {name: buffer.dtype for name, buffer in like.named_buffers()})
-    return model.to(device).eval()
+    model.eval()
+    if device.type == "cuda":
+        limits = place(folder.name, sum(weight.nbytes for weight in model.parameters()), device).limits
+        return model.to(device) if limits is None else spread(model, limits)
+    return model
 
 
 def sizes(model: PreTrainedModel) -> Sizes:

@@ -1,6 +1,6 @@
 """Where the weights of a model that does not fit one GPU go: over several, then the host's memory, by accelerate's device map."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import torch
+from accelerate import dispatch_model, infer_auto_device_map
+from transformers import PreTrainedModel
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.store.weights import header
@@ -58,6 +60,13 @@ def free_memory(device: torch.device) -> int:
     return free if limit == "max" else min(free, int(limit))
 
 
+def spread(model: PreTrainedModel, limits: Mapping[int | str, int]) -> PreTrainedModel:
+    """A model that is in the host's memory, with its blocks on the devices that the limits name, whole blocks each."""
+    whole = sorted(model._no_split_modules or [])
+    where = infer_auto_device_map(model, dict(limits), no_split_module_classes=whole)
+    return dispatch_model(model, where)
+
+
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     """Bytes of a checkpoint's weights in the type of a run, from the heads of its safetensors files; of other files their size.
     Packed weights of a quantised checkpoint, which are no floats, count as they are stored."""
@@ -73,8 +82,8 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     return total or sum(file.stat().st_size for file in folder.glob("pytorch_model*.bin"))
 
 
-def place(folder: Path, dtype: torch.dtype, device: torch.device) -> Placement:
-    """Where a checkpoint's weights go, by what is free now. A GPU with a number is one GPU, whatever fits.
+def place(name: str, weights: int, device: torch.device) -> Placement:
+    """Where bytes of weights go, by what is free now. A GPU with a number is one GPU, whatever fits.
 
     Raises ConfigError where nothing holds them, which on the CPU is its memory alone.
     """
@@ -84,5 +93,5 @@ def place(folder: Path, dtype: torch.dtype, device: torch.device) -> Placement:
     gpus = [
         free_memory(torch.device("cuda", number)) for number in range(torch.cuda.device_count() if device.type == "cuda" else 0)
     ]
-    found = placement(folder.name, weight_bytes(folder, dtype), gpus, host)
+    found = placement(name, weights, gpus, host)
     return found if gpus else Placement(None)
