@@ -158,7 +158,7 @@ def test_texts_whose_tokens_are_not_known_are_not_taken_for_the_same(tmp_path):
 
     known = [imported(write_arrays(tmp_path / name / "c"), tmp_path / name) for name in "ab"]
     unknown = [imported(write_safetensors(tmp_path / name / "c"), tmp_path / name) for name in "cd"]
-    for paths, reason in ((known, None), (unknown, "their tokens are not known")):
+    for paths, reason in ((known, None), (unknown, "m has no token ids")):
         moved = [path.parents[1].rename(path.parents[2] / name) / "c/trained.h5" for path, name in zip(paths, "mn", strict=True)]
         with opened_sources(moved, dict.fromkeys("mn", "f"), {"m": 0, "n": 1}) as groups:
             found = incomparable(groups["f"])

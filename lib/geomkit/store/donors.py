@@ -81,9 +81,12 @@ def incomparable(members: Sequence[Source]) -> str | None:
     first = members[0]
     if len(set(first.texts.document)) < 2:
         return "directions are those of other documents, and there is one document"
+    for model in members if len(members) > 1 else []:
+        if model.dump.ids(0).min() < 0:
+            return f"{model.name} has no token ids, so that nobody knows whether it read the texts of the others"
     for model in members[1:]:
         if not same_texts(first, model):
-            return f"{first.name} and {model.name} read different texts (their tokenizers differ, or their tokens are not known)"
+            return f"{first.name} and {model.name} read different texts (their tokenizers differ)"
     return None
 
 
@@ -91,5 +94,4 @@ def same_texts(one: Source, other: Source) -> bool:
     """Whether two models read the same tokens of the same documents."""
     if (one.texts.document, one.texts.tokens) != (other.texts.document, other.texts.tokens):
         return False
-    pairs = ((one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
-    return all(np.array_equal(*pair) and pair[0].min() >= 0 for pair in pairs)  # below 0 nobody knows which token it was
+    return all(np.array_equal(one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
