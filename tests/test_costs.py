@@ -86,12 +86,12 @@ def test_an_estimate_adds_up_models_and_corpora_and_names_what_is_not_there(tmp_
     there, other = model(tmp_path, "m", hidden_size=32, num_hidden_layers=2), model(tmp_path, "far")
     shape = shape_of(there.folder, CONFIG, 3, 1)
     found = bill(shape, RATES, True)
-    text = estimate([there, other], ["m"], CONFIG, 3, 1, RATES)
+    text = estimate([there, other], ["m"], CONFIG, {"m": 3, "far": 3}, 1, RATES)
     assert f": {duration(2 * found.seconds)};" in text
     assert f"{amount(found.memory)} of memory" in text
     assert f"and {amount(found.disk)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in text
     assert text.endswith("not known before they are fetched: far")
-    running = estimate([there], [], CONFIG | {"dump": CONFIG["dump"] | {"keep": "none"}}, 3, 1, RATES)
+    running = estimate([there], [], CONFIG | {"dump": CONFIG["dump"] | {"keep": "none"}}, {"m": 3}, 1, RATES)
     assert "and 0.0 MB of disk; 0.0 MB of dumps stay" in running
 
 

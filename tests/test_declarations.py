@@ -20,7 +20,7 @@ from geomkit.figures.style import DRAWN, NULLS, PROJECTIONS, QUANTITIES, name_of
 from geomkit.laws import forms
 from geomkit.measures import entropy, nulls, selection, spectra
 from geomkit.source import LIBRARY, declared, described
-from geomkit.sources import corpora, fetch
+from geomkit.sources import corpora, fetch, states
 from geomkit.variants import VARIANTS, Variant
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +31,7 @@ REGISTRIES = [
     ("geomkit.sources.corpora", "readers", corpora.readers),
     ("geomkit.sources.fetch", "model_sources", fetch.model_sources),
     ("geomkit.sources.fetch", "corpus_sources", fetch.corpus_sources),
+    ("geomkit.sources.states", "layouts", states.layouts),
     ("geomkit.config", "places", config.places),
     ("geomkit.laws.forms", "forms", forms.forms),
 ]

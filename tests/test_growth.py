@@ -52,10 +52,15 @@ def write(path: Path, model: str, variants: Sequence[str], empty: int | None) ->
             writer.texts(variant, "centre-unit", State(DEPTH + 1), Spectrum(values, N, WIDTHS[model]))
 
 
+def variants_of(model: str, variants: Sequence[str]) -> Sequence[str]:
+    """Which of the variants a model has."""
+    return variants
+
+
 def run(folder: Path, variants: Sequence[str] = VARIANTS, empty: int | None = None) -> tuple[list[DiffErank], list[Growth]]:
     """diff_erank.csv and growth.csv; of slopes.csv two metrics matter, and of resampled corpora one draw."""
     for model in WIDTHS:
-        write(folder / model / "c.h5", model, variants, empty if model == "f-8-0" else None)
+        write(folder / model / "c.h5", model, variants_of(model, variants), empty if model == "f-8-0" else None)
     where = {"family": "f", "layer": "final", "normalise": "centre-unit", "metric": "matrix_entropy"}
     draws = {"trained": np.log([1.0, 3.0]), "untrained-0": np.log([4.0, 6.0]), "untrained-1": np.log([6.0, 8.0])}
     write_resamples(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from geomkit.config import STATES
 from geomkit.source import declared
 from geomkit.variants import VARIANTS, nulls
 
@@ -16,6 +17,8 @@ def declared_by_kind() -> dict[str, Mapping[str, Any]]:
         "normalisation": declared("geomkit.measures.spectra", "modes.register"),
         "selection method": declared("geomkit.measures.selection", "selectors.register"),
         "corpus reader": declared("geomkit.sources.corpora", "readers.register"),
+        "layout of states": declared("geomkit.sources.states", "layouts.register"),
         "model source": places | declared("geomkit.sources.fetch", "model_sources.register"),
-        "corpus source": places | declared("geomkit.sources.fetch", "corpus_sources.register"),
+        "corpus source": {name: one for name, one in places.items() if name != STATES}
+        | declared("geomkit.sources.fetch", "corpus_sources.register"),
     }

@@ -13,6 +13,10 @@ from geomkit.registry import Registry
 
 CAUSAL, MASKED = "causal", "masked"
 """What a model was trained to predict: the next token, or tokens that are masked, from both sides."""
+STATES = "states"
+"""The source of models of which there are hidden states alone: no model runs."""
+OF_NULLS = ("nulls", "untrained_seeds")
+"""Keys of `entropy` that an entry of the catalogue of models may set for itself."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
 
@@ -49,8 +53,15 @@ class Model:
         return stem if ends else self.family + ("" if self.seed is None else f"-s{self.seed}")
 
     @property
+    def imported(self) -> bool:
+        """Whether there are hidden states alone."""
+        return self.entry.get("source") == STATES
+
+    @property
     def depth(self) -> int | None:
         """Number of blocks, if the folder is there already."""
+        if self.imported:
+            return int(self.entry["depth"])
         file = self.folder / "config.json"
         if not file.exists():
             return None
@@ -108,6 +119,22 @@ def local(resources: Path, *, path: str) -> Path:
     return Path(path).expanduser()
 
 
+@places.register("states")
+def states(
+    resources: Path,
+    *,
+    path: str,
+    depth: int,
+    params_total: int,
+    params_nonembedding: int,
+    layout: str = "arrays",
+    layers: Collection[int] | None = None,
+    skip: int = 0,
+) -> Path:
+    """Hidden states that another program has dumped, a folder for each corpus: `geomkit.sources.states` reads them."""
+    return Path(path).expanduser()
+
+
 def fetched(entry: Mapping[str, Any]) -> bool:
     """Whether an entry comes over the network."""
     return entry["source"] not in places
@@ -120,7 +147,7 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split")
+    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_NULLS)
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
@@ -163,7 +190,7 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
     if not fetched(entry):
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
-    if not converted(entry) and not (path / "config.json").exists():
+    if entry["source"] != STATES and not converted(entry) and not (path / "config.json").exists():
         found = sorted(file.parent for file in path.glob("*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
@@ -272,6 +299,8 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         require(name, known["normalisation"], "entropy.normalise", "normalisation")
     for name in entropy["nulls"]:
         require(name, known["null"], "entropy.nulls", "null")
+    check_nulls(config, known)
+    check_imported(config, models, known)
     check_parameters(entropy, known)
     for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
         for name in names:
@@ -334,6 +363,50 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
             raise ConfigError(
                 f"config: trajectory.models: {other} and {model.name} are both step {model.step} of {model.training}"
             )
+
+
+def check_nulls(config: Mapping[str, Any], known: Known) -> None:
+    """Raises ConfigError for an unknown null of an entry of the catalogue, and for twins of one that has none."""
+    for name, entry in config["models"].items():
+        for null in entry.get("nulls", []):
+            require(null, known["null"], f"models.{name}.nulls", "null")
+        if "untrained_seeds" in entry and "untrained" not in entry.get("nulls", config["entropy"]["nulls"]):
+            where = f"models.{name}.nulls" if "nulls" in entry else "entropy.nulls"
+            raise ConfigError(f"config: models.{name}.untrained_seeds: untrained is not among {where}")
+
+
+RUNNING = {
+    "tokens": "token ids, surprisal and counts of tokens",
+    "ablation": "a model that runs with masks",
+    "components": "a model that runs without its sublayers",
+    "semantics": "the texts that were read",
+    "trajectory": "a model that runs at each step",
+    "theory": "token ids",
+}
+"""What stages need that imported states do not have."""
+
+
+def check_imported(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
+    """Raises ConfigError for imported states where a stage needs more than states, for an unknown layout, for a null that takes a
+    model, and for a corpus without a folder."""
+    for stage, need in RUNNING.items():
+        for model in select(config[stage]["models"], models, f"{stage}.models"):
+            if model.imported:
+                raise ConfigError(f"config: {stage}.models: {model.name} are imported states, and this stage needs {need}")
+    for model in filter(lambda model: model.imported, models.values()):
+        key, layout = f"models.{model.key}", model.entry.get("layout", "arrays")
+        require(layout, known["layout of states"], f"{key}.layout", "layout of states")
+        if layout == "vllm" and "layers" not in model.entry:
+            raise ConfigError(f"config: {key}: layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
+        for null in model.entry.get("nulls", []):
+            if known["null"][null].kind == "model":
+                raise ConfigError(f"config: {key}.nulls: {null} takes a model that runs, and there are states alone")
+    for model in filter(lambda model: model.imported, select(config["entropy"]["models"], models, "entropy.models")):
+        for corpus in config["entropy"]["corpora"]:
+            if not (model.folder / corpus).is_dir():
+                raise ConfigError(
+                    f"config: models.{model.key}.path: {model.folder} has no folder {corpus}, as entropy.corpora has"
+                )
 
 
 def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:

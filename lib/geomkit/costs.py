@@ -127,18 +127,24 @@ WIDTHS_AND_DEPTHS = (("hidden_size", "n_embd", "d_model"), ("num_hidden_layers",
 
 
 def estimate(
-    models: Iterable[Model], dumped: Iterable[str], config: Mapping[str, Any], variants: int, centred: int, rates: Rates
+    models: Iterable[Model],
+    dumped: Iterable[str],
+    config: Mapping[str, Any],
+    variants: Mapping[str, int],
+    centred: int,
+    rates: Rates,
 ) -> str:
-    """A sentence on what it takes to get all spectra of the configured models, from nothing; `dumped` names those with a dump."""
+    """A sentence on what it takes to get all spectra of the configured models, from nothing; `dumped` names those with a dump,
+    and `variants` says how many each is run for."""
     named, corpora, bills, unknown, kept = set(dumped), len(config["entropy"]["corpora"]), [], [], 0.0
     size = 4 if config["compute"]["dtype"] == "float32" else 2
     for model in models:
-        shape = shape_of(model.folder, config, variants, centred)
+        shape = shape_of(model.folder, config, variants[model.name], centred)
         if shape is None:
             unknown.append(model.name)
             continue
         bills += [bill(shape, rates, model.name in named, size, config["compute"]["batch_tokens"])]
-        kept += bills[-1].disk / variants if config["dump"]["keep"] is True else 0
+        kept += bills[-1].disk / shape.variants if config["dump"]["keep"] is True else 0
     time, memory, disk = (
         corpora * sum(one.seconds for one in bills),
         max((one.memory for one in bills), default=0.0),

@@ -19,10 +19,11 @@ label, short, marker, colour, line: what figures call it and how they draw it (`
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from geomkit.config import STATES
 from geomkit.errors import ConfigError
 from geomkit.source import Declaration, declared
 
@@ -89,6 +90,32 @@ def of_kind(kind: Kind) -> list[Variant]:
 def nulls() -> list[str]:
     """Names that a configuration may choose."""
     return [name for name, one in VARIANTS.items() if one.chosen]
+
+
+def own(entropy: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """This part of the configuration as it is for one entry of the catalogue of models, which may choose its own `nulls`, and how
+    often those with `seeds` are made."""
+    keys = ("nulls", *filter(None, (one.seeds for one in VARIANTS.values())))
+    found = {**entropy, **{key: entry[key] for key in keys if key in entry}}
+    if entry.get("source") == STATES:
+        found["nulls"] = [name for name in found["nulls"] if VARIANTS[name].kind == "rows"]
+    return found
+
+
+def union(entropy: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What any of the entries is run for, in the order of `runs`."""
+    each = [own(entropy, entry) for entry in entries]
+    most = {key: max(one[key] for one in each) for key in filter(None, (one.seeds for one in VARIANTS.values()))}
+    return runs(most | {"nulls": [name for name in nulls() if any(name in one["nulls"] for one in each)]})
+
+
+def left_out(entropy: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Nulls that this part of the configuration chooses and an entry, by its key, leaves out, and why they are absent."""
+    kept, asked = own(entropy, entry)["nulls"], entry.get("nulls", entropy["nulls"])
+    runs_none = "no model runs: its states were imported"
+    return {
+        name: runs_none if name in asked else f"models.{key}.nulls leaves it out" for name in entropy["nulls"] if name not in kept
+    }
 
 
 def runs(entropy: Mapping[str, Any]) -> list[str]:

@@ -31,7 +31,12 @@ try:
 except ConfigError as error:
     raise SystemExit(f"ConfigError: {error}") from None
 
-VARIANTS = variants.runs(config["entropy"])
+# what each model is run for: the nulls that entropy chooses, or its entry of the catalogue
+OWN_NULLS = {
+    name: variants.own(config["entropy"], model.entry) for name, model in MODELS.items()
+}
+RUNS = {name: variants.runs(entropy) for name, entropy in OWN_NULLS.items()}
+VARIANTS = variants.union(config["entropy"], [model.entry for model in MODELS.values()])
 PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
@@ -70,6 +75,11 @@ def files_of_models(models):
     return [
         file for name in models for file in model_files(SimpleNamespace(model=name))
     ]
+
+
+def states_files(wildcards):
+    """The folder of a corpus's imported states first, then the files in it."""
+    return with_folder(MODELS[wildcards.model].folder / wildcards.corpus)
 
 
 def tokenizer_files(wildcards):
@@ -156,7 +166,9 @@ STAGES = ("entropy", "tokens", "ablation", "components", "semantics", "trajector
 SELECTED = [name for stage in (*STAGES, "theory") for name in chosen(stage)["model"]]
 # of each tokenizer the first model that has it, selected ones first
 TOKENIZERS = {
-    MODELS[name].tokenizer: MODELS[name] for name in reversed([*SELECTED, *MODELS])
+    MODELS[name].tokenizer: MODELS[name]
+    for name in reversed([*SELECTED, *MODELS])
+    if not MODELS[name].imported
 }
 
 
@@ -205,6 +217,22 @@ def gain_constants(wildcards):
         return GAIN
 
 
+def runs_of(wildcards):
+    """The variants of a model's dumps."""
+    return RUNS[wildcards.model]
+
+
+def drawn_for(wildcards):
+    """Nulls of drawn rows of a model."""
+    return variants.drawn(OWN_NULLS[wildcards.model])
+
+
+def without(wildcards):
+    """Nulls that a model has none of, and why."""
+    model = MODELS[wildcards.model]
+    return variants.left_out(config["entropy"], model.key, model.entry)
+
+
 def with_sublayers(wildcards):
     """Whether states after attention and MLPs are dumped: where that is asked for, and of the documents that people judged."""
     judged = chosen("semantics")
@@ -222,10 +250,12 @@ def dump_path(variant):
 
 # stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
 READING = ("tokens", "ablation", "semantics", "theory")
+IMPORTED = [name for name, model in MODELS.items() if model.imported]
 DUMPED = [
     name
     for name in MODELS
-    if config["dump"]["keep"] != "none"
+    if name in IMPORTED
+    or config["dump"]["keep"] != "none"
     or any(name in chosen(stage)["model"] for stage in READING)
 ]
 
@@ -233,6 +263,11 @@ DUMPED = [
 def one_of(models):
     """A wildcard's pattern for these names alone."""
     return "|".join(map(re.escape, models)) or "(?!)"
+
+
+def running(stage):
+    """Those of a stage's models that run: of the others there are states alone."""
+    return [name for name in chosen(stage)["model"] if name not in IMPORTED]
 
 
 def kept(stage):
@@ -245,12 +280,10 @@ if {"-n", "--dry-run", "--dryrun"} & set(
 ):  # nothing else is told of a dry run this early
     print(
         costs.estimate(
-            models=settings.select(
-                config["entropy"]["models"], MODELS, "entropy.models"
-            ),
+            models=[MODELS[name] for name in running("entropy")],
             dumped=DUMPED,
             config=config,
-            variants=len(VARIANTS),
+            variants={name: len(runs) for name, runs in RUNS.items()},
             centred=sum(
                 bool(declared_by_kind()["normalisation"][mode].facts.get("centred"))
                 for mode in config["entropy"]["normalise"]

@@ -2,6 +2,12 @@
 TWINS = 20
 
 
+def twins_of(entry):
+    """Twins of the models of an entry, which may set their number, or want none."""
+    asked = "untrained" in entry.get("nulls", ["untrained"])
+    return entry.get("untrained_seeds", TWINS) if asked else 0
+
+
 rule final_state:
     input:
         model=model_files,
@@ -27,7 +33,7 @@ rule final_state:
         objective=lambda wildcards: MODELS[wildcards.model].objective,
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        twins=TWINS,
+        twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
         metrics=(
@@ -46,7 +52,9 @@ rule final_state:
 rule fixed_width:
     input:
         final_states=expand(
-            "results/final_state/{model}/{corpus}.parquet", **chosen("entropy")
+            "results/final_state/{model}/{corpus}.parquet",
+            model=running("entropy"),
+            corpus=chosen("entropy")["corpus"],
         ),
         table="results/entropy.parquet",
         diff_erank="results/scaling/diff_erank.csv",

@@ -38,7 +38,7 @@ rule dump:
     benchmark:
         "results/benchmarks/dump/{model}/{corpus}.tsv"
     wildcard_constraints:
-        model=one_of(DUMPED),
+        model=one_of(name for name in DUMPED if name not in IMPORTED),
     group:
         MEASURING
     conda:
@@ -61,6 +61,8 @@ rule dump:
             **{key: config["dump"][key] for key in ("layers", "dtype", "compression")},
         },
         compute=config["compute"],
+        # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
+        variants=runs_of,
         seed=config["seed"],
     message:
         "Running {wildcards.model} on {wildcards.corpus}"
@@ -68,10 +70,38 @@ rule dump:
         "../scripts/dump.py"
 
 
+rule import_states:
+    input:
+        states_files,
+    output:
+        dump_path("trained"),
+    log:
+        "results/logs/import_states/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/import_states/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(IMPORTED),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, input, attempt: attempt
+        * (30 + megabytes(input) // 500),
+    params:
+        code=code("import_states.py"),
+        origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
+        dump={key: config["dump"][key] for key in ("layers", "dtype", "compression")},
+    message:
+        "Importing the states of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/import_states.py"
+
+
 rule weights:
     input:
-        folders=lambda wildcards: folders_of_models(chosen(wildcards.stage)["model"]),
-        files=lambda wildcards: files_of_models(chosen(wildcards.stage)["model"]),
+        folders=lambda wildcards: folders_of_models(running(wildcards.stage)),
+        files=lambda wildcards: files_of_models(running(wildcards.stage)),
     output:
         "results/weights/{stage}.csv",
     log:
@@ -85,7 +115,7 @@ rule weights:
     threads: 1
     params:
         code=code("weights.py"),
-        names=lambda wildcards: chosen(wildcards.stage)["model"],
+        names=lambda wildcards: running(wildcards.stage),
     message:
         "Comparing the weights of the models of {wildcards.stage}"
     script:

@@ -1,6 +1,11 @@
 rule spectra:
     input:
-        expand("results/dumps/{{model}}/{{corpus}}/{variant}.h5", variant=VARIANTS),
+        lambda wildcards: expand(
+            "results/dumps/{model}/{corpus}/{variant}.h5",
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=runs_of(wildcards),
+        ),
     output:
         "results/spectra/{model}/{corpus}.h5",
     log:
@@ -21,7 +26,8 @@ rule spectra:
         code=code("spectra.py"),
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
-        drawn=variants.drawn(config["entropy"]),
+        drawn=drawn_for,
+        absent=without,
         gain=gain_constants,
         seed=config["seed"],
     message:
@@ -60,8 +66,9 @@ rule measure:
         compute=config["compute"],
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
-        variants=VARIANTS,
-        drawn=variants.drawn(config["entropy"]),
+        variants=runs_of,
+        drawn=drawn_for,
+        absent=without,
         gain=gain_constants,
         seed=config["seed"],
     message:

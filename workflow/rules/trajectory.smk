@@ -42,8 +42,8 @@ rule trajectory_training:
             "trust_remote_code", False
         ),
         layers=config["dump"]["layers"],
-        variants=VARIANTS,
-        drawn=variants.drawn(config["entropy"]),
+        variants=lambda wildcards: RUNS[first_of(wildcards).name],
+        drawn=lambda wildcards: variants.drawn(OWN_NULLS[first_of(wildcards).name]),
         primary=config["scaling"]["primary"],
         metrics=TRAJECTORY_METRICS,
         parameters=PARAMETERS,

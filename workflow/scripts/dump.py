@@ -16,6 +16,7 @@ with logged(snakemake.log[0]):
         outputs=snakemake.output,
         dump=snakemake.params.dump,
         compute=snakemake.params.compute,
+        variants=snakemake.params.variants,
         seed=snakemake.params.seed,
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,

@@ -20,6 +20,7 @@ with logged(snakemake.log[0]):
         lengths=snakemake.params.lengths,
         variants=snakemake.params.variants,
         drawn=snakemake.params.drawn,
+        left_out=snakemake.params.absent,
         gain=snakemake.params.gain,
         seed=snakemake.params.seed,
         origin=snakemake.params.origin,

@@ -16,6 +16,7 @@ with logged(snakemake.log[0]):
         modes=snakemake.params.modes,
         lengths=snakemake.params.lengths,
         drawn=snakemake.params.drawn,
+        left_out=snakemake.params.absent,
         gain=snakemake.params.gain,
         seed=snakemake.params.seed,
     )

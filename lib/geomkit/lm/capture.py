@@ -261,7 +261,9 @@ def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tu
     for tokens in (ids, other):
         output = model(input_ids=tokens.to(model.device), attention_mask=real.long().to(model.device), use_cache=False)
         named = {f"states at /{state.path}": values for state, values in recorder.states.items()}
-        found.append({name: values[earlier].float() for name, values in {**named, "predictions": output.logits}.items()})
+        found.append(
+            {name: values[earlier.to(values.device)].float() for name, values in {**named, "predictions": output.logits}.items()}
+        )
         recorder.states.clear()
     gaps = {}
     for name in found[0].keys() & found[1].keys():
@@ -274,4 +276,4 @@ def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tu
 
 def rows(values: torch.Tensor, kept: torch.Tensor | None, home: torch.device | str = "cpu") -> torch.Tensor:
     """The kept positions of a batch (texts, tokens, ...), text after text, on a device."""
-    return (values.flatten(0, 1) if kept is None else values[kept]).to(home)
+    return (values.flatten(0, 1) if kept is None else values[kept.to(values.device)]).to(home)

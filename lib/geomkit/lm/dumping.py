@@ -1,6 +1,6 @@
 """Hidden states and surprisal of one model on one corpus: the trained model, the shuffled texts, and the untrained twins."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.journal import Journal
 from geomkit.store.provenance import digest, file_sha256, versions
-from geomkit.store.refusals import refused_files
+from geomkit.store.refusals import refuse, refused_files
 from geomkit.store.spectra import state_of
 from geomkit.store.texts import Sample, StoredTexts
 from geomkit.variants import TRAINED, make_run
@@ -37,18 +37,23 @@ def dump_model(
     origin: Mapping[str, Any],
     trust_remote_code: bool,
     objective: str = CAUSAL,
+    variants: Collection[str] | None = None,
 ) -> None:
     """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts.
 
-    A model whose architecture does not show its hidden states leaves refused files.
+    variants: those that are run, where it is not all; the other outputs hold nothing but the reason. A model whose architecture
+    does not show its hidden states leaves refused files.
     """
-    paths = {Path(output).stem: Path(output) for output in outputs}
-    name = next(iter(paths.values())).parent.parent.name
+    every = {Path(output).stem: Path(output) for output in outputs}
+    paths = {variant: output for variant, output in every.items() if variants is None or variant in variants}
+    name = paths[TRAINED].parent.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
     vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
     counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
     masks = masks_of(bench)
+    for variant in every.keys() - paths.keys():
+        refuse(every[variant], f"{name} has no variant {variant}")
     with refused_files(paths.values()):
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None

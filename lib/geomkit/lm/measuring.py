@@ -36,6 +36,8 @@ from geomkit.store.spectra import GAINED, SpectraWriter, write_spectra
 from geomkit.store.texts import Sample, Texts
 from geomkit.variants import TRAINED, make_run
 
+NOTHING: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -64,10 +66,12 @@ def measure_model(
     origin: Mapping[str, Any],
     trust_remote_code: bool,
     objective: str = CAUSAL,
+    left_out: Mapping[str, str] = NOTHING,
 ) -> None:
     """Writes the spectra of one model and corpus; refused ones if the model does not show its hidden states.
 
-    dump: the `layers` and `sublayers` that are measured. Raises ConfigError, before the model runs, where memory would not do.
+    dump: the `layers` and `sublayers` that are measured; left_out: nulls that it has none of, and why. Raises ConfigError, before
+    the model runs, where memory would not do.
     """
     name = output.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
@@ -75,7 +79,7 @@ def measure_model(
     plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench))
     check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code)
     listed = stored.sample.texts
-    absent: dict[str, str] = {}
+    absent = dict(left_out)
     widths: dict[State, int] = {}
     with refused_files([output]):
         attributes = facts | {"variant": TRAINED} | of_model(bench.model())

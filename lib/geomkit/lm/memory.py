@@ -5,19 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import torch
 from transformers import AutoModelForCausalLM
 
 from geomkit.config import resolve_layers
 from geomkit.errors import ConfigError
 from geomkit.lm.models import load_config
+from geomkit.lm.placing import GB, free_memory
 from geomkit.store.decomposition import keeps_documents
 from geomkit.store.dumps import State
-
-GB = 1e9
-LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Where a container says how much memory it may use."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +61,6 @@ def count_parameters(folder: Path, trust_remote_code: bool) -> int:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(load_config(folder, trust_remote_code), trust_remote_code=trust_remote_code)
     return sum(weight.numel() for weight in model.parameters())
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device, a container's limit included."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    limit = LIMIT.read_text().strip() if LIMIT.exists() else "max"
-    free = psutil.virtual_memory().available
-    return free if limit == "max" else min(free, int(limit))
 
 
 def check_memory(

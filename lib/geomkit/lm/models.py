@@ -1,14 +1,17 @@
 """Load any decoder that `AutoModelForCausalLM` loads and any encoder that `AutoModelForMaskedLM` does, make untrained twins, and
 find a model's parts."""
 
+import copy
 import json
 import struct
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -26,6 +29,8 @@ from transformers.utils import logging
 
 from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
+from geomkit.lm.loading import cast, drawing, reading
+from geomkit.lm.placing import place, spread, weight_bytes
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
 
@@ -54,10 +59,15 @@ class Sizes:
 
 
 def find_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one. Raises ConfigError for a GPU that is not there."""
+    """`auto` is the GPU if there is one, without a number: where a model does not fit, all of them. `cuda` is the first alone.
+
+    Raises ConfigError for a GPU that is not there.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("compute.device: cuda, but torch finds no GPU; use auto or cpu")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+    if name == "cuda":
+        return torch.device("cuda", 0)
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
@@ -104,32 +114,77 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
 def load_model(
     folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> PreTrainedModel:
-    """The trained model in eval mode. Raises DataError if it cannot be loaded, or if a weight is missing."""
-    model = load_weights(
-        folder, objective, pretrained_model_name_or_path=folder, dtype=dtype, trust_remote_code=trust_remote_code
-    )
-    return model.to(device).eval()
+    """The trained model in eval mode. Memory holds its weights in `dtype`, and no copy of them in another type.
+
+    A model that does not fit the GPU is spread over all of them and the host's memory (`geomkit.lm.placing`). A quantised
+    checkpoint is loaded as transformers loads it. Raises DataError if it cannot be loaded, or if a weight is missing, and
+    ConfigError if no memory holds it.
+    """
+    kind = getattr(torch, dtype)
+    placed = place(folder.name, weight_bytes(folder, kind), device).options
+    if not placed and quantization(folder) is not None:
+        placed = {"device_map": {"": device}}  # such a model must not be moved once it is loaded
+    with reading(folder, kind):
+        options = {"pretrained_model_name_or_path": folder, "dtype": dtype, "trust_remote_code": trust_remote_code}
+        model = load_weights(folder, objective, **options, **placed)
+    return (model if placed else model.to(device)).eval()
+
+
+def quantization(folder: Path) -> dict | None:
+    """What the configuration of a quantised checkpoint says of it; None of any other."""
+    file = folder / "config.json"
+    try:
+        return json.loads(file.read_text()).get("quantization_config") if file.exists() else None
+    except ValueError:
+        return None  # who loads the configuration says so
 
 
 def untrained_twin(
     folder: Path, seed: int, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> PreTrainedModel:
-    """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
+    """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone.
+
+    In a short type these are the float32 twin's, rounded; memory holds one of them at a time in float32. The twin of a quantised
+    checkpoint is the architecture without quantisation: weights are initialised before they are quantised.
+    """
+    kind, config = getattr(torch, dtype), load_config(folder, trust_remote_code)
+    without_quantization(config)
+    build = partial(OBJECTIVES[objective].from_config, trust_remote_code=trust_remote_code)
+    with torch.random.fork_rng(devices=[]), drawing(kind):
         torch.manual_seed(seed)
-        model = OBJECTIVES[objective].from_config(
-            load_config(folder, trust_remote_code), dtype=torch.float32, trust_remote_code=trust_remote_code
-        )
-    return model.to(device, getattr(torch, dtype)).eval()
+        model = build(config, dtype=torch.float32)
+    if kind != torch.float32:
+        with torch.device("meta"):
+            like = build(config, dtype=kind)
+        cast(model, kind, {name: buffer.dtype for name, buffer in like.named_buffers()})
+    model.eval()
+    if device.type == "cuda":
+        limits = place(folder.name, sum(weight.nbytes for weight in model.parameters()), device).limits
+        return model.to(device) if limits is None else spread(model, limits)
+    return model
 
 
 def sizes(model: PreTrainedModel) -> Sizes:
-    """Parameter counts of a model (Kaplan et al. 2020 count without embeddings in this way)."""
+    """Parameter counts of a model (Kaplan et al. 2020 count without embeddings in this way).
+
+    Those of a quantised model, whose weights may be packed, are its architecture's.
+    """
+    if getattr(model, "is_quantized", False) or hasattr(model.config, "quantization_config"):
+        config = without_quantization(copy.deepcopy(model.config))
+        with torch.device("meta"):
+            model = type(model)(config)
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     if (head := model.get_output_embeddings()) is not None:
         tables.add(head.weight)
     total = sum(weight.numel() for weight in model.parameters())
     return Sizes(total, total - sum(table.numel() for table in tables))
+
+
+def without_quantization(config: Any) -> Any:
+    """The configuration, from which what it says of quantisation is removed."""
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList:
@@ -183,8 +238,7 @@ def convert_gguf(source: Path, output: Path) -> None:
     with loading(file, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     model.hf_quantizer = None
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    without_quantization(model.config)
     with replacing_folder(output) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)

@@ -51,7 +51,7 @@ def final_norm(model: PreTrainedModel) -> FinalNorm | str:
     last, final = recorder.states[State(depth)], recorder.states[State(depth + 1)]
     for module, (before, after) in seen.items():
         if same(before, last) and same(first(after), final):
-            return norm_of(module, last.shape[-1], model)
+            return norm_of(module, last, model)
     return f"{type(model).__name__} has no norm between its last block and its output"
 
 
@@ -61,14 +61,14 @@ def epsilon(module: nn.Module) -> float | None:
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.numel() == other.numel() and torch.equal(one.reshape(other.shape), other)
+    return one.numel() == other.numel() and torch.equal(one.reshape(other.shape), other.to(one.device))
 
 
-def norm_of(module: nn.Module, width: int, model: PreTrainedModel) -> FinalNorm | str:
+def norm_of(module: nn.Module, last: torch.Tensor, model: PreTrainedModel) -> FinalNorm | str:
     """The kind whose plain rows explain a module's output by one gain and one bias for each coordinate."""
     draws = np.random.default_rng(0)
-    rows = (draws.standard_normal((ROWS, width)) + 0.5) * np.geomspace(1e-2, 1, ROWS)[:, None]
-    x = torch.tensor(rows, dtype=model.dtype, device=model.device)
+    rows = (draws.standard_normal((ROWS, last.shape[-1])) + 0.5) * np.geomspace(1e-2, 1, ROWS)[:, None]
+    x = torch.tensor(rows, dtype=model.dtype, device=last.device)
     y, eps = module(x).double().cpu().numpy(), epsilon(module)
     assert eps is not None
     misfits = {kind: misfit(plain(x.double().cpu().numpy(), kind, eps), y) for kind in NORMS}

@@ -81,6 +81,9 @@ def incomparable(members: Sequence[Source]) -> str | None:
     first = members[0]
     if len(set(first.texts.document)) < 2:
         return "directions are those of other documents, and there is one document"
+    for model in members if len(members) > 1 else []:
+        if model.dump.ids(0).min() < 0:
+            return f"{model.name} has no token ids, so that nobody knows whether it read the texts of the others"
     for model in members[1:]:
         if not same_texts(first, model):
             return f"{first.name} and {model.name} read different texts (their tokenizers differ)"

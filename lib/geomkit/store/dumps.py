@@ -1,6 +1,7 @@
 """Dumps: what a model computed on a set of texts, one HDF5 file for each model, corpus and variant.
 
-/tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored
+/tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored; -1 where
+                                       states were imported without it
 /tokens/offset     int64   (texts+1,)  text i is rows offset[i]:offset[i+1]
 /tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats, NaN where there is no past; of a masked model
                                        given all other tokens
@@ -71,15 +72,15 @@ class DumpWriter:
         for name, kind in (("id", "int32"), ("surprisal", "float32")):
             self._create(f"tokens/{name}", (self.total,), np.dtype(kind))
 
-    def append(self, ids: np.ndarray, surprisal: np.ndarray, states: Mapping[State, np.ndarray]) -> None:
-        """Adds the next rows: ids (k,), surprisal (k,) and for each state (k, d).
+    def append(self, ids: np.ndarray, surprisal: np.ndarray | None, states: Mapping[State, np.ndarray]) -> None:
+        """Adds the next rows: ids (k,), surprisal (k,), None where nobody knows it, and for each state (k, d).
 
         Raises DataError for a state that is not finite or overflows the dump's type, and for a surprisal that is not finite,
         but for a text's first.
         """
         rows = slice(self.rows, self.rows + len(ids))
         self.datasets["tokens/id"][rows] = ids
-        self.datasets["tokens/surprisal"][rows] = surprisal
+        self.datasets["tokens/surprisal"][rows] = np.nan if surprisal is None else surprisal
         for state, values in states.items():
             with np.errstate(over="ignore"):
                 stored = to_words(values) if self.kind == BFLOAT16 else values.astype(self.dtype, copy=False)
@@ -93,7 +94,7 @@ class DumpWriter:
                     self.datasets[state.path].attrs[TYPE] = BFLOAT16
             self.datasets[state.path][rows] = stored
         first, last = np.searchsorted(self.starts, (rows.start, rows.stop))
-        if not np.isfinite(np.delete(surprisal, self.starts[first:last] - rows.start)).all():
+        if surprisal is not None and not np.isfinite(np.delete(surprisal, self.starts[first:last] - rows.start)).all():
             raise not_finite("tokens/surprisal")
         self.rows = rows.stop
 

@@ -15,7 +15,7 @@ from geomkit.errors import DataError
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import replacing
 from geomkit.store.tables import check_seeds
-from geomkit.variants import base
+from geomkit.variants import TRAINED, base
 
 LAYERS = ("embedding", "last", "final")
 """The layers that models of different depth have in common: 0, the last block's output, after the final norm."""
@@ -73,12 +73,22 @@ class Measured:
 
 
 def beside(variants: Variants, key: Key) -> dict[str, np.ndarray]:
-    """What a key names: trained models and every null, untrained twins averaged."""
+    """What a key names: trained models and every null, untrained twins averaged.
+
+    A null, or a twin, that a model with trained values has none of is left out: it would take the model from the law.
+    """
     found: dict[str, list[np.ndarray]] = {}
+    models = has_values(variants[TRAINED][key]) if key in variants.get(TRAINED, {}) else None
     for variant, values in variants.items():
-        if key in values:
+        if key in values and (models is None or variant == TRAINED or has_values(values[key])[models].all()):
             found.setdefault(base(variant), []).append(values[key])
     return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
+
+
+def has_values(values: np.ndarray) -> np.ndarray:
+    """Of each model (models,), whether there is any value."""
+    found: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
+    return found
 
 
 def families(path: Path) -> list[tuple[str, str]]:
@@ -168,7 +178,8 @@ def read_resamples(path: Path, family: str, models: Sequence[str]) -> Variants:
 def read_losses(
     path: Path, family: str, corpus: str, models: Sequence[MeasuredModel]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By variant, the nats of each text and the tokens that they are a sum over, both (models, texts)."""
+    """By variant that all models have a loss of, the nats of each text and the tokens that they are a sum over, both (models,
+    texts)."""
     where = (pc.field("family") == family) & (pc.field("corpus") == corpus) & (pc.field("metric") == "loss")
     table = read_table(path, columns=["model", "variant", "text", "n", "value"], filters=where & (pc.field("text") >= 0))
     place, texts = {model.name: row for row, model in enumerate(models)}, 1 + max(table["text"].to_pylist(), default=-1)
@@ -177,7 +188,7 @@ def read_losses(
         nats, tokens = found.setdefault(row["variant"], (np.zeros((len(models), texts)), np.zeros((len(models), texts))))
         nats[place[row["model"]], row["text"]] = row["n"] * row["value"]
         tokens[place[row["model"]], row["text"]] = row["n"]
-    return found
+    return {variant: pair for variant, pair in found.items() if pair[1].any(axis=1).all()}
 
 
 def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,8 +27,13 @@ def refused_files(outputs: Iterable[Path]) -> Iterator[None]:
     except RefusalError as reason:
         print(f"refused: {reason}")
         for output in outputs:
-            with replacing(output) as temporary, created(temporary) as file:
-                file.attrs[REFUSED] = str(reason)
+            refuse(output, str(reason))
+
+
+def refuse(output: Path, reason: str) -> None:
+    """An HDF5 file that holds the reason alone."""
+    with replacing(output) as temporary, created(temporary) as file:
+        file.attrs[REFUSED] = reason
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def measure_gains(
             in_order, absent["information gain"] = (), NOT_CAUSAL
         for variant in in_order:
             if variant not in file.variants:
-                absent[f"information gain, {variant}"] = f"{variant} is not among entropy.nulls"
+                absent[f"information gain, {variant}"] = file.absent.get(variant, f"{variant} is not among entropy.nulls")
                 continue
             tokens = Tokens.of(*file.tokens(variant), texts.tokens, texts.document, counts)
             for state, gains in file.gains(variant):

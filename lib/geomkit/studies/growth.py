@@ -59,7 +59,8 @@ def compare_growth(
         corpus = path.stem
         files = [file for file in spectra if Path(file).stem == corpus]
         with opened_families(files, families, seeds) as groups:
-            for family, members in groups.items():
+            for family, group in groups.items():
+                members = [member for member in group if twins_of(member)]
                 for n in [*lengths, None]:
                     if (clouds := centred_clouds(members, n)) is None:
                         continue
@@ -84,9 +85,12 @@ class Clouds:
 def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
     """At one length, or (n None) of the corpus, one text of its own; None without untrained twins or such a state.
 
-    Texts of equal rows, which have no entropy, are left out, of every member if all read the same texts.
+    Where members have different numbers of twins, those that all have count. Texts of equal rows, which have no entropy, are left
+    out, of every member if all read the same texts.
     """
-    twins = [variant for variant in members[0].file.variants if base(variant) == TWINS]
+    if not members:
+        return None
+    twins = [variant for variant in twins_of(members[0]) if all(variant in twins_of(member) for member in members)]
     found = {variant: spectra_at(members, variant, MODE, n, LAYER) for variant in ("trained", *twins)}
     batches = {variant: batch for variant, batch in found.items() if batch is not None}
     if not twins or len(batches) < len(found):
@@ -104,6 +108,11 @@ def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
         },
         [list(np.array(names)[keep]) if n else [""] for names, keep in zip(documents, whole, strict=True)],
     )
+
+
+def twins_of(member: Member) -> list[str]:
+    """A member's untrained twins, of which its entry of the catalogue may want none: then it has no Diff-eRank."""
+    return [variant for variant in member.file.variants if base(variant) == TWINS]
 
 
 def entropies(variants: Mapping[str, Sequence[Spectrum]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -14,6 +14,8 @@ from geomkit.store.dumps import Dump, State
 from geomkit.store.refusals import refused_files
 from geomkit.store.spectra import GAINED, SpectraWriter, write_spectra
 
+NOTHING: Mapping[str, str] = {}
+
 
 def decompose_dumps(
     dumps: Sequence[str],
@@ -23,13 +25,14 @@ def decompose_dumps(
     drawn: Sequence[str],
     gain: Mapping[str, Any] | None,
     seed: int,
+    left_out: Mapping[str, str] = NOTHING,
 ) -> None:
-    """Writes the spectra of one model and corpus; refused ones if its dumps are."""
+    """Writes the spectra of one model and corpus; refused ones if its dumps are. left_out: nulls that it has none of, and why."""
     files = {Path(path).stem: Path(path) for path in dumps}
     with refused_files([output]), Dump(files["trained"]) as dump:
         texts, attributes, widths = dump.texts, dump.attributes, {state: dump.width(state) for state in dump.states}
         depth = int(str(attributes["depth"]))
-        absent = dump.absent | what_is_absent(widths, depth, texts, lengths)
+        absent = dump.absent | {**left_out} | what_is_absent(widths, depth, texts, lengths)
         with write_spectra(output, texts, attributes, absent) as writer:
             for null in drawn:
                 for state, width in progress(widths.items(), f"{output.parent.name} {null}"):
@@ -37,7 +40,8 @@ def decompose_dumps(
                     decompose(writer, null, state, rows, width, texts, modes, lengths, False)
             for variant, path in files.items():
                 with Dump(path) as run:
-                    write_tokens(writer, variant, run)
+                    if "surprisal" not in absent:
+                        write_tokens(writer, variant, run)
                     for state in progress(run.states, f"{output.parent.name} {variant}"):
                         width = run.width(state)
                         documents = keeps_documents(state, depth, width)

@@ -1,0 +1,97 @@
+"""Where the weights of a model that does not fit one GPU go: over several, then the host's memory, by accelerate's device map."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import torch
+from accelerate import dispatch_model, infer_auto_device_map
+from transformers import PreTrainedModel
+
+from geomkit.errors import ConfigError, DataError
+from geomkit.store.weights import header
+
+GB = 1e9
+LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where a container says how much memory it may use."""
+MARGIN = 2 << 30
+"""Bytes that each GPU keeps free for a batch: its logits take up to 1 GiB in float32, and as much again while they are made."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Bytes of weights that each GPU, and `cpu`, may hold; None: one GPU holds all."""
+
+    limits: dict[int | str, int] | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `from_pretrained` takes."""
+        return {} if self.limits is None else {"device_map": "auto", "max_memory": self.limits}
+
+
+def placement(name: str, weights: int, gpus: Sequence[int], host: int, margin: int = MARGIN) -> Placement:
+    """Of bytes of weights, by free bytes of each GPU and of the host: the first GPU, else several, else the host's memory too.
+
+    Weights that lie in the host's memory are copied to a GPU at each pass. Raises ConfigError, naming the model and what would
+    fit, where all of it does not suffice.
+    """
+    rooms = [max(0, free - margin) for free in gpus]
+    if rooms and weights <= rooms[0]:
+        return Placement(None)
+    if weights <= sum(rooms) + host:
+        return Placement({**dict(enumerate(rooms)), "cpu": host if weights > sum(rooms) else 0})
+    there = f"{len(gpus)} GPUs have room for {sum(rooms) / GB:.1f} GB beside a batch and the host for {host / GB:.1f} GB"
+    raise ConfigError(
+        f"{name}: its weights take {weights / GB:.1f} GB, and {there}; models of up to {(sum(rooms) + host) / GB:.1f} GB fit: "
+        "compute.dtype bfloat16 takes half of float32, or use a smaller or a quantised model, or another machine"
+    )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device, a container's limit included."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limit = LIMIT.read_text().strip() if LIMIT.exists() else "max"
+    free = psutil.virtual_memory().available
+    return free if limit == "max" else min(free, int(limit))
+
+
+def spread(model: PreTrainedModel, limits: Mapping[int | str, int]) -> PreTrainedModel:
+    """A model that is in the host's memory, with its blocks on the devices that the limits name, whole blocks each."""
+    whole = sorted(model._no_split_modules or [])
+    where = infer_auto_device_map(model, dict(limits), no_split_module_classes=whole)
+    return dispatch_model(model, where)
+
+
+def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes of a checkpoint's weights in the type of a run, from the heads of its safetensors files; of other files their size.
+    Packed weights of a quantised checkpoint, which are no floats, count as they are stored."""
+    total = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            tensors = header(file)[0].values()
+        except (DataError, OverflowError, MemoryError, AttributeError):
+            continue  # who loads it says so
+        for one in tensors:
+            low, high = one["data_offsets"]
+            total += prod(one["shape"]) * dtype.itemsize if one["dtype"] in ("F32", "F16", "BF16") else high - low
+    return total or sum(file.stat().st_size for file in folder.glob("pytorch_model*.bin"))
+
+
+def place(name: str, weights: int, device: torch.device) -> Placement:
+    """Where bytes of weights go, by what is free now. A GPU with a number is one GPU, whatever fits.
+
+    Raises ConfigError where nothing holds them, which on the CPU is its memory alone.
+    """
+    host = free_memory(torch.device("cpu"))
+    if device.type == "cuda" and device.index is not None:
+        return Placement(None)
+    gpus = [
+        free_memory(torch.device("cuda", number)) for number in range(torch.cuda.device_count() if device.type == "cuda" else 0)
+    ]
+    found = placement(name, weights, gpus, host)
+    return found if gpus else Placement(None)

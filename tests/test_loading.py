@@ -1,0 +1,81 @@
+"""Weights in the type of a run: rounded once, and without a copy in another type."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ARCHITECTURES, MASKED
+from loaded_peak import configuration, peak
+from transformers import LlamaForCausalLM, initialization
+
+from geomkit.lm.loading import stored_types
+from geomkit.lm.models import load_model, untrained_twin
+
+CPU = torch.device("cpu")
+SHORT = torch.bfloat16
+
+
+def types(model: torch.nn.Module) -> dict[str, torch.dtype]:
+    return {name: tensor.dtype for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_short_model_and_its_twin_are_the_long_ones_rounded_and_of_the_same_types(tiny, architecture):
+    folder, objective = tiny(architecture), "masked" if architecture in MASKED else "causal"
+    for make in (load_model, lambda folder, *options, **more: untrained_twin(folder, 0, *options, **more)):
+        long, short = (make(folder, dtype, CPU, objective=objective) for dtype in ("float32", "bfloat16"))
+        assert all(torch.equal(a.to(SHORT), b.to(SHORT)) for a, b in zip(long.parameters(), short.parameters(), strict=True))
+    assert types(short) == types(load_model(folder, "bfloat16", CPU, objective=objective))
+    with torch.no_grad():
+        assert short(input_ids=torch.arange(1, 6)[None]).logits.isfinite().all()
+
+
+def test_rotary_frequencies_of_a_twin_are_not_rounded(tiny):
+    frequencies = [
+        dict(untrained_twin(tiny("llama"), 0, dtype, CPU).named_buffers())["model.rotary_emb.inv_freq"]
+        for dtype in ("float32", "bfloat16")
+    ]
+    assert torch.equal(*frequencies)
+
+
+def test_nothing_of_transformers_stays_changed(tiny):
+    before = dict(vars(initialization))
+    untrained_twin(tiny("llama"), 0, "bfloat16", CPU)
+    assert vars(initialization) == before
+    layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    assert layer[0].weight.dtype == torch.float32
+
+
+def test_types_of_a_checkpoint_are_read_from_its_files(tiny, tmp_path):
+    assert stored_types(tiny("llama")) == {torch.float32}
+    (tmp_path / "model.safetensors").write_bytes(b"not one")
+    assert stored_types(tmp_path) == set()
+    load_model(tiny("llama"), "bfloat16", CPU).save_pretrained(tmp_path)
+    assert stored_types(tmp_path) == {SHORT}
+
+
+def write_empty(folder: Path, dtype: torch.dtype) -> Path:
+    """A checkpoint of zeros, which takes no space on a disk that knows holes."""
+    with torch.device("meta"):
+        model = LlamaForCausalLM(configuration())
+    model.config.save_pretrained(folder)
+    header, end = {}, 0
+    for name, weight in model.state_dict().items():
+        size = weight.numel() * dtype.itemsize
+        kind = {torch.float32: "F32", SHORT: "BF16"}[dtype]
+        header[name] = {"dtype": kind, "shape": list(weight.shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header | {"__metadata__": {"format": "pt"}}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
+@pytest.mark.parametrize(("stored", "dtype"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_loading_300_million_parameters_takes_the_memory_of_the_weights(tmp_path, stored, dtype):
+    assert peak("load", write_empty(tmp_path, getattr(torch, stored)), dtype) < 1.15
