@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from geomkit.errors import ConfigError, DataError
-from geomkit.lm import measuring, memory
+from geomkit.lm import measuring, memory, placing
 from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
 from geomkit.lm.measuring import measure_model
-from geomkit.lm.memory import Need, check_need, count_parameters, free_memory, need
+from geomkit.lm.memory import Need, check_need, count_parameters, need
 from geomkit.lm.models import load_tokenizer, sizes
+from geomkit.lm.placing import free_memory
 from geomkit.store import decomposition
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.spectra import decompose_dumps
@@ -167,7 +168,7 @@ def test_too_little_memory_is_found_before_the_model_runs(tiny, tmp_path, monkey
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(placing, "LIMIT", tmp_path / "memory.max")
     assert free_memory(torch.device("cpu")) > 1000
     (tmp_path / "memory.max").write_text("1000\n")
     assert free_memory(torch.device("cpu")) == 1000
