@@ -18,4 +18,5 @@ with logged(snakemake.log[0]):
         drawn=snakemake.params.drawn,
         gain=snakemake.params.gain,
         seed=snakemake.params.seed,
+        part=snakemake.wildcards.get("part"),
     )
