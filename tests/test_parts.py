@@ -171,13 +171,13 @@ def test_a_part_that_was_killed_goes_on_after_its_last_batch(runs, tiny, tmp_pat
     monkeypatch.setattr(dumping, "capture", counted)
     texts = runs[0].parent / "texts.h5"
     with pytest.raises(Killed):
-        dump(tmp_path, tiny(architecture), texts, objective, "2-of-2")
+        dump(tmp_path, tiny(architecture), texts, objective, "1-of-2")
     assert not list(tmp_path.rglob("*.h5"))
-    outputs = dump(tmp_path, tiny(architecture), texts, objective, "2-of-2")
+    outputs = dump(tmp_path, tiny(architecture), texts, objective, "1-of-2")
     assert ran[0] == kill
     assert ran[1] == ran[2] - kill, "the trained model goes on, and the next variant runs all batches"
     for path in outputs:
-        assert Path(path).read_bytes() == (runs[2] / "2-of-2/m/c" / Path(path).name).read_bytes()
+        assert Path(path).read_bytes() == (runs[2] / "1-of-2/m/c" / Path(path).name).read_bytes()
     assert not list(tmp_path.rglob("*.batches"))
 
 

@@ -179,7 +179,9 @@ class Dump(Reader):
     @property
     def states(self) -> list[State]:
         """Every state in the file, by layer, each block's output after its sublayers."""
-        found = [State(int(layer)) for layer in self.file.get("hidden", ())]
+        if len(self.offset) == 1:  # a part without texts
+            return []
+        found = [State(int(layer)) for layer in self.file["hidden"]]
         for layer, sublayers in self.file.get("sublayer", {}).items():
             found += [State(int(layer), name) for name in sublayers]
         return sorted(found, key=order)
