@@ -15,6 +15,7 @@ from geomkit.store.dumps import BATCHES, Dump, State, write_dump
 from geomkit.store.hdf5 import read
 from geomkit.store.refusals import refused_files
 from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED
 
 
 def numbered(part: str) -> tuple[int, int]:
@@ -100,7 +101,7 @@ def merge_dumps(parts: Sequence[str], output: Path, dtype: str, compression: str
     Memory holds one batch.
     """
     with refused_files([output]), DumpParts([Path(part) for part in parts]) as dump:
-        vocabulary = dump.parts[0].vocabulary() if "vocabulary" in dump.parts[0].file else None
+        vocabulary = dump.parts[0].vocabulary() if dump.attributes["variant"] == TRAINED else None
         with write_dump(output, dump.texts, dump.attributes, dump.absent, dtype, compression, vocabulary) as writer:
             for part in dump.parts:
                 ends = np.cumsum(read(part.file, BATCHES)).tolist()
