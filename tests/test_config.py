@@ -82,7 +82,7 @@ def test_the_suites_pass_on_top_of_the_shipped_configuration(here, suite):
 
 BAD_KEYS = {
     "sed": ("top level", "unknown key 'sed'", "known keys: seed, models, corpora"),
-    "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, keep"),
+    "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, parts, keep"),
     "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path, family"),
     "corpora.sotu.tokens": ("corpora.sotu", "unknown key 'tokens'", "known keys: source, package, sha256, member, reader, split"),
     "scaling.primary.metric": ("scaling.primary", "unknown key 'metric'", "known keys: metrics, layer, length, normalise"),
@@ -105,6 +105,7 @@ BAD_VALUES = [
     ("texts.length", 1, "texts.length: 1 is less than the minimum of 2"),
     ("compute.device", "gpu", "compute.device: 'gpu' is not one of ['auto', 'cpu', 'cuda']"),
     ("dump.dtype", "float64", "dump.dtype: 'float64' is not one of ['float32', 'float16', 'bfloat16']"),
+    ("dump.parts", 0, "dump.parts: 0 is less than the minimum of 1"),
     ("dump.layers", "lst", "dump.layers: 'lst'"),
     ("dump.layers", [1, "lst"], "dump.layers.1: 'lst'"),
     ("dump.layers", {"every": 0}, "dump.layers.every: 0 is less than the minimum of 1"),
@@ -365,6 +366,15 @@ def test_what_does_not_fit_together_is_named_by_its_key(here, key, value, messag
     with pytest.raises(ConfigError) as error:
         run_check(config)
     assert str(error.value).startswith(f"config: {message}")
+
+
+def test_parts_take_dumps(here):
+    dump = SHIPPED["dump"]
+    for keep in (True, False):
+        run_check(changed("dump", dump | {"parts": 7, "keep": keep}))
+    run_check(changed("dump", dump | {"keep": "none"}))
+    with pytest.raises(ConfigError, match=r"^config: dump\.parts: 7 parts take dumps, which dump\.keep: none leaves out; "):
+        run_check(changed("dump", dump | {"parts": 7, "keep": "none"}))
 
 
 def test_parameters_of_metrics_are_one_mapping(here):

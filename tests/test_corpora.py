@@ -5,6 +5,7 @@ import itertools
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,10 @@ from geomkit.errors import ConfigError, DataError
 from geomkit.sources import corpora
 from geomkit.sources.corpora import Document, clean, cut, read_documents, split_of
 from geomkit.sources.wikitext import prose
+
+
+def read(*arguments: Any) -> list[Document]:
+    return list(read_documents(*arguments))
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -27,8 +32,8 @@ def test_plain_text_files_are_named_by_their_place(tmp_path):
     write(tmp_path / "a/b.md", "Première.")
     write(tmp_path / "a/blank.txt", " \n\t\n")
     write(tmp_path / "notes.pdf", b"\xff")
-    assert read_documents(tmp_path, "text") == [("a/b.md", "Première."), ("b.txt", "Second,\nwith a gap.")]
-    assert read_documents(tmp_path / "b.txt", "text") == [Document("b", "Second,\nwith a gap.")]
+    assert read(tmp_path, "text") == [("a/b.md", "Première."), ("b.txt", "Second,\nwith a gap.")]
+    assert read(tmp_path / "b.txt", "text") == [Document("b", "Second,\nwith a gap.")]
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):
@@ -38,30 +43,30 @@ def test_a_byte_order_mark_is_no_text(tmp_path):
     line = json.dumps({"text": "\ufeffThird.", "id": "c"})
     write(tmp_path / "c.jsonl", f"\ufeff{line}\n")
     pq.write_table(pa.table({"text": ["\ufeffFourth.", "Fi\ufeffth."]}), tmp_path / "d.parquet")
-    assert read_documents(tmp_path / "a.txt", "text") == [("a", "First.")]
-    assert read_documents(tmp_path / "speeches", "sotu") == [("b", "Second.")]
-    assert read_documents(tmp_path / "c.jsonl", "jsonl") == [("c", "Third.")]
-    assert [text for _, text in read_documents(tmp_path / "d.parquet", "parquet")] == ["Fourth.", "Fi\ufeffth."]
+    assert read(tmp_path / "a.txt", "text") == [("a", "First.")]
+    assert read(tmp_path / "speeches", "sotu") == [("b", "Second.")]
+    assert read(tmp_path / "c.jsonl", "jsonl") == [("c", "Third.")]
+    assert [text for _, text in read(tmp_path / "d.parquet", "parquet")] == ["Fourth.", "Fi\ufeffth."]
 
 
 def test_json_lines_are_named_by_id_or_line(tmp_path):
     rows = [{"text": "One.", "id": 7}, {"text": "Two\u2028lines.", "other": 1}, {"text": ""}]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write(tmp_path / "a.jsonl", "\n".join([lines[0], "", *lines[1:]]) + "\n")
-    assert read_documents(tmp_path, "jsonl") == [("7", "One."), ("a.jsonl:3", "Two lines.")]
+    assert read(tmp_path, "jsonl") == [("7", "One."), ("a.jsonl:3", "Two lines.")]
 
 
 @pytest.mark.parametrize("line", ["{not JSON}", '["text"]', '{"txet": "One."}', "3"])
 def test_a_bad_json_line_is_named(tmp_path, line):
     file = write(tmp_path / "a.jsonl", f'{{"text": "One."}}\n\n{line}\n')
     with pytest.raises(DataError, match=f'{file}, line 3: not a JSON object with a "text"'):
-        read_documents(tmp_path, "jsonl")
+        read(tmp_path, "jsonl")
 
 
 def test_parquet_rows_are_named_by_id_or_row(tmp_path):
     pq.write_table(pa.table({"text": ["One.", None, "Three."], "id": [10, 11, 12]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"text": ["Four.", "", "Six."], "more": [[1], [2], [3]]}), tmp_path / "b.parquet", row_group_size=1)
-    assert read_documents(tmp_path, "parquet") == [
+    assert read(tmp_path, "parquet") == [
         ("10", "One."),
         ("12", "Three."),
         ("b.parquet:0", "Four."),
@@ -72,38 +77,38 @@ def test_parquet_rows_are_named_by_id_or_row(tmp_path):
 def test_the_text_is_read_from_the_column_that_is_named(tmp_path):
     write(tmp_path / "a.jsonl", '{"text": "Wrong.", "body": "Right."}\n')
     pq.write_table(pa.table({"text": ["Wrong."], "body": ["Right."], "id": ["x"]}), tmp_path / "b.parquet")
-    assert read_documents(tmp_path / "a.jsonl", "jsonl", "body") == [("a.jsonl:1", "Right.")]
-    assert read_documents(tmp_path / "b.parquet", "parquet", "body") == [("x", "Right.")]
-    assert read_documents(tmp_path / "b.parquet", "parquet", "id") == [("x", "x")]
+    assert read(tmp_path / "a.jsonl", "jsonl", "body") == [("a.jsonl:1", "Right.")]
+    assert read(tmp_path / "b.parquet", "parquet", "body") == [("x", "Right.")]
+    assert read(tmp_path / "b.parquet", "parquet", "id") == [("x", "x")]
     with pytest.raises(DataError, match='not a JSON object with a "content"'):
-        read_documents(tmp_path / "a.jsonl", "jsonl", "content")
+        read(tmp_path / "a.jsonl", "jsonl", "content")
     with pytest.raises(DataError, match='no column "content" among text, body, id'):
-        read_documents(tmp_path / "b.parquet", "parquet", "content")
+        read(tmp_path / "b.parquet", "parquet", "content")
 
 
 def test_a_reader_without_columns_takes_none(tmp_path):
     with pytest.raises(ConfigError, match="the reader 'text' takes no column, but 'body' was asked for"):
-        read_documents(write(tmp_path / "a.txt", "One."), "text", "body")
+        read(write(tmp_path / "a.txt", "One."), "text", "body")
     assert [name for name in corpora.readers if corpora.takes_column(name)] == ["jsonl", "parquet"]
 
 
 def test_parquet_without_text_names_its_columns(tmp_path):
     pq.write_table(pa.table({"id": ["a"], "content": ["One."]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r'a\.parquet: no column "text" among id, content'):
-        read_documents(tmp_path, "parquet")
+        read(tmp_path, "parquet")
 
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path):
     write(tmp_path / "a.parquet", "text")
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
-        read_documents(tmp_path, "parquet")
+        read(tmp_path, "parquet")
 
 
 @pytest.mark.parametrize("text", [3, None, ["One."]])
 def test_a_document_that_is_not_text_is_named(tmp_path, text):
     write(tmp_path / "a.jsonl", json.dumps({"text": "One."}) + "\n" + json.dumps({"text": text}))
     with pytest.raises(DataError, match=rf"document 'a\.jsonl:2' is of type {type(text).__name__}, not text"):
-        read_documents(tmp_path, "jsonl")
+        read(tmp_path, "jsonl")
 
 
 def test_speeches_come_without_what_was_not_said(tmp_path):
@@ -113,14 +118,14 @@ def test_speeches_come_without_what_was_not_said(tmp_path):
         "Audience members. Four more years!\n"
         "The President. The President. is here; the President is well.\n",
     )
-    assert read_documents(tmp_path, "sotu") == [
+    assert read(tmp_path, "sotu") == [
         ("1999-Name-1", "Mr. Speaker, thank you.\n\nThe President. is here; the President is well.")
     ]
 
 
 def test_news_documents_keep_their_order_and_their_letters(tmp_path):
     write(tmp_path / "lee.cor", "Café one.\nTwo\x85and more.\n\nFour.\n".encode("latin-1"))
-    assert read_documents(tmp_path, "lee") == [("00", "Café one."), ("01", "Two and more."), ("03", "Four.")]
+    assert read(tmp_path, "lee") == [("00", "Café one."), ("01", "Two and more."), ("03", "Four.")]
 
 
 def test_a_conversation_is_a_document_with_a_line_for_each_turn(tmp_path):
@@ -129,14 +134,14 @@ def test_a_conversation_is_a_document_with_a_line_for_each_turn(tmp_path):
 
     talks = {"b": {"messages": [turn("Hello", "How are\nyou?"), turn("Fine.")]}, "a": {"messages": [turn("Café?")]}}
     write(tmp_path / "dataset.json", json.dumps(talks | {"silent": {"messages": []}}))
-    assert read_documents(tmp_path, "chitchat") == [("b", "Hello How are you?\nFine."), ("a", "Café?")]
+    assert read(tmp_path, "chitchat") == [("b", "Hello How are you?\nFine."), ("a", "Café?")]
 
 
 @pytest.mark.parametrize("text", ['{"a": {"messages": [[{"sender": "x"}]]}}', '{"a": []}', "[1]", '{"a"'])
 def test_what_is_no_object_of_conversations_is_named(tmp_path, text):
     write(tmp_path / "dataset.json", text)
     with pytest.raises(DataError, match=r'dataset\.json: not an object of conversations with "messages"'):
-        read_documents(tmp_path, "chitchat")
+        read(tmp_path, "chitchat")
 
 
 @pytest.mark.parametrize(
@@ -150,31 +155,31 @@ def test_a_folder_without_the_reader_s_files_is_an_error(tmp_path, reader, endin
     write(tmp_path / "a.other", "text")
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(DataError, match=f"{path}: no .*{ending}.* file in there"):
-            read_documents(path, reader)
+            read(path, reader)
 
 
 def test_a_corpus_without_text_is_an_error(tmp_path):
     write(tmp_path / "a.txt", "\n \n")
     with pytest.raises(DataError, match="the reader 'text' found no text"):
-        read_documents(tmp_path, "text")
+        read(tmp_path, "text")
 
 
 def test_names_must_be_unique(tmp_path):
     write(tmp_path / "a.jsonl", "".join(json.dumps({"id": name, "text": "One."}) + "\n" for name in "abcb"))
     with pytest.raises(DataError, match="two documents are named 'b'"):
-        read_documents(tmp_path, "jsonl")
+        read(tmp_path, "jsonl")
 
 
 @pytest.mark.parametrize(("reader", "name"), [("text", "a.txt"), ("sotu", "a.txt"), ("jsonl", "a.jsonl")])
 def test_text_that_is_not_utf8_is_named(tmp_path, reader, name):
     write(tmp_path / name, b"caf\xe9\n")
     with pytest.raises(DataError, match=f"{name}: not UTF-8 text"):
-        read_documents(tmp_path, reader)
+        read(tmp_path, reader)
 
 
 def test_an_unknown_reader_is_a_config_error(tmp_path):
     with pytest.raises(ConfigError, match=r"unknown corpus reader 'pdf'; known: text, jsonl"):
-        read_documents(tmp_path, "pdf")
+        read(tmp_path, "pdf")
 
 
 PAGE = """{{Infobox settlement|name=Town|area={{convert|1|mi}}}}
@@ -246,7 +251,7 @@ PAGES = (
 def test_articles_come_as_prose(tmp_path, name, namespace):
     content = dump(*PAGES, namespace=namespace)
     write(tmp_path / name, bz2.compress(content) if name.endswith("bz2") else content)
-    assert read_documents(tmp_path, "wikipedia") == [("Town", PROSE), ("Village", "A village.")]
+    assert read(tmp_path, "wikipedia") == [("Town", PROSE), ("Village", "A village.")]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +266,7 @@ def test_articles_come_as_prose(tmp_path, name, namespace):
 def test_a_dump_that_is_not_whole_is_named(tmp_path, name, content):
     write(tmp_path / name, content)
     with pytest.raises(DataError, match=f"{name}: not a whole MediaWiki XML dump"):
-        read_documents(tmp_path, "wikipedia")
+        read(tmp_path, "wikipedia")
 
 
 @pytest.mark.parametrize(
@@ -391,3 +396,38 @@ def test_nothing_to_cut_gives_nothing():
 def test_slices_depend_on_the_seed_alone():
     assert cut(LENGTHS, 100, 64, seed=1) == cut(LENGTHS, 100, 64, seed=1)
     assert cut(LENGTHS, 100, 64, seed=1) != cut(LENGTHS, 100, 64, seed=2)
+
+
+class Counted(str):
+    """A text that counts how many of its kind are in memory."""
+
+    alive = most = 0
+
+    def __new__(cls, text: str) -> "Counted":
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+        return super().__new__(cls, text)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+def test_documents_stream_into_the_corpus_whatever_their_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora, "clean", Counted)
+    most = []
+    for number in (200, 2000):
+        lines = "".join(json.dumps({"id": f"d{row}", "text": f"Text {row}."}) + "\n" for row in range(number))
+        Counted.most = 0
+        corpora.prepare_corpus(write(tmp_path / f"{number}.jsonl", lines), tmp_path / f"{number}.parquet", "jsonl")
+        most.append(Counted.most)
+        stored = corpora.stored_documents(tmp_path / f"{number}.parquet", "all")
+        assert len(stored) == number
+        assert stored[number - 1] == (f"d{number - 1}", f"Text {number - 1}.")
+    assert most[0] == most[1] <= 2 * corpora.GROUP
+
+
+def test_a_corpus_that_is_found_wrong_at_its_end_leaves_nothing(tmp_path):
+    lines = "".join(json.dumps({"id": f"d{row}", "text": "Text."}) + "\n" for row in [*range(100), 0])
+    with pytest.raises(DataError, match="two documents are named 'd0'"):
+        corpora.prepare_corpus(write(tmp_path / "a.jsonl", lines), tmp_path / "out/a.parquet", "jsonl")
+    assert not list((tmp_path / "out").iterdir())

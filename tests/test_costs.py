@@ -61,7 +61,7 @@ def test_shipped_rates_have_every_term_and_none_is_negative():
 
 
 CONFIG = {
-    "dump": {"layers": "all", "sublayers": False, "keep": True},
+    "dump": {"layers": "all", "sublayers": False, "parts": 1, "keep": True},
     "entropy": {"corpora": ["a", "b"], "lengths": [16, 64], "normalise": ["unit", "centre-unit"]},
     "texts": {"count": 10, "length": 64},
     "compute": {"dtype": "float32", "batch_tokens": 8192},
@@ -91,6 +91,8 @@ def test_an_estimate_adds_up_models_and_corpora_and_names_what_is_not_there(tmp_
     assert f"{amount(found.memory)} of memory" in text
     assert f"and {amount(found.disk)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in text
     assert text.endswith("not known before they are fetched: far")
+    parted = estimate([there, other], ["m"], CONFIG | {"dump": CONFIG["dump"] | {"parts": 7}}, {"m": 3, "other": 3}, 1, RATES)
+    assert f"and {amount(4 * found.disk / 3)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in parted
     running = estimate([there], [], CONFIG | {"dump": CONFIG["dump"] | {"keep": "none"}}, {"m": 3}, 1, RATES)
     assert "and 0.0 MB of disk; 0.0 MB of dumps stay" in running
 

@@ -385,7 +385,7 @@ def test_a_hub_out_of_reach_is_one_clear_error(tmp_path, monkeypatch, name, argu
 @pytest.mark.slow
 def test_texts_come_from_the_hub(tmp_path, hub):
     call(hub[0], tmp_path / "cache", "texts_from_hub", "somebody/texts", tmp_path / "out", "main")
-    assert [text for _, text in read_documents(tmp_path / "out", "parquet")] == ["One.", "Two.", "Three."]
+    assert [text for _, text in list(read_documents(tmp_path / "out", "parquet"))] == ["One.", "Two.", "Three."]
 
 
 @pytest.mark.parametrize(
@@ -411,12 +411,51 @@ def dataset(tmp_path: Path) -> str:
 def test_the_first_rows_of_a_dataset_become_documents(tmp_path, dataset):
     assert fetch.texts_from_hub(dataset, tmp_path / "out", None, rows=5) == tmp_path / "out"
     assert list(files(tmp_path / "out")) == ["documents.parquet"]
-    assert read_documents(tmp_path / "out", "parquet") == [(str(number), f"Row {number}.") for number in range(5)]
+    assert list(read_documents(tmp_path / "out", "parquet")) == [(str(number), f"Row {number}.") for number in range(5)]
+
+
+class Counted(str):
+    """A row's text that counts how many of its kind are in memory."""
+
+    alive = most = 0
+
+    def __new__(cls, text: str) -> "Counted":
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+        return super().__new__(cls, text)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+def test_all_rows_of_a_dataset_are_streamed(tmp_path, monkeypatch):
+    import datasets
+
+    class Stream:
+        """The library's own stream of rows, whose texts count themselves."""
+
+        column_names = ("text",)
+
+        def __init__(self, *arguments, **options):
+            self.rows = load_dataset(*arguments, **options)
+
+        def select_columns(self, columns):
+            return ({"text": Counted(row["text"])} for row in self.rows.select_columns(columns))
+
+    load_dataset = datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", Stream)
+    number = 8 * fetch.ROWS + 3
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many/train.jsonl").write_text("".join(json.dumps({"text": f"Row {row}."}) + "\n" for row in range(number)))
+    fetch.hub_texts(tmp_path / "out", repository=str(tmp_path / "many"), revision=None, rows="all")
+    found = list(read_documents(tmp_path / "out", "parquet"))
+    assert found == [(str(row), f"Row {row}.") for row in range(number)]
+    assert fetch.ROWS <= Counted.most <= 2 * fetch.ROWS
 
 
 def test_the_split_and_column_of_a_dataset_are_chosen(tmp_path, dataset):
     fetch.texts_from_hub(dataset, tmp_path / "out", None, split="test", column="title")
-    assert read_documents(tmp_path / "out", "parquet") == [("0", "T")]
+    assert list(read_documents(tmp_path / "out", "parquet")) == [("0", "T")]
 
 
 @pytest.mark.parametrize(
@@ -431,4 +470,4 @@ def test_the_split_and_column_of_a_dataset_are_chosen(tmp_path, dataset):
 def test_what_a_dataset_does_not_have_is_one_clear_error(tmp_path, dataset, choice, message):
     with pytest.raises(SourceError, match=message):
         fetch.texts_from_hub(dataset, tmp_path / "out/texts", None, **choice)
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("out/*"))

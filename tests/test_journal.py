@@ -85,6 +85,7 @@ def run(tiny):
     import torch
 
     from geomkit.lm import dumping
+    from geomkit.lm.capture import batch_groups
     from geomkit.lm.models import load_model
     from geomkit.store.texts import Sample, Texts
 
@@ -106,7 +107,8 @@ def run(tiny):
         capture, dumping.capture = dumping.capture, counted
         try:
             model = load_model(tiny("gpt-neox"), "float32", torch.device("cpu"))
-            dumping.write(model, sample, output, {"seed": seed}, None, DUMP, 12, None)
+            everything = dumping.share_of(batch_groups(sample, 12), sample.texts, None)
+            dumping.write(model, sample, output, {"seed": seed}, None, DUMP, 12, None, everything)
         finally:
             dumping.capture = capture
         return ran

@@ -82,9 +82,15 @@ class Bill:
     disk: float
 
 
-def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_tokens: int = 8192) -> Bill:
+def dump_bytes(shape: Shape) -> float:
+    """Bytes of one variant's dump."""
+    return 4.0 * shape.tokens * shape.states * shape.d
+
+
+def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_tokens: int = 8192, parted: bool = False) -> Bill:
     """What one model on one corpus costs up to its spectra, by way of a dump or while it runs.
 
+    parted: dumped in parts, of which the trained model's are merged into one more file.
     The job that dumps holds weights and a batch of all states; the one that reads dumps holds two sums for each mode. Measured
     while running, a sum for each state and mode is held, and the model runs once more where a mode subtracts a mean.
     """
@@ -94,7 +100,7 @@ def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_t
     if dumped:
         time = shape.variants * (seconds("dump", shape, rates) + decomposing)
         memory = max(weights + batch, (2 * shape.modes + 1) * each)
-        return Bill(time, memory, shape.variants * 4 * shape.tokens * shape.states * shape.d)
+        return Bill(time, memory, (shape.variants + parted) * dump_bytes(shape))
     passes = 2 if shape.centred else 1
     time = shape.variants * (passes * seconds("forward", shape, rates) + decomposing)
     return Bill(time, weights + batch + (shape.states * shape.modes + 1) * each, 0.0)
@@ -143,8 +149,9 @@ def estimate(
         if shape is None:
             unknown.append(model.name)
             continue
-        bills += [bill(shape, rates, model.name in named, size, config["compute"]["batch_tokens"])]
-        kept += bills[-1].disk / shape.variants if config["dump"]["keep"] is True else 0
+        parted = config["dump"]["parts"] > 1
+        bills += [bill(shape, rates, model.name in named, size, config["compute"]["batch_tokens"], parted)]
+        kept += dump_bytes(shape) if config["dump"]["keep"] is True else 0
     time, memory, disk = (
         corpora * sum(one.seconds for one in bills),
         max((one.memory for one in bills), default=0.0),

@@ -174,8 +174,14 @@ TOKENIZERS = {
 
 # no key at all where there is no GPU, for some executors take gpu=0 for a request
 GPU = {"gpu": 1} if config["compute"]["device"] == "cuda" else {}
-# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra
-MEASURING = None if GPU else "measuring"
+# where several jobs share a model's work on a corpus: names of their parts
+PARTS = [
+    f"{number}-of-{config['dump']['parts']}"
+    for number in range(1, config["dump"]["parts"] + 1)
+]
+PARTED = len(PARTS) > 1
+# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra, and parts are jobs of their own
+MEASURING = None if GPU or PARTED else "measuring"
 
 
 def megabytes(files):
@@ -258,11 +264,14 @@ DUMPED = [
     or config["dump"]["keep"] != "none"
     or any(name in chosen(stage)["model"] for stage in READING)
 ]
+# those whose texts are run in several jobs, and those in one
+IN_PARTS = [name for name in DUMPED if PARTED and name not in IMPORTED]
+WHOLE = [name for name in DUMPED if name not in IN_PARTS]
 
 
-def one_of(models):
+def one_of(names):
     """A wildcard's pattern for these names alone."""
-    return "|".join(map(re.escape, models)) or "(?!)"
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def running(stage):

@@ -12,7 +12,7 @@ rule corpus:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * max(1000, 20 * megabytes(input)),
+        * min(max(1000, 20 * megabytes(input)), 8000),
     params:
         code=code("corpus.py"),
         reader=lambda wildcards: config["corpora"][wildcards.corpus].get(

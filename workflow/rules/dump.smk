@@ -38,7 +38,7 @@ rule dump:
     benchmark:
         "results/benchmarks/dump/{model}/{corpus}.tsv"
     wildcard_constraints:
-        model=one_of(name for name in DUMPED if name not in IMPORTED),
+        model=one_of(name for name in WHOLE if name not in IMPORTED),
     group:
         MEASURING
     conda:
@@ -68,6 +68,50 @@ rule dump:
         "Running {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/dump.py"
+
+
+use rule dump as dump_part with:
+    output:
+        [
+            temp(f"results/dumps/{{part}}/{{model}}/{{corpus}}/{variant}.h5")
+            for variant in VARIANTS
+        ],
+    log:
+        "results/logs/dump/{part}/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/dump/{part}/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(IN_PARTS),
+        part=one_of(PARTS),
+    message:
+        "Running {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
+
+
+rule merge_dumps:
+    input:
+        expand("results/dumps/{part}/{{model}}/{{corpus}}/trained.h5", part=PARTS),
+    output:
+        dump_path("trained"),
+    log:
+        "results/logs/merge_dumps/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/merge_dumps/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(IN_PARTS),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, input, attempt: attempt * (10 + input.size_mb // 1000),
+    params:
+        code=code("merge_dumps.py"),
+        dtype=config["dump"]["dtype"],
+        compression=config["dump"]["compression"],
+    message:
+        "Merging the parts of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/merge_dumps.py"
 
 
 rule import_states:

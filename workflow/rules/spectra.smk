@@ -13,7 +13,7 @@ rule spectra:
     benchmark:
         "results/benchmarks/spectra/{model}/{corpus}.tsv"
     wildcard_constraints:
-        model=one_of(DUMPED),
+        model=one_of(WHOLE),
     group:
         MEASURING
     conda:
@@ -34,6 +34,55 @@ rule spectra:
         "Decomposing {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/spectra.py"
+
+
+use rule spectra as spectra_part with:
+    input:
+        lambda wildcards: expand(
+            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=runs_of(wildcards),
+            part=PARTS,
+        ),
+    output:
+        temp("results/spectra/{part}/{model}/{corpus}.h5"),
+    log:
+        "results/logs/spectra/{part}/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/spectra/{part}/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(IN_PARTS),
+        part=one_of(PARTS),
+    message:
+        "Decomposing part {wildcards.part} of the states of {wildcards.model} on {wildcards.corpus}"
+
+
+rule merge_spectra:
+    input:
+        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
+        kept=dump_path("trained") if config["dump"]["keep"] is True else [],
+    output:
+        "results/spectra/{model}/{corpus}.h5",
+    log:
+        "results/logs/merge_spectra/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/merge_spectra/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(IN_PARTS),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("merge_spectra.py"),
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        variants=runs_of,
+        drawn=drawn_for,
+    message:
+        "Merging the spectra of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/merge_spectra.py"
 
 
 rule measure:

@@ -21,4 +21,5 @@ with logged(snakemake.log[0]):
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,
         objective=snakemake.params.objective,
+        part=snakemake.wildcards.get("part"),
     )

@@ -19,4 +19,5 @@ with logged(snakemake.log[0]):
         left_out=snakemake.params.absent,
         gain=snakemake.params.gain,
         seed=snakemake.params.seed,
+        part=snakemake.wildcards.get("part"),
     )

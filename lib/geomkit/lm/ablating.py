@@ -162,7 +162,7 @@ def sublayer_means(model: PreTrainedModel, sample: Sample, layers: Sequence[int]
     if (counts.sum(axis=0) - counts < 1).any():
         raise DataError("a mean over other documents takes texts of at least two tokens")
     sums: dict[tuple[int, str], np.ndarray] = {}
-    for run in batches(lengths.tolist(), batch_limit(model, batch_tokens)):
+    for run in batches(lengths.tolist(), batch_limit(model.config, batch_tokens)):
         ids, real = padded(with_prefix(sample, run))
         kept = real.to(model.device)
         for place, output in whole(model, ids, kept, layers).outputs.items():
@@ -322,7 +322,7 @@ def ablate(
         means = sublayer_means(model, sample, wanted, batch_tokens)
     names = ["attention"] if any(ablation.sublayer == "mlp" for ablation in ablations) else []
     start, recorder = len(sample.prefix), Recorder(model, sorted(shown), False)
-    for run in batches([start + len(text) for text in sample.ids], batch_limit(model, batch_tokens)):
+    for run in batches([start + len(text) for text in sample.ids], batch_limit(model.config, batch_tokens)):
         ids, real = padded(with_prefix(sample, run))
         ids, mask = ids.to(model.device), real.to(model.device)
         kept = None if bool(real.all()) else mask[:, start:]

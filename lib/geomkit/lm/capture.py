@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from geomkit.errors import RefusalError
 from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
+from geomkit.store.decomposition import by_document
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample
 
@@ -126,6 +127,30 @@ def batches(lengths: Sequence[int], tokens: int) -> list[range]:
     return runs
 
 
+def batch_groups(sample: Sample, tokens: int, masking: Masking | None = None) -> list[list[range]]:
+    """Batches of a sample's texts, in groups of whole documents: each group is one batch of at most `tokens` padded tokens, or
+    the batches of one document that is larger.
+
+    They depend on the sample alone, so that jobs that share its groups compute what one job would.
+    """
+    around = len(sample.prefix) + (len(masking.suffix) if masking else 0)
+    lengths = [around + len(ids) for ids in sample.ids]
+    groups: list[range] = []
+    longest = 0
+    for own in by_document(sample.texts.document):
+        most = max(lengths[own.start : own.stop])
+        if groups and max(longest, most) * (own.stop - groups[-1].start) <= tokens:
+            longest = max(longest, most)
+            groups[-1] = range(groups[-1].start, own.stop)
+        else:
+            longest = most
+            groups.append(own)
+    return [
+        [range(group.start + run.start, group.start + run.stop) for run in batches(lengths[group.start : group.stop], tokens)]
+        for group in groups
+    ]
+
+
 def with_prefix(sample: Sample, run: range, suffix: Sequence[int] = ()) -> list[list[int]]:
     """Token ids of a run of texts, each behind the sample's prefix and before a suffix."""
     return [[*sample.prefix, *sample.ids[text].tolist(), *suffix] for text in run]
@@ -139,9 +164,9 @@ def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def batch_limit(model: PreTrainedModel, batch_tokens: int) -> int:
-    """Tokens in a batch of which the logits are not too many."""
-    return min(batch_tokens, LOGITS // model.config.get_text_config().vocab_size)
+def batch_limit(config: Any, batch_tokens: int) -> int:
+    """Tokens in a batch of which the logits are not too many, for a model of this configuration."""
+    return min(batch_tokens, LOGITS // config.get_text_config().vocab_size)
 
 
 @torch.inference_mode()
@@ -151,10 +176,10 @@ def capture(
     batch_tokens: int,
     masking: Masking | None = None,
     on_device: bool = False,
-    skip: int = 0,
+    only: range | None = None,
 ) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts, without the first `skip` batches; as
-    arrays, or, if `on_device` says so, as tensors on a GPU where they were computed on one.
+    """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, if `on_device` says so,
+    as tensors on a GPU where they were computed on one. only: numbers of the batches to yield, of all those of `batch_groups`.
 
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
@@ -162,14 +187,12 @@ def capture(
     others. Raises DataError for any other model that is not causal, before the first batch.
     """
     if masking is not None:
-        yield from capture_masked(recorder, sample, batch_tokens, masking, on_device, skip)
+        yield from capture_masked(recorder, sample, batch_tokens, masking, on_device, only)
         return
     model, start = recorder.model, len(sample.prefix)
     with recorder.hooked():
         check_causal(recorder, sample)
-        for number, run in enumerate(batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens))):
-            if 0 < number < skip:  # the first batch runs in any case, for it decides what the model shows
-                continue
+        for run, wanted in batches_to_run(recorder, sample, batch_limit(model.config, batch_tokens), None, only):
             ids, real = padded(with_prefix(sample, run))
             ids, mask = ids.to(model.device), real.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
@@ -177,9 +200,19 @@ def capture(
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
             states = taken(recorder, start, kept, on_device)
-            if number < skip:
-                continue
-            yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+            if wanted:
+                yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+
+
+def batches_to_run(
+    recorder: Recorder, sample: Sample, tokens: int, masking: Masking | None, only: range | None
+) -> Iterator[tuple[range, bool]]:
+    """(texts, whether they are wanted) of every batch to run: those wanted, and the first, which decides on sublayers."""
+    found = [run for group in batch_groups(sample, tokens, masking) for run in group]
+    for number, run in enumerate(found):
+        wanted = only is None or number in only
+        if wanted or (number == 0 and only and recorder.sublayers):
+            yield run, wanted
 
 
 def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: bool) -> dict[State, Any]:
@@ -197,14 +230,12 @@ def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: 
 
 
 def capture_masked(
-    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool, skip: int
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool, only: range | None
 ) -> Iterator[Captured]:
     """`capture` of a masked model: one pass over each batch as it is, and one copy of a text for each token that is masked."""
     model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)
-    limit = batch_limit(model, batch_tokens)
-    for number, run in enumerate(batches([start + len(ids) + end for ids in sample.ids], limit)):
-        if 0 < number < skip:
-            continue
+    limit = batch_limit(model.config, batch_tokens)
+    for run, wanted in batches_to_run(recorder, sample, limit, masking, only):
         ids, real = padded(with_prefix(sample, run, masking.suffix))
         ids, mask = ids.to(model.device), real.to(model.device)
         own = torch.arange(ids.shape[1]) < real.sum(dim=1, keepdim=True) - end
@@ -212,7 +243,7 @@ def capture_masked(
         with recorder.hooked():
             model(input_ids=ids, attention_mask=mask.long())
         states = taken(recorder, 0, own.to(model.device), on_device)
-        if number < skip:
+        if not wanted:
             continue
         places = [(int(text), int(token)) for text, token in own.nonzero()]
         surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit)

@@ -1,6 +1,7 @@
 """Hidden states and surprisal of one model on one corpus: the trained model, the shuffled texts, and the untrained twins."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from geomkit.config import CAUSAL, MASKED, resolve_layers
 from geomkit.digest import code_digest
-from geomkit.lm.capture import Captured, Recorder, batches, capture
+from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
@@ -18,10 +19,11 @@ from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
 from geomkit.store.journal import Journal
+from geomkit.store.parts import numbered
 from geomkit.store.provenance import digest, file_sha256, versions
 from geomkit.store.refusals import refuse, refused_files
 from geomkit.store.spectra import state_of
-from geomkit.store.texts import Sample, StoredTexts
+from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import TRAINED, make_run
 
 LIBRARY = Path(__file__).parents[2]
@@ -38,28 +40,61 @@ def dump_model(
     trust_remote_code: bool,
     objective: str = CAUSAL,
     variants: Collection[str] | None = None,
+    part: str | None = None,
 ) -> None:
     """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts.
 
-    variants: those that are run, where it is not all; the other outputs hold nothing but the reason. A model whose architecture
-    does not show its hidden states leaves refused files.
+    variants: those that are run, where it is not all; the other outputs hold nothing but the reason. part: the name of the part
+    of the texts that is run, where it is not all of them (`geomkit.store.parts`); where there are more parts than groups of
+    documents, some have no texts. A model whose architecture does not show its hidden states leaves refused files.
     """
     every = {Path(output).stem: Path(output) for output in outputs}
     paths = {variant: output for variant, output in every.items() if variants is None or variant in variants}
     name = paths[TRAINED].parent.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
-    counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
+    config = load_config(folder, trust_remote_code)
+    counts = np.pad(stored.counts, (0, max(0, config.get_text_config().vocab_size - len(stored.counts))))
     masks = masks_of(bench)
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
+    groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
+    share = share_of(groups, stored.sample.texts, part)
     with refused_files(paths.values()):
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
+            if not share.batches:
+                with write_dump(output, share.texts, facts | {"variant": variant}, {}, dump["dtype"], None):
+                    continue
             model, run = make_run(variant, bench)
-            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks)
+            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks, share)
             del model  # or two models would be in memory
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one job runs: its texts, the numbers of its batches, and, of a part, how many texts each of them has."""
+
+    texts: Texts
+    batches: range
+    sizes: list[int] | None = None
+
+
+def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) -> Share:
+    """The share of a part: a group belongs to the part, of all parts of as many tokens, that its first token falls into.
+
+    So parts are runs of whole groups, one after another; the first has texts, and others may have none.
+    """
+    if part is None:
+        return Share(texts, range(sum(map(len, groups))))
+    number, parts = numbered(part)
+    begins = texts.offset[[group[0].start for group in groups]]
+    own = np.searchsorted(begins * parts, np.arange(number, number + 2) * texts.offset[-1])
+    before, mine = groups[: own[0]], groups[own[0] : own[1]]
+    sizes = [len(run) for group in mine for run in group]
+    first = sum(map(len, before))
+    start = mine[0][0].start if mine else 0
+    return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes)
 
 
 def prepare(
@@ -102,23 +137,26 @@ def write(
     dump: Mapping[str, Any],
     batch_tokens: int,
     masks: Masking | None,
+    share: Share,
 ) -> None:
     recorder, attributes = recorder_of(model, dump), facts | of_model(model)
-    total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], batch_tokens))
+    total = len(share.batches)
     name = f"{output.parent.parent.name} {output.stem}"
-    read = [run.prefix, *(ids.tobytes() for ids in run.ids)]
+    read = [run.prefix, share.batches, *(ids.tobytes() for ids in run.ids)]
     made_of = (sorted(attributes.items()), sorted(dump.items()), batch_tokens, read, own_code())
     # no output, which Snakemake would delete, though it lies beside them
     journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
     try:
-        with write_dump(output, run.texts, attributes, recorder.absent, dump["dtype"], dump["compression"], vocabulary) as writer:
+        how = (dump["dtype"], dump["compression"], vocabulary, share.sizes)
+        with write_dump(output, share.texts, attributes, recorder.absent, *how) as writer:
             done = 0
             for arrays in journal:
                 writer.append(*unpacked(arrays))
                 done += 1
             if done:
                 print(f"{name}: goes on after {done} of {total} batches")
-            for part in progress(capture(recorder, run, batch_tokens, masks, skip=done), name, total, initial=done):
+            left = capture(recorder, run, batch_tokens, masks, only=share.batches[done:])
+            for part in progress(left, name, total, initial=done):
                 writer.append(*part)
                 journal.append(packed(part))
     except Exception:  # unlike a kill it would come again, and a full disk needs the space

@@ -13,7 +13,7 @@ import numpy as np
 
 from geomkit.arrays import as_numpy, namespace, reals
 from geomkit.config import CAUSAL
-from geomkit.lm.capture import Captured, Recorder, batches, capture
+from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.dumping import masks_of, of_model, prepare, recorder_of
 from geomkit.lm.masking import Masking
@@ -139,7 +139,8 @@ class Measured:
 def passes(recorder: Recorder, run: Sample, plan: Plan, name: str) -> Iterator[tuple[Captured, range]]:
     """Every batch of a pass over the texts, and which texts it holds."""
     offset, start = run.texts.offset, 0
-    total = len(batches([len(run.prefix) + len(ids) for ids in run.ids], plan.batch_tokens))
+    limit = batch_limit(recorder.model.config, plan.batch_tokens)
+    total = sum(map(len, batch_groups(run, limit, plan.masks)))
     for batch in progress(capture(recorder, run, plan.batch_tokens, plan.masks, on_device=True), name, total):
         stop = int(np.searchsorted(offset, offset[start] + len(batch.ids)))
         yield batch, range(start, stop)

@@ -3,6 +3,7 @@
 import bz2
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.registry import Registry
@@ -69,7 +71,7 @@ def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
     """Each line of the .jsonl files is an object whose "text", or another key, is a document, named by "id" or else by its
     line."""
     for file in files_in(path, ".jsonl", ".json"):
-        for number, line in enumerate(utf8(file).split("\n"), 1):
+        for number, line in enumerate(utf8_lines(file), 1):
             if not line.strip():
                 continue
             try:
@@ -90,7 +92,7 @@ def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
         if column not in names:
             raise DataError(f'{file}: no column "{column}" among {", ".join(table.schema_arrow.names)}')
         number = 0
-        for batch in table.iter_batches(columns=names):
+        for batch in table.iter_batches(GROUP, columns=names):
             for row in batch.to_pylist():
                 yield Document(str(row.get("id", f"{file.name}:{number}")), "" if row[column] is None else row[column])
                 number += 1
@@ -159,6 +161,15 @@ def utf8(file: Path) -> str:
         raise DataError(f"{file}: not UTF-8 text ({error})") from None
 
 
+def utf8_lines(file: Path) -> Iterator[str]:
+    """The file's lines without a byte order mark, one in memory at a time."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="\n") as stream:
+            yield from stream
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 text ({error})") from None
+
+
 def clean(text: str) -> str:
     """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end, nor a byte
     order mark."""
@@ -177,16 +188,16 @@ def split_of(name: str) -> str:
     return split
 
 
-def read_documents(path: Path, reader: str, column: str | None = None) -> list[Document]:
-    """Cleaned documents of a file or folder, without those that are empty; column: the one with the text, where it is not the
-    reader's own.
+def read_documents(path: Path, reader: str, column: str | None = None) -> Iterator[Document]:
+    """Cleaned documents of a file or folder, one by one, without those that are empty; column: the one with the text, where it is
+    not the reader's own. Of earlier documents only the names stay in memory.
 
     Raises ConfigError for a column where the reader has none, DataError for a corpus without a document, for one that is not
     text, and for a name that occurs twice.
     """
     if column is not None and not takes_column(reader):
         raise ConfigError(f"{path}: the reader {reader!r} takes no column, but {column!r} was asked for")
-    documents = []
+    names: set[str] = set()
     for name, text in readers[reader](Path(path), **({} if column is None else {"column": column})):
         if not isinstance(text, str):
             raise DataError(f"{path}: document {name!r} is of type {type(text).__name__}, not text")
@@ -195,13 +206,14 @@ def read_documents(path: Path, reader: str, column: str | None = None) -> list[D
                 f"{path}: document {name!r} has a null character in its name, or half of a surrogate pair; neither is text"
             )
         if cleaned := clean(text):
-            documents.append(Document(name, cleaned))
-    if not documents:
+            if name in names:
+                raise DataError(
+                    f"{path}: two documents are named {name!r}; names must be unique, for the split is made from them"
+                )
+            names.add(name)
+            yield Document(name, cleaned)
+    if not names:
         raise DataError(f"{path}: the reader {reader!r} found no text in there")
-    twice, times = Counter(document.name for document in documents).most_common(1)[0]
-    if times > 1:
-        raise DataError(f"{path}: two documents are named {twice!r}; names must be unique, for the split is made from them")
-    return documents
 
 
 class Slice(NamedTuple):
@@ -240,36 +252,43 @@ GROUP = 16
 
 def prepare_corpus(source: Path, output: Path, reader: str, column: str | None = None) -> None:
     """Reads a corpus's documents and writes them, with a line about their number and splits."""
-    documents = read_documents(source, reader, column)
-    write_documents(documents, output)
-    splits = Counter(split_of(document.name) for document in documents)
-    print(f"{len(documents)} documents, {sum(len(document.text) for document in documents)} characters; {dict(splits)}")
+    splits: Counter[str] = Counter()
+    characters = 0
+
+    def counted() -> Iterator[Document]:
+        nonlocal characters
+        for document in read_documents(source, reader, column):
+            splits[split_of(document.name)] += 1
+            characters += len(document.text)
+            yield document
+
+    write_documents(counted(), output)
+    print(f"{splits.total()} documents, {characters} characters; {dict(splits)}")
 
 
-def write_documents(documents: Sequence[Document], path: Path) -> None:
-    """Documents with their splits as one Parquet file: columns document, split, text."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def write_documents(documents: Iterable[Document], path: Path) -> None:
+    """Documents with their splits as one Parquet file: columns document, split, text. Memory holds one row group."""
+    from geomkit.store.parquet import write_rows  # which loads pyarrow
 
-    names, texts = [document.name for document in documents], [document.text for document in documents]
-    table = pa.table({"document": names, "split": [split_of(name) for name in names], "text": texts})
+    rows = ({"document": name, "split": split_of(name), "text": text} for name, text in documents)
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=GROUP, use_dictionary=False, write_statistics=False)
+        write_rows(temporary, ("document", "split", "text"), rows, GROUP)
 
 
 @dataclass(frozen=True)
 class StoredDocuments(Sequence[Document]):
-    """Documents in a Parquet file, each read when it is asked for: only (name, row group, row in it) stay in memory."""
+    """Documents in a Parquet file, each read when it is asked for: only (row group, row in it) stay in memory, (documents, 2)."""
 
     file: "ParquetFile"
-    places: list[tuple[str, int, int]]
+    places: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: int) -> Document:  # type: ignore[override]
-        name, group, row = self.places[index]
-        return Document(name, self.file.read_row_group(group, ["text"], use_threads=False)["text"][row].as_py())
+        group, row = self.places[index].tolist()
+        found = self.file.read_row_group(group, ["document", "text"], use_threads=False)
+        return Document(found["document"][row].as_py(), found["text"][row].as_py())
 
 
 def stored_documents(path: Path, split: str) -> StoredDocuments:
@@ -280,10 +299,11 @@ def stored_documents(path: Path, split: str) -> StoredDocuments:
     from geomkit.store.parquet import parquet_file  # which loads pyarrow
 
     file = parquet_file(path)
-    places = []
+    places = array("q")
     for group in range(file.num_row_groups):
-        names = file.read_row_group(group, ["document", "split"], use_threads=False).to_pylist()
-        places += [(each["document"], group, row) for row, each in enumerate(names) if split in ("all", each["split"])]
+        splits = file.read_row_group(group, ["split"], use_threads=False)["split"].to_pylist()
+        for row in (row for row, each in enumerate(splits) if split in ("all", each)):
+            places.extend((group, row))
     if not places:
         raise DataError(f"{path}: no document is in the split {split!r}; set split: all in the corpus's entry")
-    return StoredDocuments(file, places)
+    return StoredDocuments(file, np.frombuffer(places, dtype=np.int64).reshape(-1, 2))

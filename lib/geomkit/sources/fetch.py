@@ -31,6 +31,9 @@ WEIGHTS = (
 """Sets of weight files in transformers' own order of preference. A repository has a set if it has the set's first file."""
 
 
+ROWS = 256
+"""Rows of a dataset that are written together."""
+
 Fetch = Callable[..., object]
 
 model_sources: Registry[Fetch] = Registry("model source")
@@ -69,10 +72,10 @@ def hub_texts(
     subset: str | None = None,
     rows_from: str = "train",
     column: str = "text",
-    rows: int = 5000,
+    rows: int | str = 5000,
 ) -> None:
     """A dataset of the Hugging Face hub."""
-    texts_from_hub(repository, folder, revision, subset, rows_from, column, rows)
+    texts_from_hub(repository, folder, revision, subset, rows_from, column, None if isinstance(rows, str) else rows)
 
 
 def from_package(package: str, folder: str | Path, member: str | None = None, sha256: str | None = None) -> Path:
@@ -177,9 +180,10 @@ def texts_from_hub(
     name: str | None = None,
     split: str = "train",
     column: str = "text",
-    rows: int = 5000,
+    rows: int | None = 5000,
 ) -> Path:
-    """Streams the first rows of a dataset to folder/documents.parquet, with the columns id (the row number) and text.
+    """Streams the first rows of a dataset, or (None) all, to folder/documents.parquet, with the columns id (the row number) and
+    text. Memory holds some rows, however many there are.
 
     repository: "owner/name" on the hub, or a local dataset folder (which has no revision). name: the dataset's configuration,
     if it has several. folder: where to; it is replaced if it exists.
@@ -187,9 +191,9 @@ def texts_from_hub(
     Returns `folder`. Raises SourceError, and leaves nothing there, if the dataset, revision, configuration or split does not
     exist or cannot be reached, or has no such column of text.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
     from datasets import load_dataset
+
+    from geomkit.store.parquet import write_rows
 
     where = f"{repository}, split {split!r}"
     with hub_errors(where):
@@ -197,13 +201,16 @@ def texts_from_hub(
         columns = dataset.column_names or list(next(iter(dataset), {}))
         if column not in columns:
             raise SourceError(f"{where}: no column {column!r}; there are {', '.join(columns)}")
-        texts = [row[column] for row in itertools.islice(dataset.select_columns([column]), rows)]
-    for number, text in enumerate(texts):
-        if not isinstance(text, str | None):
-            raise SourceError(f"{where}: column {column!r} holds {type(text).__name__} in row {number}, not text")
-    table = pa.table({"id": [str(number) for number in range(len(texts))], "text": pa.array(texts, pa.string())})
-    with replacing_folder(folder) as temporary:
-        pq.write_table(table, temporary / "documents.parquet")
+
+        def texts() -> Iterator[dict[str, str | None]]:
+            for number, row in enumerate(itertools.islice(dataset.select_columns([column]), rows)):
+                if not isinstance(row[column], str | None):
+                    kind = type(row[column]).__name__
+                    raise SourceError(f"{where}: column {column!r} holds {kind} in row {number}, not text")
+                yield {"id": str(number), "text": row[column]}
+
+        with replacing_folder(folder) as temporary:
+            write_rows(temporary / "documents.parquet", ("id", "text"), texts(), ROWS)
     return Path(folder)
 
 

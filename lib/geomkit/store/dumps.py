@@ -11,15 +11,16 @@
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm; or float16, or uint16
                                        with the attribute `type`, bfloat16
 /sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
+/texts/batch       int64   (batches,)  how many texts were written together, in a part of a dump alone (`geomkit.store.parts`)
 attributes         the model's sizes, its `objective` (causal or masked), `final norm` (layer, rms or none) with its
                    `final norm eps`, and where everything came from; `absent` is a JSON object {what: why}
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -35,6 +36,7 @@ SCHEMA = 1
 TYPE, BFLOAT16 = "type", "bfloat16"
 """The attribute of states that are stored as words of 16 bits."""
 CHUNK_BYTES = 1 << 18
+BATCHES = "texts/batch"
 PLAIN = "plain"
 """The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
 
@@ -81,7 +83,8 @@ class DumpWriter:
         rows = slice(self.rows, self.rows + len(ids))
         self.datasets["tokens/id"][rows] = ids
         self.datasets["tokens/surprisal"][rows] = np.nan if surprisal is None else surprisal
-        for state, values in states.items():
+        for state in sorted(states, key=order):
+            values = states[state]
             with np.errstate(over="ignore"):
                 stored = to_words(values) if self.kind == BFLOAT16 else values.astype(self.dtype, copy=False)
                 held = from_words(stored) if self.kind == BFLOAT16 else stored
@@ -99,11 +102,9 @@ class DumpWriter:
         self.rows = rows.stop
 
     def _create(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        rows = max(1, min(shape[0], CHUNK_BYTES // (dtype.itemsize * int(np.prod(shape[1:])))))
-        chunks = (rows, *shape[1:])
-        self.datasets[path] = self.file.create_dataset(
-            path, shape, dtype, chunks=chunks, fletcher32=True, compression=self.compression
-        )
+        rows = min(shape[0], max(1, CHUNK_BYTES // (dtype.itemsize * int(np.prod(shape[1:])))))
+        layout: dict[str, Any] = {"chunks": (rows, *shape[1:]), "fletcher32": True, "compression": self.compression}
+        self.datasets[path] = self.file.create_dataset(path, shape, dtype, **(layout if rows else {}))
 
     def _refuse(self, state: State, values: np.ndarray) -> None:
         if np.isfinite(values).all():
@@ -123,16 +124,19 @@ def write_dump(
     dtype: str,
     compression: str | None,
     vocabulary: np.ndarray | None = None,
+    batches: Sequence[int] | None = None,
 ) -> Iterator[DumpWriter]:
     """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
-    still grow inside the block; vocabulary: counts of each token id elsewhere."""
+    still grow inside the block; vocabulary: counts of each token id elsewhere; batches: of a part, the texts of each `append`."""
     with replacing(path) as temporary, created(temporary, rdcc_nbytes=CHUNK_BYTES) as file:
-        file.attrs.update({"schema": SCHEMA, **attributes})
+        file.attrs.update(sorted({"schema": SCHEMA, **attributes}.items()))
         put(file, "tokens/offset", texts.offset)
         put(file, "texts/document", list(texts.document))
         put(file, "texts/bytes", np.asarray(texts.bytes, dtype=np.int64))
         if vocabulary is not None:
             put(file, "vocabulary/count", vocabulary)
+        if batches is not None:
+            put(file, BATCHES, np.asarray(batches, dtype=np.int64))
         writer = DumpWriter(file, dtype, compression)
         yield writer
         if writer.rows != writer.total:
@@ -176,6 +180,8 @@ class Dump(Reader):
     @property
     def states(self) -> list[State]:
         """Every state in the file, by layer, each block's output after its sublayers."""
+        if len(self.offset) == 1:  # a part without texts
+            return []
         found = [State(int(layer)) for layer in self.file["hidden"]]
         for layer, sublayers in self.file.get("sublayer", {}).items():
             found += [State(int(layer), name) for name in sublayers]

@@ -1,7 +1,8 @@
 """Parquet files between stages, of which one that is damaged is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,12 @@ def parquet_file(path: Path) -> pq.ParquetFile:
     """A file to be read group by group. Raises DataError that names a file that is no Parquet file."""
     with named(path):
         return pq.ParquetFile(path)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str | None]], group: int) -> None:
+    """Rows of text columns, `group` of them in a row group and in memory."""
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    left = iter(rows)
+    with pq.ParquetWriter(path, schema, use_dictionary=False, write_statistics=False) as writer:
+        while some := list(islice(left, group)):
+            writer.write_table(pa.Table.from_pylist(some, schema), row_group_size=group)

@@ -52,10 +52,14 @@ class SpectraWriter:
     def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
         """One document's sum of z z^T."""
         path, upper = f"{variant}/documents/{mode}/{state.path}", np.triu_indices(rows.d)
+        self.triangle(path, document, rows.d, as_numpy(rows.total)[upper])
+
+    def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
+        """One document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
         if path not in self.file:
-            shape = (len(self.file["documents/name"]), len(upper[0]))
-            self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = rows.d
-        self.file[path][document] = as_numpy(rows.total)[upper]
+            shape = (len(self.file["documents/name"]), len(upper))
+            self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = d
+        self.file[path][document] = upper
 
     def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
         """Information gain of every token, text after text, in parts."""

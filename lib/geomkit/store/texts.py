@@ -32,6 +32,10 @@ class Texts:
     def offset(self) -> np.ndarray:
         return np.concatenate([[0], np.cumsum(self.tokens, dtype=np.int64)])
 
+    def part(self, first: int, last: int) -> "Texts":
+        """The texts first..last-1."""
+        return Texts(self.document[first:last], self.tokens[first:last], self.bytes[first:last])
+
 
 @dataclass(frozen=True)
 class Sample:
