@@ -72,7 +72,7 @@ def dump(folder: Path, model: Path, texts: Path, objective: str, part: str | Non
     outputs = [str(folder / (part or "whole") / "m/c" / f"{variant}.h5") for variant in VARIANTS]
     how = {"layers": "all", "sublayers": sublayers, "dtype": "float32", "compression": None}
     compute = {"device": "cpu", "dtype": "float32", "batch_tokens": 36}
-    dump_model(model, texts, outputs, how, compute, 0, {"source": "test"}, False, objective, part)
+    dump_model(model, texts, outputs, how, compute, 0, {"source": "test"}, False, objective, part=part)
     return outputs
 
 
@@ -88,7 +88,7 @@ def store(path: Path, tiny: Callable[[str], Path], architecture: str, sample: Sa
 
 
 def spectra(dumps: Sequence[str], output: Path, part: str | None = None, gain: Any = GAIN) -> str:
-    decompose_dumps(dumps, output, MODES, LENGTHS, DRAWN, gain, 0, part)
+    decompose_dumps(dumps, output, MODES, LENGTHS, DRAWN, gain, 0, part=part)
     return str(output)
 
 
