@@ -2,10 +2,10 @@
 
     python tests/faults [number of kills] [seed]
 
-Killed are a job, Snakemake alone, or both, with SIGKILL: while an HDF5 file is written, inside a rename, or at any moment.
-Whenever the run ends before it is hit, it begins again, so that there is always something to kill. Writes a row for each kill to
-tests/faults/result.csv. Fails if a byte differs, if a lock, a temporary or a job is left, or if the documented line does not
-bring the run to its end.
+Killed are the jobs that run, Snakemake alone, or both, with SIGKILL: while an HDF5 file is written, inside a rename, or at any
+moment. A restart goes on from there. Whenever the run comes to its end, it begins again, so that there is always something to
+kill. Each kill is a row of tests/faults/result.csv. Fails if a byte differs, if a lock, a temporary or a job is left, if a
+restart does not go on, or if fewer than a third of the kills left a file half-written or half-renamed.
 """
 
 import csv
@@ -14,6 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import psutil
@@ -24,8 +26,10 @@ sys.path[:0] = [str(HERE.parent / "workflow"), str(HERE.parent)]
 from workflow_case import ROOT, Case, Run, copy_project  # noqa: E402
 
 TARGETS = ("results/entropy.parquet", "results/tokens.parquet")
-MOMENTS = ("write", "rename", "any")
-VICTIMS = ("job", "Snakemake", "both")
+MOMENTS = ("HDF5 write", "rename", "any")
+VICTIMS = ("jobs", "Snakemake", "both")
+TEMPORARY = (".*.part", ".*.batches")
+"""Files that are being written, and batches of a dump that are kept until it is whole."""
 SLOW_RENAME = """
 import os, time
 from pathlib import Path
@@ -37,10 +41,11 @@ def replace(source, target, **options):
     if not str(source).endswith(".part"):
         return rename(source, target, **options)
     mark = marks / f"rename-{{os.getpid()}}"
-    mark.touch()
-    time.sleep(0.15)
+    mark.write_text(f"{{target}}, before its rename")
+    time.sleep(0.5)
     rename(source, target, **options)
-    time.sleep(0.15)
+    mark.write_text(f"{{target}}, after its rename")
+    time.sleep(0.5)
     mark.unlink(missing_ok=True)
 
 
@@ -49,69 +54,113 @@ os.replace = replace
 """Makes renames long enough to be hit, before and after the rename itself."""
 
 
-def jobs(run: Run) -> list[psutil.Process]:
-    """Processes of a run that do a rule's work."""
-    try:
-        below = psutil.Process(run.process.pid).children(recursive=True)
-    except psutil.Error:
-        return []
-    return [process for process in below if is_job(process)]
+@dataclass
+class Kill:
+    """A row of the result."""
+
+    kill: int
+    moment: str
+    killed: str
+    hit: str
+    """Files that were half-written or in the middle of their rename when the kill had struck."""
+    seconds: float
+    """From the start of the run to the kill."""
+    seconds_alone: float
+    """How long jobs went on without Snakemake."""
+    outcome: str = ""
 
 
 def is_job(process: psutil.Process) -> bool:
+    """Whether a process does a rule's work."""
     try:
         return any("/.snakemake/scripts/" in word for word in process.cmdline())
     except psutil.Error:
         return False
 
 
+def jobs(run: Run) -> list[psutil.Process]:
+    try:
+        return [process for process in psutil.Process(run.process.pid).children(recursive=True) if is_job(process)]
+    except psutil.Error:
+        return []
+
+
 def orphans(folder: Path) -> list[psutil.Process]:
     """Jobs that work in the folder, whoever started them."""
     found = []
-    for process in psutil.process_iter():
+    for process in filter(is_job, psutil.process_iter()):
         try:
-            if is_job(process) and process.cwd() == str(folder):
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
     return found
 
 
-def come(moment: str, run: Run, folder: Path, marks: Path, draw: random.Random) -> bool:
-    """Waits for the moment. False if the run has ended before."""
-    for mark in marks.iterdir():
-        mark.unlink(missing_ok=True)
-    until = time.monotonic() + draw.uniform(2, 25)
+def waits(run: Run, ready: Callable[[], bool]) -> bool:
+    """Waits for it. False if the run ends before."""
     while run.process.poll() is None:
-        hit = {
-            "write": lambda: any(folder.glob("results/**/.*.h5.*.part")),
-            "rename": lambda: any(marks.iterdir()),
-            "any": lambda: time.monotonic() >= until,
-        }[moment]()
-        if hit:
+        if ready():
             return True
-        time.sleep(0.003)
+        time.sleep(0.01)
     return False
 
 
-def strike(victim: str, run: Run, folder: Path) -> tuple[str, float]:
-    """Kills, and returns whom, and how long jobs went on without Snakemake."""
+def comes(moment: str, run: Run, folder: Path, marks: Path, draw: random.Random) -> bool:
+    """Waits for the moment. False if the run ends before."""
+    for mark in marks.iterdir():
+        mark.unlink(missing_ok=True)
+    if moment == "any":
+        until = draw.uniform(0, 15)
+        return waits(run, lambda: bool(jobs(run))) and waits(run, after(until))
+    here = marks.iterdir if moment == "rename" else lambda: folder.glob("results/**/.*.h5.*.part")
+    seen = set(here())  # files of jobs that were killed before
+    while waits(run, lambda: not seen.issuperset(here())):
+        new = set(here()) - seen
+        seen.update(new)
+        if draw.random() < 0.5:  # or the first file of a run would always be the one
+            continue
+        time.sleep(draw.uniform(0, 0.4))
+        if new & set(here()):
+            return True
+    return False
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() >= until
+
+
+def written(folder: Path, marks: Path, working: list[psutil.Process]) -> str:
+    """What these jobs have half-written, or are renaming."""
+    numbers = {str(process.pid) for process in working}
+    renamed = [mark.read_text() for mark in marks.iterdir() if mark.name.rpartition("-")[2] in numbers]
+    half = [path for path in folder.glob("results/**/.*.part") if path.stem.rpartition("-")[2] in numbers]
+    names = [path.with_name(path.name.removeprefix(".").rsplit(".", 2)[0]) for path in half]
+    return "; ".join(sorted(renamed) or sorted(f"{name}, half-written" for name in names))
+
+
+def strike(victim: str, run: Run, folder: Path, marks: Path) -> tuple[str, str, float]:
+    """Kills, and returns whom, what the kill hit, and how long jobs went on without Snakemake."""
     working = jobs(run)
     killed = victim if working else "Snakemake"
+    hit = written(folder, marks, working)
     if killed in ("Snakemake", "both"):
         run.process.kill()
-    if killed in ("job", "both"):
+    if killed in ("jobs", "both"):
         for process in working:
             process.kill()
-    if killed == "job":
-        return killed, 0.0
+        psutil.wait_procs(working, timeout=10)
+        hit = written(folder, marks, working)  # what the kill found, not what was there just before
+    if killed == "jobs":
+        return killed, hit, 0.0
     run.process.wait()
     start = time.monotonic()
     while orphans(folder):
         if time.monotonic() - start > 60:
             raise SystemExit("a job goes on a minute after Snakemake was killed")
-        time.sleep(0.02)
-    return killed, time.monotonic() - start
+        time.sleep(0.1)
+    return killed, hit, time.monotonic() - start
 
 
 def snakemake(case: Case, *arguments: str) -> Run:
@@ -121,12 +170,19 @@ def snakemake(case: Case, *arguments: str) -> Run:
 def finished(case: Case, expected: dict[str, bytes]) -> None:
     """Fails unless the results are those of an undisturbed run, and nothing else is left."""
     found = case.results()
-    different = [path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)]
-    left = [str(path) for path in case.folder.rglob("*.part")] + [
-        str(path) for path in (case.folder / ".snakemake/locks").glob("*")
-    ]
+    different = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
+    left = [str(path) for pattern in TEMPORARY for path in case.folder.glob(f"results/**/{pattern}")]
+    left += [str(path) for name in ("locks", "incomplete") for path in (case.folder / ".snakemake" / name).glob("*")]
     if different or left:
         raise SystemExit(f"different: {different}; left behind: {left}")
+
+
+def record(rows: list[Kill]) -> None:
+    with (HERE / "result.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Kill)], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(asdict(row) | {"seconds": f"{row.seconds:.1f}", "seconds_alone": f"{row.seconds_alone:.1f}"})
 
 
 def main(number: int, seed: int) -> None:
@@ -139,34 +195,41 @@ def main(number: int, seed: int) -> None:
     for name in ("undisturbed", "killed"):
         cases[name] = Case(project, top / name, ROOT / ".test/config.yaml", PYTHONPATH=str(top / "site"))
         shutil.copy2(ROOT / ".test/small.jsonl", top / name)
-    outcome = snakemake(cases["undisturbed"]).wait()
+    outcome = snakemake(cases["undisturbed"]).wait(None)
     assert outcome.status == 0, outcome.terminal
-    expected, case, rows, ends = cases["undisturbed"].results(), cases["killed"], [], 0
+    expected, case, ends = cases["undisturbed"].results(), cases["killed"], 0
+    print(f"{len(expected)} files of an undisturbed run, {outcome.jobs}", flush=True)
+    rows: list[Kill] = []
     moments = [MOMENTS[place % len(MOMENTS)] for place in range(number)]
     draw.shuffle(moments)
-    run = snakemake(case)
-    while moments:
-        if come(moments[-1], run, case.folder, marks, draw):
-            killed, alone = strike(draw.choice(VICTIMS), run, case.folder)
-            rows.append({"kill": len(rows) + 1, "moment": moments.pop(), "killed": killed, "seconds_alone": f"{alone:.1f}"})
+    while True:
+        run, start, killed = snakemake(case), time.monotonic(), ""
+        if moments and comes(moments[-1], run, case.folder, marks, draw):
+            seconds = time.monotonic() - start
+            killed, hit, alone = strike(draw.choice(VICTIMS), run, case.folder, marks)
+            hit = hit.replace(f"{case.folder}/", "").replace("results/", "")
+            rows.append(Kill(len(rows) + 1, moments.pop(), killed, hit, seconds, alone))
             print(rows[-1], flush=True)
-        outcome = run.wait()
-        if outcome.status == 0:  # the run had ended first: begin again, so that there is something to kill
+        outcome = run.wait(None)
+        if killed in ("Snakemake", "both"):  # snakemake --unlock && snakemake ...
+            unlocked = snakemake(case, "--unlock").wait(None)
+            assert unlocked.status == 0, unlocked.terminal
+        else:
+            assert outcome.status == 0 or (killed, outcome.status) == ("jobs", 1), outcome.terminal
+        if outcome.status == 0:
             finished(case, expected)
             ends += 1
+            for row in rows:
+                row.outcome = row.outcome or f"same bytes at end {ends}"
+            record(rows)
+            if not moments:
+                break
             shutil.rmtree(case.folder / "results")
-        unlocked = snakemake(case, "--unlock").wait()  # snakemake --unlock && snakemake ...
-        assert unlocked.status == 0, unlocked.terminal
-        run = snakemake(case)
-    outcome = run.wait()
-    assert outcome.status == 0, outcome.terminal
-    finished(case, expected)
-    with (HERE / "result.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"{number} kills, {ends + 1} runs to the end, {len(expected)} files of the same bytes each time")
+    hits = sum(bool(row.hit) for row in rows)
+    print(f"{number} kills, {hits} in a write or a rename; {ends} runs to the end, each with the same {len(expected)} files")
     shutil.rmtree(top)
+    if 3 * hits < number:
+        raise SystemExit("too few kills hit a write or a rename")
 
 
 if __name__ == "__main__":
