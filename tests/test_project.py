@@ -166,6 +166,16 @@ def test_nothing_from_the_configuration_goes_through_a_shell():
         assert not re.search(r"shell=True|os\.system|os\.popen|(?<![.\w])(eval|exec)\(", path.read_text()), path
 
 
+def test_a_profile_with_arrays_submits_all_jobs_of_a_rule_at_once():
+    """The plugin never submits jobs of an array that a limit separates from the others of their rule."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    for rule in profile["slurm-array-jobs"].split(", "):
+        assert f"rule {rule}:" in rules
+    assert profile["jobs"] == "unlimited"
+    assert int(profile["max-jobs-per-timespan"].split("/")[0]) >= 1000
+
+
 def test_only_the_weights_only_loader_reads_pickles():
     for path in (ROOT / "lib").rglob("*.py"):
         text = path.read_text()

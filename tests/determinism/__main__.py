@@ -42,4 +42,4 @@ def main(cores: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["1", "2", "8", "1", "2", "8"])
+    main(sys.argv[1:] or ["8", "2", "1", "8", "2", "1"])

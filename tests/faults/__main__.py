@@ -3,9 +3,9 @@
     python tests/faults [number of kills] [seed]
 
 Killed are the jobs that run, Snakemake alone, or both, with SIGKILL: while an HDF5 file is written, inside a rename, or at any
-moment. A restart goes on from there. Whenever the run comes to its end, it begins again, so that there is always something to
-kill. Each kill is a row of tests/faults/result.csv. Fails if a byte differs, if a lock, a temporary or a job is left, if a
-restart does not go on, or if fewer than a third of the kills left a file half-written or half-renamed.
+moment. A restart goes on from there. Two runs are killed side by side. Whenever one comes to its end, it begins again, so that
+there is always something to kill. Each kill is a row of tests/faults/result.csv. Fails if a byte differs, if a lock, a temporary
+or a job is left, if a restart does not go on, or if fewer than a third of the kills left a file half-written or half-renamed.
 """
 
 import csv
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from workflow_case import ROOT, Case, Run, copy_project  # noqa: E402
 
 TARGETS = ("results/entropy.parquet", "results/tokens.parquet")
 MOMENTS = ("HDF5 write", "rename", "any")
+RUNS = ("first", "second")
+"""Runs that are killed side by side."""
 VICTIMS = ("jobs", "Snakemake", "both")
 TEMPORARY = (".*.part", ".*.batches")
 """Files that are being written, and batches of a dump that are kept until it is whole."""
@@ -58,7 +61,7 @@ os.replace = replace
 class Kill:
     """A row of the result."""
 
-    kill: int
+    run: str
     moment: str
     killed: str
     hit: str
@@ -177,38 +180,17 @@ def finished(case: Case, expected: dict[str, bytes]) -> None:
         raise SystemExit(f"different: {different}; left behind: {left}")
 
 
-def record(rows: list[Kill]) -> None:
-    with (HERE / "result.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Kill)], lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(asdict(row) | {"seconds": f"{row.seconds:.1f}", "seconds_alone": f"{row.seconds_alone:.1f}"})
-
-
-def main(number: int, seed: int) -> None:
-    draw, top = random.Random(seed), Path(tempfile.mkdtemp(prefix="faults-"))
-    marks = top / "marks"
-    marks.mkdir()
-    (top / "site").mkdir()
-    (top / "site/sitecustomize.py").write_text(SLOW_RENAME.format(marks=str(marks)))
-    project, cases = copy_project(top / "project"), {}
-    for name in ("undisturbed", "killed"):
-        cases[name] = Case(project, top / name, ROOT / ".test/config.yaml", PYTHONPATH=str(top / "site"))
-        shutil.copy2(ROOT / ".test/small.jsonl", top / name)
-    outcome = snakemake(cases["undisturbed"]).wait(None)
-    assert outcome.status == 0, outcome.terminal
-    expected, case, ends = cases["undisturbed"].results(), cases["killed"], 0
-    print(f"{len(expected)} files of an undisturbed run, {outcome.jobs}", flush=True)
+def disturb(case: Case, expected: dict[str, bytes], moments: list[str], marks: Path, draw: random.Random) -> list[Kill]:
+    """Kills and restarts a run at each of the moments, and checks its results whenever it comes to its end."""
     rows: list[Kill] = []
-    moments = [MOMENTS[place % len(MOMENTS)] for place in range(number)]
-    draw.shuffle(moments)
+    ends = 0
     while True:
         run, start, killed = snakemake(case), time.monotonic(), ""
         if moments and comes(moments[-1], run, case.folder, marks, draw):
             seconds = time.monotonic() - start
             killed, hit, alone = strike(draw.choice(VICTIMS), run, case.folder, marks)
             hit = hit.replace(f"{case.folder}/", "").replace("results/", "")
-            rows.append(Kill(len(rows) + 1, moments.pop(), killed, hit, seconds, alone))
+            rows.append(Kill(case.folder.name, moments.pop(), killed, hit, seconds, alone))
             print(rows[-1], flush=True)
         outcome = run.wait(None)
         if killed in ("Snakemake", "both"):  # snakemake --unlock && snakemake ...
@@ -221,12 +203,43 @@ def main(number: int, seed: int) -> None:
             ends += 1
             for row in rows:
                 row.outcome = row.outcome or f"same bytes at end {ends}"
-            record(rows)
+            print(f"{case.folder.name}: end {ends}, the same bytes", flush=True)
             if not moments:
-                break
+                return rows
             shutil.rmtree(case.folder / "results")
+
+
+def main(number: int, seed: int) -> None:
+    draw, top = random.Random(seed), Path(tempfile.mkdtemp(prefix="faults-"))
+    project, cases = copy_project(top / "project"), {}
+    for name in ("undisturbed", *RUNS):
+        (top / name).mkdir()
+        (top / f"{name}-marks").mkdir()
+        (top / f"{name}-site").mkdir()
+        (top / f"{name}-site/sitecustomize.py").write_text(SLOW_RENAME.format(marks=str(top / f"{name}-marks")))
+        cases[name] = Case(project, top / name, ROOT / ".test/config.yaml", PYTHONPATH=str(top / f"{name}-site"))
+        shutil.copy2(ROOT / ".test/small.jsonl", top / name)
+    outcome = snakemake(cases["undisturbed"]).wait(None)
+    assert outcome.status == 0, outcome.terminal
+    expected = cases["undisturbed"].results()
+    print(f"{len(expected)} files of an undisturbed run, {outcome.jobs}", flush=True)
+    moments = [MOMENTS[place % len(MOMENTS)] for place in range(number)]
+    draw.shuffle(moments)
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(
+                disturb, cases[name], expected, moments[place :: len(RUNS)], top / f"{name}-marks", random.Random(seed + place)
+            )
+            for place, name in enumerate(RUNS)
+        ]
+        rows = [row for run in runs for row in run.result()]
+    with (HERE / "result.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Kill)], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(asdict(row) | {"seconds": f"{row.seconds:.1f}", "seconds_alone": f"{row.seconds_alone:.1f}"})
     hits = sum(bool(row.hit) for row in rows)
-    print(f"{number} kills, {hits} in a write or a rename; {ends} runs to the end, each with the same {len(expected)} files")
+    print(f"{number} kills, {hits} in a write or a rename; at every end the same {len(expected)} files")
     shutil.rmtree(top)
     if 3 * hits < number:
         raise SystemExit("too few kills hit a write or a rename")

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 RESOURCES = ROOT / "workflow/resources"
@@ -36,6 +37,17 @@ PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
     SELECTORS = list(declared_by_kind()["selection method"])
+
+
+ABOVE = "-above-"  # for .. in the path of a copy
+
+
+def shares_folder():
+    """Whether jobs see the folder that Snakemake runs in. Where they do not, Snakemake runs each job with a local input itself."""
+    return SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+
+
+SHARED = shares_folder()
 
 
 wildcard_constraints:
@@ -81,12 +93,29 @@ def model_folder(model, read):
     """A model's folder first, and the files in what is read of it if they were there before the workflow."""
     if settings.converted(model.entry):
         return [str(model.folder)]
+    if not SHARED:
+        return staged(model.folder, settings.tokenizer_folder(model.folder))
     return with_folder(model.folder, read(model.folder))
 
 
 def with_folder(folder, read=None):
     """A folder of the project or the user, whose own time does not count, and then all files below it, or below the folder `read`."""
     return [ancient(relative(folder)), *files_below(read or folder)]
+
+
+def staged(*folders):
+    """Copies of the folders in the storage, at places that have to one another the places of the folders."""
+    return [
+        f"results/staged/{place}"
+        for place in dict.fromkeys(
+            os.path.relpath(folder).replace("..", ABOVE) for folder in folders
+        )
+    ]
+
+
+def unstaged(wildcards):
+    """The folder that one in the storage is a copy of, and the files in it."""
+    return with_folder(wildcards.place.replace(ABOVE, ".."))
 
 
 def model_texts(wildcards):
@@ -162,8 +191,9 @@ TOKENIZERS = {
 
 # no key at all where there is no GPU, for some executors take gpu=0 for a request
 GPU = {"gpu": 1} if config["compute"]["device"] == "cuda" else {}
-# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra
-MEASURING = None if GPU else "measuring"
+# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra, and a storage would have to give
+# to the second rule what the first has not yet brought there
+MEASURING = "measuring" if SHARED and not GPU else None
 
 
 def megabytes(files):
