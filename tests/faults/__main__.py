@@ -160,8 +160,8 @@ def strike(victim: str, run: Run, folder: Path, marks: Path) -> tuple[str, str, 
     run.process.wait()
     start = time.monotonic()
     while orphans(folder):
-        if time.monotonic() - start > 60:
-            raise SystemExit("a job goes on a minute after Snakemake was killed")
+        if time.monotonic() - start > 300:
+            raise SystemExit("a job goes on five minutes after Snakemake was killed")
         time.sleep(0.1)
     return killed, hit, time.monotonic() - start
 

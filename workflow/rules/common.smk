@@ -115,7 +115,13 @@ def staged(*folders):
 
 def unstaged(wildcards):
     """The folder that one in the storage is a copy of, and the files in it."""
-    return with_folder(wildcards.place.replace(ABOVE, ".."))
+    return with_folder(original(f"results/staged/{wildcards.place}"))
+
+
+def original(path):
+    """The folder that one in the storage is a copy of; any other path as it is."""
+    _, copied, place = str(path).partition("results/staged/")
+    return place.replace(ABOVE, "..") if copied else path
 
 
 def model_texts(wildcards):
@@ -197,12 +203,14 @@ MEASURING = "measuring" if SHARED and not GPU else None
 
 
 def megabytes(files):
-    """Size of the files, and of all files in the folders: Snakemake's own size of a folder does not count what it holds."""
+    """Size of the files, and of all files in the folders: Snakemake's own size of a folder does not count what it holds. What is
+    only in a storage counts nothing, but for a folder that was copied there."""
     held = set()
-    for file in files:
-        os.stat(
-            file
-        )  # of an input that is yet to be made Snakemake knows by this error that it must ask again
+    for file in map(original, files):
+        if SHARED:
+            os.stat(
+                file
+            )  # of an input that is yet to be made Snakemake knows by this error that it must ask again
         path = Path(file)
         held |= set(path.rglob("*")) if path.is_dir() else {path}
     return sum(path.stat().st_size for path in held if path.is_file()) // 10**6
