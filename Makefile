@@ -1,7 +1,7 @@
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: plot test quick check docs benchmark faults determinism findings experiments promote-findings promote-directions promote-tokens promote-experiments promote-needle promote-theory promote-conclusions promote-axes promote-ladder promote-controls promote-steps
@@ -10,8 +10,7 @@ plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
 
 test: .venv/test  ## set up, and run the tests
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow"
-	$(BIN)/pytest -m workflow
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 quick: .venv/test  ## the tests that need neither Snakemake nor a browser nor patience
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow and not browser and not slow"

@@ -3,15 +3,22 @@
 torch is imported inside the fixtures alone, so that tests without models start at once.
 """
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+os.environ |= dict.fromkeys(THREADS, "1")  # before anything reads them: tests run in as many processes as there are cores
 
-from geomkit.sources.corpora import Document
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from geomkit.sources.corpora import Document  # noqa: E402
+
+HERE = Path(__file__).parent
+WHOLE, WORKFLOW = HERE / "workflow/whole", HERE / "workflow"
 
 TEXT = """The harbour lay still under a thin fog. A boat came in with its lamp unlit, and nobody on the quay called out to it.
 By noon the fog had gone; the café opened its shutters, the gulls argued over bread, and 27 crates of fish stood in the sun.
@@ -50,6 +57,25 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 """Configuration class and what it is given: width 32 and 2 blocks everywhere."""
 MASKED = ("bert", "modernbert")
 """Those that predict masked tokens."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run Snakemake come first, for they take longest, so that processes end at about the same time."""
+    items.sort(key=lambda item: (WHOLE not in item.path.parents, WORKFLOW not in item.path.parents))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes one runs all tests of a file, or of the folder whose tests share a run of the workflow."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "whole" if WHOLE in (config.rootpath / file).parents else file
+
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture

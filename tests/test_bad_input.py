@@ -216,6 +216,7 @@ def test_a_dump_that_is_cut_off(share, dumped, tmp_path):
     refused(tmp_path, lambda: read_dump(dumped), str(dumped), "not a readable HDF5 file")
 
 
+@pytest.mark.slow
 def test_a_damaged_byte_of_a_dump_is_refused_by_name_or_changes_nothing_that_is_measured(dumped, tmp_path):
     content, expected, draw = dumped.read_bytes(), read_dump(dumped), np.random.default_rng(0)
     for position in draw.integers(0, len(content), 400):

@@ -13,6 +13,7 @@ from geomkit.catalogue import declared_by_kind
 from geomkit.config import (
     Model,
     check_device,
+    check_shared,
     checked_models,
     expand_models,
     layer_name,
@@ -421,6 +422,13 @@ def test_the_device_is_named_where_jobs_run_elsewhere(device, here, passes):
     else:
         with pytest.raises(ConfigError, match=r"compute\.device: auto, but jobs run on other machines; say cpu or cuda"):
             check_device(config, here)
+
+
+def test_a_workflow_that_was_read_as_if_folders_were_shared_does_not_run_where_they_are_not():
+    for read, run in ((True, True), (False, False), (False, True)):
+        check_shared(read, run)
+    with pytest.raises(ConfigError, match="--shared-fs-usage none"):
+        check_shared(True, False)
 
 
 # training steps

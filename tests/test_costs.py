@@ -91,7 +91,7 @@ def test_an_estimate_adds_up_models_and_corpora_and_names_what_is_not_there(tmp_
     assert f"{amount(found.memory)} of memory" in text
     assert f"and {amount(found.disk)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in text
     assert text.endswith("not known before they are fetched: far")
-    parted = estimate([there, other], ["m"], CONFIG | {"dump": CONFIG["dump"] | {"parts": 7}}, {"m": 3, "other": 3}, 1, RATES)
+    parted = estimate([there, other], ["m"], CONFIG | {"dump": CONFIG["dump"] | {"parts": 7}}, {"m": 3, "far": 3}, 1, RATES)
     assert f"and {amount(4 * found.disk / 3)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in parted
     running = estimate([there], [], CONFIG | {"dump": CONFIG["dump"] | {"keep": "none"}}, {"m": 3}, 1, RATES)
     assert "and 0.0 MB of disk; 0.0 MB of dumps stay" in running

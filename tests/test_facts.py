@@ -72,6 +72,7 @@ def test_a_width_without_heads_is_refused():
         build(Cell(10, 0.5, 0), TINY)
 
 
+@pytest.mark.slow
 def test_training_learns_and_a_budget_does_not_depend_on_those_after_it():
     cell, facts = Cell(16, 0.5, 0), plant(0.5, 0, TINY)
     (first, early), (second, late) = train(cell, facts, TINY)

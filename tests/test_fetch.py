@@ -86,6 +86,7 @@ def test_an_error_leaves_the_earlier_folder_as_it_was(tmp_path, wheels):
     assert files(tmp_path / "out") == {"data/1790-a.txt": SPEECH}
 
 
+@pytest.mark.slow
 def test_a_missing_member_is_an_error_that_names_near_ones(tmp_path, wheels):
     with pytest.raises(SourceError, match=r"no member 'speeches/data/1790\.txt'; the nearest are .*speeches/data/1790-a\.txt"):
         fetch.from_package("speeches==1.0", tmp_path / "out/data", "speeches/data/1790.txt")
@@ -320,6 +321,7 @@ def test_a_model_without_safetensors_comes_as_bin_and_loads(tmp_path, hub, tiny_
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_revision_is_pinned_by_its_commit(tmp_path, hub):
     """A tag that moved would be another model: the commit that was fetched is written down, and can be asked for."""
     endpoint, _ = hub

@@ -283,6 +283,7 @@ def test_title_says_why_there_is_no_law():
     assert title("m", failed, []) == ["m", "no law: y is flat"]
 
 
+@pytest.mark.slow
 def test_what_is_not_primary_is_drawn_and_marked_exploratory():
     metric, marked = "participation_ratio", "participation ratio (exploratory)"
 
@@ -414,6 +415,7 @@ def test_a_region_is_the_contour_at_its_limit():
     np.testing.assert_allclose(statistic, 1, atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_corpus_of_short_texts_has_a_page_with_its_loss(tmp_path):
     """Where no text is long enough, a panel says so, and the other corpora have theirs."""
     short = [replace(row, corpus="short") for row in points() if row.metric == "loss"]
@@ -489,6 +491,7 @@ def test_tables_have_differences_from_the_weaker_nulls_and_no_margin():
     assert tables_figure(measured, tables()[1]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", FIGURES)
 def test_bytes_are_reproducible(what, tmp_path):
     for name in ("a.pdf", "b.pdf"):

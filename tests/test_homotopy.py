@@ -368,6 +368,7 @@ def test_what_makes_no_path_is_an_error():
             lasso_path(gram, 4, 0, budgets)
 
 
+@pytest.mark.slow
 def test_solver_does_without_a_folder_to_cache_in(tmp_path):
     shutil.copy(LIBRARY / "geomkit/measures/homotopy.py", tmp_path)
     (tmp_path / "__pycache__").touch()

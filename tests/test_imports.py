@@ -33,6 +33,7 @@ def first_to_load(scripts: Iterable[str]) -> dict[str, str]:
     return json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_a_script_that_runs_no_model_loads_no_torch():
     assert len(WITHOUT_MODEL) > 40
     assert first_to_load(WITHOUT_MODEL).keys().isdisjoint(MODELS)

@@ -257,6 +257,7 @@ def test_evaluation_takes_every_window_of_a_short_stream():
     )
 
 
+@pytest.mark.slow
 def test_training_learns_what_can_be_learned(tmp_path):
     """The next token is one of three, so the loss tends to ln 3 = 1.10; a model that knows nothing is at ln 40 = 3.69."""
     recipe = dataclasses.replace(TINY, tokens=300 * 32)
@@ -279,6 +280,7 @@ def test_a_last_evaluation_is_at_the_end_whatever_the_number_of_steps(tmp_path):
 # going on
 
 
+@pytest.mark.slow
 def test_training_is_repeatable(whole, tmp_path):
     assert same(trained(tmp_path / "checkpoint"), whole)
     assert not same(trained(tmp_path / "other", seed=1), whole)

@@ -181,6 +181,7 @@ def test_pages_say_what_the_records_that_ship_say(shipped, made, page):
     assert (shipped / made).read_text() == (ROOT / page).read_text(), f"{page} is not what its records say: run `make findings`"
 
 
+@pytest.mark.slow
 def test_the_figure_of_what_ships_fits_its_pages(shipped):
     for figure in claims_figure(read_csv(shipped / "claims.csv", Claim)):
         check_column(figure)

@@ -31,6 +31,7 @@ def test_each_name_is_that_of_its_module(name):
     assert getattr(geomkit, name).__module__ == f"geomkit.{geomkit.HOMES[name]}"
 
 
+@pytest.mark.slow
 def test_all_names_together_load_no_torch_and_open_no_file():
     loaded = modules_after("import geomkit; [getattr(geomkit, name) for name in geomkit.__all__]")
     assert "scipy" in loaded

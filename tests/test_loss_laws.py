@@ -79,6 +79,7 @@ def test_the_law_of_cerebras_is_found_again_and_pythia_needs_an_offset(outputs):
     assert [(peer.law, peer.value, peer.inside) for peer in power.peers] == [("kaplan-parameters", -0.076, True)]
 
 
+@pytest.mark.slow
 def test_a_family_with_seeds_that_reject_the_offset_has_neither_its_interval_nor_a_region(tmp_path):
     """Its losses are a law of another measure of size; a peer is neither inside nor outside of no interval."""
     total = 3 + 900 * (SIZES + 4e5) ** -0.4

@@ -1,5 +1,6 @@
 """What the project says about itself in two places is the same in both."""
 
+import csv
 import re
 import tomllib
 from pathlib import Path
@@ -164,6 +165,30 @@ def test_nothing_from_the_configuration_goes_through_a_shell():
         )
     for path in (ROOT / "lib").rglob("*.py"):
         assert not re.search(r"shell=True|os\.system|os\.popen|(?<![.\w])(eval|exec)\(", path.read_text()), path
+
+
+def test_the_recorded_runs_with_kills_and_with_other_cores_have_the_same_bytes():
+    with (ROOT / "tests/faults/result.csv").open(newline="") as file:
+        kills = list(csv.DictReader(file))
+    assert len(kills) >= 30
+    assert {row["killed"] for row in kills} == {"jobs", "Snakemake", "both"}
+    assert sum(bool(row["hit"]) for row in kills) >= 10
+    assert all(row["outcome"].startswith("same bytes at end ") for row in kills)
+    with (ROOT / "tests/determinism/result.csv").open(newline="") as file:
+        runs = list(csv.DictReader(file))
+    assert sorted(row["cores"] for row in runs) == ["1", "1", "2", "2", "8", "8"]
+    assert len({(row["jobs"], row["files"]) for row in runs}) == 1
+    assert [row["different"] for row in runs if row["different"]] == []
+
+
+def test_a_profile_with_arrays_submits_all_jobs_of_a_rule_at_once():
+    """The plugin never submits jobs of an array that a limit separates from the others of their rule."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    for rule in profile["slurm-array-jobs"].split(", "):
+        assert f"rule {rule}:" in rules
+    assert profile["jobs"] == "unlimited"
+    assert int(profile["max-jobs-per-timespan"].split("/")[0]) >= 1000
 
 
 def test_only_the_weights_only_loader_reads_pickles():

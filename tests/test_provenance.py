@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.store.provenance import digest, file_sha256, replacing, replacing_folder, rng, versions
+from geomkit.store.provenance import copy_folder, digest, file_sha256, replacing, replacing_folder, rng, versions
 
 LIBRARY = Path(__file__).parents[1] / "lib"
 
@@ -154,3 +154,15 @@ def test_replacing_folder_starts_empty_after_a_process_that_was_killed(tmp_path)
         (temporary / "whole").write_text("whole")
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["whole"]
     assert not left.exists()
+
+
+def test_a_copied_folder_is_the_same_and_what_was_there_is_gone(folder, tmp_path):
+    source = tmp_path / "source"
+    (source / "below").mkdir(parents=True)
+    (source / "below/a").write_text("a")
+    copy_folder(source, folder)
+    assert file_sha256(folder) == file_sha256(source)
+    with pytest.raises(FileNotFoundError):
+        copy_folder(tmp_path / "nowhere", folder)
+    assert file_sha256(folder) == file_sha256(source)
+    assert not list(folder.parent.glob(".*.part"))

@@ -532,6 +532,7 @@ def test_representations_are_drawn_layer_by_layer(conditional):
     assert below.get_xdata().tolist() == [400, 800, 1200, 1600]
 
 
+@pytest.mark.slow
 def test_bigrams_facts_and_steps_are_drawn_where_they_belong(tmp_path):
     write_csv(tmp_path / "b.csv", BigramLoss, losses())
     learnt_ranks(tmp_path / "b.csv", tmp_path / "q.csv")

@@ -124,6 +124,7 @@ def test_each_panel_of_ridge_shows_its_own_rows():
         assert drawn(axis) == expected
 
 
+@pytest.mark.slow
 def test_each_panel_of_choices_and_of_wins_shows_its_own_layer_metric_and_candidates():
     *_, choices, wins = tokens_figure(rows())
     for axis, ((layer, name), (metric, first)) in zip(choices.axes, product(((1, "middle"), (2, "last")), PANELS), strict=True):

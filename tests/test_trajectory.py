@@ -168,6 +168,7 @@ def pages(found):
     return [*trajectory_figures(points, turns, METRICS, PRIMARY), *laws_figures(points, laws, PRIMARY)]
 
 
+@pytest.mark.slow
 def test_figures_fit_a_column(found):
     figures = pages(found)
     assert len(figures) == 5

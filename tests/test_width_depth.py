@@ -229,6 +229,7 @@ def drawn(found, tables):
     return first, second
 
 
+@pytest.mark.slow
 def test_figures_fit_a_column(found, tables):
     for figure in drawn(found, tables):
         check_column(figure)

@@ -344,6 +344,13 @@ def check_device(config: Mapping[str, Any], here: bool) -> None:
         raise ConfigError("config: compute.device: auto, but jobs run on other machines; say cpu or cuda")
 
 
+def check_shared(read: bool, run: bool) -> None:
+    """Raises ConfigError where jobs share no folder with Snakemake (`run`) and the workflow was read as if they did (`read`), for
+    Snakemake would then run all jobs with shipped models itself."""
+    if read and not run:
+        raise ConfigError("jobs share no folder with Snakemake, which must know it from the start: --shared-fs-usage none")
+
+
 def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size: Iterable[Model]) -> None:
     """Raises ConfigError for a family of training steps where laws with size are fitted, for a model without a step along
     training, and for two models of one training and step."""

@@ -2,7 +2,7 @@
 
     python tests/determinism [cores ...]
 
-Writes tests/determinism/result.csv: for each run its cores, and the number of files that are the same as in the first run.
+Writes tests/determinism/result.csv: for each run its cores, jobs and files, and the files that are not those of the first run.
 """
 
 import csv
@@ -25,12 +25,12 @@ def main(cores: list[str]) -> None:
         project = copy_project(top / f"{turn}/project")
         case = Case(project, top / str(turn) / ("deep/" * turn) / "run", ROOT / ".test/config.yaml")
         shutil.copy2(ROOT / ".test/small.jsonl", case.folder)
-        outcome = case.run("all", "--cores", number)
+        outcome = case.run("all", "--cores", number, limit=None)
         assert outcome.status == 0, outcome.terminal
         found = case.results()
         first = first or found
         different = sorted(path for path in first.keys() | found.keys() if first.get(path) != found.get(path))
-        rows.append({"cores": number, "files": len(found), "different": " ".join(different)})
+        rows.append({"cores": number, "jobs": sum(outcome.jobs.values()), "files": len(found), "different": " ".join(different)})
         print(rows[-1], flush=True)
     with (HERE / "result.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -42,4 +42,4 @@ def main(cores: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["1", "2", "8", "1", "2", "8"])
+    main(sys.argv[1:] or ["8", "2", "1", "8", "2", "1"])

@@ -1,18 +1,14 @@
-"""Runs of the workflow, each once for all tests of this folder."""
+"""Runs of the workflow for tests of this folder."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
-import pyarrow.parquet as pq
 import pytest
-from runs import FAULTS, PICTURES, PRIMARY, SETTINGS, Killed, write_corpus
+from runs import FAULTS, PRIMARY, SETTINGS, write_corpus
 from wheels import make_wheel
-from workflow_case import Case, Outcome, Run, copy_project
+from workflow_case import Case, Run, copy_project
 
 HERE = Path(__file__).parent
 
@@ -39,13 +35,6 @@ def write_loud_model(ladder: Path, target: Path) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project: nobody else edits it, and tests may."""
     return copy_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="session")
-def case(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    write_corpus(folder)
-    return Case(project, folder, SETTINGS)
 
 
 @pytest.fixture(scope="session")
@@ -77,60 +66,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @pytest.fixture(scope="session")
-def started(case: Case) -> Iterator[Run]:
-    """The longest run, which goes on while other tests run."""
-    run = case.start("--cores", "2")
-    yield run
-    run.stop()
-
-
-@pytest.fixture(scope="session")
 def faults(faulty: Case) -> Iterator[Run]:
     targets = [f"results/{target}" for target in (*FAULTS, "entropy/ladder-16-s0/small.parquet")]
     run = faulty.start(*targets, "--cores", "2")
     yield run
     run.stop()
-
-
-@pytest.fixture(scope="session")
-def done(started: Run) -> Outcome:
-    outcome = started.wait()
-    assert outcome.status == 0, outcome.terminal
-    return outcome
-
-
-@pytest.fixture(scope="session")
-def table(case: Case, done: Outcome) -> list[dict[str, Any]]:
-    return pq.read_table(case.folder / "results/entropy.parquet").to_pylist()
-
-
-@pytest.fixture(scope="session")
-def killed(case: Case, done: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
-    """The same case on one core, in another place."""
-    # a dump that is itself a target would be made again, for the nulls' dumps beside it are temporary
-    made = [path for path in case.results() if not path.endswith(PICTURES) and not path.startswith("dumps/")]
-    targets = [f"results/{path}" for path in made]
-    folder = tmp_path_factory.mktemp("killed") / "some/where/else"
-    folder.parent.mkdir(parents=True)
-    write_corpus(folder)
-    other = Case(copy_project(tmp_path_factory.mktemp("elsewhere")), folder, SETTINGS)
-    run = other.start(*targets, "--cores", "1")
-    while not (parts := list(folder.glob("results/dumps/*/small/.*.part"))) and run.process.poll() is None:
-        time.sleep(0.002)
-    jobs = psutil.Process(run.process.pid).children(recursive=True)
-    next(job for job in reversed(jobs) if any(word.endswith(".dump.py") for word in job.cmdline())).kill()
-    outcome = run.wait()
-    model = parts[0].parents[1].name
-    dumps = list(folder.glob(f"results/dumps/{model}/**/*.h5"))
-    resumed = other.start(*targets, "--cores", "1")
-    yield Killed(other, outcome, dumps, resumed)
-    resumed.stop()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def ahead(request: pytest.FixtureRequest) -> None:
-    """Starts the longest runs before the first test of this folder, if any test that was chosen waits for them."""
-    chosen = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    for run in ("started", "faults"):
-        if run in chosen:
-            request.getfixturevalue(run)

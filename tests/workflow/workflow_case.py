@@ -76,8 +76,9 @@ class Run:
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT
         )
 
-    def wait(self) -> Outcome:
-        status = self.process.wait(timeout=600)
+    def wait(self, limit: float | None = 1200) -> Outcome:
+        """What it came to. Raises TimeoutExpired if it is not over within so many seconds."""
+        status = self.process.wait(limit)
         self.output.seek(0)
         return Outcome(status, self.output.read())
 
@@ -108,8 +109,8 @@ class Case:
         command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(self.snakefile)]
         return Run([*command, "--directory", str(self.folder), "--configfile", *files], self.folder, self.environment)
 
-    def run(self, *arguments: str, settings: Mapping[str, Any] | None = None) -> Outcome:
-        return self.start(*arguments, settings=settings).wait()
+    def run(self, *arguments: str, settings: Mapping[str, Any] | None = None, limit: float | None = 1200) -> Outcome:
+        return self.start(*arguments, settings=settings).wait(limit)
 
     def results(self) -> dict[str, bytes]:
         """Every result by its path: all of results/ but what jobs said and how long they took."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 RESOURCES = ROOT / "workflow/resources"
@@ -41,6 +42,17 @@ PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
     SELECTORS = list(declared_by_kind()["selection method"])
+
+
+ABOVE = "-above-"  # for .. in the path of a copy
+
+
+def shares_folder():
+    """Whether jobs see the folder that Snakemake runs in. Where they do not, Snakemake runs each job with a local input itself."""
+    return SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+
+
+SHARED = shares_folder()
 
 
 wildcard_constraints:
@@ -91,12 +103,35 @@ def model_folder(model, read):
     """A model's folder first, and the files in what is read of it if they were there before the workflow."""
     if settings.converted(model.entry):
         return [str(model.folder)]
+    if not SHARED:
+        return staged(model.folder, settings.tokenizer_folder(model.folder))
     return with_folder(model.folder, read(model.folder))
 
 
 def with_folder(folder, read=None):
     """A folder of the project or the user, whose own time does not count, and then all files below it, or below the folder `read`."""
     return [ancient(relative(folder)), *files_below(read or folder)]
+
+
+def staged(*folders):
+    """Copies of the folders in the storage, at places that have to one another the places of the folders."""
+    return [
+        f"results/staged/{place}"
+        for place in dict.fromkeys(
+            os.path.relpath(folder).replace("..", ABOVE) for folder in folders
+        )
+    ]
+
+
+def unstaged(wildcards):
+    """The folder that one in the storage is a copy of, and the files in it."""
+    return with_folder(original(f"results/staged/{wildcards.place}"))
+
+
+def original(path):
+    """The folder that one in the storage is a copy of; any other path as it is."""
+    _, copied, place = str(path).partition("results/staged/")
+    return place.replace(ABOVE, "..") if copied else path
 
 
 def model_texts(wildcards):
@@ -180,17 +215,20 @@ PARTS = [
     for number in range(1, config["dump"]["parts"] + 1)
 ]
 PARTED = len(PARTS) > 1
-# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra, and parts are jobs of their own
-MEASURING = None if GPU or PARTED else "measuring"
+# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra, a storage would have to give to the
+# second rule what the first has not yet brought there, and parts are jobs of their own
+MEASURING = "measuring" if SHARED and not GPU and not PARTED else None
 
 
 def megabytes(files):
-    """Size of the files, and of all files in the folders: Snakemake's own size of a folder does not count what it holds."""
+    """Size of the files, and of all files in the folders: Snakemake's own size of a folder does not count what it holds. What is
+    only in a storage counts nothing, but for a folder that was copied there."""
     held = set()
-    for file in files:
-        os.stat(
-            file
-        )  # of an input that is yet to be made Snakemake knows by this error that it must ask again
+    for file in map(original, files):
+        if SHARED:
+            os.stat(
+                file
+            )  # of an input that is yet to be made Snakemake knows by this error that it must ask again
         path = Path(file)
         held |= set(path.rglob("*")) if path.is_dir() else {path}
     return sum(path.stat().st_size for path in held if path.is_file()) // 10**6

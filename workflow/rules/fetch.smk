@@ -52,6 +52,29 @@ use rule fetch_model as fetch_corpus with:
         "Fetching the corpus {wildcards.name}"
 
 
+rule stage:
+    input:
+        unstaged,
+    output:
+        directory("results/staged/{place}"),
+    log:
+        "results/logs/stage/{place}.log",
+    benchmark:
+        "results/benchmarks/stage/{place}.tsv"
+    wildcard_constraints:
+        place=".+",
+    localrule: True
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    params:
+        code=code("stage.py"),
+    message:
+        "Copying {wildcards.place} to the storage"
+    script:
+        "../scripts/stage.py"
+
+
 rule convert_model:
     input:
         lambda wildcards: source_folder("models", wildcards.name),

@@ -67,6 +67,12 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """All files below `source`, below `target` as soon as they are all there."""
+    with replacing_folder(target) as temporary:
+        shutil.copytree(source, temporary, dirs_exist_ok=True)
+
+
 @contextmanager
 def scratch_folder(path: str | Path) -> Iterator[Path]:
     """An empty folder beside `path` for what is not kept. Unlike one in the system's temporary folder, it is removed by the next
