@@ -240,6 +240,11 @@ def kept(stage):
     return [name for name in chosen(stage)["model"] if name in DUMPED]
 
 
+def running(stage):
+    """Those that are measured while they run."""
+    return [name for name in chosen(stage)["model"] if name not in DUMPED]
+
+
 if {"-n", "--dry-run", "--dryrun"} & set(
     sys.argv
 ):  # nothing else is told of a dry run this early

@@ -182,6 +182,17 @@ def capture(
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
 
 
+def all_rows(recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None) -> dict[State, np.ndarray]:
+    """Rows (tokens, d) of every state, all texts one after another, in float32. Memory holds all of them."""
+    found: dict[State, np.ndarray] = {}
+    start, total = 0, int(sample.texts.offset[-1])
+    for batch in capture(recorder, sample, batch_tokens, masking):
+        for state, values in batch.states.items():
+            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start : start + len(values)] = values
+        start += len(batch.ids)
+    return found
+
+
 def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: bool) -> dict[State, Any]:
     """The states of one pass, of the kept positions from `start` on. Raises RefusalError if a layer is not among them."""
     if missing := recorder.layers - {state.layer for state in recorder.states}:

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from geomkit.config import resolve_layers
 from geomkit.errors import ConfigError
 from geomkit.lm.models import load_config
+from geomkit.measures.controls import FOLDS
 from geomkit.store.decomposition import keeps_documents
 from geomkit.store.dumps import State
 
@@ -92,6 +93,24 @@ def check_memory(
         *(compute["dtype"], compute["batch_tokens"]),
     )
     check_need(name, found, free_memory(device))
+
+
+def check_rows(
+    name: str, folder: Path, tokens: int, widths: Sequence[int], compute: Mapping[str, Any], device: torch.device, trust: bool
+) -> None:
+    """Raises ConfigError where memory does not suffice to keep the rows (tokens, width) of a state of each width in float32, and
+    for one of them as clouds and in float64, and three times the sums of each fold of documents."""
+    rows, widest = sum(4 * tokens * width for width in widths), max(widths)
+    work = 12 * tokens * widest + 3 * FOLDS * 8 * widest**2
+    weights = count_parameters(folder, trust) * getattr(torch, compute["dtype"]).itemsize
+    # the weights are on the device, and gone when rows are projected; the rows are in the memory of the machine
+    needed, free = rows + max(work, weights if device.type == "cpu" else 0), free_memory(torch.device("cpu"))
+    if needed > free:
+        raise ConfigError(
+            f"{name}: projecting it needs {needed / GB:.1f} GB: {rows / GB:.1f} GB for rows of {tokens} tokens, weights of "
+            f"{weights / GB:.1f} GB before or {work / GB:.1f} GB to project after; {free / GB:.1f} GB are free; "
+            "fewer texts (texts.count) would fit"
+        )
 
 
 def check_need(name: str, found: Need, free: int) -> None:

@@ -188,6 +188,10 @@ class Dump(Reader):
         """Token ids of a text: (tokens,)."""
         return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
 
+    def all_ids(self) -> np.ndarray:
+        """Token ids of all texts, one after another: (tokens,)."""
+        return read(self.file, "tokens/id")
+
     def vocabulary(self) -> np.ndarray:
         """How often each token id occurs in other documents of the corpus: (ids,)."""
         return read(self.file, "vocabulary/count")

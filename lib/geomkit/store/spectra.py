@@ -22,7 +22,7 @@ import numpy as np
 from geomkit.arrays import as_numpy
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
-from geomkit.store.dumps import State
+from geomkit.store.dumps import State, order
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
@@ -117,6 +117,13 @@ class Spectra(Reader):
     @property
     def variants(self) -> list[str]:
         return [name for name in self.file if name not in ("texts", "documents")]
+
+    @property
+    def widths(self) -> dict[State, int]:
+        """Every state of the trained model with its width, by layer, each block's output after its sublayers."""
+        modes = self.file["trained/corpus"]
+        found = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        return {state: found[state] for state in sorted(found, key=order)}
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
         """(normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens, m)."""
