@@ -205,6 +205,23 @@ def gain_constants(wildcards):
         return GAIN
 
 
+def whitened_layers(wildcards):
+    """Layers of which each fold of documents has sums, where choices of tokens are to be compared at them."""
+    asked = probed()
+    if wildcards.model in asked["model"] and wildcards.corpus in asked["corpus"]:
+        return config["tokens"]["selection"]["layers"]
+
+
+def sinks_asked(wildcards):
+    """Thresholds of attention sinks, where texts are to be measured without these."""
+    asked = chosen("ablation")
+    if wildcards.model in asked["model"] and wildcards.corpus in asked["corpus"]:
+        return {
+            "thresholds": config["ablation"]["sinks"],
+            "eps2": config["entropy"]["eps2"],
+        }
+
+
 def with_sublayers(wildcards):
     """Whether states after attention and MLPs are dumped: where that is asked for, and of the documents that people judged."""
     judged = chosen("semantics")
@@ -221,7 +238,7 @@ def dump_path(variant):
 
 
 # stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
-READING = ("tokens", "ablation", "semantics", "theory")
+READING = ("semantics", "theory")
 DUMPED = [
     name
     for name in MODELS

@@ -23,6 +23,8 @@ rule spectra:
         lengths=config["entropy"]["lengths"],
         drawn=variants.drawn(config["entropy"]),
         gain=gain_constants,
+        whitened=whitened_layers,
+        sinks=sinks_asked,
         seed=config["seed"],
     message:
         "Decomposing {wildcards.model} on {wildcards.corpus}"
@@ -63,6 +65,8 @@ rule measure:
         variants=VARIANTS,
         drawn=variants.drawn(config["entropy"]),
         gain=gain_constants,
+        whitened=whitened_layers,
+        sinks=sinks_asked,
         seed=config["seed"],
     message:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"

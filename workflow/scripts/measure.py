@@ -21,6 +21,8 @@ with logged(snakemake.log[0]):
         variants=snakemake.params.variants,
         drawn=snakemake.params.drawn,
         gain=snakemake.params.gain,
+        whitened=snakemake.params.whitened,
+        sinks=snakemake.params.sinks,
         seed=snakemake.params.seed,
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,

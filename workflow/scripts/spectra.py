@@ -17,5 +17,7 @@ with logged(snakemake.log[0]):
         lengths=snakemake.params.lengths,
         drawn=snakemake.params.drawn,
         gain=snakemake.params.gain,
+        whitened=snakemake.params.whitened,
+        sinks=snakemake.params.sinks,
         seed=snakemake.params.seed,
     )

@@ -1,6 +1,6 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from geomkit.errors import RefusalError
 from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
 from geomkit.store.dumps import State
-from geomkit.store.texts import Sample
+from geomkit.store.texts import Sample, Texts
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""
@@ -152,9 +152,11 @@ def capture(
     masking: Masking | None = None,
     on_device: bool = False,
     skip: int = 0,
+    wanted: Collection[int] | None = None,
 ) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts, without the first `skip` batches; as
-    arrays, or, if `on_device` says so, as tensors on a GPU where they were computed on one.
+    """Runs a model over texts and yields each batch's states, in the order of the texts, without the first `skip` batches and,
+    of a causal model, those that hold none of the `wanted` texts; as arrays, or, if `on_device` says so, as tensors on a GPU
+    where they were computed on one.
 
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
@@ -167,8 +169,10 @@ def capture(
     model, start = recorder.model, len(sample.prefix)
     with recorder.hooked():
         check_causal(recorder, sample)
-        for number, run in enumerate(batches([start + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens))):
+        for number, run in enumerate(text_batches(model, sample, batch_tokens)):
             if 0 < number < skip:  # the first batch runs in any case, for it decides what the model shows
+                continue
+            if wanted is not None and not set(wanted) & set(run):
                 continue
             ids, real = padded(with_prefix(sample, run))
             ids, mask = ids.to(model.device), real.to(model.device)
@@ -180,6 +184,29 @@ def capture(
             if number < skip:
                 continue
             yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+
+
+def text_batches(model: PreTrainedModel, sample: Sample, batch_tokens: int) -> list[range]:
+    """The texts of each batch of a causal model."""
+    return batches([len(sample.prefix) + len(ids) for ids in sample.ids], batch_limit(model, batch_tokens))
+
+
+def batch_texts(texts: Texts, start: int, tokens: int) -> range:
+    """The texts that a batch of so many tokens holds, the first of them number `start`."""
+    offset = texts.offset
+    return range(start, int(np.searchsorted(offset, offset[start] + tokens)))
+
+
+def rows_of_texts(
+    recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int
+) -> Iterator[tuple[int, dict[State, np.ndarray]]]:
+    """(text, rows (tokens, d) of every state) of some texts of a causal model, in the batches that all texts are run in."""
+    runs = [run for run in text_batches(recorder.model, sample, batch_tokens) if set(texts) & set(run)]
+    for run, batch in zip(runs, capture(recorder, sample, batch_tokens, wanted=texts), strict=True):
+        stops = np.cumsum([len(sample.ids[text]) for text in run]).tolist()
+        for text, stop in zip(run, stops, strict=True):
+            if text in texts:
+                yield text, {state: rows[stop - len(sample.ids[text]) : stop] for state, rows in batch.states.items()}
 
 
 def all_rows(recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None) -> dict[State, np.ndarray]:

@@ -45,8 +45,7 @@ def dump_model(
     name = next(iter(paths.values())).parent.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
-    counts = np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
+    counts = padded_counts(stored, folder, trust_remote_code)
     masks = masks_of(bench)
     with refused_files(paths.values()):
         for variant, output in paths.items():
@@ -54,6 +53,12 @@ def dump_model(
             model, run = make_run(variant, bench)
             write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks)
             del model  # or two models would be in memory
+
+
+def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
+    """How often each token id occurs elsewhere (ids,), for every id that the model knows."""
+    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    return np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
 
 
 def prepare(

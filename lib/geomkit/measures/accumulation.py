@@ -1,8 +1,9 @@
 """Spectra of one state of a corpus from blocks of its rows: memory holds a block and a sum of d x d, whatever the corpus."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from types import MappingProxyType
 
 import numpy as np
 
@@ -31,14 +32,14 @@ class StateSpectra:
 
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
-        tokens = np.asarray(sizes, dtype=np.int64)
-        starts = np.cumsum(tokens) - tokens
+        scaled = {}
         for mode in self.modes:
-            self.own[mode].update(normalise(rows, mode, self.mean))
-        for n in self.lengths:
-            clouds = rows[indices(starts[tokens >= n, None] + np.arange(n), like=rows)]
-            for mode in self.modes if len(clouds) else []:
-                self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=is_centred(mode)))
+            changed = normalise(rows, mode, self.mean)
+            self.own[mode].update(changed)
+            if not is_centred(mode):
+                scaled[mode] = changed
+        for mode, n, found in text_spectra(rows, sizes, self.modes, self.lengths, scaled):
+            self.parts[mode, n].append(found)
 
     def end_document(self) -> dict[str, CovarianceAccumulator]:
         """The sums of the document that ends here, by normalisation; the next text begins another."""
@@ -57,6 +58,29 @@ class StateSpectra:
         """(normalisation, spectrum of all rows of the documents that have ended)."""
         for mode, rows in self.whole.items():
             yield mode, rows.spectrum(centred=is_centred(mode))
+
+
+def text_spectra(
+    rows: Array,
+    sizes: Sequence[int] | Array,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+    scaled: Mapping[str, Array] = MappingProxyType({}),
+) -> Iterator[tuple[str, int, Spectrum]]:
+    """(normalisation, n, spectra of the first n tokens of every text that has as many) of rows (tokens, d), text after text.
+
+    sizes: tokens of each text. scaled: the rows as modes that are not centred change them, where that is known: row by row,
+    whatever else is there.
+    """
+    tokens = np.asarray(sizes, dtype=np.int64)
+    starts = np.cumsum(tokens) - tokens
+    for n in lengths:
+        first = indices(starts[tokens >= n, None] + np.arange(n), like=rows)
+        for mode in modes if len(first) else []:
+            centred = is_centred(mode)
+            if n > centred:
+                clouds = scaled[mode][first] if mode in scaled else normalise(rows[first], mode)
+                yield mode, n, spectrum(clouds, centred=centred)
 
 
 def text_gains(rows: Array, sizes: Sequence[int], eps2: float, n: int) -> Iterator[Array]:

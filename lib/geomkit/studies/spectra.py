@@ -11,8 +11,12 @@ from geomkit.logs import progress
 from geomkit.measures.accumulation import text_gains
 from geomkit.store.decomposition import Rows, blocks, decompose, drawn_rows, keeps_documents, what_is_absent
 from geomkit.store.dumps import Dump, State
+from geomkit.store.extracts import Asked, StateExtracts
 from geomkit.store.refusals import refused_files
+from geomkit.store.sinks import SinkEffects
 from geomkit.store.spectra import GAINED, SpectraWriter, write_spectra
+from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED
 
 
 def decompose_dumps(
@@ -23,14 +27,24 @@ def decompose_dumps(
     drawn: Sequence[str],
     gain: Mapping[str, Any] | None,
     seed: int,
+    whitened: Any = None,
+    sinks: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the spectra of one model and corpus; refused ones if its dumps are."""
+    """Writes the spectra of one model and corpus; refused ones if its dumps are. `whitened` and `sinks`: see
+    `geomkit.store.extracts`."""
     files = {Path(path).stem: Path(path) for path in dumps}
     with refused_files([output]), Dump(files["trained"]) as dump:
         texts, attributes, widths = dump.texts, dump.attributes, {state: dump.width(state) for state in dump.states}
         depth = int(str(attributes["depth"]))
+        asked = Asked(gain, whitened, sinks)
         absent = dump.absent | what_is_absent(widths, depth, texts, lengths)
         with write_spectra(output, texts, attributes, absent) as writer:
+            if (counts := dump.vocabulary()) is not None:
+                writer.vocabulary(counts)
+            for state in progress(dump.states, f"{output.parent.name}, tokens"):
+                extract(writer, dump, state, StateExtracts(state, depth, widths[state], texts, asked, np.zeros(1)))
+            if sinks:
+                sink_effects(dump, texts, sinks, output.parent.name).write(writer.file)
             for null in drawn:
                 for state, width in progress(widths.items(), f"{output.parent.name} {null}"):
                     rows = drawn_rows(null, state, texts, width, seed)
@@ -44,6 +58,24 @@ def decompose_dumps(
                         decompose(writer, variant, state, stored_rows(run, state), width, texts, modes, lengths, documents)
                         if gain and variant in GAINED:
                             writer.gains(variant, state, gains(run, state, **gain))
+
+
+def extract(writer: SpectraWriter, dump: Dump, state: State, wanted: StateExtracts) -> None:
+    """What later stages ask of one state of the trained model, in one pass over its rows where they ask anything."""
+    if wanted:
+        for first, last in blocks(range(len(dump.offset) - 1)):
+            wanted.add(dump.rows(state, first, last), range(first, last))
+        wanted.write(writer, TRAINED)
+
+
+def sink_effects(dump: Dump, texts: Texts, sinks: Mapping[str, Any], name: str) -> SinkEffects:
+    """Metrics of all texts without their sinks, in one pass over all states."""
+    states = [state for state in dump.states if state.sublayer == "block"]
+    found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], texts)
+    for text in progress(range(len(texts.tokens)), f"{name}, sinks"):
+        rows = {state: dump.rows(state, text, text + 1) for state in states}
+        found.add(rows, texts, range(text, text + 1), sinks["eps2"])
+    return found
 
 
 def stored_rows(dump: Dump, state: State) -> Rows:
