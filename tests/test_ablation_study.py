@@ -4,13 +4,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.store.dumps import State, write_dump
+from geomkit.store.dumps import Dump, State, write_dump
+from geomkit.store.probes import write_probe
 from geomkit.store.records.experiments import Removal, SinkEffect
 from geomkit.store.records.files import read_csv
 from geomkit.store.removals import DIRECTIONS, SINKS, Removals, write_removals
 from geomkit.store.texts import Texts
 from geomkit.studies.ablation import measure_removals
 from geomkit.studies.sinks import measure_without_sinks
+from geomkit.studies.spectra import decompose_dumps
 
 FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}
 SIZE, WIDTH, TEXTS, TELLING = 10, 64, 3, 6
@@ -62,7 +64,13 @@ def removals(tmp_path):
 @pytest.fixture
 def rows(dump, removals, tmp_path):
     table, summary = tmp_path / "out/m/c.parquet", tmp_path / "out/m/c.csv"
-    measure_removals(removals, dump, table, summary, "f", None, {"n": 11, "eps2": 0.5}, 0)
+    with Dump(dump) as file:
+        rows = {f"states/1/{text}": file.rows(State(1), text, text + 1) for text in range(TEXTS)}
+    with Removals(removals) as file:
+        targets = {f"targets/{name}": np.array(getattr(file, name)) for name in ("text", "position", "document")}
+        targets |= {f"reference/{name}": np.array(getattr(file, name)) for name in ("loss", "alone")}
+    write_probe(tmp_path / "probe.h5", rows | targets, FACTS | {"budgets": [1]}, {})
+    measure_removals(removals, tmp_path / "probe.h5", table, summary, "f", None, {"n": 11, "eps2": 0.5}, 0)
     assert pq.read_table(table).num_rows > 100
     return read_csv(summary, Removal)
 
@@ -108,7 +116,9 @@ def test_the_models_curves_are_those_that_were_written(rows):
 
 
 def test_a_long_first_token_is_the_raw_spectrum_and_one_row_of_unit_rows(dump, tmp_path):
-    measure_without_sinks(dump, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, [10, 200], 0.5, 0)
+    spectra = tmp_path / "spectra/m/c.h5"
+    decompose_dumps([str(dump)], spectra, ["unit"], [4], [], None, 0, sinks={"thresholds": [10.0, 200.0], "eps2": 0.5})
+    measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0.5, 0)
     found = read_csv(tmp_path / "s.csv", SinkEffect)
     where = {"layer": 1, "metric": "erank_covariance"}
     assert one(found, kind="sinks", threshold=10).value == 1

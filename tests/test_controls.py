@@ -45,3 +45,9 @@ def test_one_document_has_no_strangers():
 @pytest.mark.parametrize(("higher_is_better", "expected"), [(True, [1, 0, 0.5, np.nan]), (False, [0, 1, 0.5, np.nan])])
 def test_a_win_is_a_difference_in_the_direction_that_is_better(higher_is_better, expected):
     np.testing.assert_array_equal(wins(np.array([0.3, -2.0, 0.0, np.nan]), higher_is_better), expected)
+
+
+def test_scores_that_rounding_alone_parts_are_a_draw():
+    difference = np.array([1e-12, -1e-12, 1e-6, -1e-6, np.nan])
+    np.testing.assert_array_equal(wins(difference, True), [0.5, 0.5, 1, 0, np.nan])
+    np.testing.assert_array_equal(wins(difference, False), [0.5, 0.5, 0, 1, np.nan])

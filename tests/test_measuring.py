@@ -24,6 +24,7 @@ from geomkit.studies.spectra import decompose_dumps
 TEXTS = Texts(["a", "a", "b", "c", "c", "c"], [12, 9, 5, 12, 12, 3], [40, 30, 20, 41, 42, 9])
 VARIANTS = ["trained", "shuffled", "untrained-0"]
 LENGTHS, GAIN, SEED = [4, 12, 20], {"n": 12, "eps2": 0.5}, 3
+SINKS = {"thresholds": [1.5, 10.0], "eps2": 0.5}
 COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 26}
 """Batches that begin and end within documents."""
 
@@ -40,7 +41,15 @@ def both(folder: Path, tmp_path: Path, modes: list[str], **dump: object) -> tupl
     """Spectra of one model by way of dumps, and without."""
     texts, layers = texts_of(folder, tmp_path / "texts.h5"), {"layers": "all", "sublayers": False} | dump
     common = {"origin": {"source": "local"}, "trust_remote_code": False, "compute": COMPUTE, "seed": SEED}
-    what = {"modes": modes, "lengths": LENGTHS, "drawn": ["gaussian"], "gain": GAIN, "seed": SEED}
+    what = {
+        "modes": modes,
+        "lengths": LENGTHS,
+        "drawn": ["gaussian"],
+        "gain": GAIN,
+        "seed": SEED,
+        "whitened": ["last"],
+        "sinks": SINKS,
+    }
     dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in VARIANTS]
     dump_model(folder, texts, map(str, dumps), {**layers, "dtype": "float32", "compression": None}, **common)
     stored, running = tmp_path / "stored/m/c.h5", tmp_path / "running/m/c.h5"
@@ -56,7 +65,7 @@ def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict], dict]:
     with h5py.File(path) as file:
 
         def visit(name, item):
-            attributes[name] = dict(item.attrs)
+            attributes[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
             if isinstance(item, h5py.Dataset):
                 arrays[name] = item[()]
 
@@ -69,6 +78,7 @@ def test_the_numbers_are_those_of_a_dump_in_the_same_places(architecture, tiny, 
     stored, running = (contents(path) for path in both(tiny(architecture), tmp_path, ["unit", "centre-unit"], sublayers=True))
     assert running[0].keys() == stored[0].keys()
     assert {name.split("/")[0] for name in running[0]} >= {*VARIANTS, "gaussian"}
+    assert {name.split("/")[-1] for name in running[0]} >= {"gcv", "moment", "count", "without"}
     for name, expected in stored[0].items():
         if expected.dtype.kind == "f":
             largest = np.nanmax(np.abs(expected), initial=0)

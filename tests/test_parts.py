@@ -88,7 +88,8 @@ def store(path: Path, tiny: Callable[[str], Path], architecture: str, sample: Sa
 
 
 def spectra(dumps: Sequence[str], output: Path, part: str | None = None, gain: Any = GAIN) -> str:
-    decompose_dumps(dumps, output, MODES, LENGTHS, DRAWN, gain, 0, part=part)
+    asked = {"whitened": "all", "sinks": {"thresholds": [10, 2], "eps2": 0.5}}
+    decompose_dumps(dumps, output, MODES, LENGTHS, DRAWN, gain, 0, part=part, **asked)
     return str(output)
 
 

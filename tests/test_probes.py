@@ -23,6 +23,9 @@ ARRAYS = {
     "reference/alone": DRAW.random(4),
     "texts/0": np.array([" the", "\n", "é"], dtype=object),
     "texts/2": np.array(["<b>"], dtype=object),
+    "ids/0": np.arange(3, dtype=np.int32),
+    "states/3/0": DRAW.random((3, 7)).astype(np.float32),
+    "lengths/0": DRAW.random((12, 3)),
     "importance/3/norm": DRAW.random((4, 10)).astype(np.float32),
     "lasso/3/0/gap": DRAW.random((4, 2)),
     **{f"chosen/{path}": values for path, values in CHOSEN.items()},
@@ -44,6 +47,9 @@ def test_what_goes_in_comes_out(path):
         assert file.document == ["a", "a", "naïve 27", "naïve 27"]
         assert file.tokens(0) == [" the", "\n", "é"]
         assert file.layers == [3, 11]
+        assert file.width(3) == 7
+        for found, name in ((file.ids(0), "ids/0"), (file.rows(3, 0), "states/3/0"), (file.lengths(0), "lengths/0")):
+            np.testing.assert_array_equal(found, ARRAYS[name])
         np.testing.assert_array_equal(file.position, ARRAYS["targets/position"])
         np.testing.assert_array_equal(file.loss, ARRAYS["reference/loss"])
         np.testing.assert_array_equal(file.importance(3)["norm"], ARRAYS["importance/3/norm"])
@@ -78,5 +84,5 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
 def test_another_file_or_schema_is_refused(path):
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 9
-    with pytest.raises(DataError, match=r"corpus\.h5: not a probe of schema 1; remove it and run again"):
+    with pytest.raises(DataError, match=r"corpus\.h5: not a probe of schema 2; remove it and run again"):
         Probe(path)

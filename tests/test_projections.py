@@ -17,10 +17,11 @@ from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import State, write_dump
 from geomkit.store.measured import MeasuredModel
+from geomkit.store.projecting import Settings, powers_of_two
 from geomkit.store.projections import read_projections
 from geomkit.store.provenance import rng
 from geomkit.store.texts import Texts
-from geomkit.studies.projections import Settings, powers_of_two, write_projections
+from geomkit.studies.projections import write_projections
 
 LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]
@@ -248,17 +249,6 @@ def test_a_family_of_one_size_is_its_own_donor_on_powers_of_two_of_its_direction
     rows, absent = table(tmp_path, {"narrow": dumped(tmp_path, "narrow", 12)})
     assert not rows
     assert absent["projections, family, last"] == "no donor is wider than 12, the narrowest width"
-
-
-@pytest.mark.parametrize("kept", [(), ("small",), ("small", "large")])
-def test_a_family_with_a_model_that_was_not_dumped_is_absent(tmp_path, kept):
-    dumps, output = [dumped(tmp_path, name, 5 if name == "small" else 9) for name in kept], tmp_path / "sotu.parquet"
-    families = dict.fromkeys([*kept, "huge"], "family")
-    write_projections(dumps, families, dict.fromkeys(families), output, **vars(SETTINGS), unkept=["huge"])
-    found = pq.read_table(output)
-    assert len(found) == 0
-    reason = "dump.keep is none: no states of its models were kept to be projected"
-    assert json.loads(found.schema.metadata[b"absent"]) == {"projections, family": reason}
 
 
 def test_without_a_wider_donor_a_layer_is_absent(tmp_path):

@@ -30,13 +30,24 @@ def splits(d: int, count: int = 10) -> np.ndarray:
 # whitening
 
 
+@pytest.mark.parametrize("zeros", [0, 7])
+def test_a_whitening_of_unit_rows_is_told_by_their_sums(zeros):
+    rows = gaussian(1, 300, 12) * np.geomspace(1, 0.1, 12) + 0.2
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[:zeros] = 0
+    found, expected = Whitening.of_unit_rows(rows.T @ rows, rows.sum(axis=0), len(rows)), Whitening.estimate(rows)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.root, expected.root, atol=1e-11 * np.abs(expected.root).max())
+
+
 @pytest.mark.parametrize(("n", "d"), [(5, 30), (30, 30), (400, 30), (10, 1)])
 def test_shrinkage_is_that_of_scikit_learn(n, d):
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     rows = gaussian(n, n, d) * np.geomspace(1, 0.1, d)
     rows -= rows.mean(axis=0)
-    assert shrinkage(rows, rows.T @ rows / n) == pytest.approx(ledoit_wolf_shrinkage(rows, assume_centered=True), rel=1e-12)
+    fourth = np.mean(np.sum(rows**2, axis=1) ** 2)
+    assert shrinkage(fourth, rows.T @ rows / n, n) == pytest.approx(ledoit_wolf_shrinkage(rows, assume_centered=True), rel=1e-12)
 
 
 @pytest.mark.parametrize("n", [8, 400])

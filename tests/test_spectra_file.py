@@ -15,7 +15,7 @@ from geomkit.store.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
 ROWS = {"a": (0, 16), "naïve 27": (16, 21), "c": (21, 33)}
-ATTRIBUTES = {"depth": 2, "params_total": 1234, "model source": "bundled", "schema": 2}
+ATTRIBUTES = {"depth": 2, "params_total": 1234, "model source": "bundled", "schema": 3}
 STATES = (State(0), State(2, "mlp"), State(2), State(11))
 MODES = ("unit", "raw")
 SURPRISAL = np.where(np.isin(np.arange(33), [0, 8, 16, 21]), np.nan, np.arange(33) / 4).astype(np.float32)
@@ -220,7 +220,7 @@ def test_what_is_not_hdf5_is_a_data_error_that_names_the_file(tmp_path, content)
 def test_another_schema_is_refused(path):
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 1
-    with pytest.raises(DataError, match=r"corpus\.h5: not a file of eigenvalues of schema 2; remove it and run again"):
+    with pytest.raises(DataError, match=r"corpus\.h5: not a file of eigenvalues of schema 3; remove it and run again"):
         Spectra(path)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("metrics", "gain", "lasso", "cost", "fits", "dump", "ablation", "memory", "start", "scale", "loading")
+BENCHMARKS = ("metrics", "gain", "lasso", "cost", "fits", "dump", "ablation", "memory", "running", "start", "scale", "loading")
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 
 

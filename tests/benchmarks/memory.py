@@ -1,9 +1,11 @@
-"""Growth of peak memory from 10^4 to 10^6 tokens, in bytes a token: the dump from stored documents on, and the corpus entropy.
+"""Growth of peak memory from 10^4 to 10^6 tokens, in bytes a token: the dump of stored texts, spectra from dumps, and the same
+spectra while the model runs (`dump.keep: none`).
 
 Each stage is its workflow script. A process of its own runs it on 10^4 tokens, which loads the model and everything else, and
 then on either size. The corpus grows with the tokens: 40 or 400 documents of one length, whose words are whole tokens. glibc maps
 all blocks over 64 KiB, so that freed memory is gone and the peak is what is in use.
-Eigenvalues of single texts are results, and here they count: with one length they come to 1 byte a token.
+Eigenvalues of single texts are results, and here they count: with one length they come to 1 byte a token. The job that measures
+while the model runs also keeps its results until they are written: gains (8 bytes for each token and state), ids and surprisal.
 """
 
 import os
@@ -33,30 +35,31 @@ TARGET = 16
 
 
 def write_corpora(folder: Path) -> None:
+    from geomkit.lm.cutting import cut_texts
     from geomkit.lm.models import load_tokenizer
 
     words = [token[1:] for token in load_tokenizer(MODEL).get_vocab() if token[0] == "Ġ" and token[1:].isalpha()]
     draw = np.random.default_rng(0)
-    for size, (documents, _) in SIZES.items():
+    for size, (documents, texts) in SIZES.items():
         write_documents(
             [Document(str(number), " ".join(draw.choice(words, WORDS))) for number in range(documents)],
             folder / size / "corpus.parquet",
         )
+        asked = {"count": texts, "length": LENGTH}
+        cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, False)
 
 
 def dump(folder: Path) -> SimpleNamespace:
     """What Snakemake hands to the script."""
     params = {
-        "folder": MODEL,
-        "split": "all",
-        "texts": {"count": SIZES[folder.name][1], "length": LENGTH},
         "dump": {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None},
         "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 8192},
         "seed": 0,
         "origin": {},
         "trust_remote_code": False,
+        "objective": "causal",
     }
-    return job(SimpleNamespace(corpus=folder / "corpus.parquet"), [folder / "trained.h5", folder / "shuffled.h5"], params)
+    return job(read_by_models(folder), [folder / "trained.h5", folder / "shuffled.h5"], params)
 
 
 def spectra(folder: Path) -> SimpleNamespace:
@@ -65,16 +68,27 @@ def spectra(folder: Path) -> SimpleNamespace:
         "lengths": [LENGTH],
         "drawn": ["gaussian"],
         "gain": {"n": LENGTH, "eps2": 0.5},
+        "whitened": None,
+        "sinks": None,
         "seed": 0,
     }
     return job([folder / "trained.h5", folder / "shuffled.h5"], [folder / "spectra.h5"], params)
+
+
+def measure(folder: Path) -> SimpleNamespace:
+    both = vars(dump(folder).params) | vars(spectra(folder).params)
+    return job(read_by_models(folder), [folder / "m/running.h5"], both | {"variants": ["trained", "shuffled"]})
+
+
+def read_by_models(folder: Path) -> SimpleNamespace:
+    return SimpleNamespace(model=[MODEL], texts=folder / "texts.h5")
 
 
 def job(inputs: object, outputs: list[Path], params: dict[str, object]) -> SimpleNamespace:
     return SimpleNamespace(input=inputs, output=outputs, params=SimpleNamespace(**params), log=[outputs[0].with_suffix(".log")])
 
 
-STAGES = {"dump": dump, "spectra": spectra}
+STAGES = {"dump": dump, "spectra": spectra, "measure": measure}
 
 
 def peak(stage: str, folder: Path, size: str) -> tuple[int, float]:

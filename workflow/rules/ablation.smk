@@ -5,7 +5,6 @@ rule removal:
     input:
         model=model_files,
         probe="results/probes/{model}/{corpus}.h5",
-        dump="results/dumps/{model}/{corpus}/trained.h5",
     output:
         "results/removals/{model}/{corpus}.h5",
     log:
@@ -41,7 +40,7 @@ rule removal:
 rule ablation:
     input:
         removals="results/removals/{model}/{corpus}.h5",
-        dump="results/dumps/{model}/{corpus}/trained.h5",
+        probe="results/probes/{model}/{corpus}.h5",
     output:
         table="results/ablation/{model}/{corpus}.parquet",
         summary="results/ablation/{model}/{corpus}.csv",
@@ -92,7 +91,7 @@ rule ablation_table:
 
 rule sinks:
     input:
-        dump="results/dumps/{model}/{corpus}/trained.h5",
+        spectra="results/spectra/{model}/{corpus}.h5",
     output:
         table="results/sinks/{model}/{corpus}.parquet",
         summary="results/sinks/{model}/{corpus}.csv",
@@ -109,7 +108,6 @@ rule sinks:
         code=code("sinks.py"),
         family=lambda wildcards: MODELS[wildcards.model].family,
         model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        thresholds=config["ablation"]["sinks"],
         eps2=config["entropy"]["eps2"],
         seed=config["seed"],
     message:

@@ -277,6 +277,33 @@ def without(wildcards):
     return variants.left_out(config["entropy"], model.key, model.entry)
 
 
+def whitened_layers(wildcards):
+    """Layers of which each fold of documents has sums, where choices of tokens are to be compared at them."""
+    asked = probed()
+    if wildcards.model in asked["model"] and wildcards.corpus in asked["corpus"]:
+        return config["tokens"]["selection"]["layers"]
+
+
+def sinks_asked(wildcards):
+    """Thresholds of attention sinks, where texts are to be measured without these."""
+    asked = chosen("ablation")
+    if wildcards.model in asked["model"] and wildcards.corpus in asked["corpus"]:
+        return {
+            "thresholds": config["ablation"]["sinks"],
+            "eps2": config["entropy"]["eps2"],
+        }
+
+
+# at the final state differences from untrained twins are told only by many; results/scaling/fixed_width.csv alone asks for them
+TWINS = 20
+
+
+def twins_of(entry):
+    """Twins of the models of an entry, which may set their number, or want none."""
+    asked = "untrained" in entry.get("nulls", ["untrained"])
+    return entry.get("untrained_seeds", TWINS) if asked else 0
+
+
 def with_sublayers(wildcards):
     """Whether states after attention and MLPs are dumped: where that is asked for, and of the documents that people judged."""
     judged = chosen("semantics")
@@ -293,7 +320,7 @@ def dump_path(variant):
 
 
 # stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
-READING = ("tokens", "ablation", "semantics", "theory")
+READING = ("semantics", "theory")
 IMPORTED = [name for name, model in MODELS.items() if model.imported]
 DUMPED = [
     name
@@ -320,6 +347,11 @@ def running(stage):
 def kept(stage):
     """Those of a stage's models whose states are dumped."""
     return [name for name in chosen(stage)["model"] if name in DUMPED]
+
+
+def running(stage):
+    """Those that are measured while they run."""
+    return [name for name in chosen(stage)["model"] if name not in DUMPED]
 
 
 if {"-n", "--dry-run", "--dryrun"} & set(

@@ -1,13 +1,3 @@
-# at the final state differences from untrained twins are told only by many; results/scaling/fixed_width.csv alone asks for them
-TWINS = 20
-
-
-def twins_of(entry):
-    """Twins of the models of an entry, which may set their number, or want none."""
-    asked = "untrained" in entry.get("nulls", ["untrained"])
-    return entry.get("untrained_seeds", TWINS) if asked else 0
-
-
 rule final_state:
     input:
         model=model_files,

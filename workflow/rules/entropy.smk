@@ -62,9 +62,77 @@ rule width_nulls:
         "../scripts/width_nulls.py"
 
 
+# what a donor's rows are projected to, from a dump or while the model runs
+PROJECTING = {
+    "families": {name: MODELS[name].family for name in chosen("entropy")["model"]},
+    "seeds": {name: MODELS[name].seed for name in chosen("entropy")["model"]},
+    "modes": config["entropy"]["normalise"],
+    "lengths": config["entropy"]["lengths"],
+    "metrics": (
+        None if config["entropy"]["metrics"] == "all" else config["entropy"]["metrics"]
+    ),
+    "parameters": PARAMETERS,
+    "draws": 20,
+    "bracket": {
+        "modes": [config["scaling"]["primary"]["normalise"]],
+        "lengths": [config["scaling"]["primary"]["length"]],
+    },
+    "seed": config["seed"],
+}
+
+
+rule project:
+    input:
+        model=model_files,
+        texts=model_texts,
+        spectra=lambda wildcards: [
+            f"results/spectra/{name}/{wildcards.corpus}.h5"
+            for name in chosen("entropy")["model"]
+            if MODELS[name].family == MODELS[wildcards.model].family
+        ],
+    output:
+        "results/projections/{model}/{corpus}.parquet",
+    log:
+        "results/logs/project/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/project/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(running("entropy")),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 10),
+    params:
+        **PROJECTING,
+        code=code("project.py"),
+        compute=config["compute"],
+        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+        objective=lambda wildcards: MODELS[wildcards.model].objective,
+    message:
+        "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
+    script:
+        "../scripts/project.py"
+
+
 rule projections:
     input:
-        expand("results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")),
+        dumps=expand(
+            "results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")
+        ),
+        spectra=expand(
+            "results/spectra/{model}/{{corpus}}.h5", model=running("entropy")
+        ),
+        tables=expand(
+            "results/projections/{model}/{{corpus}}.parquet",
+            model=running("entropy"),
+        ),
     output:
         "results/projections/{corpus}.parquet",
     log:
@@ -78,26 +146,8 @@ rule projections:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
+        **PROJECTING,
         code=code("projections.py"),
-        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
-        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
-        modes=config["entropy"]["normalise"],
-        lengths=config["entropy"]["lengths"],
-        metrics=(
-            None
-            if config["entropy"]["metrics"] == "all"
-            else config["entropy"]["metrics"]
-        ),
-        parameters=PARAMETERS,
-        unkept=[
-            name for name in chosen("entropy")["model"] if name not in kept("entropy")
-        ],
-        draws=20,
-        bracket={
-            "modes": [config["scaling"]["primary"]["normalise"]],
-            "lengths": [config["scaling"]["primary"]["length"]],
-        },
-        seed=config["seed"],
     message:
         "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"
     script:

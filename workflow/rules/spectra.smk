@@ -29,6 +29,8 @@ rule spectra:
         drawn=drawn_for,
         absent=without,
         gain=gain_constants,
+        whitened=whitened_layers,
+        sinks=sinks_asked,
         seed=config["seed"],
     message:
         "Decomposing {wildcards.model} on {wildcards.corpus}"
@@ -119,6 +121,8 @@ rule measure:
         drawn=drawn_for,
         absent=without,
         gain=gain_constants,
+        whitened=whitened_layers,
+        sinks=sinks_asked,
         seed=config["seed"],
     message:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"

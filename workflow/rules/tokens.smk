@@ -1,7 +1,7 @@
 rule probe:
     input:
         model=model_files,
-        dump="results/dumps/{model}/{corpus}/trained.h5",
+        spectra="results/spectra/{model}/{corpus}.h5",
     output:
         "results/probes/{model}/{corpus}.h5",
     log:
@@ -13,8 +13,10 @@ rule probe:
     threads: 1
     resources:
         **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 5),
     params:
         code=code("probe.py"),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
@@ -39,7 +41,6 @@ rule probe:
 rule tokens:
     input:
         spectra="results/spectra/{model}/{corpus}.h5",
-        dump="results/dumps/{model}/{corpus}/trained.h5",
     output:
         table="results/tokens/{model}/{corpus}.parquet",
         summary="results/tokens/{model}/{corpus}.csv",
@@ -67,7 +68,7 @@ rule tokens:
 rule selection:
     input:
         probe="results/probes/{model}/{corpus}.h5",
-        dump="results/dumps/{model}/{corpus}/trained.h5",
+        spectra="results/spectra/{model}/{corpus}.h5",
     output:
         table="results/selection/{model}/{corpus}.parquet",
         summary="results/selection/{model}/{corpus}.csv",

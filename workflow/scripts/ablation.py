@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     measure_removals(
         removals=Path(snakemake.input.removals),
-        dumped=Path(snakemake.input.dump),
+        probe=Path(snakemake.input.probe),
         output=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         family=snakemake.params.family,

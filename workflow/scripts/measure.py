@@ -22,6 +22,8 @@ with logged(snakemake.log[0]):
         drawn=snakemake.params.drawn,
         left_out=snakemake.params.absent,
         gain=snakemake.params.gain,
+        whitened=snakemake.params.whitened,
+        sinks=snakemake.params.sinks,
         seed=snakemake.params.seed,
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     probe_model(
         folder=Path(snakemake.input.model[0]),
-        dumped=Path(snakemake.input.dump),
+        spectra=Path(snakemake.input.spectra),
         output=Path(snakemake.output[0]),
         selection=snakemake.params.selection,
         methods=snakemake.params.methods,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     write_projections(
-        dumps=snakemake.input,
+        dumps=snakemake.input.dumps,
         families=snakemake.params.families,
         seeds=snakemake.params.seeds,
         output=Path(snakemake.output[0]),
@@ -19,7 +19,8 @@ with logged(snakemake.log[0]):
         lengths=snakemake.params.lengths,
         metrics=snakemake.params.metrics,
         parameters=snakemake.params.parameters,
-        unkept=snakemake.params.unkept,
+        spectra=snakemake.input.spectra,
+        tables=snakemake.input.tables,
         draws=snakemake.params.draws,
         seed=snakemake.params.seed,
         bracket=snakemake.params.bracket,

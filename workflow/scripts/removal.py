@@ -13,7 +13,6 @@ with logged(snakemake.log[0]):
     remove_tokens(
         folder=Path(snakemake.input.model[0]),
         probe=Path(snakemake.input.probe),
-        dumped=Path(snakemake.input.dump),
         output=Path(snakemake.output[0]),
         removal=snakemake.params.removal,
         methods=snakemake.params.methods,

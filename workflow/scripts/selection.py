@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     compare_selections(
         probe=Path(snakemake.input.probe),
-        dumped=Path(snakemake.input.dump),
+        spectra=Path(snakemake.input.spectra),
         output=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         family=snakemake.params.family,

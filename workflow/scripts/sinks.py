@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     measure_without_sinks(
-        dumped=Path(snakemake.input.dump),
+        spectra=Path(snakemake.input.spectra),
         output=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         family=snakemake.params.family,
         model_seed=snakemake.params.model_seed,
-        thresholds=snakemake.params.thresholds,
         eps2=snakemake.params.eps2,
         seed=snakemake.params.seed,
     )

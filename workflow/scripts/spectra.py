@@ -18,6 +18,8 @@ with logged(snakemake.log[0]):
         drawn=snakemake.params.drawn,
         left_out=snakemake.params.absent,
         gain=snakemake.params.gain,
+        whitened=snakemake.params.whitened,
+        sinks=snakemake.params.sinks,
         seed=snakemake.params.seed,
         part=snakemake.wildcards.get("part"),
     )

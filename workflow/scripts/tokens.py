@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     measure_gains(
         spectra=Path(snakemake.input.spectra),
-        dumped=Path(snakemake.input.dump),
         output=Path(snakemake.output.table),
         summary=Path(snakemake.output.summary),
         family=snakemake.params.family,

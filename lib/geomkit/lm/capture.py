@@ -1,7 +1,8 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
 from geomkit.store.decomposition import by_document
 from geomkit.store.dumps import State
-from geomkit.store.texts import Sample
+from geomkit.store.texts import Sample, Texts
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""
@@ -176,7 +177,7 @@ def capture(
     batch_tokens: int,
     masking: Masking | None = None,
     on_device: bool = False,
-    only: range | None = None,
+    only: Collection[int] | None = None,
 ) -> Iterator[Captured]:
     """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, if `on_device` says so,
     as tensors on a GPU where they were computed on one. only: numbers of the batches to yield, of all those of `batch_groups`.
@@ -205,7 +206,7 @@ def capture(
 
 
 def batches_to_run(
-    recorder: Recorder, sample: Sample, tokens: int, masking: Masking | None, only: range | None
+    recorder: Recorder, sample: Sample, tokens: int, masking: Masking | None, only: Collection[int] | None
 ) -> Iterator[tuple[range, bool]]:
     """(texts, whether they are wanted) of every batch to run: those wanted, and the first, which decides on sublayers."""
     found = [run for group in batch_groups(sample, tokens, masking) for run in group]
@@ -213,6 +214,36 @@ def batches_to_run(
         wanted = only is None or number in only
         if wanted or (number == 0 and only and recorder.sublayers):
             yield run, wanted
+
+
+def batch_texts(texts: Texts, start: int, tokens: int) -> range:
+    """The texts that a batch of so many tokens holds, the first of them number `start`."""
+    offset = texts.offset
+    return range(start, int(np.searchsorted(offset, offset[start] + tokens)))
+
+
+def rows_of_texts(
+    recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int
+) -> Iterator[tuple[int, dict[State, np.ndarray]]]:
+    """(text, rows (tokens, d) of every state) of some texts of a causal model, in the batches that all texts are run in."""
+    groups = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens))
+    runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if set(texts) & set(run)}
+    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, only=runs), strict=True):
+        stops = np.cumsum([len(sample.ids[text]) for text in run]).tolist()
+        for text, stop in zip(run, stops, strict=True):
+            if text in texts:
+                yield text, {state: rows[stop - len(sample.ids[text]) : stop] for state, rows in batch.states.items()}
+
+
+def all_rows(recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None) -> dict[State, np.ndarray]:
+    """Rows (tokens, d) of every state, all texts one after another, in float32. Memory holds all of them."""
+    found: dict[State, np.ndarray] = {}
+    start, total = 0, int(sample.texts.offset[-1])
+    for batch in capture(recorder, sample, batch_tokens, masking):
+        for state, values in batch.states.items():
+            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start : start + len(values)] = values
+        start += len(batch.ids)
+    return found
 
 
 def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: bool) -> dict[State, Any]:
@@ -230,7 +261,7 @@ def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: 
 
 
 def capture_masked(
-    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool, only: range | None
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool, only: Collection[int] | None
 ) -> Iterator[Captured]:
     """`capture` of a masked model: one pass over each batch as it is, and one copy of a text for each token that is masked."""
     model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)

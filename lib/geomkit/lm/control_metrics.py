@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from geomkit.lm.capture import Recorder, capture
+from geomkit.lm.capture import Recorder, all_rows
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.models import blocks, find_device, load_model, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
@@ -78,8 +78,7 @@ def add_projected(
 def states_of(model: PreTrainedModel, sample: Sample, batch_tokens: int) -> dict[State, np.ndarray]:
     """Rows (tokens, d) of the last block's output, of the final state, and of that without gain and bias."""
     depth = len(blocks(model))
-    parts = list(capture(Recorder(model, [depth, depth + 1], False), sample, batch_tokens))
-    found = {State(layer): np.concatenate([part.states[State(layer)] for part in parts]) for layer in (depth, depth + 1)}
+    found = all_rows(Recorder(model, [depth, depth + 1], False), sample, batch_tokens)
     norm = final_norm(model)
     if isinstance(norm, FinalNorm):
         found[State(depth + 1, PLAIN)] = plain(found[State(depth)], norm.kind, norm.eps)

@@ -54,7 +54,7 @@ def dump_model(
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
     config = load_config(folder, trust_remote_code)
-    counts = np.pad(stored.counts, (0, max(0, config.get_text_config().vocab_size - len(stored.counts))))
+    counts = padded_counts(stored, folder, trust_remote_code)
     masks = masks_of(bench)
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
@@ -95,6 +95,12 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
     first = sum(map(len, before))
     start = mine[0][0].start if mine else 0
     return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes)
+
+
+def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
+    """How often each token id occurs elsewhere (ids,), for every id that the model knows."""
+    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    return np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
 
 
 def prepare(

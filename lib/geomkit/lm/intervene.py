@@ -73,12 +73,10 @@ def attending(model: PreTrainedModel) -> PreTrainedModel:
     return model.requires_grad_(False).eval()
 
 
-def load_attending(
-    folder: Path, compute: Mapping[str, Any], trust_remote_code: bool
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model in a folder as `attending` sets it, where `compute` says, and its tokenizer."""
+def load(folder: Path, compute: Mapping[str, Any], trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model in a folder, where `compute` says, and its tokenizer."""
     tokenizer = load_tokenizer(folder, trust_remote_code)
-    return attending(load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code)), tokenizer
+    return load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code), tokenizer
 
 
 @torch.no_grad()

@@ -13,9 +13,9 @@ import numpy as np
 
 from geomkit.arrays import as_numpy, namespace, reals
 from geomkit.config import CAUSAL
-from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
+from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, batch_texts, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.dumping import masks_of, of_model, prepare, recorder_of
+from geomkit.lm.dumping import masks_of, of_model, padded_counts, prepare, recorder_of
 from geomkit.lm.masking import Masking
 from geomkit.lm.memory import check_memory
 from geomkit.logs import progress
@@ -31,24 +31,27 @@ from geomkit.store.decomposition import (
     write_state,
 )
 from geomkit.store.dumps import State, not_finite, order
+from geomkit.store.extracts import NOTHING, Asked, StateExtracts
 from geomkit.store.refusals import refused_files
+from geomkit.store.sinks import SinkEffects
 from geomkit.store.spectra import GAINED, SpectraWriter, write_spectra
 from geomkit.store.texts import Sample, Texts
 from geomkit.variants import TRAINED, make_run
 
-NOTHING: Mapping[str, str] = {}
+ALL_NULLS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured: normalisations, lengths in tokens, constants of the information gain if it is asked for, tokens in a
-    batch, and how a masked model's tokens are masked."""
+    batch, how a masked model's tokens are masked, and what later stages ask of the trained model."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
     gain: Mapping[str, Any] | None
     batch_tokens: int
-    masks: Masking | None
+    masks: Masking | None = None
+    asked: Asked = NOTHING
 
 
 def measure_model(
@@ -66,7 +69,9 @@ def measure_model(
     origin: Mapping[str, Any],
     trust_remote_code: bool,
     objective: str = CAUSAL,
-    left_out: Mapping[str, str] = NOTHING,
+    left_out: Mapping[str, str] = ALL_NULLS,
+    whitened: Any = None,
+    sinks: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the spectra of one model and corpus; refused ones if the model does not show its hidden states.
 
@@ -76,14 +81,15 @@ def measure_model(
     name = output.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench))
-    check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code)
+    plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench), Asked(gain, whitened, sinks))
+    check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code, whitened)
     listed = stored.sample.texts
     absent = dict(left_out)
     widths: dict[State, int] = {}
     with refused_files([output]):
         attributes = facts | {"variant": TRAINED} | of_model(bench.model())
         with write_spectra(output, listed, attributes, absent) as writer:
+            writer.vocabulary(padded_counts(stored, folder, trust_remote_code))
             for variant in variants:
                 model, run = make_run(variant, bench)
                 recorder = recorder_of(model, dump)
@@ -105,8 +111,13 @@ def measure_variant(
     means = state_means(recorder, run, plan, name) if any(map(is_centred, plan.modes)) else {}
     measured: dict[State, Measured] = {}
     ids, surprisal = [], []
+    effects: SinkEffects | None = None
     for batch, texts in passes(recorder, run, plan, name):
         check_finite(batch, run.texts, texts)
+        if plan.asked.sinks and variant == TRAINED:
+            layers = sorted(state.layer for state in batch.states if state.sublayer == "block")
+            effects = effects or SinkEffects.blank(plan.asked.sinks["thresholds"], layers, run.texts)
+            effects.add(batch.states, run.texts, texts, plan.asked.sinks["eps2"])
         ids.append(batch.ids)
         surprisal.append(batch.surprisal)
         for state, rows in batch.states.items():
@@ -114,14 +125,21 @@ def measure_variant(
                 width = rows.shape[1]
                 mean = means.get(state, reals(np.zeros(width), like=rows))
                 documents = keeps_documents(state, recorder.depth, width)
-                measured[state] = Measured(StateSpectra(width, plan.modes, plan.lengths, mean, documents), documents, [])
+                spectra = StateSpectra(width, plan.modes, plan.lengths, mean, documents)
+                asked = plan.asked if variant == TRAINED else NOTHING
+                extracts = StateExtracts(state, recorder.depth, width, run.texts, asked, mean)
+                measured[state] = Measured(spectra, documents, [], extracts)
             add_rows(writer, variant, state, measured[state], rows, run.texts, texts)
+            measured[state].extracts.add(rows, texts)
             if plan.gain and variant in GAINED:
                 sizes = run.texts.tokens[texts.start : texts.stop]
                 measured[state].gains.extend(map(as_numpy, text_gains(rows, sizes, plan.gain["eps2"], plan.gain["n"])))
     writer.tokens(variant, ids, surprisal)
+    if effects:
+        effects.write(writer.file)
     for state, found in measured.items():
         write_state(writer, variant, state, found.spectra)
+        found.extracts.write(writer, variant)
         if found.gains:
             writer.gains(variant, state, found.gains)
     return {state: measured[state].spectra.d for state in sorted(measured, key=order)}
@@ -134,17 +152,18 @@ class Measured:
     spectra: StateSpectra
     documents: bool
     gains: list[np.ndarray]
+    extracts: StateExtracts
 
 
 def passes(recorder: Recorder, run: Sample, plan: Plan, name: str) -> Iterator[tuple[Captured, range]]:
     """Every batch of a pass over the texts, and which texts it holds."""
-    offset, start = run.texts.offset, 0
+    start = 0
     limit = batch_limit(recorder.model.config, plan.batch_tokens)
     total = sum(map(len, batch_groups(run, limit, plan.masks)))
     for batch in progress(capture(recorder, run, plan.batch_tokens, plan.masks, on_device=True), name, total):
-        stop = int(np.searchsorted(offset, offset[start] + len(batch.ids)))
-        yield batch, range(start, stop)
-        start = stop
+        texts = batch_texts(run.texts, start, len(batch.ids))
+        yield batch, texts
+        start = texts.stop
 
 
 def state_means(recorder: Recorder, run: Sample, plan: Plan, name: str) -> dict[State, Any]:

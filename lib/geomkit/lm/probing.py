@@ -6,19 +6,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.intervene import Pass, Score, check, gradient_input, leave_one_out, load_attending, masked, removed, run
+from geomkit.lm.capture import Recorder, rows_of_texts
+from geomkit.lm.intervene import Pass, Score, attending, check, gradient_input, leave_one_out, load, masked, removed, run
 from geomkit.lm.models import blocks, prefix
 from geomkit.logs import progress
 from geomkit.measures.attention import best_head, rollout, value_weighted
 from geomkit.measures.selection import Context, LassoPath, lasso_path, selectors
 from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
+from geomkit.store.dumps import State
 from geomkit.store.probes import SCORES, write_probe
 from geomkit.store.provenance import rng
 from geomkit.store.refusals import refused_files
+from geomkit.store.spectra import Spectra
+from geomkit.store.texts import Sample
+from geomkit.variants import TRAINED
 
 DRAWS = 3
 """Random choices of each size."""
@@ -40,7 +45,7 @@ class Target(NamedTuple):
 
 def probe_model(
     folder: Path,
-    dumped: Path,
+    spectra: Path,
     output: Path,
     selection: Mapping[str, Any],
     methods: Sequence[str],
@@ -49,43 +54,69 @@ def probe_model(
     seed: int,
     trust_remote_code: bool,
 ) -> None:
-    """Writes what every method chooses at targets of a dump, and how the model fares with it. Refused, if it cannot be probed."""
-    with refused_files([output]), Dump(dumped) as dump:
-        dump.check_causal("what the past tells of the next token, and attention to it")
-        model, tokenizer = load_attending(folder, compute, trust_remote_code)
-        start, budgets = prefix(tokenizer), selection["budgets"]
-        targets, absent = draw_targets(dump, selection, seed)
+    """Writes what every method chooses at targets of the texts whose spectra were measured, how the model fares with it, and the
+    rows of these texts. Refused, if it cannot be probed."""
+    with refused_files([output]), Spectra(spectra) as measured:
+        measured.check_causal("what the past tells of the next token, and attention to it")
+        model, tokenizer = load(folder, compute, trust_remote_code)
+        start, budgets, known = prefix(tokenizer), selection["budgets"], measured.text_list
+        sample = Sample(np.split(measured.tokens(TRAINED)[0], known.offset[1:-1]), list(start), known)
+        targets, absent = draw_targets(sample, selection, seed, spectra)
         layers = resolve_layers(selection["layers"], len(blocks(model)))
-        if missing := [layer for layer in layers if State(layer) not in dump.states]:
-            raise DataError(f"{dumped}: it has no layer {missing[0]}; add it to dump.layers")
-        length = max(len(dump.ids(target.text)) for target in targets)
-        importance, heads = weigh(model, start, dump, targets, layers, length, output.parent.name)
+        states = [state for state in measured.widths if state.sublayer == "block"]
+        if missing := [layer for layer in layers if State(layer) not in states]:
+            raise DataError(f"{spectra}: it has no layer {missing[0]}; add it to dump.layers")
+        shown = capture_texts(model, sample, targets, states, layers, compute["batch_tokens"])
+        attending(model)
+        length = max(len(sample.ids[target.text]) for target in targets)
+        importance, heads = weigh(model, sample, targets, layers, length, output.parent.name)
         for layer in layers:
             if layer in heads:
                 effect, texts = importance[layer, "leave_one_out"], [target.text for target in targets]
                 importance[layer, "attention_best_head"] = best_head(heads[layer], effect, texts, SHOWN)
         del heads
-        arrays = choose(model, start, dump, targets, layers, importance, budgets, methods, gain, seed, absent, output.parent.name)
+        what = (layers, importance, budgets, methods, gain, seed, absent, output.parent.name)
+        arrays = shown | choose(model, sample, shown, targets, *what)
         arrays |= {f"importance/{layer}/{name}": values for (layer, name), values in importance.items()}
         for name in ("text", "position", "document"):
             arrays[f"targets/{name}"] = np.array([getattr(target, name) for target in targets])
         for text in {target.text for target in targets}:
-            arrays[f"texts/{text}"] = np.array([tokenizer.decode([token]) for token in dump.ids(text)], dtype=object)
-        attributes = {**dump.attributes, "seed": seed, "budgets": budgets, "texts": len({target.text for target in targets})}
+            arrays[f"texts/{text}"] = np.array([tokenizer.decode([token]) for token in sample.ids[text]], dtype=object)
+        attributes = {**measured.attributes, "seed": seed, "budgets": budgets, "texts": len({target.text for target in targets})}
         write_probe(output, arrays, attributes, absent)
 
 
-def draw_targets(dump: Dump, selection: Mapping[str, Any], seed: int) -> tuple[list[Target], dict[str, str]]:
+def capture_texts(
+    model: PreTrainedModel,
+    sample: Sample,
+    targets: Sequence[Target],
+    states: Sequence[State],
+    layers: Sequence[int],
+    batch_tokens: int,
+) -> dict[str, np.ndarray]:
+    """Of the targets' texts ids, vectors at `layers`, and lengths of vectors at all states: arrays by their path in the file. The
+    model's own way of attention gives them, in the batches in which spectra are measured."""
+    texts = {target.text for target in targets}
+    recorder = Recorder(model, [state.layer for state in states], False)
+    arrays: dict[str, np.ndarray] = {}
+    for text, rows in rows_of_texts(recorder, sample, texts, batch_tokens):
+        arrays[f"ids/{text}"] = sample.ids[text]
+        arrays[f"lengths/{text}"] = np.stack([np.linalg.norm(rows[state].astype(np.float64), axis=1) for state in states])
+        arrays |= {f"states/{layer}/{text}": rows[State(layer)] for layer in layers}
+    return arrays
+
+
+def draw_targets(sample: Sample, selection: Mapping[str, Any], seed: int, where: Path) -> tuple[list[Target], dict[str, str]]:
     """In the first text of as many documents as asked for: the last token that has a next one, and others by chance.
 
     All have more tokens before them than the largest budget. Raises DataError if fewer than two documents have a text that is
     long enough.
     """
     largest, absent, targets = max(selection["budgets"]), {}, []
-    first = {document: text for text, document in reversed(list(enumerate(dump.texts.document)))}
+    first = {document: text for text, document in reversed(list(enumerate(sample.texts.document)))}
     used = 0
     for document, text in sorted(first.items(), key=lambda item: item[1]):
-        last = dump.texts.tokens[text] - 2
+        last = sample.texts.tokens[text] - 2
         if last <= largest:
             absent[f"targets in {document}"] = f"its text of {last + 2} tokens is too short for a budget of {largest}"
             continue
@@ -100,23 +131,21 @@ def draw_targets(dump: Dump, selection: Mapping[str, Any], seed: int) -> tuple[l
         if used == selection["texts"]:
             break
     if len({target.document for target in targets}) < 2:
-        raise DataError(
-            f"{dump.file.filename}: fewer than two documents have a text that is long enough for a budget of {largest} tokens"
-        )
+        raise DataError(f"{where}: fewer than two documents have a text that is long enough for a budget of {largest} tokens")
     return targets, absent
 
 
-def by_text(dump: Dump, targets: Sequence[Target], what: str) -> Iterator[tuple[int, np.ndarray, list[int]]]:
+def by_text(sample: Sample, targets: Sequence[Target], what: str) -> Iterator[tuple[int, np.ndarray, list[int]]]:
     """(text, its ids, the numbers of its targets)."""
     numbers = defaultdict(list)
     for number, target in enumerate(targets):
         numbers[target.text].append(number)
     for text, mine in progress(list(numbers.items()), what):
-        yield text, dump.ids(text), mine
+        yield text, sample.ids[text], mine
 
 
 def weigh(
-    model, start: Sequence[int], dump: Dump, targets: Sequence[Target], layers: Sequence[int], length: int, name: str
+    model, sample: Sample, targets: Sequence[Target], layers: Sequence[int], length: int, name: str
 ) -> tuple[Importance, dict[int, np.ndarray]]:
     """Importance (targets, T) by layer and name, and each head's attention (targets, heads, T) by layer.
 
@@ -125,12 +154,12 @@ def weigh(
     blank = np.full((len(targets), length), np.nan, dtype=np.float32)
     importance: Importance = defaultdict(blank.copy)
     heads: dict[int, np.ndarray] = {}
-    for number, (_, ids, mine) in enumerate(by_text(dump, targets, f"{name} attention")):
-        text = run(model, start, ids)
+    for number, (_, ids, mine) in enumerate(by_text(sample, targets, f"{name} attention")):
+        text = run(model, sample.prefix, ids)
         if number == 0:
             check(model, text)
         flow = rollout(text.attention)
-        gradients = gradient_input(model, start, ids, [targets[target].position for target in mine])
+        gradients = gradient_input(model, sample.prefix, ids, [targets[target].position for target in mine])
         for target, gradient in zip(mine, gradients, strict=True):
             place = targets[target].position
             alone = leave_one_out(model, text, place)
@@ -153,8 +182,8 @@ def weigh(
 
 def choose(
     model,
-    start: Sequence[int],
-    dump: Dump,
+    sample: Sample,
+    shown: Mapping[str, np.ndarray],
     targets: Sequence[Target],
     layers: Sequence[int],
     importance: Importance,
@@ -169,9 +198,9 @@ def choose(
     shape = (len(targets), len(budgets))
     arrays: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
     reference = {which: np.empty(len(targets)) for which in ("loss", "alone")}
-    for number, ids, mine in by_text(dump, targets, f"{name} choices"):
-        text = run(model, start, ids)
-        clouds = {layer: dump.rows(State(layer), number, number + 1) for layer in layers}
+    for number, ids, mine in by_text(sample, targets, f"{name} choices"):
+        text = run(model, sample.prefix, ids)
+        clouds = {layer: shown[f"states/{layer}/{number}"] for layer in layers}
         grams = {layer: (unit := normalise(rows, "unit")) @ unit.T for layer, rows in clouds.items()}
         sets: list[tuple[str, int, int, np.ndarray]] = []
         for target in mine:
@@ -199,7 +228,7 @@ def choose(
                         arrays[f"lasso/{where}/gap"][target] = path.gap
                         if first == 0:
                             importance[layer, "lasso"][target, :place] = lasso_weights(path, place)
-        measure(model, start, text, targets, mine, sets, budgets, arrays, reference)
+        measure(model, sample.prefix, text, targets, mine, sets, budgets, arrays, reference)
     return dict(arrays) | {f"reference/{which}": values for which, values in reference.items()}
 
 

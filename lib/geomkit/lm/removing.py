@@ -8,7 +8,7 @@ import numpy as np
 
 from geomkit.config import resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.intervene import Pass, check, leave_one_out, load_attending, masked, run
+from geomkit.lm.intervene import Pass, attending, check, leave_one_out, load, masked, run
 from geomkit.lm.models import blocks, prefix
 from geomkit.lm.probing import distinct
 from geomkit.logs import progress
@@ -16,7 +16,6 @@ from geomkit.measures.ablation import DRAWS, Positions, counts, noise_rows, orde
 from geomkit.measures.controls import strangers
 from geomkit.measures.sinks import sinks
 from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
 from geomkit.store.probes import Probe
 from geomkit.store.provenance import rng
 from geomkit.store.refusals import refused_files
@@ -29,7 +28,6 @@ Ordered = dict[tuple[int, str, str], Positions]
 def remove_tokens(
     folder: Path,
     probe: Path,
-    dumped: Path,
     output: Path,
     removal: Mapping[str, Any],
     methods: Sequence[str],
@@ -41,8 +39,9 @@ def remove_tokens(
     """Writes removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
     fractions."""
     fractions = sorted({0.0, *removal["fractions"]})
-    with refused_files([output]), Probe(probe) as known, Dump(dumped) as dump:
-        model, tokenizer = load_attending(folder, compute, trust_remote_code)
+    with refused_files([output]), Probe(probe) as known:
+        model, tokenizer = load(folder, compute, trust_remote_code)
+        attending(model)
         start = prefix(tokenizer)
         layers = resolve_layers(removal["layers"], len(blocks(model)))
         if missing := [layer for layer in layers if layer not in known.layers]:
@@ -51,20 +50,19 @@ def remove_tokens(
         documents = [known.document[number] for number in chosen]
         other, length = strangers(documents), int(known.position[chosen].max())
         found = [
-            target_orders(known, dump, chosen, number, int(other[number]), layers, methods, gain, seed)
-            for number in range(len(chosen))
+            target_orders(known, chosen, number, int(other[number]), layers, methods, gain, seed) for number in range(len(chosen))
         ]
-        outliers = {int(text): text_sinks(dump, int(text)) for text in known.text[chosen]}
+        outliers = {int(text): text_sinks(known, int(text)) for text in known.text[chosen]}
         arrays = blank_arrays(found, len(chosen), length, len(fractions))
         for text in progress(sorted(outliers), output.parent.name):
             mine = [number for number, target in enumerate(chosen) if known.text[target] == text]
-            ran = run(model, start, dump.ids(text))
+            ran = run(model, start, known.ids(text))
             if text == min(outliers):
                 check(model, ran)
             measure_text(model, ran, known.position[chosen], mine, found, outliers[text], fractions, arrays)
         arrays |= {f"targets/{name}": getattr(known, name)[chosen] for name in ("text", "position")}
         arrays |= {"targets/document": np.array(documents), "targets/stranger": other}
-        attributes = {**dump.attributes, "seed": seed, "fractions": fractions}
+        attributes = {**known.attributes, "seed": seed, "fractions": fractions}
         write_removals(output, arrays, attributes, known.absent)
 
 
@@ -74,18 +72,15 @@ def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:
     return [int(number) for each in numbers for number in each]
 
 
-def text_sinks(dump: Dump, text: int) -> np.ndarray:
+def text_sinks(known: Probe, text: int) -> np.ndarray:
     """Which tokens of a text (T,) are attention sinks: the first, and those that are far longer than others at some layer."""
-    states = [state for state in dump.states if state.sublayer == "block"]
-    norms = np.stack([np.linalg.norm(dump.rows(state, text, text + 1).astype(np.float64), axis=1) for state in states])
-    found = sinks(norms)
+    found = sinks(known.lengths(text))
     found[0] = True
     return found
 
 
 def target_orders(
     known: Probe,
-    dump: Dump,
     chosen: Sequence[int],
     number: int,
     other: int,
@@ -99,9 +94,9 @@ def target_orders(
     text, place, document = int(known.text[target]), int(known.position[target]), known.document[target]
     found: Ordered = {}
     for layer in layers:
-        raw = dump.rows(State(layer), text, text + 1)[: place + 1].astype(np.float64)
+        raw = known.rows(layer, text)[: place + 1].astype(np.float64)
         rows, norms = normalise(raw, "unit"), np.linalg.norm(raw, axis=1)
-        foreign = normalise(dump.rows(State(layer), int(known.text[stranger]), int(known.text[stranger]) + 1), "unit")
+        foreign = normalise(known.rows(layer, int(known.text[stranger])), "unit")
         importance = {name: values for name, values in known.importance(layer).items() if name != "lasso"}
         own = {name: values[target, :place].astype(np.float64) for name, values in importance.items()}
         away = int(known.position[stranger])

@@ -1,19 +1,20 @@
 """Models measured as they run: spectra of texts' token vectors, and losses, none of whose states is stored."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from transformers import PreTrainedModel
 
-from geomkit.lm.capture import Recorder, capture
+from geomkit.lm.capture import Recorder, batch_texts, capture
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks
 from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.measures.accumulation import text_spectra
 from geomkit.measures.entropy import absent, eps2_of, measure
 from geomkit.measures.norms import plain
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
+from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
 from geomkit.store.dumps import PLAIN, State
 from geomkit.store.tables import TableWriter
 from geomkit.store.texts import Sample, Texts
@@ -64,9 +65,10 @@ def run_model(
     nats, scored, start = [], [], 0
     sums: Sums = {}
     for batch in capture(Recorder(model, layers, False), sample, batch_tokens, masks):
-        tokens = within(sample.texts, start, len(batch.ids))
-        names = sample.texts.document[start : start + len(tokens)]
-        start += len(tokens)
+        texts = batch_texts(sample.texts, start, len(batch.ids))
+        tokens = np.asarray(sample.texts.tokens[texts.start : texts.stop])
+        names = sample.texts.document[texts.start : texts.stop]
+        start = texts.stop
         for surprisal in np.split(batch.surprisal, np.cumsum(tokens)[:-1]):
             nats.append(np.nansum(surprisal, dtype=np.float64))
             scored.append(np.isfinite(surprisal).sum())
@@ -74,7 +76,7 @@ def run_model(
         if isinstance(norm, FinalNorm):
             states[State(depth + 1, PLAIN)] = plain(states[State(depth)], norm.kind, norm.eps)
         for state, rows in states.items():
-            for mode, n, found in of_batch(rows, tokens, wanted):
+            for mode, n, found in text_spectra(rows, tokens, wanted.modes, wanted.lengths):
                 parts[state, mode, n].append(found)
             if wanted.documents:
                 add_documents(sums.setdefault(state, {}), rows, tokens, names)
@@ -114,20 +116,3 @@ def add_loss(table: TableWriter, variant: str, seen: Seen, texts: Texts) -> None
     """Adds the loss of every text, in nats a token."""
     columns = {"text": np.arange(len(seen.nats)), "document": list(texts.document)}
     table.add(**columns, variant=variant, metric="loss", value=seen.nats / seen.scored, n=seen.scored)
-
-
-def within(texts: Texts, start: int, tokens: int) -> np.ndarray:
-    """Lengths of the texts from number `start` on that a batch of so many tokens holds."""
-    ends = np.cumsum(texts.tokens[start:])
-    return np.asarray(texts.tokens[start:])[: int(np.searchsorted(ends, tokens)) + 1]
-
-
-def of_batch(rows: np.ndarray, tokens: np.ndarray, wanted: Wanted) -> Iterator[tuple[str, int, Spectrum]]:
-    """(normalisation, length, spectra of the texts that are as long) of rows, text after text."""
-    first = np.cumsum(tokens) - tokens
-    for n in wanted.lengths:
-        clouds = rows[first[tokens >= n, None] + np.arange(n)]
-        for mode in wanted.modes if len(clouds) else []:
-            centred = is_centred(mode)
-            if n > centred:
-                yield mode, n, spectrum(normalise(clouds, mode), centred=centred)

@@ -47,11 +47,8 @@ class StateSpectra:
         rows = namespace(self.mean).concat([own for own, _ in self.waiting])
         tokens = np.concatenate([sizes for _, sizes in self.waiting])
         self.waiting = []
-        starts = np.cumsum(tokens) - tokens
-        for n in self.lengths:
-            clouds = rows[indices(starts[tokens >= n, None] + np.arange(n), like=rows)]
-            for mode in self.modes if len(clouds) else []:
-                self.parts[mode, n].append(spectrum(normalise(clouds, mode), centred=is_centred(mode)))
+        for mode, n, found in text_spectra(rows, tokens, self.modes, self.lengths):
+            self.parts[mode, n].append(found)
 
     def end_document(self) -> dict[str, CovarianceAccumulator]:
         """The sums of the document that ends here, by normalisation; the next text begins another."""
@@ -72,6 +69,23 @@ class StateSpectra:
         """(normalisation, spectrum of all rows of the documents that have ended)."""
         for mode, rows in self.whole.items():
             yield mode, rows.spectrum(centred=is_centred(mode))
+
+
+def text_spectra(
+    rows: Array, sizes: Sequence[int] | Array, modes: Sequence[str], lengths: Sequence[int]
+) -> Iterator[tuple[str, int, Spectrum]]:
+    """(normalisation, n, spectra of the first n tokens of every text that has as many) of rows (tokens, d), text after text.
+
+    sizes: tokens of each text.
+    """
+    tokens = np.asarray(sizes, dtype=np.int64)
+    starts = np.cumsum(tokens) - tokens
+    for n in lengths:
+        clouds = rows[indices(starts[tokens >= n, None] + np.arange(n), like=rows)]
+        for mode in modes if len(clouds) else []:
+            centred = is_centred(mode)
+            if n > centred:
+                yield mode, n, spectrum(normalise(clouds, mode), centred=centred)
 
 
 def text_gains(rows: Array, sizes: Sequence[int], eps2: float, n: int) -> Iterator[Array]:

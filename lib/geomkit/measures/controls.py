@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from geomkit.errors import DataError
 
+ROUNDING = 1e-9
+"""Scores no further apart are those of one choice: two methods that choose the same tokens draw."""
 FOLDS = 5
 """Parts of the documents; what is applied to each is estimated on the others."""
 
@@ -36,6 +38,8 @@ def strangers(documents: Sequence[str]) -> NDArray[np.int64]:
 
 
 def wins(difference: NDArray[np.float64], higher_is_better: bool) -> NDArray[np.float64]:
-    """1 where the difference is to the first one's advantage, 0 where it is not, 1/2 where there is none; NaN stays NaN."""
+    """1 where the difference is to the first one's advantage, 0 where it is not, 1/2 where there is none but rounding; NaN stays
+    NaN."""
     sign = 1 if higher_is_better else -1
-    return np.where(np.isnan(difference), np.nan, (np.sign(sign * difference) + 1) / 2)
+    told = np.where(np.abs(difference) > ROUNDING, np.sign(sign * difference), 0.0)
+    return np.where(np.isnan(difference), np.nan, (told + 1) / 2)

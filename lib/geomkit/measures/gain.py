@@ -14,6 +14,9 @@ from geomkit.arrays import Array, epsilon, highest, indices, namespace, reals, s
 from geomkit.errors import DataError
 from geomkit.measures.spectra import normalise
 
+PENALTIES = np.logspace(-4, 4, 33)
+"""Of ridges, over that of the information gain, 1 / c."""
+
 
 def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> Array:
     """gain_t = 2 ln L_tt, L L^T = I + c Z Z^T, c = d / (n eps2): shape (..., T), in nats, for Z (..., T, d).

@@ -44,11 +44,28 @@ class Whitening:
             raise DataError("a whitening takes token vectors that are finite")
         mean = rows.mean(axis=0)
         centred = rows - mean
-        covariance = centred.T @ centred / len(rows)
+        fourth = float(np.mean(np.sum(centred**2, axis=1) ** 2))
+        return cls._shrunk(mean, centred.T @ centred / len(rows), fourth, len(rows))
+
+    @classmethod
+    def of_unit_rows(cls, moment: ArrayLike, total: ArrayLike, n: int) -> Self:
+        """As `estimate` from n rows z of length 1, or 0, by the sums of z z^T (d, d) and of z (d,).
+
+        |z|^2 is 1 or 0, so that with m the mean, t = tr(sum z z^T) / n and q = |m|^2, the mean of |z - m|^4 is
+        t + 4 m^T (sum z z^T / n) m + q^2 - 4 q + 2 q t - 4 q^2.
+        """
+        mean, second = np.asarray(total, dtype=np.float64) / n, np.asarray(moment, dtype=np.float64) / n
+        size, t = float(mean @ mean), float(np.trace(second))
+        fourth = t + 4 * float(mean @ second @ mean) - 3 * size**2 - 4 * size + 2 * size * t
+        return cls._shrunk(mean, second - np.outer(mean, mean), fourth, n)
+
+    @classmethod
+    def _shrunk(cls, mean: Array, covariance: Array, fourth: float, n: int) -> Self:
+        """fourth: the mean of |z - mean|^4."""
         values, vectors = np.linalg.eigh(covariance)
-        values += shrinkage(centred, covariance) * (values.mean() - values)
+        values += shrinkage(fourth, covariance, n) * (values.mean() - values)
         if not values[0] > SINGULAR * values[-1]:
-            raise DataError(f"the shrunk covariance of {len(rows)} rows of {rows.shape[1]} columns is singular")
+            raise DataError(f"the shrunk covariance of {n} rows of {len(mean)} columns is singular")
         return cls(mean, vectors / np.sqrt(values) @ vectors.T)
 
     def apply(self, Z: ArrayLike) -> Array:
@@ -56,12 +73,12 @@ class Whitening:
         return (np.asarray(Z, dtype=np.float64) - self.mean) @ self.root
 
 
-def shrinkage(centred: Array, covariance: Array) -> float:
-    """Ledoit and Wolf's a = min(b^2, s^2) / s^2 of centred rows x (n, d) and their covariance S (d, d), in Frobenius' norm:
-    s^2 = |S - (tr S / d) I|^2, and b^2 = (mean |x|^4 - |S|^2) / n estimates S's error. 0 where S is a multiple of I."""
-    total, fourth = np.sum(covariance**2), np.mean(np.sum(centred**2, axis=1) ** 2)
+def shrinkage(fourth: float, covariance: Array, n: int) -> float:
+    """Ledoit and Wolf's a = min(b^2, s^2) / s^2 of n centred rows x, by their mean |x|^4 and covariance S (d, d), in Frobenius'
+    norm: s^2 = |S - (tr S / d) I|^2, and b^2 = (mean |x|^4 - |S|^2) / n estimates S's error. 0 where S is a multiple of I."""
+    total = np.sum(covariance**2)
     spread = total - np.trace(covariance) ** 2 / len(covariance)
-    return float(np.clip((fourth - total) / (len(centred) * spread), 0, 1)) if spread > 0 else 0.0
+    return float(np.clip((fourth - total) / (n * spread), 0, 1)) if spread > 0 else 0.0
 
 
 def coordinate_splits(d: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:

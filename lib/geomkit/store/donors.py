@@ -1,6 +1,6 @@
-"""Dumps of a family's models, side by side: donors of rows that are projected on fewer of their directions."""
+"""A family's models side by side, from their dumps or spectra: donors of rows that are projected on fewer of their directions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,20 +12,29 @@ from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.norms import NORMS, plain
 from geomkit.store.dumps import PLAIN, Dump, State
+from geomkit.store.spectra import Spectra
 from geomkit.store.tables import check_seeds, facts
 from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One model of a family, its dump open."""
+    """One model of a family: what files say about it, the widths of its states, the ids (tokens,) of all texts, and where rows
+    (tokens, d) of a state come from, if they come from anywhere."""
 
     name: str
     family: str
     seed: int | None
-    dump: Dump
-    facts: Mapping[str, int]
+    attributes: Mapping[str, object]
     texts: Texts
+    widths: Mapping[State, int]
+    ids: np.ndarray
+    stored_rows: Callable[[State], np.ndarray] | None = None
+
+    @property
+    def facts(self) -> dict[str, int]:
+        return facts(self.attributes)
 
     def state(self, layer: str) -> State:
         """What a layer's rows are called in the table."""
@@ -38,27 +47,45 @@ class Source:
         return self.state("last" if layer == PLAIN else layer)
 
     def width(self, layer: str) -> int:
-        return self.dump.width(self.stored(layer))
+        return self.widths[self.stored(layer)]
 
     def missing(self, layer: str) -> str | None:
         """Why there are no rows of a layer, if there are none."""
-        if self.stored(layer) not in self.dump.states:
+        if self.stored(layer) not in self.widths:
             return f"this layer of {self.name} is not among dump.layers"
-        if layer == PLAIN and self.dump.attributes.get("final norm") not in NORMS:
+        if layer == PLAIN and self.attributes.get("final norm") not in NORMS:
             return f"{self.name} has no final norm that is known"
         return None
 
     def rows(self, layer: str) -> np.ndarray:
         """All rows of a layer, (tokens, d), as they are stored but for `plain`."""
-        found, facts = self.dump.rows(self.stored(layer), 0, len(self.texts.tokens)), self.dump.attributes
+        assert self.stored_rows is not None, f"{self.name} has no rows"
+        found, facts = self.stored_rows(self.stored(layer)), self.attributes
         return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
+
+
+def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:
+    """A model that was dumped."""
+    texts = dump.texts
+    widths = {state: dump.width(state) for state in dump.states}
+    return Source(
+        name, family, seed, dump.attributes, texts, widths, dump.all_ids(), lambda state: dump.rows(state, 0, len(texts.tokens))
+    )
+
+
+def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
+    """A model that was measured while it ran, without rows."""
+    return Source(name, family, seed, spectra.attributes, spectra.text_list, spectra.widths, spectra.tokens(TRAINED)[0])
 
 
 @contextmanager
 def opened_sources(
-    dumps: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
+    dumps: Iterable[str | Path],
+    families: Mapping[str, str],
+    seeds: Mapping[str, int | None],
+    spectra: Iterable[str | Path] = (),
 ) -> Iterator[dict[str, list[Source]]]:
-    """The members of every family, by its name, in order of size, but for refused ones.
+    """The members of every family, by its name, in order of size, but for refused ones, from dumps and from files of spectra.
 
     Raises DataError for two of one size that no seed tells apart.
     """
@@ -67,8 +94,11 @@ def opened_sources(
         for path in map(Path, dumps):
             name = path.parent.parent.name
             with suppress(RefusalError):
-                dump = stack.enter_context(Dump(path))
-                sources.append(Source(name, families[name], seeds[name], dump, facts(dump.attributes), dump.texts))
+                sources.append(of_dump(name, families[name], seeds[name], stack.enter_context(Dump(path))))
+        for path in map(Path, spectra):
+            name = path.parent.name
+            with suppress(RefusalError), Spectra(path) as file:
+                sources.append(of_spectra(name, families[name], seeds[name], file))
         sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
         found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
         for family, group in found.items():
@@ -82,7 +112,7 @@ def incomparable(members: Sequence[Source]) -> str | None:
     if len(set(first.texts.document)) < 2:
         return "directions are those of other documents, and there is one document"
     for model in members if len(members) > 1 else []:
-        if model.dump.ids(0).min() < 0:
+        if model.ids.min() < 0:
             return f"{model.name} has no token ids, so that nobody knows whether it read the texts of the others"
     for model in members[1:]:
         if not same_texts(first, model):
@@ -94,4 +124,4 @@ def same_texts(one: Source, other: Source) -> bool:
     """Whether two models read the same tokens of the same documents."""
     if (one.texts.document, one.texts.tokens) != (other.texts.document, other.texts.tokens):
         return False
-    return all(np.array_equal(one.dump.ids(text), other.dump.ids(text)) for text in range(len(one.texts.tokens)))
+    return np.array_equal(one.ids, other.ids)

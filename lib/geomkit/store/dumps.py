@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from geomkit.config import CAUSAL
-from geomkit.errors import DataError, RefusalError
+from geomkit.errors import DataError
 from geomkit.store.bfloat16 import from_words, to_words
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
@@ -167,11 +167,6 @@ class Dump(Reader):
         """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
         return str(self.attributes.get("objective", CAUSAL))
 
-    def check_causal(self, what: str) -> None:
-        """Raises RefusalError, naming what was asked for, if the model predicts anything but the next token."""
-        if self.objective != CAUSAL:
-            raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
-
     @property
     def texts(self) -> Texts:
         names = [name.decode() for name in read(self.file, "texts/document")]
@@ -195,9 +190,13 @@ class Dump(Reader):
         """Token ids of a text: (tokens,)."""
         return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
 
-    def vocabulary(self) -> np.ndarray:
-        """How often each token id occurs in other documents of the corpus: (ids,)."""
-        return read(self.file, "vocabulary/count")
+    def all_ids(self) -> np.ndarray:
+        """Token ids of all texts, one after another: (tokens,)."""
+        return read(self.file, "tokens/id")
+
+    def vocabulary(self) -> np.ndarray | None:
+        """How often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""
+        return read(self.file, "vocabulary/count") if "vocabulary" in self.file else None
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
         """Vectors of the texts first..last-1, one after another: (tokens, d)."""

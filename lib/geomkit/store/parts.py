@@ -63,6 +63,10 @@ class DumpParts:
         """Vectors of the texts first..last-1, one after another: (tokens, d)."""
         return np.concatenate([dump.rows(state, *texts) for dump, *texts in self._within(first, last)])
 
+    def vocabulary(self) -> np.ndarray | None:
+        """How often each token id occurs in other documents of the corpus: (ids,); None where no dump says it."""
+        return self.parts[0].vocabulary()
+
     def width(self, state: State) -> int:
         return self.parts[0].width(state)
 

@@ -1,7 +1,9 @@
 """Probes: what only running a model with masks and gradients can tell, at targets in some texts of a dump.
 
 /targets/{text,position,document}      (targets,)            the text's number in the dump, the token's in the text
-/texts/{text}                          (tokens,)             the tokens as they read
+/texts/{text}                          (tokens,)             the tokens as they read; /ids/{text} their ids
+/states/{layer}/{text}                 (tokens, d)           vectors of the texts' tokens at the layers that methods choose by
+/lengths/{text}                        (layers, tokens)      lengths of the vectors at every layer that is measured
 /reference/{loss,alone}                (targets,)            next token's loss with all of the past visible; divergence with none
 /importance/{layer}/{name}             (targets, T)          a weight for each token before the target, NaN elsewhere
 /chosen/{layer}/{first}/{method}       (targets, budgets, largest budget)   positions, most important first, then -1
@@ -22,7 +24,7 @@ import numpy as np
 from geomkit.store.hdf5 import read
 from geomkit.store.targets import Targets, write_targets
 
-SCHEMA = 1
+SCHEMA = 2
 SCORES = ("divergence", "loss", "removed_divergence", "removed_loss")
 
 
@@ -53,6 +55,21 @@ class Probe(Targets):
     def tokens(self, text: int) -> list[str]:
         """A text's tokens as they read."""
         return [token.decode() for token in read(self.file, f"texts/{text}")]
+
+    def ids(self, text: int) -> np.ndarray:
+        """Token ids of a text: (tokens,)."""
+        return read(self.file, f"ids/{text}")
+
+    def rows(self, layer: int, text: int) -> np.ndarray:
+        """Vectors of a text's tokens: (tokens, d)."""
+        return read(self.file, f"states/{layer}/{text}")
+
+    def lengths(self, text: int) -> np.ndarray:
+        """Lengths of a text's vectors at every layer that is measured: (layers, tokens)."""
+        return read(self.file, f"lengths/{text}")
+
+    def width(self, layer: int) -> int:
+        return int(self.file[f"states/{layer}/{self.text[0]}"].shape[1])
 
     @property
     def layers(self) -> list[int]:

@@ -6,13 +6,17 @@ each token adds to ln det of the tokens before it.
 /{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
 /{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
 /{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump
+/{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
+/{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
+                                                                             sum of z z^T and the sum of z, unit rows; /tokens
+/vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
 attributes                                 as in the dump
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +24,16 @@ import h5py
 import numpy as np
 
 from geomkit.arrays import as_numpy
-from geomkit.errors import DataError
+from geomkit.config import CAUSAL
+from geomkit.errors import DataError, RefusalError
+from geomkit.measures.gain import RidgePath
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
-from geomkit.store.dumps import State
+from geomkit.store.dumps import State, order
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
 
-SCHEMA = 2
+SCHEMA = 3
 GAINED = ("trained", "shuffled")
 """Variants of which information gains are kept, where they are asked for."""
 
@@ -51,8 +57,7 @@ class SpectraWriter:
 
     def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
         """One document's sum of z z^T."""
-        path, upper = f"{variant}/documents/{mode}/{state.path}", np.triu_indices(rows.d)
-        self.triangle(path, document, rows.d, as_numpy(rows.total)[upper])
+        self.triangle(f"{variant}/documents/{mode}/{state.path}", document, rows.d, upper_triangle(rows))
 
     def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
         """One document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
@@ -69,6 +74,23 @@ class SpectraWriter:
         """Token ids and surprisal, text after text, in parts."""
         self._fill(f"{variant}/tokens/id", np.int32, ids)
         self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
+
+    def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
+        """The ridge of last tokens, in parts that follow one another."""
+        for name in ("error", "freedom", "gcv"):
+            self._put(f"{variant}/ridge/{state.path}/{name}", np.concatenate([as_numpy(getattr(part, name)) for part in parts]))
+        self._put(f"{variant}/ridge/{state.path}/penalties", parts[0].penalties)
+
+    def folds(self, variant: str, state: State, sums: Sequence[CovarianceAccumulator], totals: np.ndarray) -> None:
+        """Each fold's sum of z z^T and of z (folds, d)."""
+        path = f"{variant}/folds/{state.path}"
+        self._put(f"{path}/moment", np.stack([upper_triangle(own) for own in sums]))
+        self._put(f"{path}/total", totals)
+        self._put(f"{path}/tokens", np.array([own.n for own in sums]))
+
+    def vocabulary(self, counts: np.ndarray) -> None:
+        """How often each token id occurs in other documents: (ids,)."""
+        self._put("vocabulary/count", counts)
 
     def _fill(self, path: str, dtype: type, parts: Iterable[np.ndarray]) -> None:
         """A row for each token of the texts; memory holds one part."""
@@ -120,7 +142,24 @@ class Spectra(Reader):
 
     @property
     def variants(self) -> list[str]:
-        return [name for name in self.file if name not in ("texts", "documents")]
+        return [name for name in self.file if name not in ("texts", "documents", "vocabulary")]
+
+    @property
+    def objective(self) -> str:
+        """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
+        return str(self.attributes.get("objective", CAUSAL))
+
+    def check_causal(self, what: str) -> None:
+        """Raises RefusalError, naming what was asked for, if the model predicts anything but the next token."""
+        if self.objective != CAUSAL:
+            raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
+
+    @property
+    def widths(self) -> dict[State, int]:
+        """Every state of the trained model with its width, by layer, each block's output after its sublayers."""
+        modes = self.file["trained/corpus"]
+        found = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        return {state: found[state] for state in sorted(found, key=order)}
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
         """(normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens, m)."""
@@ -147,17 +186,31 @@ class Spectra(Reader):
         """Each document's sum of z z^T, for a bootstrap over documents."""
         data = self.file[f"{variant}/documents/{mode}/{state.path}"]
         d = int(data.attrs["d"])
-        sums = []
-        for triangle, n in zip(read(self.file, data.name), read(self.file, "documents/tokens"), strict=True):
-            total = np.zeros((d, d))
-            total[np.triu_indices(d)] = triangle
-            sums.append(CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n)))
-        return sums
+        numbers = read(self.file, "documents/tokens")
+        return [of_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
 
     def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
         """(state, information gain of every token in nats, text after text), where gains were measured."""
         for state, data in datasets(self.file.get(f"{variant}/gains", {})):
             yield state, read(self.file, data.name)
+
+    def ridges(self, variant: str) -> Iterator[tuple[State, RidgePath]]:
+        """(state, ridge of the last tokens of the longest texts), by layer, where it was asked for."""
+        found = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
+        for state in sorted(found, key=order):
+            place = f"{variant}/ridge/{state.path}"
+            yield state, RidgePath(*(read(self.file, f"{place}/{name}") for name in ("penalties", "error", "freedom", "gcv")))
+
+    def folds(self, variant: str, state: State) -> tuple[list[CovarianceAccumulator], np.ndarray]:
+        """Each fold's sum of z z^T, unit rows, and of z (folds, d). Raises DataError where they were not asked for."""
+        place = f"{variant}/folds/{state.path}"
+        totals = read(self.file, f"{place}/total")
+        triangles, tokens = read(self.file, f"{place}/moment"), read(self.file, f"{place}/tokens")
+        return [of_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
+
+    def vocabulary(self) -> np.ndarray:
+        """How often each token id occurs in other documents of the corpus: (ids,)."""
+        return read(self.file, "vocabulary/count")
 
     def tokens(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids and surprisal in nats of all tokens, text after text. Raises DataError for a null that no model was run on."""
@@ -173,10 +226,22 @@ class Spectra(Reader):
         )
 
 
-def datasets(group: h5py.Group | dict) -> Iterator[tuple[State, h5py.Dataset]]:
-    """Every dataset below a group, with the state that its path names."""
+def upper_triangle(rows: CovarianceAccumulator) -> np.ndarray:
+    """The upper triangle of a sum of z z^T, row after row: (d (d + 1) / 2,). Slices take a tenth of the time of indices."""
+    return np.concatenate([row[start:] for start, row in enumerate(as_numpy(rows.total))])
+
+
+def of_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
+    """A sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
+    total = np.zeros((d, d))
+    total[np.triu_indices(d)] = triangle
+    return CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n))
+
+
+def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:
+    """Every dataset below a group, with the state that its path names, or that its path names but for the last parts."""
     found: list[str] = []
     if isinstance(group, h5py.Group):
         group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
     for path in found:
-        yield state_of(path), group[path]
+        yield state_of("/".join(path.split("/")[: -above or None])), group[path]

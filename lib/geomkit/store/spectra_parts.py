@@ -8,10 +8,12 @@ import numpy as np
 
 from geomkit.store.decomposition import blocks
 from geomkit.store.dumps import State, order
-from geomkit.store.hdf5 import read
+from geomkit.store.hdf5 import put, read
 from geomkit.store.refusals import refused_files
+from geomkit.store.sinks import PLACE, read_sinks
 from geomkit.store.spectra import Spectra, SpectraWriter, datasets, write_spectra
 from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED
 
 
 def merge_spectra(
@@ -30,6 +32,7 @@ def merge_spectra(
         opened = [files.enter_context(Spectra(Path(part))) for part in parts]
         first = opened[0]
         with write_spectra(output, first.text_list, first.attributes, first.absent) as writer:
+            copy_extracts(opened, writer)
             for variant in (*drawn, *variants):
                 if variant in variants:
                     writer.tokens(variant, *(in_blocks(found, first.text_list) for found in first.tokens(variant)))
@@ -38,6 +41,23 @@ def merge_spectra(
                 }
                 for state in sorted(owners, key=order):
                     copy_state(owners[state], writer, variant, state, modes, lengths)
+
+
+def copy_extracts(parts: Sequence[Spectra], writer: SpectraWriter) -> None:
+    """What `geomkit.store.extracts` and `geomkit.store.sinks` took, in the order of `geomkit.studies.spectra`."""
+    if "vocabulary/count" in parts[0].file:
+        writer.vocabulary(read(parts[0].file, "vocabulary/count"))
+    kinds = {"ridge": ("error", "freedom", "gcv", "penalties"), "folds": ("moment", "total", "tokens")}
+    owners = {
+        state: part for part in parts for kind in kinds for state, _ in datasets(part.file.get(f"{TRAINED}/{kind}", {}), above=1)
+    }
+    for state in sorted(owners, key=order):
+        for kind, names in kinds.items():
+            for path in [f"{TRAINED}/{kind}/{state.path}/{name}" for name in names]:
+                if path in owners[state].file:
+                    put(writer.file, path, read(owners[state].file, path))
+    if PLACE in parts[0].file:
+        read_sinks(parts[0].file).write(writer.file)
 
 
 def copy_state(

@@ -171,8 +171,7 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
             file = parquet_file(part)
             for group in range(file.num_row_groups):
                 writer.write_table(file.read_row_group(group).replace_schema_metadata())
-            missing = json.loads(file.schema_arrow.metadata[b"absent"])
-            absent += [((part.parent.name, part.stem, what), why) for what, why in missing.items()]
+            absent += [((part.parent.name, part.stem, what), why) for what, why in absent_of(part).items()]
         writer.add_key_value_metadata({"absent": json.dumps(absent)})
 
 
@@ -202,6 +201,11 @@ def merge_stage(
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of a table, with the named columns alone."""
     return read_table(path, columns=list(names), use_threads=False).to_pylist()
+
+
+def absent_of(path: Path) -> dict[str, str]:
+    """What a table that `TableWriter` wrote does not hold, with reasons."""
+    return dict(json.loads(parquet_file(path).schema_arrow.metadata[b"absent"]))
 
 
 def read_absent(path: Path) -> list[tuple[tuple[str, str, str], str]]:

@@ -23,7 +23,7 @@ from geomkit.measures.ablation import (
     without,
 )
 from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
+from geomkit.store.probes import Probe
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import Removal
 from geomkit.store.records.files import defined, write_csv
@@ -67,7 +67,7 @@ class Curves:
 
 def measure_removals(
     removals: Path,
-    dumped: Path,
+    probe: Path,
     output: Path,
     summary: Path,
     family: str,
@@ -76,14 +76,14 @@ def measure_removals(
     seed: int,
 ) -> None:
     """Writes the table of all targets, and the summary with intervals over documents."""
-    with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Dump(dumped) as dump:
+    with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Probe(probe) as known:
         common = {**columns_of(removals, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table = TableWriter(REMOVAL_COLUMNS, **common, variant="trained", sublayer="block", normalise="unit")
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "ablation", removals.stem))
         rows: list[Removal] = []
         for layer in file.layers:
-            width = dump.width(State(layer))
-            found = layer_values(file, dump, layer, gain, seed)
+            width = known.width(layer)
+            found = layer_values(file, known, layer, gain, seed)
             for place, values in found.items():
                 number = int(np.isfinite(values).sum())
                 table.add(
@@ -99,9 +99,9 @@ def measure_removals(
         write_csv(summary, Removal, rows)
 
 
-def layer_values(file: Removals, dump: Dump, layer: int, gain: Mapping[str, float], seed: int) -> Values:
+def layer_values(file: Removals, known: Probe, layer: int, gain: Mapping[str, float], seed: int) -> Values:
     """Everything of one layer, by place, with differences from nulls."""
-    curves, found = regressions(file, dump, layer, gain, seed)
+    curves, found = regressions(file, known, layer, gain, seed)
     for hidden in file.hidden(layer):
         if hidden.null != "own" and hidden.method in WITHOUT_TARGET:
             continue  # the same sets are hidden from the model as without the null
@@ -123,19 +123,19 @@ def layer_values(file: Removals, dump: Dump, layer: int, gain: Mapping[str, floa
     return found | differences(found)
 
 
-def regressions(file: Removals, dump: Dump, layer: int, gain: Mapping[str, float], seed: int) -> tuple[Curves, Values]:
+def regressions(file: Removals, known: Probe, layer: int, gain: Mapping[str, float], seed: int) -> tuple[Curves, Values]:
     """Curves of the ridge residual and of the coding length of what is left, and summaries of single targets."""
-    size, state = len(file.text), State(layer)
+    size = len(file.text)
     curves, found = Curves(file.fractions, {}), dict[Place, np.ndarray]()
     outliers = file.sinks
     ordered = {null: file.orders(layer, null) for null in NULLS}
     chance = {method: order for method, order in ordered["own"].items() if method.startswith("random-")}
-    c = dump.width(state) / (gain["n"] * gain["eps2"])
+    c = known.width(layer) / (gain["n"] * gain["eps2"])
     blank = (size, len(file.fractions))
     for number in progress(range(size), f"layer {layer}"):
         place = int(file.position[number])
         for null in NULLS:
-            rows = target_rows(file, dump, state, number, null, seed)
+            rows = target_rows(file, known, layer, number, null, seed)
             for sinks in SINKS:
                 left_out = outliers[number, :place] & (sinks == "kept")
                 problem = Explained.of(rows[:-1][~left_out], rows[-1], c)
@@ -155,16 +155,15 @@ def regressions(file: Removals, dump: Dump, layer: int, gain: Mapping[str, float
     return curves, found
 
 
-def target_rows(file: Removals, dump: Dump, state: State, number: int, null: str, seed: int) -> np.ndarray:
+def target_rows(file: Removals, known: Probe, layer: int, number: int, null: str, seed: int) -> np.ndarray:
     """Unit rows of a target's context, and that of the target itself (m + 1, d): its own, another document's, or noise."""
     text, place = int(file.text[number]), int(file.position[number])
     if null == "noise":
-        return noise_rows(place, dump.width(state), rng(seed, "removal", "noise", file.document[number], place))
-    rows = normalise(dump.rows(state, text, text + 1)[: place + 1], "unit")
+        return noise_rows(place, known.width(layer), rng(seed, "removal", "noise", file.document[number], place))
+    rows = normalise(known.rows(layer, text)[: place + 1], "unit")
     if null == "stranger":
         other = int(file.stranger[number])
-        foreign = int(file.text[other])
-        rows[-1] = normalise(dump.rows(state, foreign, foreign + 1), "unit")[int(file.position[other])]
+        rows[-1] = normalise(known.rows(layer, int(file.text[other])), "unit")[int(file.position[other])]
     return rows
 
 

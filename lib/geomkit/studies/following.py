@@ -105,7 +105,7 @@ class Clouds:
         source = self.members[member]
         if member not in self.stored:
             self.stored[member] = source.rows(self.layer)
-        return np.asarray(self.stored[member][source.dump.offset[:-1][self.texts, None] + np.arange(n)])
+        return np.asarray(self.stored[member][source.texts.offset[:-1][self.texts, None] + np.arange(n)])
 
     def measured(self, found: Spectrum) -> Values:
         results = measure(found, list(MARGINS), **self.parameters)

@@ -10,9 +10,8 @@ import numpy as np
 from geomkit.config import CAUSAL, layer_name
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Clustered, Documents
-from geomkit.measures.gain import ridge_path
-from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
+from geomkit.measures.gain import PENALTIES, RidgePath
+from geomkit.store.dumps import State
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
@@ -24,8 +23,6 @@ Row = dict[str, Any]
 FIRST = 8
 """Tokens at the start of a text that correlations leave out: there every token is new."""
 POSITIONS = 40
-PENALTIES = np.logspace(-4, 4, 33)
-"""Over that of the information gain, 1 / c."""
 RESAMPLES = 1000
 IN_ORDER = ("trained", "shuffled")
 """Variants of which tokens are taken in order."""
@@ -63,7 +60,6 @@ class Tokens:
 
 def measure_gains(
     spectra: Path,
-    dumped: Path,
     output: Path,
     summary: Path,
     family: str,
@@ -71,13 +67,13 @@ def measure_gains(
     gain: Mapping[str, float],
     seed: int,
 ) -> None:
-    with refused_table(output, TOKEN_COLUMNS, summary), Spectra(spectra) as file, Dump(dumped) as dump:
+    with refused_table(output, TOKEN_COLUMNS, summary), Spectra(spectra) as file:
         common: Row = {**columns_of(spectra, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = common["depth"]
-        texts, counts, rows = file.text_list, dump.vocabulary(), []
+        texts, counts, rows, widths = file.text_list, file.vocabulary(), [], file.widths
         in_order: tuple[str, ...] = IN_ORDER
-        if dump.objective != CAUSAL:
+        if file.objective != CAUSAL:
             in_order, absent["information gain"] = (), NOT_CAUSAL
         for variant in in_order:
             if variant not in file.variants:
@@ -89,18 +85,18 @@ def measure_gains(
                     "variant": variant,
                     **state._asdict(),
                     "name": layer_name(state.layer, depth) or None,
-                    "d": dump.width(state),
+                    "d": widths[state],
                 }
                 rows += [where | row for row in correlations(tokens, gains, rng(seed, "tokens", spectra.stem))]
                 if where["name"] and state.sublayer == "block":
                     rows += [where | row for row in profiles(tokens, gains, rng(seed, "tokens", spectra.stem))]
                     if variant == "trained":
                         add_gains(table, texts.document, tokens, state, gains)
-        for state in dump.states:
-            name = layer_name(state.layer, depth)
-            if state.layer and name and state.sublayer == "block":
-                where = {"variant": "trained", **state._asdict(), "name": name, "d": dump.width(state)}
-                rows += [where | row for row in ridge(dump, state, gain, rng(seed, "tokens", spectra.stem))]
+        sizes, names = np.array(texts.tokens), np.array(texts.document)
+        for state, path in file.ridges("trained"):
+            where = {"variant": "trained", **state._asdict(), "name": layer_name(state.layer, depth), "d": widths[state]}
+            longest = names[sizes == sizes.max()]
+            rows += [where | row for row in ridge(path, longest, rng(seed, "tokens", spectra.stem))]
         table.write(output, absent)
         write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
 
@@ -159,14 +155,11 @@ def add_gains(table: TableWriter, documents: Iterable[str], tokens: Tokens, stat
     )  # fmt: skip
 
 
-def ridge(dump: Dump, state: State, gain: Mapping[str, float], draw: np.random.Generator) -> Iterator[Row]:
+def ridge(path: RidgePath, longest: np.ndarray, draw: np.random.Generator) -> Iterator[Row]:
     """Ridge regression of the last token of the longest texts on those before it: error, degrees of freedom and generalised
-    cross-validation at penalties x times the information gain's 1 / c, and at each text's best one."""
-    sizes, names = np.array(dump.texts.tokens), np.array(dump.texts.document)
-    longest = np.flatnonzero(sizes == sizes.max())
-    clouds = [normalise(dump.rows(state, text, text + 1), "unit") for text in longest.tolist()]
-    path = ridge_path(np.stack(clouds), PENALTIES * gain["n"] * gain["eps2"] / dump.width(state))
-    documents = Documents.draw(names[longest], RESAMPLES, draw)
+    cross-validation at penalties x times the information gain's 1 / c, and at each text's best one. longest: their documents
+    (texts,)."""
+    documents = Documents.draw(longest, RESAMPLES, draw)
     for metric, values in (("error", path.error), ("freedom", path.freedom), ("gcv", path.gcv)):
         for x, column in zip(PENALTIES, values.T, strict=True):
             yield {"metric": f"ridge_{metric}", "x": float(x), "n": len(longest)} | numbers(documents.mean(column))

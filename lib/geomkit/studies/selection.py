@@ -15,12 +15,13 @@ from geomkit.measures.controls import FOLDS, document_folds, strangers, wins
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
 from geomkit.measures.selection import TOLERANCE, Context, chooses_by, jaccard, method_of, selectors
 from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
+from geomkit.store.dumps import State
 from geomkit.store.probes import Choice, Probe
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
+from geomkit.store.spectra import Spectra
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 SPLITS = 10
@@ -49,7 +50,7 @@ class Scored:
 
 def compare_selections(
     probe: Path,
-    dumped: Path,
+    spectra: Path,
     output: Path,
     summary: Path,
     family: str,
@@ -58,15 +59,15 @@ def compare_selections(
     seed: int,
 ) -> None:
     model = probe.parent.name
-    with refused_table(output, TOKEN_COLUMNS, summary), Probe(probe) as file, Dump(dumped) as dump:
+    with refused_table(output, TOKEN_COLUMNS, summary), Probe(probe) as file, Spectra(spectra) as measured:
         common = {**columns_of(probe, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
         rows: list[dict[str, Any]] = []
         for layer in file.layers:
             choices = [choice for choice in file.choices() if choice.layer == layer]
-            scored = averaged(reconstructed(file, dump, layer, choices, gain, seed, f"{model} layer {layer}"))
-            width = dump.width(State(layer))
+            scored = averaged(reconstructed(file, measured, layer, choices, gain, seed, f"{model} layer {layer}"))
+            width = file.width(layer)
             where = {
                 "variant": "trained",
                 "layer": layer,
@@ -83,22 +84,22 @@ def compare_selections(
 
 
 def reconstructed(
-    file: Probe, dump: Dump, layer: int, choices: Sequence[Choice], gain: Mapping[str, float], seed: int, name: str
+    file: Probe, measured: Spectra, layer: int, choices: Sequence[Choice], gain: Mapping[str, float], seed: int, name: str
 ) -> list[Scored]:
     """All scores of the choices at one layer."""
-    state, budgets = State(layer), len(file.budgets)
-    splits = coordinate_splits(dump.width(state), SPLITS, rng(seed, "splits", dump.width(state)))
-    whitenings = fold_whitenings(dump, state)
-    fold, others = document_folds(dump.texts.document), strangers(file.document)
+    width, budgets = file.width(layer), len(file.budgets)
+    splits = coordinate_splits(width, SPLITS, rng(seed, "splits", width))
+    whitenings = fold_whitenings(measured, layer)
+    fold, others = document_folds(measured.text_list.document), strangers(file.document)
     values = {id(choice): np.full((4, len(file.text), budgets), np.nan) for choice in choices}
     for text in progress(np.unique(file.text).tolist(), name):
-        rows, whitening = normalise(dump.rows(state, text, text + 1), "unit"), whitenings[fold[text]]
+        rows, whitening = normalise(file.rows(layer, text), "unit"), whitenings[fold[text]]
         gram, whole = rows @ rows.T, Reconstruction(whitening.apply(rows), splits)
         for target in np.flatnonzero(file.text == text).tolist():
             sets = [(choice, k, row[row >= 0].astype(int)) for choice in choices for k, row in enumerate(choice.chosen[target])]
             sets = [each for each in sets if len(each[2])]
             positions = [places for _, _, places in sets]
-            place, foreign = int(file.position[target]), whitening.apply(target_row(file, dump, state, others[target]))
+            place, foreign = int(file.position[target]), whitening.apply(target_row(file, layer, others[target]))
             own, control = whole.r2(place, positions, foreign).T
             for (choice, k, _), *found in zip(
                 sets, own - control, own - control, own, raw_r2(gram, place, positions), strict=True
@@ -145,20 +146,20 @@ def unseen(
     return np.asarray(np.mean(found, axis=0))
 
 
-def target_row(file: Probe, dump: Dump, state: State, target: int) -> np.ndarray:
+def target_row(file: Probe, layer: int, target: int) -> np.ndarray:
     """A target's unit row (d,)."""
-    text = int(file.text[target])
-    return normalise(dump.rows(state, text, text + 1), "unit")[file.position[target]]
+    return normalise(file.rows(layer, int(file.text[target])), "unit")[file.position[target]]
 
 
-def fold_whitenings(dump: Dump, state: State) -> list[Whitening]:
+def fold_whitenings(measured: Spectra, layer: int) -> list[Whitening]:
     """For each fold, the whitening estimated on the other documents."""
-    fold = document_folds(dump.texts.document)
-    clouds = [normalise(dump.rows(state, text, text + 1), "unit") for text in range(len(fold))]
-    return [
-        Whitening.estimate(np.concatenate([cloud for cloud, own in zip(clouds, fold, strict=True) if own != part]))
-        for part in range(FOLDS)
-    ]
+    sums, totals = measured.folds("trained", State(layer))
+    moments, tokens = np.stack([own.total for own in sums]), np.array([own.n for own in sums])
+    found = []
+    for part in range(FOLDS):
+        others = np.arange(FOLDS) != part
+        found.append(Whitening.of_unit_rows(moments[others].sum(axis=0), totals[others].sum(axis=0), int(tokens[others].sum())))
+    return found
 
 
 def averaged(scored: Sequence[Scored]) -> list[Scored]:

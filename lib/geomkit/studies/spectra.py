@@ -12,9 +12,12 @@ from geomkit.logs import progress
 from geomkit.measures.accumulation import text_gains
 from geomkit.store.decomposition import Rows, blocks, decompose, drawn_rows, keeps_documents, what_is_absent
 from geomkit.store.dumps import State
+from geomkit.store.extracts import Asked, StateExtracts
 from geomkit.store.parts import DumpParts, numbered
 from geomkit.store.refusals import refused_files
+from geomkit.store.sinks import SinkEffects
 from geomkit.store.spectra import GAINED, SpectraWriter, write_spectra
+from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
 
 NOTHING: Mapping[str, str] = {}
@@ -30,12 +33,14 @@ def decompose_dumps(
     seed: int,
     left_out: Mapping[str, str] = NOTHING,
     part: str | None = None,
+    whitened: Any = None,
+    sinks: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the spectra of one model and corpus; refused ones if its dumps are.
 
     dumps: of each variant one file, or its parts in the order of the texts. left_out: nulls that it has none of, and why. part:
     the name of a part of the states, all of whose texts are decomposed in their order here (`merge_spectra` puts parts together);
-    all states, where there is none.
+    all states, where there is none. whitened, sinks: see `geomkit.store.extracts`.
     """
     files: dict[str, list[Path]] = {}
     for path in map(Path, dumps):
@@ -44,9 +49,17 @@ def decompose_dumps(
     with refused_files([output]), DumpParts(files[TRAINED]) as dump:
         texts, attributes, widths = dump.texts, dump.attributes, {state: dump.width(state) for state in dump.states}
         depth = int(str(attributes["depth"]))
+        asked = Asked(gain, whitened, sinks)
         absent = dump.absent | {**left_out} | what_is_absent(widths, depth, texts, lengths)
         own = itertools.cycle([number == other for other in range(parts)])
         with write_spectra(output, texts, attributes, absent) as writer:
+            if number == 0 and (counts := dump.vocabulary()) is not None:
+                writer.vocabulary(counts)
+            mine = [state for state in dump.states if next(own)]
+            for state in progress(mine, f"{output.parent.name}, tokens"):
+                extract(writer, dump, state, StateExtracts(state, depth, widths[state], texts, asked, np.zeros(1)))
+            if number == 0 and sinks:
+                sink_effects(dump, texts, sinks, output.parent.name).write(writer.file)
             for null in drawn:
                 mine = [state for state in widths if next(own)]
                 for state in progress(mine, f"{output.parent.name} {null}"):
@@ -63,6 +76,24 @@ def decompose_dumps(
                         decompose(writer, variant, state, stored_rows(run, state), width, texts, modes, lengths, documents)
                         if gain and variant in GAINED:
                             writer.gains(variant, state, gains(run, state, **gain))
+
+
+def extract(writer: SpectraWriter, dump: DumpParts, state: State, wanted: StateExtracts) -> None:
+    """What later stages ask of one state of the trained model, in one pass over its rows where they ask anything."""
+    if wanted:
+        for first, last in blocks(range(len(dump.offset) - 1)):
+            wanted.add(dump.rows(state, first, last), range(first, last))
+        wanted.write(writer, TRAINED)
+
+
+def sink_effects(dump: DumpParts, texts: Texts, sinks: Mapping[str, Any], name: str) -> SinkEffects:
+    """Metrics of all texts without their sinks, in one pass over all states."""
+    states = [state for state in dump.states if state.sublayer == "block"]
+    found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], texts)
+    for text in progress(range(len(texts.tokens)), f"{name}, sinks"):
+        rows = {state: dump.rows(state, text, text + 1) for state in states}
+        found.add(rows, texts, range(text, text + 1), sinks["eps2"])
+    return found
 
 
 def stored_rows(dump: DumpParts, state: State) -> Rows:

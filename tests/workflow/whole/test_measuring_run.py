@@ -1,4 +1,4 @@
-"""A model that is measured while it runs beside one that is dumped."""
+"""A model that is measured while it runs, through all stages but two, beside one that is dumped."""
 
 import json
 
@@ -7,27 +7,26 @@ import pyarrow.parquet as pq
 from runs import SETTINGS, write_corpus
 from workflow_case import Case
 
-STAGES = {"tokens": {"models": ["ladder-24-s0"], "selection": {"models": []}}, "ablation": {"models": []}}
-NONE = {"dump": {"keep": "none"}, "theory": {"models": ["ladder-24-s0"]}, **STAGES}
-TARGETS = ("results/entropy.parquet", "results/projections/small.parquet")
+NONE = {"dump": {"keep": "none"}, "theory": {"models": ["ladder-16-s0"]}}
+STAGES = ("entropy", "tokens", "ablation", "sinks")
+TARGETS = (*(f"results/{stage}.parquet" for stage in STAGES), "results/projections/small.parquet")
+PROBED = "ladder-24-s0"
 
 
-def test_states_of_a_model_that_only_entropy_selects_are_never_written(project, case, done, tmp_path):
+def test_no_states_are_written_of_a_model_that_neither_semantics_nor_theory_selects(project, case, done, tmp_path):
     write_corpus(tmp_path / "run")
     mine = Case(project, tmp_path / "run", SETTINGS)
     outcome = mine.run(*TARGETS, "--cores", "2", settings=NONE)
     assert outcome.status == 0, outcome.terminal
-    assert {rule: outcome.jobs[rule] for rule in ("measure", "dump", "spectra", "entropy")} == {
-        "measure": 1,
-        "dump": 1,
-        "spectra": 1,
-        "entropy": 2,
-    }
+    once = ("measure", "project", "dump", "spectra", "probe", "selection", "removal", "ablation", "sinks")
+    assert {rule: outcome.jobs[rule] for rule in once} == dict.fromkeys(once, 1)
     assert not list((mine.folder / "results/dumps").rglob("*.h5"))
-    assert not (mine.folder / "results/dumps/ladder-16-s0").exists()
-    tables = [pq.read_table(each.folder / "results/entropy/ladder-16-s0/small.parquet") for each in (mine, case)]
-    assert tables[0].drop(["value", "bound"]) == tables[1].drop(["value", "bound"])
-    values = [table["value"].to_numpy() for table in tables]
-    np.testing.assert_allclose(*values, rtol=1e-8)
-    reasons = json.loads(pq.read_schema(mine.folder / TARGETS[1]).metadata[b"absent"])
-    assert "dump.keep is none" in reasons["projections, ladder"]
+    assert not (mine.folder / f"results/dumps/{PROBED}").exists()
+    for name in TARGETS:
+        found, expected = (pq.read_table(each.folder / name) for each in (mine, case))
+        assert len(found), name
+        rows = [table.drop(["value", "bound"]).to_pylist() for table in (found, expected)]
+        assert rows[0] == rows[1], name
+        np.testing.assert_allclose(found["value"].to_numpy(), expected["value"].to_numpy(), rtol=1e-7, atol=1e-9, err_msg=name)
+        reasons = [pq.read_metadata(each.folder / name).metadata[b"absent"] for each in (mine, case)]
+        assert json.loads(reasons[0]) == json.loads(reasons[1])

@@ -1,0 +1,98 @@
+"""Metrics of texts as they are and without their attention sinks, in a file of spectra: taken while all states of a text are at
+hand, for a token is a sink at all layers or at none.
+
+/trained/sinks/count     (thresholds, texts)                            sinks in each text
+/trained/sinks/whole     (layers, modes, metrics, texts)                of all tokens
+/trained/sinks/without   (thresholds, layers, modes, metrics, texts)    NaN where fewer than two tokens are left
+attributes: thresholds, layers, modes, metrics
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+
+from geomkit.arrays import as_numpy
+from geomkit.measures.entropy import measure
+from geomkit.measures.sinks import sinks
+from geomkit.measures.spectra import modes, normalise, spectrum
+from geomkit.store.dumps import State
+from geomkit.store.hdf5 import put, read
+from geomkit.store.texts import Texts
+
+METRICS = ("rate_distortion_ratio", "erank_covariance")
+PLACE = "trained/sinks"
+
+
+@dataclass(frozen=True)
+class SinkEffects:
+    """What the file holds: count, whole and without as above."""
+
+    thresholds: Sequence[float]
+    layers: Sequence[int]
+    modes: Sequence[str]
+    metrics: Sequence[str]
+    count: np.ndarray
+    whole: np.ndarray
+    without: np.ndarray
+
+    @classmethod
+    def blank(cls, thresholds: Sequence[float], layers: Sequence[int], texts: Texts) -> "SinkEffects":
+        """With room for these texts."""
+        names, number = list(modes), len(texts.tokens)
+        shape = (len(layers), len(names), len(METRICS), number)
+        count, whole = np.zeros((len(thresholds), number)), np.full(shape, np.nan)
+        return cls(
+            [float(one) for one in thresholds], layers, names, METRICS, count, whole, np.full((len(thresholds), *shape), np.nan)
+        )
+
+    def add(self, states: Mapping[State, Any], texts: Texts, of_batch: range, eps2: float) -> None:
+        """Rows (tokens, d) of every state, of these texts one after another. Sublayers are left out."""
+        rows = [as_numpy(states[State(layer)]) for layer in self.layers]
+        first = texts.offset[of_batch.start]
+        for text in of_batch:
+            own = slice(*(texts.offset[[text, text + 1]] - first))
+            self.add_text(text, [part[own].astype(np.float64) for part in rows], eps2)
+
+    def add_text(self, text: int, clouds: Sequence[np.ndarray], eps2: float) -> None:
+        """Vectors (tokens, d) of one text at every layer."""
+        norms = np.stack([np.linalg.norm(cloud, axis=1) for cloud in clouds])
+        outliers = [sinks(norms, threshold) for threshold in self.thresholds]
+        self.count[:, text] = [found.sum() for found in outliers]
+        for row, cloud in enumerate(clouds):
+            for column, mode in enumerate(self.modes):
+                whole = metrics_of(cloud, mode, eps2)
+                self.whole[row, column, :, text] = whole
+                for number, found in enumerate(outliers):
+                    if (~found).sum() >= 2:
+                        left = metrics_of(cloud[~found], mode, eps2) if found.any() else whole
+                        self.without[number, row, column, :, text] = left
+
+    def write(self, file: h5py.File) -> None:
+        for name in ("count", "whole", "without"):
+            put(file, f"{PLACE}/{name}", getattr(self, name))
+        file[PLACE].attrs.update({name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")})
+
+
+def metrics_of(rows: np.ndarray, mode: str, eps2: float) -> list[float]:
+    """Metrics of a text's rows (n, d). The rate distortion of raw rows is that of rows of mean squared length 1."""
+    scaled = normalise(rows, mode)
+    if mode == "raw":
+        scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=1)))
+    found = measure(spectrum(scaled, mode == "centre-unit"), METRICS, eps2=eps2)
+    return [float(found[name].value) for name in METRICS]
+
+
+def read_sinks(file: h5py.File) -> SinkEffects:
+    """Raises DataError where they were not asked for."""
+    arrays = [read(file, f"{PLACE}/{name}") for name in ("count", "whole", "without")]
+    facts = file[PLACE].attrs
+    return SinkEffects(
+        [float(one) for one in facts["thresholds"]],
+        [int(one) for one in facts["layers"]],
+        [str(one) for one in facts["modes"]],
+        [str(one) for one in facts["metrics"]],
+        *arrays,
+    )
