@@ -27,6 +27,10 @@ OPERATIONS = {
 """Floating-point operations for each unit of work; of eigenvalues, those of the reduction to a tridiagonal matrix."""
 
 
+WHAT = {"load": "trained", "twin": "untrained twin"}
+"""Rows of loading.csv."""
+
+
 class Cell(NamedTuple):
     """One measurement: seconds of the processor, and peak memory in MB."""
 
@@ -50,12 +54,14 @@ def read_cells(path: Path) -> list[Cell]:
 
 
 def page(folder: Path) -> str:
-    """The page, from scale.csv, exponents.csv and rates.csv of a folder."""
+    """The page, from scale.csv, exponents.csv, rates.csv and loading.csv of a folder."""
     cells, rates = read_cells(folder / "scale.csv"), read_rates(folder / "rates.csv")
     with (folder / "exponents.csv").open(newline="") as file:
         exponents = list(csv.DictReader(file))
     with (folder / "rates.csv").open(newline="") as file:
         errors = {row["stage"]: row["largest_error"] for row in csv.DictReader(file)}
+    with (folder / "loading.csv").open(newline="") as file:
+        loaded = list(csv.DictReader(file))
     lines = [
         "# Costs",
         "",
@@ -85,6 +91,17 @@ def page(folder: Path) -> str:
         "`dump` and `both`, and in the last column `measure` over `cache` and `spectra`:",
         "",
         *table(["width", "texts", "`unit`", "`unit` and `centre-unit`", "`unit`, over cache"], ratios(cells)),
+        "",
+        "## Loading the weights",
+        "",
+        "Peak memory over that of the weights, above what is resident after all imports, of a random Llama of 297 M",
+        "parameters (`python tests/benchmarks loading`). A checkpoint in the type of the run is mapped, and becomes resident",
+        "when the model runs.",
+        "",
+        *table(
+            ["", "checkpoint", "run in", "peak / weights"],
+            ([WHAT[row["what"]], row["checkpoint"], row["run_in"], row["peak"]] for row in loaded),
+        ),
         "",
         "## Estimates for large models",
         "",
