@@ -143,11 +143,15 @@ ROOT = Path(__file__).parents[1]
             {
                 *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
                 *("final_state", "ladder_cell", "following", "trajectory_training", "controls_measured"),
+                *("spectra", "merge_spectra", "measure", "project"),
             },
         ),
         (
             "lm/capture.py",
-            {"dump", "measure", "components", "final_state", "ladder_cell", "trajectory_training", "controls_measured"},
+            {
+                *("dump", "measure", "project", "probe", "removal", "components", "final_state", "ladder_cell"),
+                *("trajectory_training", "controls_measured"),
+            },
         ),
         ("figures/layers.py", {"entropy_layers"}),
     ],

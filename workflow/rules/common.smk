@@ -349,7 +349,7 @@ def kept(stage):
     return [name for name in chosen(stage)["model"] if name in DUMPED]
 
 
-def running(stage):
+def measured(stage):
     """Those that are measured while they run."""
     return [name for name in chosen(stage)["model"] if name not in DUMPED]
 

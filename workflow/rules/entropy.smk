@@ -97,7 +97,7 @@ rule project:
     benchmark:
         "results/benchmarks/project/{model}/{corpus}.tsv"
     wildcard_constraints:
-        model=one_of(running("entropy")),
+        model=one_of(measured("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
@@ -127,11 +127,11 @@ rule projections:
             "results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")
         ),
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=running("entropy")
+            "results/spectra/{model}/{{corpus}}.h5", model=measured("entropy")
         ),
         tables=expand(
             "results/projections/{model}/{{corpus}}.parquet",
-            model=running("entropy"),
+            model=measured("entropy"),
         ),
     output:
         "results/projections/{corpus}.parquet",
