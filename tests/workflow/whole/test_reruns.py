@@ -35,8 +35,8 @@ def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_
 
 
 def test_what_is_asked_for_runs_with_what_follows_and_no_more(case, done):
-    """Another eps2 for all models, and one more model. The model that `ablation` selects runs again: its texts are measured without
-    their sinks, at this eps2, while all states are at hand."""
+    """Another eps2 for all models, and one more model. The model that `ablation` selects runs again: its texts are measured
+    without their sinks, at this eps2, while all states are at hand."""
     settings = {"entropy": {"eps2": 0.25, "models": [*MODELS, "ladder-32-s0"]}}
     assert upstream(listed(case, settings=settings)) == {"dump": 2, "spectra": 2, "entropy": 3, "width_nulls": 1}
 
