@@ -32,6 +32,8 @@ class Executor(RemoteExecutor):
     def run_job(self, job: Any) -> None:
         folder = Path(tempfile.mkdtemp(prefix=f"{job.name}-", dir=os.environ["PODS"]))
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        # sources are deployed by whatever `python` is found first, which in an image is the one that has Snakemake
+        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
         folder.with_suffix(".json").write_text(json.dumps(dict(job.resources)))
         command = ["bash", "-c", self.format_job_exec(job)]
         with folder.with_suffix(".log").open("w") as log:
