@@ -10,19 +10,8 @@ import pytest
 import yaml
 
 from geomkit.catalogue import declared_by_kind
-from geomkit.config import (
-    Model,
-    check_device,
-    check_shared,
-    checked_models,
-    expand_models,
-    layer_name,
-    metric_parameters,
-    read_column,
-    resolve_layers,
-    select,
-    validate,
-)
+from geomkit.checks import check_device, check_shared, checked_models, validate
+from geomkit.config import Model, expand_models, layer_name, metric_parameters, read_column, resolve_layers, select
 from geomkit.errors import ConfigError
 from geomkit.source import Declaration
 

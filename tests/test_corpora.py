@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from counted import Counted
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.sources import corpora
@@ -396,20 +397,6 @@ def test_nothing_to_cut_gives_nothing():
 def test_slices_depend_on_the_seed_alone():
     assert cut(LENGTHS, 100, 64, seed=1) == cut(LENGTHS, 100, 64, seed=1)
     assert cut(LENGTHS, 100, 64, seed=1) != cut(LENGTHS, 100, 64, seed=2)
-
-
-class Counted(str):
-    """A text that counts how many of its kind are in memory."""
-
-    alive = most = 0
-
-    def __new__(cls, text: str) -> "Counted":
-        Counted.alive += 1
-        Counted.most = max(Counted.most, Counted.alive)
-        return super().__new__(cls, text)
-
-    def __del__(self) -> None:
-        Counted.alive -= 1
 
 
 def test_documents_stream_into_the_corpus_whatever_their_number(tmp_path, monkeypatch):

@@ -154,6 +154,7 @@ ROOT = Path(__file__).parents[1]
             },
         ),
         ("figures/layers.py", {"entropy_layers"}),
+        ("checks.py", set()),
     ],
 )
 def test_a_module_of_the_library_counts_for_the_scripts_that_run_it_and_no_others(tmp_path, module, users):

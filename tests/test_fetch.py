@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from counted import Counted
 from wheels import make_wheel
 
 from geomkit.errors import SourceError
@@ -414,20 +415,6 @@ def test_the_first_rows_of_a_dataset_become_documents(tmp_path, dataset):
     assert fetch.texts_from_hub(dataset, tmp_path / "out", None, rows=5) == tmp_path / "out"
     assert list(files(tmp_path / "out")) == ["documents.parquet"]
     assert list(read_documents(tmp_path / "out", "parquet")) == [(str(number), f"Row {number}.") for number in range(5)]
-
-
-class Counted(str):
-    """A row's text that counts how many of its kind are in memory."""
-
-    alive = most = 0
-
-    def __new__(cls, text: str) -> "Counted":
-        Counted.alive += 1
-        Counted.most = max(Counted.most, Counted.alive)
-        return super().__new__(cls, text)
-
-    def __del__(self) -> None:
-        Counted.alive -= 1
 
 
 def test_all_rows_of_a_dataset_are_streamed(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ os.environ.update(
 )
 
 from geomkit import config as settings
-from geomkit import costs, variants
+from geomkit import checks, costs, variants
 from geomkit.catalogue import declared_by_kind
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
@@ -28,7 +28,7 @@ from geomkit.errors import ConfigError
 config = settings.completed(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 try:
-    MODELS = settings.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
 except ConfigError as error:
     raise SystemExit(f"ConfigError: {error}") from None
 

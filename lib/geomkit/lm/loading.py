@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import initialization, modeling_utils
 
@@ -26,7 +26,7 @@ def stored_types(folder: Path) -> set[torch.dtype]:
         try:
             with safe_open(file, framework="pt") as weights:
                 found |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
-        except Exception:
+        except (OSError, SafetensorError):
             continue
     return {STORED[name] for name in found & STORED.keys()}
 

@@ -1,0 +1,274 @@
+"""Checks of a configuration, its schema's and those that no schema can make. Nothing that measures imports them, so a changed
+check makes no result again."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from geomkit.config import Known, Model, expand_models, fetched, require, resolve_layers, select, source_path
+from geomkit.errors import ConfigError
+
+
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow."""
+    from jsonschema import Draft202012Validator  # what measures a model needs none
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(schema).iter_errors(config), key=lambda error: -len(error.path))
+    if error is None:
+        return
+    key = ".".join(map(str, error.absolute_path)) or "top level"
+    message, hint = error.message, error.schema.get("description")
+    if error.validator == "additionalProperties":
+        keys = error.schema["properties"]
+        message = f"unknown key {next(name for name in error.instance if name not in keys)!r}"
+        hint = f"known keys: {', '.join(keys)}"
+    elif error.validator == "type" and isinstance(error.instance, str) and error.instance.strip()[:1] in "0123456789+-.":
+        hint = "numbers inside --config key={...} arrive as text: give them in a file with --configfile"
+    raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
+
+
+def checked_models(config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path) -> dict[str, Model]:
+    """The catalogue's models by name, once the configuration has passed every check that needs no computing.
+
+    Raises ConfigError that names the key.
+    """
+    validate(config, schema)
+    for kind, source in (("models", "model source"), ("corpora", "corpus source")):
+        described = schema["properties"][kind]["additionalProperties"]["properties"]
+        for name, entry in config[kind].items():
+            check_entry(f"{kind}.{name}", entry, known[source], described, known["corpus reader"] if kind == "corpora" else {})
+    models = expand_models(config["models"], resources)
+    check(config, models, known, resources)
+    return models
+
+
+def check_entry(
+    key: str, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Iterable[str], readers: Mapping[str, Any]
+) -> None:
+    """Raises ConfigError for a source or reader that there is not, and for a key that is missing or that nothing reads.
+
+    sources, readers: declarations by name; each reads keys of its own, and models have no reader. described: keys of the schema,
+    of which every entry may have those that no source reads.
+    """
+    require(entry["source"], sources, f"{key}.source", "source")
+    source = sources[entry["source"]]
+    if missing := [name for name in source.required if name not in entry]:
+        raise ConfigError(f"config: {key}: {missing[0]!r} is a required property where the source is {entry['source']}")
+    of_reader = reader_keys(key, entry, source.keys, readers) if readers else []
+    of_sources = {name for other in sources.values() for name in other.keys}
+    of_all = [name for name in described if name not in {"source", *of_sources, *of_reader}]
+    allowed = ["source", *source.keys, *of_all, *of_reader]
+    if unknown := [name for name in entry if name not in allowed]:
+        raise ConfigError(f"config: {key}: unknown key {unknown[0]!r}; known keys: {', '.join(allowed)}")
+
+
+def reader_keys(key: str, entry: Mapping[str, Any], of_source: Collection[str], readers: Mapping[str, Any]) -> list[str]:
+    """Keys that a corpus's reader reads and its source does not.
+
+    Raises ConfigError for a reader that there is not, and for a key that other readers read.
+    """
+    reader = entry.get("reader", "parquet")
+    require(reader, readers, f"{key}.reader", "corpus reader")
+    for name in entry:
+        able = sorted(other for other, declaration in readers.items() if name in declaration.keys)
+        if able and reader not in able and name not in of_source:
+            raise ConfigError(f"config: {key}.{name}: the reader {reader!r} takes none; those that do: {', '.join(able)}")
+    return [name for name in readers[reader].keys if name not in of_source]
+
+
+def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, resources: Path) -> None:
+    """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
+
+    Raises ConfigError that names the key.
+    """
+    for name, corpus in config["corpora"].items():
+        if not fetched(corpus):
+            source_path(f"corpora.{name}", corpus, resources)
+    if config["dump"]["keep"] == "none" and config["dump"]["parts"] > 1:
+        raise ConfigError(
+            f"config: dump.parts: {config['dump']['parts']} parts take dumps, which dump.keep: none leaves out; "
+            "set dump.parts: 1, or dump.keep: true or false"
+        )
+    entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
+    for name in entropy["corpora"]:
+        require(name, config["corpora"], "entropy.corpora", "corpus")
+    for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
+        require(name, known["metric"], "entropy.metrics", "metric")
+    for name in entropy["normalise"]:
+        require(name, known["normalisation"], "entropy.normalise", "normalisation")
+    for name in entropy["nulls"]:
+        require(name, known["null"], "entropy.nulls", "null")
+    check_nulls(config, known)
+    check_imported(config, models, known)
+    check_parameters(entropy, known)
+    for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
+        for name in names:
+            require(name, config["corpora"], f"ladder.{key}", "corpus")
+    check_tokens(config, models, known)
+    for name in config["theory"]["corpora"]:
+        require(name, config["corpora"], "theory.corpora", "corpus")
+    measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
+    for name in primary["metrics"]:
+        require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
+    for name in config["scaling"].get("exploratory", []):
+        require(name, measured, "scaling.exploratory", "metric among entropy.metrics")
+        if name in primary["metrics"]:
+            raise ConfigError(f"config: scaling.exploratory: {name} is among scaling.primary.metrics")
+    if primary["length"] not in entropy["lengths"]:
+        raise ConfigError(
+            f"config: scaling.primary.length: {primary['length']} is not among entropy.lengths {entropy['lengths']}"
+        )
+    if primary["normalise"] not in entropy["normalise"]:
+        raise ConfigError(f"config: scaling.primary.normalise: {primary['normalise']} is not among entropy.normalise")
+    if too_long := [length for length in entropy["lengths"] if length > config["texts"]["length"]]:
+        raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
+    of_size = select(entropy["models"], models, "entropy.models")
+    for model in of_size:
+        check_layers(config, model, "scaling.primary.layer", primary["layer"])
+    check_steps(config, models, of_size)
+    select(config["theory"]["models"], models, "theory.models")
+    for model in select(selection["models"], models, "tokens.selection.models"):
+        check_layers(config, model, "tokens.selection.layers", selection["layers"])
+    check_experiments(config, models)
+
+
+def check_device(config: Mapping[str, Any], here: bool) -> None:
+    """Raises ConfigError where jobs run elsewhere and the device is `auto`: whether a job asks for a GPU must be known before."""
+    if not here and config["compute"]["device"] == "auto":
+        raise ConfigError("config: compute.device: auto, but jobs run on other machines; say cpu or cuda")
+
+
+def check_shared(read: bool, run: bool) -> None:
+    """Raises ConfigError where jobs share no folder with Snakemake (`run`) and the workflow was read as if they did (`read`), for
+    Snakemake would then run all jobs with shipped models itself."""
+    if read and not run:
+        raise ConfigError("jobs share no folder with Snakemake, which must know it from the start: --shared-fs-usage none")
+
+
+def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size: Iterable[Model]) -> None:
+    """Raises ConfigError for a family of training steps where laws with size are fitted, for a model without a step along
+    training, and for two models of one training and step."""
+    steps: dict[str, set[int | None]] = {}
+    for model in of_size:
+        steps.setdefault(model.family, set()).add(model.step)
+    for family, found in steps.items():
+        if len(found) > 1:
+            listed = ", ".join(map(str, sorted(found, key=str)))
+            raise ConfigError(
+                f"config: entropy.models: {family} is a family of training steps ({listed}), "
+                "which have no law with size; name it in trajectory.models"
+            )
+    taken: dict[tuple[str, str, int | None], str] = {}
+    for name in config["trajectory"]["corpora"]:
+        require(name, config["corpora"], "trajectory.corpora", "corpus")
+    for model in select(config["trajectory"]["models"], models, "trajectory.models"):
+        if model.step is None:
+            raise ConfigError(f"config: trajectory.models: {model.name} has no step; set models.{model.key}.step")
+        other = taken.setdefault((model.family, model.training, model.step), model.name)
+        if other != model.name:
+            raise ConfigError(
+                f"config: trajectory.models: {other} and {model.name} are both step {model.step} of {model.training}"
+            )
+
+
+def check_nulls(config: Mapping[str, Any], known: Known) -> None:
+    """Raises ConfigError for an unknown null of an entry of the catalogue, and for twins of one that has none."""
+    for name, entry in config["models"].items():
+        for null in entry.get("nulls", []):
+            require(null, known["null"], f"models.{name}.nulls", "null")
+        if "untrained_seeds" in entry and "untrained" not in entry.get("nulls", config["entropy"]["nulls"]):
+            where = f"models.{name}.nulls" if "nulls" in entry else "entropy.nulls"
+            raise ConfigError(f"config: models.{name}.untrained_seeds: untrained is not among {where}")
+
+
+RUNNING = {
+    "tokens": "token ids, surprisal and counts of tokens",
+    "ablation": "a model that runs with masks",
+    "components": "a model that runs without its sublayers",
+    "semantics": "the texts that were read",
+    "trajectory": "a model that runs at each step",
+    "theory": "token ids",
+}
+"""What stages need that imported states do not have."""
+
+
+def check_imported(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
+    """Raises ConfigError for imported states where a stage needs more than states, for an unknown layout, for a null that takes a
+    model, and for a corpus without a folder."""
+    for stage, need in RUNNING.items():
+        for model in select(config[stage]["models"], models, f"{stage}.models"):
+            if model.imported:
+                raise ConfigError(f"config: {stage}.models: {model.name} are imported states, and this stage needs {need}")
+    for model in filter(lambda model: model.imported, models.values()):
+        key, layout = f"models.{model.key}", model.entry.get("layout", "arrays")
+        require(layout, known["layout of states"], f"{key}.layout", "layout of states")
+        if layout == "vllm" and "layers" not in model.entry:
+            raise ConfigError(f"config: {key}: layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
+        for null in model.entry.get("nulls", []):
+            if known["null"][null].kind == "model":
+                raise ConfigError(f"config: {key}.nulls: {null} takes a model that runs, and there are states alone")
+    for model in filter(lambda model: model.imported, select(config["entropy"]["models"], models, "entropy.models")):
+        for corpus in config["entropy"]["corpora"]:
+            if not (model.folder / corpus).is_dir():
+                raise ConfigError(
+                    f"config: models.{model.key}.path: {model.folder} has no folder {corpus}, as entropy.corpora has"
+                )
+
+
+def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
+    """Raises ConfigError for a parameter that no metric has, and for one that has a key of its own."""
+    parameters = entropy.get("parameters", {})
+    if "eps2" in parameters:
+        raise ConfigError("config: entropy.parameters: eps2 is set by entropy.eps2")
+    for name in parameters:
+        require(name, {key for metric in known["metric"].values() for key in metric.keys}, "entropy.parameters", "parameter")
+
+
+def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
+    """The part of `check` about tokens."""
+    tokens, selection = config["tokens"], config["tokens"]["selection"]
+    for name in tokens["corpora"]:
+        require(name, config["corpora"], "tokens.corpora", "corpus")
+    for name in [] if selection["methods"] == "all" else selection["methods"]:
+        require(name, known["selection method"], "tokens.selection.methods", "selection method")
+    measured = {model.name for model in select(tokens["models"], models, "tokens.models")}
+    for model in select(selection["models"], models, "tokens.selection.models"):
+        require(model.name, measured, "tokens.selection.models", "model among tokens.models")
+    if selection["models"] and max(selection["budgets"]) > config["texts"]["length"] - 3:
+        raise ConfigError(
+            f"config: tokens.selection.budgets: {max(selection['budgets'])} is too much for texts of {config['texts']['length']}"
+        )
+
+
+def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
+    """The part of `check` about ablation, components and semantics."""
+    ablation, semantics = config["ablation"], config["semantics"]
+    for stage in ("ablation", "components", "semantics"):
+        select(config[stage]["models"], models, f"{stage}.models")
+        for name in config[stage]["corpora"] if config[stage]["models"] else []:
+            require(name, config["corpora"], f"{stage}.corpora", "corpus")
+    chosen_by = config["tokens"]["selection"]["layers"]
+    for model in select(ablation["models"], models, "ablation.models"):
+        check_layers(config, model, "ablation.layers", ablation["layers"])
+        depth = model.depth
+        if depth is not None and not set(resolve_layers(ablation["layers"], depth)) <= set(resolve_layers(chosen_by, depth)):
+            raise ConfigError(f"config: ablation.layers: {ablation['layers']} is not among tokens.selection.layers {chosen_by}")
+    for key in ("background", "judgements") if semantics["models"] else ():
+        require(semantics[key], config["corpora"], f"semantics.{key}", "corpus")
+
+
+def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:
+    """Raises ConfigError for layers that a model at hand does not have, or that are not dumped."""
+    if model.depth is None:
+        return
+    try:
+        dumped = resolve_layers(config["dump"]["layers"], model.depth)
+    except ConfigError as error:
+        raise ConfigError(f"config: dump.layers: {model.name}: {error}") from None
+    try:
+        asked = resolve_layers(layers, model.depth)
+    except ConfigError as error:
+        raise ConfigError(f"config: {key}: {model.name}: {error}") from None
+    if not set(asked) <= set(dumped):
+        raise ConfigError(f"config: {key}: {layers} is not among dump.layers")
