@@ -319,15 +319,9 @@ def dump_path(variant):
     return path if kept else temp(path)
 
 
-# stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
-READING = ("semantics", "theory")
 IMPORTED = [name for name, model in MODELS.items() if model.imported]
 DUMPED = [
-    name
-    for name in MODELS
-    if name in IMPORTED
-    or config["dump"]["keep"] != "none"
-    or any(name in chosen(stage)["model"] for stage in READING)
+    name for name in MODELS if name in IMPORTED or config["dump"]["keep"] != "none"
 ]
 # those whose texts are run in several jobs, and those in one
 IN_PARTS = [name for name in DUMPED if PARTED and name not in IMPORTED]
@@ -352,6 +346,33 @@ def kept(stage):
 def measured(stage):
     """Those that are measured while they run."""
     return [name for name in chosen(stage)["model"] if name not in DUMPED]
+
+
+def asked_again(layers, sublayers=False, firsts=False):
+    """What is asked of a model that runs once more, since there is no dump: layers, and of all texts or the first of each document."""
+    return lambda wildcards: {
+        "layers": layers,
+        "sublayers": sublayers,
+        "firsts": firsts,
+        "objective": MODELS[wildcards.model].objective,
+        "trust_remote_code": MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+    }
+
+
+def family_spectra(stage):
+    """Spectra of all models of a model's family that a stage selects."""
+    return lambda wildcards: [
+        f"results/spectra/{name}/{wildcards.corpus}.h5"
+        for name in chosen(stage)["model"]
+        if MODELS[name].family == MODELS[wildcards.model].family
+    ]
+
+
+def of_models(stage, fact):
+    """A fact of the catalogue, family or seed, of each of a stage's models."""
+    return {name: getattr(MODELS[name], fact) for name in chosen(stage)["model"]}
 
 
 if {"-n", "--dry-run", "--dryrun"} & set(

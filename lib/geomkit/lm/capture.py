@@ -223,26 +223,31 @@ def batch_texts(texts: Texts, start: int, tokens: int) -> range:
 
 
 def rows_of_texts(
-    recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int
+    recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int, masking: Masking | None = None
 ) -> Iterator[tuple[int, dict[State, np.ndarray]]]:
-    """(text, rows (tokens, d) of every state) of some texts of a causal model, in the batches that all texts are run in."""
-    groups = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens))
-    runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if set(texts) & set(run)}
-    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, only=runs), strict=True):
+    """(text, rows (tokens, d) of every state) of some texts, in the batches that all texts are run in."""
+    groups, wanted = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens), masking), set(texts)
+    runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if not wanted.isdisjoint(run)}
+    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, masking, only=runs), strict=True):
         stops = np.cumsum([len(sample.ids[text]) for text in run]).tolist()
         for text, stop in zip(run, stops, strict=True):
-            if text in texts:
+            if text in wanted:
                 yield text, {state: rows[stop - len(sample.ids[text]) : stop] for state, rows in batch.states.items()}
 
 
-def all_rows(recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None) -> dict[State, np.ndarray]:
-    """Rows (tokens, d) of every state, all texts one after another, in float32. Memory holds all of them."""
+def all_rows(
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None, texts: Sequence[int] | None = None
+) -> dict[State, np.ndarray]:
+    """Rows (tokens, d) of every state in float32, of all texts or of some in their order, one after another. Memory holds all of
+    them."""
+    chosen = range(len(sample.ids)) if texts is None else texts
     found: dict[State, np.ndarray] = {}
-    start, total = 0, int(sample.texts.offset[-1])
-    for batch in capture(recorder, sample, batch_tokens, masking):
-        for state, values in batch.states.items():
-            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start : start + len(values)] = values
-        start += len(batch.ids)
+    start, total = 0, sum(len(sample.ids[text]) for text in chosen)
+    for text, states in rows_of_texts(recorder, sample, chosen, batch_tokens, masking):
+        stop = start + len(sample.ids[text])
+        for state, values in states.items():
+            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start:stop] = values
+        start = stop
     return found
 
 

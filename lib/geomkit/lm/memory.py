@@ -59,13 +59,19 @@ def need(
     in float64, as rows and in every normalisation, and the sums."""
     text = config.get_text_config()
     depth, d = text.num_hidden_layers, text.hidden_size
-    states = [State(layer) for layer in resolve_layers(layers, depth)]
-    if sublayers:
-        states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
+    states = asked_states(depth, layers, sublayers)
     own = sum(keeps_documents(state, depth, d) for state in states)
     batch = batch_tokens * d * (4 * len(states) + 8 * (1 + len(modes)))
     folded = len({state.layer for state in states} & set(resolve_layers(whitened, depth))) if whitened is not None else 0
     return Need(len(states), own, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch, folded)
+
+
+def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
+    """The states that a configuration asks for of a model of so many blocks that shows its sublayers."""
+    states = [State(layer) for layer in resolve_layers(layers, depth)]
+    if sublayers:
+        states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
+    return states
 
 
 def count_parameters(folder: Path, trust_remote_code: bool) -> int:
@@ -97,8 +103,8 @@ def check_memory(
 def check_rows(
     name: str, folder: Path, tokens: int, widths: Sequence[int], compute: Mapping[str, Any], device: torch.device, trust: bool
 ) -> None:
-    """Raises ConfigError where memory does not suffice to keep the rows (tokens, width) of a state of each width in float32, and
-    for one of them as clouds and in float64, and three times the sums of each fold of documents."""
+    """Raises ConfigError where memory does not suffice to keep the rows (tokens, width) of a state of each width in float32, and,
+    for what is done with one of them, its clouds in float64 and three times the sums of each fold of documents."""
     rows, widest = sum(4 * tokens * width for width in widths), max(widths)
     work = 12 * tokens * widest + 3 * FOLDS * 8 * widest**2
     weights = count_parameters(folder, trust) * getattr(torch, compute["dtype"]).itemsize
@@ -106,8 +112,8 @@ def check_rows(
     needed, free = rows + max(work, weights if device.type == "cpu" else 0), free_memory(torch.device("cpu"))
     if needed > free:
         raise ConfigError(
-            f"{name}: projecting it needs {needed / GB:.1f} GB: {rows / GB:.1f} GB for rows of {tokens} tokens, weights of "
-            f"{weights / GB:.1f} GB before or {work / GB:.1f} GB to project after; {free / GB:.1f} GB are free; "
+            f"{name}: running it again needs {needed / GB:.1f} GB: {rows / GB:.1f} GB for rows of {tokens} tokens, weights of "
+            f"{weights / GB:.1f} GB before or {work / GB:.1f} GB to compare rows after; {free / GB:.1f} GB are free; "
             "fewer texts (texts.count) would fit"
         )
 
