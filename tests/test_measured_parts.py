@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm import passes
@@ -137,6 +138,31 @@ def test_wide_states_of_two_widths_have_the_bytes_too(tiny, tmp_path, monkeypatc
     with Spectra(tmp_path / "c.h5") as found:
         assert len(set(found.widths.values())) == 2
         assert "documents" not in found.file["trained"]
+
+
+def test_states_that_are_tensors_agree_to_rounding(tiny, tmp_path, monkeypatch):
+    """As on a GPU, where one job computes the corpus's eigenvalues, which are computed from merged sums on the CPU."""
+    capture = passes.capture
+
+    def tensors(*arguments: Any, **options: Any) -> Any:
+        for batch in capture(*arguments, **options):
+            yield batch._replace(states={state: torch.as_tensor(rows) for state, rows in batch.states.items()})
+
+    monkeypatch.setattr(passes, "capture", tensors)
+    folder, small = tiny("gpt-neox"), {"variants": ["trained"], "dump": {"layers": "all", "sublayers": False}}
+    texts = store(tmp_path / "texts.h5", folder)
+    measure_model(folder, texts, tmp_path / "whole/m/c.h5", **COMMON | MEASURED | small)
+    in_parts(tmp_path, folder, texts, 3, **small)
+    with h5py.File(tmp_path / "whole/m/c.h5") as whole, h5py.File(tmp_path / "c.h5") as parted:
+        paths: list[str] = []
+        whole.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+        assert "trained/folds/hidden/1/moment" in paths
+        for path in paths:
+            one, other = whole[path][()], parted[path][()]
+            if path.startswith("trained/corpus"):
+                np.testing.assert_allclose(other, one, rtol=0, atol=1e-14 * one.max())
+            else:
+                np.testing.assert_array_equal(other, one, err_msg=path)
 
 
 def copied(source: Path, target: Path, **attributes: object) -> str:
