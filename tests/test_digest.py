@@ -143,13 +143,13 @@ ROOT = Path(__file__).parents[1]
             {
                 *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
                 *("final_state", "ladder_cell", "following", "trajectory_training", "controls_measured"),
-                *("spectra", "merge_spectra", "measure", "project"),
+                *("spectra", "merge_spectra", "measure", "merge_measured", "project"),
             },
         ),
         (
             "lm/capture.py",
             {
-                *("dump", "measure", "project", "probe", "removal", "components", "final_state", "ladder_cell"),
+                *("dump", "measure", "sum_rows", "project", "probe", "removal", "components", "final_state", "ladder_cell"),
                 *("trajectory_training", "controls_measured"),
             },
         ),

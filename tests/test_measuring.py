@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from geomkit.errors import ConfigError, DataError
-from geomkit.lm import measuring, memory, placing
+from geomkit.lm import measuring, memory, passes, placing
 from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
 from geomkit.lm.measuring import measure_model
@@ -75,7 +75,9 @@ def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict], dict]:
 
 @pytest.mark.parametrize("architecture", ["gpt-neox", "opt-350m"])  # the second has states of two widths
 def test_the_numbers_are_those_of_a_dump_in_the_same_places(architecture, tiny, tmp_path):
-    stored, running = (contents(path) for path in both(tiny(architecture), tmp_path, ["unit", "centre-unit"], sublayers=True))
+    stored, running = (
+        contents(path) for path in both(tiny(architecture), tmp_path, ["unit", "centre-unit", "raw"], sublayers=True)
+    )
     assert running[0].keys() == stored[0].keys()
     assert {name.split("/")[0] for name in running[0]} >= {*VARIANTS, "gaussian"}
     assert {name.split("/")[-1] for name in running[0]} >= {"gcv", "moment", "count", "without"}
@@ -99,13 +101,16 @@ def measured(folder: Path, tmp_path: Path, modes: list[str], layers: object = "a
     return output
 
 
-def test_a_pass_for_the_mean_is_made_only_for_what_is_centred(tiny, tmp_path, monkeypatch):
-    whole, passes = measuring.passes, []
-    monkeypatch.setattr(measuring, "passes", lambda *arguments: passes.append(arguments[-1]) or whole(*arguments))
+def test_a_first_pass_is_made_only_for_what_is_centred_or_not_of_unit_length(tiny, tmp_path, monkeypatch):
+    whole, made = passes.passes, []
+    for module in (measuring, passes):
+        monkeypatch.setattr(module, "passes", lambda *arguments: made.append(arguments[-1]) or whole(*arguments))
     measured(tiny("llama"), tmp_path, ["unit"])
-    assert passes == ["m trained"]
-    measured(tiny("llama"), tmp_path, ["unit", "centre-unit"])
-    assert passes == ["m trained", "m trained, means", "m trained"]
+    assert made == ["m trained"]
+    for modes in (["unit", "centre-unit"], ["raw"]):
+        made.clear()
+        measured(tiny("llama"), tmp_path, modes)
+        assert made == ["m trained, means", "m trained"]
 
 
 def test_wide_states_keep_no_sums_of_documents_and_say_so(tiny, tmp_path, monkeypatch):
@@ -118,14 +123,14 @@ def test_wide_states_keep_no_sums_of_documents_and_say_so(tiny, tmp_path, monkey
 
 
 def test_a_state_that_overflows_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch):
-    whole = measuring.capture
+    whole = passes.capture
 
     def overflown(*arguments, **options):
         for batch in whole(*arguments, **options):
             next(iter(batch.states.values()))[0, 0] = np.inf
             yield batch
 
-    monkeypatch.setattr(measuring, "capture", overflown)
+    monkeypatch.setattr(passes, "capture", overflown)
     with pytest.raises(DataError, match=r"/hidden/\d: the model computed NaN or infinity there"):
         measured(tiny("gpt-neox"), tmp_path, ["unit"])
     assert not list(tmp_path.glob("running*/**/*.*"))
@@ -171,7 +176,7 @@ def test_what_does_not_fit_is_named_with_what_would():
 def test_too_little_memory_is_found_before_the_model_runs(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     nowhere = SimpleNamespace(device=torch.device("cpu"), objective="causal")  # holds no model
-    monkeypatch.setattr(measuring, "prepare", lambda *_: (nowhere, {}))
+    monkeypatch.setattr(passes, "prepare", lambda *_: (nowhere, {}))
     with pytest.raises(ConfigError, match=r"m: needs 0\.0 GB for sums: 4 layers x 1 modes x 32\^2 x 8 B and 2 x 1 of a document"):
         measured(tiny("gpt-neox"), tmp_path, ["unit"])
     assert not list(tmp_path.glob("running*/**/*.*"))

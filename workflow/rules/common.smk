@@ -326,6 +326,17 @@ DUMPED = [
 # those whose texts are run in several jobs, and those in one
 IN_PARTS = [name for name in DUMPED if PARTED and name not in IMPORTED]
 WHOLE = [name for name in DUMPED if name not in IN_PARTS]
+# the same of those that are measured while they run
+MEASURED = [name for name in MODELS if name not in DUMPED]
+MEASURED_IN_PARTS = MEASURED if PARTED else []
+MEASURED_WHOLE = [name for name in MEASURED if name not in MEASURED_IN_PARTS]
+# normalisations for which a model that is measured while it runs is first run for sums of rows
+FIRST_SUMMED = [
+    mode
+    for mode in config["entropy"]["normalise"]
+    for facts in [declared_by_kind()["normalisation"][mode].facts]
+    if facts.get("centred") or not facts.get("unit")
+]
 
 
 def one_of(names):
@@ -384,10 +395,7 @@ if {"-n", "--dry-run", "--dryrun"} & set(
             dumped=DUMPED,
             config=config,
             variants={name: len(runs) for name, runs in RUNS.items()},
-            centred=sum(
-                bool(declared_by_kind()["normalisation"][mode].facts.get("centred"))
-                for mode in config["entropy"]["normalise"]
-            ),
+            summed=len(FIRST_SUMMED),
             rates=costs.read_rates(RESOURCES / "costs/rates.csv"),
         ),
         file=sys.stderr,

@@ -73,11 +73,13 @@ def dump_model(
 
 @dataclass(frozen=True)
 class Share:
-    """What one job runs: its texts, the numbers of its batches, and, of a part, how many texts each of them has."""
+    """What one job runs: its texts, the numbers of its batches, of a part how many texts each of them has, and the number of its
+    first text."""
 
     texts: Texts
     batches: range
     sizes: list[int] | None = None
+    first: int = 0
 
 
 def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) -> Share:
@@ -94,7 +96,7 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
     sizes = [len(run) for group in mine for run in group]
     first = sum(map(len, before))
     start = mine[0][0].start if mine else 0
-    return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes)
+    return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes, start)
 
 
 def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:

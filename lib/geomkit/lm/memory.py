@@ -41,8 +41,8 @@ class Need:
 
     @property
     def total(self) -> int:
-        """The sums, a copy of one for its eigenvalues, the weights and a batch."""
-        return self.sums + self.each + self.weights + self.batch
+        """The sums, two copies of one for its eigenvalues, the weights and a batch."""
+        return self.sums + 2 * self.each + self.weights + self.batch
 
 
 def need(
@@ -122,7 +122,7 @@ def check_need(name: str, found: Need, free: int) -> None:
     """Raises ConfigError if there are fewer free bytes than are needed."""
     if found.total <= free:
         return
-    left = ((free - found.weights - found.batch) // found.each - 1 - FOLDS * found.folded) // found.modes - found.own
+    left = ((free - found.weights - found.batch) // found.each - 2 - FOLDS * found.folded) // found.modes - found.own
     sums = f"{found.layers} layers x {found.modes} modes x {found.d}^2 x 8 B"
     sums += f" and {found.own} x {found.modes} of a document" if found.own else ""
     sums += f" and {found.folded} x {FOLDS} of folds" if found.folded else ""

@@ -69,8 +69,8 @@ def write_document(
 
 def write_state(writer: SpectraWriter, variant: str, state: State, spectra: StateSpectra) -> None:
     """Spectra of the corpus and of the texts, wherever they were computed."""
-    for mode, found in spectra.corpus():
-        writer.corpus(variant, mode, state, found)
+    for mode, rows in spectra.whole.items():
+        writer.whole(variant, mode, state, rows)
     for mode, found in spectra.texts():
         writer.texts(variant, mode, state, found)
 

@@ -8,7 +8,7 @@ attributes: thresholds, layers, modes, metrics
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -96,3 +96,10 @@ def read_sinks(file: h5py.File) -> SinkEffects:
         [str(one) for one in facts["metrics"]],
         *arrays,
     )
+
+
+def joined_sinks(parts: Sequence[SinkEffects]) -> SinkEffects:
+    """Those of texts in several parts, one after another."""
+    arrays = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("count", "whole", "without"))
+    count, whole, without = arrays
+    return replace(parts[0], count=count, whole=whole, without=without)

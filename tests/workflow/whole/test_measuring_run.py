@@ -1,11 +1,14 @@
-"""Models that are measured while they run, through all stages, beside models that are dumped."""
+"""Models that are measured while they run, through all stages, beside models that are dumped; and in several jobs."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from runs import MODELS, SETTINGS, listed, write_corpus
-from workflow_case import Case
+from workflow_case import Case, Outcome
 
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.scaling import FollowedVerdict
@@ -17,10 +20,16 @@ TARGETS = (*(f"results/{stage}.parquet" for stage in STAGES), "results/projectio
 TABLES = {"results/theory/conditional.csv": ConditionalGain, "results/scaling/following.csv": FollowedVerdict}
 
 
-def test_no_states_are_written_of_models_that_are_measured_while_they_run(project, case, done, tmp_path):
-    write_corpus(tmp_path / "run")
-    mine = Case(project, tmp_path / "run", SETTINGS)
-    outcome = mine.run(*TARGETS, *TABLES, "--cores", "2", settings=NONE)
+@pytest.fixture(scope="module")
+def running(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Outcome]:
+    folder = tmp_path_factory.mktemp("running") / "run"
+    write_corpus(folder)
+    mine = Case(project, folder, SETTINGS)
+    return mine, mine.run(*TARGETS, *TABLES, "--cores", "2", settings=NONE)
+
+
+def test_no_states_are_written_of_models_that_are_measured_while_they_run(case, done, running):
+    mine, outcome = running
     assert outcome.status == 0, outcome.terminal
     for_each, once = ("measure", "project", "follow", "condition"), ("probe", "selection", "removal", "ablation", "sinks")
     expected = dict.fromkeys(for_each, len(MODELS)) | dict.fromkeys(once, 1)
@@ -44,3 +53,19 @@ def test_documents_that_people_judged_take_no_dump_either(case, done):
     jobs = listed(case, settings=NONE | {"semantics": judged}, target="results/semantics.pdf").jobs
     assert jobs["compare"] == 1
     assert not {"dump", "semantics"} & jobs.keys()
+
+
+@pytest.mark.slow
+def test_a_run_in_parts_without_dumps_has_the_bytes_of_a_run_in_one(project, running, tmp_path):
+    whole, folder = running[0].folder, tmp_path / "run"
+    write_corpus(folder)
+    for made in ("corpora", "texts"):
+        shutil.copytree(whole / "results" / made, folder / "results" / made)
+    target = f"results/spectra/{list(MODELS)[1]}/small.h5"
+    mine = Case(project, folder, SETTINGS)
+    outcome = mine.run(target, "--cores", "2", settings={**NONE, "dump": {"keep": "none", "parts": 3}})
+    assert outcome.status == 0, outcome.terminal
+    assert outcome.jobs == {"sum_rows": 3, "measure_part": 3, "merge_measured": 1}
+    assert (folder / target).read_bytes() == (whole / target).read_bytes()
+    left = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob("*.h5")]
+    assert [path for path in left if not path.startswith("results/texts/")] == [target], "parts do not stay"
