@@ -5,7 +5,7 @@ twice over the texts, once for the mean. Memory: `geomkit.lm.memory`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from geomkit.lm.cutting import texts_for
 from geomkit.lm.dumping import masks_of, of_model, padded_counts, prepare, recorder_of
 from geomkit.lm.masking import Masking
 from geomkit.lm.memory import check_memory
+from geomkit.lm.placing import Homes
 from geomkit.logs import progress
 from geomkit.measures.accumulation import StateSpectra, text_gains
 from geomkit.measures.spectra import is_centred
@@ -44,7 +45,8 @@ ALL_NULLS: Mapping[str, str] = {}
 @dataclass(frozen=True)
 class Plan:
     """What is measured: normalisations, lengths in tokens, constants of the information gain if it is asked for, tokens in a
-    batch, how a masked model's tokens are masked, and what later stages ask of the trained model."""
+    batch, how a masked model's tokens are masked, what later stages ask of the trained model, and where the sums of a state are
+    kept if not in the host's memory."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
@@ -52,6 +54,7 @@ class Plan:
     batch_tokens: int
     masks: Masking | None = None
     asked: Asked = NOTHING
+    homes: Homes = field(default_factory=dict)
 
 
 def measure_model(
@@ -81,8 +84,8 @@ def measure_model(
     name = output.parent.name
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench), Asked(gain, whitened, sinks))
-    check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code, whitened)
+    homes = check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code, whitened, objective)
+    plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench), Asked(gain, whitened, sinks), homes)
     listed = stored.sample.texts
     absent = dict(left_out)
     widths: dict[State, int] = {}
@@ -160,14 +163,14 @@ def passes(recorder: Recorder, run: Sample, plan: Plan, name: str) -> Iterator[t
     start = 0
     limit = batch_limit(recorder.model.config, plan.batch_tokens)
     total = sum(map(len, batch_groups(run, limit, plan.masks)))
-    for batch in progress(capture(recorder, run, plan.batch_tokens, plan.masks, on_device=True), name, total):
+    for batch in progress(capture(recorder, run, plan.batch_tokens, plan.masks, plan.homes), name, total):
         texts = batch_texts(run.texts, start, len(batch.ids))
         yield batch, texts
         start = texts.stop
 
 
 def state_means(recorder: Recorder, run: Sample, plan: Plan, name: str) -> dict[State, Any]:
-    """The mean row of every state, where the states are: a pass of the model of its own."""
+    """The mean row of every state, where its sums are: a pass of the model of its own."""
     totals: dict[State, Any] = {}
     for batch, _ in passes(recorder, run, plan, f"{name}, means"):
         for state, rows in batch.states.items():
