@@ -35,7 +35,8 @@ from geomkit.store.dumps import State
 @dataclass(frozen=True)
 class Need:
     """What measuring takes. states: of blocks and sublayers; own: those of which sums of a document are kept besides, in each of
-    the modes; folded: those of which each fold of documents has a sum; d: width; weights: in bytes; tokens: in a batch."""
+    the modes; folded: those of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a
+    batch."""
 
     states: Sequence[State]
     modes: int
@@ -44,6 +45,7 @@ class Need:
     tokens: int
     own: frozenset[State] = frozenset()
     folded: frozenset[State] = frozenset()
+    logits: int = 0
 
     @property
     def each(self) -> int:
@@ -113,7 +115,8 @@ def need(
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
     of_folds = resolve_layers(whitened, depth) if whitened is not None else []
     folded = frozenset(state for state in states if state.layer in of_folds and state.sublayer == "block")
-    return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded)
+    logits = min(MARGIN, 2 * 4 * batch_tokens * getattr(text, "vocab_size", 0))
+    return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded, logits)
 
 
 def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> Layout:
@@ -185,10 +188,11 @@ class Room:
 
 
 def room(found: Need, where: Layout, device: torch.device, free: int) -> Room:
-    """What is left beside weights, a batch, and a copy of a sum for its eigenvalues; and, on a GPU, beside MARGIN for logits."""
+    """What is left beside weights, a batch, and a copy of a sum for its eigenvalues; and, on a GPU, beside logits."""
     batch = found.work + found.rows * sum(where.of(state) == device for state in found.states)
-    weights, margin = where.weights.get(device, 0), MARGIN if device.type == "cuda" else 0
-    return Room(device, free, weights, batch, free - margin - weights - batch - found.each)
+    batch += found.logits if device.type == "cuda" else 0
+    weights = where.weights.get(device, 0)
+    return Room(device, free, weights, batch, free - weights - batch - found.each)
 
 
 def find_homes(name: str, found: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
