@@ -254,10 +254,9 @@ def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, homes: Home
     """The states of one pass, of the kept positions from `start` on. Raises RefusalError if a layer is not among them."""
     if missing := recorder.layers - {state.layer for state in recorder.states}:
         raise RefusalError(f"{type(recorder.model).__name__}: its forward pass does not show layer {min(missing)}")
-    states = {
-        state: at_home(rows(values[:, start:], kept, homes.get(state, HOST)).float()) for state, values in recorder.states.items()
-    }
-    recorder.states.clear()
+    states = {}
+    for state in list(recorder.states):  # each is let go before the next is copied
+        states[state] = at_home(rows(recorder.states.pop(state)[:, start:], kept, homes.get(state, HOST)).float())
     recorder.checked = True
     return states
 

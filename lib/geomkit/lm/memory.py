@@ -109,14 +109,20 @@ def need(
     """What a model of this configuration takes, of `parameters` weights of type `dtype`."""
     text = config.get_text_config()
     depth, d = text.num_hidden_layers, text.hidden_size
-    states = [State(layer) for layer in resolve_layers(layers, depth)]
-    if sublayers:
-        states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
+    states = asked_states(depth, layers, sublayers)
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
     of_folds = resolve_layers(whitened, depth) if whitened is not None else []
     folded = frozenset(state for state in states if state.layer in of_folds and state.sublayer == "block")
     logits = min(MARGIN, 2 * 4 * batch_tokens * getattr(text, "vocab_size", 0))
     return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded, logits)
+
+
+def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
+    """The states that a configuration asks for of a model of so many blocks that shows its sublayers."""
+    states = [State(layer) for layer in resolve_layers(layers, depth)]
+    if sublayers:
+        states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
+    return states
 
 
 def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> Layout:
