@@ -50,6 +50,7 @@ class Recorder:
         self.blocks = blocks(model)
         self.depth = len(self.blocks)
         self.checked = False
+        self.causal = False
         self.states: dict[State, torch.Tensor] = {}
         self.absent: dict[str, str] = {}
         self.input: torch.Tensor
@@ -196,7 +197,8 @@ def capture(
     model, start = recorder.model, len(sample.prefix)
     device = entry(model)
     with recorder.hooked():
-        check_causal(recorder, sample)
+        if not recorder.causal:
+            check_causal(recorder, sample)
         for run, wanted in batches_to_run(recorder, sample, batch_limit(model.config, batch_tokens), None, only):
             ids, real = padded(with_prefix(sample, run))
             ids, mask = ids.to(device), real.to(device)
@@ -320,6 +322,7 @@ def check_causal(recorder: Recorder, sample: Sample) -> None:
                 f"{type(recorder.model).__name__}: {what} of earlier tokens change with a text's last token, by {gap:.1%}: "
                 "it reads in both directions, and only causal models can be measured"
             )
+    recorder.causal = True
 
 
 def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tuple[str, float]:
@@ -331,13 +334,15 @@ def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tu
     earlier = (torch.arange(ids.shape[1]) < last[:, None]).to(device)
     other, row = ids.clone(), torch.arange(len(texts))
     other[row, last] = (ids[row, last] + 1) % model.config.get_text_config().vocab_size
-    found = []
-    for tokens in (ids, other):
-        output = model(input_ids=tokens.to(device), attention_mask=real.long().to(device), use_cache=False)
-        named = {f"states at /{state.path}": values for state, values in recorder.states.items()}
-        found.append(
-            {name: values[earlier.to(values.device)].float() for name, values in {**named, "predictions": output.logits}.items()}
-        )
+    found: list[dict[str, torch.Tensor]] = []
+    # what is one text has to be run alone, to take the route of one
+    for tokens in [ids, other] if len(texts) == 1 else [torch.cat([ids, other])]:
+        mask = real.long().repeat(len(tokens) // len(texts), 1).to(device)
+        output = model(input_ids=tokens.to(device), attention_mask=mask, use_cache=False)
+        named = {f"states at /{state.path}": values for state, values in recorder.states.items()} | {"predictions": output.logits}
+        for start in range(0, len(tokens), len(texts)):
+            own = {name: values[start : start + len(texts)] for name, values in named.items()}
+            found.append({name: values[earlier.to(values.device)].float() for name, values in own.items()})
         recorder.states.clear()
     gaps = {}
     for name in found[0].keys() & found[1].keys():
