@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import placing
-from geomkit.lm.capture import Recorder, capture
+from geomkit.lm.capture import Recorder, all_rows, capture
 from geomkit.lm.models import blocks, find_device, load_model, sizes, untrained_twin
 from geomkit.lm.norms import final_norm
 from geomkit.lm.placing import Placement, place, placement, weight_bytes
+from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
 CPU = torch.device("cpu")
@@ -79,6 +80,8 @@ def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, t
         assert one.states.keys() == other.states.keys()
         assert all(np.array_equal(one.states[state], other.states[state]) for state in one.states)
         np.testing.assert_array_equal(one.surprisal, other.surprisal)
+    kept = [all_rows(Recorder(model, [2, 3], False), sample, 20) for model in (whole, parted)]
+    assert all(np.array_equal(kept[0][state], kept[1][state]) for state in (State(2), State(3)))
     assert final_norm(parted) == final_norm(whole)
     assert sizes(parted) == sizes(whole)
 
