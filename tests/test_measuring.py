@@ -1,6 +1,5 @@
 """Measured while running against measured from a dump: the same numbers in the same places; and memory known beforehand."""
 
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +13,9 @@ from geomkit.lm import measuring, memory, passes, placing
 from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
 from geomkit.lm.measuring import measure_model
-from geomkit.lm.memory import Need, check_need, count_parameters, need
+from geomkit.lm.memory import Layout, need, planned
 from geomkit.lm.models import load_tokenizer, sizes
-from geomkit.lm.placing import free_memory
+from geomkit.lm.placing import HOST, free_memory
 from geomkit.store import decomposition
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.spectra import decompose_dumps
@@ -37,24 +36,32 @@ def texts_of(folder: Path, path: Path) -> Path:
     return path
 
 
+COMMON = {"origin": {"source": "local"}, "trust_remote_code": False, "compute": COMPUTE, "seed": SEED}
+ASKED = {"lengths": LENGTHS, "drawn": ["gaussian"], "gain": GAIN, "seed": SEED, "whitened": ["last"], "sinks": SINKS}
+DUMP = {"layers": "all", "sublayers": False}
+
+
+def measure(folder: Path, tmp_path: Path, modes: list[str], **dump: object) -> Path:
+    """Spectra of one model while it runs, with all that later stages ask for."""
+    output = tmp_path / "running/m/c.h5"
+    measure_model(
+        folder,
+        texts_of(folder, tmp_path / "texts.h5"),
+        output,
+        DUMP | dump,
+        modes=modes,
+        variants=VARIANTS,
+        **COMMON | ASKED,
+    )
+    return output
+
+
 def both(folder: Path, tmp_path: Path, modes: list[str], **dump: object) -> tuple[Path, Path]:
     """Spectra of one model by way of dumps, and without."""
-    texts, layers = texts_of(folder, tmp_path / "texts.h5"), {"layers": "all", "sublayers": False} | dump
-    common = {"origin": {"source": "local"}, "trust_remote_code": False, "compute": COMPUTE, "seed": SEED}
-    what = {
-        "modes": modes,
-        "lengths": LENGTHS,
-        "drawn": ["gaussian"],
-        "gain": GAIN,
-        "seed": SEED,
-        "whitened": ["last"],
-        "sinks": SINKS,
-    }
-    dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in VARIANTS]
-    dump_model(folder, texts, map(str, dumps), {**layers, "dtype": "float32", "compression": None}, **common)
-    stored, running = tmp_path / "stored/m/c.h5", tmp_path / "running/m/c.h5"
-    decompose_dumps([str(path) for path in dumps], stored, **what)
-    measure_model(folder, texts, running, layers, variants=VARIANTS, **common | what)
+    running, stored = measure(folder, tmp_path, modes, **dump), tmp_path / "stored/m/c.h5"
+    dumps = [str(tmp_path / f"dumps/m/c/{variant}.h5") for variant in VARIANTS]
+    dump_model(folder, tmp_path / "texts.h5", dumps, {**DUMP, "dtype": "float32", "compression": None} | dump, **COMMON)
+    decompose_dumps(dumps, stored, modes=modes, **ASKED)
     return stored, running
 
 
@@ -145,32 +152,18 @@ def configuration(depth: int, d: int) -> SimpleNamespace:
 
 def test_sums_are_counted_for_each_layer_mode_and_kept_document():
     found = need(configuration(32, 4096), 8_000_000_000, {"every": 1}, False, ["unit", "centre-unit"], "bfloat16", 8192)
-    assert (found.layers, found.own, found.sums) == (34, 0, 34 * 2 * 4096**2 * 8)
+    assert (len(found.states), found.own, found.sums) == (34, frozenset(), 34 * 2 * 4096**2 * 8)
     assert found.weights == 16_000_000_000
     found = need(configuration(2, 32), 10, "all", True, ["unit"], "float32", 100)
-    assert (found.layers, found.own) == (4 + 4, 4)  # of the last block, its two sublayers, and the final state
+    assert (len(found.states), len(found.own)) == (4 + 4, 4)  # of the last block, its two sublayers, and the final state
     assert found.sums == 12 * 32**2 * 8
 
 
 def test_parameters_are_counted_without_loading(tiny, load):
     for architecture in ("gpt-neox", "llama"):  # the second ties its embeddings
-        assert count_parameters(tiny(architecture), False) == sizes(load(architecture)).params_total
-
-
-def test_what_does_not_fit_is_named_with_what_would():
-    found = Need(layers=33, own=0, modes=2, d=4096, weights=16 * 10**9, batch=10**9)
-    check_need("m", found, found.total)
-    with pytest.raises(ConfigError) as error:
-        check_need("m", found, found.total - 1)
-    assert "m: needs 8.9 GB for sums: 33 layers x 2 modes x 4096^2 x 8 B; weights take 16.0 GB, a batch 1.0 GB" in str(
-        error.value
-    )
-    fits = re.search(r"to fit: (\d+) layers x 2 modes do", str(error.value))
-    assert fits
-    assert fits[1] == "32"
-    check_need("m", Need(32, 0, 2, 4096, found.weights, found.batch), found.total - 1)
-    with pytest.raises(ConfigError, match="no layer fits"):
-        check_need("m", found, 16 * 10**9)
+        parameters, where = planned(tiny(architecture), "bfloat16", HOST, False)
+        assert parameters == sizes(load(architecture)).params_total
+        assert where == Layout(HOST, [HOST] * 2, HOST, {HOST: 2 * parameters})
 
 
 def test_too_little_memory_is_found_before_the_model_runs(tiny, tmp_path, monkeypatch):

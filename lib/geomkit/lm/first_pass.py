@@ -6,7 +6,6 @@ from typing import Any
 
 from geomkit.config import CAUSAL
 from geomkit.lm.dumping import recorder_of
-from geomkit.lm.memory import check_memory
 from geomkit.lm.passes import job_of, row_sums
 from geomkit.store.parts import PART
 from geomkit.store.refusals import refused_files
@@ -33,8 +32,9 @@ def sum_rows(
 
     modes, whitened: what is to be measured afterwards. Raises ConfigError, before the model runs, where memory would not do.
     """
-    job = job_of(folder, texts, output.parent.name, dump, compute, seed, origin, trust_remote_code, objective, part)
-    check_memory(job.name, folder, dump, modes, compute, job.bench.device, trust_remote_code, whitened)
+    job = job_of(
+        folder, texts, output.parent.name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened
+    )
     count = len(job.share.batches)
     with refused_files([output]), write_row_sums(output, job.of_run | {PART: part}, count) as writer:
         for variant in variants if count else []:

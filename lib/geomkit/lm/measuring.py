@@ -20,7 +20,6 @@ from geomkit.arrays import as_numpy, reals
 from geomkit.config import CAUSAL
 from geomkit.lm.capture import Recorder
 from geomkit.lm.dumping import of_model, padded_counts, recorder_of
-from geomkit.lm.memory import check_memory
 from geomkit.lm.passes import Job, all_row_sums, asked, job_of, passes
 from geomkit.logs import progress
 from geomkit.measures.accumulation import StateSpectra, text_gains
@@ -90,9 +89,9 @@ def measure_model(
     of the texts that is measured, where it is not all of them; sums: then the files of the first pass over every part, where the
     modes need one. Raises ConfigError, before the model runs, where memory would not do, and DataError for sums of another run.
     """
-    job = job_of(folder, texts, output.parent.name, dump, compute, seed, origin, trust_remote_code, objective, part)
+    name = output.parent.name
+    job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
     plan = Plan(modes, lengths, gain, Asked(gain, whitened, sinks))
-    check_memory(job.name, folder, dump, modes, compute, job.bench.device, trust_remote_code, whitened)
     absent = dict(left_out)
     widths: dict[State, int] = {}
     with refused_files([output]), writing(output, job, plan, variants, drawn, absent) as writer:

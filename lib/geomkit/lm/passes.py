@@ -15,7 +15,9 @@ from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, ba
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.dumping import Share, masks_of, prepare, share_of
 from geomkit.lm.masking import Masking
+from geomkit.lm.memory import check_memory
 from geomkit.lm.models import load_config
+from geomkit.lm.placing import Homes
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.measures.spectra import squared_length
@@ -30,7 +32,7 @@ from geomkit.store.texts import Sample, StoredTexts, Texts
 class Job:
     """What one job runs. stored: the texts of the corpus; facts: where everything came from; share: the texts of the job; busy:
     names of the parts that have texts; dump: the `layers` and `sublayers` that are measured; masks: how a masked model's tokens
-    are masked."""
+    are masked; homes: where the sums of a state are kept."""
 
     name: str
     stored: StoredTexts
@@ -42,6 +44,7 @@ class Job:
     dump: Mapping[str, Any]
     batch_tokens: int
     masks: Masking | None
+    homes: Homes
 
     @property
     def texts(self) -> Texts:
@@ -70,21 +73,27 @@ def job_of(
     name: str,
     dump: Mapping[str, Any],
     compute: Mapping[str, Any],
+    modes: Sequence[str],
     seed: int,
     origin: Mapping[str, Any],
     trust_remote_code: bool,
     objective: str = CAUSAL,
     part: str | None = None,
+    whitened: Any = None,
 ) -> Job:
-    """The job of a part of the texts by its name, or of all texts."""
+    """The job of a part of the texts by its name, or of all texts. modes, whitened: what is to be measured.
+
+    Raises ConfigError, before the model is loaded, where memory would not do.
+    """
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
+    homes = check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code, whitened, objective)
     masks, batch_tokens = masks_of(bench), compute["batch_tokens"]
     groups = batch_groups(stored.sample, batch_limit(load_config(folder, trust_remote_code), batch_tokens), masks)
     names = [part_name(number, numbered(part)[1]) for number in range(numbered(part)[1])] if part else [None]
     shares = {each: share_of(groups, stored.sample.texts, each) for each in names}
     busy = [each for each, share in shares.items() if share.batches]
-    return Job(name, stored, bench, facts, shares[part], busy, part, dump, batch_tokens, masks)
+    return Job(name, stored, bench, facts, shares[part], busy, part, dump, batch_tokens, masks, homes)
 
 
 def asked(**settings: object) -> dict[str, str]:
@@ -98,7 +107,7 @@ def passes(recorder: Recorder, run: Sample, job: Job, name: str) -> Iterator[tup
     Raises DataError for a state that is not finite, and for a surprisal that is not, but for a text's first.
     """
     start, share = 0, job.share
-    batches = capture(recorder, run, job.batch_tokens, job.masks, on_device=True, only=share.batches)
+    batches = capture(recorder, run, job.batch_tokens, job.masks, job.homes, only=share.batches)
     for batch in progress(batches, name, len(share.batches)):
         texts = batch_texts(share.texts, start, len(batch.ids))
         check_finite(batch, share.texts, texts)
