@@ -1,6 +1,6 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
@@ -222,10 +222,13 @@ def batches_to_run(
             yield run, wanted
 
 
-def batch_texts(texts: Texts, start: int, tokens: int) -> range:
-    """The texts that a batch of so many tokens holds, the first of them number `start`."""
-    offset = texts.offset
-    return range(start, int(np.searchsorted(offset, offset[start] + tokens)))
+def with_texts(batches: Iterable[Captured], texts: Texts) -> Iterator[tuple[Captured, range]]:
+    """Batches that hold these texts, one after another, each with the numbers of those that it holds."""
+    start, offset = 0, texts.offset
+    for batch in batches:
+        stop = int(np.searchsorted(offset, offset[start] + len(batch.ids)))
+        yield batch, range(start, stop)
+        start = stop
 
 
 def rows_of_texts(

@@ -11,7 +11,7 @@ import numpy as np
 
 from geomkit.arrays import as_numpy, namespace, reals
 from geomkit.config import CAUSAL
-from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, batch_texts, capture
+from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture, with_texts
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.dumping import Share, masks_of, prepare, share_of
 from geomkit.lm.masking import Masking
@@ -106,13 +106,11 @@ def passes(recorder: Recorder, run: Sample, job: Job, name: str) -> Iterator[tup
 
     Raises DataError for a state that is not finite, and for a surprisal that is not, but for a text's first.
     """
-    start, share = 0, job.share
+    share = job.share
     batches = capture(recorder, run, job.batch_tokens, job.masks, job.homes, only=share.batches)
-    for batch in progress(batches, name, len(share.batches)):
-        texts = batch_texts(share.texts, start, len(batch.ids))
+    for batch, texts in with_texts(progress(batches, name, len(share.batches)), share.texts):
         check_finite(batch, share.texts, texts)
         yield batch, texts
-        start = texts.stop
 
 
 def check_finite(batch: Captured, texts: Texts, of_batch: range) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from transformers import PreTrainedModel
 
-from geomkit.lm.capture import Recorder, batch_texts, capture
+from geomkit.lm.capture import Recorder, capture, with_texts
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks
 from geomkit.lm.norms import FinalNorm, final_norm
@@ -62,13 +62,11 @@ def run_model(
     depth = len(blocks(model))
     norm = final_norm(model) if wanted.plain else ""
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
-    nats, scored, start = [], [], 0
+    nats, scored = [], []
     sums: Sums = {}
-    for batch in capture(Recorder(model, layers, False), sample, batch_tokens, masks):
-        texts = batch_texts(sample.texts, start, len(batch.ids))
+    for batch, texts in with_texts(capture(Recorder(model, layers, False), sample, batch_tokens, masks), sample.texts):
         tokens = np.asarray(sample.texts.tokens[texts.start : texts.stop])
         names = sample.texts.document[texts.start : texts.stop]
-        start = texts.stop
         for surprisal in np.split(batch.surprisal, np.cumsum(tokens)[:-1]):
             nats.append(np.nansum(surprisal, dtype=np.float64))
             scored.append(np.isfinite(surprisal).sum())
