@@ -123,10 +123,13 @@ def read_measured(path: Path, family: str, corpus: str) -> Measured:
     )
     of_text = text_documents(path, family, corpus)
     row, length = np.array([place.get(name, -1) for name in names])[model], np.where(text < 0, 0, n)
-    cells = np.stack([variant, np.where(layer == 0, 0, 1 + layer - depth), mode, length, metric])
-    groups, index = np.unique(cells, axis=1, return_inverse=True)
+    cells = (variant, np.where(layer == 0, 0, 1 + layer - depth), mode, length, metric)
+    # one whole number for each row: numpy sorts columns of cells ten times as long
+    shape = [int(cell.max(initial=0)) + 1 for cell in cells]
+    cell, index = np.unique(np.ravel_multi_index(cells, shape), return_inverse=True)
+    groups = np.stack(np.unravel_index(cell, shape))
     arrays: dict[str, dict[Key, np.ndarray]] = {}
-    order, ends = np.argsort(index.ravel(), kind="stable"), np.cumsum(np.bincount(index.ravel()))[:-1]
+    order, ends = np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1]
     for (v, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
         block = np.full((len(models), of_text.size if count else 1), np.nan)
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
