@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.config import CAUSAL, MASKED, resolve_layers
+from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
@@ -126,7 +127,7 @@ def prepare(
         "dtype": compute["dtype"],
         "device": device.type,
         "seed": seed,
-        "versions": versions("torch", "transformers", "numpy"),
+        "versions": versions(*BACKENDS, "numpy"),
     }
     return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
 
