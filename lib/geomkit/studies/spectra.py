@@ -91,9 +91,8 @@ def sink_effects(dump: DumpParts, texts: Texts, sinks: Mapping[str, Any], name: 
     """Metrics of all texts without their sinks, in one pass over all states."""
     states = [state for state in dump.states if state.sublayer == "block"]
     found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], texts)
-    for text in progress(range(len(texts.tokens)), f"{name}, sinks"):
-        rows = {state: dump.rows(state, text, text + 1) for state in states}
-        found.add(rows, texts, range(text, text + 1), sinks["eps2"])
+    for first, last in progress(list(blocks(range(len(texts.tokens)))), f"{name}, sinks"):
+        found.add({state: dump.rows(state, first, last) for state in states}, texts, range(first, last), sinks["eps2"])
     return found
 
 
