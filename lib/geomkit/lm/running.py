@@ -12,7 +12,7 @@ from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.measures.accumulation import text_spectra
-from geomkit.measures.entropy import absent, eps2_of, measure
+from geomkit.measures.entropy import eps2_of, measured_and_absent
 from geomkit.measures.norms import plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
 from geomkit.store.dumps import PLAIN, State
@@ -98,10 +98,10 @@ def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: 
     for (state, mode, n), found in seen.spectra.items():
         long_enough = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
-        results = measure(found, wanted.metrics, **wanted.parameters)
+        results, without = measured_and_absent(found, wanted.metrics, wanted.parameters)
         eps2 = eps2_of(results, wanted.parameters)
         table.add_metrics(found, results, eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
-        missing |= {f"{name}, {mode}, n = {n}": why for name, why in absent(found, wanted.metrics, **wanted.parameters).items()}
+        missing |= {f"{name}, {mode}, n = {n}": why for name, why in without.items()}
         for name, result in results.items():
             if undefined := int(np.isnan(result.value).sum()):
                 missing[f"{name}, {variant}, {mode}, n = {n}, /{state.path}"] = (

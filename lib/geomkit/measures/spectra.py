@@ -22,6 +22,9 @@ WIDE = 2048
 STRIP = 256
 """Rows of them that are added at a time."""
 
+TOGETHER = 1 << 20
+"""Numbers in resampled sums that are decomposed in one call."""
+
 Normalise = Callable[[Array, Array, ArrayLike | None], Array]
 
 modes: Registry[Normalise] = Registry("mode of normalisation")
@@ -270,10 +273,8 @@ def redrawn(documents: Sequence[CovarianceAccumulator], counts: Array, centred: 
     """Spectra of the corpus (resamples, m), each document as often in it as it was drawn: counts (resamples, documents)."""
     d, tokens = documents[0].d, np.array([document.n for document in documents])
     sums = np.stack([document.total.ravel() for document in documents])
-    spectra = [
-        CovarianceAccumulator(d, (count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)), int(tokens.sum())).spectrum(
-            centred
-        )
-        for count in counts
-    ]
-    return replace(spectra[0], eigenvalues=np.stack([spectrum.eigenvalues for spectrum in spectra]))
+    spectra, step = [], max(1, TOGETHER // d**2)
+    for start in range(0, len(counts), step):
+        totals = [(count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)) for count in counts[start : start + step]]
+        spectra.append(_decompose(np.stack(totals), int(tokens.sum()), d, centred))
+    return replace(spectra[0], eigenvalues=np.concatenate([spectrum.eigenvalues for spectrum in spectra]))

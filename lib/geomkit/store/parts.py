@@ -3,7 +3,7 @@
 Parts are named `{part}-of-{parts}`, from 1, and follow one another in the order of the texts. A part may have no texts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -78,17 +78,13 @@ class DumpParts:
     def width(self, state: State) -> int:
         return self.parts[0].width(state)
 
-    def surprisal(self, text: int) -> np.ndarray:
-        """Surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
-        return self._of_text(text, Dump.surprisal)
+    def all_ids(self) -> np.ndarray:
+        """Token ids of all texts, one after another: (tokens,)."""
+        return np.concatenate([dump.all_ids() for dump in self.parts])
 
-    def ids(self, text: int) -> np.ndarray:
-        """Token ids of a text: (tokens,)."""
-        return self._of_text(text, Dump.ids)
-
-    def _of_text(self, text: int, get: Callable[[Dump, int], np.ndarray]) -> np.ndarray:
-        ((dump, own, _),) = self._within(text, text + 1)
-        return get(dump, own)
+    def all_surprisal(self) -> np.ndarray:
+        """Surprisal of all texts' tokens in nats, one after another: (tokens,), NaN where there was no past."""
+        return np.concatenate([dump.all_surprisal() for dump in self.parts])
 
 
 def check_alike(one: Dump, other: Dump) -> None:

@@ -18,6 +18,7 @@ attributes                                 as in the dump
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -48,6 +49,7 @@ def state_of(path: str) -> State:
 class SpectraWriter:
     def __init__(self, file: h5py.File):
         self.file = file
+        self.triangles: dict[str, h5py.Dataset] = {}
 
     def texts(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
         """Spectra of the first `spectrum.n` tokens of every text that has as many."""
@@ -66,10 +68,11 @@ class SpectraWriter:
 
     def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
         """One document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
-        if path not in self.file:
+        if path not in self.triangles:
             shape = (len(self.file["documents/name"]), len(upper))
-            self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = d
-        self.file[path][document] = upper
+            self.triangles[path] = self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True)
+            self.triangles[path].attrs["d"] = d
+        self.triangles[path][document] = upper
 
     def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
         """Information gain of every token, text after text, in parts."""
@@ -253,8 +256,13 @@ def upper_triangle(total: Array) -> np.ndarray:
 def of_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
     """A sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
     total = np.zeros((d, d))
-    total[np.triu_indices(d)] = triangle
+    total[upper_indices(d)] = triangle
     return CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n))
+
+
+@lru_cache(maxsize=8)
+def upper_indices(d: int) -> tuple[np.ndarray, ...]:
+    return np.triu_indices(d)
 
 
 def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:
