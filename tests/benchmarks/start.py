@@ -1,7 +1,6 @@
 """Time from the start of a job's process until its script begins: Snakemake's preamble, and what the script imports.
 
-Jobs that only need numpy must not load torch, transformers or scikit-learn, which alone take seconds. Those that run a model must
-not load torch's compiler or scipy's optimizers, which transformers imports.
+Jobs that only need numpy must not load torch, transformers or scikit-learn, which alone take seconds.
 """
 
 import ast
@@ -16,7 +15,7 @@ from statistics import median
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow/scripts"
 MODELS = {"torch", "transformers", "accelerate"}
-HEAVY = MODELS | {"sklearn", "datasets", "matplotlib", "torch._dynamo", "torch.distributed.tensor", "scipy.optimize"}
+HEAVY = MODELS | {"sklearn", "datasets", "matplotlib"}
 PREAMBLE = "import snakemake.io; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake"
 RUNS = 9
 TARGETS = {"spectra": 1.5, "entropy": 1.5, "texts": 3.0, "dump": 3.0}

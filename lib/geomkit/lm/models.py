@@ -28,7 +28,6 @@ from transformers.utils import logging
 
 from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
-from geomkit.lm.backends import without_compiler
 from geomkit.lm.loading import cast, drawing, reading
 from geomkit.lm.placing import device_map, place, spread, weight_bytes
 from geomkit.sources.corpora import files_in
@@ -100,7 +99,7 @@ def load_config(folder: Path, trust_remote_code: bool = False):
 def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreTrainedModel:
     """The trained model, by one of `OBJECTIVES`. Raises DataError if it cannot be loaded, or if a weight is missing or of another
     shape, which transformers would make up."""
-    with loading(path, f"{objective} language model"), without_compiler():
+    with loading(path, f"{objective} language model"):
         model, found = OBJECTIVES[objective].from_pretrained(
             **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
