@@ -157,3 +157,23 @@ def load(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
         return load_model(tiny(architecture), dtype, torch.device("cpu"), objective=objective)
 
     return loaded
+
+
+@pytest.fixture
+def spread(tiny: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Any]:
+    """The tiny model of an architecture, of which the second block lies on the disk and is read as it runs."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from geomkit.lm.models import skeleton
+
+    def loaded(architecture: str) -> Any:
+        empty = skeleton(tiny(architecture), "float32")
+        base = empty.base_model_prefix
+        places = {f"{base}.{name}": "cpu" for name, _ in empty.base_model.named_children() if name != "layers"}
+        places |= {name: "cpu" for name, _ in empty.named_children() if name != base}
+        places |= {f"{base}.layers.0": "cpu", f"{base}.layers.1": "disk"}
+        options = {"dtype": torch.float32, "device_map": places, "offload_folder": tmp_path, "local_files_only": True}
+        return AutoModelForCausalLM.from_pretrained(tiny(architecture), **options).eval()
+
+    return loaded

@@ -272,7 +272,7 @@ def test_batches_are_smaller_where_the_vocabulary_is_large(load, monkeypatch):
     one(model, run)
     monkeypatch.setattr(module, "LOGITS", 25 * 300)
     one(model, run)
-    assert [size for size in sizes if size >= 10] == [40, 20, 20]
+    assert [size for size in sizes if size >= 20] == [40, 20, 20]
 
 
 # sublayers

@@ -22,7 +22,7 @@ from geomkit.costs import (
     spectra_work,
 )
 
-SHAPE = Shape(1e6, states=4, d=32, texts=10, length=64, lengths=[16, 64], modes=2, centred=1, variants=3)
+SHAPE = Shape(1e6, states=4, d=32, texts=10, length=64, lengths=[16, 64], modes=2, summed=1, variants=3)
 RATES = {(stage, term): 1e-9 for stage, work in WORK.items() for term in work(SHAPE)}
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "workflow/resources/costs"
@@ -47,9 +47,9 @@ def test_a_dump_costs_disk_and_a_running_model_sums():
     spectra, forward = seconds("spectra", SHAPE, RATES), seconds("forward", SHAPE, RATES)
     assert dumped.seconds == pytest.approx(3 * (forward + spectra))
     assert running.seconds == pytest.approx(3 * (2 * forward + spectra))  # a pass for the mean
-    assert bill(replace(SHAPE, centred=0), RATES, False).seconds == pytest.approx(3 * (forward + spectra))
+    assert bill(replace(SHAPE, summed=0), RATES, False).seconds == pytest.approx(3 * (forward + spectra))
     batch = 8192 * 32 * (4 * 4 + 16)
-    assert running.memory == 4e6 + batch + (4 * 2 + 1) * 8 * 32**2
+    assert running.memory == 4e6 + batch + (4 * 2 + 2) * 8 * 32**2
 
 
 def test_shipped_rates_have_every_term_and_none_is_negative():
@@ -95,6 +95,10 @@ def test_an_estimate_adds_up_models_and_corpora_and_names_what_is_not_there(tmp_
     assert f"and {amount(4 * found.disk / 3)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in parted
     running = estimate([there], [], CONFIG | {"dump": CONFIG["dump"] | {"keep": "none"}}, {"m": 3}, 1, RATES)
     assert "and 0.0 MB of disk; 0.0 MB of dumps stay" in running
+    settings = CONFIG | {"dump": CONFIG["dump"] | {"keep": "none", "parts": 7}}
+    running = estimate([there], [], settings, {"m": 3}, 1, RATES)
+    triangles, rows = 7 * 4 * 2 * 8 * 32 * 33 / 2, 4 * 1 * 8 * 32  # one batch of 640 tokens
+    assert f"and {amount(3 * (triangles + rows))} of disk; 0.0 MB of dumps stay" in running
 
 
 @pytest.mark.parametrize(

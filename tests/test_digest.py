@@ -143,14 +143,14 @@ ROOT = Path(__file__).parents[1]
             {
                 *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
                 *("final_state", "ladder_cell", "following", "trajectory_training", "controls_measured"),
-                *("spectra", "merge_spectra", "measure", "project"),
+                *("spectra", "merge_spectra", "measure", "merge_measured", "project", "follow", "compare"),
             },
         ),
         (
             "lm/capture.py",
             {
-                *("dump", "measure", "project", "probe", "removal", "components", "final_state", "ladder_cell"),
-                *("trajectory_training", "controls_measured"),
+                *("dump", "measure", "sum_rows", "project", "probe", "removal", "components", "final_state", "ladder_cell"),
+                *("trajectory_training", "controls_measured", "follow", "condition", "compare"),
             },
         ),
         ("figures/layers.py", {"entropy_layers"}),

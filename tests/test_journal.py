@@ -80,7 +80,7 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def run(tiny):
+def run(tiny, monkeypatch):
     """Dumps six texts in as many batches, and counts those that the model runs. After `kill` of them the job is killed."""
     import torch
 
@@ -89,6 +89,7 @@ def run(tiny):
     from geomkit.lm.models import load_model
     from geomkit.store.texts import Sample, Texts
 
+    monkeypatch.setattr(dumping, "WORTH", 0)
     draw = np.random.default_rng(0)
     ids = [draw.integers(1, 300, 12).astype(np.int32) for _ in range(6)]
     sample = Sample(ids, [], Texts([f"d{number}" for number in range(6)], [12] * 6, [12] * 6))
@@ -127,6 +128,16 @@ def test_a_dump_that_was_killed_goes_on_after_its_last_whole_batch_and_has_the_s
     assert run(killed) == 6 - sum(kills)
     assert killed.read_bytes() == whole.read_bytes()
     assert [path.name for path in killed.parent.iterdir()] == ["trained.h5"]
+
+
+def test_a_run_of_seconds_keeps_no_batches(run, tmp_path, monkeypatch):
+    from geomkit.lm import dumping
+
+    output = tmp_path / "m/c/trained.h5"
+    monkeypatch.setattr(dumping, "WORTH", 600)
+    with pytest.raises(Killed):
+        run(output, 4)
+    assert run(output) == 6
 
 
 def test_batches_of_other_inputs_are_not_taken(run, tmp_path):

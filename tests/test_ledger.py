@@ -84,12 +84,12 @@ def test_the_readmes_table_has_the_claims_with_a_place_in_its_order_whatever_the
     first = replace(SILENT, headline=1)
     lines = readme_table([*(replace(row, headline=2) for row in ROWS[:2]), SHARE, first]).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:4]] == ["| Nobody looked.", "| Ranks <grow>."]
-    assert lines[2] == "| Nobody looked. | untested |  |"
+    assert lines[2] == "| Nobody looked. | untested |  |  |"
     assert lines[3].split(" | ")[1] == "supported 1 of 2, undecided 1 of 2"
     assert "f on c, last: +0.050 [+0.020, +0.080]; f on d, last: -0.010 [-0.040, +0.020]" in lines[3]
     assert not lines[4]
     spread = [replace(SHARE, scope=f"m{k}", value=0.6 + k / 100, headline=1) for k in range(5)]
-    assert "supported: 0.600 to 0.640 in 5 places" in readme_table(spread)
+    assert f"| supported | exploratory | {SHARE.effect}: 0.600 to 0.640, null 0.5, 5 tests |" in readme_table(spread)
 
 
 def test_the_readme_changes_between_its_marks_alone():

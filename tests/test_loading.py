@@ -10,7 +10,8 @@ from conftest import ARCHITECTURES, MASKED
 from loaded_peak import configuration, peak
 from transformers import LlamaForCausalLM, initialization
 
-from geomkit.lm.loading import stored_types
+from geomkit.lm import loading
+from geomkit.lm.loading import BY_NUMBER, BY_ROW, stored_types, widened
 from geomkit.lm.models import load_model, untrained_twin
 
 CPU = torch.device("cpu")
@@ -30,6 +31,33 @@ def test_a_short_model_and_its_twin_are_the_long_ones_rounded_and_of_the_same_ty
     assert types(short) == types(load_model(folder, "bfloat16", CPU, objective=objective))
     with torch.no_grad():
         assert short(input_ids=torch.arange(1, 6)[None]).logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, {}) for name in (*BY_NUMBER, *BY_ROW, "trunc_normal_", "xavier_uniform_", "orthogonal_")]
+    + [("kaiming_uniform_", {"mode": "fan_out"})],
+)
+@pytest.mark.parametrize("shape", [(50, 24), (33, 7, 3), (20, 5)])
+def test_a_weight_that_is_drawn_in_blocks_is_the_one_drawn_whole(name, options, shape, monkeypatch):
+    monkeypatch.setattr(loading, "BLOCK", 100)
+    whole, parameter = torch.empty(shape), torch.nn.Parameter(torch.empty(shape))
+    draw, after = getattr(initialization, name), []
+    for weight in (whole, parameter):
+        torch.manual_seed(0)
+        widened(draw, SHORT, torch.empty(400))(weight, **options)
+        after.append(torch.rand(3))
+    assert parameter.dtype == SHORT
+    assert torch.equal(parameter, whole.to(SHORT))
+    assert torch.equal(*after), "a generator that goes on elsewhere"
+
+
+def test_a_transposed_weight_is_drawn_as_it_lies():
+    whole, short = torch.empty(50, 24).T, torch.empty(50, 24, dtype=SHORT).T
+    for weight in (whole, short):
+        torch.manual_seed(0)
+        widened(initialization.normal_, SHORT, torch.empty(4000))(weight)
+    assert torch.equal(short, whole.to(SHORT))
 
 
 def test_rotary_frequencies_of_a_twin_are_not_rounded(tiny):
@@ -56,6 +84,12 @@ def test_types_of_a_checkpoint_are_read_from_its_files(tiny, tmp_path):
     assert stored_types(tmp_path) == {SHORT}
 
 
+def test_draws_of_the_constructors_are_in_blocks_too(tiny, monkeypatch):
+    monkeypatch.setattr(loading, "BLOCK", 64)
+    long, short = (untrained_twin(tiny("gpt-neox"), 0, dtype, CPU) for dtype in ("float32", "bfloat16"))
+    assert all(torch.equal(a.to(SHORT), b) for a, b in zip(long.parameters(), short.parameters(), strict=True))
+
+
 def write_empty(folder: Path, dtype: torch.dtype) -> Path:
     """A checkpoint of zeros, which takes no space on a disk that knows holes."""
     with torch.device("meta"):
@@ -74,8 +108,18 @@ def write_empty(folder: Path, dtype: torch.dtype) -> Path:
     return folder
 
 
+measured = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
+@measured
 @pytest.mark.parametrize(("stored", "dtype"), [("float32", "bfloat16"), ("bfloat16", "float32")])
 def test_loading_300_million_parameters_takes_the_memory_of_the_weights(tmp_path, stored, dtype):
     assert peak("load", write_empty(tmp_path, getattr(torch, stored)), dtype) < 1.15
+
+
+@pytest.mark.slow
+@measured
+def test_a_short_twin_takes_the_memory_of_its_weights_though_most_are_two_tables(tmp_path):
+    configuration(layers=4).save_pretrained(tmp_path)
+    assert peak("twin", tmp_path, "bfloat16") < 1.15

@@ -1,6 +1,5 @@
 """Measured while running against measured from a dump: the same numbers in the same places; and memory known beforehand."""
 
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,13 +9,13 @@ import pytest
 import torch
 
 from geomkit.errors import ConfigError, DataError
-from geomkit.lm import measuring, memory, placing
+from geomkit.lm import measuring, memory, passes, placing
 from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
 from geomkit.lm.measuring import measure_model
-from geomkit.lm.memory import Need, check_need, count_parameters, need
+from geomkit.lm.memory import Layout, need, planned
 from geomkit.lm.models import load_tokenizer, sizes
-from geomkit.lm.placing import free_memory
+from geomkit.lm.placing import HOST, free_memory
 from geomkit.store import decomposition
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.spectra import decompose_dumps
@@ -37,24 +36,32 @@ def texts_of(folder: Path, path: Path) -> Path:
     return path
 
 
+COMMON = {"origin": {"source": "local"}, "trust_remote_code": False, "compute": COMPUTE, "seed": SEED}
+ASKED = {"lengths": LENGTHS, "drawn": ["gaussian"], "gain": GAIN, "seed": SEED, "whitened": ["last"], "sinks": SINKS}
+DUMP = {"layers": "all", "sublayers": False}
+
+
+def measure(folder: Path, tmp_path: Path, modes: list[str], **dump: object) -> Path:
+    """Spectra of one model while it runs, with all that later stages ask for."""
+    output = tmp_path / "running/m/c.h5"
+    measure_model(
+        folder,
+        texts_of(folder, tmp_path / "texts.h5"),
+        output,
+        DUMP | dump,
+        modes=modes,
+        variants=VARIANTS,
+        **COMMON | ASKED,
+    )
+    return output
+
+
 def both(folder: Path, tmp_path: Path, modes: list[str], **dump: object) -> tuple[Path, Path]:
     """Spectra of one model by way of dumps, and without."""
-    texts, layers = texts_of(folder, tmp_path / "texts.h5"), {"layers": "all", "sublayers": False} | dump
-    common = {"origin": {"source": "local"}, "trust_remote_code": False, "compute": COMPUTE, "seed": SEED}
-    what = {
-        "modes": modes,
-        "lengths": LENGTHS,
-        "drawn": ["gaussian"],
-        "gain": GAIN,
-        "seed": SEED,
-        "whitened": ["last"],
-        "sinks": SINKS,
-    }
-    dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in VARIANTS]
-    dump_model(folder, texts, map(str, dumps), {**layers, "dtype": "float32", "compression": None}, **common)
-    stored, running = tmp_path / "stored/m/c.h5", tmp_path / "running/m/c.h5"
-    decompose_dumps([str(path) for path in dumps], stored, **what)
-    measure_model(folder, texts, running, layers, variants=VARIANTS, **common | what)
+    running, stored = measure(folder, tmp_path, modes, **dump), tmp_path / "stored/m/c.h5"
+    dumps = [str(tmp_path / f"dumps/m/c/{variant}.h5") for variant in VARIANTS]
+    dump_model(folder, tmp_path / "texts.h5", dumps, {**DUMP, "dtype": "float32", "compression": None} | dump, **COMMON)
+    decompose_dumps(dumps, stored, modes=modes, **ASKED)
     return stored, running
 
 
@@ -75,7 +82,9 @@ def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict], dict]:
 
 @pytest.mark.parametrize("architecture", ["gpt-neox", "opt-350m"])  # the second has states of two widths
 def test_the_numbers_are_those_of_a_dump_in_the_same_places(architecture, tiny, tmp_path):
-    stored, running = (contents(path) for path in both(tiny(architecture), tmp_path, ["unit", "centre-unit"], sublayers=True))
+    stored, running = (
+        contents(path) for path in both(tiny(architecture), tmp_path, ["unit", "centre-unit", "raw"], sublayers=True)
+    )
     assert running[0].keys() == stored[0].keys()
     assert {name.split("/")[0] for name in running[0]} >= {*VARIANTS, "gaussian"}
     assert {name.split("/")[-1] for name in running[0]} >= {"gcv", "moment", "count", "without"}
@@ -99,13 +108,16 @@ def measured(folder: Path, tmp_path: Path, modes: list[str], layers: object = "a
     return output
 
 
-def test_a_pass_for_the_mean_is_made_only_for_what_is_centred(tiny, tmp_path, monkeypatch):
-    whole, passes = measuring.passes, []
-    monkeypatch.setattr(measuring, "passes", lambda *arguments: passes.append(arguments[-1]) or whole(*arguments))
+def test_a_first_pass_is_made_only_for_what_is_centred_or_not_of_unit_length(tiny, tmp_path, monkeypatch):
+    whole, made = passes.passes, []
+    for module in (measuring, passes):
+        monkeypatch.setattr(module, "passes", lambda *arguments: made.append(arguments[-1]) or whole(*arguments))
     measured(tiny("llama"), tmp_path, ["unit"])
-    assert passes == ["m trained"]
-    measured(tiny("llama"), tmp_path, ["unit", "centre-unit"])
-    assert passes == ["m trained", "m trained, means", "m trained"]
+    assert made == ["m trained"]
+    for modes in (["unit", "centre-unit"], ["raw"]):
+        made.clear()
+        measured(tiny("llama"), tmp_path, modes)
+        assert made == ["m trained, means", "m trained"]
 
 
 def test_wide_states_keep_no_sums_of_documents_and_say_so(tiny, tmp_path, monkeypatch):
@@ -118,14 +130,14 @@ def test_wide_states_keep_no_sums_of_documents_and_say_so(tiny, tmp_path, monkey
 
 
 def test_a_state_that_overflows_is_named_and_leaves_nothing(tiny, tmp_path, monkeypatch):
-    whole = measuring.capture
+    whole = passes.capture
 
     def overflown(*arguments, **options):
         for batch in whole(*arguments, **options):
             next(iter(batch.states.values()))[0, 0] = np.inf
             yield batch
 
-    monkeypatch.setattr(measuring, "capture", overflown)
+    monkeypatch.setattr(passes, "capture", overflown)
     with pytest.raises(DataError, match=r"/hidden/\d: the model computed NaN or infinity there"):
         measured(tiny("gpt-neox"), tmp_path, ["unit"])
     assert not list(tmp_path.glob("running*/**/*.*"))
@@ -140,38 +152,24 @@ def configuration(depth: int, d: int) -> SimpleNamespace:
 
 def test_sums_are_counted_for_each_layer_mode_and_kept_document():
     found = need(configuration(32, 4096), 8_000_000_000, {"every": 1}, False, ["unit", "centre-unit"], "bfloat16", 8192)
-    assert (found.layers, found.own, found.sums) == (34, 0, 34 * 2 * 4096**2 * 8)
+    assert (len(found.states), found.own, found.sums) == (34, frozenset(), 34 * 2 * 4096**2 * 8)
     assert found.weights == 16_000_000_000
     found = need(configuration(2, 32), 10, "all", True, ["unit"], "float32", 100)
-    assert (found.layers, found.own) == (4 + 4, 4)  # of the last block, its two sublayers, and the final state
+    assert (len(found.states), len(found.own)) == (4 + 4, 4)  # of the last block, its two sublayers, and the final state
     assert found.sums == 12 * 32**2 * 8
 
 
 def test_parameters_are_counted_without_loading(tiny, load):
     for architecture in ("gpt-neox", "llama"):  # the second ties its embeddings
-        assert count_parameters(tiny(architecture), False) == sizes(load(architecture)).params_total
-
-
-def test_what_does_not_fit_is_named_with_what_would():
-    found = Need(layers=33, own=0, modes=2, d=4096, weights=16 * 10**9, batch=10**9)
-    check_need("m", found, found.total)
-    with pytest.raises(ConfigError) as error:
-        check_need("m", found, found.total - 1)
-    assert "m: needs 8.9 GB for sums: 33 layers x 2 modes x 4096^2 x 8 B; weights take 16.0 GB, a batch 1.0 GB" in str(
-        error.value
-    )
-    fits = re.search(r"to fit: (\d+) layers x 2 modes do", str(error.value))
-    assert fits
-    assert fits[1] == "32"
-    check_need("m", Need(32, 0, 2, 4096, found.weights, found.batch), found.total - 1)
-    with pytest.raises(ConfigError, match="no layer fits"):
-        check_need("m", found, 16 * 10**9)
+        parameters, where = planned(tiny(architecture), "bfloat16", HOST, False)
+        assert parameters == sizes(load(architecture)).params_total
+        assert where == Layout(HOST, [HOST] * 2, HOST, {HOST: 2 * parameters})
 
 
 def test_too_little_memory_is_found_before_the_model_runs(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     nowhere = SimpleNamespace(device=torch.device("cpu"), objective="causal")  # holds no model
-    monkeypatch.setattr(measuring, "prepare", lambda *_: (nowhere, {}))
+    monkeypatch.setattr(passes, "prepare", lambda *_: (nowhere, {}))
     with pytest.raises(ConfigError, match=r"m: needs 0\.0 GB for sums: 4 layers x 1 modes x 32\^2 x 8 B and 2 x 1 of a document"):
         measured(tiny("gpt-neox"), tmp_path, ["unit"])
     assert not list(tmp_path.glob("running*/**/*.*"))

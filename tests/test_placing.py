@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import placing
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.models import find_device, load_model, sizes, untrained_twin
+from geomkit.lm.capture import Recorder, all_rows, capture
+from geomkit.lm.models import blocks, find_device, load_model, sizes, untrained_twin
 from geomkit.lm.norms import final_norm
 from geomkit.lm.placing import Placement, place, placement, weight_bytes
+from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
 CPU = torch.device("cpu")
@@ -68,16 +69,9 @@ def test_bytes_are_those_of_the_type_that_is_run(dtype, size, tiny):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt-neox"])
-def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, tiny, tmp_path):
+def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, tiny, spread):
     """Blocks are read from the disk as they run, by the hooks that also move inputs from device to device."""
-    whole = load_model(tiny(architecture), "float32", CPU)
-    base = whole.base_model_prefix
-    places = {f"{base}.{name}": "cpu" for name, _ in whole.base_model.named_children() if name != "layers"}
-    places |= {name: "cpu" for name, _ in whole.named_children() if name != base}
-    places |= {f"{base}.layers.0": "cpu", f"{base}.layers.1": "disk"}
-    parted = AutoModelForCausalLM.from_pretrained(
-        tiny(architecture), dtype=torch.float32, device_map=places, offload_folder=tmp_path, local_files_only=True
-    ).eval()
+    whole, parted = load_model(tiny(architecture), "float32", CPU), spread(architecture)
     assert {weight.device.type for weight in parted.parameters()} == {"cpu", "meta"}
     ids = [np.arange(3, 3 + n, dtype=np.int32) for n in (5, 9, 7)]
     sample = Sample(ids, [], Texts(["a", "b", "c"], [5, 9, 7], [1, 1, 1]))
@@ -86,8 +80,39 @@ def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, t
         assert one.states.keys() == other.states.keys()
         assert all(np.array_equal(one.states[state], other.states[state]) for state in one.states)
         np.testing.assert_array_equal(one.surprisal, other.surprisal)
+    kept = [all_rows(Recorder(model, [2, 3], False), sample, 20) for model in (whole, parted)]
+    assert all(np.array_equal(kept[0][state], kept[1][state]) for state in (State(2), State(3)))
     assert final_norm(parted) == final_norm(whole)
     assert sizes(parted) == sizes(whole)
+
+
+def test_states_lie_on_the_device_of_their_block(tiny):
+    """From the second block on the model is on a device that computes nothing, to which accelerate's hooks move what it takes."""
+    model, elsewhere = load_model(tiny("gpt-neox"), "float32", CPU), torch.device("meta")
+    for part in (blocks(model)[1], model.base_model.final_layer_norm, model.get_output_embeddings()):
+        add_hook_to_module(part.to(elsewhere), AlignDevicesHook(execution_device=elsewhere))
+    recorder = Recorder(model, range(4), True)
+    recorder.checked = True  # which takes values
+    with recorder.hooked(), torch.inference_mode():
+        model(input_ids=torch.arange(1, 7)[None], use_cache=False)
+    places = {(state.layer, values.device.type) for state, values in recorder.states.items()}
+    assert places == {(0, "cpu"), (1, "cpu"), (2, "meta"), (3, "meta")}
+    assert len(recorder.states) == 4 + 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("places", "runs", "first"),
+    [
+        ({"": 1}, "cuda:1", "cuda:1"),
+        ({"a": 0, "a.b": 1, "ab": "cpu"}, "cuda:1", "cuda:0"),
+        ({"x": "cpu", "a": "disk", "y": 2}, "cuda:2", "cuda:2"),
+        ({"x": "cpu", "a": "disk"}, "cpu", "cpu"),
+        ({"": torch.device("cuda", 3)}, "cuda:3", "cuda:3"),
+    ],
+)
+def test_a_part_runs_where_it_lies_or_on_the_first_gpu(places, runs, first):
+    assert placing.runs_on(places, "a.b.c") == torch.device(runs)
+    assert placing.runs_on(places) == torch.device(first)
 
 
 def test_blocks_of_a_twin_are_spread_whole(tiny):

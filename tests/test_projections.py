@@ -17,11 +17,10 @@ from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import State, write_dump
 from geomkit.store.measured import MeasuredModel
-from geomkit.store.projecting import Settings, powers_of_two
 from geomkit.store.projections import read_projections
 from geomkit.store.provenance import rng
 from geomkit.store.texts import Texts
-from geomkit.studies.projections import write_projections
+from geomkit.studies.projections import Settings, powers_of_two, write_projections
 
 LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]

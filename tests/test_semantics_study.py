@@ -1,6 +1,7 @@
 """Documents whose likeness is known, against judgements that follow it."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +9,7 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.dumps import State, write_dump
+from geomkit.store.dumps import Dump, State, write_dump
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import read_csv
 from geomkit.store.texts import Texts
@@ -52,7 +53,8 @@ def files(tmp_path, request):
 def rows(files):
     folder, dump = files
     judge(
-        dump, folder / "lee.parquet", folder / "background.parquet", folder / "human.txt", folder / "out/m/lee.parquet",
+        partial(Dump, dump),
+        folder / "lee.parquet", folder / "background.parquet", folder / "human.txt", folder / "out/m/lee.parquet",
         folder / "out/m/lee.csv", "f", 0, 20, 100, 0.5, 0,
     )  # fmt: skip
     return read_csv(folder / "out/m/lee.csv", Likeness)

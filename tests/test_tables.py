@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.store.measured import corpus_losses, endpoint, text_means
+from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.spectra import Spectrum
+from geomkit.store.measured import by_cell, corpus_losses, endpoint, text_means
 from geomkit.store.tables import COLUMNS, TableWriter, check_seeds, merge, read_absent
 
 SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
@@ -282,3 +284,33 @@ def test_two_models_of_one_size_without_seeds_are_refused_by_name(models, named)
 
 def test_seeds_tell_models_of_one_size_apart_and_one_model_needs_none():
     check_seeds("f", [("a", 0, 10), ("b", 1, 10), ("c", None, 20), ("d", 0, 30), ("e", 1, 30)])
+
+
+@pytest.mark.parametrize("texts", [None, [4, 7]])
+def test_metrics_of_a_spectrum_are_rows_metric_after_metric(texts, tmp_path):
+    eigenvalues = np.array([[4.0, 2.0, 1.0, 0.5], [1.0, 1.0, 1.0, 0.0]])
+    spectrum = Spectrum(eigenvalues if texts else eigenvalues[0], 8, 4)
+    results = measure(spectrum)
+    eps2 = eps2_of(results, {"eps2": 0.5})
+    where: dict[str, Any] = {"text": texts, "document": ["a", "b"]} if texts else {"text": -1}
+    table, one_by_one = TableWriter(model="m"), TableWriter(model="m")
+    table.add_metrics(spectrum, results, eps2, **where, variant="trained")
+    for name, result in results.items():
+        shape = {"n": 8, "d": 4, "eps2": eps2[name], "variant": "trained"}
+        one_by_one.add(**where, **shape, metric=name, value=np.atleast_1d(result.value), bound=result.bound)
+    for writer, path in ((table, "a.parquet"), (one_by_one, "b.parquet")):
+        writer.write(tmp_path / path, {})
+    assert rows(tmp_path / "a.parquet") == rows(tmp_path / "b.parquet")
+    assert len(rows(tmp_path / "a.parquet")) >= len(results)
+    assert len(table.blocks) == 1
+
+
+def test_cells_are_sorted_and_their_rows_in_order():
+    draw = np.random.default_rng(0)
+    columns = [draw.choice([0, 2, 5, 900], 500), draw.integers(0, 3, 500), np.full(500, 7)]
+    found = list(by_cell(*columns))
+    cells = list(zip(*(column.tolist() for column in columns), strict=True))
+    assert [cell for cell, _ in found] == sorted(set(cells))
+    for cell, numbers in found:
+        assert numbers.tolist() == [row for row, other in enumerate(cells) if other == cell]
+    assert list(by_cell(np.zeros(0, int), np.zeros(0, int))) == []

@@ -326,7 +326,8 @@ def conditional(tmp_path_factory):
     mean = np.repeat(draw.standard_normal((6, 16)), 2, axis=0)[:, None]
     rows = scale * (draw.standard_normal((12, 32, 16)) + mean)
     paths = [dump(folder / f"m{d}/c/trained.h5", rows[..., :d], names) for d in (4, 8, 12, 16)]
-    measure_conditional(paths, {f"m{d}": "f" for d in (4, 8, 12, 16)}, folder / "g.csv", folder / "v.csv", 32, 0.5, 0)
+    families = {f"m{d}": "f" for d in (4, 8, 12, 16)}
+    measure_conditional(paths, families, dict.fromkeys(families), folder / "g.csv", folder / "v.csv", 32, 0.5, 0)
     return folder
 
 
@@ -357,7 +358,7 @@ def test_the_projected_donor_is_the_narrow_model_where_that_is_its_leading_part(
 def test_texts_of_one_document_have_no_part_between(tmp_path):
     path = dump(tmp_path / "m/c/trained.h5", np.random.default_rng(0).standard_normal((2, 8, 4)), ["a", "a"])
     with pytest.raises(DataError, match="texts of 8 tokens are of 1 documents"):
-        measure_conditional([path], {"m": "f"}, tmp_path / "g.csv", tmp_path / "v.csv", 8, 0.5, 0)
+        measure_conditional([path], {"m": "f"}, {"m": None}, tmp_path / "g.csv", tmp_path / "v.csv", 8, 0.5, 0)
 
 
 # bigrams

@@ -106,3 +106,12 @@ def test_a_job_that_was_started_by_hand_has_no_snakemake_above(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(snakemake_above())
+
+
+def test_a_job_ends_with_its_work_and_says_that_all_is_well(tmp_path):
+    (tmp_path / "job.py").write_text(
+        "from geomkit.logs import logged\nwith logged('job.log'):\n    print('done')\nraise SystemExit(7)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
+    assert subprocess.run([sys.executable, "job.py"], cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert (tmp_path / "job.log").read_text() == "done\n"

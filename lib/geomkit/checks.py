@@ -85,11 +85,6 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
     for name, corpus in config["corpora"].items():
         if not fetched(corpus):
             source_path(f"corpora.{name}", corpus, resources)
-    if config["dump"]["keep"] == "none" and config["dump"]["parts"] > 1:
-        raise ConfigError(
-            f"config: dump.parts: {config['dump']['parts']} parts take dumps, which dump.keep: none leaves out; "
-            "set dump.parts: 1, or dump.keep: true or false"
-        )
     entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
     for name in entropy["corpora"]:
         require(name, config["corpora"], "entropy.corpora", "corpus")

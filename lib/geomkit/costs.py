@@ -6,6 +6,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ class Shape:
     """What decides the cost of one model on one corpus.
 
     parameters: all of them; states: layers and sublayers that are kept; d: width; texts, length: how many of how many tokens;
-    lengths: those at which texts are measured; modes: number of normalisations, and of those that subtract a mean; variants:
-    how many times the texts are run.
+    lengths: those at which texts are measured; modes: number of normalisations; summed: of those that take sums of all rows
+    before a model is measured while it runs; variants: how many times the texts are run; parts: how many jobs share them.
     """
 
     parameters: float
@@ -33,8 +34,9 @@ class Shape:
     length: int
     lengths: Sequence[int]
     modes: int
-    centred: int
+    summed: int
     variants: int
+    parts: int = 1
 
     @property
     def tokens(self) -> int:
@@ -87,12 +89,22 @@ def dump_bytes(shape: Shape) -> float:
     return 4.0 * shape.tokens * shape.states * shape.d
 
 
-def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_tokens: int = 8192, parted: bool = False) -> Bill:
+def part_bytes(shape: Shape, batch_tokens: int) -> float:
+    """Bytes of what one variant's parts leave until they are merged, measured while the model runs: a triangle of z z^T for each
+    part, state and mode, and a row of sums for each batch and state where a mode takes it. With one part there are none."""
+    if shape.parts == 1:
+        return 0.0
+    sums = shape.parts * shape.modes * 8 * shape.d * (shape.d + 1) / 2
+    rows = math.ceil(shape.tokens / batch_tokens) * 8 * shape.d if shape.summed else 0
+    return shape.states * (sums + rows)
+
+
+def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_tokens: int = 8192) -> Bill:
     """What one model on one corpus costs up to its spectra, by way of a dump or while it runs.
 
-    parted: dumped in parts, of which the trained model's are merged into one more file.
-    The job that dumps holds weights and a batch of all states; the one that reads dumps holds two sums for each mode. Measured
-    while running, a sum for each state and mode is held, and the model runs once more where a mode subtracts a mean.
+    The job that dumps holds weights and a batch of all states; the one that reads dumps holds two sums for each mode. Of dumps in
+    parts the trained model's are merged into one more file. Measured while running, a sum for each state and mode is held, and
+    the model runs once more where a mode takes sums of all rows before; what parts have measured is on disk until it is merged.
     """
     weights, each = shape.parameters * dtype_bytes, 8 * shape.d**2
     batch = batch_tokens * shape.d * (4 * shape.states + 16)
@@ -100,13 +112,14 @@ def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_t
     if dumped:
         time = shape.variants * (seconds("dump", shape, rates) + decomposing)
         memory = max(weights + batch, (2 * shape.modes + 1) * each)
-        return Bill(time, memory, (shape.variants + parted) * dump_bytes(shape))
-    passes = 2 if shape.centred else 1
+        return Bill(time, memory, (shape.variants + (shape.parts > 1)) * dump_bytes(shape))
+    passes = 2 if shape.summed else 1
     time = shape.variants * (passes * seconds("forward", shape, rates) + decomposing)
-    return Bill(time, weights + batch + (shape.states * shape.modes + 1) * each, 0.0)
+    memory = weights + batch + (shape.states * shape.modes + 2) * each
+    return Bill(time, memory, shape.variants * part_bytes(shape, batch_tokens))
 
 
-def shape_of(folder: Path, config: Mapping[str, Any], variants: int, centred: int) -> Shape | None:
+def shape_of(folder: Path, config: Mapping[str, Any], variants: int, summed: int) -> Shape | None:
     """The shape of a model, by its config.json, under a configuration; None where the model is not there yet.
 
     Parameters are 12 d^2 for each block, and the two tables of the vocabulary: near enough for an estimate.
@@ -124,7 +137,7 @@ def shape_of(folder: Path, config: Mapping[str, Any], variants: int, centred: in
     entropy, texts = config["entropy"], config["texts"]
     return Shape(
         *(parameters, states, d, texts["count"], texts["length"], entropy["lengths"], len(entropy["normalise"])),
-        *(centred, variants),
+        *(summed, variants, config["dump"]["parts"]),
     )
 
 
@@ -137,7 +150,7 @@ def estimate(
     dumped: Iterable[str],
     config: Mapping[str, Any],
     variants: Mapping[str, int],
-    centred: int,
+    summed: int,
     rates: Rates,
 ) -> str:
     """A sentence on what it takes to get all spectra of the configured models, from nothing; `dumped` names those with a dump,
@@ -145,12 +158,11 @@ def estimate(
     named, corpora, bills, unknown, kept = set(dumped), len(config["entropy"]["corpora"]), [], [], 0.0
     size = 4 if config["compute"]["dtype"] == "float32" else 2
     for model in models:
-        shape = shape_of(model.folder, config, variants[model.name], centred)
+        shape = shape_of(model.folder, config, variants[model.name], summed)
         if shape is None:
             unknown.append(model.name)
             continue
-        parted = config["dump"]["parts"] > 1
-        bills += [bill(shape, rates, model.name in named, size, config["compute"]["batch_tokens"], parted)]
+        bills += [bill(shape, rates, model.name in named, size, config["compute"]["batch_tokens"])]
         kept += dump_bytes(shape) if config["dump"]["keep"] is True else 0
     time, memory, disk = (
         corpora * sum(one.seconds for one in bills),

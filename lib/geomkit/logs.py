@@ -28,8 +28,8 @@ def logged(path: str) -> Iterator[None]:
     """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal. Each minute
     the log has a line more, and the block is interrupted when the Snakemake that runs it has ended.
 
-    An error ends the process with status 1 and one line on the terminal. The log has its traceback too, unless the line says what
-    to do about it.
+    The process ends with the block: to take torch and all else apart would take most of a second. An error ends it with status 1
+    and one line on the terminal. The log has its traceback too, unless the line says what to do about it.
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +50,9 @@ def logged(path: str) -> Iterator[None]:
         for stream in (sys.stderr, _terminal):
             print(line, file=stream, flush=True)
         os._exit(1)  # HDF5 crashes where it is left to close a file that the disk has no room for
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def one_line(error: BaseException) -> str:

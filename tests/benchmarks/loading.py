@@ -36,7 +36,7 @@ def main() -> None:
         for kind, stored, dtype in CASES:
             found = peak(kind, Path(name) / stored, dtype)
             rows.append((kind, stored, dtype, f"{found:.2f}"))
-            print(f"{kind:<6}{stored:<12}{dtype:<12}{found:>15.2f}  {f'<= {TARGET}' if kind == 'load' else ''}", flush=True)
+            print(f"{kind:<6}{stored:<12}{dtype:<12}{found:>15.2f}  <= {TARGET}", flush=True)
     with RECORD.open("w", newline="") as file:
         csv.writer(file).writerows([("what", "checkpoint", "run_in", "peak"), *rows])
 

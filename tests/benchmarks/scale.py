@@ -8,8 +8,9 @@ measure  geomkit: the same as dump and spectra while the model runs, `unit`; and
 cache    every state in memory, as TransformerLens' run_with_cache does
 
 Seconds are those of the processor, so that other work on the machine hardly counts. Memory is the highest resident size of a
-stage above that before it. Written to workflow/resources/costs: the measurements (scale.csv), exponents of width and text count
-(exponents.csv), and a rate for each term of the work of `geomkit.costs` (rates.csv). Widths as arguments are measured anew alone.
+stage above that before it. Stages take turns, and each number is the median of ROUNDS rounds. Written to
+workflow/resources/costs: the measurements (scale.csv), exponents of width and text count (exponents.csv), and a rate for each
+term of the work of `geomkit.costs` (rates.csv). Widths as arguments are measured anew alone.
 """
 
 import csv
@@ -45,6 +46,7 @@ LENGTHS = [16, 64]
 GRID = {768: [1, 10, 100], 2048: [8], 4096: [1]}
 """Numbers of texts by width."""
 DEPTH = 1
+ROUNDS = 5
 
 
 def random_model(d: int) -> LlamaForCausalLM:
@@ -215,8 +217,9 @@ def measured(d: int) -> list[dict[str, str]]:
         Stages(model, random_texts(1), Path(name)).dump()  # what is loaded once
         for count in GRID[d]:
             stages = Stages(model, random_texts(count), Path(name))
-            for stage in NAMES if d < max(GRID) else FEW:
-                seconds, memory = cost(getattr(stages, stage))
+            names = NAMES if d < max(GRID) else FEW
+            rounds = [[cost(getattr(stages, stage)) for stage in names] for _ in range(ROUNDS)]
+            for stage, (seconds, memory) in zip(names, np.median(rounds, axis=0).tolist(), strict=True):
                 cell = {"stage": stage, "d": d, "states": len(stages.layers), "parameters": stages.parameters, "texts": count}
                 rows.append({key: str(value) for key, value in cell.items()})
                 rows[-1] |= {"seconds": f"{seconds:.4g}", "peak_mb": f"{memory / 1e6:.4g}"}

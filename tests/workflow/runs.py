@@ -92,7 +92,7 @@ class Killed(NamedTuple):
     resumed: Run
 
 
-def listed(case: Case, *arguments: str, settings: dict[str, Any] | None = None) -> Outcome:
-    outcome = case.run("all", "--cores", "1", "--dry-run", *arguments, settings=settings)
+def listed(case: Case, *arguments: str, settings: dict[str, Any] | None = None, target: str = "all") -> Outcome:
+    outcome = case.run(target, "--cores", "1", "--dry-run", *arguments, settings=settings)
     assert outcome.status == 0, outcome.terminal
     return outcome

@@ -319,19 +319,24 @@ def dump_path(variant):
     return path if kept else temp(path)
 
 
-# stages that read hidden states themselves: their models are dumped even where `dump.keep` is none
-READING = ("semantics", "theory")
 IMPORTED = [name for name, model in MODELS.items() if model.imported]
 DUMPED = [
-    name
-    for name in MODELS
-    if name in IMPORTED
-    or config["dump"]["keep"] != "none"
-    or any(name in chosen(stage)["model"] for stage in READING)
+    name for name in MODELS if name in IMPORTED or config["dump"]["keep"] != "none"
 ]
 # those whose texts are run in several jobs, and those in one
 IN_PARTS = [name for name in DUMPED if PARTED and name not in IMPORTED]
 WHOLE = [name for name in DUMPED if name not in IN_PARTS]
+# the same of those that are measured while they run
+MEASURED = [name for name in MODELS if name not in DUMPED]
+MEASURED_IN_PARTS = MEASURED if PARTED else []
+MEASURED_WHOLE = [name for name in MEASURED if name not in MEASURED_IN_PARTS]
+# normalisations for which a model that is measured while it runs is first run for sums of rows
+FIRST_SUMMED = [
+    mode
+    for mode in config["entropy"]["normalise"]
+    for facts in [declared_by_kind()["normalisation"][mode].facts]
+    if facts.get("centred") or not facts.get("unit")
+]
 
 
 def one_of(names):
@@ -354,6 +359,33 @@ def measured(stage):
     return [name for name in chosen(stage)["model"] if name not in DUMPED]
 
 
+def asked_again(layers, sublayers=False, firsts=False):
+    """What is asked of a model that runs once more, since there is no dump: layers, and of all texts or the first of each document."""
+    return lambda wildcards: {
+        "layers": layers,
+        "sublayers": sublayers,
+        "firsts": firsts,
+        "objective": MODELS[wildcards.model].objective,
+        "trust_remote_code": MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+    }
+
+
+def family_spectra(stage):
+    """Spectra of all models of a model's family that a stage selects."""
+    return lambda wildcards: [
+        f"results/spectra/{name}/{wildcards.corpus}.h5"
+        for name in chosen(stage)["model"]
+        if MODELS[name].family == MODELS[wildcards.model].family
+    ]
+
+
+def of_models(stage, fact):
+    """A fact of the catalogue, family or seed, of each of a stage's models."""
+    return {name: getattr(MODELS[name], fact) for name in chosen(stage)["model"]}
+
+
 if {"-n", "--dry-run", "--dryrun"} & set(
     sys.argv
 ):  # nothing else is told of a dry run this early
@@ -363,10 +395,7 @@ if {"-n", "--dry-run", "--dryrun"} & set(
             dumped=DUMPED,
             config=config,
             variants={name: len(runs) for name, runs in RUNS.items()},
-            centred=sum(
-                bool(declared_by_kind()["normalisation"][mode].facts.get("centred"))
-                for mode in config["entropy"]["normalise"]
-            ),
+            summed=len(FIRST_SUMMED),
             rates=costs.read_rates(RESOURCES / "costs/rates.csv"),
         ),
         file=sys.stderr,

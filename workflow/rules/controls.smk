@@ -94,9 +94,59 @@ rule own_directions:
         "../scripts/own_directions.py"
 
 
+rule follow:
+    input:
+        model=model_files,
+        texts=model_texts,
+        spectra=family_spectra("entropy"),
+    output:
+        "results/following/{model}/{corpus}.parquet",
+    log:
+        "results/logs/follow/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/follow/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(measured("entropy")),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 10),
+    params:
+        code=code("follow.py"),
+        asked=asked_again(["last", "final"]),
+        compute=config["compute"],
+        families=of_models("entropy", "family"),
+        seeds=of_models("entropy", "seed"),
+        mode=config["scaling"]["primary"]["normalise"],
+        parameters=PARAMETERS,
+    message:
+        "Measuring {wildcards.model} at lengths that follow the width, on {wildcards.corpus}"
+    script:
+        "../scripts/follow.py"
+
+
 rule following:
     input:
-        expand("results/dumps/{model}/{corpus}/trained.h5", **chosen("entropy")),
+        dumps=expand(
+            "results/dumps/{model}/{corpus}/trained.h5",
+            model=kept("entropy"),
+            corpus=chosen("entropy")["corpus"],
+        ),
+        spectra=expand(
+            "results/spectra/{model}/{corpus}.h5",
+            model=measured("entropy"),
+            corpus=chosen("entropy")["corpus"],
+        ),
+        tables=expand(
+            "results/following/{model}/{corpus}.parquet",
+            model=measured("entropy"),
+            corpus=chosen("entropy")["corpus"],
+        ),
     output:
         "results/scaling/following.csv",
     log:
@@ -110,8 +160,8 @@ rule following:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
         code=code("following.py"),
-        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
-        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        families=of_models("entropy", "family"),
+        seeds=of_models("entropy", "seed"),
         mode=config["scaling"]["primary"]["normalise"],
         parameters=PARAMETERS,
         resamples=config["scaling"]["bootstrap"],

@@ -46,8 +46,8 @@ rule width_nulls:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
     params:
         code=code("width_nulls.py"),
-        families={name: MODELS[name].family for name in chosen("entropy")["model"]},
-        seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+        families=of_models("entropy", "family"),
+        seeds=of_models("entropy", "seed"),
         modes=config["entropy"]["normalise"],
         lengths=config["entropy"]["lengths"],
         metrics=(
@@ -64,8 +64,8 @@ rule width_nulls:
 
 # what a donor's rows are projected to, from a dump or while the model runs
 PROJECTING = {
-    "families": {name: MODELS[name].family for name in chosen("entropy")["model"]},
-    "seeds": {name: MODELS[name].seed for name in chosen("entropy")["model"]},
+    "families": of_models("entropy", "family"),
+    "seeds": of_models("entropy", "seed"),
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
     "metrics": (
@@ -85,11 +85,7 @@ rule project:
     input:
         model=model_files,
         texts=model_texts,
-        spectra=lambda wildcards: [
-            f"results/spectra/{name}/{wildcards.corpus}.h5"
-            for name in chosen("entropy")["model"]
-            if MODELS[name].family == MODELS[wildcards.model].family
-        ],
+        spectra=family_spectra("entropy"),
     output:
         "results/projections/{model}/{corpus}.parquet",
     log:
@@ -110,11 +106,8 @@ rule project:
     params:
         **PROJECTING,
         code=code("project.py"),
+        asked=asked_again(["last", "final"]),
         compute=config["compute"],
-        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-            "trust_remote_code", False
-        ),
-        objective=lambda wildcards: MODELS[wildcards.model].objective,
     message:
         "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
     script:

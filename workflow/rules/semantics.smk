@@ -1,3 +1,14 @@
+# how documents are compared, from a dump or a model that runs once more
+JUDGING = {
+    "family": lambda wildcards: MODELS[wildcards.model].family,
+    "model_seed": lambda wildcards: MODELS[wildcards.model].seed,
+    "halves": config["semantics"]["halves"],
+    "resamples": config["semantics"]["resamples"],
+    "eps2": config["entropy"]["eps2"],
+    "seed": config["seed"],
+}
+
+
 rule semantics:
     input:
         dump="results/dumps/{model}/{corpus}/trained.h5",
@@ -11,23 +22,56 @@ rule semantics:
         "results/logs/semantics/{model}/{corpus}.log",
     benchmark:
         "results/benchmarks/semantics/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(DUMPED),
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
+        **JUDGING,
         code=code("semantics.py"),
-        family=lambda wildcards: MODELS[wildcards.model].family,
-        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        halves=config["semantics"]["halves"],
-        resamples=config["semantics"]["resamples"],
-        eps2=config["entropy"]["eps2"],
-        seed=config["seed"],
     message:
         "Comparing {wildcards.model} with judgements of {wildcards.corpus}"
     script:
         "../scripts/semantics.py"
+
+
+rule compare:
+    input:
+        model=model_files,
+        texts=model_texts,
+        corpus="results/corpora/{corpus}.parquet",
+        background=f"results/corpora/{config['semantics']['background']}.parquet",
+        judgements=judgement_files,
+    output:
+        table="results/semantics/{model}/{corpus}.parquet",
+        summary="results/semantics/{model}/{corpus}.csv",
+    log:
+        "results/logs/compare/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/compare/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(name for name in MODELS if name not in DUMPED),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 10),
+    params:
+        **JUDGING,
+        code=code("compare.py"),
+        asked=asked_again("all", sublayers=True, firsts=True),
+        compute=config["compute"],
+    message:
+        "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"
+    script:
+        "../scripts/compare.py"
 
 
 rule semantics_table:

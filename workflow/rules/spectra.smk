@@ -98,7 +98,7 @@ rule measure:
     benchmark:
         "results/benchmarks/measure/{model}/{corpus}.tsv"
     wildcard_constraints:
-        model=one_of(name for name in MODELS if name not in DUMPED),
+        model=one_of(MEASURED_WHOLE),
     conda:
         "../../envs/geomkit.yaml"
     threads: 1
@@ -128,3 +128,95 @@ rule measure:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/measure.py"
+
+
+rule sum_rows:
+    input:
+        model=model_files,
+        texts=model_texts,
+    output:
+        temp("results/sums/{part}/{model}/{corpus}.h5"),
+    log:
+        "results/logs/sum_rows/{part}/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/sum_rows/{part}/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(MEASURED_IN_PARTS),
+        part=one_of(PARTS),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 10),
+    params:
+        code=code("sum_rows.py"),
+        origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
+        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+            "trust_remote_code", False
+        ),
+        objective=lambda wildcards: MODELS[wildcards.model].objective,
+        dump={key: config["dump"][key] for key in ("layers", "sublayers")},
+        compute=config["compute"],
+        modes=config["entropy"]["normalise"],
+        variants=runs_of,
+        whitened=whitened_layers,
+        seed=config["seed"],
+    message:
+        "Summing the states of {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
+    script:
+        "../scripts/sum_rows.py"
+
+
+use rule measure as measure_part with:
+    input:
+        model=model_files,
+        texts=model_texts,
+        # the mean is that of all texts, so every part waits for the sums of all
+        sums=(
+            expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=PARTS)
+            if FIRST_SUMMED
+            else []
+        ),
+    output:
+        temp("results/spectra/{part}/{model}/{corpus}.h5"),
+    log:
+        "results/logs/measure/{part}/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/measure/{part}/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(MEASURED_IN_PARTS),
+        part=one_of(PARTS),
+    message:
+        "Running and decomposing {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
+
+
+rule merge_measured:
+    input:
+        expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
+    output:
+        "results/spectra/{model}/{corpus}.h5",
+    log:
+        "results/logs/merge_measured/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/merge_measured/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(MEASURED_IN_PARTS),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, input, attempt: attempt
+        * (30 + input.size_mb // (100 * len(PARTS))),
+    params:
+        code=code("merge_measured.py"),
+        modes=config["entropy"]["normalise"],
+        lengths=config["entropy"]["lengths"],
+        variants=runs_of,
+        drawn=drawn_for,
+    message:
+        "Merging what was measured of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/merge_measured.py"

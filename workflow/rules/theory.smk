@@ -133,9 +133,66 @@ rule theory_curves:
         "../scripts/theory_curves.py"
 
 
+rule condition:
+    input:
+        model=model_files,
+        texts=model_texts,
+        spectra=family_spectra("theory"),
+    output:
+        gains="results/theory/conditional/{model}/{corpus}.csv",
+        documents="results/theory/documents/{model}/{corpus}.csv",
+    log:
+        "results/logs/theory/condition/{model}/{corpus}.log",
+    benchmark:
+        "results/benchmarks/theory/condition/{model}/{corpus}.tsv"
+    wildcard_constraints:
+        model=one_of(measured("theory")),
+    conda:
+        "../../envs/geomkit.yaml"
+    threads: 1
+    resources:
+        **GPU,
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 10),
+    params:
+        code=code("condition.py"),
+        asked=asked_again(["last", "final"]),
+        compute=config["compute"],
+        families=of_models("theory", "family"),
+        seeds=of_models("theory", "seed"),
+        length=config["texts"]["length"],
+        eps2=config["theory"]["eps2"],
+        seed=config["seed"],
+    message:
+        "Measuring the conditional entropy of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/condition.py"
+
+
 rule theory_conditional:
     input:
-        expand("results/dumps/{model}/{corpus}/trained.h5", **chosen("theory")),
+        dumps=expand(
+            "results/dumps/{model}/{corpus}/trained.h5",
+            model=kept("theory"),
+            corpus=chosen("theory")["corpus"],
+        ),
+        spectra=expand(
+            "results/spectra/{model}/{corpus}.h5",
+            model=measured("theory"),
+            corpus=chosen("theory")["corpus"],
+        ),
+        gains=expand(
+            "results/theory/conditional/{model}/{corpus}.csv",
+            model=measured("theory"),
+            corpus=chosen("theory")["corpus"],
+        ),
+        documents=expand(
+            "results/theory/documents/{model}/{corpus}.csv",
+            model=measured("theory"),
+            corpus=chosen("theory")["corpus"],
+        ),
     output:
         gains="results/theory/conditional.csv",
         documents="results/theory/documents.csv",
@@ -150,7 +207,8 @@ rule theory_conditional:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
         code=code("theory_conditional.py"),
-        families={name: MODELS[name].family for name in chosen("theory")["model"]},
+        families=of_models("theory", "family"),
+        seeds=of_models("theory", "seed"),
         length=config["texts"]["length"],
         eps2=config["theory"]["eps2"],
         seed=config["seed"],

@@ -22,4 +22,5 @@ with logged(snakemake.log[0]):
         trust_remote_code=snakemake.params.trust_remote_code,
         objective=snakemake.params.objective,
         part=snakemake.wildcards.get("part"),
+        code=snakemake.params.code,
     )

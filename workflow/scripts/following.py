@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     judge_following(
-        dumps=snakemake.input,
+        dumps=snakemake.input.dumps,
+        spectra=snakemake.input.spectra,
+        tables=snakemake.input.tables,
         families=snakemake.params.families,
         seeds=snakemake.params.seeds,
         output=Path(snakemake.output[0]),

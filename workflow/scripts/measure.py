@@ -28,4 +28,6 @@ with logged(snakemake.log[0]):
         origin=snakemake.params.origin,
         trust_remote_code=snakemake.params.trust_remote_code,
         objective=snakemake.params.objective,
+        part=snakemake.wildcards.get("part"),
+        sums=snakemake.input.get("sums", []),
     )

@@ -1,18 +1,26 @@
 """A model without a dump as a donor of the null for width: it runs once more."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geomkit.lm.projecting import project_model
+from geomkit.lm.rerunning import run_again
 from geomkit.logs import logged
+from geomkit.studies.projections import project_donor
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    project_model(
-        folder=Path(snakemake.input.model[0]),
-        texts=Path(snakemake.input.texts),
+    project_donor(
+        states=partial(
+            run_again,
+            folder=Path(snakemake.input.model[0]),
+            texts=Path(snakemake.input.texts),
+            name=snakemake.wildcards.model,
+            asked=snakemake.params.asked,
+            compute=snakemake.params.compute,
+        ),
         spectra=snakemake.input.spectra,
         output=Path(snakemake.output[0]),
         families=snakemake.params.families,
@@ -24,7 +32,4 @@ with logged(snakemake.log[0]):
         draws=snakemake.params.draws,
         seed=snakemake.params.seed,
         bracket=snakemake.params.bracket,
-        compute=snakemake.params.compute,
-        trust_remote_code=snakemake.params.trust_remote_code,
-        objective=snakemake.params.objective,
     )

@@ -1,9 +1,11 @@
 """Distances of documents against judgements."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geomkit.logs import logged
+from geomkit.store.dumps import Dump
 from geomkit.studies.semantics import judge
 
 if TYPE_CHECKING:
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     judge(
-        dumped=Path(snakemake.input.dump),
+        states=partial(Dump, Path(snakemake.input.dump)),
         corpus=Path(snakemake.input.corpus),
         background=Path(snakemake.input.background),
         judgements=Path(snakemake.input.judgements[0]),

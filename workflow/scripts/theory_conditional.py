@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     measure_conditional(
-        dumps=snakemake.input,
+        dumps=snakemake.input.dumps,
+        spectra=snakemake.input.spectra,
+        made_gains=snakemake.input.gains,
+        made_documents=snakemake.input.documents,
         families=snakemake.params.families,
+        seeds=snakemake.params.seeds,
         gains=Path(snakemake.output.gains),
         documents=Path(snakemake.output.documents),
         length=snakemake.params.length,

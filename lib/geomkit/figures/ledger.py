@@ -89,7 +89,7 @@ def cells(row: Claim) -> list[str]:
     return [row.scope, measured(row), held_against(row), counts(row), kind(row), row.verdict, row.reason]
 
 
-HEAD = ("claim", "verdict", "effect, 95 % interval")
+HEAD = ("claim", "verdict", "test", "estimates")
 """Of the README's table and of the report's first page."""
 COLUMNS = ("where", "effect, 95 % interval", "null ± margin", "rests on", "test", "verdict", "why")
 
@@ -164,8 +164,13 @@ def readme_table(rows: Sequence[Claim]) -> str:
     """The claims that have a place in it, with what was measured."""
     tests = sum(row.verdict is not ClaimVerdict.UNTESTED for row in rows)
     words = f"{len(by_claim(rows))} claims, {tests} measurements: all are in [docs/findings.md](docs/findings.md)."
-    body = [[of_claim[0].statement, verdicts(of_claim), numbers(of_claim)] for of_claim in headlines(rows)]
-    return f"{table(HEAD, body)}\n\n{words}"
+    return f"{table(HEAD, [at_a_glance(of_claim) for of_claim in headlines(rows)])}\n\n{words}"
+
+
+def at_a_glance(rows: Sequence[Claim]) -> list[str]:
+    """A claim as a line of a table: HEAD."""
+    tests = sorted({kind(row) for row in rows if row.verdict is not ClaimVerdict.UNTESTED}, reverse=True)
+    return [rows[0].statement, verdicts(rows), ", ".join(tests), numbers(rows)]
 
 
 def verdicts(rows: Sequence[Claim]) -> str:
@@ -177,17 +182,26 @@ def verdicts(rows: Sequence[Claim]) -> str:
 
 
 def numbers(rows: Sequence[Claim]) -> str:
-    """What was measured about one claim, verdict by verdict: one by one, or from the least to the most where there are many."""
+    """What was measured about one claim, verdict by verdict: one by one with its interval, or where there are many the least and
+    the greatest estimate, with the value of the null."""
+    found = {verdict: [row for row in rows if row.verdict is verdict] for verdict in ClaimVerdict}
+    found = {verdict: mine for verdict, mine in found.items() if mine and verdict is not ClaimVerdict.UNTESTED}
     parts = []
-    for verdict in [verdict for verdict in ClaimVerdict if verdict is not ClaimVerdict.UNTESTED]:
-        mine = [row for row in rows if row.verdict is verdict]
+    for verdict, mine in found.items():
         values = sorted(row.value for row in mine if row.value is not None)
         if len(mine) > MANY:
-            span = f": {number(values[0], mine[0])} to {number(values[-1], mine[0])}" if values else ""
-            parts.append(f"{verdict}{span} in {len(mine)} places")
+            which = f"{verdict}: " if len(found) > 1 else ""
+            span = f"{number(values[0], mine[0])} to {number(values[-1], mine[0])}, null {mine[0].against:g}, " if values else ""
+            parts.append(f"{which}{effect(mine) if values else ''}{span}{len(mine)} tests")
         else:
             parts += [f"{row.scope}: {measured(row) or row.reason}" for row in mine]
     return "; ".join(parts)
+
+
+def effect(rows: Sequence[Claim]) -> str:
+    """What all of the rows are estimates of, without the particulars behind a comma; nothing where they differ."""
+    found = {row.effect.split(",")[0] for row in rows}
+    return f"{found.pop()}: " if len(found) == 1 else ""
 
 
 def with_table(readme: str, rows: Sequence[Claim]) -> str:
@@ -255,14 +269,14 @@ def row_html(row: Claim) -> str:
 
 
 def write_page(claims: Path, template: Path, page: Path, front: Path) -> None:
-    """results/claims.html, and claims with their verdicts in three columns for the report's first page."""
+    """results/claims.html, and a line for each claim for the report's first page."""
     rows = read_csv(claims, Claim)
     with replacing(page) as temporary:
         temporary.write_text(ledger_page(template.read_text(), rows), encoding="utf-8")
     with replacing(front) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
-        writer.writerows((of_claim[0].statement, verdicts(of_claim), numbers(of_claim)) for of_claim in by_claim(rows))
+        writer.writerows(map(at_a_glance, by_claim(rows)))
 
 
 def write_findings(claims: Path, readme: Path, findings: Path, with_findings: Path) -> None:

@@ -1,6 +1,6 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from geomkit.errors import RefusalError
 from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
+from geomkit.lm.placing import HOST, HOSTED, Homes, entry
 from geomkit.store.decomposition import by_document
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
@@ -49,6 +50,7 @@ class Recorder:
         self.blocks = blocks(model)
         self.depth = len(self.blocks)
         self.checked = False
+        self.causal = False
         self.states: dict[State, torch.Tensor] = {}
         self.absent: dict[str, str] = {}
         self.input: torch.Tensor
@@ -87,7 +89,8 @@ class Recorder:
     def _part(self, state: State):
         def keep(module, args, output):
             if self.sublayers:  # a sum is a new tensor: Falcon adds to the output of its MLP in place
-                self.states[state] = self.input + first(output).reshape(self.input.shape)
+                own = first(output)  # on its block's device, on which the input may not be yet
+                self.states[state] = self.input.to(own.device) + own.reshape(self.input.shape)
 
         return keep
 
@@ -102,8 +105,9 @@ class Recorder:
     def _check_sublayers(self, layer: int) -> None:
         parts = [self.states[State(layer, name)].float() for name in ("attention", "mlp", "block")]
         attention, mlp, output = parts
-        scale = torch.stack([*parts, self.input.float()]).abs().amax(0).clamp_min(1e-30)
-        gap = float(((attention + mlp - self.input.float() - output).abs() / scale).amax())
+        before = self.input.to(output.device).float()
+        scale = torch.stack([*parts, before]).abs().amax(0).clamp_min(1e-30)
+        gap = float(((attention + mlp - before - output).abs() / scale).amax())
         if not gap < SLACK:
             self._without_sublayers(f"block {layer}: its output is not its input plus its sublayers' outputs (off by {gap:.0%})")
             self.states = {state: values for state, values in self.states.items() if state.sublayer == "block"}
@@ -176,11 +180,11 @@ def capture(
     sample: Sample,
     batch_tokens: int,
     masking: Masking | None = None,
-    on_device: bool = False,
+    homes: Homes = HOSTED,
     only: Collection[int] | None = None,
 ) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, if `on_device` says so,
-    as tensors on a GPU where they were computed on one. only: numbers of the batches to yield, of all those of `batch_groups`.
+    """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, where `homes` names a GPU
+    for a state, as a tensor on that one. only: numbers of the batches to yield, of all those of `batch_groups`.
 
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
@@ -188,19 +192,21 @@ def capture(
     others. Raises DataError for any other model that is not causal, before the first batch.
     """
     if masking is not None:
-        yield from capture_masked(recorder, sample, batch_tokens, masking, on_device, only)
+        yield from capture_masked(recorder, sample, batch_tokens, masking, homes, only)
         return
     model, start = recorder.model, len(sample.prefix)
+    device = entry(model)
     with recorder.hooked():
-        check_causal(recorder, sample)
+        if not recorder.causal:
+            check_causal(recorder, sample)
         for run, wanted in batches_to_run(recorder, sample, batch_limit(model.config, batch_tokens), None, only):
             ids, real = padded(with_prefix(sample, run))
-            ids, mask = ids.to(model.device), real.to(model.device)
+            ids, mask = ids.to(device), real.to(device)
             logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
             surprisal = surprisals(logits, ids)
             del logits
             kept = None if bool(real.all()) else mask[:, start:]
-            states = taken(recorder, start, kept, on_device)
+            states = taken(recorder, start, kept, homes)
             if wanted:
                 yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
 
@@ -216,69 +222,85 @@ def batches_to_run(
             yield run, wanted
 
 
-def batch_texts(texts: Texts, start: int, tokens: int) -> range:
-    """The texts that a batch of so many tokens holds, the first of them number `start`."""
-    offset = texts.offset
-    return range(start, int(np.searchsorted(offset, offset[start] + tokens)))
+def with_texts(batches: Iterable[Captured], texts: Texts) -> Iterator[tuple[Captured, range]]:
+    """Batches that hold these texts, one after another, each with the numbers of those that it holds."""
+    start, offset = 0, texts.offset
+    for batch in batches:
+        stop = int(np.searchsorted(offset, offset[start] + len(batch.ids)))
+        yield batch, range(start, stop)
+        start = stop
 
 
 def rows_of_texts(
-    recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int
+    recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int, masking: Masking | None = None
 ) -> Iterator[tuple[int, dict[State, np.ndarray]]]:
-    """(text, rows (tokens, d) of every state) of some texts of a causal model, in the batches that all texts are run in."""
-    groups = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens))
-    runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if set(texts) & set(run)}
-    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, only=runs), strict=True):
+    """(text, rows (tokens, d) of every state) of some texts, in the batches that all texts are run in."""
+    groups, wanted = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens), masking), set(texts)
+    runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if not wanted.isdisjoint(run)}
+    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, masking, only=runs), strict=True):
         stops = np.cumsum([len(sample.ids[text]) for text in run]).tolist()
         for text, stop in zip(run, stops, strict=True):
-            if text in texts:
+            if text in wanted:
                 yield text, {state: rows[stop - len(sample.ids[text]) : stop] for state, rows in batch.states.items()}
 
 
-def all_rows(recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None) -> dict[State, np.ndarray]:
-    """Rows (tokens, d) of every state, all texts one after another, in float32. Memory holds all of them."""
+def all_rows(
+    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None, texts: Sequence[int] | None = None
+) -> dict[State, np.ndarray]:
+    """Rows (tokens, d) of every state in float32, of all texts or of some in their order, one after another. Memory holds all of
+    them."""
+    chosen = range(len(sample.ids)) if texts is None else texts
     found: dict[State, np.ndarray] = {}
-    start, total = 0, int(sample.texts.offset[-1])
-    for batch in capture(recorder, sample, batch_tokens, masking):
-        for state, values in batch.states.items():
-            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start : start + len(values)] = values
-        start += len(batch.ids)
+    start, total = 0, sum(len(sample.ids[text]) for text in chosen)
+    for text, states in rows_of_texts(recorder, sample, chosen, batch_tokens, masking):
+        stop = start + len(sample.ids[text])
+        for state, values in states.items():
+            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start:stop] = values
+        start = stop
     return found
 
 
-def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, on_device: bool) -> dict[State, Any]:
+def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, homes: Homes) -> dict[State, Any]:
     """The states of one pass, of the kept positions from `start` on. Raises RefusalError if a layer is not among them."""
     if missing := recorder.layers - {state.layer for state in recorder.states}:
         raise RefusalError(f"{type(recorder.model).__name__}: its forward pass does not show layer {min(missing)}")
-    home = recorder.model.device if on_device else torch.device("cpu")
-    found = {state: rows(values[:, start:], kept, home).float() for state, values in recorder.states.items()}
-    states: dict[State, Any] = dict(found)
-    if home.type == "cpu":
-        states = {state: values.numpy() for state, values in found.items()}
-    recorder.states.clear()
+    states = {}
+    for state in list(recorder.states):  # each is let go before the next is copied
+        states[state] = at_home(rows(recorder.states.pop(state)[:, start:], kept, homes.get(state, HOST)).float())
     recorder.checked = True
     return states
 
 
+def at_home(rows: torch.Tensor) -> Any:
+    """An array of the host, a tensor elsewhere."""
+    return rows.numpy() if rows.device == HOST else rows
+
+
 def capture_masked(
-    recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking, on_device: bool, only: Collection[int] | None
+    recorder: Recorder,
+    sample: Sample,
+    batch_tokens: int,
+    masking: Masking,
+    homes: Homes,
+    only: Collection[int] | None,
 ) -> Iterator[Captured]:
     """`capture` of a masked model: one pass over each batch as it is, and one copy of a text for each token that is masked."""
     model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)
+    device = entry(model)
     limit = batch_limit(model.config, batch_tokens)
     for run, wanted in batches_to_run(recorder, sample, limit, masking, only):
         ids, real = padded(with_prefix(sample, run, masking.suffix))
-        ids, mask = ids.to(model.device), real.to(model.device)
+        ids, mask = ids.to(device), real.to(device)
         own = torch.arange(ids.shape[1]) < real.sum(dim=1, keepdim=True) - end
         own[:, :start] = False
         with recorder.hooked():
             model(input_ids=ids, attention_mask=mask.long())
-        states = taken(recorder, 0, own.to(model.device), on_device)
+        states = taken(recorder, 0, own.to(device), homes)
         if not wanted:
             continue
         places = [(int(text), int(token)) for text, token in own.nonzero()]
         surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit)
-        yield Captured(rows(ids, own.to(model.device)).numpy(), surprisal.cpu().numpy(), states)
+        yield Captured(rows(ids, own.to(device)).numpy(), surprisal.cpu().numpy(), states)
 
 
 def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -308,24 +330,27 @@ def check_causal(recorder: Recorder, sample: Sample) -> None:
                 f"{type(recorder.model).__name__}: {what} of earlier tokens change with a text's last token, by {gap:.1%}: "
                 "it reads in both directions, and only causal models can be measured"
             )
+    recorder.causal = True
 
 
 def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tuple[str, float]:
     """What changes most at earlier tokens when the last token of every text does, and how much, relative to the largest value
     of its coordinate."""
-    model = recorder.model
+    model, device = recorder.model, entry(recorder.model)
     ids, real = padded(texts)
     last = real.sum(dim=1) - 1
-    earlier = (torch.arange(ids.shape[1]) < last[:, None]).to(model.device)
+    earlier = (torch.arange(ids.shape[1]) < last[:, None]).to(device)
     other, row = ids.clone(), torch.arange(len(texts))
     other[row, last] = (ids[row, last] + 1) % model.config.get_text_config().vocab_size
-    found = []
-    for tokens in (ids, other):
-        output = model(input_ids=tokens.to(model.device), attention_mask=real.long().to(model.device), use_cache=False)
-        named = {f"states at /{state.path}": values for state, values in recorder.states.items()}
-        found.append(
-            {name: values[earlier.to(values.device)].float() for name, values in {**named, "predictions": output.logits}.items()}
-        )
+    found: list[dict[str, torch.Tensor]] = []
+    # what is one text has to be run alone, to take the route of one
+    for tokens in [ids, other] if len(texts) == 1 else [torch.cat([ids, other])]:
+        mask = real.long().repeat(len(tokens) // len(texts), 1).to(device)
+        output = model(input_ids=tokens.to(device), attention_mask=mask, use_cache=False)
+        named = {f"states at /{state.path}": values for state, values in recorder.states.items()} | {"predictions": output.logits}
+        for start in range(0, len(tokens), len(texts)):
+            own = {name: values[start : start + len(texts)] for name, values in named.items()}
+            found.append({name: values[earlier.to(values.device)].float() for name, values in own.items()})
         recorder.states.clear()
     gaps = {}
     for name in found[0].keys() & found[1].keys():

@@ -3,15 +3,19 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from geomkit.errors import DataError
+from geomkit.lm import backends  # noqa: F401  # before what imports torch as it is
 from geomkit.lm.models import load_tokenizer, prefix
 from geomkit.sources.corpora import Document, cut, stored_documents
 from geomkit.store.provenance import digest, file_sha256, rng
 from geomkit.store.texts import Sample, StoredTexts, Texts, read_texts, write_texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 COUNTED = 2_000_000
 """Tokens of other documents that are counted, at most: more would not tell common tokens from rare ones any better."""
@@ -41,7 +45,7 @@ def cut_texts(
     write_texts(output, found, counts, attributes)
 
 
-def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
+def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
     """sha256 of what a tokenizer does, whatever files it was loaded from: its rules, its vocabulary, and the tokens that it puts
     before a text. Settings of padding and truncation, which cutting texts does not use, do not count."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -63,7 +67,7 @@ def texts_for(path: Path, folder: Path, name: str, trust_remote_code: bool) -> S
     return stored
 
 
-def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, count: int, length: int, seed: int) -> Sample:
+def sample(documents: Sequence[Document], tokenizer: "PreTrainedTokenizerBase", count: int, length: int, seed: int) -> Sample:
     """`count` texts of `length` tokens, cut out of documents as `geomkit.sources.corpora.cut` does.
 
     Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
@@ -90,7 +94,7 @@ def sample(documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase, co
 
 
 def vocabulary_counts(
-    documents: Sequence[Document], measured: Collection[str], tokenizer: PreTrainedTokenizerBase, vocabulary: int, seed: int
+    documents: Sequence[Document], measured: Collection[str], tokenizer: "PreTrainedTokenizerBase", vocabulary: int, seed: int
 ) -> np.ndarray:
     """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
     counts = np.zeros(vocabulary, dtype=np.int64)

@@ -1,15 +1,15 @@
 """Hidden states and surprisal of one model on one corpus: the trained model, the shuffled texts, and the untrained twins."""
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from geomkit.config import CAUSAL, MASKED, resolve_layers
-from geomkit.digest import code_digest
+from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
@@ -26,7 +26,8 @@ from geomkit.store.spectra import state_of
 from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import TRAINED, make_run
 
-LIBRARY = Path(__file__).parents[2]
+WORTH = 60
+"""Seconds that the batches of one run take, by the first of them, from which on they are kept for the case of a kill."""
 
 
 def dump_model(
@@ -41,12 +42,14 @@ def dump_model(
     objective: str = CAUSAL,
     variants: Collection[str] | None = None,
     part: str | None = None,
+    code: str = "",
 ) -> None:
     """Runs a model, its untrained twins and the shuffled texts, as the names of the outputs ask for, over stored texts.
 
     variants: those that are run, where it is not all; the other outputs hold nothing but the reason. part: the name of the part
     of the texts that is run, where it is not all of them (`geomkit.store.parts`); where there are more parts than groups of
-    documents, some have no texts. A model whose architecture does not show its hidden states leaves refused files.
+    documents, some have no texts. code: a digest of what dumps are made by; batches that a killed job has left count for the same
+    code alone. A model whose architecture does not show its hidden states leaves refused files.
     """
     every = {Path(output).stem: Path(output) for output in outputs}
     paths = {variant: output for variant, output in every.items() if variants is None or variant in variants}
@@ -67,17 +70,19 @@ def dump_model(
                 with write_dump(output, share.texts, facts | {"variant": variant}, {}, dump["dtype"], None):
                     continue
             model, run = make_run(variant, bench)
-            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks, share)
+            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks, share, code)
             del model  # or two models would be in memory
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one job runs: its texts, the numbers of its batches, and, of a part, how many texts each of them has."""
+    """What one job runs: its texts, the numbers of its batches, of a part how many texts each of them has, and the number of its
+    first text."""
 
     texts: Texts
     batches: range
     sizes: list[int] | None = None
+    first: int = 0
 
 
 def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) -> Share:
@@ -94,7 +99,7 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
     sizes = [len(run) for group in mine for run in group]
     first = sum(map(len, before))
     start = mine[0][0].start if mine else 0
-    return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes)
+    return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes, start)
 
 
 def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
@@ -124,7 +129,7 @@ def prepare(
         "dtype": compute["dtype"],
         "device": device.type,
         "seed": seed,
-        "versions": versions("torch", "transformers", "numpy"),
+        "versions": versions(*BACKENDS, "numpy"),
     }
     return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
 
@@ -144,12 +149,13 @@ def write(
     batch_tokens: int,
     masks: Masking | None,
     share: Share,
+    code: str = "",
 ) -> None:
     recorder, attributes = recorder_of(model, dump), facts | of_model(model)
     total = len(share.batches)
     name = f"{output.parent.parent.name} {output.stem}"
     read = [run.prefix, share.batches, *(ids.tobytes() for ids in run.ids)]
-    made_of = (sorted(attributes.items()), sorted(dump.items()), batch_tokens, read, own_code())
+    made_of = (sorted(attributes.items()), sorted(dump.items()), batch_tokens, read, code)
     # no output, which Snakemake would delete, though it lies beside them
     journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
     try:
@@ -162,19 +168,16 @@ def write(
             if done:
                 print(f"{name}: goes on after {done} of {total} batches")
             left = capture(recorder, run, batch_tokens, masks, only=share.batches[done:])
-            for part in progress(left, name, total, initial=done):
+            kept, start = done > 0, time.monotonic()
+            for number, part in enumerate(progress(left, name, total, initial=done), done):
+                kept |= number == 0 and (time.monotonic() - start) * total > WORTH
                 writer.append(*part)
-                journal.append(packed(part))
+                if kept:
+                    journal.append(packed(part))
     except Exception:  # unlike a kill it would come again, and a full disk needs the space
         journal.remove()
         raise
     journal.remove()
-
-
-@cache
-def own_code() -> str:
-    """A digest of what dumps are made by: reading it takes a third of a second, and a job writes several."""
-    return code_digest(Path(__file__), LIBRARY)
 
 
 def packed(part: Captured) -> dict[str, np.ndarray]:

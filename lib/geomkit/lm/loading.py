@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +17,10 @@ STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Names that safetensors has for the types of a run."""
 DRAWS = [name for name in vars(initialization) if name.endswith("_") and not name.endswith("__")]
 """Functions of transformers that initialise one weight, each with the weight as its first argument."""
+BY_NUMBER, BY_ROW = ("normal_", "uniform_"), ("kaiming_uniform_", "kaiming_normal_")
+"""Of them, those that draw each number alike, and those that draw each row alike, unless they scale by the number of rows."""
+BLOCK = 1 << 20
+"""Numbers that are drawn in float32 at a time."""
 
 
 def stored_types(folder: Path) -> set[torch.dtype]:
@@ -47,16 +52,19 @@ def reading(folder: Path, dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def drawing(dtype: torch.dtype) -> Iterator[None]:
-    """Inside the block a model that is built in float32 is cast module by module, and each weight drawn in float32 and rounded.
+    """Inside the block a model that is built in float32 is cast weight by weight, and each is drawn in float32 and rounded.
 
-    So the draws are those of the float32 model, and memory holds one weight in float32 at a time.
+    So the draws are those of the float32 model, and memory holds one block of a weight in float32 at a time; where draws depend
+    on more than a block (`BY_NUMBER`, `BY_ROW`), one weight.
     """
     if dtype == torch.float32:
         yield
         return
+    scratch = torch.empty(2 * BLOCK)
     with ExitStack() as stack:
-        for name in DRAWS:
-            stack.enter_context(patch.object(initialization, name, widened(getattr(initialization, name))))
+        for module, names in ((initialization, DRAWS), (nn.init, initialization.TORCH_INIT_FUNCTIONS)):
+            for name in names:
+                stack.enter_context(patch.object(module, name, widened(getattr(module, name), dtype, scratch)))
         hook = nn.modules.module.register_module_module_registration_hook(lambda parent, name, child: cast(child, dtype))
         stack.callback(hook.remove)
         yield
@@ -75,16 +83,36 @@ def cast(module: nn.Module | None, dtype: torch.dtype, buffers: Mapping[str, tor
             buffer.data = buffer.data.to(buffers[name])
 
 
-def widened(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that initialises a weight in float32, and rounds it to the weight's type."""
+def widened(draw: Callable[..., Any], dtype: torch.dtype, scratch: torch.Tensor) -> Callable[..., Any]:
+    """A function that initialises a weight in float32, in `scratch` where it fits, and rounds it to the type of the weight. A
+    parameter in float32 becomes one of `dtype` first: it is about to be drawn, so its values do not count."""
 
     @wraps(draw)
     def drawn(tensor: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
-        if not tensor.is_floating_point() or tensor.element_size() >= 4 or getattr(tensor, "_is_hf_initialized", False):
+        if getattr(tensor, "_is_hf_initialized", False) or tensor.is_meta:
             return draw(tensor, *arguments, **options)
-        wide = tensor.detach().float()
-        draw(wide, *arguments, **options)
-        with torch.no_grad():
-            return tensor.copy_(wide)
+        if isinstance(tensor, nn.Parameter) and tensor.dtype == torch.float32:
+            shape, tensor.data = tensor.shape, torch.empty(0, dtype=dtype)  # so that the new one may lie where the old one lay
+            tensor.data = torch.empty(shape, dtype=dtype)
+        if not tensor.is_floating_point() or tensor.element_size() >= 4:
+            return draw(tensor, *arguments, **options)
+        for part in parts(tensor.detach(), draw.__name__, "fan_out" in (*arguments, *options.values())):
+            fits = part.is_contiguous() and part.numel() <= len(scratch)
+            wide = scratch[: part.numel()].view(part.shape) if fits else part.float()
+            draw(wide, *arguments, **options)
+            part.copy_(wide)
+        return tensor
 
     return drawn
+
+
+def parts(weight: torch.Tensor, name: str, by_columns: bool) -> Iterator[torch.Tensor]:
+    """Views of a weight, one after another, that a function of this name draws as it draws the whole: of rows or of numbers."""
+    if not weight.is_contiguous() or name not in BY_NUMBER + BY_ROW or (name in BY_ROW and by_columns):
+        yield weight
+        return
+    rows = weight.view(-1) if name in BY_NUMBER else weight
+    # torch draws normal numbers sixteen at a time
+    step = max(16, BLOCK * len(rows) // max(1, rows.numel()) // 16 * 16)
+    for start, stop in pairwise([*(range(0, len(rows) - step + 1, step) or [0]), len(rows)]):
+        yield rows[start:stop]

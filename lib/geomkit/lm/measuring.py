@@ -1,28 +1,30 @@
 """Spectra, information gains and surprisal of one model on one corpus while it runs: no state reaches a disk.
 
-The numbers are those that `geomkit.studies.spectra` finds in dumps. Where a mode subtracts the mean of the corpus, the model runs
-twice over the texts, once for the mean. Memory: `geomkit.lm.memory`.
+The numbers are those that `geomkit.studies.spectra` finds in dumps, up to rounding. A mode that subtracts the mean of the corpus,
+or that leaves rows as long as they are, needs sums of all rows before: the model then runs twice over the texts. Several jobs may
+share the texts, each a part of them: then `geomkit.lm.first_pass` makes those sums for all, and `geomkit.store.partial_spectra`
+puts together what each has measured. Sums over the corpus are in fixed point, so that the number of parts changes no bit.
+Memory: `geomkit.lm.memory`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import bisect
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geomkit.arrays import as_numpy, namespace, reals
+from geomkit.arrays import as_numpy, reals
 from geomkit.config import CAUSAL
-from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, batch_texts, capture
-from geomkit.lm.cutting import texts_for
-from geomkit.lm.dumping import masks_of, of_model, padded_counts, prepare, recorder_of
-from geomkit.lm.masking import Masking
-from geomkit.lm.memory import check_memory
+from geomkit.lm.capture import Recorder
+from geomkit.lm.dumping import of_model, padded_counts, recorder_of
+from geomkit.lm.passes import Job, all_row_sums, asked, job_of, passes
 from geomkit.logs import progress
 from geomkit.measures.accumulation import StateSpectra, text_gains
-from geomkit.measures.spectra import is_centred
+from geomkit.measures.spectra import FixedPointCovariance, is_centred, is_unit
 from geomkit.store.decomposition import (
-    by_document,
     decompose,
     drawn_rows,
     keeps_documents,
@@ -30,11 +32,14 @@ from geomkit.store.decomposition import (
     write_document,
     write_state,
 )
-from geomkit.store.dumps import State, not_finite, order
+from geomkit.store.dumps import State, order
 from geomkit.store.extracts import NOTHING, Asked, StateExtracts
+from geomkit.store.partial_spectra import write_part
+from geomkit.store.parts import PART
 from geomkit.store.refusals import refused_files
+from geomkit.store.row_sums import RowSum, read_row_sums
 from geomkit.store.sinks import SinkEffects
-from geomkit.store.spectra import GAINED, SpectraWriter, write_spectra
+from geomkit.store.spectra import GAINED, SCHEMA, SpectraWriter, write_spectra
 from geomkit.store.texts import Sample, Texts
 from geomkit.variants import TRAINED, make_run
 
@@ -43,15 +48,18 @@ ALL_NULLS: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: normalisations, lengths in tokens, constants of the information gain if it is asked for, tokens in a
-    batch, how a masked model's tokens are masked, and what later stages ask of the trained model."""
+    """What is measured: normalisations, lengths in tokens, constants of the information gain if it is asked for, and what later
+    stages ask of the trained model."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
     gain: Mapping[str, Any] | None
-    batch_tokens: int
-    masks: Masking | None = None
     asked: Asked = NOTHING
+
+    @property
+    def two_passes(self) -> bool:
+        """Whether sums of all rows have to be known before."""
+        return any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
 
 
 def measure_model(
@@ -72,67 +80,86 @@ def measure_model(
     left_out: Mapping[str, str] = ALL_NULLS,
     whitened: Any = None,
     sinks: Mapping[str, Any] | None = None,
+    part: str | None = None,
+    sums: Sequence[str] = (),
 ) -> None:
     """Writes the spectra of one model and corpus; refused ones if the model does not show its hidden states.
 
-    dump: the `layers` and `sublayers` that are measured; left_out: nulls that it has none of, and why. Raises ConfigError, before
-    the model runs, where memory would not do.
+    dump: the `layers` and `sublayers` that are measured; left_out: nulls that it has none of, and why. part: the name of the part
+    of the texts that is measured, where it is not all of them; sums: then the files of the first pass over every part, where the
+    modes need one. Raises ConfigError, before the model runs, where memory would not do, and DataError for sums of another run.
     """
     name = output.parent.name
-    stored = texts_for(texts, folder, name, trust_remote_code)
-    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    plan = Plan(modes, lengths, gain, compute["batch_tokens"], masks_of(bench), Asked(gain, whitened, sinks))
-    check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code, whitened)
-    listed = stored.sample.texts
+    job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
+    plan = Plan(modes, lengths, gain, Asked(gain, whitened, sinks))
     absent = dict(left_out)
     widths: dict[State, int] = {}
-    with refused_files([output]):
-        attributes = facts | {"variant": TRAINED} | of_model(bench.model())
-        with write_spectra(output, listed, attributes, absent) as writer:
-            writer.vocabulary(padded_counts(stored, folder, trust_remote_code))
-            for variant in variants:
-                model, run = make_run(variant, bench)
-                recorder = recorder_of(model, dump)
-                found = measure_variant(writer, variant, recorder, run, plan, f"{name} {variant}")
-                if variant == TRAINED:
-                    widths = found
-                    absent |= recorder.absent | what_is_absent(widths, recorder.depth, listed, lengths)
-                del model, recorder  # or two models would be in memory
-            for null in drawn:
-                for state, width in progress(widths.items(), f"{name} {null}"):
-                    rows = drawn_rows(null, state, listed, width, seed)
-                    decompose(writer, null, state, rows, width, listed, modes, lengths, False)
+    with refused_files([output]), writing(output, job, plan, variants, drawn, absent) as writer:
+        writer.vocabulary(padded_counts(job.stored, folder, trust_remote_code))
+        for variant in variants if job.share.batches else []:
+            before = read_row_sums([Path(path) for path in sums], job.of_run, variant) if part else None
+            model, run = make_run(variant, job.bench)
+            recorder = recorder_of(model, dump)
+            found = measure_variant(writer, variant, recorder, run, job, plan, before)
+            if variant == TRAINED:
+                widths = found
+                absent |= recorder.absent | what_is_absent(widths, recorder.depth, job.texts, lengths)
+            del model, recorder  # or two models would be in memory
+        for null in drawn:
+            for state in progress(job.own(list(widths)), f"{job.name} {null}"):
+                rows = drawn_rows(null, state, job.texts, widths[state], seed)
+                decompose(writer, null, state, rows, widths[state], job.texts, modes, lengths, False)
+
+
+def writing(
+    output: Path, job: Job, plan: Plan, variants: Sequence[str], drawn: Sequence[str], absent: Mapping[str, str]
+) -> AbstractContextManager[SpectraWriter]:
+    """A writer of spectra, or of a part of them."""
+    # a part without texts has no use for the model
+    known = of_model(job.bench.model()) if job.share.batches else {}
+    attributes = {**job.facts, "variant": TRAINED, **known, "schema": SCHEMA}
+    if job.part is None:
+        return write_spectra(output, job.texts, dict(sorted(attributes.items())), absent)
+    extracts = {"gain": plan.gain, "whitened": plan.asked.whitened, "sinks": plan.asked.sinks}
+    settings = asked(modes=plan.modes, lengths=plan.lengths, variants=variants, drawn=drawn, **extracts)
+    attributes |= job.of_run | settings | {PART: job.part}
+    return write_part(output, job.share.texts, attributes, absent, job.share.sizes or [])
 
 
 def measure_variant(
-    writer: SpectraWriter, variant: str, recorder: Recorder, run: Sample, plan: Plan, name: str
+    writer: SpectraWriter,
+    variant: str,
+    recorder: Recorder,
+    run: Sample,
+    job: Job,
+    plan: Plan,
+    before: Mapping[State, RowSum] | None = None,
 ) -> dict[State, int]:
-    """One variant, in as many passes as the modes take. Returns the states that it has, with their widths."""
-    means = state_means(recorder, run, plan, name) if any(map(is_centred, plan.modes)) else {}
+    """One variant, in as many passes as the modes take. Returns the states that it has, with their widths.
+
+    before: what a first pass over all parts has found; None where it is to be made here.
+    """
+    name = f"{job.name} {variant}"
+    if before is None:
+        before = all_row_sums(recorder, run, job, f"{name}, means") if plan.two_passes else {}
     measured: dict[State, Measured] = {}
     ids, surprisal = [], []
     effects: SinkEffects | None = None
-    for batch, texts in passes(recorder, run, plan, name):
-        check_finite(batch, run.texts, texts)
+    for batch, texts in passes(recorder, run, job, name):
         if plan.asked.sinks and variant == TRAINED:
             layers = sorted(state.layer for state in batch.states if state.sublayer == "block")
-            effects = effects or SinkEffects.blank(plan.asked.sinks["thresholds"], layers, run.texts)
-            effects.add(batch.states, run.texts, texts, plan.asked.sinks["eps2"])
+            effects = effects or SinkEffects.blank(plan.asked.sinks["thresholds"], layers, job.share.texts)
+            effects.add(batch.states, job.share.texts, texts, plan.asked.sinks["eps2"])
         ids.append(batch.ids)
         surprisal.append(batch.surprisal)
-        for state, rows in batch.states.items():
+        for state in sorted(batch.states, key=order):
+            rows = batch.states[state]
             if state not in measured:
-                width = rows.shape[1]
-                mean = means.get(state, reals(np.zeros(width), like=rows))
-                documents = keeps_documents(state, recorder.depth, width)
-                spectra = StateSpectra(width, plan.modes, plan.lengths, mean, documents)
-                asked = plan.asked if variant == TRAINED else NOTHING
-                extracts = StateExtracts(state, recorder.depth, width, run.texts, asked, mean)
-                measured[state] = Measured(spectra, documents, [], extracts)
-            add_rows(writer, variant, state, measured[state], rows, run.texts, texts)
-            measured[state].extracts.add(rows, texts)
+                measured[state] = Measured.blank(state, recorder.depth, rows, before, job.texts, variant, plan)
+            add_rows(writer, variant, state, measured[state], rows, job, texts)
+            measured[state].extracts.add(rows, range(job.share.first + texts.start, job.share.first + texts.stop))
             if plan.gain and variant in GAINED:
-                sizes = run.texts.tokens[texts.start : texts.stop]
+                sizes = job.share.texts.tokens[texts.start : texts.stop]
                 measured[state].gains.extend(map(as_numpy, text_gains(rows, sizes, plan.gain["eps2"], plan.gain["n"])))
     writer.tokens(variant, ids, surprisal)
     if effects:
@@ -142,7 +169,7 @@ def measure_variant(
         found.extracts.write(writer, variant)
         if found.gains:
             writer.gains(variant, state, found.gains)
-    return {state: measured[state].spectra.d for state in sorted(measured, key=order)}
+    return {state: found.spectra.d for state, found in measured.items()}
 
 
 @dataclass(frozen=True)
@@ -154,50 +181,35 @@ class Measured:
     gains: list[np.ndarray]
     extracts: StateExtracts
 
-
-def passes(recorder: Recorder, run: Sample, plan: Plan, name: str) -> Iterator[tuple[Captured, range]]:
-    """Every batch of a pass over the texts, and which texts it holds."""
-    start = 0
-    limit = batch_limit(recorder.model.config, plan.batch_tokens)
-    total = sum(map(len, batch_groups(run, limit, plan.masks)))
-    for batch in progress(capture(recorder, run, plan.batch_tokens, plan.masks, on_device=True), name, total):
-        texts = batch_texts(run.texts, start, len(batch.ids))
-        yield batch, texts
-        start = texts.stop
-
-
-def state_means(recorder: Recorder, run: Sample, plan: Plan, name: str) -> dict[State, Any]:
-    """The mean row of every state, where the states are: a pass of the model of its own."""
-    totals: dict[State, Any] = {}
-    for batch, _ in passes(recorder, run, plan, f"{name}, means"):
-        for state, rows in batch.states.items():
-            total = namespace(rows).sum(reals(rows), axis=0)
-            totals[state] = totals[state] + total if state in totals else total
-    return {state: total / run.texts.offset[-1] for state, total in totals.items()}
+    @classmethod
+    def blank(
+        cls, state: State, depth: int, rows: Any, before: Mapping[State, RowSum], texts: Texts, variant: str, plan: Plan
+    ) -> "Measured":
+        """Of a state with rows like these (tokens, d), nothing yet; texts: of the corpus."""
+        width, tokens = rows.shape[1], int(texts.offset[-1])
+        total, squares = before[state] if plan.two_passes else (np.zeros(width), 0.0)
+        mean = reals(total / tokens, like=rows)
+        # squares are summed in another order here: twice their sum is a bound that rounding does not reach
+        whole = {mode: FixedPointCovariance(width, tokens if is_unit(mode) else 2 * squares, mean) for mode in plan.modes}
+        documents = keeps_documents(state, depth, width)
+        spectra = StateSpectra(width, plan.modes, plan.lengths, mean, documents, whole)
+        wanted = plan.asked if variant == TRAINED else NOTHING
+        return cls(spectra, documents, [], StateExtracts(state, depth, width, texts, wanted, mean, parted=True))
 
 
-def check_finite(batch: Captured, texts: Texts, of_batch: range) -> None:
-    """Raises DataError for a state that is not finite, and for a surprisal that is not, but for a text's first."""
-    for state, rows in batch.states.items():
-        if not np.isfinite(float(namespace(rows).sum(rows))):
-            raise not_finite(state.path)
-    firsts = texts.offset[of_batch.start : of_batch.stop] - texts.offset[of_batch.start]
-    if not np.isfinite(np.delete(batch.surprisal, firsts)).all():
-        raise not_finite("tokens/surprisal")
-
-
-def add_rows(
-    writer: SpectraWriter, variant: str, state: State, measured: Measured, rows: Any, texts: Texts, of_batch: range
-) -> None:
+def add_rows(writer: SpectraWriter, variant: str, state: State, measured: Measured, rows: Any, job: Job, of_batch: range) -> None:
     """Adds a batch's rows; where sums of documents are kept, each is written when its last text has been added."""
+    texts = job.share.texts
     if not measured.documents:
         measured.spectra.add(rows, texts.tokens[of_batch.start : of_batch.stop])
         return
     offset = texts.offset
-    for document, own in enumerate(by_document(texts.document)):
+    first_document = bisect.bisect_right(job.documents, of_batch.start, key=lambda own: own.stop)
+    for document in range(first_document, len(job.documents)):
+        own = job.documents[document]
         part = range(max(own.start, of_batch.start), min(own.stop, of_batch.stop))
         if not len(part):
-            continue
+            break
         first, last = (offset[text] - offset[of_batch.start] for text in (part.start, part.stop))
         measured.spectra.add(rows[first:last], texts.tokens[part.start : part.stop])
         if part.stop == own.stop:

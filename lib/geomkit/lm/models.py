@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -30,7 +29,7 @@ from transformers.utils import logging
 from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
 from geomkit.lm.loading import cast, drawing, reading
-from geomkit.lm.placing import place, spread, weight_bytes
+from geomkit.lm.placing import device_map, place, spread, weight_bytes
 from geomkit.sources.corpora import files_in
 from geomkit.store.provenance import replacing_folder
 
@@ -121,13 +120,24 @@ def load_model(
     ConfigError if no memory holds it.
     """
     kind = getattr(torch, dtype)
-    placed = place(folder.name, weight_bytes(folder, kind), device).options
-    if not placed and quantization(folder) is not None:
-        placed = {"device_map": {"": device}}  # such a model must not be moved once it is loaded
+    limits = place(folder.name, weight_bytes(folder, kind), device).limits
+    placed: dict[str, Any] = {}
+    if quantization(folder) is not None:
+        # such a model must not be moved once it is loaded, and its own parts say how much they take
+        placed = {"device_map": {"": device}} if limits is None else {"device_map": "auto", "max_memory": limits}
+    elif limits is not None:
+        placed = {"device_map": device_map(skeleton(folder, dtype, trust_remote_code, objective), limits)}
     with reading(folder, kind):
         options = {"pretrained_model_name_or_path": folder, "dtype": dtype, "trust_remote_code": trust_remote_code}
         model = load_weights(folder, objective, **options, **placed)
     return (model if placed else model.to(device)).eval()
+
+
+def skeleton(folder: Path, dtype: str, trust_remote_code: bool = False, objective: str = CAUSAL) -> PreTrainedModel:
+    """The model's modules without memory for weights; without quantisation."""
+    config = without_quantization(load_config(folder, trust_remote_code))
+    with torch.device("meta"):
+        return OBJECTIVES[objective].from_config(config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code)
 
 
 def quantization(folder: Path) -> dict | None:
@@ -147,15 +157,12 @@ def untrained_twin(
     In a short type these are the float32 twin's, rounded; memory holds one of them at a time in float32. The twin of a quantised
     checkpoint is the architecture without quantisation: weights are initialised before they are quantised.
     """
-    kind, config = getattr(torch, dtype), load_config(folder, trust_remote_code)
-    without_quantization(config)
-    build = partial(OBJECTIVES[objective].from_config, trust_remote_code=trust_remote_code)
+    kind, config = getattr(torch, dtype), without_quantization(load_config(folder, trust_remote_code))
     with torch.random.fork_rng(devices=[]), drawing(kind):
         torch.manual_seed(seed)
-        model = build(config, dtype=torch.float32)
+        model = OBJECTIVES[objective].from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     if kind != torch.float32:
-        with torch.device("meta"):
-            like = build(config, dtype=kind)
+        like = skeleton(folder, dtype, trust_remote_code, objective)
         cast(model, kind, {name: buffer.dtype for name, buffer in like.named_buffers()})
     model.eval()
     if device.type == "cuda":

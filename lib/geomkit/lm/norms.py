@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from geomkit.lm.capture import Recorder, first
 from geomkit.lm.models import blocks
+from geomkit.lm.placing import entry
 from geomkit.measures.norms import NORMS, plain
 from geomkit.store.dumps import State
 
@@ -43,7 +44,7 @@ def final_norm(model: PreTrainedModel) -> FinalNorm | str:
     handles = [module.register_forward_hook(keep) for module in candidates]
     try:
         with recorder.hooked():
-            ids = torch.arange(TOKENS, device=model.device) % model.config.get_text_config().vocab_size
+            ids = torch.arange(TOKENS, device=entry(model)) % model.config.get_text_config().vocab_size
             model(input_ids=ids[None], attention_mask=torch.ones_like(ids[None]), use_cache=False)
     finally:
         for handle in handles:

@@ -9,12 +9,18 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import torch
 from accelerate import dispatch_model, infer_auto_device_map
+from accelerate.utils import get_balanced_memory
 from transformers import PreTrainedModel
 
 from geomkit.errors import ConfigError, DataError
+from geomkit.store.dumps import State
 from geomkit.store.weights import header
 
 GB = 1e9
+HOST = torch.device("cpu")
+Homes = Mapping[State, torch.device]
+"""Where the rows of a state are handed out, and their sums kept; the host for a state that is not named."""
+HOSTED: Homes = {}
 LIMIT = Path("/sys/fs/cgroup/memory.max")
 """Where a container says how much memory it may use."""
 MARGIN = 2 << 30
@@ -23,14 +29,9 @@ MARGIN = 2 << 30
 
 @dataclass(frozen=True)
 class Placement:
-    """Bytes of weights that each GPU, and `cpu`, may hold; None: one GPU holds all."""
+    """Bytes of weights that each GPU, and `cpu`, may hold; None: one GPU, or the host, holds all."""
 
     limits: dict[int | str, int] | None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What `from_pretrained` takes."""
-        return {} if self.limits is None else {"device_map": "auto", "max_memory": self.limits}
 
 
 def placement(name: str, weights: int, gpus: Sequence[int], host: int, margin: int = MARGIN) -> Placement:
@@ -60,11 +61,49 @@ def free_memory(device: torch.device) -> int:
     return free if limit == "max" else min(free, int(limit))
 
 
-def spread(model: PreTrainedModel, limits: Mapping[int | str, int]) -> PreTrainedModel:
-    """A model that is in the host's memory, with its blocks on the devices that the limits name, whole blocks each."""
+def devices(device: torch.device) -> list[torch.device]:
+    """What a run on a device may use: a GPU with a number alone, `cuda` all GPUs, and the host in any case."""
+    if device.type == "cpu":
+        return [HOST]
+    gpus = range(torch.cuda.device_count()) if device.index is None else [device.index]
+    return [*(torch.device("cuda", number) for number in gpus), HOST]
+
+
+def device_map(model: PreTrainedModel, limits: Mapping[int | str, int]) -> dict[str, Any]:
+    """By name of a part of a model, which may lie on no device, where it goes: whole blocks each, GPUs with alike shares where
+    they hold all of it."""
     whole = sorted(model._no_split_modules or [])
-    where = infer_auto_device_map(model, dict(limits), no_split_module_classes=whole)
-    return dispatch_model(model, where)
+    return infer_auto_device_map(model, get_balanced_memory(model, dict(limits), whole), no_split_module_classes=whole)
+
+
+def spread(model: PreTrainedModel, limits: Mapping[int | str, int]) -> PreTrainedModel:
+    """A model that is in the host's memory, with its blocks on the devices that the limits name."""
+    return dispatch_model(model, device_map(model, limits))
+
+
+def entry(model: PreTrainedModel) -> torch.device:
+    """Where the tokens of a model go, of which accelerate moves what its parts need: of a spread one, the first device that runs
+    a part. Weights that are copied there at each pass lie nowhere."""
+    return runs_on(model.hf_device_map) if hasattr(model, "hf_device_map") else model.device
+
+
+def runs_on(places: Mapping[str, Any], name: str = "") -> torch.device:
+    """The device on which a part of a model runs, by a device map: where it lies, if that is a GPU; else the first GPU of the
+    map, or the host where there is none."""
+    return gpu(lies_on(places, name)) or next(filter(None, map(gpu, places.values())), HOST)
+
+
+def gpu(place: Any) -> torch.device | None:
+    """The GPU that a device map names; None for the host and the disk."""
+    if isinstance(place, int):
+        return torch.device("cuda", place)
+    return torch.device(place) if str(place).startswith("cuda") else None
+
+
+def lies_on(places: Mapping[str, Any], name: str) -> Any:
+    """Where a part of a model lies, by the longest name of a device map that begins the part's; None if there is none."""
+    named = [one for one in places if one == "" or f"{name}.".startswith(f"{one}.")]
+    return places[max(named, key=len)] if named else None
 
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
@@ -87,11 +126,8 @@ def place(name: str, weights: int, device: torch.device) -> Placement:
 
     Raises ConfigError where nothing holds them, which on the CPU is its memory alone.
     """
-    host = free_memory(torch.device("cpu"))
     if device.type == "cuda" and device.index is not None:
         return Placement(None)
-    gpus = [
-        free_memory(torch.device("cuda", number)) for number in range(torch.cuda.device_count() if device.type == "cuda" else 0)
-    ]
+    *gpus, host = map(free_memory, devices(device))
     found = placement(name, weights, gpus, host)
     return found if gpus else Placement(None)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from transformers import PreTrainedModel
 
-from geomkit.lm.capture import Recorder, batch_texts, capture
+from geomkit.lm.capture import Recorder, capture, with_texts
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.measures.accumulation import text_spectra
-from geomkit.measures.entropy import absent, eps2_of, measure
+from geomkit.measures.entropy import eps2_of, measured_and_absent
 from geomkit.measures.norms import plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
 from geomkit.store.dumps import PLAIN, State
@@ -62,13 +62,11 @@ def run_model(
     depth = len(blocks(model))
     norm = final_norm(model) if wanted.plain else ""
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
-    nats, scored, start = [], [], 0
+    nats, scored = [], []
     sums: Sums = {}
-    for batch in capture(Recorder(model, layers, False), sample, batch_tokens, masks):
-        texts = batch_texts(sample.texts, start, len(batch.ids))
+    for batch, texts in with_texts(capture(Recorder(model, layers, False), sample, batch_tokens, masks), sample.texts):
         tokens = np.asarray(sample.texts.tokens[texts.start : texts.stop])
         names = sample.texts.document[texts.start : texts.stop]
-        start = texts.stop
         for surprisal in np.split(batch.surprisal, np.cumsum(tokens)[:-1]):
             nats.append(np.nansum(surprisal, dtype=np.float64))
             scored.append(np.isfinite(surprisal).sum())
@@ -100,10 +98,10 @@ def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: 
     for (state, mode, n), found in seen.spectra.items():
         long_enough = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
-        results = measure(found, wanted.metrics, **wanted.parameters)
+        results, without = measured_and_absent(found, wanted.metrics, wanted.parameters)
         eps2 = eps2_of(results, wanted.parameters)
         table.add_metrics(found, results, eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
-        missing |= {f"{name}, {mode}, n = {n}": why for name, why in absent(found, wanted.metrics, **wanted.parameters).items()}
+        missing |= {f"{name}, {mode}, n = {n}": why for name, why in without.items()}
         for name, result in results.items():
             if undefined := int(np.isnan(result.value).sum()):
                 missing[f"{name}, {variant}, {mode}, n = {n}, /{state.path}"] = (

@@ -1,6 +1,6 @@
 """Spectra of one state of a corpus from blocks of its rows: memory holds a block and a sum of d x d, whatever the corpus."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -8,10 +8,12 @@ import numpy as np
 
 from geomkit.arrays import Array, indices, namespace
 from geomkit.measures.gain import information_gain
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, is_centred, normalise, spectrum
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred, normalise, spectrum
 
 TOGETHER = 1 << 18
 """Numbers in the rows of short texts that are decomposed in one call, which costs as much for one text as for sixteen."""
+Sums = Mapping[str, CovarianceAccumulator | FixedPointCovariance]
+"""Of all rows the sum of z z^T, by normalisation."""
 
 
 class StateSpectra:
@@ -20,13 +22,22 @@ class StateSpectra:
     mean: (d,), that of all rows of the corpus, which `centre-unit` subtracts where texts are not measured one by one. It takes a
     pass over the rows of its own. Sums and spectra are of its kind, numpy's or torch's, and on its device, where rows are sent.
     documents: False where no document's own sums are asked for; it saves a sum for each normalisation, and no document need end.
+    whole: sums that all rows are added to, in place of new ones in float64.
     Limit: any blocks, the whole corpus at once included, give the same spectra of texts bit for bit, and sums to rounding.
     """
 
-    def __init__(self, d: int, modes: Sequence[str], lengths: Sequence[int], mean: Array, documents: bool = True):
+    def __init__(
+        self,
+        d: int,
+        modes: Sequence[str],
+        lengths: Sequence[int],
+        mean: Array,
+        documents: bool = True,
+        whole: Sums | None = None,
+    ):
         self.modes, self.lengths, self.mean, self.d = list(modes), list(lengths), mean, d
-        self.whole = self._sums()
-        self.own = self._sums() if documents else self.whole
+        self.whole: Sums = self._sums() if whole is None else whole
+        self.own = self._sums() if documents else {}
         self.parts: dict[tuple[str, int], list[Spectrum]] = {(mode, n): [] for mode in modes for n in lengths}
         self.waiting: list[tuple[Array, np.ndarray]] = []
 
@@ -36,7 +47,7 @@ class StateSpectra:
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
         for mode in self.modes:
-            self.own[mode].update(normalise(rows, mode, self.mean))
+            (self.own or self.whole)[mode].update(normalise(rows, mode, self.mean))
         # a copy, or a view would keep the whole batch that it is a part of
         self.waiting.append((namespace(rows).asarray(rows, copy=True), np.asarray(sizes, dtype=np.int64)))
         if sum(len(own) for own, _ in self.waiting) * self.d >= TOGETHER:

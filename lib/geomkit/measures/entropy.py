@@ -47,16 +47,23 @@ def measure(spectrum: Spectrum, names: Iterable[str] | None = None, **parameters
     in squared units of the rows.
     Raises ConfigError for an unknown name or parameter, DataError for a value outside 0 .. bound by more than 1e-9.
     """
-    results = _evaluate(spectrum, names, parameters)
-    measured = {name: result for name, result in results.items() if isinstance(result, Measurement)}
-    for name, result in measured.items():
-        _check_range(name, result, spectrum)
-    return measured
+    return measured_and_absent(spectrum, names, parameters)[0]
 
 
 def absent(spectrum: Spectrum, names: Iterable[str] | None = None, **parameters: float) -> dict[str, str]:
     """Of the named metrics, or all, those that `measure` leaves out, and why."""
-    return {name: result for name, result in _evaluate(spectrum, names, parameters).items() if isinstance(result, str)}
+    return measured_and_absent(spectrum, names, parameters)[1]
+
+
+def measured_and_absent(
+    spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]
+) -> tuple[dict[str, Measurement], dict[str, str]]:
+    """What `measure` and `absent` give, evaluated once."""
+    results = _evaluate(spectrum, names, parameters)
+    measured = {name: result for name, result in results.items() if isinstance(result, Measurement)}
+    for name, result in measured.items():
+        _check_range(name, result, spectrum)
+    return measured, {name: result for name, result in results.items() if isinstance(result, str)}
 
 
 def depends(name: str, parameter: str) -> bool:

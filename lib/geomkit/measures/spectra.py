@@ -7,24 +7,31 @@ float64 where the device has it.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geomkit.arrays import Array, epsilon, highest, namespace, reals, slack
 from geomkit.errors import DataError
+from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.registry import Registry
 
 WIDE = 2048
 """Columns of a covariance that are computed at a time."""
+STRIP = 256
+"""Rows of them that are added at a time."""
+
+TOGETHER = 1 << 20
+"""Numbers in resampled sums that are decomposed in one call."""
 
 Normalise = Callable[[Array, Array, ArrayLike | None], Array]
 
 modes: Registry[Normalise] = Registry("mode of normalisation")
 """What `normalise` can do to the rows. A new one is one function here with `@modes.register(name)`, a literal: it takes rows
 (..., n, d) that it may change, their lengths (..., n, 1) and the mean row (d,) to subtract or None for each matrix's own, and
-returns the rows. `centred=True` says that it subtracts the mean row, so that there are at most n - 1 directions."""
+returns the rows. `centred=True` says that it subtracts the mean row, so that there are at most n - 1 directions; `unit=True` that
+no row is longer than 1 afterwards. One without it must make no row longer than it was before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +72,13 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
     return change(rows, _row_lengths(rows), mean)
 
 
-@modes.register("unit")
+@modes.register("unit", unit=True)
 def _unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
     rows /= namespace(rows).where(lengths > 0, lengths, np.inf)
     return rows
 
 
-@modes.register("centre-unit", centred=True)
+@modes.register("centre-unit", centred=True, unit=True)
 def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
     shortest = 1e-12 * highest(lengths, axis=-2)
     _centre(rows, mean)
@@ -88,6 +95,11 @@ def _raw(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
 def is_centred(mode: str) -> bool:
     """Whether a mode subtracts the mean row: what `spectrum` takes as `centred`."""
     return bool(modes.facts[mode].get("centred"))
+
+
+def is_unit(mode: str) -> bool:
+    """Whether no row is longer than 1 in a mode, so that no entry of the sum of z z^T over n rows exceeds n."""
+    return bool(modes.facts[mode].get("unit"))
 
 
 def _row_lengths(Z: Array) -> Array:
@@ -168,20 +180,9 @@ class CovarianceAccumulator:
         Z = reals(Z, like=self.total)
         if Z.ndim != 2 or Z.shape[1] != self.d:
             raise DataError(f"token vectors must have shape (rows, {self.d}), found {tuple(Z.shape)}")
-        if self.d <= WIDE:
-            self.total += Z.T @ Z
-        else:
-            self._add_blocks(Z)
+        add_products(self.total, Z)
         self.n += len(Z)
         return self
-
-    def _add_blocks(self, Z: Array) -> None:
-        """Adds the lower triangle block by block, and mirrors what is off the diagonal."""
-        for start in range(0, self.d, WIDE):
-            block = slice(start, start + WIDE)
-            part = Z[:, block].T @ Z[:, : block.stop]
-            self.total[block, : block.stop] += part
-            self.total[:start, block] += part[:, :start].T
 
     def merge(self, other: "CovarianceAccumulator") -> Self:
         """Adds the rows that another accumulator has seen."""
@@ -196,14 +197,84 @@ class CovarianceAccumulator:
         return _decompose(self.total, self.n, self.d, centred)
 
 
+class FixedPointCovariance:
+    """As `CovarianceAccumulator`, with bits that do not depend on the order or the grouping of chunks: parts of a corpus, summed
+    in several jobs and merged, give what one job gives. A chunk itself is not to be parted.
+
+    bound: what the squared lengths of all rows, those of other jobs included, do not exceed in sum, and so no entry of the sum
+    of z z^T: the number of rows if their length is 1. See `FixedPointSum` for the unit and the error that follow.
+    Raises DataError for shapes that do not fit d, and for rows that are longer than the bound allows.
+    """
+
+    def __init__(self, d: int, bound: float, like: Array):
+        self.d, self.n, self.bound, self.squares = d, 0, bound, 0.0
+        self.sum = FixedPointSum.zeros((d, d), bound, like)
+
+    def update(self, Z: ArrayLike) -> Self:
+        """Adds the rows of Z (rows, d) as one contribution."""
+        Z = reals(Z, like=self.sum.units)
+        if Z.ndim != 2 or Z.shape[1] != self.d:
+            raise DataError(f"token vectors must have shape (rows, {self.d}), found {tuple(Z.shape)}")
+        self._check(float(squared_length(Z)))
+        add_products(self.sum.units, Z, self.sum.in_units)
+        self.n += len(Z)
+        return self
+
+    def merge(self, other: CovarianceAccumulator) -> Self:
+        """Adds the rows that an accumulator in float64 has seen as one contribution."""
+        if other.d != self.d:
+            raise DataError(f"covariances of {self.d} and {other.d} columns cannot be merged")
+        self._check(float(namespace(other.total).linalg.trace(other.total)))
+        self.sum += other.total
+        self.n += other.n
+        return self
+
+    def _check(self, squares: float) -> None:
+        self.squares += squares
+        if not self.squares <= self.bound * (1 + 1e-9):
+            raise DataError(f"rows have squared lengths of {self.squares:.9g} in sum, above the bound of {self.bound:.9g}")
+
+    @property
+    def total(self) -> Array:
+        """The sum of z z^T (d, d)."""
+        return self.sum.value
+
+    def spectrum(self, centred: bool = False) -> Spectrum:
+        """As `spectrum` of all rows at once."""
+        # eigenvalues are taken from the lower triangle: of the transpose it is the upper one, which files hold
+        return _decompose(self.total.mT, self.n, self.d, centred)
+
+
+def squared_length(Z: Array) -> Array:
+    """The sum of the squared lengths of rows (n, d)."""
+    xp = namespace(Z)
+    return xp.sum(xp.linalg.vecdot(Z, Z))
+
+
+def add_products(total: Any, Z: Array, change: Callable[[Array], Any] = lambda part: part) -> None:
+    """Adds Z^T Z (d, d), changed by a function of single entries, to an array in place.
+
+    Above WIDE columns the lower triangle is computed block by block, and what is off the diagonal is mirrored.
+    """
+    d = Z.shape[1]
+    if d <= WIDE:
+        total += change(Z.T @ Z)
+        return
+    for start in range(0, d, WIDE):
+        stop = min(start + WIDE, d)
+        part = Z[:, start:stop].T @ Z[:, :stop]
+        for row in range(start, stop, STRIP):
+            strip = change(part[row - start : row - start + STRIP])
+            total[row : row + len(strip), :stop] += strip
+            total[:start, row : row + len(strip)] += strip[:, :start].T
+
+
 def redrawn(documents: Sequence[CovarianceAccumulator], counts: Array, centred: bool) -> Spectrum:
     """Spectra of the corpus (resamples, m), each document as often in it as it was drawn: counts (resamples, documents)."""
     d, tokens = documents[0].d, np.array([document.n for document in documents])
     sums = np.stack([document.total.ravel() for document in documents])
-    spectra = [
-        CovarianceAccumulator(d, (count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)), int(tokens.sum())).spectrum(
-            centred
-        )
-        for count in counts
-    ]
-    return replace(spectra[0], eigenvalues=np.stack([spectrum.eigenvalues for spectrum in spectra]))
+    spectra, step = [], max(1, TOGETHER // d**2)
+    for start in range(0, len(counts), step):
+        totals = [(count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)) for count in counts[start : start + step]]
+        spectra.append(_decompose(np.stack(totals), int(tokens.sum()), d, centred))
+    return replace(spectra[0], eigenvalues=np.concatenate([spectrum.eigenvalues for spectrum in spectra]))

@@ -16,6 +16,8 @@ from geomkit.store.texts import Texts
 Rows = Callable[[int, int], np.ndarray]
 """Vectors of the texts first..last-1, one after another."""
 BATCH = 16
+HELD = 1 << 22
+"""Numbers in the rows of a state, up to which all of them are kept, so that they are read or drawn once."""
 WIDEST = 1024
 """Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
 resampling them takes days."""
@@ -33,6 +35,14 @@ def what_is_absent(widths: Mapping[State, int], depth: int, texts: Texts, length
     if wide := [state for state, width in widths.items() if state.layer >= depth and not keeps_documents(state, depth, width)]:
         absent[f"documents/{wide[0].path}"] = f"covariances of documents are kept up to a width of {WIDEST}"
     return absent
+
+
+def held(rows: Rows, offset: np.ndarray, width: int) -> Rows:
+    """The same rows, kept where they are few; `offset`: where each text begins."""
+    if offset[-1] * width > HELD:
+        return rows
+    whole = rows(0, len(offset) - 1)
+    return lambda first, last: whole[offset[first] : offset[last]]
 
 
 def decompose(
@@ -69,8 +79,8 @@ def write_document(
 
 def write_state(writer: SpectraWriter, variant: str, state: State, spectra: StateSpectra) -> None:
     """Spectra of the corpus and of the texts, wherever they were computed."""
-    for mode, found in spectra.corpus():
-        writer.corpus(variant, mode, state, found)
+    for mode, rows in spectra.whole.items():
+        writer.whole(variant, mode, state, rows)
     for mode, found in spectra.texts():
         writer.texts(variant, mode, state, found)
 

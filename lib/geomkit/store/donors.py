@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.norms import NORMS, plain
 from geomkit.store.dumps import PLAIN, Dump, State
+from geomkit.store.held import Held
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import check_seeds, facts
 from geomkit.store.texts import Texts
@@ -63,14 +64,16 @@ class Source:
         found, facts = self.stored_rows(self.stored(layer)), self.attributes
         return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
 
+    def of(self, states: Dump | Held) -> "Source":
+        """This model with rows of its states."""
+        return replace(self, stored_rows=lambda state: states.rows(state, 0, len(self.texts.tokens)))
+
 
 def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:
     """A model that was dumped."""
     texts = dump.texts
     widths = {state: dump.width(state) for state in dump.states}
-    return Source(
-        name, family, seed, dump.attributes, texts, widths, dump.all_ids(), lambda state: dump.rows(state, 0, len(texts.tokens))
-    )
+    return Source(name, family, seed, dump.attributes, texts, widths, dump.all_ids()).of(dump)
 
 
 def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
@@ -104,6 +107,23 @@ def opened_sources(
         for family, group in found.items():
             check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
         yield found
+
+
+def family_of(
+    name: str, spectra: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
+) -> tuple[Source | None, list[Source]]:
+    """A model, without rows, and all members of its family from their files of spectra; None if the model was refused."""
+    with opened_sources([], families, seeds, spectra) as groups:
+        members = groups.get(families[name], [])
+    return next((member for member in members if member.name == name), None), members
+
+
+def by_corpus(paths: Iterable[str | Path], corpus: Callable[[Path], str]) -> dict[str, list[Path]]:
+    """Paths of each corpus, in their order."""
+    found: dict[str, list[Path]] = {}
+    for path in map(Path, paths):
+        found.setdefault(corpus(path), []).append(path)
+    return found
 
 
 def incomparable(members: Sequence[Source]) -> str | None:

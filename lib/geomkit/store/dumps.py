@@ -194,6 +194,10 @@ class Dump(Reader):
         """Token ids of all texts, one after another: (tokens,)."""
         return read(self.file, "tokens/id")
 
+    def all_surprisal(self) -> np.ndarray:
+        """Surprisal of all texts' tokens, one after another: (tokens,), NaN where there was no past."""
+        return read(self.file, "tokens/surprisal")
+
     def vocabulary(self) -> np.ndarray | None:
         """How often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""
         return read(self.file, "vocabulary/count") if "vocabulary" in self.file else None

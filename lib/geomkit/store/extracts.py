@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.arrays import Array, as_numpy, namespace, reals
+from geomkit.arrays import Array, namespace, reals
 from geomkit.config import layer_name, resolve_layers
 from geomkit.measures.controls import FOLDS, document_folds
+from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
-from geomkit.measures.spectra import CovarianceAccumulator, normalise
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, normalise
 from geomkit.store.dumps import State
 from geomkit.store.spectra import SpectraWriter
 from geomkit.store.texts import Texts
@@ -45,13 +46,18 @@ NOTHING = Asked()
 
 
 class StateExtracts:
-    """Of one state, whose rows (tokens, width) arrive text after text. Arrays are of the kind and on the device of `like`."""
+    """Of one state, whose rows (tokens, width) arrive text after text. Arrays are of the kind and on the device of `like`.
 
-    def __init__(self, state: State, depth: int, width: int, texts: Texts, asked: Asked, like: Array):
+    texts: of the whole corpus, of which a part may arrive. parted: sums over documents are made so that parts of them add up bit
+    for bit (`geomkit.measures.fixed_point`).
+    """
+
+    def __init__(self, state: State, depth: int, width: int, texts: Texts, asked: Asked, like: Array, parted: bool = False):
         self.state, self.texts, self.gain, self.width = state, texts, asked.gain, width
         self.longest = max(texts.tokens)
         self.ridges: list[RidgePath] | None = [] if asked.ridge(state, depth) else None
-        self.folds = FoldMoments(width, like) if asked.folds(state, depth, texts) else None
+        tokens = sum(texts.tokens) if parted else None
+        self.folds = FoldMoments(width, like, tokens) if asked.folds(state, depth, texts) else None
         self.fold = document_folds(texts.document) if self.folds else None
 
     def __bool__(self) -> bool:
@@ -74,15 +80,24 @@ class StateExtracts:
         if self.ridges:
             writer.ridge(variant, self.state, self.ridges)
         if self.folds is not None:
-            writer.folds(variant, self.state, self.folds.sums, as_numpy(self.folds.totals))
+            writer.folds(variant, self.state, self.folds.sums, self.folds.totals)
 
 
 class FoldMoments:
-    """Of each fold of documents the sum of its unit rows (FOLDS, d), and that of z z^T."""
+    """Of each fold of documents the sum of its unit rows (d,), and that of z z^T.
 
-    def __init__(self, d: int, like: Array):
-        self.sums = [CovarianceAccumulator(d, like=like) for _ in range(FOLDS)]
-        self.totals = reals(np.zeros((FOLDS, d)), like=like)
+    tokens: of how many rows in all these are sums whose parts add up bit for bit; None for sums in float64.
+    """
+
+    def __init__(self, d: int, like: Array, tokens: int | None = None):
+        self.sums: list[CovarianceAccumulator | FixedPointCovariance]
+        self.totals: list[Array | FixedPointSum]
+        if tokens is None:
+            self.sums = [CovarianceAccumulator(d, like=like) for _ in range(FOLDS)]
+            self.totals = [reals(np.zeros(d), like=like) for _ in range(FOLDS)]
+        else:
+            self.sums = [FixedPointCovariance(d, tokens, like) for _ in range(FOLDS)]
+            self.totals = [FixedPointSum.zeros((d,), tokens, like) for _ in range(FOLDS)]
 
     def add(self, rows: Array, sizes: Sequence[int], folds: Sequence[int]) -> None:
         """rows (tokens, d): texts one after another, of the given sizes and in the given folds."""

@@ -3,7 +3,7 @@
 Parts are named `{part}-of-{parts}`, from 1, and follow one another in the order of the texts. A part may have no texts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -17,11 +17,19 @@ from geomkit.store.refusals import refused_files
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
 
+PART, ASKED = "part", "asked "
+"""The attribute that says which part of a run a file is, and how those begin that say what was asked of the run."""
+
 
 def numbered(part: str) -> tuple[int, int]:
     """(number from 0, how many) that the name of a part says."""
     number, _, parts = part.partition("-of-")
     return int(number) - 1, int(parts)
+
+
+def part_name(number: int, parts: int) -> str:
+    """The name of a part by its number from 0."""
+    return f"{number + 1}-of-{parts}"
 
 
 class DumpParts:
@@ -70,28 +78,37 @@ class DumpParts:
     def width(self, state: State) -> int:
         return self.parts[0].width(state)
 
-    def surprisal(self, text: int) -> np.ndarray:
-        """Surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
-        return self._of_text(text, Dump.surprisal)
+    def all_ids(self) -> np.ndarray:
+        """Token ids of all texts, one after another: (tokens,)."""
+        return np.concatenate([dump.all_ids() for dump in self.parts])
 
-    def ids(self, text: int) -> np.ndarray:
-        """Token ids of a text: (tokens,)."""
-        return self._of_text(text, Dump.ids)
-
-    def _of_text(self, text: int, get: Callable[[Dump, int], np.ndarray]) -> np.ndarray:
-        ((dump, own, _),) = self._within(text, text + 1)
-        return get(dump, own)
+    def all_surprisal(self) -> np.ndarray:
+        """Surprisal of all texts' tokens in nats, one after another: (tokens,), NaN where there was no past."""
+        return np.concatenate([dump.all_surprisal() for dump in self.parts])
 
 
 def check_alike(one: Dump, other: Dump) -> None:
     """Raises DataError, naming what differs, for parts whose attributes or states are not the same."""
     facts: list[dict[str, Any]] = [{**dump.attributes, "states": [state.path for state in dump.states]} for dump in (one, other)]
-    names = sorted({*facts[0], *facts[1]})
-    if unlike := [name for name in names if repr(facts[0].get(name)) != repr(facts[1].get(name))]:
+    if names := unlike(*facts):
         raise DataError(
-            f"{other.file.filename}: differs from {one.file.filename} in {', '.join(unlike)}, "
+            f"{other.file.filename}: differs from {one.file.filename} in {', '.join(names)}, "
             "but both must be parts of one dump; remove both and run again"
         )
+
+
+def unlike(facts: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """Names of facts, of a file or a job, that differ."""
+    return [name for name in sorted({*facts, *others}) if str(facts.get(name)) != str(others.get(name))]
+
+
+def check_run(path: Path, found: Mapping[str, Any], run: Mapping[str, Any], number: int, parts: int) -> None:
+    """Raises DataError, naming file and attributes, for a file whose attributes are not those of a part, by its number, of a
+    run."""
+    expected = {**run, PART: part_name(number, parts)}
+    if names := unlike({name: found.get(name) for name in expected}, expected):
+        values = ", ".join(f"{name} is {found.get(name)!s:.80} instead of {expected[name]!s:.80}" for name in names)
+        raise DataError(f"{path}: not of this run: {values}; remove it and run again")
 
 
 def joined(lists: Iterable[Sequence]) -> list:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from geomkit.store.dumps import PLAIN
-from geomkit.store.measured import LAYERS, Key, MeasuredModel, Variants, codes
+from geomkit.store.measured import LAYERS, Key, MeasuredModel, Variants, by_cell, codes
 from geomkit.store.parquet import read_table
 
 COMMON, TRAINED = "common-dimension", "trained"
@@ -51,11 +51,8 @@ def read_projections(
     )
     at_place = np.where(parts[part] == PLAIN, PLACES.index(PLAIN), 1 + layer - depth)
     width = np.array([model.width for model in models])
-    cells = np.stack([variant, donor, at_place, mode, n, metric])
-    groups, index = np.unique(cells, axis=1, return_inverse=True)
-    order, ends = np.argsort(index.ravel(), kind="stable"), np.cumsum(np.bincount(index.ravel()))[:-1]
-    for (v, j, p, m, count, k), rows in zip(groups.T, np.split(order, ends), strict=True):
-        key, name = Key(PLACES[p], modes[m], int(count), names[k]), donors[j]
+    for (v, j, p, m, count, k), rows in by_cell(variant, donor, at_place, mode, n, metric):
+        key, name = Key(PLACES[p], modes[m], count, names[k]), donors[j]
         if variants[v] in (COMMON, TRAINED):
             own_rows = found.common if variants[v] == COMMON else found.trained
             block = own_rows.setdefault(key, np.full((len(models), texts), np.nan))

@@ -8,7 +8,8 @@ attributes: thresholds, layers, modes, metrics
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import h5py
@@ -51,24 +52,28 @@ class SinkEffects:
     def add(self, states: Mapping[State, Any], texts: Texts, of_batch: range, eps2: float) -> None:
         """Rows (tokens, d) of every state, of these texts one after another. Sublayers are left out."""
         rows = [as_numpy(states[State(layer)]) for layer in self.layers]
-        first = texts.offset[of_batch.start]
-        for text in of_batch:
-            own = slice(*(texts.offset[[text, text + 1]] - first))
-            self.add_text(text, [part[own].astype(np.float64) for part in rows], eps2)
+        start = 0
+        for size, alike in groupby(of_batch, key=lambda text: texts.tokens[text]):
+            numbers = list(alike)
+            stop = start + len(numbers) * size
+            clouds = [part[start:stop].reshape(len(numbers), size, -1).astype(np.float64) for part in rows]
+            self.add_texts(numbers, clouds, eps2)
+            start = stop
 
-    def add_text(self, text: int, clouds: Sequence[np.ndarray], eps2: float) -> None:
-        """Vectors (tokens, d) of one text at every layer."""
-        norms = np.stack([np.linalg.norm(cloud, axis=1) for cloud in clouds])
-        outliers = [sinks(norms, threshold) for threshold in self.thresholds]
-        self.count[:, text] = [found.sum() for found in outliers]
+    def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], eps2: float) -> None:
+        """Vectors (texts, tokens, d) of some texts of one size at every layer."""
+        norms = np.stack([np.linalg.norm(cloud, axis=-1) for cloud in clouds], axis=1)
+        outliers = [[sinks(own, threshold) for own in norms] for threshold in self.thresholds]
+        self.count[:, texts] = np.sum(outliers, axis=-1)
         for row, cloud in enumerate(clouds):
             for column, mode in enumerate(self.modes):
                 whole = metrics_of(cloud, mode, eps2)
-                self.whole[row, column, :, text] = whole
-                for number, found in enumerate(outliers):
-                    if (~found).sum() >= 2:
-                        left = metrics_of(cloud[~found], mode, eps2) if found.any() else whole
-                        self.without[number, row, column, :, text] = left
+                self.whole[row, column][:, texts] = whole
+                for number, of_texts in enumerate(outliers):
+                    for place, (text, found) in enumerate(zip(texts, of_texts, strict=True)):
+                        if (~found).sum() >= 2:
+                            left = metrics_of(cloud[place][~found], mode, eps2) if found.any() else whole[:, place]
+                            self.without[number, row, column, :, text] = left
 
     def write(self, file: h5py.File) -> None:
         for name in ("count", "whole", "without"):
@@ -76,13 +81,13 @@ class SinkEffects:
         file[PLACE].attrs.update({name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")})
 
 
-def metrics_of(rows: np.ndarray, mode: str, eps2: float) -> list[float]:
-    """Metrics of a text's rows (n, d). The rate distortion of raw rows is that of rows of mean squared length 1."""
+def metrics_of(rows: np.ndarray, mode: str, eps2: float) -> np.ndarray:
+    """Metrics (metrics, ...) of rows (..., n, d). The rate distortion of raw rows is that of rows of mean squared length 1."""
     scaled = normalise(rows, mode)
     if mode == "raw":
-        scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=1)))
+        scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
     found = measure(spectrum(scaled, mode == "centre-unit"), METRICS, eps2=eps2)
-    return [float(found[name].value) for name in METRICS]
+    return np.array([found[name].value for name in METRICS])
 
 
 def read_sinks(file: h5py.File) -> SinkEffects:
@@ -96,3 +101,10 @@ def read_sinks(file: h5py.File) -> SinkEffects:
         [str(one) for one in facts["metrics"]],
         *arrays,
     )
+
+
+def joined_sinks(parts: Sequence[SinkEffects]) -> SinkEffects:
+    """Those of texts in several parts, one after another."""
+    arrays = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("count", "whole", "without"))
+    count, whole, without = arrays
+    return replace(parts[0], count=count, whole=whole, without=without)

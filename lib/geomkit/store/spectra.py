@@ -18,16 +18,18 @@ attributes                                 as in the dump
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from geomkit.arrays import as_numpy
+from geomkit.arrays import Array, as_numpy
 from geomkit.config import CAUSAL
 from geomkit.errors import DataError, RefusalError
+from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import RidgePath
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred
 from geomkit.store.dumps import State, order
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
@@ -47,6 +49,7 @@ def state_of(path: str) -> State:
 class SpectraWriter:
     def __init__(self, file: h5py.File):
         self.file = file
+        self.triangles: dict[str, h5py.Dataset] = {}
 
     def texts(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
         """Spectra of the first `spectrum.n` tokens of every text that has as many."""
@@ -55,16 +58,21 @@ class SpectraWriter:
     def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
         self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
 
+    def whole(self, variant: str, mode: str, state: State, rows: CovarianceAccumulator | FixedPointCovariance) -> None:
+        """The spectrum of all rows, from their sum of z z^T."""
+        self.corpus(variant, mode, state, rows.spectrum(centred=is_centred(mode)))
+
     def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
         """One document's sum of z z^T."""
-        self.triangle(f"{variant}/documents/{mode}/{state.path}", document, rows.d, upper_triangle(rows))
+        self.triangle(f"{variant}/documents/{mode}/{state.path}", document, rows.d, upper_triangle(rows.total))
 
     def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
         """One document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
-        if path not in self.file:
+        if path not in self.triangles:
             shape = (len(self.file["documents/name"]), len(upper))
-            self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True).attrs["d"] = d
-        self.file[path][document] = upper
+            self.triangles[path] = self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True)
+            self.triangles[path].attrs["d"] = d
+        self.triangles[path][document] = upper
 
     def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
         """Information gain of every token, text after text, in parts."""
@@ -81,12 +89,22 @@ class SpectraWriter:
             self._put(f"{variant}/ridge/{state.path}/{name}", np.concatenate([as_numpy(getattr(part, name)) for part in parts]))
         self._put(f"{variant}/ridge/{state.path}/penalties", parts[0].penalties)
 
-    def folds(self, variant: str, state: State, sums: Sequence[CovarianceAccumulator], totals: np.ndarray) -> None:
-        """Each fold's sum of z z^T and of z (folds, d)."""
-        path = f"{variant}/folds/{state.path}"
-        self._put(f"{path}/moment", np.stack([upper_triangle(own) for own in sums]))
-        self._put(f"{path}/total", totals)
-        self._put(f"{path}/tokens", np.array([own.n for own in sums]))
+    def folds(
+        self,
+        variant: str,
+        state: State,
+        sums: Sequence[CovarianceAccumulator | FixedPointCovariance],
+        totals: Sequence[Array | FixedPointSum],
+    ) -> None:
+        """Each fold's sum of z z^T, and of z (d,)."""
+        found = [total.value if isinstance(total, FixedPointSum) else total for total in totals]
+        moment = np.stack([upper_triangle(own.total) for own in sums])
+        self.fold_arrays(variant, state, moment, np.stack(list(map(as_numpy, found))), np.array([own.n for own in sums]))
+
+    def fold_arrays(self, variant: str, state: State, moment: np.ndarray, total: np.ndarray, tokens: np.ndarray) -> None:
+        """The same as arrays: (folds, d (d + 1) / 2), (folds, d), and how many tokens each fold has."""
+        for name, values in (("moment", moment), ("total", total), ("tokens", tokens)):
+            self._put(f"{variant}/folds/{state.path}/{name}", values)
 
     def vocabulary(self, counts: np.ndarray) -> None:
         """How often each token id occurs in other documents: (ids,)."""
@@ -198,8 +216,12 @@ class Spectra(Reader):
         """(state, ridge of the last tokens of the longest texts), by layer, where it was asked for."""
         found = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
         for state in sorted(found, key=order):
-            place = f"{variant}/ridge/{state.path}"
-            yield state, RidgePath(*(read(self.file, f"{place}/{name}") for name in ("penalties", "error", "freedom", "gcv")))
+            yield state, self.ridge(variant, state)
+
+    def ridge(self, variant: str, state: State) -> RidgePath:
+        """The ridge of the last tokens of the longest texts of one state."""
+        place = f"{variant}/ridge/{state.path}"
+        return RidgePath(*(read(self.file, f"{place}/{name}") for name in ("penalties", "error", "freedom", "gcv")))
 
     def folds(self, variant: str, state: State) -> tuple[list[CovarianceAccumulator], np.ndarray]:
         """Each fold's sum of z z^T, unit rows, and of z (folds, d). Raises DataError where they were not asked for."""
@@ -226,16 +248,21 @@ class Spectra(Reader):
         )
 
 
-def upper_triangle(rows: CovarianceAccumulator) -> np.ndarray:
-    """The upper triangle of a sum of z z^T, row after row: (d (d + 1) / 2,). Slices take a tenth of the time of indices."""
-    return np.concatenate([row[start:] for start, row in enumerate(as_numpy(rows.total))])
+def upper_triangle(total: Array) -> np.ndarray:
+    """The upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices take less time than indices."""
+    return np.concatenate([row[start:] for start, row in enumerate(as_numpy(total))])
 
 
 def of_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
     """A sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
     total = np.zeros((d, d))
-    total[np.triu_indices(d)] = triangle
+    total[upper_indices(d)] = triangle
     return CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n))
+
+
+@lru_cache(maxsize=8)
+def upper_indices(d: int) -> tuple[np.ndarray, ...]:
+    return np.triu_indices(d)
 
 
 def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:

@@ -123,7 +123,8 @@ class TableWriter:
             raise DataError(f"table: no column {min(unknown)!r}; there are {', '.join(self.schema.names)}")
         size = max((len(column) for column in columns.values() if isinstance(column, (list, np.ndarray))), default=1)
         block = pa.table([spread(columns.get(field.name), size, field.type) for field in self.schema], self.schema)
-        self.blocks.append(block.filter(pc.invert(pc.is_nan(block["value"]))))
+        undefined = pc.is_nan(block["value"])
+        self.blocks.append(block.filter(pc.invert(undefined)) if pc.any(undefined).as_py() else block)
 
     def add_metrics(
         self,
@@ -132,16 +133,29 @@ class TableWriter:
         eps2: Mapping[str, float | None],
         **columns: object,
     ) -> None:
-        """A block of rows for each metric of a spectrum, or of a batch of them; eps2: `geomkit.measures.entropy.eps2_of` each."""
-        for name, result in results.items():
-            shape = {"n": spectrum.n, "d": spectrum.d, "eps2": eps2[name]}
-            self.add(**columns, **shape, metric=name, value=np.atleast_1d(result.value), bound=result.bound)
+        """Rows for each metric of a spectrum, or of a batch of them; eps2: `geomkit.measures.entropy.eps2_of` each."""
+        if not results:
+            return
+        found, size = results.values(), spectrum.trace.size
+
+        def of_each(values: Iterable[object]) -> list[object]:
+            """Metric after metric one value for each spectrum, or a value of all of them so many times."""
+            return [one for value in values for one in np.broadcast_to(np.asarray(value), size).tolist()]
+
+        again = {name: [*column] * len(found) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
+        self.add(
+            **{**columns, **again, "n": spectrum.n, "d": spectrum.d},
+            **{"metric": of_each(results), "eps2": of_each(eps2[name] for name in results)},
+            **{name: of_each(getattr(one, name) for one in found) for name in ("value", "bound")},
+        )
 
     def write(self, path: Path, absent: Mapping[str, str]) -> None:
         """Writes the blocks; `absent` says what the table does not hold, and why."""
         table = pa.concat_tables(self.blocks) if self.blocks else self.schema.empty_table()
         with replacing(path) as temporary:
-            pq.write_table(table.unify_dictionaries().replace_schema_metadata({"absent": json.dumps(absent)}), temporary)
+            repeating = [name for name in self.schema.names if name != "value"]
+            whole = table.unify_dictionaries().replace_schema_metadata({"absent": json.dumps(absent)})
+            pq.write_table(whole, temporary, use_dictionary=repeating)
 
 
 def spread(column: object, size: int, kind: pa.DataType) -> pa.Array:

@@ -1,9 +1,9 @@
 """Conditional entropy of representations: what each token adds to those before it, by position and size, and how the covariance
 splits over documents; each beside the widest model's rows on as many directions as the model is wide."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -11,83 +11,160 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geomkit.arrays import Array
-from geomkit.config import resolve_layers
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.measures.controls import document_folds
 from geomkit.measures.gain import information_gain
 from geomkit.measures.projection import leading_directions
 from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
+from geomkit.store.donors import Source, by_corpus, family_of, opened_sources
+from geomkit.store.held import States
 from geomkit.store.provenance import rng
-from geomkit.store.records.files import write_csv
+from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.theory import ConditionalGain, DocumentVariance
-from geomkit.store.tables import facts
 
 LAYERS = ("last", "final")
 RESAMPLES = 1000
+
+
+Measured = tuple[list[ConditionalGain], DocumentVariance]
+"""What is found of one cloud of rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clouds:
     """Unit rows of texts of one length (texts, n, d), and each text's document."""
 
-    model: str
-    params: int
     rows: Array
     documents: tuple[str, ...]
 
-    @property
-    def d(self) -> int:
-        return self.rows.shape[-1]
-
 
 def measure_conditional(
-    dumps: Iterable[str | Path], families: Mapping[str, str], gains: Path, documents: Path, length: int, eps2: float, seed: int
+    dumps: Iterable[str | Path],
+    families: Mapping[str, str],
+    seeds: Mapping[str, int | None],
+    gains: Path,
+    documents: Path,
+    length: int,
+    eps2: float,
+    seed: int,
+    spectra: Iterable[str | Path] = (),
+    made_gains: Iterable[str | Path] = (),
+    made_documents: Iterable[str | Path] = (),
 ) -> None:
-    """Of the first `length` tokens of every text that has as many. A family's donor is its widest model, the first by name."""
-    groups: dict[tuple[str, str], list[Path]] = {}
-    for path in sorted(map(Path, dumps)):
-        groups.setdefault((path.parent.name, families[path.parent.parent.name]), []).append(path)
-    found: list[tuple[list[ConditionalGain], DocumentVariance]] = []
-    for (corpus, _), paths in groups.items():
-        for layer in LAYERS:
-            found += family_rows([unit_clouds(path, layer, length) for path in paths], layer, corpus, eps2, seed)
+    """Of the first `length` tokens of every text that has as many. A family's donor is its widest model, the first by name.
+
+    spectra, made_gains, made_documents: of models that were not dumped; what was made while each ran again.
+    """
+    stored, running = by_corpus(dumps, lambda path: path.parent.name), by_corpus(spectra, lambda path: path.stem)
+    made = {
+        (table.stem, table.parent.name): read_made(table, other)
+        for table, other in zip(map(Path, made_gains), map(Path, made_documents), strict=True)
+    }
+    found: list[Measured] = []
+    for corpus in sorted(stored | running):
+        with opened_sources(stored.get(corpus, []), families, seeds, running.get(corpus, [])) as groups:
+            for members, layer in product(groups.values(), LAYERS):
+                found += family_rows(members, layer, corpus, length, eps2, seed, made)
     write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
     write_csv(documents, DocumentVariance, [row for _, row in found])
 
 
-def unit_clouds(path: Path, layer: str, length: int) -> Clouds:
-    """Raises DataError if texts as long are of fewer than two documents, or the layer is not in the dump."""
-    with Dump(path) as dump:
-        sizes = facts(dump.attributes)
-        state = State(resolve_layers(layer, sizes["depth"])[0])
-        if state not in dump.states:
-            raise DataError(f"{path}: layer {layer} is not there; set dump.layers")
-        texts = [text for text, tokens in enumerate(dump.texts.tokens) if tokens >= length]
-        names = tuple(dump.texts.document[text] for text in texts)
-        if len(set(names)) < 2:
-            raise DataError(f"{path}: texts of {length} tokens are of {len(set(names))} documents; it takes 2")
-        rows = dump.rows(state, 0, len(dump.texts.tokens))
-        clouds = rows[dump.offset[texts][:, None] + np.arange(length)]
-        return Clouds(path.parent.parent.name, sizes["params_nonembedding"], normalise(clouds, "unit"), names)
+def condition_model(
+    states: States,
+    spectra: Iterable[str | Path],
+    gains: Path,
+    documents: Path,
+    families: Mapping[str, str],
+    seeds: Mapping[str, int | None],
+    length: int,
+    eps2: float,
+    seed: int,
+) -> None:
+    """What is found of one model, which names the outputs' folder, and of its rows as a donor's: nothing, where it was refused.
+
+    spectra: of all models of its family, which say how wide they are.
+    """
+    model, members = family_of(gains.parent.name, spectra, families, seeds)
+    found: list[Measured] = []
+    if model is not None:
+        with states() as rows:
+            for layer in LAYERS:
+                found += model_rows(model.of(rows), members, layer, gains.stem, length, eps2, seed).values()
+    write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
+    write_csv(documents, DocumentVariance, [row for _, row in found])
+
+
+def read_made(gains: Path, documents: Path) -> list[Measured]:
+    """What `condition_model` wrote."""
+    rows = read_csv(gains, ConditionalGain)
+
+    def key(row: ConditionalGain | DocumentVariance) -> tuple[str, str, str]:
+        return row.model, row.layer, row.variant
+
+    return [([row for row in rows if key(row) == key(own)], own) for own in read_csv(documents, DocumentVariance)]
 
 
 def family_rows(
-    models: list[Clouds], layer: str, corpus: str, eps2: float, seed: int
-) -> Iterator[tuple[list[ConditionalGain], DocumentVariance]]:
-    """Every model as it is, and every narrower one as the donor's projection."""
-    donor = max(models, key=lambda model: model.d)
-    if any(model.documents != donor.documents for model in models):
-        raise DataError(f"{donor.model} and other models of its family read different texts")
-    for model in models:
-        where: dict[str, Any] = {"model": model.model, "corpus": corpus, "params_nonembedding": model.params, "layer": layer}
-        yield measured(model.rows, model.rows, model.documents, where | {"variant": "trained", "donor": None}, eps2, seed)
-    for model in models:
-        if model.d < donor.d:
-            rows, back = projected_rows(donor, model.d)
-            where = {"model": model.model, "corpus": corpus, "params_nonembedding": model.params, "layer": layer}
-            yield measured(rows, back, donor.documents, where | {"variant": "projected", "donor": donor.model}, eps2, seed)
+    members: Sequence[Source],
+    layer: str,
+    corpus: str,
+    length: int,
+    eps2: float,
+    seed: int,
+    made: Mapping[tuple[str, str], list[Measured]],
+) -> list[Measured]:
+    """Every model as it is, by name, and then every narrower one as the donor's projection."""
+    found: dict[tuple[str, str], Measured] = {}
+    names = sorted(model.name for model in members)
+    for model in members:
+        if (corpus, model.name) in made:
+            found |= {(own.model, own.variant): (rows, own) for rows, own in made[corpus, model.name] if own.layer == layer}
+        else:
+            found |= model_rows(model, members, layer, corpus, length, eps2, seed)
+    return [found[name, variant] for variant in ("trained", "projected") for name in names if (name, variant) in found]
+
+
+def model_rows(
+    model: Source, members: Sequence[Source], layer: str, corpus: str, length: int, eps2: float, seed: int
+) -> dict[tuple[str, str], Measured]:
+    """By model and variant: a model as it is and, of the donor, every narrower one as its projection."""
+    donor = max(sorted(members, key=lambda member: member.name), key=lambda member: width(member, layer))
+    clouds = unit_clouds(model, layer, length)
+    if clouds.documents != text_documents(donor, length):
+        raise DataError(f"{donor.name} and other models of its family read different texts")
+    where: dict[str, Any] = {"corpus": corpus, "layer": layer}
+    own = where | {"model": model.name, "params_nonembedding": model.facts["params_nonembedding"], "donor": None}
+    found = {
+        (model.name, "trained"): measured(clouds.rows, clouds.rows, clouds.documents, own | {"variant": "trained"}, eps2, seed)
+    }
+    for member in members if model.name == donor.name else []:
+        if width(member, layer) < width(donor, layer):
+            rows, back = projected_rows(clouds, width(member, layer))
+            of = where | {"model": member.name, "params_nonembedding": member.facts["params_nonembedding"], "donor": donor.name}
+            found[member.name, "projected"] = measured(rows, back, clouds.documents, of | {"variant": "projected"}, eps2, seed)
+    return found
+
+
+def width(model: Source, layer: str) -> int:
+    """Raises DataError if the layer was not measured."""
+    if reason := model.missing(layer):
+        raise DataError(f"theory.models: {reason}")
+    return model.width(layer)
+
+
+def text_documents(model: Source, length: int) -> tuple[str, ...]:
+    """The documents of the texts that are long enough."""
+    return tuple(name for name, tokens in zip(model.texts.document, model.texts.tokens, strict=True) if tokens >= length)
+
+
+def unit_clouds(model: Source, layer: str, length: int) -> Clouds:
+    """Raises DataError if texts as long are of fewer than two documents."""
+    names = text_documents(model, length)
+    if len(set(names)) < 2:
+        raise DataError(f"{model.name}: texts of {length} tokens are of {len(set(names))} documents; it takes 2")
+    starts = model.texts.offset[:-1][np.array(model.texts.tokens) >= length]
+    return Clouds(normalise(model.rows(layer)[starts[:, None] + np.arange(length)], "unit"), names)
 
 
 def projected_rows(donor: Clouds, k: int) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import absent, eps2_of, measure
+from geomkit.measures.entropy import eps2_of, measured_and_absent
 from geomkit.measures.spectra import Spectrum
 from geomkit.source import named
 from geomkit.store.dumps import State
@@ -47,8 +47,8 @@ def add_spectrum(
         long_enough = [text for text, n in enumerate(texts.tokens) if n >= spectrum.n]
         rows = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
     where = f"{variant}, {mode}, n = {spectrum.n}"
-    missing = {f"{name}, {where}": why for name, why in absent(spectrum, metrics, **parameters).items()}
-    results = measure(spectrum, metrics, **parameters)
+    results, without = measured_and_absent(spectrum, metrics, parameters)
+    missing = {f"{name}, {where}": why for name, why in without.items()}
     eps2 = eps2_of(results, parameters)
     table.add_metrics(spectrum, results, eps2, **rows, **state._asdict(), variant=variant, normalise=mode)
     for name, result in results.items():

@@ -2,11 +2,13 @@
 that no ratio of tokens to directions changes with size. Only differences from the projected null are exponents there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from geomkit.arrays import Array
 from geomkit.laws.differences import difference_of
@@ -14,20 +16,50 @@ from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.projection import leading_directions, projected
-from geomkit.measures.spectra import Spectrum, is_centred, normalise, spectrum
-from geomkit.store.donors import Source, incomparable, opened_sources
+from geomkit.measures.spectra import is_centred, normalise, spectrum
+from geomkit.store.donors import Source, by_corpus, family_of, incomparable, opened_sources
 from geomkit.store.dumps import PLAIN
+from geomkit.store.held import States
+from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import FollowedVerdict
+from geomkit.store.tables import DONOR_COLUMNS, TableWriter
 
 FOLLOWS = {"2d": 2.0, "d/2": 0.5}
 LAYERS = ("last", "final", PLAIN)
 COLUMNS = ("difference", "low", "high", "low_90", "high_90", "p", "margin", "donors", "fit", "flags", "sizes")
 Values = dict[str, Array]
 """By metric, (texts,)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where laws are judged: a layer, the rule of length, and of each member how wide it is and how many tokens that makes; the
+    texts that are long enough for all, and their documents."""
+
+    layer: str
+    follows: str
+    widths: list[int]
+    lengths: list[int]
+    texts: list[int]
+    documents: list[str]
+
+    def narrower(self, width: int) -> list[tuple[int, int]]:
+        """(width, tokens) of every narrower model."""
+        return [pair for pair in sorted(set(zip(self.widths, self.lengths, strict=True))) if pair[0] < width]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Of one model in one cell: itself at its own length, and on as many directions as each narrower model is wide, at that
+    model's length, by width; and the eps2 of every metric."""
+
+    own: Values
+    narrower: dict[int, Values]
+    eps2: Mapping[str, float | None]
 
 
 def judge_following(
@@ -39,94 +71,137 @@ def judge_following(
     parameters: Mapping[str, float],
     resamples: int,
     seed: int,
+    spectra: Iterable[str | Path] = (),
+    tables: Iterable[str | Path] = (),
 ) -> None:
     """Every metric that has a margin, of every family, corpus, layer and rule of length, from models' dumps, each in a folder of
-    its corpus in one of its name."""
+    its corpus in one of its name.
+
+    spectra, tables: of models that were not dumped, in folders of their names; each table was made while its model ran again.
+    """
     rows: list[FollowedVerdict] = []
-    of_corpus: dict[str, list[Path]] = {}
-    for path in map(Path, dumps):
-        of_corpus.setdefault(path.parent.name, []).append(path)
-    for corpus, paths in of_corpus.items():
-        with opened_sources(paths, families, seeds) as groups:
+    stored, running = by_corpus(dumps, lambda path: path.parent.name), by_corpus(spectra, lambda path: path.stem)
+    made = {(path.stem, path.parent.name): path for path in map(Path, tables)}
+    for corpus in sorted(stored | running):
+        with opened_sources(stored.get(corpus, []), families, seeds, running.get(corpus, [])) as groups:
             for family, members in groups.items():
                 if incomparable(members) is None:
                     draw = rng(seed, "following", family, corpus)
-                    rows += of_family(members, mode, parameters, resamples, draw, {"family": family, "corpus": corpus})
+                    own = {model.name: made[corpus, model.name] for model in members if (corpus, model.name) in made}
+                    source = {"family": family, "corpus": corpus}
+                    rows += of_family(members, own, mode, parameters, resamples, draw, source)
     write_csv(output, FollowedVerdict, rows)
+
+
+def follow_model(
+    states: States,
+    spectra: Iterable[str | Path],
+    output: Path,
+    families: Mapping[str, str],
+    seeds: Mapping[str, int | None],
+    mode: str,
+    parameters: Mapping[str, float],
+) -> None:
+    """A table of what one model, which names the output's folder, shows in every cell; empty where its family has none.
+
+    spectra: of all models of its family, which say how wide they are. Projected rows have the width as `d` and the model as
+    `donor`.
+    """
+    table = TableWriter(DONOR_COLUMNS, model=output.parent.name, corpus=output.stem, normalise=mode)
+    model, members = family_of(output.parent.name, spectra, families, seeds)
+    found = list(cells(members)) if model is not None and incomparable(members) is None else []
+    if model is not None and found:
+        with states() as rows:
+            for cell in found:
+                add_shown(table, model, cell, shown(model.of(rows), cell, mode, parameters))
+    table.write(output, {})
+
+
+def cells(members: Sequence[Source]) -> Iterator[Cell]:
+    """Every layer and rule of length for which some texts, of two documents at least, are long enough."""
+    layers = [layer for layer in LAYERS if not any(model.missing(layer) for model in members)]
+    texts = members[0].texts
+    for layer, (follows, times) in product(layers, FOLLOWS.items()):
+        widths = [model.width(layer) for model in members]
+        lengths = [int(times * width) for width in widths]
+        chosen = [text for text, tokens in enumerate(texts.tokens) if tokens >= max(lengths)]
+        documents = [texts.document[text] for text in chosen]
+        if min(lengths) >= 2 and len(set(documents)) >= 2:
+            yield Cell(layer, follows, widths, lengths, chosen, documents)
 
 
 def of_family(
     members: Sequence[Source],
+    made: Mapping[str, Path],
     mode: str,
     parameters: Mapping[str, float],
     resamples: int,
     draw: np.random.Generator,
     source: Mapping[str, str],
 ) -> Iterator[FollowedVerdict]:
-    layers = [layer for layer in LAYERS if not any(model.missing(layer) for model in members)]
     size = [model.facts["params_nonembedding"] for model in members]
-    for layer, (follows, times) in progress(list(product(layers, FOLLOWS.items())), f"{source['family']} {source['corpus']}"):
-        widths = [model.width(layer) for model in members]
-        lengths = [int(times * width) for width in widths]
-        texts = [text for text, tokens in enumerate(members[0].texts.tokens) if tokens >= max(lengths)]
-        documents = [members[0].texts.document[text] for text in texts]
-        if min(lengths) < 2 or len(set(documents)) < 2:
-            continue
-        clouds = Clouds(members, layer, texts, documents, mode, parameters)
-        values = [clouds.itself(row, n) for row, n in enumerate(lengths)]
-        nulls = [clouds.donor(row, widths, lengths) for row in range(len(members))]
-        drawn = Documents.draw(documents, resamples, draw).draws
+    for cell in progress(list(cells(members)), f"{source['family']} {source['corpus']}"):
+        found = [
+            read_shown(made[model.name], model, cell) if model.name in made else shown(model, cell, mode, parameters)
+            for model in members
+        ]
+        values, nulls = [one.own for one in found], [one.narrower for one in found]
+        drawn = Documents.draw(cell.documents, resamples, draw).draws
         names = [name for name in MARGINS if name in values[0]]
-        endpoints = {name: endpoint(name, values, nulls, widths, size, drawn) for name in names}
+        endpoints = {name: endpoint(name, values, nulls, cell.widths, size, drawn) for name in names}
         for name, judgement in judge(endpoints, separate=True).items():
-            where = {**source, "layer": layer, "follows": follows, "normalise": mode, "metric": name, "texts": len(texts)}
-            yield record(where, clouds.eps2.get(name), judgement)
+            where = {**source, "layer": cell.layer, "follows": cell.follows, "normalise": mode, "metric": name}
+            yield record({**where, "texts": len(cell.texts)}, found[0].eps2.get(name), judgement)
 
 
-class Clouds:
-    """A family's rows at one layer, of the texts that are long enough, as every metric with a margin measures them."""
+def shown(model: Source, cell: Cell, mode: str, parameters: Mapping[str, float]) -> Shown:
+    """From a model's rows. Directions that other documents do not have are left out."""
+    stored, width, starts = model.rows(cell.layer), model.width(cell.layer), model.texts.offset[:-1][cell.texts, None]
+    fold = document_folds(cell.documents)
+    n = int(FOLLOWS[cell.follows] * width)
+    own = measure(spectrum(normalise(stored[starts + np.arange(n)], mode), centred=is_centred(mode)), list(MARGINS), **parameters)
+    narrower = {}
+    for k, tokens in cell.narrower(width):
+        rows = stored[starts + np.arange(tokens)]
+        directions = leading_directions(rows, mode, fold)
+        if directions.rank.min() >= k:
+            found = projected(rows, mode, fold, [k], directions)[k].spectrum
+            narrower[k] = per_text(measure(found, list(MARGINS), **parameters), len(cell.texts))
+    return Shown(per_text(own, len(cell.texts)), narrower, eps2_of(own, parameters))
 
-    def __init__(
-        self,
-        members: Sequence[Source],
-        layer: str,
-        texts: Sequence[int],
-        documents: Sequence[str],
-        mode: str,
-        parameters: Mapping[str, float],
-    ):
-        self.members, self.layer, self.texts, self.mode, self.parameters = members, layer, texts, mode, parameters
-        self.fold = document_folds(documents)
-        self.eps2: Mapping[str, float | None] = {}
-        self.stored: dict[int, Array] = {}
 
-    def rows(self, member: int, n: int) -> Array:
-        """The first n tokens of each text: (texts, n, d)."""
-        source = self.members[member]
-        if member not in self.stored:
-            self.stored[member] = source.rows(self.layer)
-        return np.asarray(self.stored[member][source.texts.offset[:-1][self.texts, None] + np.arange(n)])
+def per_text(results: Mapping[str, Measurement], texts: int) -> Values:
+    return {name: np.broadcast_to(np.asarray(one.value, dtype=float), (texts,)) for name, one in results.items()}
 
-    def measured(self, found: Spectrum) -> Values:
-        results = measure(found, list(MARGINS), **self.parameters)
-        self.eps2 = eps2_of(results, self.parameters)
-        return {name: np.broadcast_to(np.asarray(one.value, dtype=float), (len(self.texts),)) for name, one in results.items()}
 
-    def itself(self, member: int, n: int) -> Values:
-        """A model at its own length."""
-        rows = normalise(self.rows(member, n), self.mode)
-        return self.measured(spectrum(rows, centred=is_centred(self.mode)))
+def add_shown(table: TableWriter, model: Source, cell: Cell, found: Shown) -> None:
+    """A block of rows for every metric of a model itself, and on fewer directions."""
+    width = model.width(cell.layer)
+    for k, values in {width: found.own, **found.narrower}.items():
+        for name, value in values.items():
+            table.add(
+                **model.state(cell.layer)._asdict(),
+                **{"variant": "trained", "donor": None} if k == width else {"variant": "projected", "donor": model.name},
+                **{"n": int(FOLLOWS[cell.follows] * k), "d": k, "metric": name, "eps2": found.eps2.get(name)},
+                text=cell.texts,
+                document=cell.documents,
+                value=value,
+            )
 
-    def donor(self, member: int, widths: Sequence[int], lengths: Sequence[int]) -> dict[int, Values]:
-        """A donor on as many directions as each narrower model is wide, at that model's length: by width."""
-        found = {}
-        for width, n in sorted(set(zip(widths, lengths, strict=True))):
-            if width < widths[member]:
-                rows = self.rows(member, n)
-                directions = leading_directions(rows, self.mode, self.fold)
-                if directions.rank.min() >= width:
-                    found[width] = self.measured(projected(rows, self.mode, self.fold, [width], directions)[width].spectrum)
-        return found
+
+def read_shown(path: Path, model: Source, cell: Cell) -> Shown:
+    """What `add_shown` wrote of a cell."""
+    state, place = model.state(cell.layer), {text: row for row, text in enumerate(cell.texts)}
+    where = (pc.field("layer") == state.layer) & (pc.field("sublayer") == state.sublayer)
+    by_width: dict[int, Values] = {}
+    eps2: dict[str, float | None] = {}
+    for row in read_table(path, filters=where).to_pylist():
+        if row["n"] == int(FOLLOWS[cell.follows] * row["d"]):
+            values = by_width.setdefault(row["d"], {}).setdefault(row["metric"], np.full(len(place), np.nan))
+            values[place[row["text"]]] = row["value"]
+            eps2[row["metric"]] = row["eps2"]
+    own = by_width.pop(model.width(cell.layer))
+    return Shown(own, by_width, eps2)
 
 
 def endpoint(

@@ -23,6 +23,7 @@ from geomkit.measures.semantics import (
 )
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import Dump, State
+from geomkit.store.held import Held, States
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import write_csv
@@ -48,7 +49,7 @@ class Compared:
 
 
 def judge(
-    dumped: Path,
+    states: States,
     corpus: Path,
     background: Path,
     judgements: Path,
@@ -61,15 +62,18 @@ def judge(
     eps2: float,
     seed: int,
 ) -> None:
-    """Writes the table and the summary of one model. judgements: a folder with a file of a square matrix, or the file."""
-    model, name = dumped.parent.parent.name, dumped.parent.name
+    """Writes the table and the summary of one model and corpus, which the path of the table names.
+
+    states: of each document's first text at least. judgements: a folder with a file of a square matrix, or the file.
+    """
+    model, name = output.parent.name, output.stem
     texts = [row["text"] for row in read_columns(corpus, ["document", "text"])]
     named = [row["document"] for row in read_columns(corpus, ["document"])]
     others = [row["text"] for row in read_columns(background, ["text"])]
     human = read_judgements(judgements, len(named))
-    with refused_table(output, COLUMNS, summary, Likeness), Dump(dumped) as dump:
+    with refused_table(output, COLUMNS, summary, Likeness), states() as dump:
         common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": name, **facts(dump.attributes)}
-        places, absent = document_texts(dump, named, dumped), dict(dump.absent)
+        places, absent = document_texts(dump, named, model), dict(dump.absent)
         layers, spectra = by_layer(dump, places, eps2, seed)
         found = merged(layers, baselines(texts, others, [dump.ids(place) for place in places], seed))
         rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
@@ -108,15 +112,15 @@ def read_judgements(path: Path, documents: int) -> np.ndarray:
     return pairs(matrix)
 
 
-def document_texts(dump: Dump, named: list[str], path: Path) -> list[int]:
+def document_texts(dump: Dump | Held, named: list[str], model: str) -> list[int]:
     """The number of each document's first text. Raises DataError for a document without one."""
     first = {document: text for text, document in reversed(list(enumerate(dump.texts.document)))}
     if missing := [name for name in named if name not in first]:
-        raise DataError(f"{path}: no text of document {missing[0]!r}; texts.count must be at least {len(named)}")
+        raise DataError(f"{model}: no text of document {missing[0]!r}; texts.count must be at least {len(named)}")
     return [first[name] for name in named]
 
 
-def by_layer(dump: Dump, places: list[int], eps2: float, seed: int) -> tuple[Compared, list[dict[str, Any]]]:
+def by_layer(dump: Dump | Held, places: list[int], eps2: float, seed: int) -> tuple[Compared, list[dict[str, Any]]]:
     """Every distance at every layer, after each sublayer too where these were dumped, and the spectra of documents' rows beside
     those of their tokens."""
     names: list[tuple[State, str, int]] = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from geomkit.logs import progress
 from geomkit.measures.accumulation import text_gains
-from geomkit.store.decomposition import Rows, blocks, decompose, drawn_rows, keeps_documents, what_is_absent
+from geomkit.store.decomposition import Rows, blocks, decompose, drawn_rows, held, keeps_documents, what_is_absent
 from geomkit.store.dumps import State
 from geomkit.store.extracts import Asked, StateExtracts
 from geomkit.store.parts import DumpParts, numbered
@@ -63,7 +63,7 @@ def decompose_dumps(
             for null in drawn:
                 mine = [state for state in widths if next(own)]
                 for state in progress(mine, f"{output.parent.name} {null}"):
-                    rows = drawn_rows(null, state, texts, widths[state], seed)
+                    rows = held(drawn_rows(null, state, texts, widths[state], seed), texts.offset, widths[state])
                     decompose(writer, null, state, rows, widths[state], texts, modes, lengths, False)
             for variant, paths in files.items():
                 with DumpParts(paths) as run:
@@ -73,9 +73,10 @@ def decompose_dumps(
                     for state in progress(mine, f"{output.parent.name} {variant}"):
                         width = run.width(state)
                         documents = keeps_documents(state, depth, width)
-                        decompose(writer, variant, state, stored_rows(run, state), width, texts, modes, lengths, documents)
+                        rows = held(stored_rows(run, state), run.offset, width)
+                        decompose(writer, variant, state, rows, width, texts, modes, lengths, documents)
                         if gain and variant in GAINED:
-                            writer.gains(variant, state, gains(run, state, **gain))
+                            writer.gains(variant, state, gains(rows, run.offset, **gain))
 
 
 def extract(writer: SpectraWriter, dump: DumpParts, state: State, wanted: StateExtracts) -> None:
@@ -90,9 +91,8 @@ def sink_effects(dump: DumpParts, texts: Texts, sinks: Mapping[str, Any], name: 
     """Metrics of all texts without their sinks, in one pass over all states."""
     states = [state for state in dump.states if state.sublayer == "block"]
     found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], texts)
-    for text in progress(range(len(texts.tokens)), f"{name}, sinks"):
-        rows = {state: dump.rows(state, text, text + 1) for state in states}
-        found.add(rows, texts, range(text, text + 1), sinks["eps2"])
+    for first, last in progress(list(blocks(range(len(texts.tokens)))), f"{name}, sinks"):
+        found.add({state: dump.rows(state, first, last) for state in states}, texts, range(first, last), sinks["eps2"])
     return found
 
 
@@ -100,12 +100,11 @@ def stored_rows(dump: DumpParts, state: State) -> Rows:
     return lambda first, last: dump.rows(state, first, last)
 
 
-def gains(dump: DumpParts, state: State, n: int, eps2: float) -> Iterator[np.ndarray]:
+def gains(rows: Rows, offset: np.ndarray, n: int, eps2: float) -> Iterator[np.ndarray]:
     """Information gain of every token, unit rows, with one n for all texts, text after text."""
-    for first, last in blocks(range(len(dump.offset) - 1)):
-        yield from text_gains(dump.rows(state, first, last), np.diff(dump.offset[first : last + 1]).tolist(), eps2, n)
+    for first, last in blocks(range(len(offset) - 1)):
+        yield from text_gains(rows(first, last), np.diff(offset[first : last + 1]).tolist(), eps2, n)
 
 
 def write_tokens(writer: SpectraWriter, variant: str, dump: DumpParts) -> None:
-    texts = range(len(dump.offset) - 1)
-    writer.tokens(variant, map(dump.ids, texts), map(dump.surprisal, texts))
+    writer.tokens(variant, [dump.all_ids()], [dump.all_surprisal()])

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import absent as missing_metrics
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import eps2_of, measured_and_absent
 from geomkit.measures.nulls import width_nulls
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.tables import TableWriter
@@ -69,11 +68,8 @@ def add_nulls(
         state = model.state(layer)
         where = {"model": model.name, "family": model.family, "seed": model.seed, **model.facts, **state._asdict(), **rows}
         for variant, null in nulls.items():
-            missing |= {
-                f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why
-                for name, why in missing_metrics(null, metrics, **parameters).items()
-            }
-            results = measure(null, metrics, **parameters)
+            results, without = measured_and_absent(null, metrics, parameters)
+            missing |= {f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why for name, why in without.items()}
             eps2 = eps2_of(results, parameters)
             table.add_metrics(null, results, eps2, **where, variant=variant, normalise=mode)
     return missing

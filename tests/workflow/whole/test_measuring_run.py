@@ -1,27 +1,43 @@
-"""A model that is measured while it runs, through all stages but two, beside one that is dumped."""
+"""Models that are measured while they run, through all stages, beside models that are dumped; and in several jobs."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from runs import SETTINGS, write_corpus
-from workflow_case import Case
+import pytest
+from runs import MODELS, SETTINGS, listed, write_corpus
+from workflow_case import Case, Outcome
 
-NONE = {"dump": {"keep": "none"}, "theory": {"models": ["ladder-16-s0"]}}
+from geomkit.store.records.files import read_csv
+from geomkit.store.records.scaling import FollowedVerdict
+from geomkit.store.records.theory import ConditionalGain
+
+NONE = {"dump": {"keep": "none"}, "theory": {"models": list(MODELS), "corpora": ["small"]}}
 STAGES = ("entropy", "tokens", "ablation", "sinks")
 TARGETS = (*(f"results/{stage}.parquet" for stage in STAGES), "results/projections/small.parquet")
-PROBED = "ladder-24-s0"
+TABLES = {"results/theory/conditional.csv": ConditionalGain, "results/scaling/following.csv": FollowedVerdict}
 
 
-def test_no_states_are_written_of_a_model_that_neither_semantics_nor_theory_selects(project, case, done, tmp_path):
-    write_corpus(tmp_path / "run")
-    mine = Case(project, tmp_path / "run", SETTINGS)
-    outcome = mine.run(*TARGETS, "--cores", "2", settings=NONE)
+@pytest.fixture(scope="module")
+def running(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Outcome]:
+    folder = tmp_path_factory.mktemp("running") / "run"
+    write_corpus(folder)
+    mine = Case(project, folder, SETTINGS)
+    return mine, mine.run(*TARGETS, *TABLES, "--cores", "2", settings=NONE)
+
+
+def test_no_states_are_written_of_models_that_are_measured_while_they_run(case, done, running):
+    mine, outcome = running
     assert outcome.status == 0, outcome.terminal
-    once = ("measure", "project", "dump", "spectra", "probe", "selection", "removal", "ablation", "sinks")
-    assert {rule: outcome.jobs[rule] for rule in once} == dict.fromkeys(once, 1)
-    assert not list((mine.folder / "results/dumps").rglob("*.h5"))
-    assert not (mine.folder / f"results/dumps/{PROBED}").exists()
+    for_each, once = ("measure", "project", "follow", "condition"), ("probe", "selection", "removal", "ablation", "sinks")
+    expected = dict.fromkeys(for_each, len(MODELS)) | dict.fromkeys(once, 1)
+    assert {rule: outcome.jobs[rule] for rule in expected} == expected
+    assert not {"dump", "spectra"} & outcome.jobs.keys()
+    assert not (mine.folder / "results/dumps").exists()
+    for path, record in TABLES.items():
+        assert read_csv(mine.folder / path, record)
     for name in TARGETS:
         found, expected = (pq.read_table(each.folder / name) for each in (mine, case))
         assert len(found), name
@@ -30,3 +46,26 @@ def test_no_states_are_written_of_a_model_that_neither_semantics_nor_theory_sele
         np.testing.assert_allclose(found["value"].to_numpy(), expected["value"].to_numpy(), rtol=1e-7, atol=1e-9, err_msg=name)
         reasons = [pq.read_metadata(each.folder / name).metadata[b"absent"] for each in (mine, case)]
         assert json.loads(reasons[0]) == json.loads(reasons[1])
+
+
+def test_documents_that_people_judged_take_no_dump_either(case, done):
+    judged = {"models": ["ladder-16-s0"], "corpora": ["small"], "background": "small", "judgements": "small"}
+    jobs = listed(case, settings=NONE | {"semantics": judged}, target="results/semantics.pdf").jobs
+    assert jobs["compare"] == 1
+    assert not {"dump", "semantics"} & jobs.keys()
+
+
+@pytest.mark.slow
+def test_a_run_in_parts_without_dumps_has_the_bytes_of_a_run_in_one(project, running, tmp_path):
+    whole, folder = running[0].folder, tmp_path / "run"
+    write_corpus(folder)
+    for made in ("corpora", "texts"):
+        shutil.copytree(whole / "results" / made, folder / "results" / made)
+    target = f"results/spectra/{list(MODELS)[1]}/small.h5"
+    mine = Case(project, folder, SETTINGS)
+    outcome = mine.run(target, "--cores", "2", settings={**NONE, "dump": {"keep": "none", "parts": 3}})
+    assert outcome.status == 0, outcome.terminal
+    assert outcome.jobs == {"sum_rows": 3, "measure_part": 3, "merge_measured": 1}
+    assert (folder / target).read_bytes() == (whole / target).read_bytes()
+    left = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob("*.h5")]
+    assert [path for path in left if not path.startswith("results/texts/")] == [target], "parts do not stay"

@@ -1,0 +1,215 @@
+"""Spectra of one part of a corpus's texts, measured while the model runs, and the file of spectra that all parts make.
+
+A file of spectra (`geomkit.store.spectra`) of these texts and their documents. In place of what takes all texts it has sums of
+these in fixed point (`geomkit.measures.fixed_point`), whose attribute `exponent` says the unit:
+
+/{variant}/sums/{normalise}/{state}      int64 (d (d + 1) / 2,)   upper triangle of the sum of z z^T; attributes n and d
+/{variant}/folds/{state}/{moment,total}  int64                    as there
+/{null}/corpus, /{null}/texts            drawn rows of all texts, for the part's share of the states
+/texts/batch                             int64 (batches,)         how many texts each batch of the part has
+attributes                               besides `part`, and what was asked of the run, beginning with `asked`
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from geomkit.arrays import Array, as_numpy
+from geomkit.errors import DataError
+from geomkit.measures.fixed_point import FixedPointSum
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance
+from geomkit.store.decomposition import by_document
+from geomkit.store.dumps import BATCHES, State, order
+from geomkit.store.hdf5 import put, read
+from geomkit.store.parts import ASKED, PART, check_run, joined
+from geomkit.store.refusals import refused_files
+from geomkit.store.sinks import PLACE, joined_sinks, read_sinks
+from geomkit.store.spectra import Spectra, SpectraWriter, datasets, of_triangle, upper_triangle, write_spectra
+from geomkit.store.spectra_parts import copy_state
+from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED
+
+SUMS = "sums"
+
+
+class PartWriter(SpectraWriter):
+    """Writes sums in fixed point where a file of all texts has what follows from them."""
+
+    def whole(self, variant: str, mode: str, state: State, rows: CovarianceAccumulator | FixedPointCovariance) -> None:
+        if isinstance(rows, FixedPointCovariance):
+            units = upper_triangle(rows.sum.units)
+            self._put(f"{variant}/{SUMS}/{mode}/{state.path}", units, n=rows.n, d=rows.d, exponent=rows.sum.exponent)
+        else:  # drawn rows, of all texts
+            super().whole(variant, mode, state, rows)
+
+    def folds(
+        self,
+        variant: str,
+        state: State,
+        sums: Sequence[CovarianceAccumulator | FixedPointCovariance],
+        totals: Sequence[Array | FixedPointSum],
+    ) -> None:
+        moments = [own.sum for own in sums if isinstance(own, FixedPointCovariance)]
+        rows = [total for total in totals if isinstance(total, FixedPointSum)]
+        moment = np.stack([upper_triangle(own.units) for own in moments])
+        total = np.stack([as_numpy(own.units) for own in rows])
+        self.fold_arrays(variant, state, moment, total, np.array([own.n for own in sums]))
+        for name, (first, *_) in (("moment", moments), ("total", rows)):
+            self.file[f"{variant}/folds/{state.path}/{name}"].attrs["exponent"] = first.exponent
+
+
+@contextmanager
+def write_part(
+    path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str], batches: Sequence[int]
+) -> Iterator[PartWriter]:
+    """As `write_spectra`, for the part's texts; batches: how many of them each batch has."""
+    with write_spectra(path, texts, attributes, absent) as writer:
+        put(writer.file, BATCHES, np.asarray(batches, dtype=np.int64))
+        yield PartWriter(writer.file)
+
+
+class PartSpectra(Spectra):
+    """A part's file, opened for reading. Raises DataError if it is another file, and RefusalError if the model was refused."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        if BATCHES not in self.file:
+            self.file.close()
+            raise DataError(f"{path}: not spectra of a part; remove it and run again")
+        ends = np.cumsum(read(self.file, BATCHES)).tolist()
+        self.stops = [own.stop for own in by_document(self.text_list.document)]
+        self.batches = [range(*each) for each in zip([0, *ends], ends, strict=False)]
+
+    def states(self, variant: str, mode: str) -> list[State]:
+        """States of which there are sums."""
+        return sorted((state for state, _ in datasets(self.file.get(f"{variant}/{SUMS}/{mode}", {}))), key=order)
+
+    def sum(self, path: str) -> FixedPointSum:
+        """A dataset in fixed point."""
+        return FixedPointSum(read(self.file, path), int(self.file[path].attrs["exponent"]))
+
+    def ending(self, batch: range) -> range:
+        """The documents that end in a batch."""
+        return range(*np.searchsorted(self.stops, (batch.start, batch.stop), side="right").tolist())
+
+    def in_batches(self, values: np.ndarray) -> Iterator[np.ndarray]:
+        """Values of all tokens, a batch at a time."""
+        offset = self.text_list.offset
+        for batch in self.batches:
+            yield values[offset[batch.start] : offset[batch.stop]]
+
+
+def merge_measured(
+    parts: Sequence[str],
+    output: Path,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+    variants: Sequence[str],
+    drawn: Sequence[str],
+) -> None:
+    """One file of all parts, in the order of the texts, with the bytes of one that was never parted; a refused one if they are
+    refused.
+
+    modes, lengths, variants, drawn: as the parts were measured. Memory holds the sums of one state in one normalisation. Raises
+    DataError, naming file and attributes, for parts of different runs.
+    """
+    with refused_files([output]), ExitStack() as files:
+        opened = [files.enter_context(PartSpectra(Path(part))) for part in parts]
+        found = checked(opened)
+        own = [name for name in found[0].attributes if name == PART or name.startswith(ASKED)]
+        facts = {name: value for name, value in sorted(found[0].attributes.items()) if name not in own}
+        listed = [part.text_list for part in found]
+        texts = Texts(*(joined(getattr(own, name) for own in listed) for name in ("document", "tokens", "bytes")))
+        with write_spectra(output, texts, facts, found[0].absent) as writer:
+            writer.vocabulary(found[0].vocabulary())
+            for variant in variants:
+                merge_variant(found, writer, variant, modes, lengths)
+            for null in drawn:
+                owners = {state: part for part in found for state, _ in datasets(part.file.get(f"{null}/corpus/{modes[0]}", {}))}
+                for state in sorted(owners, key=order):
+                    copy_state(owners[state], writer, null, state, modes, lengths)
+
+
+def checked(parts: Sequence[PartSpectra]) -> list[PartSpectra]:
+    """The parts that have texts. Raises DataError for parts that are not all parts, in their order, of one run."""
+    facts = [part.attributes | ({"absent": part.absent} if part.batches else {}) for part in parts]
+    for number, (part, found) in enumerate(zip(parts, facts, strict=True)):
+        # one without texts ran no model, and says less of it
+        run = {name: value for name, value in facts[0].items() if name != PART and (part.batches or name in found)}
+        check_run(Path(part.file.filename), found, run, number, len(parts))
+    return [part for part in parts if part.batches]
+
+
+def merge_variant(
+    parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, modes: Sequence[str], lengths: Sequence[int]
+) -> None:
+    """What was measured of one variant, in the order of `geomkit.lm.measuring`."""
+    states = parts[0].states(variant, modes[0])
+    merge_documents(parts, writer, variant, modes, states)
+    ids, surprisal = zip(*(part.tokens(variant) for part in parts), strict=True)
+    writer.tokens(variant, in_batches(parts, ids), in_batches(parts, surprisal))
+    if variant == TRAINED and PLACE in parts[0].file:
+        joined_sinks([read_sinks(part.file) for part in parts]).write(writer.file)
+    for state in states:
+        for mode in modes:
+            place = f"{variant}/{SUMS}/{mode}/{state.path}"
+            d, n = int(parts[0].file[place].attrs["d"]), sum(int(part.file[place].attrs["n"]) for part in parts)
+            writer.whole(variant, mode, state, of_triangle(added(parts, place).value, d, n))
+        for mode in modes:
+            for n in lengths:
+                if found := [own for part in parts if (own := part.at(variant, mode, n, state))]:
+                    values = np.concatenate([own.eigenvalues for own in found])
+                    writer.texts(variant, mode, state, replace(found[0], eigenvalues=values))
+        merge_extracts(parts, writer, variant, state)
+        place = f"{variant}/gains/{state.path}"
+        if place in parts[0].file:
+            writer.gains(variant, state, in_batches(parts, [read(part.file, place) for part in parts]))
+
+
+def merge_documents(
+    parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, modes: Sequence[str], states: Sequence[State]
+) -> None:
+    """Sums of documents, in the order in which documents end."""
+    before = 0
+    for part in parts:
+        for batch in part.batches:
+            for state in states:
+                for document in part.ending(batch):
+                    for path in [f"{variant}/documents/{mode}/{state.path}" for mode in modes]:
+                        if path in part.file:
+                            upper = read(part.file, path, slice(document, document + 1))[0]
+                            writer.triangle(path, before + document, int(part.file[path].attrs["d"]), upper)
+        before += len(part.stops)
+
+
+def merge_extracts(parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, state: State) -> None:
+    """What `geomkit.store.extracts` took of one state."""
+    place = f"{variant}/ridge/{state.path}"
+    if ridges := [part.ridge(variant, state) for part in parts if place in part.file]:  # a part may have no longest text
+        writer.ridge(variant, state, ridges)
+    place = f"{variant}/folds/{state.path}"
+    if place in parts[0].file:
+        moment, total = (added(parts, f"{place}/{name}").value for name in ("moment", "total"))
+        tokens = np.sum([read(part.file, f"{place}/tokens") for part in parts], axis=0)
+        writer.fold_arrays(variant, state, moment, total, tokens)
+
+
+def added(parts: Sequence[PartSpectra], path: str) -> FixedPointSum:
+    """The sum of a dataset in fixed point over all parts. Raises DataError, naming file and dataset, for another unit."""
+    total = parts[0].sum(path)
+    for part in parts[1:]:
+        own = part.sum(path)
+        if own.exponent != total.exponent:
+            found = f"exponent is {own.exponent} instead of {total.exponent}"
+            raise DataError(f"{part.file.filename}: not of this run: of /{path} the {found}; remove it and run again")
+        total.merge(own)
+    return total
+
+
+def in_batches(parts: Sequence[PartSpectra], values: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Values of all tokens, given by part, a batch at a time."""
+    for part, own in zip(parts, values, strict=True):
+        yield from part.in_batches(own)

@@ -1,0 +1,95 @@
+"""Sums of the rows of every batch, by which jobs that share the texts of a corpus know its mean row before they measure: one HDF5
+file for each model, corpus and part.
+
+/{variant}/total/{state}    (batches, d)   the sum of each batch's rows
+/{variant}/squares/{state}  (batches,)     the sum of their squared lengths
+/batches                    ()             how many batches the part has; it may have none
+attributes                  where everything came from, and `part`
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from geomkit.store.dumps import State
+from geomkit.store.hdf5 import Reader, created, opened, put, read
+from geomkit.store.parts import check_run
+from geomkit.store.provenance import replacing
+from geomkit.store.spectra import datasets
+
+SCHEMA = 1
+
+RowSum = tuple[np.ndarray, float]
+"""Of rows (n, d) the sum (d,), and the sum of their squared lengths."""
+
+
+def total_of(batches: Iterable[RowSum]) -> RowSum:
+    """The sums of a corpus from those of its batches, added in their order, so that parts give the bits of the whole."""
+    return functools.reduce(add, batches)
+
+
+def add(one: RowSum, other: RowSum) -> RowSum:
+    """The sums of two batches."""
+    return one[0] + other[0], one[1] + other[1]
+
+
+class RowSumsWriter:
+    def __init__(self, file: h5py.File, batches: int):
+        self.file, self.batches = file, batches
+
+    def append(self, variant: str, number: int, batch: Mapping[State, RowSum]) -> None:
+        """What was found in one batch of the part."""
+        for state, values in batch.items():
+            for name, one in zip(("total", "squares"), map(np.asarray, values), strict=True):
+                path = f"{variant}/{name}/{state.path}"
+                if path not in self.file:
+                    shape, chunks = (self.batches, *one.shape), (1, *one.shape) if one.ndim else (self.batches,)
+                    self.file.create_dataset(path, shape, np.float64, chunks=chunks, fletcher32=True)
+                self.file[path][number] = one
+
+
+@contextmanager
+def write_row_sums(path: Path, attributes: Mapping[str, object], batches: int) -> Iterator[RowSumsWriter]:
+    """A writer for a file that appears at `path` only when the block ends well."""
+    with replacing(path) as temporary, created(temporary) as file:
+        file.attrs.update(sorted({**attributes, "schema": SCHEMA}.items()))
+        put(file, "batches", np.asarray(batches))
+        yield RowSumsWriter(file, batches)
+
+
+class RowSums(Reader):
+    """A part's file, opened for reading.
+
+    Raises DataError if it is another file, and RefusalError if the model was refused.
+    """
+
+    def __init__(self, path: Path):
+        self.file = opened(path, "file of sums of rows", SCHEMA, "batches")
+
+    def states(self, variant: str) -> list[State]:
+        return [state for state, _ in datasets(self.file.get(f"{variant}/total", {}))]
+
+    def each(self, variant: str, state: State) -> Iterator[RowSum]:
+        """What was found in each batch."""
+        totals, squares = (read(self.file, f"{variant}/{name}/{state.path}") for name in ("total", "squares"))
+        yield from zip(totals, squares.tolist(), strict=True)
+
+
+def read_row_sums(paths: Sequence[Path], run: Mapping[str, object], variant: str) -> dict[State, RowSum]:
+    """The sums of the corpus from the files of all parts, in their order; memory holds one part of one state.
+
+    run: attributes that all of them have. Raises DataError, naming file and attribute, for files of another run.
+    """
+    with ExitStack() as files:
+        parts = [files.enter_context(RowSums(path)) for path in paths]
+        for number, (path, part) in enumerate(zip(paths, parts, strict=True)):
+            check_run(path, part.file.attrs, run, number, len(paths))
+        states = dict.fromkeys(state for part in parts for state in part.states(variant))
+        return {
+            state: total_of(sums for part in parts if state in part.states(variant) for sums in part.each(variant, state))
+            for state in states
+        }

@@ -1,0 +1,35 @@
+"""Distances of documents against judgements, of a model without a dump: it runs once more."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geomkit.lm.rerunning import run_again
+from geomkit.logs import logged
+from geomkit.studies.semantics import judge
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    judge(
+        states=partial(
+            run_again,
+            folder=Path(snakemake.input.model[0]),
+            texts=Path(snakemake.input.texts),
+            name=snakemake.wildcards.model,
+            asked=snakemake.params.asked,
+            compute=snakemake.params.compute,
+        ),
+        corpus=Path(snakemake.input.corpus),
+        background=Path(snakemake.input.background),
+        judgements=Path(snakemake.input.judgements[0]),
+        output=Path(snakemake.output.table),
+        summary=Path(snakemake.output.summary),
+        family=snakemake.params.family,
+        model_seed=snakemake.params.model_seed,
+        halves=snakemake.params.halves,
+        resamples=snakemake.params.resamples,
+        eps2=snakemake.params.eps2,
+        seed=snakemake.params.seed,
+    )
