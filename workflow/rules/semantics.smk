@@ -66,7 +66,7 @@ rule compare:
     params:
         **JUDGING,
         code=code("compare.py"),
-        asked=asked_again("all", sublayers=True, firsts=True),
+        asked=asked_again(config["dump"]["layers"], sublayers=True, firsts=True),
         compute=config["compute"],
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"
