@@ -17,6 +17,8 @@ from geomkit.store.records.theory import ConditionalGain
 NONE = {"dump": {"keep": "none"}, "theory": {"models": list(MODELS), "corpora": ["small"]}}
 STAGES = ("entropy", "tokens", "ablation", "sinks")
 TARGETS = (*(f"results/{stage}.parquet" for stage in STAGES), "results/projections/small.parquet")
+SINGULAR = ("erank_singular", "nuclear_norm")
+"""Of singular values: the root of an eigenvalue that is rounding, as in the direction that a final norm removes, is 1e-8."""
 TABLES = {"results/theory/conditional.csv": ConditionalGain, "results/scaling/following.csv": FollowedVerdict}
 
 
@@ -43,7 +45,10 @@ def test_no_states_are_written_of_models_that_are_measured_while_they_run(case, 
         assert len(found), name
         rows = [table.drop(["value", "bound"]).to_pylist() for table in (found, expected)]
         assert rows[0] == rows[1], name
-        np.testing.assert_allclose(found["value"].to_numpy(), expected["value"].to_numpy(), rtol=1e-7, atol=1e-9, err_msg=name)
+        singular = np.isin(found["metric"].to_pylist(), SINGULAR)
+        values = [table["value"].to_numpy() for table in (found, expected)]
+        for rows, rtol in ((singular, 1e-5), (~singular, 1e-7)):
+            np.testing.assert_allclose(*(own[rows] for own in values), rtol=rtol, atol=1e-9, err_msg=name)
         reasons = [pq.read_metadata(each.folder / name).metadata[b"absent"] for each in (mine, case)]
         assert json.loads(reasons[0]) == json.loads(reasons[1])
 
