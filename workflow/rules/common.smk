@@ -335,7 +335,7 @@ FIRST_SUMMED = [
     mode
     for mode in config["entropy"]["normalise"]
     for facts in [declared_by_kind()["normalisation"][mode].facts]
-    if facts.get("centred") or not facts.get("unit")
+    if facts.get("centred") or not facts.get("unit_rows")
 ]
 
 

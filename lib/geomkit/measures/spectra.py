@@ -30,8 +30,8 @@ Normalise = Callable[[Array, Array, ArrayLike | None], Array]
 modes: Registry[Normalise] = Registry("mode of normalisation")
 """What `normalise` can do to the rows. A new one is one function here with `@modes.register(name)`, a literal: it takes rows
 (..., n, d) that it may change, their lengths (..., n, 1) and the mean row (d,) to subtract or None for each matrix's own, and
-returns the rows. `centred=True` says that it subtracts the mean row, so that there are at most n - 1 directions; `unit=True` that
-no row is longer than 1 afterwards. One without it must make no row longer than it was before."""
+returns the rows. `centred=True` says that it subtracts the mean row, so that there are at most n - 1 directions; `unit_rows=True`
+that no row is longer than 1 afterwards. One without it must make no row longer than it was before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +72,13 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
     return change(rows, _row_lengths(rows), mean)
 
 
-@modes.register("unit", unit=True)
+@modes.register("unit", unit_rows=True)
 def _unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
     rows /= namespace(rows).where(lengths > 0, lengths, np.inf)
     return rows
 
 
-@modes.register("centre-unit", centred=True, unit=True)
+@modes.register("centre-unit", centred=True, unit_rows=True)
 def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
     shortest = 1e-12 * highest(lengths, axis=-2)
     _centre(rows, mean)
@@ -99,7 +99,7 @@ def is_centred(mode: str) -> bool:
 
 def is_unit(mode: str) -> bool:
     """Whether no row is longer than 1 in a mode, so that no entry of the sum of z z^T over n rows exceeds n."""
-    return bool(modes.facts[mode].get("unit"))
+    return bool(modes.facts[mode].get("unit_rows"))
 
 
 def _row_lengths(Z: Array) -> Array:

@@ -74,3 +74,12 @@ def test_a_run_in_parts_without_dumps_has_the_bytes_of_a_run_in_one(project, run
     assert (folder / target).read_bytes() == (whole / target).read_bytes()
     left = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob("*.h5")]
     assert [path for path in left if not path.startswith("results/texts/")] == [target], "parts do not stay"
+
+
+def test_parts_of_unit_rows_alone_wait_for_no_sums_of_rows(case, done):
+    settings = NONE | {"dump": {"keep": "none", "parts": 3}}
+    target = f"results/spectra/{list(MODELS)[1]}/small.h5"
+    for modes, first in ((["unit"], None), (["unit", "raw"], 3)):
+        own = settings | {"entropy": SETTINGS["entropy"] | {"normalise": modes}}
+        jobs = listed(case, settings=own, target=target).jobs
+        assert (jobs.get("sum_rows"), jobs["measure_part"], jobs["merge_measured"]) == (first, 3, 1)
