@@ -68,6 +68,18 @@ def test_each_token_is_masked_alone_and_its_text_is_read_whole(load, architectur
             assert surprisal[text][place - 1] == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_states_alone_take_one_pass_over_each_batch(load, monkeypatch):
+    model, texts = load("bert"), sample(6, 11, 3)
+    scored = list(capture(Recorder(model, [1, 3], False), texts, 30, MASKS))
+    monkeypatch.setattr("geomkit.lm.capture.masked_surprisals", lambda *_: pytest.fail("tokens were masked"))
+    found = list(capture(Recorder(model, [1, 3], False), texts, 30, MASKS, scored=False))
+    assert np.isnan(np.concatenate([part.surprisal for part in found])).all()
+    for one, other in zip(found, scored, strict=True):
+        np.testing.assert_array_equal(one.ids, other.ids)
+        for state in other.states:
+            np.testing.assert_array_equal(one.states[state], other.states[state])
+
+
 def test_masking_takes_what_a_tokenizer_puts_behind_a_text(mask_tokenizer, tokenizer):
     assert masking(mask_tokenizer) == MASKS
     with pytest.raises(DataError, match="no mask token"):

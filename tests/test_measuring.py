@@ -111,7 +111,9 @@ def measured(folder: Path, tmp_path: Path, modes: list[str], layers: object = "a
 def test_a_first_pass_is_made_only_for_what_is_centred_or_not_of_unit_length(tiny, tmp_path, monkeypatch):
     whole, made = passes.passes, []
     for module in (measuring, passes):
-        monkeypatch.setattr(module, "passes", lambda *arguments: made.append(arguments[-1]) or whole(*arguments))
+        monkeypatch.setattr(
+            module, "passes", lambda *arguments, **options: made.append(arguments[-1]) or whole(*arguments, **options)
+        )
     measured(tiny("llama"), tmp_path, ["unit"])
     assert made == ["m trained"]
     for modes in (["unit", "centre-unit"], ["raw"]):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import DistilBertConfig
 
 from geomkit.errors import ConfigError
 from geomkit.lm import memory, rerunning
@@ -17,14 +19,16 @@ from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
 from geomkit.lm.measuring import measure_model
 from geomkit.lm.models import load_tokenizer
+from geomkit.measures.spectra import spectrum
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.donors import opened_sources
-from geomkit.store.dumps import Dump
+from geomkit.store.donors import family_of, incomparable, opened_sources
+from geomkit.store.dumps import Dump, State
 from geomkit.store.held import Held
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.scaling import FollowedVerdict
 from geomkit.store.records.theory import ConditionalGain, DocumentVariance
+from geomkit.store.spectra import write_spectra
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.conditional import condition_model, measure_conditional
 from geomkit.studies.following import cells, follow_model, judge_following, read_shown, shown
@@ -202,6 +206,22 @@ def test_states_of_some_texts_are_those_of_the_batches_that_a_dump_has(run):
             np.testing.assert_array_equal(held.rows(state, 0, len(TEXTS.tokens)), dump.rows(state, 0, len(TEXTS.tokens)))
             assert held.width(state) == dump.width(state)
         np.testing.assert_array_equal(held.ids(3), dump.ids(3))
+
+
+def test_rows_of_a_masked_model_without_a_causal_head_are_checked_too(tmp_path):
+    DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=1, hidden_dim=8).save_pretrained(tmp_path)
+    memory.check_rows("m", tmp_path, 10, [8], COMPUTE, torch.device("cpu"), False, "masked")
+
+
+def test_imported_states_without_ids_are_no_reason_to_fail_for_a_family(tmp_path):
+    texts, path = Texts(["a", "b"], [3, 3], [3, 3]), tmp_path / "imported/c.h5"
+    attributes = {"depth": 1, "params_nonembedding": 1, "params_total": 2}
+    with write_spectra(path, texts, attributes, {"surprisal": "nobody knows"}) as writer:
+        writer.corpus("trained", "unit", State(1), spectrum(np.eye(6, 4)))
+    model, members = family_of("imported", [path], {"imported": "f"}, {"imported": None})
+    assert model is not None
+    assert model.ids.tolist() == [-1] * 6
+    assert "has no token ids" in str(incomparable([*members, *members]))
 
 
 def test_too_little_memory_for_rows_is_found_before_a_model_runs_again(run, monkeypatch):

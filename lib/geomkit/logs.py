@@ -28,8 +28,9 @@ def logged(path: str) -> Iterator[None]:
     """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal. Each minute
     the log has a line more, and the block is interrupted when the Snakemake that runs it has ended.
 
-    The process ends with the block: to take torch and all else apart would take most of a second. An error ends it with status 1
-    and one line on the terminal. The log has its traceback too, unless the line says what to do about it.
+    The process ends with the block: to take torch and all else apart would take most of a second. What C buffered is lost.
+    An error ends the process with status 1 and one line on the terminal. The log has its traceback too, unless the line says what
+    to do about it.
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -386,6 +386,15 @@ def of_models(stage, fact):
     return {name: getattr(MODELS[name], fact) for name in chosen(stage)["model"]}
 
 
+def of_family(stage, fact):
+    """The same of a model's family alone: other models are no reason to run it again."""
+    return lambda wildcards: {
+        name: value
+        for name, value in of_models(stage, fact).items()
+        if MODELS[name].family == MODELS[wildcards.model].family
+    }
+
+
 if {"-n", "--dry-run", "--dryrun"} & set(
     sys.argv
 ):  # nothing else is told of a dry run this early

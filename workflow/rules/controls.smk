@@ -120,8 +120,8 @@ rule follow:
         code=code("follow.py"),
         asked=asked_again(["last", "final"]),
         compute=config["compute"],
-        families=of_models("entropy", "family"),
-        seeds=of_models("entropy", "seed"),
+        families=of_family("entropy", "family"),
+        seeds=of_family("entropy", "seed"),
         mode=config["scaling"]["primary"]["normalise"],
         parameters=PARAMETERS,
     message:

@@ -64,8 +64,6 @@ rule width_nulls:
 
 # what a donor's rows are projected to, from a dump or while the model runs
 PROJECTING = {
-    "families": of_models("entropy", "family"),
-    "seeds": of_models("entropy", "seed"),
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
     "metrics": (
@@ -105,6 +103,8 @@ rule project:
         * (60 + megabytes(input.model) // 10),
     params:
         **PROJECTING,
+        families=of_family("entropy", "family"),
+        seeds=of_family("entropy", "seed"),
         code=code("project.py"),
         asked=asked_again(["last", "final"]),
         compute=config["compute"],
@@ -140,6 +140,8 @@ rule projections:
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
         **PROJECTING,
+        families=of_models("entropy", "family"),
+        seeds=of_models("entropy", "seed"),
         code=code("projections.py"),
     message:
         "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"

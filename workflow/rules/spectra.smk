@@ -104,8 +104,10 @@ rule measure:
     threads: 1
     resources:
         **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 10),
     params:
         code=code("measure.py"),
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
@@ -148,8 +150,10 @@ rule sum_rows:
     threads: 1
     resources:
         **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * megabytes(input.model)),
+        runtime=lambda wildcards, input, attempt: attempt
+        * (60 + megabytes(input.model) // 10),
     params:
         code=code("sum_rows.py"),
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
@@ -207,7 +211,8 @@ rule merge_measured:
         "../../envs/geomkit.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + input.size_mb // len(PARTS)),
         runtime=lambda wildcards, input, attempt: attempt
         * (30 + input.size_mb // (100 * len(PARTS))),
     params:

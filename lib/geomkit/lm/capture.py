@@ -182,6 +182,7 @@ def capture(
     masking: Masking | None = None,
     homes: Homes = HOSTED,
     only: Collection[int] | None = None,
+    scored: bool = True,
 ) -> Iterator[Captured]:
     """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, where `homes` names a GPU
     for a state, as a tensor on that one. only: numbers of the batches to yield, of all those of `batch_groups`.
@@ -189,10 +190,11 @@ def capture(
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
     that predicts masked tokens, whose states are those of the whole text, and whose surprisal is that of each token given all
-    others. Raises DataError for any other model that is not causal, before the first batch.
+    others, or NaN where `scored` says that nobody asks for it. Raises DataError for another model that is not causal, before the
+    first batch.
     """
     if masking is not None:
-        yield from capture_masked(recorder, sample, batch_tokens, masking, homes, only)
+        yield from capture_masked(recorder, sample, batch_tokens, masking, homes, only, scored)
         return
     model, start = recorder.model, len(sample.prefix)
     device = entry(model)
@@ -237,7 +239,7 @@ def rows_of_texts(
     """(text, rows (tokens, d) of every state) of some texts, in the batches that all texts are run in."""
     groups, wanted = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens), masking), set(texts)
     runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if not wanted.isdisjoint(run)}
-    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, masking, only=runs), strict=True):
+    for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, masking, only=runs, scored=False), strict=True):
         stops = np.cumsum([len(sample.ids[text]) for text in run]).tolist()
         for text, stop in zip(run, stops, strict=True):
             if text in wanted:
@@ -283,8 +285,9 @@ def capture_masked(
     masking: Masking,
     homes: Homes,
     only: Collection[int] | None,
+    scored: bool,
 ) -> Iterator[Captured]:
-    """`capture` of a masked model: one pass over each batch as it is, and one copy of a text for each token that is masked."""
+    """`capture` of a masked model: one pass over each batch as it is, and if tokens are scored one copy of a text for each."""
     model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)
     device = entry(model)
     limit = batch_limit(model.config, batch_tokens)
@@ -299,8 +302,10 @@ def capture_masked(
         if not wanted:
             continue
         places = [(int(text), int(token)) for text, token in own.nonzero()]
-        surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit)
-        yield Captured(rows(ids, own.to(device)).numpy(), surprisal.cpu().numpy(), states)
+        surprisal = torch.full((len(places),), torch.nan)
+        if scored:
+            surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit).cpu()
+        yield Captured(rows(ids, own.to(device)).numpy(), surprisal.numpy(), states)
 
 
 def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -240,14 +240,22 @@ def too_little(name: str, found: Need, rooms: Sequence[Room], fit: int) -> Confi
 
 
 def check_rows(
-    name: str, folder: Path, tokens: int, widths: Sequence[int], compute: Mapping[str, Any], device: torch.device, trust: bool
+    name: str,
+    folder: Path,
+    tokens: int,
+    widths: Sequence[int],
+    compute: Mapping[str, Any],
+    device: torch.device,
+    trust_remote_code: bool,
+    objective: str = CAUSAL,
 ) -> None:
     """Raises ConfigError where the host's memory does not suffice to keep the rows (tokens, width) of a state of each width in
-    float32, and, for what is done with one of them, its clouds in float64 and three times the sums of each fold of documents."""
+    float32, and, for what is done with one of them, six times its rows in float64 and three times the sums of each fold of
+    documents."""
     rows, widest = sum(4 * tokens * width for width in widths), max(widths)
-    work = 12 * tokens * widest + 3 * FOLDS * 8 * widest**2
+    work = 6 * 8 * tokens * widest + 3 * FOLDS * 8 * widest**2
     # what the host holds of the weights is gone when rows are projected
-    weights = planned(folder, compute["dtype"], device, trust)[1].weights.get(HOST, 0)
+    weights = planned(folder, compute["dtype"], device, trust_remote_code, objective)[1].weights.get(HOST, 0)
     needed, free = rows + max(work, weights), free_memory(HOST)
     if needed > free:
         raise ConfigError(

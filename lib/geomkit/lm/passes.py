@@ -101,30 +101,30 @@ def asked(**settings: object) -> dict[str, str]:
     return {f"{ASKED}{name}": json.dumps(value, sort_keys=True) for name, value in settings.items()}
 
 
-def passes(recorder: Recorder, run: Sample, job: Job, name: str) -> Iterator[tuple[Captured, range]]:
-    """Every batch of a pass over the texts of a job, and which of them it holds.
+def passes(recorder: Recorder, run: Sample, job: Job, name: str, scored: bool = True) -> Iterator[tuple[Captured, range]]:
+    """Every batch of a pass over the texts of a job, and which of them it holds. scored: whether surprisals are asked for.
 
     Raises DataError for a state that is not finite, and for a surprisal that is not, but for a text's first.
     """
     share = job.share
-    batches = capture(recorder, run, job.batch_tokens, job.masks, job.homes, only=share.batches)
+    batches = capture(recorder, run, job.batch_tokens, job.masks, job.homes, only=share.batches, scored=scored)
     for batch, texts in with_texts(progress(batches, name, len(share.batches)), share.texts):
-        check_finite(batch, share.texts, texts)
+        check_finite(batch, share.texts, texts, scored)
         yield batch, texts
 
 
-def check_finite(batch: Captured, texts: Texts, of_batch: range) -> None:
+def check_finite(batch: Captured, texts: Texts, of_batch: range, scored: bool) -> None:
     for state, rows in batch.states.items():
         if not np.isfinite(float(namespace(rows).sum(rows))):
             raise not_finite(state.path)
     firsts = texts.offset[of_batch.start : of_batch.stop] - texts.offset[of_batch.start]
-    if not np.isfinite(np.delete(batch.surprisal, firsts)).all():
+    if scored and not np.isfinite(np.delete(batch.surprisal, firsts)).all():
         raise not_finite("tokens/surprisal")
 
 
 def row_sums(recorder: Recorder, run: Sample, job: Job, name: str) -> Iterator[dict[State, RowSum]]:
     """Sums of every batch's rows: a pass of the model of its own."""
-    for batch, _ in passes(recorder, run, job, name):
+    for batch, _ in passes(recorder, run, job, name, scored=False):
         rows = {state: reals(values) for state, values in batch.states.items()}
         yield {
             state: (as_numpy(namespace(own).sum(own, axis=0)).astype(np.float64), float(squared_length(own)))

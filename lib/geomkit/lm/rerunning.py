@@ -36,7 +36,7 @@ def run_again(
     listed = chosen_texts(sample.texts, chosen)
     device, config = find_device(compute["device"]), load_config(folder, trust_remote_code).get_text_config()
     widths = [config.hidden_size for _ in asked_states(config.num_hidden_layers, asked["layers"], sublayers)]
-    check_rows(name, folder, sum(listed.tokens), widths, compute, device, trust_remote_code)
+    check_rows(name, folder, sum(listed.tokens), widths, compute, device, trust_remote_code, asked["objective"])
     model = load_model(folder, compute["dtype"], device, trust_remote_code, asked["objective"])
     masks = masking(load_tokenizer(folder, trust_remote_code)) if asked["objective"] == MASKED else None
     recorder = recorder_of(model, asked)

@@ -77,8 +77,10 @@ def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:
 
 
 def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
-    """A model that was measured while it ran, without rows."""
-    return Source(name, family, seed, spectra.attributes, spectra.text_list, spectra.widths, spectra.tokens(TRAINED)[0])
+    """A model whose spectra are known, without rows. Of imported states nobody need know the ids."""
+    texts = spectra.text_list
+    ids = np.full(texts.offset[-1], -1) if "surprisal" in spectra.absent else spectra.tokens(TRAINED)[0]
+    return Source(name, family, seed, spectra.attributes, texts, spectra.widths, ids)
 
 
 @contextmanager

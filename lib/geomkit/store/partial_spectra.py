@@ -113,8 +113,8 @@ def merge_measured(
     """One file of all parts, in the order of the texts, with the bytes of one that was never parted; a refused one if they are
     refused.
 
-    modes, lengths, variants, drawn: as the parts were measured. Memory holds the sums of one state in one normalisation. Raises
-    DataError, naming file and attributes, for parts of different runs.
+    modes, lengths, variants, drawn: as the parts were measured. Memory holds the sums of one state in one normalisation, or of
+    its folds, for two parts and in float64. Raises DataError, naming file and attributes, for parts of different runs.
     """
     with refused_files([output]), ExitStack() as files:
         opened = [files.enter_context(PartSpectra(Path(part))) for part in parts]

@@ -87,6 +87,8 @@ def condition_model(
     """
     model, members = family_of(gains.parent.name, spectra, families, seeds)
     found: list[Measured] = []
+    for member, layer in product(members, LAYERS):  # before the model runs
+        width(member, layer)
     if model is not None:
         with states() as rows:
             for layer in LAYERS:
@@ -182,7 +184,10 @@ def measured(
     """rows (texts, n, d) give the gains; `common` are the same rows in one space, where documents can be compared."""
     gains = information_gain(rows, eps2)
     c = rows.shape[-1] / (rows.shape[1] * eps2)
-    whole = np.log1p(c * np.maximum(np.linalg.eigvalsh(rows.mT @ rows), 0)).sum(axis=-1)
+    # text by text, from the smaller Gram matrix: of wide models d x d for each text would be much
+    each = (rows[text : text + 1] for text in range(len(rows)))
+    grams = (own.mT @ own if own.shape[1] >= own.shape[2] else own @ own.mT for own in each)
+    whole = np.concatenate([np.log1p(c * np.maximum(np.linalg.eigvalsh(gram), 0)).sum(axis=-1) for gram in grams])
     chain = float((np.abs(gains.sum(axis=-1) - whole) / whole).max())
     drawn = Documents.draw(documents, RESAMPLES, rng(seed, "theory", "conditional"))
     found = []

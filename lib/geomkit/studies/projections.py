@@ -125,7 +125,7 @@ def project_donor(
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), dict[str, str]()
     model, members = family_of(name, spectra, families, seeds)
     donors: dict[str, Part] = {}
-    if model is not None and incomparable(members) is None:
+    if model is not None and incomparable(members) is None and set(modes) != {"raw"}:
         donors = {layer: found[name] for layer in LAYERS if name in (found := parts(members, layer)[0])}
     if model is not None and donors:
         with states() as rows:
