@@ -33,8 +33,12 @@ from geomkit.store.records.ladder import CurvePoint
 
 END = "<|endoftext|>"
 
-SHAPES = {16: (2, 1), 24: (3, 2), 32: (4, 2), 48: (4, 3), 64: (5, 4), 96: (6, 6), 128: (8, 8), 192: (10, 12), 256: (12, 16)}
-"""Layers and heads of each width."""
+SHAPES = {
+    **{16: (2, 1), 18: (2, 1), 20: (3, 1), 24: (3, 2), 28: (4, 2), 32: (4, 2), 36: (4, 2), 40: (4, 2), 48: (4, 3), 54: (4, 3)},
+    **{60: (5, 3), 64: (5, 4), 72: (5, 4), 80: (6, 5), 90: (6, 5), 96: (6, 6), 100: (6, 5), 112: (7, 7), 128: (8, 8)},
+    **{192: (10, 12), 256: (12, 16)},
+}
+"""Layers and heads of each width. Heads have an even size, the one nearest to 16 in ratio (docs/protocol.md)."""
 
 OWN = Form()
 """The form of the ladder's own models."""

@@ -1,4 +1,4 @@
-"""A fact put into filler and asked for: whether removing tokens from the input finds where it is (docs/protocol.md)."""
+"""A fact put into filler and asked for: whether removing tokens from the input finds where it is (docs/protocol_1.md)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

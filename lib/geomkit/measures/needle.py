@@ -1,4 +1,4 @@
-"""A fact put into filler and asked for: what losses alone say of how it is told, by a rule that was fixed (docs/protocol.md)."""
+"""Classify a fact put into filler from losses alone, by the rule that docs/protocol_1.md fixed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

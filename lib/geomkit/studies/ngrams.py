@@ -1,5 +1,5 @@
 """Frequency tables of the ladder's training text: their exponents, and what budgets of trigrams leave in the loss, as
-docs/protocol.md fixed it."""
+docs/protocol_1.md fixed it."""
 
 from collections.abc import Sequence
 from itertools import product

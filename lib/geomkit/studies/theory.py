@@ -1,4 +1,4 @@
-"""The theory of skills held against the losses of the ladder's grid, as docs/protocol.md fixed it: how the exponents of size and
+"""Test the theory of skills on the losses of the ladder's grid, by the rules of docs/protocol_1.md: how the exponents of size and
 data are related, and the exact curve of each frequency table."""
 
 import math

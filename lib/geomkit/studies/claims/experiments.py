@@ -1,6 +1,6 @@
 """Claims about where the information sits: removed tokens, sublayers, sinks, documents, and a fact in filler.
 
-docs/protocol.md says what each claim is held against, and what had been seen when that was fixed.
+docs/protocol_1.md says what each claim is held against, and what had been seen when that was fixed.
 """
 
 import math
