@@ -27,8 +27,8 @@ OPENING = """# Findings
 This page is rendered from records of measurements by `make findings`: no number and no verdict on it is typed. Which data
 decide, and how, was fixed in [version 1 of the protocol](protocol_1.md). A verdict holds for the models and texts that its row
 names, and for no others. Intervals are of 95 %. *Supported* and *refuted*: the effect differs from its null, with or against the
-claimed sign. *Explained by width*: a model of that width is shown to have as much, within the margin. *Undecided*: neither, which is
-no finding. *Untested*: nothing was measured."""
+claimed sign. *Explained by width*: a model of that width is shown to have as much, within the margin. *Undecided*: neither, which
+is no finding. *Untested*: nothing was measured."""
 
 
 def by_claim(rows: Sequence[Claim]) -> list[list[Claim]]:
