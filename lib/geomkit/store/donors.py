@@ -11,7 +11,7 @@ import numpy as np
 from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.norms import NORMS, plain
-from geomkit.store.dumps import PLAIN, Dump, State
+from geomkit.store.dumps import DTYPE, PLAIN, Dump, State, states_type
 from geomkit.store.held import Held
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import check_seeds, facts
@@ -36,6 +36,11 @@ class Source:
     @property
     def facts(self) -> dict[str, int]:
         return facts(self.attributes)
+
+    @property
+    def dtype(self) -> str:
+        """The type with the fewest digits that its states were computed or stored in."""
+        return states_type(self.attributes)
 
     def state(self, layer: str) -> State:
         """What a layer's rows are called in the table."""
@@ -73,7 +78,8 @@ def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:
     """A model that was dumped."""
     texts = dump.texts
     widths = {state: dump.width(state) for state in dump.states}
-    return Source(name, family, seed, dump.attributes, texts, widths, dump.all_ids()).of(dump)
+    attributes = {**dump.attributes, DTYPE: dump.dtype}
+    return Source(name, family, seed, attributes, texts, widths, dump.all_ids()).of(dump)
 
 
 def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
