@@ -105,8 +105,8 @@ def measured_and_absent(
             f"metrics are measured on a spectrum, found a {type(spectrum).__name__}{shape}: "
             "geomkit.measure(geomkit.spectrum(Z, 'unit')), Z one row per token"
         )
-    if isinstance(names, str):
-        raise ConfigError(f"names of metrics are a list, found {names!r}: say [{names!r}]")
+    if isinstance(names, str) or not isinstance(names, Iterable | None):
+        raise ConfigError(f"names of metrics are a list such as ['erank_covariance'], found {names!r}")
     results = _evaluate(spectrum, names, parameters)
     measured = {name: result for name, result in results.items() if isinstance(result, Measurement)}
     for name, result in measured.items():

@@ -28,7 +28,7 @@ def token_rows(Z: Any) -> Any:
     two axes, such as a model's whole output."""
     if type(Z) is not np.ndarray:
         Z = _as_array(Z)
-    if (not is_torch_array(Z) and Z.dtype.kind not in "biuf") or (is_torch_array(Z) and Z.is_complex()):
+    if (Z.is_complex() or Z.is_sparse or Z.is_meta) if is_torch_array(Z) else Z.dtype.kind not in "biuf":
         raise DataError(f"{SHAPES} of real numbers, found {_named(Z)}")
     if Z.ndim < 2:
         raise DataError(f"{SHAPES}, found shape {tuple(Z.shape)}")
@@ -49,8 +49,8 @@ def _as_array(Z: Any) -> Any:
         return Z
     try:
         found = np.asarray(Z)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{SHAPES}, found a {type(Z).__name__} that is no array: {error}") from None
+    except (ValueError, TypeError):
+        raise DataError(f"{SHAPES}, found a {type(Z).__name__} whose rows differ in length, or no array") from None
     if found.dtype == object:  # a data frame of several types
         try:
             return found.astype(np.float64)
@@ -60,15 +60,16 @@ def _as_array(Z: Any) -> Any:
 
 
 def _named(Z: Any) -> str:
-    return f"a {type(Z).__name__}" + (f" of {Z.dtype}" if hasattr(Z, "dtype") else "")
+    layout = f", {Z.layout} on {Z.device}" if is_torch_array(Z) else ""
+    return f"{type(Z).__name__}" + (f" of {Z.dtype}{layout}" if hasattr(Z, "dtype") else "")
 
 
-def tokens_of(Z: Array, mask: ArrayLike) -> list[Array]:
+def tokens_of(Z: Array, mask: ArrayLike, least: int) -> list[Array]:
     """The rows of each text that `mask` calls tokens: of Z (n, d) and mask (n,) one array, of Z (texts, n, d) and mask (texts, n)
     one for each text, in their order.
 
     mask: 1 or True for tokens, 0 or False for padding, as the attention mask of `transformers`. A text with no padding keeps all.
-    Raises DataError for another shape, for other values, and for a text without any token.
+    Raises DataError for another shape, for other values, and for a text of fewer than `least` tokens.
     """
     if Z.ndim > 3:
         raise DataError(f"mask= takes {SHAPES.removeprefix('token vectors must be ')}, found shape {tuple(Z.shape)}")
@@ -85,8 +86,8 @@ def tokens_of(Z: Array, mask: ArrayLike) -> list[Array]:
     texts = [Z] if Z.ndim == 2 else list(Z)
     chosen = [np.flatnonzero(own) for own in kept.reshape(len(texts), -1)]
     for number, own in enumerate(chosen):
-        if not len(own):
-            raise DataError(f"mask: text {number} has no token")
+        if len(own) < least:
+            raise DataError(f"mask: text {number} has {len(own)} of the {least} tokens that it takes at least; leave it out")
     return [text[indices(own, like=text)] for text, own in zip(texts, chosen, strict=True)]
 
 

@@ -98,7 +98,7 @@ def _raw(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> A
 
 
 def is_centred(mode: str) -> bool:
-    """Whether a mode subtracts the mean row: what `spectrum` takes as `centred`."""
+    """Whether a mode subtracts the mean row, so that there are at most n - 1 directions."""
     return bool(modes.facts[mode].get("centred"))
 
 
@@ -120,7 +120,10 @@ def _row_lengths(Z: Array) -> Array:
 
 def _centre(rows: Array, mean: ArrayLike | None) -> None:
     if mean is not None:
-        rows -= reals(mean, like=rows)
+        own = reals(mean, like=rows)
+        if tuple(own.shape) != (rows.shape[-1],):
+            raise DataError(f"the mean row of vectors of {rows.shape[-1]} numbers has shape {tuple(own.shape)}")
+        rows -= own
         return
     # Twice, for the rounding error of the mean: unit scaling would blow it up in rows that hardly differ.
     for _ in range(2):
@@ -163,15 +166,19 @@ def spectrum(
     """
     if isinstance(mode, bool):  # `centred` stood here
         mode, centred = None, mode
+    if mode is not None and mode not in list(modes):
+        raise ConfigError(f"unknown {modes.kind} {mode!r}; known: {', '.join(modes)}")
     rows = token_rows(Z)
     if mask is not None:
         if mode is None:
             raise ConfigError(f"a mask leaves rows out before they are normalised, so it needs a mode: {', '.join(modes)}")
-        found = [_of_tokens(text, mode, centred, dtype) for text in tokens_of(rows, mask)]
-        return found[0] if rows.ndim == 2 else found
+        texts = tokens_of(rows, mask, 1 + is_centred(mode))
+        spectra = [_of_tokens(text, mode, centred, dtype) for text in texts]
+        return spectra[0] if rows.ndim == 2 else spectra
+    found = _of_tokens(rows, mode, centred, dtype)
     if mode is not None or rows.ndim > 2:
         warn_of_padding(rows)
-    return _of_tokens(rows, mode, centred, dtype)
+    return found
 
 
 def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> Spectrum:
@@ -236,13 +243,13 @@ def row_spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
 
     Raises DataError for values that are not finite, for fewer than 1 row (2 centred) and for `centred` rows that were not.
     """
-    Z = reals(Z)
+    lost, Z = rounding(Z) ** 2, reals(Z)
     n, d = Z.shape[-2:]
-    return _decompose(Z @ Z.mT if n <= d else Z.mT @ Z, n, d, centred)
+    return _decompose(Z @ Z.mT if n <= d else Z.mT @ Z, n, d, centred, lost)
 
 
-def _decompose(gram: Array, n: int, d: int, centred: bool) -> Spectrum:
-    """The spectrum of (n x d) Z from Z^T Z or Z Z^T."""
+def _decompose(gram: Array, n: int, d: int, centred: bool, lost: float = 0.0) -> Spectrum:
+    """The spectrum of (n x d) Z from Z^T Z or Z Z^T; lost: the part of the trace that may be rounding of Z."""
     m = min(n - centred, d)
     if m < 1:
         raise DataError(f"a spectrum takes at least {1 + centred} rows and 1 column, found {n} x {d}")
@@ -250,7 +257,7 @@ def _decompose(gram: Array, n: int, d: int, centred: bool) -> Spectrum:
     if not xp.all(xp.isfinite(gram)):
         raise DataError("the covariance of token vectors is not finite")
     values = xp.flip(xp.linalg.eigvalsh(gram), axis=-1) / n
-    error = slack(gram) / n * xp.linalg.trace(gram)[..., None]
+    error = max(slack(gram), lost) / n * xp.linalg.trace(gram)[..., None]
     if xp.any(values < -error):
         raise DataError(f"not a covariance: it has the negative eigenvalue {float(xp.min(values)):.3g}")
     if xp.any(values[..., m:] > error):
