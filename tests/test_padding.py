@@ -222,6 +222,7 @@ def test_rows_of_low_rank_on_both_sides_of_zero_are_not_taken_for_centred(r):
         (np.ones((3, 3)) + 1j, "complex128"),
         (torch.ones(3, 3) + 1j, "complex64"),
         (torch.eye(3).to_sparse(), "sparse_coo"),
+        (torch.eye(3).to_sparse_csr(), "sparse_csr"),
         (torch.empty(3, 3, device="meta"), "on meta"),
         (np.ma.masked_array(np.eye(3), np.eye(3) > 0), "masked array"),
         ({"hidden_states": 1}, "found a dict: hand over one of its states"),

@@ -77,9 +77,9 @@ def rounding(values: Any, dtype: Any = None) -> float:
     A model rounds at every step, so errors are several epsilon: up to 10 in 24 blocks in float32, as measured, whose limit is 54.
     Limits: 1.8e-12 in float64, 6e-6 in float32, 0.006 in float16, 0.026 in bfloat16.
     """
-    kind = str(getattr(values, "dtype", "float64"))
-    own = epsilon(values) if "float" in kind else EPSILONS["float64"]
-    return max(own, EPSILONS["float64"], EPSILONS[narrowest(dtype)] if dtype is not None else 0.0) ** 0.75
+    kind = str(getattr(values, "dtype", "float64")).removeprefix("torch.")
+    own = EPSILONS.get(kind) or (epsilon(values) if "float" in kind else 0.0)
+    return max(own, EPSILONS["float64" if dtype is None else narrowest(dtype)]) ** 0.75
 
 
 def slack(values: Array) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array, as_numpy, indices, namespace, reals
+from geomkit.arrays import EPSILONS, Array, as_numpy, indices, namespace, reals
 from geomkit.errors import DataError
 
 SHAPES = "token vectors must be a matrix (tokens, d) or a batch (texts, tokens, d)"
@@ -19,7 +19,7 @@ EQUAL = 1e-10
 """The same over the sum of their squared lengths, up to which they are equal but for rounding in float32."""
 RUN = 4
 """Successive rows that hardly differ, from which on they are taken for padding."""
-COMPARED = 64
+COMPARED = 16
 """Texts whose ends are compared."""
 
 
@@ -28,7 +28,11 @@ def token_rows(Z: Any) -> Any:
     two axes, such as a model's whole output."""
     if type(Z) is not np.ndarray:
         Z = _as_array(Z)
-    if (Z.is_complex() or Z.is_sparse or Z.is_meta) if is_torch_array(Z) else Z.dtype.kind not in "biuf":
+    if is_torch_array(Z):
+        real = not (Z.is_complex() or Z.is_meta) and str(Z.layout) == "torch.strided"
+    else:
+        real = Z.dtype.kind in "biuf" or Z.dtype.name in EPSILONS
+    if not real:
         raise DataError(f"{SHAPES} of real numbers, found {_named(Z)}")
     if Z.ndim < 2:
         raise DataError(f"{SHAPES}, found shape {tuple(Z.shape)}")
