@@ -71,15 +71,15 @@ class Source:
 
     def of(self, states: Dump | Held) -> "Source":
         """This model with rows of its states."""
-        return replace(self, stored_rows=lambda state: states.rows(state, 0, len(self.texts.tokens)))
+        attributes = {**self.attributes, DTYPE: states.dtype}
+        return replace(self, attributes=attributes, stored_rows=lambda state: states.rows(state, 0, len(self.texts.tokens)))
 
 
 def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:
     """A model that was dumped."""
     texts = dump.texts
     widths = {state: dump.width(state) for state in dump.states}
-    attributes = {**dump.attributes, DTYPE: dump.dtype}
-    return Source(name, family, seed, attributes, texts, widths, dump.all_ids()).of(dump)
+    return Source(name, family, seed, dump.attributes, texts, widths, dump.all_ids()).of(dump)
 
 
 def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
