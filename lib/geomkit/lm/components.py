@@ -17,7 +17,7 @@ from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, s
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import normalise, row_spectrum
 from geomkit.store.dumps import State
 from geomkit.store.refusals import refused_table
 from geomkit.store.tables import COMPONENT_COLUMNS, TableWriter
@@ -118,7 +118,7 @@ def spread(sample: Sample, count: int) -> Sample:
 def state_metrics(rows: np.ndarray, gain: Mapping[str, float]) -> dict[str, float]:
     """Metrics of one text's rows (n, d), scaled to unit length."""
     unit = normalise(rows, "unit")
-    found = {name: float(result.value) for name, result in measure(spectrum(unit), METRICS, eps2=gain["eps2"]).items()}
+    found = {name: float(result.value) for name, result in measure(row_spectrum(unit), METRICS, eps2=gain["eps2"]).items()}
     return found | {GAIN: float(information_gain(unit, gain["eps2"], int(gain["n"])).mean())}
 
 

@@ -17,7 +17,7 @@ from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, 
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
-from geomkit.store.dumps import write_dump
+from geomkit.store.dumps import DTYPE, write_dump
 from geomkit.store.journal import Journal
 from geomkit.store.parts import numbered
 from geomkit.store.provenance import digest, file_sha256, versions
@@ -126,7 +126,7 @@ def prepare(
         "tokenizer sha256": stored.attributes["tokenizer sha256"],
         "corpus sha256": stored.attributes["corpus sha256"],
         "objective": objective,
-        "dtype": compute["dtype"],
+        DTYPE: compute["dtype"],
         "device": device.type,
         "seed": seed,
         "versions": versions(*BACKENDS, "numpy"),

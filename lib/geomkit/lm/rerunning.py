@@ -13,6 +13,7 @@ from geomkit.lm.dumping import of_model, recorder_of
 from geomkit.lm.masking import masking
 from geomkit.lm.memory import asked_states, check_rows
 from geomkit.lm.models import find_device, load_config, load_model, load_tokenizer
+from geomkit.store.dumps import DTYPE
 from geomkit.store.held import Held
 from geomkit.store.texts import Texts
 
@@ -42,7 +43,8 @@ def run_again(
     recorder = recorder_of(model, asked)
     rows = all_rows(recorder, sample, compute["batch_tokens"], masks, chosen)
     ids = np.concatenate([sample.ids[text] for text in chosen])
-    return Held(of_model(model) | {"objective": asked["objective"]}, recorder.absent, listed, ids, rows)
+    facts = of_model(model) | {"objective": asked["objective"], DTYPE: compute["dtype"]}
+    return Held(facts, recorder.absent, listed, ids, rows)
 
 
 def first_texts(texts: Texts) -> list[int]:

@@ -6,19 +6,20 @@ the numbers of the layers that an entry names, or None, and returns what it foun
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geomkit.arrays import narrowest
 from geomkit.config import CAUSAL, resolve_layers
 from geomkit.errors import ConfigError, DataError
 from geomkit.logs import progress
 from geomkit.registry import Registry
 from geomkit.store.bfloat16 import from_words
-from geomkit.store.dumps import State, order, write_dump
+from geomkit.store.dumps import DTYPE, State, order, write_dump
 from geomkit.store.provenance import file_sha256, versions
 from geomkit.store.tables import FACTS
 from geomkit.store.texts import Texts
@@ -29,7 +30,7 @@ Rows = Callable[[int, int], np.ndarray]
 LACKS = "the states were imported, and their files do not say it"
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U32": "<u4", "U16": "<u2"}
 """Types of safetensors that are read, and numpy's name for what is stored."""
-FLOATS = ("F64", "F32", "F16", "BF16")
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,13 @@ class Stored:
 
 @dataclass(frozen=True)
 class Found:
-    """Texts with their token ids (-1 where they are not known), and each state as arrays one after another, row on row.
-
-    starts: of each text its first row.
-    """
+    """Texts with their token ids (-1 where they are not known), each state as arrays one after another, row on row, and the kinds
+    of numbers, names of `FLOATS`, in which they are stored."""
 
     texts: Texts
     ids: np.ndarray
     states: Mapping[State, Rows]
+    kinds: Collection[str]
 
 
 Layout = Callable[[Path, Sequence[int] | None], Found]
@@ -97,7 +97,7 @@ def import_states(
     texts = Texts(found.texts.document, [tokens - skip for tokens in found.texts.tokens], [0] * len(found.texts.tokens))
     attributes: dict[str, object] = {f"model {key}": str(value) for key, value in entry.items()} | {
         **{"model": output.parent.parent.name, "states sha256": file_sha256(folder), "objective": CAUSAL, "variant": "trained"},
-        **{"versions": versions("numpy"), **facts},
+        **{DTYPE: narrowest(*(FLOATS[kind] for kind in found.kinds)), "versions": versions("numpy"), **facts},
     }
     absent |= dict.fromkeys(("surprisal", "loss", "attention", "final norm", "frequencies of tokens"), LACKS)
     with write_dump(output, texts, attributes, absent, dump["dtype"], dump["compression"]) as writer:
@@ -139,7 +139,8 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
             raise DataError(f"{array.where}: layer {state.layer} is in {found[state].where} already")
         found[state] = array
     ids = read_ids(folder / "ids.npy", total)
-    return Found(texts, ids, {state: array.rows for state, array in found.items() if layers is None or state.layer in layers})
+    states = {state: array.rows for state, array in found.items() if layers is None or state.layer in layers}
+    return Found(texts, ids, states, {array.kind for array in found.values()})
 
 
 def read_texts(path: Path) -> Texts:
@@ -206,7 +207,9 @@ def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     def of(place: int) -> Rows:
         return joined(texts.offset, lambda number, first, last: read(number, first, last)[:, place])
 
-    return Found(texts, np.concatenate(ids), {State(layer): of(place) for place, layer in enumerate(layers)})
+    return Found(
+        texts, np.concatenate(ids), {State(layer): of(place) for place, layer in enumerate(layers)}, {part.kind for part in parts}
+    )
 
 
 HOOKS = (
@@ -263,7 +266,7 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
         if layers is None or state.layer in layers:
             flats = [flat(array) for array in own]
             found[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
-    return Found(texts, np.concatenate(ids), found)
+    return Found(texts, np.concatenate(ids), found, {array.kind for own in parts.values() for array in own})
 
 
 def arrow_array(where: str, column: Any) -> Stored:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import eps2_of, measured_and_absent
+from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
 from geomkit.measures.spectra import Spectrum
 from geomkit.source import named
 from geomkit.store.dumps import State
@@ -51,12 +51,7 @@ def add_spectrum(
     missing = {f"{name}, {where}": why for name, why in without.items()}
     eps2 = eps2_of(results, parameters)
     table.add_metrics(spectrum, results, eps2, **rows, **state._asdict(), variant=variant, normalise=mode)
-    for name, result in results.items():
-        if undefined := int(np.isnan(result.value).sum()):
-            missing[f"{name}, {where}, /{state.path}"] = (
-                f"undefined for {undefined} of {np.size(result.value)} texts (a zero eigenvalue)"
-            )
-    return missing
+    return missing | {f"{name}, {where}, /{state.path}": why for name, why in undefined(spectrum, results).items()}
 
 
 @named("loss", label="loss", unit="nats a token")
