@@ -26,6 +26,9 @@ from geomkit.store.spectra import state_of
 from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import TRAINED, make_run
 
+OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
+"""What a file of texts says of how documents were read, and a dump after it."""
+
 WORTH = 60
 """Seconds that the batches of one run take, by the first of them, from which on they are kept for the case of a kill."""
 
@@ -120,7 +123,11 @@ def prepare(
 ) -> tuple[Bench, dict[str, object]]:
     """What variants are made of, and where it all came from."""
     device = find_device(compute["device"])
-    facts: dict[str, object] = {f"model {key}": value for key, value in origin.items()} | {
+    read = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not read.get("no bytes"):
+        read["no bytes"] = "every token is scored, the first too, and bytes are those behind the first"
+    facts: dict[str, object] = {f"model {key}": value for key, value in origin.items()} | read
+    facts |= {
         "model": name,
         "weights sha256": file_sha256(folder),
         "tokenizer sha256": stored.attributes["tokenizer sha256"],
