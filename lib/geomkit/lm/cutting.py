@@ -84,8 +84,8 @@ def state_of_ends(tokenizer: "PreTrainedTokenizerBase") -> bytes:
 
 
 def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = False) -> NDArray[np.int64] | None:
-    """UTF-8 bytes of a text before and up to the end of each token (n, 2), by the tokens' spans of characters; None for spans that
-    are out of order or empty.
+    """UTF-8 bytes of a text before and up to the end of each token (n, 2), by the tokens' spans of characters; None for spans
+    that are out of order or empty.
 
     trimmed: spans lack the spaces that tokens begin with, so that each begins where the one before it ends. A token that begins
     or ends inside a character has all of the character. Tokens that share a span of as many bytes are its bytes: some tokenizers
@@ -101,10 +101,8 @@ def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = Fals
     shared = np.cumsum(np.concatenate([[True], (np.diff(begin) != 0) | (np.diff(end) != 0)])) - 1
     sizes = np.bincount(shared)
     nth = np.arange(len(end)) - (np.cumsum(sizes) - sizes)[shared]
-    first, last = (
-        place[np.searchsorted(place, begin + nth, "right") - 1],
-        place[np.searchsorted(place, begin + nth + 1) % len(place)],
-    )
+    own = (begin + nth).clip(max=place[-1] - 1)
+    first, last = place[np.searchsorted(place, own, "right") - 1], place[np.searchsorted(place, own + 1)]
     single = sizes[shared] == end - begin
     end = np.where(single, last, end)
     begin = np.concatenate([[0], end[:-1]]) if trimmed else np.where(single, first, begin)
