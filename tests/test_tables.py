@@ -260,6 +260,15 @@ def test_means_that_do_not_exist_are_an_error(merged, metrics, length, normalise
         endpoint(merged, metrics, "last", length, normalise)
 
 
+def test_texts_that_are_too_short_are_the_reason_that_is_given(merged):
+    with pytest.raises(
+        DataError, match=r"n = 512, raw; no text is as long \(they are measured at n = 16, 64\): set a smaller scaling"
+    ):
+        text_means(merged, METRICS, 512, "raw")
+    with pytest.raises(DataError, match=r"n = 16, centre$"):
+        text_means(merged, METRICS, 16, "centre")
+
+
 def test_an_endpoint_at_no_layer_is_an_error(merged):
     with pytest.raises(DataError, match=r"entropy\.parquet: no row at layer all"):
         endpoint(merged, METRICS, "all", 16, "unit")

@@ -137,7 +137,8 @@ def cut_texts(
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
     measured = set(found.texts.document)
-    print(f"{len(found.ids)} texts of {len(measured)} documents, {sum(found.texts.tokens)} tokens")
+    sizes = found.texts.tokens
+    print(f"{len(sizes)} texts of {len(measured)} documents, {sum(sizes)} tokens, {min(sizes)} to {max(sizes)} each")
     print(*notes(found), sep="\n", end="\n" * bool(notes(found)))
     counts = vocabulary_counts(stored_documents(corpus, "all"), measured, tokenizer, len(tokenizer), seed, special_tokens)
     attributes = {
