@@ -123,22 +123,31 @@ def prepare(
 ) -> tuple[Bench, dict[str, object]]:
     """What variants are made of, and where it all came from."""
     device = find_device(compute["device"])
-    read = {key: value for key, value in stored.attributes.items() if key in OF_READING}
-    if objective == MASKED and not stored.sample.prefix and not read.get("no bytes"):
-        read["no bytes"] = "every token is scored, the first too, and bytes are those behind the first"
-    facts: dict[str, object] = {f"model {key}": value for key, value in origin.items()} | read
-    facts |= {
-        "model": name,
-        "weights sha256": file_sha256(folder),
-        "tokenizer sha256": stored.attributes["tokenizer sha256"],
-        "corpus sha256": stored.attributes["corpus sha256"],
-        "objective": objective,
-        "dtype": compute["dtype"],
-        "device": device.type,
-        "seed": seed,
-        "versions": versions(*BACKENDS, "numpy"),
-    }
+    facts: dict[str, object] = (
+        {f"model {key}": value for key, value in origin.items()}
+        | of_reading(stored, objective)
+        | {
+            "model": name,
+            "weights sha256": file_sha256(folder),
+            "tokenizer sha256": stored.attributes["tokenizer sha256"],
+            "corpus sha256": stored.attributes["corpus sha256"],
+            "objective": objective,
+            "dtype": compute["dtype"],
+            "device": device.type,
+            "seed": seed,
+            "versions": versions(*BACKENDS, "numpy"),
+        }
+    )
     return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
+
+
+def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
+    """What a dump says of how documents were read. A masked model's first token is scored too: its bytes are known where a prefix
+    made the tokenizer count them."""
+    found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
+        found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
+    return found
 
 
 def masks_of(bench: Bench) -> Masking | None:
