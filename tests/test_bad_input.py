@@ -117,7 +117,7 @@ CORPORA: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "a pointer of Git LFS": ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", ("git lfs pull",)),
     "an empty file": ("a.parquet", b"", ("a.parquet", "not a whole Parquet file")),
     "one array": ("a.json", b'[{"text": "a"}]', ("a.json, line 1", "jq -c")),
-    "hidden alone": ("._a.txt", b"a", ("no .txt or .md file",)),
+    "hidden alone": ("._a.txt", b"a", ("no .txt or .md file", "hidden files are not read: ._a.txt")),
     "no file of the kind": ("a.csv", b"text\na\n", (".jsonl",)),
 }
 

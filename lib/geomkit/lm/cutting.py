@@ -32,7 +32,7 @@ class Tokens(NamedTuple):
     where the tokenizer does not say it."""
 
     ids: NDArray[np.int32]
-    spans: NDArray[np.int64] | None
+    spans: NDArray[np.int32] | None
 
     def covered(self, start: int, stop: int, first: bool) -> int:
         """UTF-8 bytes up to the end of the last of the tokens start..stop-1: from the end of the first of them, or with `first`
@@ -49,14 +49,14 @@ class Reading:
     control, added: ids of special tokens, but for that of unknown words, and of the other added tokens.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", special_tokens: str = SPLIT):
-        self.tokenizer, self.special_tokens = tokenizer, special_tokens
-        self.aligned = bool(tokenizer.is_fast)
-        self.trimmed = self.aligned and b'"trim_offsets":true' in state_of_ends(tokenizer)
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", special_tokens: str = SPLIT, spans: bool = True):
+        self.tokenizer = tokenizer
+        self.split, self.spans = special_tokens == SPLIT, spans and tokenizer.is_fast
+        self.trimmed = self.spans and b'"trim_offsets":true' in last_step(tokenizer)
         listed = getattr(tokenizer, "added_tokens_decoder", {})
-        named = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+        named = {token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens}
         special = {token.content: number for number, token in listed.items() if token.special} | named
-        special.pop(str(tokenizer.unk_token), None)
+        special = {token: number for token, number in special.items() if number not in (None, tokenizer.unk_token_id)}
         self.control = sorted(special.values())
         self.added = sorted(listed.keys() - {*special.values(), tokenizer.unk_token_id})
         longest_first = sorted(filter(None, special), key=len, reverse=True)
@@ -67,23 +67,23 @@ class Reading:
         return Counter(self.pattern.findall(text))
 
     def __call__(self, text: str) -> Tokens:
-        # a tokenizer without offsets would split added tokens too, so it is only asked where it must be
-        split = self.special_tokens == SPLIT and (self.aligned or self.pattern.search(text) is not None)
+        # tokenizers in Python would split added tokens too, so they are only asked where they must be
+        split = self.split and (self.tokenizer.is_fast or self.pattern.search(text) is not None)
         options = {"split_special_tokens": True} if split else {}
-        if self.aligned:
+        if self.spans:
             options["return_offsets_mapping"] = True
         found = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
         ids = np.array(found["input_ids"], dtype=np.int32)
-        return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.aligned else None)
+        return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.spans else None)
 
 
-def state_of_ends(tokenizer: "PreTrainedTokenizerBase") -> bytes:
+def last_step(tokenizer: "PreTrainedTokenizerBase") -> bytes:
     """What a fast tokenizer does to tokens once they are found, as JSON."""
-    last_step = tokenizer.backend_tokenizer.post_processor
-    return b"" if last_step is None else last_step.__getstate__()
+    found = tokenizer.backend_tokenizer.post_processor
+    return b"" if found is None else found.__getstate__()
 
 
-def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = False) -> NDArray[np.int64] | None:
+def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = False) -> NDArray[np.int32] | None:
     """UTF-8 bytes of a text before and up to the end of each token (n, 2), by the tokens' spans of characters; None for spans
     that are out of order or empty.
 
@@ -95,7 +95,7 @@ def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = Fals
     place = np.concatenate([[0], np.cumsum(1 + (points > 0x7F) + (points > 0x7FF) + (points > 0xFFFF), dtype=np.int64)])
     begin, end = place[np.array(spans, dtype=np.int64).reshape(-1, 2)].T
     if not len(end):
-        return np.zeros((0, 2), dtype=np.int64)
+        return np.zeros((0, 2), dtype=np.int32)
     if (np.diff(end) < 0).any() or not end[-1]:
         return None
     shared = np.cumsum(np.concatenate([[True], (np.diff(begin) != 0) | (np.diff(end) != 0)])) - 1
@@ -106,7 +106,7 @@ def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = Fals
     single = sizes[shared] == end - begin
     end = np.where(single, last, end)
     begin = np.concatenate([[0], end[:-1]]) if trimmed else np.where(single, first, begin)
-    return np.stack([begin, end], axis=1)
+    return np.stack([begin, end], axis=1).astype(np.int32)
 
 
 def without_bytes(tokens: Sequence[Tokens], tokenizer: "PreTrainedTokenizerBase") -> str | None:
@@ -241,7 +241,7 @@ def vocabulary_counts(
     special_tokens: str = SPLIT,
 ) -> np.ndarray:
     """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
-    counts, read = np.zeros(vocabulary, dtype=np.int64), Reading(tokenizer, special_tokens)
+    counts, read = np.zeros(vocabulary, dtype=np.int64), Reading(tokenizer, special_tokens, spans=False)
     for index in rng(seed, "vocabulary").permutation(len(documents)).tolist():
         document = documents[index]
         if document.name not in measured:

@@ -64,30 +64,31 @@ def files_in(path: Path, *endings: str) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found, hidden, other = [], [], Counter[str]()
-    for file in walk(path):
+    found, other, hidden = list[Path](), Counter[str](), list[Path]()
+    for file in walk(path, hidden):
         if file.suffix.lower() not in endings:
             other[file.suffix.lower() or "without an ending"] += 1
-        elif any(part.startswith(".") for part in file.relative_to(path).parts):
-            hidden.append(file.relative_to(path).as_posix())
         elif not file.exists():
             raise DataError(f"{file}: a link to {os.readlink(file)}, which is not there; restore or remove it")
         elif file.is_file():
             found.append(file)
-    if hidden:
-        print(printable(f"{path}: {len(hidden)} hidden files left out: {listed(sorted(hidden))}"))
-    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()) if not ending.startswith(".snakemake"))
+    own = (each for each in sorted(hidden) if any(one.suffix.lower() in endings for one in (each, *each.rglob("*"))))
+    copies = listed([each.relative_to(path).as_posix() for each in own])
+    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()))
     if not found:
         able = sorted({READER_OF[ending] for ending in other.keys() & READER_OF.keys()} if {*endings} & READER_OF.keys() else ())
         why = [f"; there are {kinds}"] * bool(kinds) + [f"; set reader: {' or '.join(able)}"] * bool(able)
+        why += [f"; hidden files are not read: {copies}"] * bool(copies)
         raise DataError(f"{path}: no {' or '.join(endings)} file in there" + "".join(why))
-    if kinds:
-        print(printable(f"{path}: files of other kinds left out: {kinds}"))
+    for what, names in (("hidden files", copies), ("files of other kinds", kinds)):
+        if names:
+            print(printable(f"{path}: {what} left out: {names}"))
     return sorted(found)
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder and below folders that are linked there, each folder once: as itself rather than as a link.
+def walk(folder: Path, hidden: list[Path]) -> Iterator[Path]:
+    """All files below a folder and below folders that are linked there, each folder once: as itself rather than as a link. Hidden
+    files and folders are put into `hidden` instead.
 
     Raises DataError for a folder that cannot be listed.
     """
@@ -104,12 +105,12 @@ def walk(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise DataError(f"{current}: cannot be listed ({error.strerror})") from None
         for entry in inside:
-            if not entry.is_dir():
+            if entry.name.startswith("."):
+                hidden.append(entry)
+            elif not entry.is_dir():
                 yield entry
-            elif entry.is_symlink():
-                links.append(entry)
             else:
-                folders.append(entry)
+                (links if entry.is_symlink() else folders).append(entry)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -270,7 +271,7 @@ def chitchat(path: Path) -> Iterator[Document]:
         try:
             for name, conversation in json.loads(utf8(file)).items():
                 yield Document(name, "\n".join(turn_text(turn) for turn in conversation["messages"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f'{file}: not an object of conversations with "messages" ({error!r})') from None
 
 
