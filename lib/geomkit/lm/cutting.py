@@ -67,11 +67,10 @@ class Reading:
         return Counter(self.pattern.findall(text))
 
     def __call__(self, text: str) -> Tokens:
+        options = {"return_offsets_mapping": True} if self.spans else {}
         # tokenizers in Python would split added tokens too, so they are only asked where they must be
-        split = self.split and (self.tokenizer.is_fast or self.pattern.search(text) is not None)
-        options = {"split_special_tokens": True} if split else {}
-        if self.spans:
-            options["return_offsets_mapping"] = True
+        if self.tokenizer.is_fast or self.pattern.search(text):
+            options["split_special_tokens"] = self.split
         found = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
         ids = np.array(found["input_ids"], dtype=np.int32)
         return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.spans else None)

@@ -1,6 +1,7 @@
 """Documents out of files: readers by name, the split by document, and texts of equal length out of token ids."""
 
 import bz2
+import io
 import json
 import math
 import os
@@ -287,9 +288,10 @@ WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 """How files in UTF-16 or UTF-32 begin."""
 
 
-def check_start(file: Path, text: bool = False) -> None:
-    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16."""
-    with file.open("rb") as stream:
+def check_start(file: Path, content: bytes = b"", text: bool = False) -> None:
+    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16. content: of
+    the file, if it has been read."""
+    with io.BytesIO(content) if content else file.open("rb") as stream:
         start = stream.read(512)
     if start.startswith(POINTER):
         raise DataError(f"{file}: a Git LFS pointer, not the file itself; run git lfs pull where it was cloned")
@@ -303,8 +305,8 @@ def check_start(file: Path, text: bool = False) -> None:
 
 def utf8(file: Path) -> str:
     """The file's text as it is, but without a byte order mark. Raises DataError, naming the line, for what is not UTF-8."""
-    check_start(file, text=True)
     content = file.read_bytes()
+    check_start(file, content, text=True)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
