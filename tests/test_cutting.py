@@ -53,7 +53,7 @@ def test_a_large_corpus_is_not_tokenized_whole(documents, tokenizer):
         setattr(counting, name, getattr(tokenizer, name))
     many = [Document(f"{i}-{document.name}", document.text) for i in range(20) for document in documents]
     found = sample(many, counting, count=45, length=16, seed=0)
-    assert len(seen) == 45 + 2, "45 documents, and two short calls to see what the tokenizer puts in front"
+    assert len(seen) == 45 + 3, "45 documents, its special token, and two short calls to see what it puts in front"
     assert len({*found.texts.document}) == 45
 
 
@@ -228,10 +228,38 @@ def test_special_tokens_are_counted_in_the_file_and_the_log(special_tokens, cont
     assert counted == control * (2 - texts), "documents that are not measured are read in the same way"
 
 
-def test_a_vocabulary_that_has_a_special_token_as_a_word_is_found_out():
-    """Unigram finds `<s>` among its own words, whatever it is asked: then it is counted."""
-    found = sample([Document("a", "a<s>b")], fallback("unigram"), 1, 8, 0)
-    assert found.facts["special tokens read"] == 1
+def test_a_special_token_that_is_a_word_of_the_vocabulary_is_text_too():
+    """Unigram finds `<s>` among its own words, whatever it is asked."""
+    words = fallback("unigram")
+    rules = words.backend_tokenizer.to_str()
+    assert words.bos_token_id in words("a<s>b", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    read = Reading(words)
+    found = read("a<s>b 今 a")
+    spelt = ["▁", "a", "<0x3C>", "<0x73>", "<0x3E>", "b", "▁", "<0xE4>", "<0xBB>", "<0x8A>", "▁", "a"]
+    assert words.convert_ids_to_tokens(found.ids.tolist()) == spelt
+    assert found.covered(0, len(found.ids), True) == len("a<s>b 今 a".encode())
+    np.testing.assert_array_equal(read("ab 今a").ids, words("ab 今a", add_special_tokens=False)["input_ids"])
+    assert words.backend_tokenizer.to_str() == rules, "the tokenizer itself stays as it is"
+    assert sample([Document("a", "a<s>b")], words, 1, 8, 0).facts["special tokens read"] == 0
+    assert sample([Document("a", "a<s>b")], words, 1, 8, 0, "keep").facts["special tokens read"] == 1
+
+
+def test_a_special_token_that_merges_make_is_text_too():
+    from tokenizers import Tokenizer, models
+
+    letters = {token: number for number, token in enumerate(["<", "s", ">", "a", "s>", "<s>"])}
+    words = fast(Tokenizer(models.BPE(letters, [("s", ">"), ("<", "s>")])), bos_token="<s>")
+    assert words.convert_ids_to_tokens(Reading(words)("a<s>a").ids.tolist()) == ["a", "<", "s>", "a"]
+
+
+def test_a_special_token_that_is_a_word_of_a_list_of_words_is_unknown():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    rules = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "[MASK]": 2, "b": 3}, unk_token="[UNK]"))
+    rules.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words = fast(rules, unk_token="[UNK]", mask_token="[MASK]")
+    assert Reading(words)("a [MASK] b").ids.tolist() == [1, 0, 3]
+    assert Reading(words, "keep")("a [MASK] b").ids.tolist() == [1, 2, 3]
 
 
 def test_a_tokenizer_without_places_keeps_added_tokens_where_no_special_one_is_written():

@@ -1,5 +1,6 @@
 """Cut the texts that all models of one tokenizer read, and count its tokens in the rest of the corpus."""
 
+import copy
 import json
 import re
 from collections import Counter
@@ -61,6 +62,12 @@ class Reading:
         self.added = sorted(listed.keys() - {*special.values(), tokenizer.unk_token_id})
         longest_first = sorted(filter(None, special), key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        if self.split and tokenizer.is_fast:
+            alone = {
+                token: tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"] for token in special
+            }
+            if words := {token for token, ids in alone.items() if special[token] in ids}:
+                self.tokenizer = without_words(tokenizer, words)
 
     def written(self, text: str) -> Counter[str]:
         """How often each special token is written in a document."""
@@ -74,6 +81,22 @@ class Reading:
         found = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
         ids = np.array(found["input_ids"], dtype=np.int32)
         return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.spans else None)
+
+
+def without_words(tokenizer: "PreTrainedTokenizerBase", words: Collection[str]) -> "PreTrainedTokenizerBase":
+    """A copy of a fast tokenizer whose model does not find special tokens among its own words, as Unigram does."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    rules["added_tokens"] = [token for token in rules["added_tokens"] if token["content"] not in words]
+    model = rules["model"]
+    hidden = {word: f"\ufdd0{word}" for word in words}  # a character that no text has
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {hidden.get(word, word): number for word, number in model["vocab"].items()}
+        model["merges"] = [pair for pair in model.get("merges", []) if "".join(pair) not in words]
+    else:
+        model["vocab"] = [[hidden.get(word, word), score] for word, score in model["vocab"]]
+    copied = copy.copy(tokenizer)
+    copied._tokenizer = type(tokenizer.backend_tokenizer).from_str(json.dumps(rules))
+    return copied
 
 
 def last_step(tokenizer: "PreTrainedTokenizerBase") -> bytes:
