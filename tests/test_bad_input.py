@@ -112,8 +112,12 @@ CORPORA: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "cut off": ("a.jsonl", b'{"text": "a"}\n{"text": "b', ("a.jsonl, line 2",)),
     "half a surrogate pair": ("a.jsonl", b'{"text": "a \\ud800 b"}', ("a.jsonl:1", "surrogate")),
     "a null character in a name": ("a.jsonl", b'{"id": "a\\u0000b", "text": "a"}', ("surrogate", "null character")),
-    "not text": ("a.jsonl", b'{"text": 3}', ("a.jsonl:1", "int, not text")),
+    "not text": ("a.jsonl", b'{"text": 3}', ("a.jsonl, line 1", "int, not text")),
     "no Parquet": ("a.parquet", b"PAR1 and no more", ("a.parquet", "not a whole Parquet file")),
+    "a pointer of Git LFS": ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", ("git lfs pull",)),
+    "an empty file": ("a.parquet", b"", ("a.parquet", "not a whole Parquet file")),
+    "one array": ("a.json", b'[{"text": "a"}]', ("a.json, line 1", "jq -c")),
+    "hidden alone": ("._a.txt", b"a", ("no .txt or .md file", "hidden files are not read: ._a.txt")),
     "no file of the kind": ("a.csv", b"text\na\n", (".jsonl",)),
 }
 

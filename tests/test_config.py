@@ -74,7 +74,11 @@ BAD_KEYS = {
     "sed": ("top level", "unknown key 'sed'", "known keys: seed, models, corpora"),
     "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, parts, keep"),
     "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path, family"),
-    "corpora.sotu.tokens": ("corpora.sotu", "unknown key 'tokens'", "known keys: source, package, sha256, member, reader, split"),
+    "corpora.sotu.tokens": (
+        "corpora.sotu",
+        "unknown key 'tokens'",
+        "known keys: source, package, sha256, member, reader, split, clean",
+    ),
     "scaling.primary.metric": ("scaling.primary", "unknown key 'metric'", "known keys: metrics, layer, length, normalise"),
     "ladder.recipe.rate": ("ladder.recipe", "unknown key 'rate'", "known keys: tokens, vocabulary"),
 }
@@ -146,10 +150,22 @@ def test_every_key_of_the_schema_is_described():
             {"reader": "text", "column": "body"},
             r"corpora\.mine\.column: the reader 'text' takes none; those that do: jsonl, parquet",
         ),
-        ({"reader": "jsonl", "rows": 5}, r"corpora\.mine: unknown key 'rows'; known keys: source, path, reader, split, column"),
-        ({"subset": "a"}, r"corpora\.mine: unknown key 'subset'; known keys: source, path, reader, split, column"),
-        ({"rows_from": "test"}, r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, reader, split, column"),
-        ({"revision": "main"}, r"corpora\.mine: unknown key 'revision'; known keys: source, path, reader, split, column"),
+        (
+            {"reader": "jsonl", "rows": 5},
+            r"corpora\.mine: unknown key 'rows'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
+        (
+            {"subset": "a"},
+            r"corpora\.mine: unknown key 'subset'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
+        (
+            {"rows_from": "test"},
+            r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
+        (
+            {"revision": "main"},
+            r"corpora\.mine: unknown key 'revision'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
     ],
 )
 def test_a_key_of_a_corpus_that_would_be_ignored_is_refused(here, entry, message):

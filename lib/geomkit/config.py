@@ -17,6 +17,8 @@ STATES = "states"
 """The source of models of which there are hidden states alone: no model runs."""
 OF_NULLS = ("nulls", "untrained_seeds")
 """Keys of `entropy` that an entry of the catalogue of models may set for itself."""
+OF_TEXTS = ("clean", "special_tokens")
+"""Keys of an entry of the catalogue of corpora that say how its texts are read, and not where they come from."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
 
@@ -128,7 +130,7 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_NULLS)
+    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_TEXTS, *OF_NULLS)
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 

@@ -34,7 +34,7 @@ def logged(path: str) -> Iterator[None]:
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    _terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     with open(path, "w") as log:
         for descriptor in (1, 2):
             os.dup2(log.fileno(), descriptor)

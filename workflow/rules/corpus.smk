@@ -21,6 +21,7 @@ rule corpus:
         column=lambda wildcards: settings.read_column(
             config["corpora"][wildcards.corpus]
         ),
+        clean=lambda wildcards: config["corpora"][wildcards.corpus].get("clean", False),
     message:
         "Reading the corpus {wildcards.corpus}"
     script:

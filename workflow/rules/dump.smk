@@ -19,6 +19,9 @@ rule texts:
             "trust_remote_code", False
         ),
         split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
+        special_tokens=lambda wildcards: config["corpora"][wildcards.corpus].get(
+            "special_tokens", "split"
+        ),
         texts=config["texts"],
         seed=config["seed"],
     message:

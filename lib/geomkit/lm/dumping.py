@@ -26,6 +26,9 @@ from geomkit.store.spectra import state_of
 from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import TRAINED, make_run
 
+OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
+"""What a file of texts says of how documents were read, and a dump after it."""
+
 WORTH = 60
 """Seconds that the batches of one run take, by the first of them, from which on they are kept for the case of a kill."""
 
@@ -120,18 +123,31 @@ def prepare(
 ) -> tuple[Bench, dict[str, object]]:
     """What variants are made of, and where it all came from."""
     device = find_device(compute["device"])
-    facts: dict[str, object] = {f"model {key}": value for key, value in origin.items()} | {
-        "model": name,
-        "weights sha256": file_sha256(folder),
-        "tokenizer sha256": stored.attributes["tokenizer sha256"],
-        "corpus sha256": stored.attributes["corpus sha256"],
-        "objective": objective,
-        DTYPE: compute["dtype"],
-        "device": device.type,
-        "seed": seed,
-        "versions": versions(*BACKENDS, "numpy"),
-    }
+    facts: dict[str, object] = (
+        {f"model {key}": value for key, value in origin.items()}
+        | of_reading(stored, objective)
+        | {
+            "model": name,
+            "weights sha256": file_sha256(folder),
+            "tokenizer sha256": stored.attributes["tokenizer sha256"],
+            "corpus sha256": stored.attributes["corpus sha256"],
+            "objective": objective,
+            DTYPE: compute["dtype"],
+            "device": device.type,
+            "seed": seed,
+            "versions": versions(*BACKENDS, "numpy"),
+        }
+    )
     return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
+
+
+def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
+    """What a dump says of how documents were read. A masked model's first token is scored too: its bytes are known where a prefix
+    made the tokenizer count them."""
+    found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
+        found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
+    return found
 
 
 def masks_of(bench: Bench) -> Masking | None:

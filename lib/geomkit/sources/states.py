@@ -5,6 +5,7 @@ the numbers of the layers that an entry names, or None, and returns what it foun
 """
 
 import csv
+import io
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from geomkit.config import CAUSAL, resolve_layers
 from geomkit.errors import ConfigError, DataError
 from geomkit.logs import progress
 from geomkit.registry import Registry
+from geomkit.sources.corpora import UNWRITABLE, check_start, utf8
 from geomkit.store.bfloat16 import from_words
 from geomkit.store.dumps import DTYPE, State, order, write_dump
 from geomkit.store.provenance import file_sha256, versions
@@ -130,7 +132,7 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
     texts = read_texts(folder / "texts.csv")
     total = int(texts.offset[-1])
     found: dict[State, Stored] = {}
-    for array in [*npy_arrays(folder, "layer-*.npy"), *tensors(sorted(folder.glob("*.safetensors")))]:
+    for array in [*map(npy_array, files_of(folder, "layer-*.npy")), *tensors(files_of(folder, "*.safetensors"))]:
         key = re.fullmatch(r".*\blayer-(\d+)(\.npy)?", array.where)
         if key is None:
             raise DataError(f"{array.where}: no layer; keys are layer-0, layer-1, ...")
@@ -147,16 +149,21 @@ def read_texts(path: Path) -> Texts:
     """The list of texts. Raises DataError, naming the line, for anything but names and numbers."""
     if not path.exists():
         raise DataError(f"{path}: not there; it says of each text its document and its tokens")
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
+    reader = csv.DictReader(io.StringIO(utf8(path), newline=""))
+    documents, tokens = [], []
+    try:
         if missing := [name for name in ("document", "tokens") if name not in (reader.fieldnames or [])]:
-            raise DataError(f"{path}: no column {missing[0]!r}; there are {', '.join(reader.fieldnames or [])}")
-        documents, tokens = [], []
-        for line, row in enumerate(reader, 2):
-            if not (row["tokens"] or "").isdecimal() or int(row["tokens"]) < 1:
-                raise DataError(f"{path}, line {line}: tokens is {row['tokens']!r}, not a number from 1 on")
-            documents.append(row["document"])
-            tokens.append(int(row["tokens"]))
+            raise DataError(f"{path}: no column {missing[0]!r}, separated by a comma; there are {list(reader.fieldnames or [])}")
+        for row in reader:
+            number, name = row["tokens"] or "", row["document"]
+            if not re.fullmatch("0*[1-9][0-9]{0,11}", number):
+                raise DataError(f"{path}, line {reader.line_num}: tokens is {row['tokens']!r}, not a number from 1 on")
+            if not name or UNWRITABLE.search(name):
+                raise DataError(f"{path}, line {reader.line_num}: document is {name!r}, not a name")
+            documents.append(name)
+            tokens.append(int(number))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num + 1}: not a table of comma-separated values ({error})") from None
     if not tokens:
         raise DataError(f"{path}: it lists no text")
     return Texts(documents, tokens, [0] * len(tokens))
@@ -176,7 +183,7 @@ def read_ids(path: Path, total: int) -> np.ndarray:
 def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     """What vLLM's hidden-state extraction writes: a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d)
     and `token_ids` (tokens,). The numbers of the layers are not in it."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = files_of(folder, "*.safetensors")
     if layers is None:
         raise ConfigError("layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
     if not files:
@@ -235,7 +242,7 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
     in each row, and `token_ids`. Each row is a text, and a document of its own."""
     import pyarrow as pa
 
-    files = sorted(folder.glob("data-*.arrow"))
+    files = files_of(folder, "data-*.arrow")
     if not files:
         raise DataError(f"{folder}: no data-*.arrow in it")
     parts: dict[State, list[Stored]] = {}
@@ -321,9 +328,12 @@ def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> R
     return rows
 
 
-def npy_arrays(folder: Path, pattern: str) -> Iterator[Stored]:
-    for file in sorted(folder.glob(pattern)):
-        yield npy_array(file)
+def files_of(folder: Path, pattern: str) -> list[Path]:
+    """Files of that kind, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
+    found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
+    for file in found:
+        check_start(file)
+    return found
 
 
 def npy_array(file: Path) -> Stored:

@@ -6,7 +6,7 @@
 /tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats, NaN where there is no past; of a masked model
                                        given all other tokens
 /texts/document    string  (texts,)    name of the document that the text was cut from
-/texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
+/texts/bytes       int64   (texts,)    as in the texts
 /vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus, in `trained` alone
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm; or float16, or uint16
                                        with the attribute `type`, bfloat16

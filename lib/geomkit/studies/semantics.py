@@ -100,11 +100,11 @@ def read_judgements(path: Path, documents: int) -> np.ndarray:
 
     Raises DataError for a file that is no matrix of that many documents.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.txt"))
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*.txt")) if file.name[0] != "."]
     if not files:
         raise DataError(f"{path}: no .txt file of judgements in there")
     try:
-        matrix = np.loadtxt(files[0])
+        matrix = np.loadtxt(files[0], encoding="utf-8-sig")
     except ValueError as error:
         raise DataError(f"{files[0]}: not a matrix of numbers ({error})") from None
     if matrix.shape != (documents, documents):
