@@ -21,14 +21,29 @@ os.environ.update(
 from geomkit import config as settings
 from geomkit import checks, costs, variants
 from geomkit.catalogue import declared_by_kind
+from geomkit.configfiles import LOADER, ConfigFiles
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
 
+DEFAULTS, SCHEMA = (
+    yaml.load((ROOT / path).read_text(), Loader=LOADER)
+    for path in ("config.yaml", "workflow/schemas/config.schema.yaml")
+)
 # of a module the configuration is its caller's, which need not be whole
-config = settings.completed(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+config = settings.completed(config or {}, DEFAULTS)
+# of the files those on the command line go before the workflow's own
+FILES = ConfigFiles(
+    [
+        ROOT / "config.yaml",
+        *sorted(
+            workflow.configfiles,
+            key=lambda path: path in workflow.overwrite_configfiles,
+        ),
+    ],
+    SCHEMA["properties"],
+)
 try:
-    MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
 except ConfigError as error:
     raise SystemExit(f"ConfigError: {error}") from None
 
