@@ -242,8 +242,9 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
         require(name, config["corpora"], "trajectory.corpora", "corpus")
     for model in select(config["trajectory"]["models"], models, "trajectory.models"):
         if model.step is None:
-            folder = f" in an entry for {model.folder} alone, or name such folders by seed and step, as in {model.family}-s0-step100"
-            remedy = f"set models.{model.key}.step{'' if model.name == model.key else folder}"
+            remedy = f"set models.{model.key}.step"
+            if model.name != model.key:
+                remedy += f" in an entry for {model.folder} alone, or name such folders by seed and step, as in a-s0-step100"
             raise ConfigError(f"config: trajectory.models: {model.name} has no step; {remedy}")
         other = taken.setdefault((model.family, model.training, model.step), model.name)
         if other != model.name:

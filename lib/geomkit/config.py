@@ -196,8 +196,8 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         for folder in found:
             if not re.fullmatch(NAME, folder.name):
                 raise ConfigError(
-                    f"config: models.{key}.path: {folder.name} is no name of a model, which has letters, digits, dots, hyphens and "
-                    "underscores, 128 at most, and no dot in front; rename the folder, or list the models one by one"
+                    f"config: models.{key}.path: {folder.name} is no name of a model, which has letters, digits, dots, hyphens "
+                    "and underscores, 128 at most, and no dot in front; rename the folder, or list the models one by one"
                 )
         ends = [seed_and_step(folder.name) for folder in found]
         return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]

@@ -72,8 +72,8 @@ class ConfigFiles:
                     left = keys - set(children(entry))
                     if left and "source" in children(entry):
                         raise ConfigError(
-                            f"config: {kind}.{name}: stands in {where}, too, and the two are joined: {', '.join(sorted(left))} would "
-                            f"stay; choose another name, or leave out source to change single keys ({place(path, key)})"
+                            f"config: {kind}.{name}: stands in {where}, too, and the two are joined: {', '.join(sorted(left))} "
+                            f"would stay; choose another name, or leave out source to change single keys ({place(path, key)})"
                         )
                     before[name] = place(path, key), keys | set(children(entry))
 
