@@ -335,8 +335,9 @@ def test_a_job_says_it_in_one_line_without_a_traceback(case, tmp_path):
 
 def test_a_fault_of_the_code_has_its_traceback_in_the_log_alone(tmp_path):
     status, terminal, log = job(tmp_path, "{}['key']")
-    assert (status, terminal) == (1, "KeyError: 'key'\n")
+    assert (status, terminal) == (1, f"unexpected: KeyError: 'key', please report with {tmp_path}/job.log\n")
     assert "Traceback" in log
+    assert log.endswith(terminal)
 
 
 @pytest.fixture

@@ -42,9 +42,11 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
     elif error.instance is None:
         message = "nothing stands there; give it a value, or leave the key out"
     elif error.validator == "type":
-        allowed = error.validator_value
-        remedy = other_type(error.instance, [allowed] if isinstance(allowed, str) else allowed, written)
-        hint = "; ".join(filter(None, [remedy, hint]))
+        allowed = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+        if "string" in allowed and not isinstance(error.instance, Mapping | list):
+            message = read_otherwise(error.instance, getattr(written and written.value, "value", error.instance))
+        else:
+            hint = "; ".join(filter(None, [other_type(error.instance, allowed, written), hint]))
     if len(repr(error.instance)) > 200:
         message = message.replace(repr(error.instance), reprlib.repr(error.instance))
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
@@ -71,8 +73,6 @@ def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> 
 
 def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> str | None:
     """What to write in place of a value of another type."""
-    if "string" in allowed and not isinstance(value, str | Mapping | list):
-        return read_otherwise(value, written.value.value if written else value)
     if isinstance(value, float) and value.is_integer():
         return f"write {value:.0f}"
     if isinstance(value, str) and {"integer", "number"}.intersection(allowed):
@@ -92,10 +92,11 @@ def as_number(value: str, written: Written | None) -> str | None:
         return None
     if written is None:
         return "numbers inside --config key={...} arrive as text: give them in a file with --configfile"
-    if written.value.style:
+    if getattr(written.value, "style", None):
         return f"write it without quotes: {value}"
     before, after, e, sign, digits = parts.groups(default="")
-    return f"YAML reads it as text; write {before or 0}{after if len(after) > 1 else '.0'}e{sign or '+'}{digits}" if e else None
+    before += "" if before[-1:].isdigit() else "0"
+    return f"YAML reads it as text; write {before}{after if len(after) > 1 else '.0'}e{sign or '+'}{digits}" if e else None
 
 
 def checked_models(

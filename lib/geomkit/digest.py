@@ -37,8 +37,8 @@ BLOCKS, BLOCK = 64, 4096
 def content_digest(path: Path) -> str | None:
     """A digest of a file, or of the names and contents of all files below a folder; nothing where neither is there.
 
-    Times do not count, so that a copy or a moved link does, and a touch does not. An edit of a file over `SMALL` that keeps its size
-    counts only where a block is. A file that changes while the workflow runs keeps its digest until the next run.
+    Times do not count, so that a copy or a moved link does, and a touch does not. An edit of a file over `SMALL` that keeps its
+    size counts only where a block is. A file that changes while the workflow runs keeps its digest until the next run.
     """
     if not path.exists():
         return None

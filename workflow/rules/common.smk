@@ -218,6 +218,18 @@ def model_texts(wildcards):
     return f"results/texts/{MODELS[wildcards.model].tokenizer}/{wildcards.corpus}.h5"
 
 
+def lengths_needed(wildcards):
+    """Tokens that the longest text must have, by key: without them a model would run, and then nothing could be measured or drawn."""
+    asked = chosen("entropy")
+    tokenizers = {MODELS[name].tokenizer for name in asked["model"]}
+    if wildcards.corpus not in asked["corpus"] or wildcards.tokenizer not in tokenizers:
+        return {}
+    primary = {"scaling.primary.length": config["scaling"]["primary"]["length"]}
+    return {"entropy.lengths": min(config["entropy"]["lengths"])} | (
+        primary if len(asked["corpus"]) == 1 else {}
+    )
+
+
 def corpus_files(wildcards):
     """What reading a corpus waits for: first the file or folder that a reader takes, then the files in a folder that is there."""
     source = source_folder("corpora", wildcards.corpus)

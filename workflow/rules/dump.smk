@@ -22,6 +22,8 @@ rule texts:
         split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
         texts=config["texts"],
         seed=config["seed"],
+        # a function of the input is no reason to run again
+        lengths=lambda wildcards, input: lengths_needed(wildcards),
     message:
         "Cutting texts of {wildcards.corpus} for the tokenizer {wildcards.tokenizer}"
     script:

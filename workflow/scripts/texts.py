@@ -18,4 +18,5 @@ with logged(snakemake.log[0]):
         texts=snakemake.params.texts,
         seed=snakemake.params.seed,
         trust_remote_code=snakemake.params.trust_remote_code,
+        lengths=snakemake.params.lengths,
     )

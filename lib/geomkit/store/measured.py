@@ -221,7 +221,10 @@ def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str) 
     texts = (pc.field("text") >= 0) & (pc.field("n") == length) & (pc.field("normalise") == normalise)
     rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & (pc.field("sublayer") == "block"))
     if not rows:
-        raise DataError(f"{path}: no row for {', '.join(metrics)}, n = {length}, {normalise}")
+        any_length = (pc.field("text") >= 0) & pc.field("metric").isin(metrics)
+        known = sorted(set(read_table(path, columns=["n"], filters=any_length)["n"].to_pylist()))
+        short = "" if length in known else f"; no text has so many tokens: scaling.primary.length may be one of {known}"
+        raise DataError(f"{path}: no row for {', '.join(metrics)}, n = {length}, {normalise}{short}")
     return rows
 
 
