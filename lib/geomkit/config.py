@@ -190,7 +190,7 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
     if entry["source"] != STATES and not converted(entry) and not (path / "config.json").exists():
-        found = sorted(file.parent for file in path.glob("*/config.json"))
+        found = sorted(file.parent for file in path.glob("[!.]*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
         for folder in found:
