@@ -78,7 +78,7 @@ CONFIGS: dict[str, tuple[str, object, tuple[str, ...]]] = {
         {"source": "local", "path": "a" * 320},
         ("corpora.mine.path", "'aaaaaaaaaaaa...", "File name too long"),
     ),
-    "a path with a null character": ("corpora.mine", {"source": "local", "path": "a\0b"}, ("corpora.mine.path", "does not exist")),
+    "a path with a null character": ("corpora.mine", {"source": "local", "path": "a\0b"}, ("corpora.mine.path", "not exist")),
     "a home that nobody has": (
         "corpora.mine",
         {"source": "local", "path": "~nobody-of-this-name/a"},
