@@ -67,7 +67,8 @@ class ConfigFiles:
         for kind in kinds:
             before: dict[str, tuple[str, set[str]]] = {}
             for path, top in self._tops:
-                for name, (key, entry) in children(children(top).get(kind, (top, top))[1]).items():
+                catalogue = children(top).get(kind)
+                for name, (key, entry) in children(catalogue[1]).items() if catalogue else ():
                     where, keys = before.get(name, ("", set()))
                     left = keys - set(children(entry))
                     if left and "source" in children(entry):
