@@ -150,6 +150,8 @@ def test_numbers_as_people_write_them_are_numbers(written, check):
         ("tokens", "tokens: {models: [mine], eps2: .inf}", "tokens.eps2: inf is not of type 'number'"),
         ("ablation", "ablation: {models: mine}", "ablation.models: 'mine' is not of type 'array'; a list is written [mine]"),
         ("dump", "dump: {layers: -1}", "dump.layers: -1"),
+        ("compute", "compute: {device: off}", "compute.device: off is not one of ['auto', 'cpu', 'cuda']"),
+        ("dump", "dump: {compression: none}", "dump.compression: 'none' is not one of [null, 'gzip', 'lzf']"),
         ("texts", "texts: {counts: 5}", "texts: unknown key 'counts'"),
         ("models", "theory:", "theory: nothing stands there; give it a value, or leave the key out"),
         ("trajectory", "trajectory: {models: [mine]}", "trajectory.models: mine has no step; set models.mine.step"),

@@ -6,11 +6,14 @@ import re
 import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geomkit.config import Known, Model, expand_models, fetched, require, resolve_layers, select, source_path
 from geomkit.configfiles import ConfigFiles, Written
 from geomkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 NO_FILES = ConfigFiles()
 
@@ -33,23 +36,33 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
     if error is None:
         return
     key = ".".join(map(str, error.absolute_path)) or "top level"
-    message, hint = error.message, error.schema.get("description")
-    written = files.find(list(error.absolute_path), error.instance)
-    if error.validator == "additionalProperties":
-        known = error.schema["properties"]
-        message = f"unknown key {next(name for name in error.instance if name not in known)!r}"
-        hint = f"known keys: {', '.join(known)}"
-    elif error.instance is None:
-        message = "nothing stands there; give it a value, or leave the key out"
-    elif error.validator == "type":
-        allowed = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
-        if "string" in allowed and not isinstance(error.instance, Mapping | list):
-            message = read_otherwise(error.instance, getattr(written and written.value, "value", error.instance))
-        else:
-            hint = "; ".join(filter(None, [other_type(error.instance, allowed, written), hint]))
+    message, hint = said_of(error, files.find(list(error.absolute_path), error.instance))
     if len(repr(error.instance)) > 200:
         message = message.replace(repr(error.instance), reprlib.repr(error.instance))
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
+
+
+def said_of(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
+    """What is wrong, in words of YAML, and what would help."""
+    value: Any = error.instance
+    allowed: Any = error.validator_value
+    schema: Any = error.schema
+    description = schema.get("description")
+    as_written = repr(value) if written is None or isinstance(value, str) else getattr(written.value, "value", value)
+    if error.validator == "additionalProperties":
+        known = schema["properties"]
+        return f"unknown key {next(name for name in value if name not in known)!r}", f"known keys: {', '.join(known)}"
+    if value is None:
+        return "nothing stands there; give it a value, or leave the key out", description
+    if error.validator == "enum":
+        names = [{None: "null", True: "true", False: "false"}.get(one, repr(one)) for one in allowed]
+        return f"{as_written} is not one of [{', '.join(names)}]", description
+    if error.validator != "type":
+        return error.message, description
+    types = [allowed] if isinstance(allowed, str) else allowed
+    if "string" in types and not isinstance(value, Mapping | list):
+        return read_otherwise(value, as_written), description
+    return error.message, "; ".join(filter(None, [other_type(value, types, written), description]))
 
 
 def whole(value: object) -> bool:

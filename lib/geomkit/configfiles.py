@@ -1,6 +1,6 @@
 """What the files of a configuration say, and on which line: Snakemake joins them to one mapping that does not know.
 
-python -m geomkit.configfiles my.yaml     # the line of what is not YAML, or stands twice
+`python -m geomkit.configfiles my.yaml` names the line of what is not YAML, or stands twice.
 """
 
 import os
