@@ -73,7 +73,7 @@ def test_an_override_in_another_file_is_no_repetition(check):
 
 
 def test_a_merge_key_is_yaml(check):
-    assert check(MINE + "texts: &texts {count: 3, length: 300}\ntrajectory: {<<: {models: []}, corpora: [notes]}\n") == ""
+    assert check(MINE + "texts: &texts {count: 3, length: 300}\ntrajectory: {<<: {models: []}, <<: {corpora: [notes]}}\n") == ""
 
 
 NAMES = {"2020": "a number", "2024-01-01": "a date", "no": "true or false", "1.5": "a number", "~": "nothing", "0x1f": "a number"}

@@ -17,6 +17,7 @@ from geomkit.errors import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+MERGE = "tag:yaml.org,2002:merge"
 OTHER_BASE = re.compile(r"[-+]?0[0-9_]|.*:")
 """Numbers that YAML 1.1 reads in base 8 or 60."""
 UNKNOWN = object()
@@ -148,7 +149,7 @@ def repeated(node: Node) -> Iterator[tuple[Keys, Node, Node]]:
         seen: dict[tuple[str, str], Node] = {}
         for key, _ in mapping.value if isinstance(mapping, MappingNode) else ():
             first = seen.setdefault((key.tag, str(key.value)), key)
-            if first is not key:
+            if first is not key and key.tag != MERGE:
                 yield (*keys, str(key.value)), first, key
 
 
