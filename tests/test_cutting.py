@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.errors import ConfigError, DataError
 from geomkit.lm import cutting as module
 from geomkit.lm.cutting import Reading, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
 from geomkit.lm.dumping import dump_model
@@ -299,6 +299,24 @@ def corpus(documents: list[Document], tmp_path: Path) -> Path:
 
 def cut_with(folder: Path, corpus: Path, output: Path, split: str = "all") -> None:
     cut_texts(folder, corpus, output, split, {"count": 45, "length": 16}, seed=3, trust_remote_code=False)
+
+
+def test_texts_that_are_shorter_than_every_length_are_found_as_they_are_cut(tiny, tmp_path):
+    """Before a model runs: the key is named, and nothing is written. A text that is long enough is one too many."""
+    write_documents([Document("a", "Fog."), Document("b", "Fog over the harbour.")], tmp_path / "c.parquet")
+    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 16}, "seed": 3, "trust_remote_code": False}
+    folder, output = tiny("gpt-neox"), tmp_path / "t.h5"
+    cut_texts(folder, tmp_path / "c.parquet", output, **options)
+    longest = max(read_texts(output).sample.texts.tokens)
+    output.unlink()
+    for key in ("entropy.lengths", "scaling.primary.length"):
+        message = (
+            rf"^config: {key}: the longest text of .*c\.parquet has {longest} tokens, fewer than {longest + 1}; set a smaller"
+        )
+        with pytest.raises(ConfigError, match=message):
+            cut_texts(folder, tmp_path / "c.parquet", output, **options, lengths={"other": 2, key: longest + 1})
+        assert not output.exists()
+    cut_texts(folder, tmp_path / "c.parquet", output, **options, lengths={"entropy.lengths": longest})
 
 
 def test_a_file_holds_the_texts_and_the_counts(documents, corpus, tiny, tokenizer, tmp_path):

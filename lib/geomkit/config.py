@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +62,23 @@ class Model:
 
     @property
     def depth(self) -> int | None:
-        """Number of blocks, if the folder is there already."""
+        """Number of blocks, if the folder is there already and its configuration says so.
+
+        Raises ConfigError for a configuration that is no JSON mapping.
+        """
         if self.imported:
             return int(self.entry["depth"])
         file = self.folder / "config.json"
         if not file.exists():
             return None
-        found = json.loads(file.read_text())
-        return next((found[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in found), None)
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"config: models.{self.key}: {file} cannot be read as JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ConfigError(f"config: models.{self.key}: {file} is no mapping, as the configuration of a model is")
+        depth = next((found[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in found), None)
+        return depth if isinstance(depth, int) and depth > 0 else None
 
 
 def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +91,8 @@ def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
     return {**defaults, **config, **both}
 
 
-NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
-"""Names of models that can stand in a path."""
+NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?!\n)"
+"""Names of models that can stand in a path: file systems take 255 letters, and files that are being written have longer names."""
 
 places: Registry[Callable[..., Path]] = Registry("place")
 """Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
@@ -146,9 +156,17 @@ def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
     """
     place = places[entry["source"]]
     keys = inspect.signature(place).parameters
-    path = place(resources, **{name: value for name, value in entry.items() if name in keys})
-    if not path.exists():
-        raise ConfigError(f"config: {key}.path: {path} does not exist")
+    given = {name: value for name, value in entry.items() if name in keys}
+    try:
+        path = place(resources, **given)
+        there, link = path.exists(), path.is_symlink()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null character, a home that nobody has
+        said = getattr(error, "strerror", None) or error
+        raise ConfigError(f"config: {key}.path: {reprlib.repr(entry.get('path'))} cannot be looked up: {said}") from None
+    if not there:
+        target = f"; it is a link to {path.readlink()}" if link else ""
+        below = "" if path.is_absolute() else f" in {Path.cwd()}, the working directory, from which paths count (--directory)"
+        raise ConfigError(f"config: {key}.path: {path} does not exist{below}{target}")
     return path
 
 
@@ -174,12 +192,15 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
     if entry["source"] != STATES and not converted(entry) and not (path / "config.json").exists():
-        found = sorted(file.parent for file in path.glob("*/config.json"))
+        found = sorted(file.parent for file in path.glob("[!.]*/config.json"))
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
         for folder in found:
             if not re.fullmatch(NAME, folder.name):
-                raise ConfigError(f"config: models.{key}.path: {folder} is no name of a model: it does not match {NAME}")
+                raise ConfigError(
+                    f"config: models.{key}.path: {folder.name} is no name of a model, which has letters, digits, dots, hyphens "
+                    "and underscores, 128 at most, and no dot in front; rename the folder, or list the models one by one"
+                )
         ends = [seed_and_step(folder.name) for folder in found]
         return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]

@@ -15,6 +15,7 @@ rule corpus:
         * min(max(1000, 20 * megabytes(input)), 8000),
     params:
         code=code("corpus.py"),
+        content=corpus_content,
         reader=lambda wildcards: config["corpora"][wildcards.corpus].get(
             "reader", "parquet"
         ),

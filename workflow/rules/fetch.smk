@@ -69,6 +69,7 @@ rule stage:
     threads: 1
     params:
         code=code("stage.py"),
+        content=staged_content,
     message:
         "Copying {wildcards.place} to the storage"
     script:
@@ -92,6 +93,7 @@ rule convert_model:
         * max(4000, 12 * megabytes(input)),
     params:
         code=code("convert_model.py"),
+        content=lambda wildcards: entry_content("models", wildcards.name),
     message:
         "Making safetensors of the model {wildcards.name}"
     script:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geomkit.errors import DataError
+from geomkit.errors import ConfigError, DataError
 from geomkit.lm import backends  # noqa: F401  # before what imports torch as it is
 from geomkit.lm.models import load_tokenizer, prefix
 from geomkit.sources.corpora import Document, cut, stored_documents
@@ -21,6 +21,7 @@ from geomkit.store.texts import Sample, StoredTexts, Texts, read_texts, write_te
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+NO_LENGTHS: Mapping[str, int] = {}
 COUNTED = 2_000_000
 """Tokens of other documents that are counted, at most: more would not tell common tokens from rare ones any better."""
 
@@ -148,16 +149,26 @@ def cut_texts(
     seed: int,
     trust_remote_code: bool,
     special_tokens: str = SPLIT,
+    lengths: Mapping[str, int] = NO_LENGTHS,
 ) -> None:
     """Writes the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
 
     texts: how many (`count`) of how many tokens (`length`). special_tokens: what becomes of those that are written in documents.
+    lengths: by key of the configuration, tokens that the longest text must have. Raises ConfigError where it has fewer, and
+    DataError where there is no text.
     """
     tokenizer = load_tokenizer(folder, trust_remote_code)
     try:
         found = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
+    longest = max(found.texts.tokens)
+    for key, length in lengths.items():
+        if longest < length:
+            raise ConfigError(
+                f"config: {key}: the longest text of {corpus} has {longest} tokens, fewer than {length}; set a smaller length, "
+                "or take longer documents"
+            )
     measured = set(found.texts.document)
     sizes = found.texts.tokens
     print(f"{len(sizes)} texts of {len(measured)} documents, {sum(sizes)} tokens, {min(sizes)} to {max(sizes)} each")
@@ -190,7 +201,7 @@ def texts_for(path: Path, folder: Path, name: str, trust_remote_code: bool) -> S
     if tokenizer_sha256(load_tokenizer(folder, trust_remote_code)) != stored.attributes["tokenizer sha256"]:
         raise DataError(
             f"{path}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
-            "give one of them a tokenizer of another name (models.*.tokenizer)"
+            "give one of them a tokenizer of another name (models.*.tokenizer), in an entry of its own if both are in one folder"
         )
     return stored
 
