@@ -161,7 +161,7 @@ def change(**values: object) -> Callable[[Path], None]:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no configuration": (lambda folder: (folder / "config.json").unlink(), "no causal language model could be loaded"),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "no config.json"),
     "configuration is not JSON": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
     "unknown architecture": (change(model_type="nonesuch"), "model type `nonesuch`"),
     "not a causal model": (change(model_type="vit"), "ViTConfig"),
@@ -169,8 +169,8 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no file named model.safetensors"),
     "a weight is missing": (drop_weight, r"the weights lack model\.layers\.1\.mlp\.up_proj\.weight"),
     "a weight of another shape": (reshape_weight, r"model\.norm\.weight has shape \(31,\), but .* \(32,\)"),
-    "weights are cut off": (cut_weights, "SafetensorError"),
-    "the folder is not there": (shutil.rmtree, "no causal language model could be loaded"),
+    "weights are cut off": (cut_weights, r"model\.safetensors: has \d+ bytes, but its header describes \d+"),
+    "the folder is not there": (shutil.rmtree, "no such folder"),
 }
 
 
@@ -186,16 +186,16 @@ def test_a_model_that_cannot_be_loaded_is_one_line_that_names_the_folder(llama, 
     spoil(llama)
     with pytest.raises(DataError, match=message) as error:
         load_model(llama, "float32", CPU)
-    assert str(error.value).startswith(f"{llama}: ")
+    assert str(error.value).startswith(str(llama))
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
 
 
 def test_a_configuration_that_cannot_be_loaded_names_the_folder(llama):
     (llama / "config.json").unlink()
-    with pytest.raises(DataError, match=f"{llama}: no model configuration"):
+    with pytest.raises(DataError, match=f"{llama}: no config.json"):
         load_config(llama)
-    with pytest.raises(DataError, match=f"{llama}: no model configuration"):
+    with pytest.raises(DataError, match=f"{llama}: no config.json"):
         twin(llama, 0)
 
 
@@ -220,7 +220,7 @@ def test_weights_of_the_old_format_are_loaded_and_nothing_else_in_it_is_run(llam
         load_model(llama, "float32", CPU)
     assert not (tmp_path / "it ran").exists()
     (llama / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(DataError, match="no causal language model could be loaded"):
+    with pytest.raises(DataError, match=r"pytorch_model\.bin: the file is empty"):
         load_model(llama, "float32", CPU)
 
 
@@ -261,7 +261,7 @@ def test_no_tokenizer_is_one_line_that_names_the_folder(llama, left):
 
 def test_a_broken_tokenizer_is_an_error(llama):
     (llama / "tokenizer.json").write_text("{}")
-    with pytest.raises(DataError, match=f"{llama}: no tokenizer could be loaded"):
+    with pytest.raises(DataError, match=rf"{llama}/tokenizer\.json: tokenizers \S+ cannot read it \(Model missing"):
         load_tokenizer(llama)
 
 
@@ -382,7 +382,7 @@ def test_a_gguf_that_lacks_a_weight_is_refused(load, tokenizer, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a GGUF file at all", b"GGUF\x03\x00\x00\x00"])
 def test_a_file_that_is_not_gguf_is_refused(tmp_path, content):
     (tmp_path / "tiny.gguf").write_bytes(content)
-    with pytest.raises(DataError, match=r"tiny\.gguf: no causal language model could be loaded"):
+    with pytest.raises(DataError, match=r"tiny\.gguf: (the file is empty|not a GGUF file|no GGUF file could be loaded)"):
         convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
 

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from geomkit.errors import RefusalError
+from geomkit.lm.context import check_texts
 from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
 from geomkit.lm.placing import HOST, HOSTED, Homes, entry
@@ -191,8 +192,9 @@ def capture(
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
     that predicts masked tokens, whose states are those of the whole text, and whose surprisal is that of each token given all
     others, or NaN where `scored` says that nobody asks for it. Raises DataError for another model that is not causal, before the
-    first batch.
+    first batch, and for texts that the model does not take.
     """
+    check_texts(type(recorder.model).__name__, recorder.model.config, sample, masking.suffix if masking else ())
     if masking is not None:
         yield from capture_masked(recorder, sample, batch_tokens, masking, homes, only, scored)
         return
