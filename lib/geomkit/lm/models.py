@@ -92,6 +92,8 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
     """
     place = tokenizer_folder(folder)
     check_tokenizer(place)
+    if (place / "config.json").exists():  # whose model_type names a class
+        stated(place)
     file = place / "tokenizer.json"
     with loading(place, "tokenizer"):
         try:
@@ -153,18 +155,23 @@ def check_readable(file: Path) -> None:
         ) from None
 
 
+def stated(folder: Path) -> dict[str, Any]:
+    """`check_config`, which also raises DataError for a dtype that PyTorch does not have."""
+    said = check_config(folder)
+    dtype = said.get("dtype") or said.get("torch_dtype") or "auto"
+    known = isinstance(dtype, str) and isinstance(getattr(torch, dtype, None), torch.dtype)
+    if not known and dtype != "auto":
+        raise DataError(f"{folder / 'config.json'}: dtype is {dtype!r}, which is no type of PyTorch, such as float32 or bfloat16")
+    return said
+
+
 def load_config(folder: Path, trust_remote_code: bool = False):
     """The configuration of a model folder.
 
     Raises DataError if there is none, or if it is not a configuration, and RefusalError for an encoder with a decoder, which
     reads two texts.
     """
-    said = check_config(folder)
-    dtype = said.get("dtype") or said.get("torch_dtype") or "auto"
-    if not isinstance(dtype, str) or (
-        dtype != "auto" and not isinstance(getattr(torch, dtype.removeprefix("torch."), None), torch.dtype)
-    ):
-        raise DataError(f"{folder / 'config.json'}: dtype is {dtype!r}, which is no type of PyTorch, such as float32 or bfloat16")
+    stated(folder)
     with loading(folder, "model configuration"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
         if getattr(config, "is_encoder_decoder", False):
@@ -190,7 +197,8 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
             **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     if missing := sorted(found["missing_keys"]):
-        other = next((name for name in sorted(found["unexpected_keys"]) if name.endswith(f".{missing[0]}")), None)
+        ends = tuple(f".{name}" for name in missing)
+        other = next((name for name in sorted(found["unexpected_keys"]) if name.endswith(ends)), None)
         hint = f"; it has {other}: save the model without what wraps it" if other else ""
         raise DataError(f"{path}: the weights lack {some(missing)}{hint}")
     for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
