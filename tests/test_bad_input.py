@@ -301,7 +301,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "unknown architecture": (lambda folder: edit(folder, model_type="odd", architectures=["Odd"]), ("odd",)),
     "no configuration": (lambda folder: (folder / "config.json").unlink(), ("config.json",)),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), ("model.safetensors",)),
-    "weights cut off": (lambda folder: cut_off(folder / "model.safetensors"), ("SafetensorError",)),
+    "weights cut off": (lambda folder: cut_off(folder / "model.safetensors"), ("model.safetensors", "cut off")),
     "weights of another shape": (lambda folder: edit(folder, intermediate_size=52), ("shape",)),
     "code of its own": (
         lambda folder: edit(folder, model_type="odd", auto_map={"AutoConfig": "odd.C", "AutoModelForCausalLM": "odd.M"}),

@@ -11,7 +11,17 @@ import yaml
 
 from geomkit.catalogue import declared_by_kind
 from geomkit.checks import check_device, check_shared, checked_models, validate
-from geomkit.config import Model, expand_models, layer_name, metric_parameters, read_column, resolve_layers, select
+from geomkit.config import (
+    Model,
+    download,
+    expand_models,
+    layer_name,
+    metric_parameters,
+    origin,
+    read_column,
+    resolve_layers,
+    select,
+)
 from geomkit.errors import ConfigError
 from geomkit.source import Declaration
 
@@ -253,6 +263,33 @@ def test_a_folder_without_a_model_is_refused(here):
 def test_depth_is_read_from_the_models_configuration(tmp_path, name):
     folder = make_model(tmp_path / "x", 7, name)
     assert Model("x", "x", None, folder, "x", {}).depth == 7
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", "{", '{"num_hidden_layers": "two"}', '{"num_hidden_layers": null}', "\x00"]
+)
+def test_depth_is_unknown_of_a_configuration_that_does_not_say_it(tmp_path, content):
+    """Whoever loads the model says what is wrong with its file: the workflow is parsed in any case."""
+    (tmp_path / "config.json").write_text(content)
+    assert Model("m", "m", None, tmp_path, "m", {}).depth is None
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir()
+    assert Model("m", "m", None, tmp_path, "m", {}).depth is None
+
+
+def test_a_model_with_an_adapter_is_made_once_of_both(here):
+    make_model(here / "base"), (here / "adapter").mkdir()
+    entry = {"source": "local", "path": "base", "adapter": "adapter"}
+    with pytest.raises(ConfigError, match=r"models\.mine\.adapter: adapter holds no adapter_config\.json"):
+        expand_models({"mine": entry}, RESOURCES)
+    (here / "adapter/adapter_config.json").write_text("{}")
+    assert expand_models({"mine": entry}, RESOURCES)["mine"].folder == Path("results/models/mine")
+    assert (origin(entry), download(entry)) == (entry, {"source": "local", "path": "base"})
+    with pytest.raises(ConfigError, match=r"models\.mine\.path: adapter holds an adapter alone .* set path to the model"):
+        expand_models({"mine": {"source": "local", "path": "adapter"}}, RESOURCES)
+    states = {"source": "states", "path": "base", "depth": 1, "params_total": 1, "params_nonembedding": 1, "adapter": "adapter"}
+    with pytest.raises(ConfigError, match=r"models\.mine\.adapter: there are states alone"):
+        expand_models({"mine": states}, RESOURCES)
 
 
 def test_depth_is_unknown_before_the_model_is_there(tmp_path):

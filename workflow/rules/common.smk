@@ -158,6 +158,19 @@ def files_of_models(models):
     ]
 
 
+def converted_files(wildcards):
+    """What a model is converted from: its file or folder first, and the files in a folder that is there."""
+    source = source_folder("models", wildcards.name)
+    local_folder = not settings.fetched(config["models"][wildcards.name])
+    return with_folder(source) if local_folder and Path(source).is_dir() else [source]
+
+
+def adapter_files(wildcards):
+    """The folder of a model's adapter first, then the files in it; nothing for a model without one."""
+    entry = config["models"][wildcards.name]
+    return with_folder(settings.adapter_folder(entry)) if "adapter" in entry else []
+
+
 def states_files(wildcards):
     """The folder of a corpus's imported states first, then the files in it."""
     return given_folder(MODELS[wildcards.model].folder / wildcards.corpus)

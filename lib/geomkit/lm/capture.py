@@ -1,5 +1,6 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.errors import RefusalError
+from geomkit.errors import DataError, RefusalError
+from geomkit.lm.context import check_texts
 from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
 from geomkit.lm.placing import HOST, HOSTED, Homes, entry
@@ -191,8 +193,9 @@ def capture(
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
     that predicts masked tokens, whose states are those of the whole text, and whose surprisal is that of each token given all
     others, or NaN where `scored` says that nobody asks for it. Raises DataError for another model that is not causal, before the
-    first batch.
+    first batch, and for texts that the model does not take.
     """
+    check_texts(type(recorder.model).__name__, recorder.model.config, sample, masking.suffix if masking else ())
     if masking is not None:
         yield from capture_masked(recorder, sample, batch_tokens, masking, homes, only, scored)
         return
@@ -330,6 +333,11 @@ def check_causal(recorder: Recorder, sample: Sample) -> None:
         return
     for texts in ([one], [one, other], [one, other[:-1]]):
         what, gap = change_before_last(recorder, texts)
+        if not math.isfinite(gap):
+            raise DataError(
+                f"{type(recorder.model).__name__}: {what} hold NaN or infinity; the weights are damaged, or too large for "
+                "compute.dtype: try float32"
+            )
         if not gap <= UNSEEN.get(recorder.model.dtype, 1e-4):
             raise RefusalError(
                 f"{type(recorder.model).__name__}: {what} of earlier tokens change with a text's last token, by {gap:.1%}: "
@@ -361,7 +369,7 @@ def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tu
     for name in found[0].keys() & found[1].keys():
         before, after = (each[name] for each in found)
         scale = torch.maximum(before.abs(), after.abs()).amax(0).clamp_min(1e-30)
-        gaps[name] = float(((before - after).abs() / scale).amax())
+        gaps[name] = float(((before - after).abs() / scale).nan_to_num(nan=math.inf).amax())
     name = max(sorted(gaps), key=lambda name: gaps[name])
     return name, gaps[name]
 

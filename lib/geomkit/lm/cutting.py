@@ -5,15 +5,19 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
+from geomkit.config import tokenizer_folder
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import backends  # noqa: F401  # before what imports torch as it is
-from geomkit.lm.models import load_tokenizer, prefix
+from geomkit.lm.context import check_texts
+from geomkit.lm.models import load_config, load_tokenizer, prefix
 from geomkit.sources.corpora import Document, cut, stored_documents
 from geomkit.store.provenance import digest, file_sha256, rng
 from geomkit.store.texts import Sample, StoredTexts, Texts, read_texts, write_texts
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 NO_LENGTHS: Mapping[str, int] = {}
 COUNTED = 2_000_000
 """Tokens of other documents that are counted, at most: more would not tell common tokens from rare ones any better."""
+COMPARED, LETTERS = 20, 10_000
+"""Documents, and characters at the start of each, whose tokens are compared with those that the tokenizer's file gives."""
 
 SPLIT, KEEP = "split", "keep"
 """How a special token that is written in a document is read: as ordinary text, or as the control token that it names."""
@@ -158,6 +164,7 @@ def cut_texts(
     DataError where there is no text.
     """
     tokenizer = load_tokenizer(folder, trust_remote_code)
+    check_ids(tokenizer, folder, stored_documents(corpus, split))
     try:
         found = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
     except DataError as error:
@@ -169,6 +176,7 @@ def cut_texts(
                 f"config: {key}: the longest text of {corpus} has {longest} tokens, fewer than {length}; set a smaller length, "
                 "or take longer documents"
             )
+    check_texts(folder, load_config(folder, trust_remote_code), found)
     measured = set(found.texts.document)
     sizes = found.texts.tokens
     print(f"{len(sizes)} texts of {len(measured)} documents, {sum(sizes)} tokens, {min(sizes)} to {max(sizes)} each")
@@ -184,6 +192,35 @@ def cut_texts(
     write_texts(output, found, counts, attributes)
 
 
+def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Sequence[Document]) -> None:
+    """Raises DataError for a tokenizer that gives the start of some documents other ids than its tokenizer.json does."""
+    file = tokenizer_folder(folder) / "tokenizer.json"
+    if not file.is_file():
+        return
+    own = Tokenizer.from_file(str(file))
+    own.no_truncation()
+    own.no_padding()
+    for index in range(0, len(documents), -(-len(documents) // COMPARED)):
+        name, text = documents[index].name, documents[index].text[:LETTERS]
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if (backend := getattr(tokenizer, "backend_tokenizer", None)) is not None:
+            own.encode_special_tokens = backend.encode_special_tokens
+        expected = own.encode(text, add_special_tokens=False)
+        if ids != expected.ids:
+            first = differing(tokenizer.convert_ids_to_tokens(ids), expected.tokens)
+            raise DataError(
+                f"{file}: {type(tokenizer).__name__} gives document {name!r} other tokens than this file does ({len(ids)}, but "
+                f"{len(expected.ids)}, {first}); tokenizer_config.json, or code that comes with the model, contradicts the file: "
+                "save the tokenizer again"
+            )
+
+
+def differing(found: Sequence[str], expected: Sequence[str]) -> str:
+    """The first tokens that two lists do not share."""
+    pairs = zip_longest(found, expected, fillvalue="none")
+    return next((f"the first {one!r} for {other!r}" for one, other in pairs if one != other), "of one text")
+
+
 def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
     """sha256 of what a tokenizer does, whatever files it was loaded from: its rules, its vocabulary, and the tokens that it puts
     before a text. Settings of padding and truncation, which cutting texts does not use, do not count."""
@@ -196,13 +233,15 @@ def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def texts_for(path: Path, folder: Path, name: str, trust_remote_code: bool) -> StoredTexts:
-    """The texts in a file, for the model of that name and folder. Raises DataError if another tokenizer cut them."""
+    """The texts in a file, for the model of that name and folder. Raises DataError if another tokenizer cut them, or if the model
+    does not take them."""
     stored = read_texts(path)
     if tokenizer_sha256(load_tokenizer(folder, trust_remote_code)) != stored.attributes["tokenizer sha256"]:
         raise DataError(
             f"{path}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
             "give one of them a tokenizer of another name (models.*.tokenizer), in an entry of its own if both are in one folder"
         )
+    check_texts(name, load_config(folder, trust_remote_code), stored.sample)
     return stored
 
 

@@ -13,7 +13,7 @@ from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
+from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes, some
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -213,8 +213,13 @@ def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:
 
 
 def of_model(model) -> dict[str, object]:
-    """What files say about a model: its sizes and its final norm."""
-    return {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    """What files say about a model: its sizes, its final norm, and weights of its checkpoint that were left out."""
+    beside = getattr(model, "left_out", [])
+    return ({"weights left out": some(beside)} if beside else {}) | {
+        "depth": len(blocks(model)),
+        **vars(sizes(model)),
+        **norm_attributes(final_norm(model)),
+    }
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:
