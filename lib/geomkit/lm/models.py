@@ -37,6 +37,9 @@ ATTENTION = ("self_attn", "attention", "attn", "self_attention")
 MLP = ("mlp", "fc2", "feed_forward", "ffn")
 """Names that architectures give to a block's two sublayers; OPT's MLP is its last linear map."""
 
+EPSILON = ("eps", "variance_epsilon", "epsilon", "norm_eps", "layer_norm_eps")
+"""Names that norms give to what they add to the variance."""
+
 UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, ImportError, NotImplementedError),
     *(struct.error, UnpicklingError, SafetensorError, StrictDataclassError),
@@ -194,17 +197,57 @@ def without_quantization(config: Any) -> Any:
     return config
 
 
-def blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The model's blocks. Raises DataError for an architecture in which they cannot be told."""
-    config = model.config.get_text_config()
-    found = [
-        module
-        for module in model.base_model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers
-    ]
-    if not found:
-        raise RefusalError(f"{type(model).__name__}: no list of {config.num_hidden_layers} blocks in this architecture")
-    return found[0]
+def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
+    """The blocks that a model's text runs through, in order.
+
+    They are found beside the table of token vectors, so that a tower of images or sounds is not taken for them: the nearest list
+    of as many modules as the text's configuration says, and of several the one with most weights. Raises RefusalError for an
+    architecture that has none.
+    """
+    depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    for holder in [*holders(model, input_table(model)), model]:
+        paths = {
+            name: module
+            for name, module in holder.named_modules()
+            if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) == depth
+        }
+        for kind in (nn.ModuleList, nn.Sequential):
+            if lists := {name: module for name, module in paths.items() if isinstance(module, kind)}:
+                return min(lists.items(), key=lambda item: (item[0].count("."), -count(item[1])))[1]
+    raise RefusalError(f"{type(model).__name__}: no list of {depth} blocks in this architecture")
+
+
+def input_table(model: PreTrainedModel) -> nn.Module | None:
+    """The table of token vectors; None for a model that names none."""
+    try:
+        return model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def output_matrix(model: PreTrainedModel) -> nn.Module | None:
+    """What maps the final state to predictions; None for a model that names nothing."""
+    try:
+        return model.get_output_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def epsilon(module: nn.Module) -> float | None:
+    """What a norm adds to the variance; None for a module that is none."""
+    return next((float(getattr(module, name)) for name in EPSILON if isinstance(getattr(module, name, None), float)), None)
+
+
+def holders(model: PreTrainedModel, part: nn.Module | None) -> list[nn.Module]:
+    """The modules between a model and one of its parts, the innermost first; neither of the two."""
+    paths = [name for name, module in model.named_modules(remove_duplicate=False) if module is part and name]
+    names = min(paths, key=len, default="").split(".")
+    return [model.get_submodule(".".join(names[:stop])) for stop in range(len(names) - 1, 0, -1)]
+
+
+def count(module: nn.Module) -> int:
+    """Numbers in a module's weights, tied ones once."""
+    return sum(weight.numel() for weight in module.parameters())
 
 
 def has_part(block: nn.Module, names: tuple[str, ...]) -> bool:
