@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from geomkit.arrays import namespace
 from geomkit.errors import RefusalError
 from geomkit.lm.masking import Masking, masked_surprisals
-from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, holders, output_matrix, part
+from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, holders, output_matrix, part, setting
 from geomkit.lm.placing import HOST, HOSTED, Homes, entry
 from geomkit.lm.selfcheck import entering, first, forward, padded, predictions, read_states
 from geomkit.store.decomposition import by_document
@@ -175,7 +175,7 @@ def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 def batch_limit(config: Any, batch_tokens: int) -> int:
     """Tokens in a batch of which the logits are not too many, for a model of this configuration."""
-    return min(batch_tokens, LOGITS // config.get_text_config().vocab_size)
+    return min(batch_tokens, LOGITS // setting(config, "vocab_size"))
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
+from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, setting, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -104,7 +104,7 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
 
 def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
     """How often each token id occurs elsewhere (ids,), for every id that the model knows."""
-    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    vocabulary = setting(load_config(folder, trust_remote_code), "vocab_size")
     return np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
 
 

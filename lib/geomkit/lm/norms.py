@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from geomkit.lm.capture import Recorder
-from geomkit.lm.models import blocks, epsilon
+from geomkit.lm.models import blocks, epsilon, setting
 from geomkit.lm.placing import entry
 from geomkit.lm.selfcheck import first, forward
 from geomkit.measures.norms import NORMS, plain
@@ -43,7 +43,7 @@ def final_norm(model: PreTrainedModel) -> FinalNorm | str:
     handles = [module.register_forward_hook(keep) for module in candidates]
     try:
         with recorder.hooked():
-            ids = torch.arange(TOKENS, device=entry(model)) % model.config.get_text_config().vocab_size
+            ids = torch.arange(TOKENS, device=entry(model)) % setting(model.config, "vocab_size")
             forward(model, ids[None], torch.ones_like(ids[None]))
     finally:
         for handle in handles:

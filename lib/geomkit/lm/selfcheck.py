@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from geomkit.errors import RefusalError
-from geomkit.lm.models import blocks, epsilon, holders, output_matrix
+from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting
 from geomkit.lm.placing import entry
 from geomkit.store.dumps import State
 
@@ -111,9 +111,11 @@ def forward(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, **opt
 
 
 def predictions(output: Any) -> torch.Tensor:
-    """Logits (texts, tokens, vocabulary) of a pass."""
-    logits: torch.Tensor = output.logits if hasattr(output, "logits") else first(output)
-    return logits
+    """Logits (texts, tokens, vocabulary) of a pass, in the forms in which models return them."""
+    if hasattr(output, "logits") or (isinstance(output, Mapping) and "logits" in output):
+        return output["logits"] if isinstance(output, Mapping) else output.logits
+    values = [output] if isinstance(output, torch.Tensor) else output
+    return next(value for value in values if isinstance(value, torch.Tensor) and value.ndim > 2)
 
 
 def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,14 +129,14 @@ def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @contextmanager
 def running(name: str) -> Iterator[None]:
-    """What a model raises that does not run on token ids alone becomes one RefusalError; too little memory is none of these."""
+    """What a model raises that does not run on token ids alone becomes one RefusalError; too little memory does not."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except RAISED as error:
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
-        raise RefusalError(f"{name}: it does not run on token ids alone ({why})") from None
+        raise RefusalError(f"{name}: no short text runs through it ({why})") from None
 
 
 Seen = Mapping[str, list[torch.Tensor]]
@@ -251,7 +253,7 @@ def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
     """A text, another of its length, and a longer one, each also with another last token. No token has a meaning of its own."""
     configs = (model.config, model.config.get_text_config())
     special = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
-    ids = [each for each in range(min(1000, configs[1].vocab_size)) if each not in special]
+    ids = [each for each in range(min(1000, setting(model.config, "vocab_size"))) if each not in special]
     window = getattr(configs[1], "max_position_embeddings", None) or LONGER
     drawn = np.random.default_rng(0).permutation(np.resize(ids, max(len(ids), 3 * LONGER))).tolist()
     texts = [drawn[:LOOKED], drawn[LOOKED : 2 * LOOKED], drawn[2 * LOOKED :][: max(LOOKED, min(LONGER, window))]]
@@ -277,9 +279,9 @@ def check_blocks(name: str, probe: Probe, depth: int) -> None:
                     f"{name}: block {number} {verb} a tensor of shape {shape} for 1 text of {LOOKED} tokens, not one row of "
                     f"{width} numbers for each: where blocks hand on several streams, there is no one hidden state"
                 )
-    for what, values in (("predictions", probe.logits), ("an output matrix that is given", probe.head)):
+    for what, values in (("its predictions are", probe.logits), ("its output matrix is given", probe.head)):
         if values is not None and (values.ndim != 3 or values.shape[:2] != (1, LOOKED)):
-            raise RefusalError(f"{name}: it has {what} of shape {tuple(values.shape)} for 1 text of {LOOKED} tokens")
+            raise RefusalError(f"{name}: {what} of shape {tuple(values.shape)} for 1 text of {LOOKED} tokens, not a row for each")
 
 
 def block_states(name: str, probe: Probe) -> Reading:
