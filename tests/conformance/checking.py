@@ -88,7 +88,9 @@ def states_and_surprisal(
         theirs = [state[0, 1 : 1 + len(ids)].numpy() for state in output.hidden_states]
         pairs = [(layer, theirs[layer - shifted]) for layer in range(int(shifted), depth)] + [(depth + 1, theirs[-1])]
         for layer, expected in pairs:
-            gaps[layer] = max(gaps[layer], np.abs(states[layer][own] - expected).max() / np.abs(expected).max())
+            found = states[layer][own]
+            alike = found.shape == expected.shape
+            gaps[layer] = max(gaps[layer], np.abs(found - expected).max() / np.abs(expected).max() if alike else np.inf)
         for place, token in enumerate(ids.tolist(), 1):
             logits = output.logits[0, place - 1] if objective == CAUSAL else masked_logits(model, whole, place)
             nats = max(nats, abs(float(-logits.double().log_softmax(-1)[token]) - float(surprisal[own][place - 1])))
@@ -142,9 +144,9 @@ def read(path: Path) -> list[Outcome]:
 PAGE = """# Architectures
 
 `make conformance` makes a tiny model with random weights of every causal and masked language model of transformers {version},
-from its own configuration class, and measures three texts of unequal length in one batch. Hidden states and surprisal are compared
-with those that transformers computes of each text alone. Sizes are compared with its counts, those of a wrapper with its text
-model's. This page is rendered from `tests/conformance/result.csv`.
+from its own configuration class, and measures three texts of unequal length in one batch. Hidden states and surprisal are
+compared with those that transformers computes of each text alone. Sizes are compared with its counts, those of a wrapper with its
+text model's. This page is rendered from `tests/conformance/result.csv`.
 
 Before anything is measured, every model is checked on four short texts (`geomkit.lm.selfcheck`), code of its own included:
 

@@ -20,7 +20,7 @@ NAMES = {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MASKED: MODEL_FOR_MASKED_LM_
 VOCABULARY, WIDTH, HEADS, LARGEST = 64, 32, 4, 200e6
 
 SMALL: dict[str, Any] = {
-    r"(src_|tgt_|text_|embedding_)?vocab_size(_per_layer_input)?|entity_vocab_size": VOCABULARY,
+    r"(src_|tgt_|text_|embedding_|unpadded_)?vocab_size(_per_layer_input)?|entity_vocab_size": VOCABULARY,
     r"num(_hidden|_decoder|_encoder)?_layers|n_layers?|(de|en)coder_layers|depth|num_blocks": 4,
     r"(encoder_|attention_)?hidden_size|d_model|n_embd|emb_dim|dim|embed_dim|dim_model|lru_width": WIDTH,
     r"((in|out)put_)?embedding_size|word_embed_proj_dim|entity_emb_size": WIDTH,
@@ -46,8 +46,8 @@ UNSET = ("pad_token_id", "bos_token_id", "eos_token_id", "num_key_value_heads")
 """Keys that are set though they have none."""
 
 LATENT_ATTENTION = (
-    "axk1", "axk2", "deepseek_v3", "deepseek_v32", "dots3_note", "dots3_note_text", "esmc", "glm4_moe_lite", "glm_moe_dsa", "minicpm3",
-    "sarvam_mla", "youtu",
+    "axk1", "axk2", "deepseek_v3", "deepseek_v32", "dots3_note", "esmc", "glm4_moe_lite", "glm_moe_dsa",
+    "minicpm3", "sarvam_mla", "youtu",
 )  # fmt: skip
 LATENT, NARROW, ROTARY = {"num_key_value_heads": HEADS}, {"head_dim": 8}, {"rotary_dim": 4}
 STATES = {"mamba_n_heads": 8, "mamba_d_head": 8}
@@ -58,9 +58,11 @@ OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("ministral", "hunyuan_v1_dense", "hunyuan_v1_moe"), NARROW),
     **dict.fromkeys(("codegen", "gptj"), ROTARY),
     "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0}},
     "deepseek_v2": {**LATENT, "topk_method": "greedy", "n_routed_experts": 4, "num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "esm": {"mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"},
+    "dots3_note_text": {**LATENT, "per_layer_config": {}, "swa_head_dim": 12},
+    "esm": {"vocab_size": VOCABULARY, "pad_token_id": 1, "mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"},
     "gemma3n_text": {
         "hidden_size_per_layer_input": 8, "layer_types": ["sliding_attention", "full_attention"] * 2, "laurel_rank": 4,
         "activation_sparsity_pattern": [0.0] * 4, "num_kv_shared_layers": 0,

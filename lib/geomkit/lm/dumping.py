@@ -15,6 +15,7 @@ from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, setting, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.lm.selfcheck import read_states
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import write_dump
@@ -57,13 +58,13 @@ def dump_model(
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
     config = load_config(folder, trust_remote_code)
-    counts = padded_counts(stored, folder, trust_remote_code)
     masks = masks_of(bench)
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
-    groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
-    share = share_of(groups, stored.sample.texts, part)
     with refused_files(paths.values()):
+        counts = padded_counts(stored, folder, trust_remote_code)
+        groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
+        share = share_of(groups, stored.sample.texts, part)
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
             if not share.batches:
@@ -197,8 +198,10 @@ def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:
 
 
 def of_model(model) -> dict[str, object]:
-    """What files say about a model: its sizes and its final norm."""
-    return {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    """What files say about a model: its sizes, its final norm, and how transformers numbers its states, if in another way."""
+    numbering = read_states(model).numbering
+    about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    return about | ({"numbering": numbering} if numbering else {})
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:

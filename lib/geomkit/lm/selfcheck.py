@@ -210,11 +210,15 @@ class Probe:
         """States 0 to L (texts, tokens, width)."""
         return [how.rows(how.state(tensors), max(self.lengths)) for tensors in (self.given[0], *self.returned)]
 
+    def final(self, how: Reading) -> torch.Tensor:
+        """The final state (texts, tokens, width)."""
+        found = self.head if how.head else self.trunk
+        assert found is not None
+        return found
+
     def everything(self, how: Reading) -> Seen:
         """All states, the final one last, and the predictions."""
-        final = self.head if how.head else self.trunk
-        assert final is not None
-        named = {f"states at /{State(layer).path}": state for layer, state in enumerate([*self.states(how), final])}
+        named = {f"states at /{State(layer).path}": state for layer, state in enumerate([*self.states(how), self.final(how)])}
         return {
             name: [values[text, :length] for text, length in enumerate(self.lengths)]
             for name, values in {**named, "predictions": self.logits}.items()
@@ -230,6 +234,7 @@ def self_check(model: PreTrainedModel) -> Reading:
     probe = Probe(model, text[:1], output_hidden_states=True)
     check_blocks(name, probe, len(blocks(model)))
     how = replace(final_state(name, probe, block_states(name, probe)), copied=probe.changed)
+    check_width(name, probe, how)
     alone, other = probe.everything(how), Probe(model, text[1:]).everything(how)
     equal, unequal = (Probe(model, [text[0], each[0], text[1], each[1]]).everything(how) for each in (beside, longer))
     if new := [type(module).__name__ for module in model.modules() if module not in modules]:
@@ -337,6 +342,13 @@ def final_state(name: str, probe: Probe, how: Reading) -> Reading:
     if head is None:
         raise RefusalError(f"{name}: it names no output matrix (get_output_embeddings), so its final state cannot be told")
     return replace(how, head=True)
+
+
+def check_width(name: str, probe: Probe, how: Reading) -> None:
+    """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it."""
+    final, width = probe.final(how), probe.returned[0][0].shape[-1]
+    if final.shape[-1] != width and not any(same(each, final) for each in probe.own[-1:]):
+        raise RefusalError(f"{name}: its blocks return {width} numbers for each token, and its final state has {final.shape[-1]}")
 
 
 def stretched(model: PreTrainedModel) -> bool:
