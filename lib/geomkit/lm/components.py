@@ -13,7 +13,7 @@ from geomkit.errors import DataError, RefusalError
 from geomkit.lm.ablating import Ablation, ablate, every_head, every_sublayer, text_losses
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes
+from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, setting, sizes
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
@@ -86,7 +86,7 @@ def write_components(
         text=np.arange(len(sample.ids)), document=list(sample.texts.document), n=np.array([len(ids) for ids in sample.ids]),
     )  # fmt: skip
     for (layer, sublayer, kind, at, metric), found in values.items():
-        width = model.config.get_text_config().hidden_size
+        width = setting(model.config, "hidden_size")
         table.add(layer=layer, sublayer=sublayer, kind=kind, at=at, metric=metric, d=width, value=found)
     table.write(output, absent)
 

@@ -13,8 +13,9 @@ from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes, some
+from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, setting, sizes, some
 from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.lm.selfcheck import read_states
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.store.dumps import DTYPE, write_dump
@@ -60,13 +61,13 @@ def dump_model(
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
     config = load_config(folder, trust_remote_code)
-    counts = padded_counts(stored, folder, trust_remote_code)
     masks = masks_of(bench)
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
-    groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
-    share = share_of(groups, stored.sample.texts, part)
     with refused_files(paths.values()):
+        counts = padded_counts(stored, folder, trust_remote_code)
+        groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
+        share = share_of(groups, stored.sample.texts, part)
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
             if not share.batches:
@@ -107,7 +108,7 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
 
 def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
     """How often each token id occurs elsewhere (ids,), for every id that the model knows."""
-    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    vocabulary = setting(load_config(folder, trust_remote_code), "vocab_size")
     return np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
 
 
@@ -213,13 +214,12 @@ def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:
 
 
 def of_model(model) -> dict[str, object]:
-    """What files say about a model: its sizes, its final norm, and weights of its checkpoint that were left out."""
-    beside = getattr(model, "left_out", [])
-    return ({"weights left out": some(beside)} if beside else {}) | {
-        "depth": len(blocks(model)),
-        **vars(sizes(model)),
-        **norm_attributes(final_norm(model)),
-    }
+    """What files say about a model: its sizes, its final norm, weights of its checkpoint that were left out, and how transformers
+    numbers its states, if in another way."""
+    beside, numbering = getattr(model, "left_out", []), read_states(model).numbering
+    about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    about |= {"weights left out": some(beside)} if beside else {}
+    return about | ({"numbering": numbering} if numbering else {})
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:

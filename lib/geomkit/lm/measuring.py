@@ -90,25 +90,26 @@ def measure_model(
     modes need one. Raises ConfigError, before the model runs, where memory would not do, and DataError for sums of another run.
     """
     name = output.parent.name
-    job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
     plan = Plan(modes, lengths, gain, Asked(gain, whitened, sinks))
     absent = dict(left_out)
     widths: dict[State, int] = {}
-    with refused_files([output]), writing(output, job, plan, variants, drawn, absent) as writer:
-        writer.vocabulary(padded_counts(job.stored, folder, trust_remote_code))
-        for variant in variants if job.share.batches else []:
-            before = read_row_sums([Path(path) for path in sums], job.of_run, variant) if part else None
-            model, run = make_run(variant, job.bench)
-            recorder = recorder_of(model, dump)
-            found = measure_variant(writer, variant, recorder, run, job, plan, before)
-            if variant == TRAINED:
-                widths = found
-                absent |= recorder.absent | what_is_absent(widths, recorder.depth, job.texts, lengths)
-            del model, recorder  # or two models would be in memory
-        for null in drawn:
-            for state in progress(job.own(list(widths)), f"{job.name} {null}"):
-                rows = drawn_rows(null, state, job.texts, widths[state], seed)
-                decompose(writer, null, state, rows, widths[state], job.texts, modes, lengths, False)
+    with refused_files([output]):
+        job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
+        with writing(output, job, plan, variants, drawn, absent) as writer:
+            writer.vocabulary(padded_counts(job.stored, folder, trust_remote_code))
+            for variant in variants if job.share.batches else []:
+                before = read_row_sums([Path(path) for path in sums], job.of_run, variant) if part else None
+                model, run = make_run(variant, job.bench)
+                recorder = recorder_of(model, dump)
+                found = measure_variant(writer, variant, recorder, run, job, plan, before)
+                if variant == TRAINED:
+                    widths = found
+                    absent |= recorder.absent | what_is_absent(widths, recorder.depth, job.texts, lengths)
+                del model, recorder  # or two models would be in memory
+            for null in drawn:
+                for state in progress(job.own(list(widths)), f"{job.name} {null}"):
+                    rows = drawn_rows(null, state, job.texts, widths[state], seed)
+                    decompose(writer, null, state, rows, widths[state], job.texts, modes, lengths, False)
 
 
 def writing(

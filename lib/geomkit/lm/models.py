@@ -4,7 +4,7 @@ find a model's parts."""
 import copy
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -39,6 +39,15 @@ ATTENTION = ("self_attn", "attention", "attn", "self_attention")
 MLP = ("mlp", "fc2", "feed_forward", "ffn")
 """Names that architectures give to a block's two sublayers; OPT's MLP is its last linear map."""
 
+SETTINGS = {
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "hidden_size": ("n_embd", "d_model", "dim"),
+    "vocab_size": ("padded_vocab_size", "n_vocab"),
+}
+"""Keys of the configuration of a text model, and what code that comes with a model may call them."""
+EPSILON = ("eps", "variance_epsilon", "epsilon", "norm_eps", "layer_norm_eps")
+"""Names that norms give to what they add to the variance."""
+
 OBJECTIVES = {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM}
 """What loads a model, by what it was trained to predict: the next token, or tokens that are masked."""
 
@@ -47,7 +56,8 @@ logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class Sizes:
-    """Parameter counts, tied weights once. Without embeddings: neither token nor position tables, nor the output matrix."""
+    """Parameter counts of a text model, tied weights once. Without embeddings: neither token nor position tables, nor the output
+    matrix."""
 
     params_total: int
     params_nonembedding: int
@@ -312,17 +322,27 @@ def untrained_twin(
 def sizes(model: PreTrainedModel) -> Sizes:
     """Parameter counts of a model (Kaplan et al. 2020 count without embeddings in this way).
 
-    Those of a quantised model, whose weights may be packed, are its architecture's.
+    Those of a quantised model, whose weights may be packed, are its architecture's. Parts for images or sounds do not count.
     """
     if quantized(model):
         config = without_quantization(copy.deepcopy(model.config))
         with torch.device("meta"):
             model = type(model)(config)
-    tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    if (head := model.get_output_embeddings()) is not None:
-        tables.add(head.weight)
-    total = sum(weight.numel() for weight in model.parameters())
-    return Sizes(total, total - sum(table.numel() for table in tables))
+    tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    if (matrix := output_matrix(model)) is not None:
+        tables.add(matrix.weight)
+    weights = text_weights(model)
+    return Sizes(count(weights), count(weights - tables))
+
+
+def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
+    """The weights of a model, but for those of parts that take images or sounds."""
+    part = text_part(model)
+    own = {input_table(model), blocks(model)}
+    towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
+    wrapped = model.config.get_text_config() is not model.config
+    counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
+    return weights_of(counted) - weights_of(towers)
 
 
 def without_quantization(config: Any) -> Any:
@@ -332,17 +352,84 @@ def without_quantization(config: Any) -> Any:
     return config
 
 
-def blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The model's blocks. Raises DataError for an architecture in which they cannot be told."""
-    config = model.config.get_text_config()
+def setting(config: Any, key: str) -> int:
+    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for a configuration without it."""
+    text = config.get_text_config()
+    names = (key, *SETTINGS[key])
+    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), None)
+    if found is None:
+        raise RefusalError(f"{type(text).__name__}: config.json has no number {key}, nor one of {', '.join(SETTINGS[key])}")
+    return found
+
+
+def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
+    """The blocks that a model's text runs through, in order.
+
+    They are found beside the table of token vectors, so that a tower for images or sounds is not taken for them. Raises
+    RefusalError for an architecture that has none.
+    """
+    return block_lists(model, text_part(model))[0]
+
+
+def text_part(model: PreTrainedModel) -> nn.Module:
+    """The smallest part of a model that holds its table of token vectors and its blocks. Raises RefusalError if there is none."""
+    for part in (*holders(model, input_table(model)), model):
+        if block_lists(model, part):
+            return part
+    depth = setting(model.config, "num_hidden_layers")
+    raise RefusalError(f"{type(model).__name__}: no list of {depth} blocks in this architecture")
+
+
+def block_lists(model: PreTrainedModel, part: nn.Module) -> list[nn.ModuleList | nn.Sequential]:
+    """Lists of as many modules as the configuration says, the outermost first, and of these the one with most weights."""
+    depth = setting(model.config, "num_hidden_layers")
     found = [
-        module
-        for module in model.base_model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers
+        ((isinstance(module, nn.Sequential), name.count("."), -count(weights_of([module]))), module)
+        for name, module in part.named_modules()
+        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) == depth
     ]
-    if not found:
-        raise RefusalError(f"{type(model).__name__}: no list of {config.num_hidden_layers} blocks in this architecture")
-    return found[0]
+    return [module for _, module in sorted(found, key=lambda each: each[0])]
+
+
+def input_table(model: PreTrainedModel) -> nn.Module | None:
+    """The table of token vectors; None for a model that names none."""
+    try:
+        return model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def output_matrix(model: PreTrainedModel) -> nn.Linear | None:
+    """What maps the final state to predictions; None for a model that names nothing."""
+    try:
+        return model.get_output_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def epsilon(module: nn.Module) -> float | None:
+    """What a norm adds to the variance; None for a module that is none."""
+    return next((float(getattr(module, name)) for name in EPSILON if isinstance(getattr(module, name, None), float)), None)
+
+
+def holders(model: PreTrainedModel, part: nn.Module | None) -> list[nn.Module]:
+    """The modules between a model and one of its parts, the innermost first; neither of the two."""
+    paths = [name for name, module in model.named_modules(remove_duplicate=False) if module is part and name]
+    names = min(paths, key=len, default="").split(".")
+    return [model.get_submodule(".".join(names[:stop])) for stop in range(len(names) - 1, 0, -1)]
+
+
+def is_model(module: nn.Module) -> bool:
+    return isinstance(module, PreTrainedModel)
+
+
+def weights_of(modules: Iterable[nn.Module]) -> set[nn.Parameter]:
+    return {weight for module in modules for weight in module.parameters()}
+
+
+def count(weights: Iterable[nn.Parameter]) -> int:
+    """Numbers in some weights."""
+    return sum(weight.numel() for weight in weights)
 
 
 def has_part(block: nn.Module, names: tuple[str, ...]) -> bool:
