@@ -382,7 +382,7 @@ def read_documents(path: Path, reader: str, column: str | None = None, cleaned: 
         names.add(name)
         yield Document(name, text)
     if blank:
-        print(f"{path}: {blank} empty documents left out")
+        print(printable(f"{path}: {blank} empty documents left out"))
     if not names:
         raise DataError(f"{path}: the reader {reader!r} found no text in there")
 
