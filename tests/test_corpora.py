@@ -293,12 +293,12 @@ def test_parquet_that_is_damaged_inside_is_named(tmp_path):
     [
         ('[\n {"text": "One."}\n]', r"line 1: .*; write each object on a line of its own, as jq -c '\.\[\]' does"),
         ('[{"text": "One."}]', r"line 1: .* \(it is of type list\); write each object on a line of its own"),
-        ('{\n "text": "One."\n}', r"line 1: .*; is an object written over several lines\?"),
+        ('{\n "text": "One."\n}', r"line 1: .*; write each object on a line of its own$"),
         ('{"text": "One."}\n{"text": "Tw', r"line 2: .* at column 10\); is the line cut off\?"),
         ('{"data": {"text": "One."}}', r"line 1: .* \(its keys are data\); set the column that holds the text"),
         ("{}", r"line 1: .* \(its keys are none\)"),
         ("[" * 100_000, r"line 1: not a JSON object"),
-        ('{"text": "One."}{"text": "Two."}', r"line 1: .*Extra data at column 17"),
+        ('{"text": "One."}{"text": "Two."}', r"line 1: .*Extra data at column 17\); write each object on a line of its own$"),
     ],
 )
 def test_json_that_is_not_an_object_a_line_says_what_would_help(tmp_path, content, words):

@@ -157,11 +157,12 @@ def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
 
 def json_object(line: str, column: str, where: str) -> dict[str, Any]:
     """The object on a line. Raises DataError, which begins with `where`, for what is none and for one without the column."""
-    over_lines = "; write each object on a line of its own, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
+    apart = "; write each object on a line of its own"
+    over_lines = f"{apart}, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        hint = over_lines or ("; is an object written over several lines?" if line.strip() == "{" else "; is the line cut off?")
+        hint = over_lines or (apart if line.strip() == "{" or error.msg == "Extra data" else "; is the line cut off?")
         raise DataError(f"{where} ({error.msg} at column {error.colno}){hint}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} ({textwrap.shorten(str(error), 80)})") from None
@@ -366,7 +367,8 @@ def read_documents(path: Path, reader: str, column: str | None = None, cleaned: 
             raise DataError(f"{path}: document {shown} is of type {type(text).__name__}, not text")
         if UNWRITABLE.search(name) or LONE.search(text):
             raise DataError(
-                f"{path}: document {shown} has a null character in its name, or half of a surrogate pair; neither is text"
+                f"{path}: document {shown} has a null character in its name, or half of a surrogate pair; "
+                "neither is text, so change it there"
             )
         text = clean(text) if cleaned else text.removeprefix("\ufeff")
         if not text.strip():
@@ -380,7 +382,7 @@ def read_documents(path: Path, reader: str, column: str | None = None, cleaned: 
         names.add(name)
         yield Document(name, text)
     if blank:
-        print(f"{path}: {blank} empty documents left out")
+        print(printable(f"{path}: {blank} empty documents left out"))
     if not names:
         raise DataError(f"{path}: the reader {reader!r} found no text in there")
 
