@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -398,6 +399,12 @@ def test_whatever_escapes_is_one_line_that_names_the_log(code, tmp_path):
     assert terminal.count("\n") == 1
     assert len(terminal) < 1000
     assert "Traceback" in log
+
+
+def test_a_crash_of_a_library_has_its_traceback_in_the_log(tmp_path):
+    status, terminal, log = job(tmp_path, "import ctypes; ctypes.string_at(0)")
+    assert (status, terminal) == (-signal.SIGSEGV, "")
+    assert "Segmentation fault" in log
 
 
 @pytest.mark.parametrize(
