@@ -340,7 +340,7 @@ def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
     part = text_part(model)
     own = {input_table(model), blocks(model)}
     towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
-    wrapped = model.config.get_text_config() is not model.config
+    wrapped = text_config(model.config) is not model.config
     counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
     return weights_of(counted) - weights_of(towers)
 
@@ -352,9 +352,17 @@ def without_quantization(config: Any) -> Any:
     return config
 
 
+def text_config(config: Any) -> Any:
+    """The configuration of a model's text. Raises RefusalError for one with several."""
+    try:
+        return config.get_text_config()
+    except ValueError as error:
+        raise RefusalError(f"{type(config).__name__}: {textwrap.shorten(str(error), 200)}") from None
+
+
 def setting(config: Any, key: str) -> int:
     """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for a configuration without it."""
-    text = config.get_text_config()
+    text = text_config(config)
     names = (key, *SETTINGS[key])
     found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), None)
     if found is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from geomkit.errors import DataError, RefusalError
-from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting
+from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting, text_config
 from geomkit.lm.placing import entry
 from geomkit.store.dumps import State
 
@@ -43,16 +43,16 @@ class Reading:
 
     summed: a block hands on the sum of the tensors that it returns, an output and a residual, not the first of them. skipped:
     rows that the model itself puts before those of a text. head: the final state is what the output matrix is applied to; else
-    what the outermost part around the blocks returns. copied: blocks change their input in place. together: texts of unequal
-    length may share a batch. ahead: what of a text's earlier tokens changes with its last one, and by how much; empty for a
-    causal model. numbering: how transformers' own `hidden_states` are numbered, where not as these states are.
+    what the outermost part around the blocks returns. copied: blocks change their input in place. together: which texts may share
+    a batch: `any`, those of one `length`, or `none`. ahead: what of a text's earlier tokens changes with its last one, and by how
+    much; empty for a causal model. numbering: how transformers' own `hidden_states` are numbered, where not as these states are.
     """
 
     summed: bool = False
     skipped: int = 0
     head: bool = False
     copied: bool = False
-    together: bool = True
+    together: Literal["any", "length", "none"] = "any"
     ahead: str = ""
     numbering: str = ""
 
@@ -243,21 +243,26 @@ def self_check(model: PreTrainedModel) -> Reading:
             f"{name}: a short text puts {new[0]} into it for good, so states depend on the texts before; "
             "attention_type: original_full in its config.json helps"
         )
-    if not (apart := distance(alone, equal)) <= close:
-        raise RefusalError(f"{name}: the states of a text differ by {apart:.1%} when it is run again, beside another text")
+    together: Literal["any", "length", "none"] = "any"
+    if not distance(alone, unequal) <= close or stretched(model):
+        together = "length"
+    if not distance(alone, equal) <= close:
+        together = "none"
+        if not (apart := distance(alone, Probe(model, text[:1]).everything(how))) <= close:
+            raise RefusalError(f"{name}: the states of a text differ by {apart:.1%} when it is run again")
     what, change = max(
         (each for pair in ((alone, other), halves(equal), halves(unequal)) for each in changes(*pair)), key=lambda each: each[1]
     )
     return replace(
         how,
-        together=distance(alone, unequal) <= close and not stretched(model),
+        together=together,
         ahead="" if change <= exact else f"{what} of earlier tokens change with a text's last token, by {change:.1%}",
     )
 
 
 def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
     """A text, another of its length, and a longer one, each also with another last token. No token has a meaning of its own."""
-    configs = (model.config, model.config.get_text_config())
+    configs = (model.config, text_config(model.config))
     special = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
     ids = [each for each in range(min(1000, setting(model.config, "vocab_size"))) if each not in special]
     window = getattr(configs[1], "max_position_embeddings", None) or LONGER
@@ -364,7 +369,7 @@ def check_width(name: str, probe: Probe, how: Reading) -> None:
 
 def stretched(model: PreTrainedModel) -> bool:
     """Whether rotary positions depend on the longest text of a batch."""
-    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    rope = getattr(text_config(model.config), "rope_parameters", None) or {}
     return any(each.get("rope_type") in STRETCHED for each in (rope, *rope.values()) if isinstance(each, Mapping))
 
 
