@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting, text_config
 from geomkit.lm.placing import entry
-from geomkit.store.dumps import State
+from geomkit.store.dumps import State, not_finite
 
 LOOKED = 3
 """Tokens of the texts that are looked at: the fewer, the more of the last one would be seen in those before it."""
@@ -219,23 +219,23 @@ class Probe:
     def everything(self, how: Reading) -> Seen:
         """All states, the final one last, and the predictions."""
         named = {f"states at /{State(layer).path}": state for layer, state in enumerate([*self.states(how), self.final(how)])}
-        return {
-            name: [values[text, :length] for text, length in enumerate(self.lengths)]
-            for name, values in {**named, "predictions": self.logits}.items()
-        }
+        named["predictions"] = self.logits.masked_fill(self.logits.isinf(), 0)  # of tokens that are never predicted
+        return {name: [values[text, :length] for text, length in enumerate(self.lengths)] for name, values in named.items()}
 
 
 @torch.inference_mode()
 def self_check(model: PreTrainedModel) -> Reading:
     """`read_states` of a model that was not looked at before."""
     name, modules = type(model).__name__, set(model.modules())
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise RefusalError(f"{name}: an encoder with a decoder (is_encoder_decoder in config.json); either alone can be measured")
     exact, close = (limits.get(model.dtype, 1e-4) for limits in (EXACT, CLOSE))
     text, beside, longer = short_texts(model)
     probe = Probe(model, text[:1], output_hidden_states=True)
     check_blocks(name, probe, len(blocks(model)))
     check_finite(name, probe)
     how = replace(final_state(name, probe, block_states(name, probe)), copied=probe.changed)
-    check_width(name, probe, how)
+    check_final(name, probe, how)
     alone, other = probe.everything(how), Probe(model, text[1:]).everything(how)
     equal, unequal = (Probe(model, [text[0], each[0], text[1], each[1]]).everything(how) for each in (beside, longer))
     if new := [type(module).__name__ for module in model.modules() if module not in modules]:
@@ -264,7 +264,8 @@ def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
     """A text, another of its length, and a longer one, each also with another last token. No token has a meaning of its own."""
     configs = (model.config, text_config(model.config))
     special = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
-    ids = [each for each in range(min(1000, setting(model.config, "vocab_size"))) if each not in special]
+    known = range(min(1000, setting(model.config, "vocab_size")))
+    ids = [each for each in known if each not in special] or list(known)
     window = getattr(configs[1], "max_position_embeddings", None) or LONGER
     drawn = np.random.default_rng(0).permutation(np.resize(ids, max(len(ids), 3 * LONGER))).tolist()
     texts = [drawn[:LOOKED], drawn[LOOKED : 2 * LOOKED], drawn[2 * LOOKED :][: max(LOOKED, min(LONGER, window))]]
@@ -322,6 +323,8 @@ def block_states(name: str, probe: Probe) -> Reading:
         if not same(states[number], expected[number]):
             off = gap(states[number], expected[number])
             raise RefusalError(f"{name}: what block {number} returns is not {whose} (off by {off:.0%})")
+    if probe.own:
+        raise RefusalError(f"{name}: it returns {len(probe.own)} hidden states of its own, and they are not those of its blocks")
     raise RefusalError(f"{name}: nothing says which of the tensors that its blocks return is the hidden state")
 
 
@@ -360,8 +363,12 @@ def final_state(name: str, probe: Probe, how: Reading) -> Reading:
     return replace(how, head=True)
 
 
-def check_width(name: str, probe: Probe, how: Reading) -> None:
-    """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it."""
+def check_final(name: str, probe: Probe, how: Reading) -> None:
+    """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it, and where
+    a state is not finite."""
+    for layer, state in enumerate([*probe.states(how), probe.final(how)]):
+        if not state.isfinite().all():
+            raise RefusalError(f"{name}: {not_finite(State(layer).path)}")
     final, width = probe.final(how), probe.returned[0][0].shape[-1]
     if final.shape[-1] != width and not any(same(each, final) for each in probe.own[-1:]):
         raise RefusalError(f"{name}: its blocks return {width} numbers for each token, and its final state has {final.shape[-1]}")
@@ -383,6 +390,8 @@ def gap(one: torch.Tensor, other: torch.Tensor) -> float:
     if one.shape != other.shape:
         return float("inf")
     one, other = one.float(), other.to(one.device).float()
+    if one.isnan().any() and torch.equal(one.isnan(), other.isnan()):
+        one, other = one.nan_to_num(), other.nan_to_num()
     return float((one - other).abs().amax() / other.abs().amax().clamp_min(TINY))
 
 
