@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.registry import Registry
+from geomkit.store.model_folders import check_pointer
 from geomkit.store.provenance import digest, replacing, rng
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def turn_text(turn: Sequence[dict[str, str]]) -> str:
 
 def utf8(file: Path) -> str:
     """The file's text without a byte order mark."""
+    check_pointer(file)
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -163,6 +165,7 @@ def utf8(file: Path) -> str:
 
 def utf8_lines(file: Path) -> Iterator[str]:
     """The file's lines without a byte order mark, one in memory at a time."""
+    check_pointer(file)
     try:
         with file.open(encoding="utf-8-sig", newline="\n") as stream:
             yield from stream
