@@ -239,7 +239,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "ab" * 32 
 )  # fmt: skip
 def test_a_pointer_of_git_lfs_is_not_a_document(tmp_path, reader, name):
     write(tmp_path / name, POINTER)
-    with pytest.raises(DataError, match=f"{name}: a Git LFS pointer, not the file itself; run git lfs pull"):
+    with pytest.raises(DataError, match=f"{name}: a pointer of Git LFS, not the file itself; run `git lfs pull`"):
         read(tmp_path, reader)
 
 

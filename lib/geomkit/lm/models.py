@@ -114,9 +114,9 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
             raise
         if file.is_file():
             tokenizer = with_rules_of(file, tokenizer)
-        known = set(tokenizer.get_vocab())
-    if not known - set(tokenizer.all_special_tokens):
-        raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
+        if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+            raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
+        around(tokenizer)  # settings of a wrong type show when a text is split
     return tokenizer
 
 
@@ -213,7 +213,8 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
         raise DataError(f"{path}: the weights lack {some(missing)}{hint}")
     for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
         raise DataError(f"{path}: {name} has shape {tuple(stored)}, but the configuration makes it {tuple(expected)}")
-    within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
+    with loading(path, f"{objective} language model"):
+        within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
     if within:
         raise DataError(
             f"{path}: the model has no place for {some(within)}, so it would compute something else than was trained; its "
@@ -244,7 +245,7 @@ def tensors_without_place(path: Path, model: PreTrainedModel, names: set[str]) -
     files = [file for file in (weight_files(path) if path.is_dir() else []) if file.suffix == ".safetensors"]
     shapes = {name: one["shape"] for file in files for name, one in header(file)[0].items()}
     measured = [owner, *parents(model, model.get_input_embeddings(), model.get_output_embeddings())]
-    last = config.num_hidden_layers
+    last = getattr(config, "num_hidden_layers", 0)
     return unused(names, measured, shapes, of_blocks, range(last, last + further), quantized(model))
 
 
@@ -466,11 +467,11 @@ def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
         if plain := tokenizer(text, add_special_tokens=False)["input_ids"]:
             break
     else:
-        raise DataError(f"{type(tokenizer).__name__}: this tokenizer gives no text any tokens")
+        raise DataError(f"{tokenizer.name_or_path}: this tokenizer gives no text any tokens")
     whole = tokenizer(text)["input_ids"]
     start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), None)
     if start is None:
-        raise DataError(f"{type(tokenizer).__name__}: {text!r} has other tokens where special tokens surround it")
+        raise DataError(f"{tokenizer.name_or_path}: {text!r} has other tokens where special tokens surround it")
     return whole[:start], whole[start + len(plain) :]
 
 

@@ -1,7 +1,6 @@
 """Documents out of files: readers by name, the split by document, and texts of equal length out of token ids."""
 
 import bz2
-import io
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.registry import Registry
+from geomkit.store.model_folders import check_pointer
 from geomkit.store.provenance import digest, replacing, rng
 
 if TYPE_CHECKING:
@@ -282,20 +282,17 @@ def turn_text(turn: Sequence[dict[str, str]]) -> str:
     return " ".join(message["text"].replace("\n", " ") for message in turn)
 
 
-POINTER = b"version https://git-lfs"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
 """How files begin that are compressed."""
 WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 """How files in UTF-16 or UTF-32 begin."""
 
 
-def check_start(file: Path, content: bytes = b"", text: bool = False) -> None:
-    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16. content: of
-    the file, if it has been read."""
-    with io.BytesIO(content) if content else file.open("rb") as stream:
+def check_start(file: Path, text: bool = False) -> None:
+    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16."""
+    check_pointer(file)
+    with file.open("rb") as stream:
         start = stream.read(512)
-    if start.startswith(POINTER):
-        raise DataError(f"{file}: a Git LFS pointer, not the file itself; run git lfs pull where it was cloned")
     if text:
         for magic, kind in COMPRESSED.items():
             if start.startswith(magic):
@@ -307,7 +304,7 @@ def check_start(file: Path, content: bytes = b"", text: bool = False) -> None:
 def utf8(file: Path) -> str:
     """The file's text as it is, but without a byte order mark. Raises DataError, naming the line, for what is not UTF-8."""
     content = file.read_bytes()
-    check_start(file, content, text=True)
+    check_start(file, text=True)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
