@@ -210,6 +210,9 @@ def test_written_special_tokens_are_text_unless_they_are_kept(speaking):
 def test_special_tokens_are_counted_in_the_file_and_the_log(special_tokens, control, speaking, tmp_path, capsys):
     model, corpus = tmp_path / "m", tmp_path / "c.parquet"
     speaking.save_pretrained(model)
+    from transformers import LlamaConfig
+
+    LlamaConfig(vocab_size=len(speaking)).save_pretrained(model)
     write_documents([Document("a", WRITTEN), Document("b", "Nothing of the kind."), Document("c", WRITTEN)], corpus)
     cut_texts(model, corpus, tmp_path / "t.h5", "all", {"count": 2, "length": 1000}, 0, False, special_tokens)
     stored = read_texts(tmp_path / "t.h5")

@@ -361,11 +361,11 @@ def text_config(config: Any) -> Any:
         raise RefusalError(f"{type(config).__name__}: {textwrap.shorten(str(error), 200)}") from None
 
 
-def setting(config: Any, key: str) -> int:
-    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for a configuration without it."""
+def setting(config: Any, key: str, default: int | None = None) -> int:
+    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for one without it or a default."""
     text = text_config(config)
     names = (key, *SETTINGS[key])
-    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), None)
+    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)
     if found is None:
         raise RefusalError(f"{type(text).__name__}: config.json has no number {key}, nor one of {', '.join(SETTINGS[key])}")
     return found

@@ -297,13 +297,11 @@ def check_blocks(name: str, probe: Probe, depth: int) -> None:
 
 
 def check_finite(name: str, probe: Probe) -> None:
-    """Raises DataError where a block returns what is no number."""
-    for number, tensors in enumerate(probe.returned, 1):
-        if not all(bool(torch.isfinite(each).all()) for each in tensors):
-            raise DataError(
-                f"{name}: states at /{State(number).path} hold NaN or infinity; the weights are damaged, or too large for "
-                "compute.dtype: try float32"
-            )
+    """Raises DataError where a block, a norm or the model itself returns what is no number."""
+    states = [*probe.returned, [each for each in (probe.trunk, probe.head) if each is not None]]
+    for number, tensors in enumerate(states, 1):
+        if not all(bool(each.isfinite().all()) for each in tensors):
+            raise DataError(f"{name}: {not_finite(State(number).path)}, if its weights are not damaged")
 
 
 def block_states(name: str, probe: Probe) -> Reading:
@@ -364,11 +362,7 @@ def final_state(name: str, probe: Probe, how: Reading) -> Reading:
 
 
 def check_final(name: str, probe: Probe, how: Reading) -> None:
-    """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it, and where
-    a state is not finite."""
-    for layer, state in enumerate([*probe.states(how), probe.final(how)]):
-        if not state.isfinite().all():
-            raise RefusalError(f"{name}: {not_finite(State(layer).path)}")
+    """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it."""
     final, width = probe.final(how), probe.returned[0][0].shape[-1]
     if final.shape[-1] != width and not any(same(each, final) for each in probe.own[-1:]):
         raise RefusalError(f"{name}: its blocks return {width} numbers for each token, and its final state has {final.shape[-1]}")
