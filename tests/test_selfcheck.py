@@ -17,7 +17,7 @@ from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks, load_model, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
-from geomkit.lm.selfcheck import Reading, read_states
+from geomkit.lm.selfcheck import READINGS, Reading, read_states
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
@@ -266,6 +266,28 @@ def test_a_model_without_one_hidden_state_for_each_token_and_block_is_refused_by
 def test_a_configuration_without_a_number_of_blocks_is_refused_by_its_key(hub):
     with pytest.raises(RefusalError, match=r"^OwnConfig: config\.json has no number num_hidden_layers"):
         blocks(hub(depth_key="stages"))
+
+
+def test_one_block_that_is_listed_twice_runs_twice(load):
+    model = load("llama")
+    model.model.layers[1] = model.model.layers[0]
+    with pytest.raises(RefusalError, match="LlamaForCausalLM: block 1 runs 2 times in one pass"):
+        read_states(model)
+
+
+def test_weights_that_overflow_are_named_with_the_state(load):
+    model = load("llama")
+    model.model.layers[0].mlp.down_proj.weight.data[:] = float("inf")
+    with pytest.raises(RefusalError, match=r"LlamaForCausalLM: /hidden/1: the model computed NaN or infinity there"):
+        read_states(model)
+
+
+def test_rotary_positions_that_stretch_with_the_longest_text_run_one_length_at_a_time(load):
+    model = load("llama")
+    assert read_states(model).together == "any"
+    del READINGS[model]
+    model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    assert read_states(model).together == "length"
 
 
 def test_a_model_is_looked_at_once(load, monkeypatch):

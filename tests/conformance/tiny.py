@@ -72,6 +72,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "longformer": {"attention_window": [8] * 4},
     "mamba2": {"num_heads": 8, "head_dim": 8},
     "neomme": {"head_dim": 16},
     "qwen4_exp_text": {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -338,8 +338,8 @@ def sizes(model: PreTrainedModel) -> Sizes:
 
 def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
     """The weights of a model, but for those of parts that take images or sounds."""
-    part = text_part(model)
-    own = {input_table(model), blocks(model)}
+    part, found = text_part(model)
+    own = {input_table(model), found}
     towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
     wrapped = text_config(model.config) is not model.config
     counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
@@ -377,27 +377,19 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
     They are found beside the table of token vectors, so that a tower for images or sounds is not taken for them. Raises
     RefusalError for an architecture that has none.
     """
-    return block_lists(model, text_part(model))[0]
+    return text_part(model)[1]
 
 
-def text_part(model: PreTrainedModel) -> nn.Module:
-    """The smallest part of a model that holds its table of token vectors and its blocks. Raises RefusalError if there is none."""
-    for part in (*holders(model, input_table(model)), model):
-        if block_lists(model, part):
-            return part
+def text_part(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
+    """The smallest part of a model that holds its table of token vectors and its blocks, and the blocks: of several lists of as
+    many modules as the configuration says the outermost, and of these the one with most weights."""
     depth = setting(model.config, "num_hidden_layers")
+    kinds: tuple[type[nn.ModuleList | nn.Sequential], ...] = (nn.ModuleList, nn.Sequential)
+    for kind, part in product(kinds, (*holders(model, input_table(model)), model)):
+        lists = [(name, each) for name, each in part.named_modules() if isinstance(each, kind) and len(each) == depth]
+        if lists:
+            return part, min(lists, key=lambda named: (named[0].count("."), -count(weights_of([named[1]]))))[1]
     raise RefusalError(f"{type(model).__name__}: no list of {depth} blocks in this architecture")
-
-
-def block_lists(model: PreTrainedModel, part: nn.Module) -> list[nn.ModuleList | nn.Sequential]:
-    """Lists of as many modules as the configuration says, the outermost first, and of these the one with most weights."""
-    depth = setting(model.config, "num_hidden_layers")
-    found = [
-        ((isinstance(module, nn.Sequential), name.count("."), -count(weights_of([module]))), module)
-        for name, module in part.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) == depth
-    ]
-    return [module for _, module in sorted(found, key=lambda each: each[0])]
 
 
 def input_table(model: PreTrainedModel) -> nn.Module | None:
