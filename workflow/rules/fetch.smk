@@ -93,6 +93,7 @@ rule convert_model:
         * max(4000, 12 * megabytes(input)),
     params:
         code=code("convert_model.py"),
+        adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
         trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
             "trust_remote_code", False
         ),
