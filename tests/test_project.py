@@ -33,10 +33,10 @@ def test_conda_environment_has_the_ranges_of_pyproject():
     assert len(pip) == len(set(pip))
 
 
-def test_the_library_alone_needs_numpy_the_array_api_and_scipy_and_all_is_every_other_extra_that_a_run_needs():
+def test_the_library_alone_needs_numpy_the_array_api_and_scipy_and_all_is_every_other_extra():
     names = [re.split(r"[<>=]", package)[0] for package in PROJECT["dependencies"]]
     assert names == ["numpy", "array-api-compat", "scipy"]
-    assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("adapters", "test", "benchmark")))
+    assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("test", "benchmark")))
     everywhere = [
         package for extra in ("fast", "files", "lm", "workflow") for package in EXTRAS[extra] if "geomkit" not in package
     ]

@@ -26,7 +26,7 @@ SKIPPED = (".", "pytorch_model.bin.index")
 
 
 def convert_model(
-    source: Path, output: Path, adapter: Path | None = None, trust_remote_code: bool = False, objective: str = CAUSAL
+    source: Path, output: Path, adapter: str | Path | None = None, trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> None:
     """Writes the folder that a model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and everything
     else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32.
@@ -39,7 +39,7 @@ def convert_model(
             base = work / "base"
             link_without_adapter(source, work / "source")
             convert_model(work / "source", base)
-            merge_adapter(base, adapter, output, trust_remote_code, objective)
+            merge_adapter(base, Path(adapter).expanduser(), output, trust_remote_code, objective)
         return
     check_adapter(source.parent if source.is_file() else source)
     if source.suffix == ".gguf" or list(source.glob("*.gguf")):
