@@ -623,3 +623,9 @@ def test_a_corpus_that_is_found_wrong_at_its_end_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="two documents are named 'd0'"):
         corpora.prepare_corpus(write(tmp_path / "a.jsonl", lines), tmp_path / "out/a.parquet", "jsonl")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_one_file_of_another_kind_is_no_document(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match=r"x\.jsonl: the reader text would take all of it for one document; set reader: jsonl"):
+        list(corpora.readers["text"](tmp_path / "x.jsonl"))

@@ -208,7 +208,7 @@ def capture(
     if recorder.how.ahead:
         raise RefusalError(
             f"{type(recorder.model).__name__}: {recorder.how.ahead}: "
-            "it reads in both directions, and only causal models can be measured"
+            "it reads in both directions, or texts of a batch share something, and only causal models can be measured"
         )
     limit = batch_limit(recorder.model.config, batch_tokens)
     with recorder.hooked():

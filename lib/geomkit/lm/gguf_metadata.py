@@ -75,6 +75,8 @@ class GgufFile:
         reader = GGUFReader(path)
         self.path = path
         self.metadata = {key: field.contents() for key, field in reader.fields.items()}
+        if self.metadata.get("general.type") == "adapter":
+            raise DataError(f"{path}: an adapter alone, whose model is elsewhere; merge it into its model's weights first")
         self.architecture = str(self.metadata["general.architecture"])
         self.tensors = [tensor.name for tensor in reader.tensors]
         self.rope = {tensor.name: tensor.data.tolist() for tensor in reader.tensors if tensor.name in ROPE_TENSORS}

@@ -4,7 +4,7 @@ find a model's parts."""
 import copy
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -75,8 +75,15 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
-HINTS = {"Padding_idx must be within": "pad_token_id in config.json is not below vocab_size"}
-"""What to say for words that do not name the cause."""
+HINTS = {
+    "Padding_idx must be within": "pad_token_id in config.json is not below vocab_size",
+    "Unrecognized configuration class": "transformers has no class that loads its model_type with this objective; of a wrapper "
+    "for images or sounds give the text model alone, or set another objective",
+    "custom code": "it brings code of its own; set trust_remote_code: true in its entry if you trust it",
+    "`tiktoken` is required": "its vocabulary needs the package sentencepiece or tiktoken; install it, or add a tokenizer.json",
+    "Couldn't instantiate the backend tokenizer": "there is no tokenizer.json, nor another file that a tokenizer can be made of",
+}
+"""What to say for words of transformers that do not name the cause, or what would help."""
 
 
 @contextmanager
@@ -91,7 +98,8 @@ def loading(path: Path, what: str) -> Iterator[None]:
         if explained(error) is not None:  # our own, or a disk, a memory or a permission
             raise
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-        why = next((hint for words, hint in HINTS.items() if words in why), why)
+        if hint := next((hint for words, hint in HINTS.items() if words in why), None):
+            why = f"{hint}; {textwrap.shorten(why, 130)}"
         raise DataError(f"{path}: no {what} could be loaded from it ({why})") from None
 
 
@@ -270,7 +278,8 @@ def load_model(
     check_files(folder)
     limits = place(folder.name, weight_bytes(folder, kind), device).limits
     placed: dict[str, Any] = {}
-    if quantization(folder) is not None:
+    if (quantized_by := quantization(folder)) is not None:
+        check_quantization(folder, quantized_by)
         # such a model must not be moved once it is loaded, and its own parts say how much they take
         placed = {"device_map": {"": device}} if limits is None else {"device_map": "auto", "max_memory": limits}
     elif limits is not None:
@@ -279,6 +288,18 @@ def load_model(
         options = {"pretrained_model_name_or_path": folder, "dtype": dtype, "trust_remote_code": trust_remote_code}
         model = load_weights(folder, objective, **options, **placed)
     return (model if placed else model.to(device)).eval()
+
+
+def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
+    """Raises DataError for a way to quantise that transformers does not know, for it would take the weights as they are."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
+
+    method = stated.get("quant_method")
+    if method is not None and method not in KNOWN:
+        raise DataError(
+            f"{folder / 'config.json'}: quantization_config.quant_method is {method!r}, which this transformers does not know; "
+            "install a newer one, or measure the unquantised weights"
+        )
 
 
 def skeleton(folder: Path, dtype: str, trust_remote_code: bool = False, objective: str = CAUSAL) -> PreTrainedModel:

@@ -131,6 +131,9 @@ def _row_lengths(Z: Array) -> Array:
     if not xp.all(finite):
         count = math.prod(lengths.shape)
         raise DataError(f"{count - int(xp.count_nonzero(finite))} of {count} token vectors are not finite or overflow")
+    gone = (lengths == 0)[..., 0]
+    if xp.any(gone) and xp.any(Z[gone] != 0):
+        raise DataError("some token vectors are so short that their squares vanish (below 1e-154); scale all rows")
     return lengths
 
 
@@ -208,7 +211,7 @@ def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> 
         found = row_spectrum(Z, bool(centred))
     elif is_centred(mode):
         if centred is False:
-            raise ConfigError(f"centred=False, but {mode} subtracts the mean row")
+            raise ConfigError(f"centred=False, but {mode} subtracts the mean row; leave centred out, or choose another mode")
         if centred is None and _was_centred(Z, error, True):
             raise DataError(
                 f"these rows were centred and scaled before, and {mode} would do it again: hand over the rows themselves, or "

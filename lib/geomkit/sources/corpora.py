@@ -78,7 +78,9 @@ def files_in(path: Path, *endings: str) -> list[Path]:
     kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()))
     if not found:
         able = sorted({READER_OF[ending] for ending in other.keys() & READER_OF.keys()} if {*endings} & READER_OF.keys() else ())
+        packed = not able and other.keys() & {".gz", ".zst", ".xz", ".bz2", ".zip"}
         why = [f"; there are {kinds}"] * bool(kinds) + [f"; set reader: {' or '.join(able)}"] * bool(able)
+        why += ["; decompress them"] * bool(packed)
         why += [f"; hidden files are not read: {copies}"] * bool(copies)
         raise DataError(f"{path}: no {' or '.join(endings)} file in there" + "".join(why))
     for what, names in (("hidden files", copies), ("files of other kinds", kinds)):
@@ -138,6 +140,10 @@ def name_of(identifier: object, label: str, number: int) -> str:
 @readers.register("text")
 def plain_text(path: Path) -> Iterator[Document]:
     """Each .txt or .md file is a document."""
+    if path.is_file() and READER_OF.get(path.suffix.lower(), "text") != "text":
+        raise DataError(
+            f"{path}: the reader text would take all of it for one document; set reader: {READER_OF[path.suffix.lower()]}"
+        )
     for file in files_in(path, ".txt", ".md"):
         yield Document(file.stem if file == path else label(file, path), utf8(file))
 
