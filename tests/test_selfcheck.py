@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import RefusalError
+from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks, load_model, sizes
@@ -278,7 +278,7 @@ def test_one_block_that_is_listed_twice_runs_twice(load):
 def test_weights_that_overflow_are_named_with_the_state(load):
     model = load("llama")
     model.model.layers[0].mlp.down_proj.weight.data[:] = float("inf")
-    with pytest.raises(RefusalError, match=r"LlamaForCausalLM: /hidden/1: the model computed NaN or infinity there"):
+    with pytest.raises(DataError, match=r"LlamaForCausalLM: /hidden/1: the model computed NaN or infinity there"):
         read_states(model)
 
 
