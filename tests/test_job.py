@@ -145,7 +145,8 @@ def test_a_digest_changes_with_names_values_and_what_a_wildcard_chooses():
         )
         == 5
     )
-    assert digest("a", size=len) != digest("ab", size=len)
+    assert digest("a", size=lambda wildcards: len(wildcards)) != digest("ab", size=lambda wildcards: len(wildcards))
+    assert digest("a", size=lambda wildcards, input: 1) == digest("a", size=lambda wildcards, input: 2)
     assert digest(states="other") != digest(states=STORED)
 
 

@@ -23,8 +23,8 @@ from geomkit.source import LIBRARY
 
 FUNCTION = re.compile(r"(?P<module>geomkit(?:\.\w+)+):(?P<name>\w+)")
 """How a rule names a function of the library."""
-OWN = ("function", "code")
-"""Parameters of a rule that are the runner's; `code` is also passed to a function that takes it."""
+OWN = ("function", "code", "content")
+"""Parameters of a rule that only say what a job depends on: they are passed to a function that takes them, and to no other."""
 
 
 def call(function: str, **parameters: Any) -> dict[str, Any]:
@@ -35,11 +35,18 @@ def call(function: str, **parameters: Any) -> dict[str, Any]:
     """
 
     def digest(wildcards: Any) -> str:
-        values = {key: value(wildcards) if callable(value) else value for key, value in sorted(parameters.items())}
+        values = {key: chosen(value, wildcards) for key, value in sorted(parameters.items())}
         named = [function, *(value for value in values.values() if is_function(value))]
         return code_digest([module_of(name) for name in named], LIBRARY, repr((function, values)))
 
     return {"function": function, "code": digest, **parameters}
+
+
+def chosen(value: Any, wildcards: Any) -> Any:
+    """A parameter's value for a job. Of a function that also takes inputs or threads there is none: it is no reason to run again."""
+    if not callable(value):
+        return value
+    return value(wildcards) if len(inspect.signature(value).parameters) == 1 else None
 
 
 def is_function(value: Any) -> bool:
@@ -99,7 +106,7 @@ def mismatches(functions: Sequence[str], given: set[str], wildcards: set[str]) -
     needed = frozenset[str]().union(*(one.required for one in signatures))
     for name in sorted(given - taken):
         yield f"{functions[0]} takes no {name!r}; it takes {', '.join(sorted(taken))}"
-    for name in sorted(needed - given - wildcards - {"code"}):
+    for name in sorted(needed - given - wildcards - {*OWN}):
         yield f"{functions[0]} needs {name!r}, which the rule does not give"
 
 
