@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: plot test quick check docs benchmark faults determinism findings experiments promote-findings promote-directions promote-tokens promote-experiments promote-needle promote-theory promote-conclusions promote-axes promote-ladder promote-controls promote-steps
+.PHONY: plot test quick check docs benchmark faults determinism conformance findings experiments promote-findings promote-directions promote-tokens promote-experiments promote-needle promote-theory promote-conclusions promote-axes promote-ladder promote-controls promote-steps
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -13,7 +13,7 @@ test: .venv/test  ## set up, and run the tests
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 quick: .venv/test  ## the tests that need neither Snakemake nor a browser nor patience
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow and not browser and not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not workflow and not browser and not slow and not conformance"
 
 check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -36,6 +36,10 @@ faults: .venv/test  ## kill the small workflow 30 times, and compare bytes
 
 determinism: .venv/test  ## the small workflow six times, with 1, 2 and 8 cores, and compare bytes
 	$(BIN)/python tests/determinism
+
+conformance: .venv/test  ## every architecture of transformers against its own numbers (docs/architectures.md), and many odd inputs
+	$(BIN)/python tests/conformance
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m conformance
 
 findings: .venv/main  ## write docs/findings.md and the README's table anew from workflow/resources/findings
 	$(BIN)/snakemake --cores $(CORES) results/findings/findings.md

@@ -18,8 +18,9 @@ from geomkit.lm.ablating import (
     text_losses,
     whole,
 )
-from geomkit.lm.capture import Recorder, capture, padded, with_prefix
+from geomkit.lm.capture import Recorder, capture, with_prefix
 from geomkit.lm.models import blocks
+from geomkit.lm.selfcheck import padded
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 

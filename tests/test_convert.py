@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from test_bad_input import tree  # noqa: E402
 
-from geomkit.errors import DataError  # noqa: E402
+from geomkit.errors import ConfigError, DataError  # noqa: E402
 from geomkit.lm.convert import convert_model  # noqa: E402
-from geomkit.lm.models import load_model  # noqa: E402
+from geomkit.lm.models import load_model, load_tokenizer  # noqa: E402
 
 
 @pytest.fixture
@@ -100,3 +102,94 @@ def test_a_file_that_is_no_pickle_is_refused_by_name(content, pickled, tmp_path)
         convert_model(pickled, tmp_path / "models/llama")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "models/llama").exists()
+
+
+# adapters
+
+ADAPTER = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 6, "target_modules": ["q_proj"], "bias": "none"}
+
+
+def write_adapter(folder: Path, width: int = 32, names: str = "q_proj", **changes: object) -> dict[str, torch.Tensor]:
+    """A LoRA adapter of a tiny Llama's queries, and its matrices A and B by block."""
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({**ADAPTER, "base_model_name_or_path": "elsewhere", **changes}))
+    draw = torch.Generator().manual_seed(0)
+    shapes = {"A": (2, width), "B": (width, 2)}
+    found = {f"{layer}.{kind}": torch.randn(shape, generator=draw) for layer in (0, 1) for kind, shape in shapes.items()}
+    stem = "base_model.model.model.layers.{}.self_attn.{}.lora_{}.weight"
+    save_file(
+        {stem.format(name[0], names, name[2]): value for name, value in found.items()},
+        folder / "adapter_model.safetensors",
+        {"format": "pt"},
+    )
+    return found
+
+
+def test_an_adapter_is_added_to_the_weights_as_its_definition_says(tiny, tmp_path):
+    """W + alpha / r B A (Hu et al. 2021, arXiv 2106.09685, section 4.1), and every other weight is the base's."""
+    pytest.importorskip("peft")
+    matrices = write_adapter(tmp_path / "adapter")
+    base = tree(tiny("llama"))
+    convert_model(tiny("llama"), tmp_path / "models/mine", tmp_path / "adapter")
+    found, own = load_file(tmp_path / "models/mine/model.safetensors"), load_file(tiny("llama") / "model.safetensors")
+    assert found.keys() == own.keys()
+    for name, weight in own.items():
+        layer = name.removeprefix("model.layers.")[0]
+        added = 3 * matrices[f"{layer}.B"] @ matrices[f"{layer}.A"] if name.endswith("q_proj.weight") else 0.0
+        torch.testing.assert_close(found[name], weight + added)
+    assert not torch.equal(logits(tmp_path / "models/mine"), logits(tiny("llama")))
+    assert load_tokenizer(tmp_path / "models/mine")("A boat")["input_ids"] == load_tokenizer(tiny("llama"))("A boat")["input_ids"]
+    assert tree(tiny("llama")) == base
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["mine"]
+
+
+def test_an_adapter_beside_its_base_is_refused_unless_it_is_asked_for(tiny, tmp_path):
+    pytest.importorskip("peft")
+    write_adapter(tmp_path / "adapter")
+    folder = shutil.copytree(tiny("llama"), tmp_path / "llama")
+    for file in (tmp_path / "adapter").iterdir():
+        shutil.copy(file, folder / file.name)
+    with pytest.raises(DataError, match=r"llama: an adapter \(adapter_config\.json\) lies beside .* set the entry's adapter"):
+        load_model(folder, "float32", torch.device("cpu"))
+    convert_model(folder, tmp_path / "models/mine", folder)
+    convert_model(tiny("llama"), tmp_path / "models/other", tmp_path / "adapter")
+    assert torch.equal(logits(tmp_path / "models/mine"), logits(tmp_path / "models/other"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: write_adapter(folder, width=16), "adapter: no adapter of this model could be loaded .*shape"),
+        (lambda folder: write_adapter(folder, names="k_proj"), "adapter: no adapter of this model .*missing adapter keys"),
+        (lambda folder: write_adapter(folder, target_modules=["nowhere"]), "adapter: no adapter of this model"),
+        (lambda folder: write_adapter(folder, peft_type="NONESUCH"), "adapter: no adapter of this model"),
+        (
+            lambda folder: (write_adapter(folder), (folder / "adapter_model.safetensors").unlink()),
+            r"adapter_model\.safetensors: no such file",
+        ),
+        (
+            lambda folder: (
+                write_adapter(folder),
+                (folder / "adapter_model.safetensors").write_text("version https://git-lfs x"),
+            ),
+            "a pointer of Git LFS",
+        ),
+        (lambda folder: (write_adapter(folder), (folder / "adapter_config.json").write_text("[]")), "holds a JSON list"),
+    ],
+    ids=["another width", "other modules", "modules that are not there", "another kind", "no weights", "a pointer", "a list"],
+)
+def test_an_adapter_that_does_not_fit_is_one_line_and_leaves_nothing(spoil, words, tiny, tmp_path):
+    pytest.importorskip("peft")
+    spoil(tmp_path / "adapter")
+    with pytest.raises(DataError, match=words) as error:
+        convert_model(tiny("llama"), tmp_path / "models/mine", tmp_path / "adapter")
+    assert "\n" not in str(error.value)
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_without_peft_an_adapter_is_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    write_adapter(tmp_path / "adapter")
+    with pytest.raises(ConfigError, match=r"models\.\*\.adapter: .* pip install peft"):
+        convert_model(tiny("llama"), tmp_path / "models/mine", tmp_path / "adapter")
+    assert not list((tmp_path / "models").iterdir())

@@ -1,6 +1,7 @@
 """Readers on small files, the split by document, and the cutting of texts."""
 
 import bz2
+import gzip
 import itertools
 import json
 from collections import Counter
@@ -18,8 +19,8 @@ from geomkit.sources.corpora import Document, clean, cut, read_documents, split_
 from geomkit.sources.wikitext import prose
 
 
-def read(*arguments: Any) -> list[Document]:
-    return list(read_documents(*arguments))
+def read(*arguments: Any, **options: Any) -> list[Document]:
+    return list(read_documents(*arguments, **options))
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -33,8 +34,20 @@ def test_plain_text_files_are_named_by_their_place(tmp_path):
     write(tmp_path / "a/b.md", "Première.")
     write(tmp_path / "a/blank.txt", " \n\t\n")
     write(tmp_path / "notes.pdf", b"\xff")
-    assert read(tmp_path, "text") == [("a/b.md", "Première."), ("b.txt", "Second,\nwith a gap.")]
-    assert read(tmp_path / "b.txt", "text") == [Document("b", "Second,\nwith a gap.")]
+    assert read(tmp_path, "text", cleaned=True) == [("a/b.md", "Première."), ("b.txt", "Second,\nwith a gap.")]
+    assert read(tmp_path / "b.txt", "text", cleaned=True) == [Document("b", "Second,\nwith a gap.")]
+
+
+@pytest.mark.parametrize(
+    "text", ["def f(a):\n\tif a:\n\t\treturn  a\n\n\n", "  two\r\n\r\n\r\nthree \r", "\u2003wide\u00a0 space\n "]
+)
+def test_text_stays_as_it_is_unless_its_entry_asks_for_clean_text(tmp_path, text):
+    write(tmp_path / "a.txt", text)
+    write(tmp_path / "a.jsonl", json.dumps({"text": text}))
+    pq.write_table(pa.table({"text": [text]}), tmp_path / "a.parquet")
+    for reader in ("text", "jsonl", "parquet"):
+        assert [found for _, found in read(tmp_path, reader)] == [text]
+        assert [found for _, found in read(tmp_path, reader, cleaned=True)] == [clean(text)]
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):
@@ -54,7 +67,7 @@ def test_json_lines_are_named_by_id_or_line(tmp_path):
     rows = [{"text": "One.", "id": 7}, {"text": "Two\u2028lines.", "other": 1}, {"text": ""}]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     write(tmp_path / "a.jsonl", "\n".join([lines[0], "", *lines[1:]]) + "\n")
-    assert read(tmp_path, "jsonl") == [("7", "One."), ("a.jsonl:3", "Two lines.")]
+    assert read(tmp_path, "jsonl") == [("7", "One."), ("a.jsonl:3", "Two\u2028lines.")]
 
 
 @pytest.mark.parametrize("line", ["{not JSON}", '["text"]', '{"txet": "One."}', "3"])
@@ -105,11 +118,194 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path):
         read(tmp_path, "parquet")
 
 
-@pytest.mark.parametrize("text", [3, None, ["One."]])
+@pytest.mark.parametrize("text", [3, True, ["One."], {"content": "One."}])
 def test_a_document_that_is_not_text_is_named(tmp_path, text):
     write(tmp_path / "a.jsonl", json.dumps({"text": "One."}) + "\n" + json.dumps({"text": text}))
-    with pytest.raises(DataError, match=rf"document 'a\.jsonl:2' is of type {type(text).__name__}, not text"):
+    with pytest.raises(DataError, match=rf'a\.jsonl, line 2: "text" is of type {type(text).__name__}, not text; set the column'):
         read(tmp_path, "jsonl")
+    pq.write_table(pa.table({"text": [text], "body": ["One."]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r'a\.parquet: column "text" is of type .*, not text; columns of text: body'):
+        read(tmp_path, "parquet")
+    assert [found for _, found in read(tmp_path, "parquet", "body")] == ["One."]
+
+
+def test_what_a_reader_of_another_s_yields_that_is_not_text_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(corpora.readers._functions, "odd", lambda path: iter([Document("a" * 320, 3)]))
+    with pytest.raises(DataError, match=rf"{tmp_path}: document '{'a' * 97}\.\.\.' is of type int, not text"):
+        read(tmp_path, "odd")
+
+
+@pytest.mark.parametrize("reader", ["jsonl", "parquet"])
+def test_a_null_is_no_document_and_a_row_without_an_id_is_named_by_its_place(tmp_path, reader):
+    rows = [{"id": "a", "text": "One."}, {"id": None, "text": "Two."}, {"id": None, "text": "Three."}, {"id": "b", "text": None}]
+    write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    names = {"jsonl": ["a", "a.jsonl:2", "a.jsonl:3"], "parquet": ["a", "a.parquet:1", "a.parquet:2"]}
+    assert [name for name, _ in read(tmp_path, reader)] == names[reader]
+
+
+@pytest.mark.parametrize("identifier", ["null", "NaN", '""'])
+def test_what_is_no_id_names_no_document(tmp_path, identifier):
+    write(tmp_path / "a.jsonl", f'{{"id": {identifier}, "text": "One."}}\n' * 2)
+    assert read(tmp_path, "jsonl") == [("a.jsonl:1", "One."), ("a.jsonl:2", "One.")]
+
+
+def test_shards_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for folder in ("a", "b/c"):
+        write(tmp_path / folder / "train.jsonl", '{"text": "One."}\n')
+        pq.write_table(pa.table({"text": ["One."]}), tmp_path / folder / "train.parquet")
+    assert [name for name, _ in read(tmp_path, "jsonl")] == ["a/train.jsonl:1", "b/c/train.jsonl:1"]
+    assert [name for name, _ in read(tmp_path, "parquet")] == ["a/train.parquet:0", "b/c/train.parquet:0"]
+    assert read(tmp_path / "a/train.jsonl", "jsonl") == [("train.jsonl:1", "One.")]
+
+
+# folders
+
+
+def test_hidden_copies_are_left_out_and_named(tmp_path, capsys):
+    write(tmp_path / ".cache/corpus/a.txt", "One.")
+    for hidden in (".ipynb_checkpoints/a-checkpoint.txt", "._a.txt", "b/.git/c.txt", ".DS_Store", ".cache/x"):
+        write(tmp_path / ".cache/corpus" / hidden, "Copy.")
+    assert read(tmp_path / ".cache/corpus", "text") == [("a.txt", "One.")]
+    said = capsys.readouterr().out
+    assert said == f"{tmp_path}/.cache/corpus: hidden files left out: ._a.txt, .ipynb_checkpoints, b/.git\n"
+
+
+def test_files_of_other_kinds_are_counted_and_endings_may_be_in_capitals(tmp_path, capsys):
+    for name in ("a.TXT", "b.txt.gz", "c.pdf", "d.pdf", "README"):
+        write(tmp_path / name, "One.")
+    (tmp_path / "folder.txt").mkdir()
+    assert read(tmp_path, "text") == [("a.TXT", "One.")]
+    assert "files of other kinds left out: 1 .gz, 2 .pdf, 1 without an ending" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"no \.parquet file in there; there are 1 \.gz, 2 \.pdf, 1 \.txt, .*; set reader: text$"):
+        read(tmp_path, "parquet")
+
+
+def test_linked_folders_are_followed_once_and_circles_end(tmp_path, capsys):
+    corpus, other = tmp_path / "corpus", tmp_path / "other"
+    write(corpus / "z/a.txt", "One.")
+    write(other / "b.txt", "Two.")
+    (corpus / "linked").symlink_to(other)
+    (corpus / "again").symlink_to(corpus / "z")
+    (other / "up").symlink_to(tmp_path)
+    (corpus / "c.txt").symlink_to(other / "b.txt")
+    found = read(corpus, "text")
+    assert sorted(found) == [("c.txt", "Two."), ("linked/b.txt", "Two."), ("z/a.txt", "One.")]
+    said = capsys.readouterr().out
+    assert f"{corpus}/again: left out, for it is linked to {corpus}/z, which is read already" in said
+
+
+def test_what_lies_in_a_hidden_folder_is_read_where_a_link_shows_it(tmp_path):
+    """As version control of data and mounted volumes have it."""
+    write(tmp_path / ".store/v1/a.txt", "One.")
+    (tmp_path / "latest").symlink_to(tmp_path / ".store/v1")
+    (tmp_path / "b.txt").symlink_to(tmp_path / ".store/v1/a.txt")
+    assert read(tmp_path, "text") == [("b.txt", "One."), ("latest/a.txt", "One.")]
+
+
+def test_a_folder_that_is_a_link_is_read(tmp_path):
+    write(tmp_path / "v1/a.txt", "One.")
+    (tmp_path / "latest").symlink_to(tmp_path / "v1")
+    assert read(tmp_path / "latest", "text") == [("a.txt", "One.")]
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    write(tmp_path / "b.txt", "Two.")
+    (tmp_path / "a.txt").symlink_to(tmp_path / "gone.txt")
+    with pytest.raises(DataError, match=r"a\.txt: a link to .*gone\.txt, which is not there; restore or remove it"):
+        read(tmp_path, "text")
+
+
+def test_blank_documents_are_counted(tmp_path, capsys):
+    write(tmp_path / "a.txt", "")
+    write(tmp_path / "b.txt", " \n")
+    write(tmp_path / "c.txt", "Three.")
+    assert read(tmp_path, "text") == [("c.txt", "Three.")]
+    assert f"{tmp_path}: 2 empty documents left out" in capsys.readouterr().out
+
+
+# files that are not what they seem
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "ab" * 32 + "\nsize 538090408\n"
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("text", "a.txt"), ("jsonl", "a.jsonl"), ("parquet", "a.parquet"), ("wikipedia", "a.xml"), ("wikipedia", "a.bz2"),
+        ("lee", "a.cor"), ("chitchat", "a.json"), ("sotu", "a.txt"),
+    ],
+)  # fmt: skip
+def test_a_pointer_of_git_lfs_is_not_a_document(tmp_path, reader, name):
+    write(tmp_path / name, POINTER)
+    with pytest.raises(DataError, match=f"{name}: a Git LFS pointer, not the file itself; run git lfs pull"):
+        read(tmp_path, reader)
+
+
+@pytest.mark.parametrize("reader", ["text", "jsonl"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(b'{"text": "One."}'), r"compressed \(gzip\); decompress it"),
+        (bz2.compress(b'{"text": "One."}'), r"compressed \(bzip2\); decompress it"),
+        ('{"text": "One."}'.encode("utf-16"), "UTF-16 or binary; save it as UTF-8"),
+        ('{"text": "One."}'.encode("utf-16-le"), "UTF-16 or binary; save it as UTF-8"),
+        ('{"text": "One."}'.encode("utf-32"), "UTF-16 or binary; save it as UTF-8"),
+    ],
+)
+def test_what_is_no_plain_utf8_says_what_it_is(tmp_path, reader, content, words):
+    name = {"text": "a.txt", "jsonl": "a.jsonl"}[reader]
+    write(tmp_path / name, content)
+    with pytest.raises(DataError, match=f"{name}: not UTF-8 text but {words}"):
+        read(tmp_path, reader)
+
+
+def test_the_reader_of_parquet_says_which_reader_reads_another_file(tmp_path):
+    with pytest.raises(DataError, match=r"a\.jsonl: not a Parquet file, which the reader parquet takes; set reader: jsonl"):
+        read(write(tmp_path / "a.jsonl", '{"text": "One."}'), "parquet")
+
+
+def test_text_in_parquet_that_is_not_utf8_is_named_by_its_rows(tmp_path):
+    column = pa.array([b"One.", b"caf\xe9"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, rows 0 to 1: not UTF-8 text"):
+        read(tmp_path, "parquet")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["text", "text"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r'a\.parquet: 2 columns are named "text"; rename one of them'):
+        read(tmp_path, "parquet")
+
+
+def test_parquet_that_is_damaged_inside_is_named(tmp_path):
+    pq.write_table(pa.table({"text": ["One. " * 500] * 40}), tmp_path / "a.parquet", compression="zstd")
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[40:80] = bytes(40)
+    write(tmp_path / "a.parquet", bytes(content))
+    with pytest.raises(DataError, match=r"a\.parquet: "):
+        read(tmp_path, "parquet")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('[\n {"text": "One."}\n]', r"line 1: .*; write each object on a line of its own, as jq -c '\.\[\]' does"),
+        ('[{"text": "One."}]', r"line 1: .* \(it is of type list\); write each object on a line of its own"),
+        ('{\n "text": "One."\n}', r"line 1: .*; is an object written over several lines\?"),
+        ('{"text": "One."}\n{"text": "Tw', r"line 2: .* at column 10\); is the line cut off\?"),
+        ('{"data": {"text": "One."}}', r"line 1: .* \(its keys are data\); set the column that holds the text"),
+        ("{}", r"line 1: .* \(its keys are none\)"),
+        ("[" * 100_000, r"line 1: not a JSON object"),
+        ('{"text": "One."}{"text": "Two."}', r"line 1: .*Extra data at column 17"),
+    ],
+)
+def test_json_that_is_not_an_object_a_line_says_what_would_help(tmp_path, content, words):
+    write(tmp_path / "a.json", content)
+    with pytest.raises(DataError, match=rf"a\.json, {words}") as error:
+        read(tmp_path, "jsonl")
+    assert len(str(error.value)) < 400
 
 
 def test_speeches_come_without_what_was_not_said(tmp_path):
@@ -119,14 +315,14 @@ def test_speeches_come_without_what_was_not_said(tmp_path):
         "Audience members. Four more years!\n"
         "The President. The President. is here; the President is well.\n",
     )
-    assert read(tmp_path, "sotu") == [
+    assert read(tmp_path, "sotu", cleaned=True) == [
         ("1999-Name-1", "Mr. Speaker, thank you.\n\nThe President. is here; the President is well.")
     ]
 
 
 def test_news_documents_keep_their_order_and_their_letters(tmp_path):
     write(tmp_path / "lee.cor", "Café one.\nTwo\x85and more.\n\nFour.\n".encode("latin-1"))
-    assert read(tmp_path, "lee") == [("00", "Café one."), ("01", "Two and more."), ("03", "Four.")]
+    assert read(tmp_path, "lee", cleaned=True) == [("00", "Café one."), ("01", "Two and more."), ("03", "Four.")]
 
 
 def test_a_conversation_is_a_document_with_a_line_for_each_turn(tmp_path):
@@ -167,14 +363,23 @@ def test_a_corpus_without_text_is_an_error(tmp_path):
 
 def test_names_must_be_unique(tmp_path):
     write(tmp_path / "a.jsonl", "".join(json.dumps({"id": name, "text": "One."}) + "\n" for name in "abcb"))
-    with pytest.raises(DataError, match="two documents are named 'b'"):
+    with pytest.raises(
+        DataError, match=r"two documents are named 'b'.*: leave out the ids, and documents are named by file and row"
+    ):
+        read(tmp_path, "jsonl")
+    write(tmp_path / "a.jsonl", json.dumps({"id": "b" * 320, "text": "One."}) + "\n")
+    assert read(tmp_path, "jsonl") == [("b" * 320, "One.")]
+    write(tmp_path / "a.jsonl", (json.dumps({"id": "b" * 320, "text": "One."}) + "\n") * 2)
+    with pytest.raises(DataError, match=f"two documents are named '{'b' * 97}\\.\\.\\.'"):
         read(tmp_path, "jsonl")
 
 
 @pytest.mark.parametrize(("reader", "name"), [("text", "a.txt"), ("sotu", "a.txt"), ("jsonl", "a.jsonl")])
 def test_text_that_is_not_utf8_is_named(tmp_path, reader, name):
-    write(tmp_path / name, b"caf\xe9\n")
-    with pytest.raises(DataError, match=f"{name}: not UTF-8 text"):
+    write(tmp_path / name, b"first line\ncaf\xe9\n" if reader != "jsonl" else b'{"text": "One."}\n{"text": "caf\xe9"}\n')
+    with pytest.raises(
+        DataError, match=f"{name}, line 2: not UTF-8 text .byte 0xe9.*; save it as UTF-8, .* iconv -f latin1 -t utf8"
+    ):
         read(tmp_path, reader)
 
 
@@ -252,7 +457,7 @@ PAGES = (
 def test_articles_come_as_prose(tmp_path, name, namespace):
     content = dump(*PAGES, namespace=namespace)
     write(tmp_path / name, bz2.compress(content) if name.endswith("bz2") else content)
-    assert read(tmp_path, "wikipedia") == [("Town", PROSE), ("Village", "A village.")]
+    assert read(tmp_path, "wikipedia", cleaned=True) == [("Town", PROSE), ("Village", "A village.")]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +610,7 @@ def test_documents_stream_into_the_corpus_whatever_their_number(tmp_path, monkey
     for number in (200, 2000):
         lines = "".join(json.dumps({"id": f"d{row}", "text": f"Text {row}."}) + "\n" for row in range(number))
         Counted.most = 0
-        corpora.prepare_corpus(write(tmp_path / f"{number}.jsonl", lines), tmp_path / f"{number}.parquet", "jsonl")
+        corpora.prepare_corpus(write(tmp_path / f"{number}.jsonl", lines), tmp_path / f"{number}.parquet", "jsonl", cleaned=True)
         most.append(Counted.most)
         stored = corpora.stored_documents(tmp_path / f"{number}.parquet", "all")
         assert len(stored) == number

@@ -1,12 +1,13 @@
 """A digest of code changes with what code does, for those who use it, and with nothing else."""
 
+import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from geomkit.digest import code_digest
+from geomkit.digest import code_digest, content_digest, files_below
 
 FILES = {
     "a.py": "from geomkit.deep.b import helper\n\n\ndef first():\n    return helper() + 1\n",
@@ -171,3 +172,92 @@ def test_a_module_of_the_library_counts_for_the_functions_that_run_it_and_no_oth
     path.write_text(path.read_text() + "\n\nCHANGED = 1\n")
     changed = {name for name, path in modules.items() if code_digest([path], library) != before[name]}
     assert {name.partition(":")[2] for name in changed} == users
+
+
+# what files hold
+
+
+def held(path: Path) -> str | None:
+    content_digest.cache_clear()
+    return content_digest(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two small files, one in a folder below, and one of three megabytes."""
+    (tmp_path / "data/deep").mkdir(parents=True)
+    (tmp_path / "data/a.txt").write_text("one")
+    (tmp_path / "data/deep/b.txt").write_text("two")
+    (tmp_path / "data/large.bin").write_bytes(bytes(range(256)) * 3 * 4096)
+    return tmp_path / "data"
+
+
+def test_times_do_not_count_and_content_does_whatever_its_time(folder):
+    before = held(folder)
+    for file in folder.rglob("*"):
+        os.utime(file, (1, 1))
+    assert held(folder) == before
+    (folder / "a.txt").write_text("eno")
+    os.utime(folder / "a.txt", (1, 1))
+    assert held(folder) != before
+
+
+def test_names_and_places_count(folder):
+    seen = {held(folder)}
+    for old, new in (("a.txt", "c.txt"), ("c.txt", "deep/c.txt"), ("deep/c.txt", "b.txt")):
+        (folder / old).rename(folder / new)
+        seen.add(held(folder))
+    (folder / "b.txt").unlink()
+    assert len({*seen, held(folder)}) == 5
+
+
+def test_a_file_and_a_moved_link_count_by_what_they_hold(folder):
+    link = folder.parent / "latest"
+    link.symlink_to(folder / "a.txt")
+    assert held(link) == held(folder / "a.txt")
+    link.unlink()
+    link.symlink_to(folder / "deep/b.txt")
+    assert held(link) == held(folder / "deep/b.txt") != held(folder / "a.txt")
+    shutil.copytree(folder, folder.parent / "copy")
+    assert held(folder.parent / "copy") == held(folder)
+
+
+@pytest.mark.parametrize("place", [0, 100, 3 * 2**20 - 1, 3 * 2**20 - 4096])
+def test_of_a_large_file_blocks_and_the_size_count(folder, place):
+    before, path = held(folder), folder / "large.bin"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert held(folder) != before
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert held(folder) == before
+    path.write_bytes(content[:-1])
+    assert held(folder) != before
+
+
+def test_64_blocks_of_a_large_file_are_read_whatever_its_size(tmp_path):
+    path = tmp_path / "weights"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    assert held(path)  # and not after the hour that reading all of it would take
+
+
+def test_hidden_files_do_not_count_and_what_links_lead_to_does(folder, tmp_path):
+    before = held(folder)
+    (folder / ".DS_Store").write_text("x")
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints/a.txt").write_text("one")
+    assert held(folder) == before
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/c.txt").write_text("three")
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    (folder / "round").symlink_to(folder)
+    (folder / "nowhere").symlink_to(tmp_path / "gone")
+    assert held(folder) != before
+    assert str(folder / "more/c.txt") in files_below(folder)
+
+
+def test_what_is_not_there_has_no_digest(tmp_path):
+    assert held(tmp_path / "gone") is None
+    assert files_below(tmp_path / "gone") == [str(tmp_path / "gone")]

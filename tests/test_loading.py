@@ -10,6 +10,7 @@ from conftest import ARCHITECTURES, MASKED
 from loaded_peak import configuration, peak
 from transformers import LlamaForCausalLM, initialization
 
+from geomkit.errors import DataError
 from geomkit.lm import loading
 from geomkit.lm.loading import BY_NUMBER, BY_ROW, stored_types, widened
 from geomkit.lm.models import load_model, untrained_twin
@@ -79,7 +80,8 @@ def test_nothing_of_transformers_stays_changed(tiny):
 def test_types_of_a_checkpoint_are_read_from_its_files(tiny, tmp_path):
     assert stored_types(tiny("llama")) == {torch.float32}
     (tmp_path / "model.safetensors").write_bytes(b"not one")
-    assert stored_types(tmp_path) == set()
+    with pytest.raises(DataError, match="not a safetensors file"):
+        stored_types(tmp_path)
     load_model(tiny("llama"), "bfloat16", CPU).save_pretrained(tmp_path)
     assert stored_types(tmp_path) == {SHORT}
 

@@ -10,7 +10,7 @@ import pytest
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.components import measure_components
-from geomkit.lm.dumping import dump_model
+from geomkit.lm.dumping import dump_model, of_reading
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.probing import probe_model
 from geomkit.store.dumps import Dump, State
@@ -19,7 +19,7 @@ from geomkit.store.records.files import read_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_files
 from geomkit.store.tables import read_columns
-from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.store.texts import Sample, StoredTexts, Texts, write_texts
 from geomkit.studies.components import summarise_components
 from geomkit.studies.entropy import measure_spectra
 from geomkit.studies.gain import measure_gains
@@ -78,6 +78,18 @@ def test_states_alone_take_one_pass_over_each_batch(load, monkeypatch):
         np.testing.assert_array_equal(one.ids, other.ids)
         for state in other.states:
             np.testing.assert_array_equal(one.states[state], other.states[state])
+
+
+@pytest.mark.parametrize(
+    ("objective", "prefix", "without"), [("masked", [], True), ("masked", [FIRST], False), ("causal", [], False)]
+)
+def test_the_bytes_of_a_masked_model_s_first_token_are_known_behind_a_prefix_alone(objective, prefix, without):
+    stored = StoredTexts(
+        Sample([np.arange(3)], prefix, Texts(["a"], [3], [9])), np.ones(3), {"special tokens": "split", "seed": 1}
+    )
+    found = of_reading(stored, objective)
+    assert found["special tokens"] == "split"
+    assert ("no bytes" in found) == without
 
 
 def test_masking_takes_what_a_tokenizer_puts_behind_a_text(mask_tokenizer, tokenizer):

@@ -161,7 +161,7 @@ def change(**values: object) -> Callable[[Path], None]:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no configuration": (lambda folder: (folder / "config.json").unlink(), "no causal language model could be loaded"),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "no config.json"),
     "configuration is not JSON": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
     "unknown architecture": (change(model_type="nonesuch"), "model type `nonesuch`"),
     "not a causal model": (change(model_type="vit"), "ViTConfig"),
@@ -169,8 +169,8 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no file named model.safetensors"),
     "a weight is missing": (drop_weight, r"the weights lack model\.layers\.1\.mlp\.up_proj\.weight"),
     "a weight of another shape": (reshape_weight, r"model\.norm\.weight has shape \(31,\), but .* \(32,\)"),
-    "weights are cut off": (cut_weights, "SafetensorError"),
-    "the folder is not there": (shutil.rmtree, "no causal language model could be loaded"),
+    "weights are cut off": (cut_weights, r"model\.safetensors: has \d+ bytes, but its header describes \d+"),
+    "the folder is not there": (shutil.rmtree, "no such folder"),
 }
 
 
@@ -186,16 +186,16 @@ def test_a_model_that_cannot_be_loaded_is_one_line_that_names_the_folder(llama, 
     spoil(llama)
     with pytest.raises(DataError, match=message) as error:
         load_model(llama, "float32", CPU)
-    assert str(error.value).startswith(f"{llama}: ")
+    assert str(error.value).startswith(str(llama))
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
 
 
 def test_a_configuration_that_cannot_be_loaded_names_the_folder(llama):
     (llama / "config.json").unlink()
-    with pytest.raises(DataError, match=f"{llama}: no model configuration"):
+    with pytest.raises(DataError, match=f"{llama}: no config.json"):
         load_config(llama)
-    with pytest.raises(DataError, match=f"{llama}: no model configuration"):
+    with pytest.raises(DataError, match=f"{llama}: no config.json"):
         twin(llama, 0)
 
 
@@ -220,7 +220,7 @@ def test_weights_of_the_old_format_are_loaded_and_nothing_else_in_it_is_run(llam
         load_model(llama, "float32", CPU)
     assert not (tmp_path / "it ran").exists()
     (llama / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(DataError, match="no causal language model could be loaded"):
+    with pytest.raises(DataError, match=r"pytorch_model\.bin: the file is empty"):
         load_model(llama, "float32", CPU)
 
 
@@ -261,7 +261,7 @@ def test_no_tokenizer_is_one_line_that_names_the_folder(llama, left):
 
 def test_a_broken_tokenizer_is_an_error(llama):
     (llama / "tokenizer.json").write_text("{}")
-    with pytest.raises(DataError, match=f"{llama}: no tokenizer could be loaded"):
+    with pytest.raises(DataError, match=rf"{llama}/tokenizer\.json: tokenizers \S+ cannot read it \(Model missing"):
         load_tokenizer(llama)
 
 
@@ -307,8 +307,15 @@ def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
     return weight.reshape(heads, 2, rows, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def write_gguf(file: Path, model: Any, tokenizer: Any, kind: gguf.GGMLQuantizationType | None, leave_out: str = "") -> dict:
-    """A tiny Llama as a GGUF file. Returns the weights that it holds, by their name in transformers."""
+def write_gguf(
+    file: Path,
+    model: Any,
+    tokenizer: Any,
+    kind: gguf.GGMLQuantizationType | None,
+    leave_out: str = "",
+    add: Callable[[gguf.GGUFWriter], object] = lambda writer: None,
+) -> dict:
+    """A tiny Llama as a GGUF file, with what `add` adds. Returns the weights that it holds, by their name in transformers."""
     config, names = model.config, gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.config.num_hidden_layers)
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_name("tiny")
@@ -327,6 +334,7 @@ def write_gguf(file: Path, model: Any, tokenizer: Any, kind: gguf.GGMLQuantizati
     writer.add_token_list(sorted(backend["vocab"], key=backend["vocab"].get))
     writer.add_token_merges([" ".join(pair) for pair in backend["merges"]])
     writer.add_eos_token_id(tokenizer.eos_token_id)
+    add(writer)
     held = {}
     for name, weight in model.state_dict().items():
         values = weight.numpy()
@@ -382,7 +390,7 @@ def test_a_gguf_that_lacks_a_weight_is_refused(load, tokenizer, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a GGUF file at all", b"GGUF\x03\x00\x00\x00"])
 def test_a_file_that_is_not_gguf_is_refused(tmp_path, content):
     (tmp_path / "tiny.gguf").write_bytes(content)
-    with pytest.raises(DataError, match=r"tiny\.gguf: no causal language model could be loaded"):
+    with pytest.raises(DataError, match=r"tiny\.gguf: (the file is empty|not a GGUF file|no GGUF file could be loaded)"):
         convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
 
@@ -400,3 +408,135 @@ def test_a_gguf_that_is_cut_off_is_refused(load, tokenizer, tmp_path, share):
 def test_a_gguf_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"tiny\.gguf"):
         convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
+
+
+LLAMA3 = {
+    **{"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+    "original_max_position_embeddings": 32,
+}
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
+
+
+def llama3_factors() -> np.ndarray:
+    """Divisors of the frequencies of a head of 8, as llama.cpp writes them of Llama 3.1's scaling."""
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    config = LlamaConfig(hidden_size=32, num_attention_heads=4, rope_parameters=LLAMA3)
+    plain = 1 / 10000 ** (np.arange(0, 8, 2) / 8)
+    return (plain / ROPE_INIT_FUNCTIONS["llama3"](config, CPU)[0].numpy()).astype(np.float32)
+
+
+def scaling(kind: gguf.RopeScalingType, factor: float, **more: float) -> Callable[[gguf.GGUFWriter], None]:
+    def add(writer: gguf.GGUFWriter) -> None:
+        writer.add_rope_scaling_type(kind)
+        writer.add_rope_scaling_factor(factor)
+        if "original" in more:
+            writer.add_rope_scaling_orig_ctx_len(int(more["original"]))
+        writer.add_rope_scaling_finetuned(True)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("add", "expected"),
+    [
+        (lambda writer: writer.add_tensor("rope_freqs.weight", llama3_factors()), LLAMA3),
+        (lambda writer: writer.add_tensor("rope_freqs.weight", np.ones(4, np.float32)), {"rope_type": "default"}),
+        (scaling(gguf.RopeScalingType.LINEAR, 4.0), {"rope_type": "linear", "factor": 4.0}),
+        (scaling(gguf.RopeScalingType.YARN, 4.0, original=16), YARN),
+        (scaling(gguf.RopeScalingType.NONE, 1.0), {"rope_type": "default"}),
+        (lambda writer: (writer.add_key_length(8), writer.add_sliding_window(64)), {"rope_type": "default"}),
+    ],
+    ids=["factors as of Llama 3.1", "factors of 1", "linear", "yarn", "no scaling", "keys that change nothing"],
+)
+def test_rotary_frequencies_of_a_gguf_are_those_that_it_says(add, expected, tiny, load, tokenizer, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    write_gguf(tmp_path / "tiny.gguf", load("llama"), tokenizer, None, add=add)
+    convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
+    rope = {"rope_theta": 10000.0} | expected
+    right = AutoModelForCausalLM.from_pretrained(tiny("llama"), rope_parameters=rope).eval()
+    plain, ids = load("llama"), torch.arange(1, 60)[None]
+    with torch.no_grad():
+        found, states, unscaled = (
+            model(ids, output_hidden_states=True).hidden_states[1]
+            for model in (load_model(tmp_path / "model", "float32", CPU), right, plain)
+        )
+    torch.testing.assert_close(found, states, rtol=1e-5, atol=1e-5)
+    assert torch.equal(found, unscaled) is (expected["rope_type"] == "default")
+
+
+UNREAD: dict[str, tuple[Callable[[gguf.GGUFWriter], object], str]] = {
+    "factors of another number": (
+        lambda writer: writer.add_tensor("rope_freqs.weight", np.full(3, 2, np.float32)),
+        r"factors of rotary frequencies \(rope_freqs\.weight\)",
+    ),
+    "a scaling that is not known": (
+        lambda w: w.add_string("llama.rope.scaling.type", "odd"),
+        r"llama\.rope\.scaling\.type is 'odd'",
+    ),
+    "a scaling that says too little": (
+        scaling(gguf.RopeScalingType.YARN, 4.0),
+        "yarn' without rope.scaling.original_context_length",
+    ),
+    "a factor of attention": (
+        lambda writer: (scaling(gguf.RopeScalingType.YARN, 4.0, original=16)(writer), writer.add_rope_scaling_attn_factors(1.5)),
+        r"llama\.rope\.scaling\.attn_factor is not 1",
+    ),
+    "a window": (lambda writer: writer.add_sliding_window(8), r"llama\.attention\.sliding_window is 8"),
+    "a cap of the logits": (lambda writer: writer.add_final_logit_softcapping(30.0), r"llama\.final_logit_softcapping is 30"),
+    "a scale of the embedding": (lambda writer: writer.add_embedding_scale(12.0), r"llama\.embedding_scale is 12"),
+    "a scale of the logits": (lambda writer: writer.add_logit_scale(0.5), r"llama\.logit_scale is 0\.5"),
+    "values of another width": (lambda writer: writer.add_value_length(16), r"llama\.attention\.value_length is 16"),
+    "experts": (lambda writer: (writer.add_expert_count(8), writer.add_expert_used_count(2)), r"llama\.expert_count is 8"),
+    "a key that nobody knows": (lambda writer: writer.add_float32("llama.odd.scale", 2.0), r"llama\.odd\.scale is 2\.0"),
+    "a bias": (
+        lambda writer: writer.add_tensor("blk.0.attn_q.bias", np.ones(32, np.float32)),
+        r"the tensor blk\.0\.attn_q\.bias \(1 such\), which transformers leaves out",
+    ),
+    "a block more": (
+        lambda writer: writer.add_tensor("blk.2.attn_norm.weight", np.ones(32, np.float32)),
+        r"the tensor blk\.2\.attn_norm\.weight",
+    ),
+    "a part of a model": (lambda writer: writer.add_uint16("split.count", 3), "one of 3 parts"),
+    "words that are split in an unknown way": (lambda w: w.add_tokenizer_pre("odd"), r"tokenizer\.ggml\.pre is 'odd'"),
+}
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_what_transformers_does_not_read_of_a_gguf_is_refused_by_name(case, load, tokenizer, tmp_path):
+    add, words = UNREAD[case]
+    write_gguf(tmp_path / "tiny.gguf", load("llama"), tokenizer, None, add=add)
+    with pytest.raises(DataError, match=rf"^{tmp_path}/tiny\.gguf: .*{words}") as error:
+        convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.gguf"]
+
+
+def test_digits_of_a_gguf_stand_alone_where_it_says_so(load, tokenizer, tmp_path):
+    text = "boats\n\n27 crates"
+    for kind, words in (("gpt-2", ["\n", "\n", "27"]), ("starcoder", ["\n\n", "2", "7"])):
+        write_gguf(tmp_path / f"{kind}.gguf", load("llama"), tokenizer, None, add=lambda w, kind=kind: w.add_tokenizer_pre(kind))
+        convert_gguf(tmp_path / f"{kind}.gguf", tmp_path / kind)
+        backend = load_tokenizer(tmp_path / kind).backend_tokenizer
+        found = [text[slice(*place)] for _, place in backend.pre_tokenizer.pre_tokenize_str(text)]
+        assert found == ["boats", *words, " crates"]
+
+
+def test_words_of_a_gguf_are_split_as_it_says_once_it_is_loaded_from_its_folder(load, tokenizer, tmp_path):
+    """The class that the model's type names has other rules."""
+    write_gguf(tmp_path / "tiny.gguf", load("llama"), tokenizer, None, add=lambda writer: writer.add_tokenizer_pre("llama-bpe"))
+    convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
+    backend = load_tokenizer(tmp_path / "model").backend_tokenizer
+    assert [place for _, place in backend.pre_tokenizer.pre_tokenize_str("12345")] == [(0, 3), (3, 5)]
+
+
+def test_of_several_gguf_files_none_is_chosen(tmp_path):
+    for name in ("Q4.gguf", "Q8.gguf", "._Q4.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF")
+    with pytest.raises(DataError, match=r"2 GGUF files \(Q4\.gguf, Q8\.gguf\), of which one should be named"):
+        convert_gguf(tmp_path, tmp_path / "model")
+    (tmp_path / "Q8.gguf").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(DataError, match=r"Q8\.gguf: a pointer of Git LFS"):
+        convert_gguf(tmp_path / "Q8.gguf", tmp_path / "model")

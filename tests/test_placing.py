@@ -89,10 +89,10 @@ def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, t
 def test_states_lie_on_the_device_of_their_block(tiny):
     """From the second block on the model is on a device that computes nothing, to which accelerate's hooks move what it takes."""
     model, elsewhere = load_model(tiny("gpt-neox"), "float32", CPU), torch.device("meta")
-    for part in (blocks(model)[1], model.base_model.final_layer_norm, model.get_output_embeddings()):
-        add_hook_to_module(part.to(elsewhere), AlignDevicesHook(execution_device=elsewhere))
     recorder = Recorder(model, range(4), True)
     recorder.checked = True  # which takes values
+    for part in (blocks(model)[1], model.base_model.final_layer_norm, model.get_output_embeddings()):
+        add_hook_to_module(part.to(elsewhere), AlignDevicesHook(execution_device=elsewhere))
     with recorder.hooked(), torch.inference_mode():
         model(input_ids=torch.arange(1, 7)[None], use_cache=False)
     places = {(state.layer, values.device.type) for state, values in recorder.states.items()}

@@ -97,6 +97,14 @@ def test_arrays_come_back_bit_for_bit(write, tmp_path):
         assert np.isnan(dump.surprisal(0)).all()
 
 
+def test_a_byte_order_mark_and_hidden_copies_are_no_part_of_imported_states(tmp_path):
+    folder = write_safetensors(tmp_path / "c")
+    (folder / "texts.csv").write_bytes(b"\xef\xbb\xbf" + (folder / "texts.csv").read_bytes())
+    (folder / "._layer-0.safetensors").write_bytes(b"no tensors")
+    with Dump(imported(folder, tmp_path)) as dump:
+        assert dump.texts.document == ["d0", "d0", "d1"]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
 def test_vllm_files_come_back_in_every_type(dtype, tmp_path):
     path = imported(write_vllm(tmp_path / "c", dtype), tmp_path, layout="vllm", layers=[0, 1, 2, 3])
@@ -184,6 +192,25 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "no such column": (lambda folder: (folder / "texts.csv").write_text("text\na\n"), ("texts.csv", "'document'")),
     "tokens that are no number": (lambda folder: write_texts(folder, [5, "x", 4]), ("texts.csv, line 3", "'x'")),
     "no text": (lambda folder: write_texts(folder, []), ("texts.csv", "no text")),
+    "no name": (lambda folder: (folder / "texts.csv").write_text("tokens,document\n5\n"), ("texts.csv, line 2", "not a name")),
+    "semicolons": (lambda folder: (folder / "texts.csv").write_text("document;tokens\na;5\n"), ("comma", "document;tokens")),
+    "tokens without end": (lambda folder: write_texts(folder, [5, "9" * 5000, 4]), ("texts.csv, line 3", "not a number")),
+    "latin-1": (
+        lambda folder: (folder / "texts.csv").write_bytes("document,tokens\ncafé,5\n".encode("latin-1")),
+        ("texts.csv, line 2", "iconv"),
+    ),
+    "UTF-16": (
+        lambda folder: (folder / "texts.csv").write_text("document,tokens\na,5\n", encoding="utf-16"),
+        ("texts.csv", "UTF-16"),
+    ),
+    "a field without end": (
+        lambda folder: (folder / "texts.csv").write_text("document,tokens\n" + "a" * 200_000 + ",5\n"),
+        ("texts.csv, line 2", "comma-separated"),
+    ),
+    "a pointer of Git LFS": (
+        lambda folder: (folder / "layer-1.npy").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\n"),
+        ("layer-1.npy", "git lfs pull"),
+    ),
     "another number of rows": (lambda folder: write_texts(folder, [5, 3, 5]), ("layer-0.npy", "(12, 6)", "(13, any)")),
     "a wrong shape": (spoil_array(to=np.ones((TOTAL, D, 1), np.float32)), ("layer-1.npy", "(12, 6, 1)")),
     "a wrong type": (spoil_array(to=np.ones((TOTAL, D), np.int64)), ("layer-1.npy", "I64", "F32")),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +16,8 @@ from geomkit.measures.entropy import eps2_of, measure
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import by_cell, corpus_losses, endpoint, text_means
 from geomkit.store.tables import COLUMNS, TableWriter, check_seeds, merge, read_absent
+from geomkit.store.texts import Texts
+from geomkit.studies.entropy import add_loss
 
 SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
 """Parameters of each model, without embeddings and in total."""
@@ -258,6 +261,46 @@ def test_means_that_do_not_exist_are_an_error(merged, metrics, length, normalise
         text_means(merged, metrics, length, normalise)
     with pytest.raises(DataError, match=r"entropy\.parquet: no row for"):
         endpoint(merged, metrics, "last", length, normalise)
+
+
+def losses(texts: Texts, nats: list[float], tokens: list[int], no_bytes: str = "") -> tuple[dict, dict[str, str]]:
+    """Values by metric and text, and what is missing."""
+    table = TableWriter(model="m", family="m", corpus="c")
+    missing = add_loss(table, texts, "trained", (np.array(nats), np.array(tokens)), no_bytes)
+    rows = pa.concat_tables(table.blocks).to_pylist()
+    return {(row["metric"], row["text"]): row["value"] for row in rows}, missing
+
+
+def test_a_loss_per_byte_is_nats_over_bytes_and_of_the_corpus_by_the_sums():
+    found, missing = losses(Texts(["a", "b"], [4, 4], [6, 12]), [3.0, 9.0], [3, 3])
+    assert missing == {}
+    assert found == {
+        ("loss", 0): 1, ("loss", 1): 3, ("loss", -1): 2,
+        ("loss_per_byte", 0): 0.5, ("loss_per_byte", 1): 0.75, ("loss_per_byte", -1): 12 / 18,
+    }  # fmt: skip
+
+
+def test_a_text_of_no_byte_has_no_loss_per_byte_and_the_reason_is_given():
+    found, missing = losses(Texts(["a", "b"], [2, 4], [0, 12]), [3.0, 9.0], [1, 3])
+    assert missing == {"loss_per_byte, trained": "undefined for 1 of 2 texts (no byte)"}
+    assert ("loss_per_byte", 0) not in found
+    assert found["loss_per_byte", -1] == 1
+    assert found["loss", 0] == 3
+
+
+def test_without_bytes_there_is_no_loss_per_byte_and_the_reason_is_given():
+    found, missing = losses(Texts(["a"], [4], [0]), [3.0], [3], "Odd: no places")
+    assert missing == {"loss_per_byte": "Odd: no places"}
+    assert found == {("loss", 0): 1, ("loss", -1): 1}
+
+
+def test_texts_that_are_too_short_are_the_reason_that_is_given(merged):
+    with pytest.raises(
+        DataError, match=r"n = 512, raw; no text is as long \(they are measured at n = 16, 64\): set a smaller scaling"
+    ):
+        text_means(merged, METRICS, 512, "raw")
+    with pytest.raises(DataError, match=r"n = 16, centre$"):
+        text_means(merged, METRICS, 16, "centre")
 
 
 def test_an_endpoint_at_no_layer_is_an_error(merged):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+from geomkit.figures.style import save
 from geomkit.figures.tokens import CANDIDATES, PANELS, RUNS, SCORES, short, tokens_figure
 from geomkit.store.records.tokens import TokenScore
 
@@ -156,6 +157,19 @@ def test_two_pages_for_a_corpus_and_two_for_each_probed_model(interval):
     assert all("m1000000" in title for title in titles[2:])
     wins = pages[3].axes[0]
     assert [label.get_text() for label in wins.get_yticklabels()] == ["attention mean", "random", "a new method"]
+
+
+def test_of_one_document_values_are_drawn_without_bars(tmp_path):
+    """It has no intervals: of correlations with size points alone are left, and a page without any of them is drawn, too."""
+    alone = [row for row in rows(interval=False) if row.k is None]
+    page, *_ = tokens_figure(alone)
+    heights = {round(float(height), 9) for line in page.axes[3].lines for height in line.get_ydata()} - {0}
+    partial = [row.value for row in alone if row.name == "last" and row.method == "partial"]
+    assert heights == {round(value, 9) for value in partial}
+    few = [row for row in alone if row.method is None and row.metric.startswith("gain")]
+    for number, kept in enumerate((alone, few)):
+        save(tokens_figure(kept), tmp_path / f"{number}.pdf")
+        assert (tmp_path / f"{number}.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_nothing_at_the_last_block_still_gives_pages():

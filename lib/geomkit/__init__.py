@@ -4,6 +4,7 @@ What a notebook needs is here, and is imported when it is first used: `normalise
 `lasso_paths`, `fit`.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ HOMES = {
 """The module of each name."""
 
 __all__ = list(HOMES)
+
+if log := getattr(vars(sys.modules["__main__"]).get("snakemake"), "log", None):  # a job, which has yet to import the rest
+    from geomkit.errors import catch_all
+
+    catch_all(log[0])
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ Code for both is written in the array API, and never imports torch: a tensor bri
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ from array_api_compat import device as device_of
 from array_api_compat import numpy as functions_of_numpy
 from numpy.typing import ArrayLike, NDArray
 
+from geomkit.errors import ConfigError
+
 Array = NDArray[np.float64]
+
+EPSILONS: Mapping[str, float] = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""The machine epsilon of each type that states are computed or stored in."""
 
 
 def namespace(values: ArrayLike) -> Any:
@@ -51,6 +57,29 @@ def indices(values: ArrayLike, like: Array) -> Any:
 def epsilon(values: Array) -> float:
     """The machine epsilon of the array's type."""
     return float(namespace(values).finfo(values.dtype).eps)
+
+
+def narrowest(*types: Any) -> str:
+    """The name, among `EPSILONS`, of the type with the fewest digits: of names, and of dtypes of numpy and torch.
+
+    Raises ConfigError for a type that is none of them.
+    """
+    names = [np.dtype(one).name if isinstance(one, type) else str(one).removeprefix("torch.") for one in types]
+    if unknown := [name for name in names if name not in EPSILONS]:
+        raise ConfigError(f"unknown dtype {unknown[0]!r}; states are computed and stored in {', '.join(EPSILONS)}")
+    return max(names, key=lambda name: EPSILONS[name])
+
+
+def rounding(values: Any, dtype: Any = None) -> float:
+    """The part of a vector's length up to which rounding may have changed it: epsilon^(3/4), of the array's type, of float64 for
+    whole numbers, or of `dtype` where that has fewer digits.
+
+    A model rounds at every step, so errors are several epsilon: up to 10 in 24 blocks in float32, as measured, whose limit is 54.
+    Limits: 1.8e-12 in float64, 6e-6 in float32, 0.006 in float16, 0.026 in bfloat16.
+    """
+    kind = str(getattr(values, "dtype", "float64")).removeprefix("torch.")
+    own = EPSILONS.get(kind) or (epsilon(values) if "float" in kind else 0.0)
+    return max(own, EPSILONS["float64" if dtype is None else narrowest(dtype)]) ** 0.75
 
 
 def slack(values: Array) -> float:

@@ -1,39 +1,136 @@
 """Checks of a configuration, its schema's and those that no schema can make. Nothing that measures imports them, so a changed
 check makes no result again."""
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+import re
+import reprlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geomkit.config import Known, Model, expand_models, fetched, require, resolve_layers, select, source_path
+from geomkit.configfiles import ConfigFiles, Written
 from geomkit.errors import ConfigError
 
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
-def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow."""
+NO_FILES = ConfigFiles()
+
+
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: ConfigFiles = NO_FILES) -> None:
+    """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow.
+
+    files: what the configuration was read from, for what a value is as it is written.
+    """
     from jsonschema import Draft202012Validator  # what measures a model needs none
     from jsonschema.exceptions import best_match
+    from jsonschema.validators import extend
 
-    error = best_match(Draft202012Validator(schema).iter_errors(config), key=lambda error: -len(error.path))
+    check_keys(config, files)
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": lambda _, value: whole(value), "number": lambda _, value: finite(value)}
+    )
+    errors = extend(Draft202012Validator, type_checker=types)(schema).iter_errors(config)
+    error = best_match(errors, key=lambda error: -len(error.path))
     if error is None:
         return
     key = ".".join(map(str, error.absolute_path)) or "top level"
-    message, hint = error.message, error.schema.get("description")
-    if error.validator == "additionalProperties":
-        keys = error.schema["properties"]
-        message = f"unknown key {next(name for name in error.instance if name not in keys)!r}"
-        hint = f"known keys: {', '.join(keys)}"
-    elif error.validator == "type" and isinstance(error.instance, str) and error.instance.strip()[:1] in "0123456789+-.":
-        hint = "numbers inside --config key={...} arrive as text: give them in a file with --configfile"
+    message, hint = said_of(error, files.find(list(error.absolute_path), error.instance))
+    if len(repr(error.instance)) > 200:
+        message = message.replace(repr(error.instance), reprlib.repr(error.instance))
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
 
-def checked_models(config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path) -> dict[str, Model]:
+def said_of(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
+    """What is wrong, in words of YAML, and what would help."""
+    value: Any = error.instance
+    allowed: Any = error.validator_value
+    schema: Any = error.schema
+    description = schema.get("description")
+    as_written = repr(value) if written is None or isinstance(value, str) else getattr(written.value, "value", value)
+    if error.validator == "additionalProperties":
+        known = schema["properties"]
+        return f"unknown key {next(name for name in value if name not in known)!r}", f"known keys: {', '.join(known)}"
+    if value is None:
+        return "nothing stands there; give it a value, or leave the key out", description
+    if error.validator == "enum":
+        names = [{None: "null", True: "true", False: "false"}.get(one, repr(one)) for one in allowed]
+        return f"{as_written} is not one of [{', '.join(names)}]", description
+    if error.validator != "type":
+        return error.message, description
+    types = [allowed] if isinstance(allowed, str) else allowed
+    if "string" in types and not isinstance(value, Mapping | list):
+        return read_otherwise(value, as_written), description
+    return error.message, "; ".join(filter(None, [other_type(value, types, written), description]))
+
+
+def whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> None:
+    """Raises ConfigError for a key that YAML did not read as text."""
+    for key, value in config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ():
+        if isinstance(config, Mapping) and not isinstance(key, str):
+            written = files.find((*above, key), value)
+            where = f" ({written.place})" if written else ""
+            name = written.key.value if written else key
+            raise ConfigError(f"config: {'.'.join(map(str, above)) or 'top level'}: the name {read_otherwise(key, name)}{where}")
+        check_keys(value, files, (*above, key))
+
+
+def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> str | None:
+    """What to write in place of a value of another type."""
+    if isinstance(value, float) and value.is_integer():
+        return f"write {value:.0f}"
+    if isinstance(value, str) and {"integer", "number"}.intersection(allowed):
+        return as_number(value, written)
+    return f"a list is written [{value}]" if "array" in allowed and isinstance(value, str) else None
+
+
+def read_otherwise(value: object, written: object) -> str:
+    """What YAML made of something that was to be text, and how it stays text."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
+    return f'{written} is read as {kinds.get(type(value), "a date")}, not as text; quote it: "{written}"'
+
+
+def as_number(value: str, written: Written | None) -> str | None:
+    """How to write a number that was read as text."""
+    if not (parts := re.fullmatch(r"([-+]?[0-9]*)(\.[0-9]*)?([eE])?([-+])?([0-9]+)?", value)) or not re.search("[0-9]", value):
+        return None
+    if written is None:
+        return "numbers inside --config key={...} arrive as text: give them in a file with --configfile"
+    if getattr(written.value, "style", None):
+        return f"write it without quotes: {value}"
+    before, after, e, sign, digits = parts.groups(default="")
+    before += "" if before[-1:].isdigit() else "0"
+    return f"YAML reads it as text; write {before}{after if len(after) > 1 else '.0'}e{sign or '+'}{digits}" if e else None
+
+
+def checked_models(
+    config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path, files: ConfigFiles = NO_FILES
+) -> dict[str, Model]:
     """The catalogue's models by name, once the configuration has passed every check that needs no computing.
 
-    Raises ConfigError that names the key.
+    Raises ConfigError that names the key, and its line in the files that the configuration was read from.
     """
-    validate(config, schema)
+    try:
+        files.check()
+        files.check_entries(("models", "corpora"))
+        return _checked_models(config, schema, known, resources, files)
+    except ConfigError as error:
+        raise files.placed(error, config) from None
+
+
+def _checked_models(
+    config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path, files: ConfigFiles
+) -> dict[str, Model]:
+    validate(config, schema, files)
     for kind, source in (("models", "model source"), ("corpora", "corpus source")):
         described = schema["properties"][kind]["additionalProperties"]["properties"]
         for name, entry in config[kind].items():
@@ -159,7 +256,10 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
         require(name, config["corpora"], "trajectory.corpora", "corpus")
     for model in select(config["trajectory"]["models"], models, "trajectory.models"):
         if model.step is None:
-            raise ConfigError(f"config: trajectory.models: {model.name} has no step; set models.{model.key}.step")
+            remedy = f"set models.{model.key}.step"
+            if model.name != model.key:
+                remedy += f" in an entry for {model.folder} alone, or name such folders by seed and step, as in a-s0-step100"
+            raise ConfigError(f"config: trajectory.models: {model.name} has no step; {remedy}")
         other = taken.setdefault((model.family, model.training, model.step), model.name)
         if other != model.name:
             raise ConfigError(
@@ -251,6 +351,8 @@ def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) ->
             raise ConfigError(f"config: ablation.layers: {ablation['layers']} is not among tokens.selection.layers {chosen_by}")
     for key in ("background", "judgements") if semantics["models"] else ():
         require(semantics[key], config["corpora"], f"semantics.{key}", "corpus")
+    require(ablation["needle"]["model"], models, "ablation.needle.model", "model")
+    require(ablation["needle"]["fillers"], config["corpora"], "ablation.needle.fillers", "corpus")
 
 
 def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:

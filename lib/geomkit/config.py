@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ STATES = "states"
 """The source of models of which there are hidden states alone: no model runs."""
 OF_NULLS = ("nulls", "untrained_seeds")
 """Keys of `entropy` that an entry of the catalogue of models may set for itself."""
+OF_TEXTS = ("clean", "special_tokens")
+"""Keys of an entry of the catalogue of corpora that say how its texts are read, and not where they come from."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
 
@@ -59,14 +62,16 @@ class Model:
 
     @property
     def depth(self) -> int | None:
-        """Number of blocks, if the folder is there already."""
+        """Number of blocks, if the folder is there already and its configuration says so."""
         if self.imported:
             return int(self.entry["depth"])
-        file = self.folder / "config.json"
-        if not file.exists():
-            return None
-        found = json.loads(file.read_text())
-        return next((found[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in found), None)
+        try:
+            found = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None  # who loads it says so
+        keys = ("num_hidden_layers", "n_layer", "num_layers") if isinstance(found, dict) else ()
+        depth = next((found[key] for key in keys if type(found.get(key)) is int), 0)
+        return depth if depth > 0 else None
 
 
 def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,8 +84,13 @@ def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
     return {**defaults, **config, **both}
 
 
-NAME = "[A-Za-z0-9_-][A-Za-z0-9._-]*"
-"""Names of models that can stand in a path."""
+ADAPTER = "adapter_config.json"
+"""The file by which a folder is known to hold an adapter of peft."""
+TOKENIZER_FILES = ("tokenizer*.json", "tokenizer.model", "vocab.*", "*.spm", "spiece.model", "*.bpe.model", "*.tiktoken")
+"""Files that a tokenizer's rules or vocabulary are read from."""
+
+NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?!\n)"
+"""Names of models that can stand in a path: file systems take 255 letters, and files that are being written have longer names."""
 
 places: Registry[Callable[..., Path]] = Registry("place")
 """Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
@@ -127,14 +137,19 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry says about where its files come from: a change of anything else fetches nothing again."""
-    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_NULLS)
+    """What an entry says about where its files come from: a change of anything else makes none of them again."""
+    elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_TEXTS, *OF_NULLS)
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
+def download(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry says about what comes over the network: a change of anything else fetches nothing again."""
+    return {key: value for key, value in origin(entry).items() if key != "adapter"}
+
+
 def converted(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is made safetensors once: what comes over the network, and a GGUF file."""
-    return fetched(entry) or str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
+    """Whether an entry is made safetensors once: what comes over the network, a GGUF file, and a model with an adapter."""
+    return fetched(entry) or "adapter" in entry or str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
 
 
 def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
@@ -144,9 +159,17 @@ def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
     """
     place = places[entry["source"]]
     keys = inspect.signature(place).parameters
-    path = place(resources, **{name: value for name, value in entry.items() if name in keys})
-    if not path.exists():
-        raise ConfigError(f"config: {key}.path: {path} does not exist")
+    given = {name: value for name, value in entry.items() if name in keys}
+    try:
+        path = place(resources, **given)
+        there, link = path.exists(), path.is_symlink()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null character, a home that nobody has
+        said = getattr(error, "strerror", None) or error
+        raise ConfigError(f"config: {key}.path: {reprlib.repr(entry.get('path'))} cannot be looked up: {said}") from None
+    if not there:
+        target = f"; it is a link to {path.readlink()}" if link else ""
+        below = "" if path.is_absolute() else f" in {Path.cwd()}, the working directory, from which paths count (--directory)"
+        raise ConfigError(f"config: {key}.path: {path} does not exist{below}{target}")
     return path
 
 
@@ -168,16 +191,28 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
     """The models of one catalogue entry."""
     family, seed = entry.get("family", key), entry.get("seed")
     path = Path("results/models") / key
+    if "adapter" in entry and entry["source"] == STATES:
+        raise ConfigError(f"config: models.{key}.adapter: there are states alone, and no model to apply an adapter to")
+    if "adapter" in entry and not (adapter_folder(entry) / ADAPTER).is_file():
+        raise ConfigError(f"config: models.{key}.adapter: {entry['adapter']} holds no {ADAPTER}, as an adapter of peft does")
     if not fetched(entry):
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
     if entry["source"] != STATES and not converted(entry) and not (path / "config.json").exists():
-        found = sorted(file.parent for file in path.glob("*/config.json"))
+        found = sorted(file.parent for file in path.glob("[!.]*/config.json"))
+        if not found and (path / ADAPTER).exists():
+            raise ConfigError(
+                f"config: models.{key}.path: {path} holds an adapter alone ({ADAPTER}); set path to the model that it was "
+                "trained on, and adapter to this folder"
+            )
         if not found:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
         for folder in found:
             if not re.fullmatch(NAME, folder.name):
-                raise ConfigError(f"config: models.{key}.path: {folder} is no name of a model: it does not match {NAME}")
+                raise ConfigError(
+                    f"config: models.{key}.path: {folder.name} is no name of a model, which has letters, digits, dots, hyphens "
+                    "and underscores, 128 at most, and no dot in front; rename the folder, or list the models one by one"
+                )
         ends = [seed_and_step(folder.name) for folder in found]
         return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]
@@ -214,10 +249,21 @@ def metric_parameters(entropy: Mapping[str, Any]) -> dict[str, float]:
     return {"eps2": entropy["eps2"], **entropy.get("parameters", {})}
 
 
+def adapter_folder(entry: Mapping[str, Any]) -> Path:
+    """The folder of a model's adapter, from the working directory."""
+    return Path(entry["adapter"]).expanduser()
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Files of a tokenizer in a folder. Hidden ones do not count: macOS leaves `._tokenizer.json` beside what it copies."""
+    found = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
+    return sorted(file for file in found if not file.name.startswith("."))
+
+
 def tokenizer_folder(folder: Path) -> Path:
     """Where a model's tokenizer is: its own folder, or `tokenizer` beside it or beside the folder that it is in, which a family
     shares."""
-    if (folder / "tokenizer_config.json").exists():
+    if tokenizer_files(folder):
         return folder
     shared = [place / "tokenizer" for place in list(folder.parents)[:2]]
     return next((place for place in shared if place.is_dir()), folder)

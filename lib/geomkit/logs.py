@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-from geomkit.errors import GeomkitError
+from geomkit.errors import GeomkitError, one_line, unexpected
 from geomkit.watch import Pace, watch
 
 T = TypeVar("T")
@@ -29,13 +28,14 @@ def logged(path: str) -> Iterator[None]:
     the log has a line more, and the block is interrupted when the Snakemake that runs it has ended.
 
     The process ends with the block: to take torch and all else apart would take most of a second. What C buffered is lost.
-    An error ends the process with status 1 and one line on the terminal. The log has its traceback too, unless the line says what
-    to do about it.
+    An error ends the process with status 1 and one line on the terminal. The log has its traceback too, and the line names the
+    log, unless the line says what to do about it.
     """
     global _terminal
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with open(path, "w") as log:
+    _terminal = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    Path(path).write_text("")
+    with open(path, "a") as log:  # to which others may append too
         for descriptor in (1, 2):
             os.dup2(log.fileno(), descriptor)
     watch(_pace)
@@ -43,22 +43,14 @@ def logged(path: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         os._exit(130)
-    except Exception as error:
-        line = explained(error)
-        if line is None:
-            traceback.print_exc()
-            line = f"{type(error).__name__}: {one_line(error)}"
+    except BaseException as error:
+        line = explained(error) or unexpected(error, path)
         for stream in (sys.stderr, _terminal):
             print(line, file=stream, flush=True)
         os._exit(1)  # HDF5 crashes where it is left to close a file that the disk has no room for
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split())
 
 
 def explained(error: BaseException) -> str | None:

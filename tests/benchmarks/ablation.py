@@ -16,8 +16,9 @@ import torch
 from transformers import PreTrainedModel
 
 from geomkit.lm.ablating import ablate, every_sublayer, forward
-from geomkit.lm.capture import padded, surprisals, with_prefix
+from geomkit.lm.capture import surprisals, with_prefix
 from geomkit.lm.models import load_model
+from geomkit.lm.selfcheck import padded
 from geomkit.store.texts import Sample, Texts
 
 ROOT = Path(__file__).parents[2]

@@ -27,6 +27,20 @@ def test_a_faulty_configuration_is_refused_in_one_line_that_names_the_key(projec
     assert not (tmp_path / "run/results").exists()
 
 
+def test_a_key_that_stands_twice_is_refused_with_its_lines(project, tmp_path):
+    """Which other traps of YAML are found: tests/test_configfiles.py."""
+    write_corpus(tmp_path / "run")
+    case = Case(project, tmp_path / "run", SETTINGS)
+    lines = case.settings.read_text().splitlines()
+    case.settings.write_text("\n".join([*lines, "texts: {count: 3}", ""]))
+    outcome = case.run("--cores", "2")
+    assert outcome.status == 1
+    twice = rf"lines {lines.index('texts:') + 1} and {len(lines) + 1}"
+    assert re.findall(rf"^ConfigError: config: texts: stands twice in settings.yaml, {twice}", outcome.terminal, re.MULTILINE)
+    assert "Traceback" not in outcome.terminal
+    assert not (tmp_path / "run/results").exists()
+
+
 def test_each_job_that_fails_says_why_in_one_line_and_leaves_nothing_while_others_go_on(faulty, faults):
     outcome = faults.wait()
     assert outcome.status == 1

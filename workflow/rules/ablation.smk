@@ -20,6 +20,7 @@ rule removal:
         runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
         code=code("removal.py"),
+        content=model_content,
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
@@ -159,6 +160,7 @@ rule needle:
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
         code=code("needle.py"),
+        content=lambda wildcards: model_content(NEEDLE),
         texts=config["ablation"]["needle"]["texts"],
         compute=config["compute"],
         seed=config["seed"],

@@ -2,7 +2,7 @@
 SHIPPED = [
     file
     for folder in ("findings", "needle", "theory")
-    for file in files_below(RESOURCES / folder)
+    for file in map(relative, files_below(RESOURCES / folder))
     if Path(file).suffix in (".csv", ".json")
 ]
 OWN = [

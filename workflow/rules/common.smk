@@ -21,14 +21,29 @@ os.environ.update(
 from geomkit import config as settings
 from geomkit import checks, costs, variants
 from geomkit.catalogue import declared_by_kind
-from geomkit.digest import code_digest
+from geomkit.configfiles import LOADER, ConfigFiles
+from geomkit.digest import code_digest, content_digest, files_below
 from geomkit.errors import ConfigError
 
+DEFAULTS, SCHEMA = (
+    yaml.load((ROOT / path).read_text(), Loader=LOADER)
+    for path in ("config.yaml", "workflow/schemas/config.schema.yaml")
+)
 # of a module the configuration is its caller's, which need not be whole
-config = settings.completed(config, yaml.safe_load((ROOT / "config.yaml").read_text()))
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+config = settings.completed(config or {}, DEFAULTS)
+# of the files those on the command line go before the workflow's own
+FILES = ConfigFiles(
+    [
+        ROOT / "config.yaml",
+        *sorted(
+            workflow.configfiles,
+            key=lambda path: path in workflow.overwrite_configfiles,
+        ),
+    ],
+    SCHEMA["properties"],
+)
 try:
-    MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
 except ConfigError as error:
     raise SystemExit(f"ConfigError: {error}") from None
 
@@ -72,6 +87,60 @@ def relative(path):
     return local(os.path.relpath(path))
 
 
+def given(path):
+    """The path of what an entry of the catalogue points at, whose time does not count: what it holds is a parameter (`content`).
+    What a rule makes has a time that counts."""
+    return relative(path) if made(path) else ancient(relative(path))
+
+
+def content(path):
+    """A digest of what a file or folder holds, unless a rule makes it."""
+    return None if made(path) else content_digest(Path(path))
+
+
+def made(path):
+    """Whether a path is among the results."""
+    return Path(os.path.abspath(path)).is_relative_to(Path("results").absolute())
+
+
+def entry_content(kind, name):
+    """What tells whether an entry's files are others: of a fetched one its pin, of any other the digest."""
+    entry = config[kind][name]
+    if settings.fetched(entry):
+        return settings.origin(entry)
+    return content(source_folder(kind, name))
+
+
+def content_of(model):
+    """The same of a model, of its own folder alone."""
+    if settings.converted(model.entry):
+        return entry_content("models", model.key)
+    return content(model.folder)
+
+
+def model_content(wildcards):
+    """The same of the model of a job."""
+    return content_of(MODELS[wildcards.model])
+
+
+def tokenizer_content(wildcards):
+    """The same of the tokenizer that cuts texts."""
+    model = TOKENIZERS[wildcards.tokenizer]
+    if settings.converted(model.entry):
+        return content_of(model)
+    return content(settings.tokenizer_folder(model.folder))
+
+
+def corpus_content(wildcards):
+    """The same of a corpus."""
+    return entry_content("corpora", wildcards.corpus)
+
+
+def states_content(wildcards):
+    """The same of a corpus's imported states."""
+    return content(MODELS[wildcards.model].folder / wildcards.corpus)
+
+
 def model_files(wildcards):
     """What a job that loads a model waits for: its folder first, and the files in it if they were there before the workflow."""
     return model_folder(MODELS[wildcards.model], lambda folder: folder)
@@ -89,9 +158,22 @@ def files_of_models(models):
     ]
 
 
+def converted_files(wildcards):
+    """What a model is converted from: its file or folder first, and the files in a folder that is there."""
+    source = source_folder("models", wildcards.name)
+    local_folder = not settings.fetched(config["models"][wildcards.name])
+    return with_folder(source) if local_folder and Path(source).is_dir() else [source]
+
+
+def adapter_files(wildcards):
+    """The folder of a model's adapter first, then the files in it; nothing for a model without one."""
+    entry = config["models"][wildcards.name]
+    return with_folder(settings.adapter_folder(entry)) if "adapter" in entry else []
+
+
 def states_files(wildcards):
     """The folder of a corpus's imported states first, then the files in it."""
-    return with_folder(MODELS[wildcards.model].folder / wildcards.corpus)
+    return given_folder(MODELS[wildcards.model].folder / wildcards.corpus)
 
 
 def tokenizer_files(wildcards):
@@ -105,12 +187,17 @@ def model_folder(model, read):
         return [str(model.folder)]
     if not SHARED:
         return staged(model.folder, settings.tokenizer_folder(model.folder))
-    return with_folder(model.folder, read(model.folder))
+    return given_folder(model.folder, read(model.folder))
 
 
-def with_folder(folder, read=None):
-    """A folder of the project or the user, whose own time does not count, and then all files below it, or below the folder `read`."""
-    return [ancient(relative(folder)), *files_below(read or folder)]
+def with_folder(folder):
+    """A folder of the project, whose own time does not count, and then all files below it."""
+    return [ancient(relative(folder)), *map(relative, files_below(Path(folder)))]
+
+
+def given_folder(folder, read=None):
+    """The same of what an entry points at: the folder, and then all files below it, or below the folder `read`."""
+    return [ancient(relative(folder)), *map(given, files_below(Path(read or folder)))]
 
 
 def staged(*folders):
@@ -125,7 +212,12 @@ def staged(*folders):
 
 def unstaged(wildcards):
     """The folder that one in the storage is a copy of, and the files in it."""
-    return with_folder(original(f"results/staged/{wildcards.place}"))
+    return given_folder(original(f"results/staged/{wildcards.place}"))
+
+
+def staged_content(wildcards):
+    """A digest of the folder that one in the storage is a copy of."""
+    return content(original(f"results/staged/{wildcards.place}"))
 
 
 def original(path):
@@ -139,13 +231,15 @@ def model_texts(wildcards):
     return f"results/texts/{MODELS[wildcards.model].tokenizer}/{wildcards.corpus}.h5"
 
 
-def files_below(path):
-    """The file, or all files below the folder: a folder's own time does not change with what its files hold."""
-    path = Path(path)
-    return (
-        [relative(file) for file in sorted(path.rglob("*")) if file.is_file()]
-        if path.is_dir()
-        else [relative(path)]
+def lengths_needed(wildcards):
+    """Tokens that the longest text must have, by key: without them a model would run, and then nothing could be measured or drawn."""
+    asked = chosen("entropy")
+    tokenizers = {MODELS[name].tokenizer for name in asked["model"]}
+    if wildcards.corpus not in asked["corpus"] or wildcards.tokenizer not in tokenizers:
+        return {}
+    primary = {"scaling.primary.length": config["scaling"]["primary"]["length"]}
+    return {"entropy.lengths": min(config["entropy"]["lengths"])} | (
+        primary if len(asked["corpus"]) == 1 else {}
     )
 
 
@@ -155,7 +249,7 @@ def corpus_files(wildcards):
     if Path(source).is_dir() and not settings.fetched(
         config["corpora"][wildcards.corpus]
     ):
-        return with_folder(source)
+        return given_folder(source)
     return [source]
 
 
@@ -164,7 +258,7 @@ def source_folder(kind, name):
     entry = config[kind][name]
     if settings.fetched(entry):
         return f"results/sources/{kind}/{name}"
-    return relative(settings.source_path(f"{kind}.{name}", entry, RESOURCES))
+    return given(settings.source_path(f"{kind}.{name}", entry, RESOURCES))
 
 
 def fetched_folder(kind, name):
@@ -421,9 +515,12 @@ def refusals():
     ]
 
 
+JUDGED = SimpleNamespace(corpus=config["semantics"]["judgements"])
+
+
 def judgement_files(wildcards):
     """What people judged: what a reader takes comes first."""
-    return corpus_files(SimpleNamespace(corpus=config["semantics"]["judgements"]))
+    return corpus_files(JUDGED)
 
 
 def planted_cells():

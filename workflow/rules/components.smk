@@ -17,6 +17,7 @@ rule components:
         runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
         code=code("components.py"),
+        content=model_content,
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),

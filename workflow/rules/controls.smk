@@ -17,6 +17,7 @@ rule final_state:
         runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
         code=code("final_state.py"),
+        content=model_content,
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),
@@ -118,6 +119,7 @@ rule follow:
         * (60 + megabytes(input.model) // 10),
     params:
         code=code("follow.py"),
+        content=model_content,
         asked=asked_again(["last", "final"]),
         compute=config["compute"],
         families=of_family("entropy", "family"),

@@ -15,12 +15,14 @@ rule corpus:
         * min(max(1000, 20 * megabytes(input)), 8000),
     params:
         code=code("corpus.py"),
+        content=corpus_content,
         reader=lambda wildcards: config["corpora"][wildcards.corpus].get(
             "reader", "parquet"
         ),
         column=lambda wildcards: settings.read_column(
             config["corpora"][wildcards.corpus]
         ),
+        clean=lambda wildcards: config["corpora"][wildcards.corpus].get("clean", False),
     message:
         "Reading the corpus {wildcards.corpus}"
     script:

@@ -15,12 +15,18 @@ rule texts:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * megabytes(input)),
     params:
         code=code("texts.py"),
+        content=tokenizer_content,
         trust_remote_code=lambda wildcards: TOKENIZERS[wildcards.tokenizer].entry.get(
             "trust_remote_code", False
         ),
         split=lambda wildcards: config["corpora"][wildcards.corpus].get("split", "all"),
+        special_tokens=lambda wildcards: config["corpora"][wildcards.corpus].get(
+            "special_tokens", "split"
+        ),
         texts=config["texts"],
         seed=config["seed"],
+        # a function of the input is no reason to run again
+        lengths=lambda wildcards, input: lengths_needed(wildcards),
     message:
         "Cutting texts of {wildcards.corpus} for the tokenizer {wildcards.tokenizer}"
     script:
@@ -51,6 +57,7 @@ rule dump:
         * (30 + megabytes(input) // 50),
     params:
         code=code("dump.py"),
+        content=model_content,
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
@@ -134,6 +141,7 @@ rule import_states:
         * (30 + megabytes(input) // 500),
     params:
         code=code("import_states.py"),
+        content=states_content,
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
         dump={key: config["dump"][key] for key in ("layers", "dtype", "compression")},
     message:
@@ -159,6 +167,9 @@ rule weights:
     threads: 1
     params:
         code=code("weights.py"),
+        content=lambda wildcards: {
+            name: content_of(MODELS[name]) for name in running(wildcards.stage)
+        },
         names=lambda wildcards: running(wildcards.stage),
     message:
         "Comparing the weights of the models of {wildcards.stage}"

@@ -106,6 +106,7 @@ rule project:
         families=of_family("entropy", "family"),
         seeds=of_family("entropy", "seed"),
         code=code("project.py"),
+        content=model_content,
         asked=asked_again(["last", "final"]),
         compute=config["compute"],
     message:

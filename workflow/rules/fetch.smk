@@ -31,7 +31,7 @@ rule fetch_model:
         "../../envs/geomkit.yaml"
     threads: 1
     params:
-        entry=lambda wildcards: settings.origin(config["models"][wildcards.name]),
+        entry=lambda wildcards: settings.download(config["models"][wildcards.name]),
     message:
         "Fetching the model {wildcards.name}"
     script:
@@ -47,7 +47,7 @@ use rule fetch_model as fetch_corpus with:
         "results/benchmarks/fetch/corpora/{name}.tsv"
     localrule: True
     params:
-        entry=lambda wildcards: settings.origin(config["corpora"][wildcards.name]),
+        entry=lambda wildcards: settings.download(config["corpora"][wildcards.name]),
     message:
         "Fetching the corpus {wildcards.name}"
 
@@ -69,6 +69,7 @@ rule stage:
     threads: 1
     params:
         code=code("stage.py"),
+        content=staged_content,
     message:
         "Copying {wildcards.place} to the storage"
     script:
@@ -77,7 +78,8 @@ rule stage:
 
 rule convert_model:
     input:
-        lambda wildcards: source_folder("models", wildcards.name),
+        model=converted_files,
+        adapter=adapter_files,
     output:
         directory("results/models/{name}"),
     log:
@@ -92,6 +94,13 @@ rule convert_model:
         * max(4000, 12 * megabytes(input)),
     params:
         code=code("convert_model.py"),
+        content=lambda wildcards: entry_content("models", wildcards.name),
+        trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
+            "trust_remote_code", False
+        ),
+        objective=lambda wildcards: config["models"][wildcards.name].get(
+            "objective", "causal"
+        ),
     message:
         "Making safetensors of the model {wildcards.name}"
     script:

@@ -32,6 +32,7 @@ rule semantics:
     params:
         **JUDGING,
         code=code("semantics.py"),
+        judgements=lambda wildcards: corpus_content(JUDGED),
     message:
         "Comparing {wildcards.model} with judgements of {wildcards.corpus}"
     script:
@@ -66,6 +67,8 @@ rule compare:
     params:
         **JUDGING,
         code=code("compare.py"),
+        judgements=lambda wildcards: corpus_content(JUDGED),
+        content=model_content,
         asked=asked_again(config["dump"]["layers"], sublayers=True, firsts=True),
         compute=config["compute"],
     message:

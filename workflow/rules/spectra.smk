@@ -110,6 +110,7 @@ rule measure:
         * (60 + megabytes(input.model) // 10),
     params:
         code=code("measure.py"),
+        content=model_content,
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
@@ -156,6 +157,7 @@ rule sum_rows:
         * (60 + megabytes(input.model) // 10),
     params:
         code=code("sum_rows.py"),
+        content=model_content,
         origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False

@@ -158,6 +158,7 @@ rule condition:
         * (60 + megabytes(input.model) // 10),
     params:
         code=code("condition.py"),
+        content=model_content,
         asked=asked_again(["last", "final"]),
         compute=config["compute"],
         families=of_family("theory", "family"),
@@ -223,7 +224,7 @@ rule theory_bigrams:
         models=[
             path
             for name in SHIPPED_LADDER
-            for path in files_below(RESOURCES / "ladder" / name)
+            for path in map(relative, files_below(RESOURCES / "ladder" / name))
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",

@@ -19,6 +19,7 @@ rule probe:
         * (60 + megabytes(input.model) // 5),
     params:
         code=code("probe.py"),
+        content=model_content,
         trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
             "trust_remote_code", False
         ),

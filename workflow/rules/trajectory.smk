@@ -33,6 +33,9 @@ rule trajectory_training:
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
     params:
         code=code("trajectory_training.py"),
+        content=lambda wildcards: [
+            content_of(model) for model in models_along(wildcards.training)
+        ],
         # of each model in the order of the folders
         seeds=lambda wildcards: {
             model.name: model.seed for model in models_along(wildcards.training)

@@ -1,4 +1,4 @@
-"""A fetched model as a folder of safetensors."""
+"""A fetched model, a GGUF file, or a model with an adapter, as a folder of safetensors."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     convert_model(
-        source=Path(snakemake.input[0]),
+        source=Path(snakemake.input.model[0]),
         output=Path(snakemake.output[0]),
+        adapter=Path(snakemake.input.adapter[0]) if snakemake.input.adapter else None,
+        trust_remote_code=snakemake.params.trust_remote_code,
+        objective=snakemake.params.objective,
     )

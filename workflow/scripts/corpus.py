@@ -1,4 +1,4 @@
-"""Documents of a corpus, cleaned, each with its split: one Parquet file."""
+"""Documents of a corpus, each with its split: one Parquet file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,4 +15,5 @@ with logged(snakemake.log[0]):
         output=Path(snakemake.output[0]),
         reader=snakemake.params.reader,
         column=snakemake.params.column,
+        cleaned=snakemake.params.clean,
     )

@@ -18,4 +18,6 @@ with logged(snakemake.log[0]):
         texts=snakemake.params.texts,
         seed=snakemake.params.seed,
         trust_remote_code=snakemake.params.trust_remote_code,
+        special_tokens=snakemake.params.special_tokens,
+        lengths=snakemake.params.lengths,
     )

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
@@ -161,4 +163,16 @@ def save(pages: Iterable[Figure], path: Path) -> None:
     """The figures as pages of one PDF, without a date in it."""
     with replacing(path) as temporary, PdfPages(temporary, metadata={"CreationDate": None}) as pdf:
         for page in pages:
+            for axis in page.axes:
+                make_drawable(axis)
             pdf.savefig(page)
+
+
+def make_drawable(axis: Axes) -> None:
+    """Makes a logarithmic scale with nothing positive on it linear, for matplotlib refuses to draw it: a run of one model or one
+    document has no laws or intervals to show."""
+    positive_x, positive_y = np.isfinite(axis.dataLim.minpos)
+    if axis.get_xscale() == "log" and not positive_x:
+        axis.set_xscale("linear")
+    if axis.get_yscale() == "log" and not positive_y:
+        axis.set_yscale("linear")

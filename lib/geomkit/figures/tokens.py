@@ -258,11 +258,16 @@ def pick(rows: Iterable[Row], metric: str, variant: str) -> list[Row]:
 
 
 def with_bars(rows: Iterable[Row]) -> tuple[list[float], list[float], list[list[float]]]:
-    """Sizes, values, and the lengths of error bars below and above, of those that have an interval."""
+    """Sizes, values, and the lengths of error bars below and above, NaN for those without an interval."""
+    known = [(row, row.value) for row in rows if row.value is not None]
     points = [
-        (float(row.params_nonembedding), row.value, row.value - row.low, row.high - row.value)
-        for row in rows
-        if row.value is not None and row.low is not None and row.high is not None
+        (
+            float(row.params_nonembedding),
+            value,
+            np.nan if row.low is None else value - row.low,
+            np.nan if row.high is None else row.high - value,
+        )
+        for row, value in known
     ]
     x, value, below, above = ([point[k] for point in points] for k in range(4))
     return x, value, [below, above]

@@ -16,8 +16,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from geomkit.errors import DataError
-from geomkit.lm.capture import Recorder, batch_limit, batches, first, padded, rows, surprisals, with_prefix
+from geomkit.lm.capture import Recorder, batch_limit, batches, rows, surprisals, with_prefix
 from geomkit.lm.models import blocks
+from geomkit.lm.selfcheck import first, padded
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample
 
@@ -254,7 +255,7 @@ def restarted(
         if is_head(name):
             stack.enter_context(silent_head(model, ablation))
             name, kind = "attention", "none"
-        for block in found[: max(layer - 2, 0)]:
+        for block in list(found)[: max(layer - 2, 0)]:
             stack.enter_context(replaced(block, _hand_on))
         if layer > 1:
             stack.enter_context(replaced(found[layer - 2], _given(before.inputs[layer], False)))

@@ -2,17 +2,20 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from geomkit.arrays import namespace
 from geomkit.errors import RefusalError
+from geomkit.lm.context import check_texts
 from geomkit.lm.masking import Masking, masked_surprisals
-from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, part
+from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, holders, output_matrix, part, setting
 from geomkit.lm.placing import HOST, HOSTED, Homes, entry
+from geomkit.lm.selfcheck import entering, first, forward, padded, predictions, read_states
 from geomkit.store.decomposition import by_document
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
@@ -22,11 +25,6 @@ LOGITS = 1 << 28
 SLACK = 0.05
 """Largest gap between a block's output and the sum of its parts, relative to the largest of them at each coordinate. Rounding
 to bfloat16 makes it 0.01."""
-LOOKED = 3
-"""Tokens of a text that are run to see whether a model is causal: the fewer, the more of the last one would be seen."""
-UNSEEN = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 3e-2}
-"""Largest change of an earlier token's state with the last token, relative to the largest value of its coordinate, that is taken
-for rounding."""
 
 
 class Captured(NamedTuple):
@@ -42,7 +40,8 @@ class Recorder:
 
     Sublayers are kept where a block's output is its input plus what its attention and its MLP put out, in sequence or in
     parallel; the first batch decides. Where it is not so, `absent` says why. The final state is the model's `last_hidden_state`:
-    what the output matrix is applied to, after the final norm if there is one.
+    what the output matrix is applied to, after the final norm if there is one. Raises RefusalError for a model whose states
+    cannot be told (`geomkit.lm.selfcheck`).
     """
 
     def __init__(self, model: PreTrainedModel, layers: Sequence[int], sublayers: bool):
@@ -50,7 +49,7 @@ class Recorder:
         self.blocks = blocks(model)
         self.depth = len(self.blocks)
         self.checked = False
-        self.causal = False
+        self.how = read_states(model)
         self.states: dict[State, torch.Tensor] = {}
         self.absent: dict[str, str] = {}
         self.input: torch.Tensor
@@ -61,12 +60,18 @@ class Recorder:
         self.sublayers = False
         self.absent["sublayer"] = why  # in place: whoever writes the dump holds this dictionary already
 
+    def passes(self, texts: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
+        """The texts of a batch as they are run together: all, or, of a model whose states depend on padding, those of one length
+        that follow one another."""
+        return [list(own) for _, own in groupby(texts, key=lambda text: self.how.together or len(text))]
+
     @contextmanager
     def hooked(self) -> Iterator[None]:
         """Hooks are in place inside the block, and gone after it."""
         # OPT's language model calls the decoder inside its base model; where both are called, the outer one comes last.
-        owner = next(module for module in self.model.base_model.modules() if self.blocks in module.children())
-        handles = [module.register_forward_hook(self._final) for module in {owner, self.model.base_model}]
+        handles = [module.register_forward_hook(self._final) for module in holders(self.model, self.blocks)]
+        if self.how.head and (matrix := output_matrix(self.model)) is not None:
+            handles.append(matrix.register_forward_pre_hook(lambda module, args: self._final(module, (), args)))
         for layer, block in enumerate(self.blocks, 1):
             if layer == 1 or (self.sublayers and layer in self.layers):
                 handles.append(block.register_forward_pre_hook(self._before, with_kwargs=True))
@@ -82,9 +87,13 @@ class Recorder:
                 handle.remove()
 
     def _before(self, block, args, kwargs):
-        self.input = args[0] if args else kwargs["hidden_states"]
+        self.input = self._read(entering(args, kwargs))
         if block is self.blocks[0] and 0 in self.layers:
             self.states[State(0)] = self.input
+
+    def _read(self, tensors: Any) -> torch.Tensor:
+        found = self.how.state(tensors)
+        return found.clone() if self.how.copied else found
 
     def _part(self, state: State):
         def keep(module, args, output):
@@ -96,7 +105,7 @@ class Recorder:
 
     def _after(self, layer: int):
         def keep(block, args, output):
-            self.states[State(layer)] = first(output)
+            self.states[State(layer)] = self._read(output)
             if self.sublayers and not self.checked:
                 self._check_sublayers(layer)
 
@@ -114,12 +123,8 @@ class Recorder:
 
     def _final(self, module, args, output):
         if self.depth + 1 in self.layers:
-            self.states[State(self.depth + 1)] = first(output)
-
-
-def first(output):
-    """A module's hidden states, which may come with others behind them."""
-    return output if isinstance(output, torch.Tensor) else output[0]
+            final = first(output)
+            self.states[State(self.depth + 1)] = final.clone() if self.how.copied else final
 
 
 def batches(lengths: Sequence[int], tokens: int) -> list[range]:
@@ -171,7 +176,7 @@ def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 def batch_limit(config: Any, batch_tokens: int) -> int:
     """Tokens in a batch of which the logits are not too many, for a model of this configuration."""
-    return min(batch_tokens, LOGITS // config.get_text_config().vocab_size)
+    return min(batch_tokens, LOGITS // setting(config, "vocab_size"))
 
 
 @torch.inference_mode()
@@ -191,26 +196,46 @@ def capture(
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
     that predicts masked tokens, whose states are those of the whole text, and whose surprisal is that of each token given all
     others, or NaN where `scored` says that nobody asks for it. Raises DataError for another model that is not causal, before the
-    first batch.
+    first batch, and for texts that the model does not take.
     """
+    check_texts(type(recorder.model).__name__, recorder.model.config, sample, masking.suffix if masking else ())
     if masking is not None:
         yield from capture_masked(recorder, sample, batch_tokens, masking, homes, only, scored)
         return
-    model, start = recorder.model, len(sample.prefix)
-    device = entry(model)
+    if recorder.how.ahead:
+        raise RefusalError(
+            f"{type(recorder.model).__name__}: {recorder.how.ahead}: "
+            "it reads in both directions, and only causal models can be measured"
+        )
+    limit = batch_limit(recorder.model.config, batch_tokens)
     with recorder.hooked():
-        if not recorder.causal:
-            check_causal(recorder, sample)
-        for run, wanted in batches_to_run(recorder, sample, batch_limit(model.config, batch_tokens), None, only):
-            ids, real = padded(with_prefix(sample, run))
-            ids, mask = ids.to(device), real.to(device)
-            logits = model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
-            surprisal = surprisals(logits, ids)
-            del logits
-            kept = None if bool(real.all()) else mask[:, start:]
-            states = taken(recorder, start, kept, homes)
+        for run, wanted in batches_to_run(recorder, sample, limit, None, only):
+            texts = with_prefix(sample, run)
+            parts = [causal_pass(recorder, each, len(sample.prefix), homes) for each in recorder.passes(texts)]
             if wanted:
-                yield Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+                yield joined(parts)
+
+
+def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, homes: Homes) -> Captured:
+    """What one pass of texts shows from the token `start` on. To be called while the recorder's hooks are in place."""
+    ids, real = padded(texts)
+    device = entry(recorder.model)
+    ids, mask = ids.to(device), real.to(device)
+    surprisal = surprisals(predictions(forward(recorder.model, ids, mask)), ids)
+    kept = None if bool(real.all()) else mask[:, start:]
+    states = taken(recorder, ids.shape[1], start, kept, homes)
+    return Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)
+
+
+def joined(parts: Sequence[Captured]) -> Captured:
+    """The rows of one part after those of another."""
+    if len(parts) == 1:
+        return parts[0]
+    ids, surprisal = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "surprisal"))
+    states = {
+        state: namespace(values).concat([part.states[state] for part in parts]) for state, values in parts[0].states.items()
+    }
+    return Captured(ids, surprisal, states)
 
 
 def batches_to_run(
@@ -262,13 +287,17 @@ def all_rows(
     return found
 
 
-def taken(recorder: Recorder, start: int, kept: torch.Tensor | None, homes: Homes) -> dict[State, Any]:
-    """The states of one pass, of the kept positions from `start` on. Raises RefusalError if a layer is not among them."""
+def taken(recorder: Recorder, tokens: int, start: int, kept: torch.Tensor | None, homes: Homes) -> dict[State, Any]:
+    """The states of one pass of so many tokens, of the kept positions from `start` on.
+
+    Raises RefusalError if a layer is not among them.
+    """
     if missing := recorder.layers - {state.layer for state in recorder.states}:
         raise RefusalError(f"{type(recorder.model).__name__}: its forward pass does not show layer {min(missing)}")
     states = {}
     for state in list(recorder.states):  # each is let go before the next is copied
-        states[state] = at_home(rows(recorder.states.pop(state)[:, start:], kept, homes.get(state, HOST)).float())
+        values = recorder.how.rows(recorder.states.pop(state), tokens)
+        states[state] = at_home(rows(values[:, start:], kept, homes.get(state, HOST)).float())
     recorder.checked = True
     return states
 
@@ -288,82 +317,33 @@ def capture_masked(
     scored: bool,
 ) -> Iterator[Captured]:
     """`capture` of a masked model: one pass over each batch as it is, and if tokens are scored one copy of a text for each."""
-    model, start, end = recorder.model, len(sample.prefix), len(masking.suffix)
-    device = entry(model)
-    limit = batch_limit(model.config, batch_tokens)
+    limit = batch_limit(recorder.model.config, batch_tokens)
     for run, wanted in batches_to_run(recorder, sample, limit, masking, only):
-        ids, real = padded(with_prefix(sample, run, masking.suffix))
-        ids, mask = ids.to(device), real.to(device)
-        own = torch.arange(ids.shape[1]) < real.sum(dim=1, keepdim=True) - end
-        own[:, :start] = False
-        with recorder.hooked():
-            model(input_ids=ids, attention_mask=mask.long())
-        states = taken(recorder, 0, own.to(device), homes)
-        if not wanted:
-            continue
-        places = [(int(text), int(token)) for text, token in own.nonzero()]
-        surprisal = torch.full((len(places),), torch.nan)
-        if scored:
-            surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit).cpu()
-        yield Captured(rows(ids, own.to(device)).numpy(), surprisal.numpy(), states)
+        texts = with_prefix(sample, run, masking.suffix)
+        how = (len(sample.prefix), masking, limit, homes, scored and wanted)
+        parts = [masked_pass(recorder, each, *how) for each in recorder.passes(texts)]
+        if wanted:
+            yield joined(parts)
 
 
-def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (texts, longest), zero behind a text's end, and which of them are real."""
-    lengths = torch.tensor([len(text) for text in texts])
-    ids = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)
-    for row, text in enumerate(texts):
-        ids[row, : len(text)] = torch.tensor(text)
-    return ids, torch.arange(ids.shape[1]) < lengths[:, None]
-
-
-def check_causal(recorder: Recorder, sample: Sample) -> None:
-    """Raises DataError, naming the architecture, if a text's last token changes a state or a prediction before it.
-
-    Attention takes other routes for one text, for several, and for texts with padding: each is tried on the start of the two
-    longest texts. To be called while the recorder's hooks are in place.
-    """
-    longest = sorted(sample.ids, key=len)[-2:]
-    length = min([LOOKED, *map(len, longest)])
-    one, other = ([*sample.prefix, *ids[:length].tolist()] for ids in (longest[-1], longest[0]))
-    if len(one) < 2:
-        return
-    for texts in ([one], [one, other], [one, other[:-1]]):
-        what, gap = change_before_last(recorder, texts)
-        if not gap <= UNSEEN.get(recorder.model.dtype, 1e-4):
-            raise RefusalError(
-                f"{type(recorder.model).__name__}: {what} of earlier tokens change with a text's last token, by {gap:.1%}: "
-                "it reads in both directions, and only causal models can be measured"
-            )
-    recorder.causal = True
-
-
-def change_before_last(recorder: Recorder, texts: Sequence[Sequence[int]]) -> tuple[str, float]:
-    """What changes most at earlier tokens when the last token of every text does, and how much, relative to the largest value
-    of its coordinate."""
-    model, device = recorder.model, entry(recorder.model)
+def masked_pass(
+    recorder: Recorder, texts: Sequence[Sequence[int]], start: int, masking: Masking, limit: int, homes: Homes, scored: bool
+) -> Captured:
+    """What one pass of texts shows between prefix and suffix, and, if tokens are scored, passes of their masked copies."""
+    model = recorder.model
     ids, real = padded(texts)
-    last = real.sum(dim=1) - 1
-    earlier = (torch.arange(ids.shape[1]) < last[:, None]).to(device)
-    other, row = ids.clone(), torch.arange(len(texts))
-    other[row, last] = (ids[row, last] + 1) % model.config.get_text_config().vocab_size
-    found: list[dict[str, torch.Tensor]] = []
-    # what is one text has to be run alone, to take the route of one
-    for tokens in [ids, other] if len(texts) == 1 else [torch.cat([ids, other])]:
-        mask = real.long().repeat(len(tokens) // len(texts), 1).to(device)
-        output = model(input_ids=tokens.to(device), attention_mask=mask, use_cache=False)
-        named = {f"states at /{state.path}": values for state, values in recorder.states.items()} | {"predictions": output.logits}
-        for start in range(0, len(tokens), len(texts)):
-            own = {name: values[start : start + len(texts)] for name, values in named.items()}
-            found.append({name: values[earlier.to(values.device)].float() for name, values in own.items()})
-        recorder.states.clear()
-    gaps = {}
-    for name in found[0].keys() & found[1].keys():
-        before, after = (each[name] for each in found)
-        scale = torch.maximum(before.abs(), after.abs()).amax(0).clamp_min(1e-30)
-        gaps[name] = float(((before - after).abs() / scale).amax())
-    name = max(sorted(gaps), key=lambda name: gaps[name])
-    return name, gaps[name]
+    device = entry(model)
+    ids, mask = ids.to(device), real.to(device)
+    own = torch.arange(ids.shape[1]) < real.sum(dim=1, keepdim=True) - len(masking.suffix)
+    own[:, :start] = False
+    with recorder.hooked():
+        forward(model, ids, mask)
+    states = taken(recorder, ids.shape[1], 0, own.to(device), homes)
+    places = [(int(text), int(token)) for text, token in own.nonzero()]
+    surprisal = torch.full((len(places),), torch.nan)
+    if scored:
+        surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit).cpu()
+    return Captured(rows(ids, own.to(device)).numpy(), surprisal.numpy(), states)
 
 
 def rows(values: torch.Tensor, kept: torch.Tensor | None, home: torch.device | str = "cpu") -> torch.Tensor:

@@ -88,9 +88,11 @@ def loss_record(row: Mapping[str, Any]) -> LadderLoss:
 
 
 def measured_bytes(ids: np.ndarray, words, recipe: Recipe) -> float:
-    """UTF-8 bytes of a scored token, on average."""
+    """UTF-8 bytes of a scored token, on average: in a byte-level vocabulary each character of a token stands for a byte."""
     scored = windows(ids, recipe)[:, 1:]
-    return sum(len(text.encode()) for text in words.batch_decode(scored, skip_special_tokens=True)) / scored.size
+    size = np.array([len(token) for token in words.convert_ids_to_tokens(range(len(words)))])
+    size[words.all_special_ids] = 0
+    return float(size[scored].mean())
 
 
 def continuation(model, words) -> str:

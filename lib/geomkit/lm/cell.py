@@ -12,7 +12,7 @@ from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.ladder import Recipe, evaluate, stream, train, windows
 from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.measures.entropy import measure
-from geomkit.measures.spectra import is_centred, normalise, spectrum
+from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.sources.corpora import stored_documents
 from geomkit.store.dumps import State
 from geomkit.store.records.files import write_csv
@@ -71,5 +71,5 @@ def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], parameters: M
     sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
     parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
     rows = normalise(np.concatenate(parts).reshape(len(texts), n, -1), mode)
-    found = measure(spectrum(rows, centred=is_centred(mode)), primary["metrics"], **parameters)
+    found = measure(row_spectrum(rows, centred=is_centred(mode)), primary["metrics"], **parameters)
     return {name: float(np.mean(result.value)) for name, result in found.items()}

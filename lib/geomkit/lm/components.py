@@ -13,11 +13,11 @@ from geomkit.errors import DataError, RefusalError
 from geomkit.lm.ablating import Ablation, ablate, every_head, every_sublayer, text_losses
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, sizes
+from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, setting, sizes
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import normalise, row_spectrum
 from geomkit.store.dumps import State
 from geomkit.store.refusals import refused_table
 from geomkit.store.tables import COMPONENT_COLUMNS, TableWriter
@@ -87,7 +87,7 @@ def write_components(
         text=np.arange(len(sample.ids)), document=list(sample.texts.document), n=np.array([len(ids) for ids in sample.ids]),
     )  # fmt: skip
     for (layer, sublayer, kind, at, metric), found in values.items():
-        width = model.config.get_text_config().hidden_size
+        width = setting(model.config, "hidden_size")
         table.add(layer=layer, sublayer=sublayer, kind=kind, at=at, metric=metric, d=width, value=found)
     table.write(output, absent)
 
@@ -119,7 +119,7 @@ def spread(sample: Sample, number: int) -> Sample:
 def state_metrics(rows: np.ndarray, gain: Mapping[str, float]) -> dict[str, float]:
     """Metrics of one text's rows (n, d), scaled to unit length."""
     unit = normalise(rows, "unit")
-    found = {name: float(result.value) for name, result in measure(spectrum(unit), METRICS, eps2=gain["eps2"]).items()}
+    found = {name: float(result.value) for name, result in measure(row_spectrum(unit), METRICS, eps2=gain["eps2"]).items()}
     return found | {GAIN: float(information_gain(unit, gain["eps2"], int(gain["n"])).mean())}
 
 

@@ -55,12 +55,12 @@ def measure_controls(
     donor = max(widths, key=lambda name: widths[name])
     model = load_model(named[donor], compute["dtype"], device)
     table.common = {**table.common, "model": donor, "depth": len(blocks(model)), **vars(sizes(model))}
-    add_projected(table, model, sample, sorted(set(widths.values())), wanted, compute["batch_tokens"])
+    add_projected(table, model, sample, sorted(set(widths.values())), wanted, compute)
     table.write(output, missing)
 
 
 def add_projected(
-    table: TableWriter, model: PreTrainedModel, sample: Sample, widths: Sequence[int], wanted: Wanted, batch_tokens: int
+    table: TableWriter, model: PreTrainedModel, sample: Sample, widths: Sequence[int], wanted: Wanted, compute: Mapping[str, Any]
 ) -> None:
     """Adds a donor's rows on its leading directions of other documents, for every width."""
     (mode,), (n,) = wanted.modes, wanted.lengths
@@ -68,9 +68,9 @@ def add_projected(
     documents = [sample.texts.document[text] for text in long_enough]
     columns = {"text": long_enough, "document": documents}
     start = sample.texts.offset[:-1][long_enough]
-    for state, rows in states_of(model, sample, batch_tokens).items():
+    for state, rows in states_of(model, sample, compute["batch_tokens"]).items():
         clouds = rows[start[:, None] + np.arange(n)]
-        for result in projected(clouds, mode, document_folds(documents), widths).values():
+        for result in projected(clouds, mode, document_folds(documents), widths, dtype=compute["dtype"]).values():
             found = measure(result.spectrum, wanted.metrics, **wanted.parameters)
             where = {**columns, **state._asdict(), "variant": "projected", "normalise": mode}
             table.add_metrics(result.spectrum, found, eps2_of(found, wanted.parameters), **where)

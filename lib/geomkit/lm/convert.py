@@ -1,8 +1,10 @@
-"""A fetched model as a folder of safetensors, converted once: GGUF is dequantised, and pickled weights are read without pickle's
-power to run code."""
+"""A model as a folder of safetensors, converted once: GGUF is dequantised, pickled weights are read without pickle's power to run
+code, and an adapter is merged into the weights that it was trained on."""
 
 import json
+import shutil
 import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -10,27 +12,44 @@ from pickle import UnpicklingError
 import torch
 from safetensors.torch import save_file
 
-from geomkit.errors import DataError
-from geomkit.lm.models import convert_gguf
-from geomkit.store.provenance import link_or_copy, replacing_folder
+from geomkit.config import CAUSAL, tokenizer_files, tokenizer_folder
+from geomkit.errors import ConfigError, DataError
+from geomkit.lm.models import convert_gguf, load_model, loading
+from geomkit.store.model_folders import check_file, read_object
+from geomkit.store.provenance import link_or_copy, replacing_folder, scratch_folder
 
 PICKLED = "pytorch_model*.bin"
 SUPPORTED = ("model.safetensors", "model.safetensors.index.json")
+SKIPPED = (".", "pytorch_model.bin.index")
+"""How names of files begin that are not taken over."""
 
 
-def convert_model(source: Path, output: Path) -> None:
-    """Writes the folder that a fetched model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and
-    everything else as it is.
+def convert_model(
+    source: Path, output: Path, adapter: Path | None = None, trust_remote_code: bool = False, objective: str = CAUSAL
+) -> None:
+    """Writes the folder that a model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and everything
+    else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32.
 
-    Raises DataError, and leaves no folder, for files that cannot be read, or that hold more than tensors.
+    Raises DataError, and leaves no folder, for files that cannot be read, or that hold more than tensors, and ConfigError for an
+    adapter where peft is not installed.
     """
+    if adapter is not None:
+        with scratch_folder(output) as work:
+            convert_model(source, work / output.name)
+            for file in (work / output.name).glob("adapter_*"):
+                file.unlink()  # a link, or a copy
+            merge_adapter(work / output.name, adapter, output, trust_remote_code, objective)
+        return
     if source.suffix == ".gguf" or list(source.glob("*.gguf")):
         convert_gguf(source, output)
         return
     pickled = [] if any((source / name).exists() for name in SUPPORTED) else sorted(source.glob(PICKLED))
     with replacing_folder(output) as temporary:
         for file in source.iterdir():
-            if file.is_file() and file not in pickled and not file.name.startswith((".snakemake", "pytorch_model.bin.index")):
+            if file.is_file() and file not in pickled and not file.name.startswith(SKIPPED):
+                link_or_copy(file.resolve(), temporary / file.name)
+        if not tokenizer_files(source):  # a family shares the one beside it
+            for file in tokenizer_files(tokenizer_folder(source)):
                 link_or_copy(file.resolve(), temporary / file.name)
         places: dict[str, str] = {}
         for file in pickled:
@@ -42,6 +61,40 @@ def convert_model(source: Path, output: Path) -> None:
         if len(pickled) > 1:
             index = {"metadata": {}, "weight_map": places}
             (temporary / "model.safetensors.index.json").write_text(json.dumps(index, sort_keys=True))
+
+
+def merge_adapter(base: Path, adapter: Path, output: Path, trust_remote_code: bool = False, objective: str = CAUSAL) -> None:
+    """Writes a model whose weights are those of a folder with an adapter merged into them, in float32, and its tokenizer.
+
+    Raises ConfigError where peft is not installed, and DataError for an adapter that does not fit the model, or cannot be merged.
+    """
+    try:
+        from peft import PeftConfig, PeftModel
+    except ImportError:
+        raise ConfigError("models.*.adapter: an adapter is applied by the package peft; install it: pip install peft") from None
+    check_adapter_files(adapter)
+    model = load_model(base, "float32", torch.device("cpu"), trust_remote_code, objective)
+    with loading(adapter, "adapter of this model"), warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*(missing|unexpected) adapter keys.*")
+        config = PeftConfig.from_pretrained(str(adapter))
+        adapted = PeftModel.from_pretrained(model, adapter, config=config)
+        if not hasattr(adapted, "merge_and_unload") or config.is_prompt_learning:
+            raise DataError(f"{adapter}: an adapter of the kind {config.peft_type.value} has no weights that can be merged")
+        merged = adapted.merge_and_unload(safe_merge=True)
+    with replacing_folder(output) as temporary:
+        merged.save_pretrained(temporary)
+        for file in base.iterdir():
+            weights = file.suffix in (".safetensors", ".bin") or file.name.endswith(".index.json")
+            if not weights and not (temporary / file.name).exists():
+                shutil.copyfile(file, temporary / file.name)
+        (temporary / "converted.json").write_text(json.dumps({"adapter": adapter.name, "weights": "merged in float32"}) + "\n")
+
+
+def check_adapter_files(folder: Path) -> None:
+    """Raises DataError for an adapter without weights, or whose files are empty or pointers."""
+    read_object(folder / "adapter_config.json")
+    files = [folder / name for name in ("adapter_model.safetensors", "adapter_model.bin")]
+    check_file(next((file for file in files if file.exists()), files[0]))
 
 
 def unpickled(file: Path) -> dict[str, torch.Tensor]:

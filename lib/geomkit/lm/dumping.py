@@ -13,11 +13,12 @@ from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, sizes
+from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, setting, sizes, some
 from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.lm.selfcheck import read_states
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
-from geomkit.store.dumps import write_dump
+from geomkit.store.dumps import DTYPE, write_dump
 from geomkit.store.journal import Journal
 from geomkit.store.parts import numbered
 from geomkit.store.provenance import digest, file_sha256, versions
@@ -25,6 +26,9 @@ from geomkit.store.refusals import refuse, refused_files
 from geomkit.store.spectra import state_of
 from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import TRAINED, make_run
+
+OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
+"""What a file of texts says of how documents were read, and a dump after it."""
 
 WORTH = 60
 """Seconds that the batches of one run take, by the first of them, from which on they are kept for the case of a kill."""
@@ -57,13 +61,13 @@ def dump_model(
     stored = texts_for(texts, folder, name, trust_remote_code)
     bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
     config = load_config(folder, trust_remote_code)
-    counts = padded_counts(stored, folder, trust_remote_code)
     masks = masks_of(bench)
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
-    groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
-    share = share_of(groups, stored.sample.texts, part)
     with refused_files(paths.values()):
+        counts = padded_counts(stored, folder, trust_remote_code)
+        groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
+        share = share_of(groups, stored.sample.texts, part)
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
             if not share.batches:
@@ -104,7 +108,7 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
 
 def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
     """How often each token id occurs elsewhere (ids,), for every id that the model knows."""
-    vocabulary = load_config(folder, trust_remote_code).get_text_config().vocab_size
+    vocabulary = setting(load_config(folder, trust_remote_code), "vocab_size")
     return np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
 
 
@@ -120,18 +124,31 @@ def prepare(
 ) -> tuple[Bench, dict[str, object]]:
     """What variants are made of, and where it all came from."""
     device = find_device(compute["device"])
-    facts: dict[str, object] = {f"model {key}": value for key, value in origin.items()} | {
-        "model": name,
-        "weights sha256": file_sha256(folder),
-        "tokenizer sha256": stored.attributes["tokenizer sha256"],
-        "corpus sha256": stored.attributes["corpus sha256"],
-        "objective": objective,
-        "dtype": compute["dtype"],
-        "device": device.type,
-        "seed": seed,
-        "versions": versions(*BACKENDS, "numpy"),
-    }
+    facts: dict[str, object] = (
+        {f"model {key}": value for key, value in origin.items()}
+        | of_reading(stored, objective)
+        | {
+            "model": name,
+            "weights sha256": file_sha256(folder),
+            "tokenizer sha256": stored.attributes["tokenizer sha256"],
+            "corpus sha256": stored.attributes["corpus sha256"],
+            "objective": objective,
+            DTYPE: compute["dtype"],
+            "device": device.type,
+            "seed": seed,
+            "versions": versions(*BACKENDS, "numpy"),
+        }
+    )
     return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
+
+
+def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
+    """What a dump says of how documents were read. A masked model's first token is scored too: its bytes are known where a prefix
+    made the tokenizer count them."""
+    found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
+        found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
+    return found
 
 
 def masks_of(bench: Bench) -> Masking | None:
@@ -197,8 +214,12 @@ def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:
 
 
 def of_model(model) -> dict[str, object]:
-    """What files say about a model: its sizes and its final norm."""
-    return {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    """What files say about a model: its sizes, its final norm, weights of its checkpoint that were left out, and how transformers
+    numbers its states, if in another way."""
+    beside, numbering = getattr(model, "left_out", []), read_states(model).numbering
+    about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    about |= {"weights left out": some(beside)} if beside else {}
+    return about | ({"numbering": numbering} if numbering else {})
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:

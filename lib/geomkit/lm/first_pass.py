@@ -32,14 +32,15 @@ def sum_rows(
 
     modes, whitened: what is to be measured afterwards. Raises ConfigError, before the model runs, where memory would not do.
     """
-    job = job_of(
-        folder, texts, output.parent.name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened
-    )
-    count = len(job.share.batches)
-    with refused_files([output]), write_row_sums(output, job.of_run | {PART: part}, count) as writer:
-        for variant in variants if count else []:
-            model, run = make_run(variant, job.bench)
-            recorder = recorder_of(model, dump)
-            for number, batch in enumerate(row_sums(recorder, run, job, f"{job.name} {variant}, means")):
-                writer.append(variant, number, batch)
-            del model, recorder  # or two models would be in memory
+    with refused_files([output]):
+        job = job_of(
+            folder, texts, output.parent.name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened
+        )
+        count = len(job.share.batches)
+        with write_row_sums(output, job.of_run | {PART: part}, count) as writer:
+            for variant in variants if count else []:
+                model, run = make_run(variant, job.bench)
+                recorder = recorder_of(model, dump)
+                for number, batch in enumerate(row_sums(recorder, run, job, f"{job.name} {variant}, means")):
+                    writer.append(variant, number, batch)
+                del model, recorder  # or two models would be in memory

@@ -104,7 +104,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
     """Token ids of all texts, each followed by `END`: int64 (tokens,)."""
     end = tokenizer.eos_token_id
-    return np.concatenate([np.array([*ids, end]) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]])
+    found = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return np.concatenate([np.array([*ids, end]) for ids in found])
 
 
 def stream(

@@ -1,6 +1,8 @@
-"""Weights in the type that they are run in, without a float32 copy of the model: read from a checkpoint, or drawn anew."""
+"""Weights in the type that they are run in, without a float32 copy of the model: read from a checkpoint, or drawn anew; and which
+of a checkpoint's tensors a model has no place for."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from itertools import pairwise
@@ -9,9 +11,11 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 from transformers import initialization, modeling_utils
+
+from geomkit.store.model_folders import header, weight_files
 
 STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Names that safetensors has for the types of a run."""
@@ -19,20 +23,26 @@ DRAWS = [name for name in vars(initialization) if name.endswith("_") and not nam
 """Functions of transformers that initialise one weight, each with the weight as its first argument."""
 BY_NUMBER, BY_ROW = ("normal_", "uniform_"), ("kaiming_uniform_", "kaiming_normal_")
 """Of them, those that draw each number alike, and those that draw each row alike, unless they scale by the number of rows."""
+RECOMPUTED = re.compile(
+    r"(^|\.)((rotary|rotary_emb|rope)\.inv_freq|inv_freq|position_ids|token_type_ids|rotary_emb\.(cos|sin)_cached)$"
+)
+"""Buffers that older checkpoints hold and that a model computes itself: rotary frequencies and numbers of positions."""
+MASKS = re.compile(r"(attn|attention)\.(masked_)?bias$")
+"""Buffers of causal masks, which have other than one dimension: a bias that is added has one."""
+QUANTISED = re.compile(r"(scale|scales|scale_inv|zero_point|qzeros|zeros|g_idx|absmax|quant_map|shape|packed)$|\.quant_state\.")
+"""Tensors beside the weights of a quantised checkpoint."""
+UNMEASURED = re.compile(
+    r"(^|\.)(pooler|mtp\w*|vision\w*|visual|vit|image\w*|audio\w*|speech\w*|video\w*|mm_\w+|\w*projector|\w*connector|resampler)\."
+)
+"""Parts beside the language model: poolers, heads for further tokens, and whatever reads images or sound."""
 BLOCK = 1 << 20
 """Numbers that are drawn in float32 at a time."""
 
 
 def stored_types(folder: Path) -> set[torch.dtype]:
-    """Floating types of the weights in a folder's safetensors files, of those that a model can run in. A file that cannot be read
-    counts for nothing: who loads it says so."""
-    found = set()
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="pt") as weights:
-                found |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):
-            continue
+    """Floating types of the weights in a folder's safetensors files, of those that a model can run in."""
+    files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
+    found = {one["dtype"] for file in files for one in header(file)[0].values()}
     return {STORED[name] for name in found & STORED.keys()}
 
 
@@ -116,3 +126,37 @@ def parts(weight: torch.Tensor, name: str, by_columns: bool) -> Iterator[torch.T
     step = max(16, BLOCK * len(rows) // max(1, rows.numel()) // 16 * 16)
     for start, stop in pairwise([*(range(0, len(rows) - step + 1, step) or [0]), len(rows)]):
         yield rows[start:stop]
+
+
+def unused(
+    names: Collection[str],
+    measured: Collection[str],
+    shapes: Mapping[str, Collection[int]],
+    blocks: str,
+    further: range = range(0),
+    quantised: bool = False,
+) -> tuple[list[str], list[str]]:
+    """Of names of tensors that a model has no place for, (those within what is measured, those of other parts), sorted.
+
+    measured: names of the modules that decide what is measured. shapes: of the checkpoint's tensors by their names there, which
+    may lack a prefix. blocks: name of the list of blocks; further: numbers of blocks behind them that predict further tokens,
+    and take no part. Neither list has buffers that a model computes itself (`RECOMPUTED`, `MASKS`), nor what a quantised
+    checkpoint has beside its weights.
+    """
+
+    def shape(name: str) -> Collection[int]:
+        return next(
+            (of for stored, of in shapes.items() if f".{stored}".endswith(f".{name}") or f".{name}".endswith(f".{stored}")), ()
+        )
+
+    within: list[str] = []
+    beside: list[str] = []
+    for name in sorted(names):
+        mask = MASKS.search(name) and len(shape(name)) != 1
+        if RECOMPUTED.search(name) or mask or (quantised and QUANTISED.search(name)):
+            continue
+        number = re.match(rf"{re.escape(blocks)}\.(\d+)\.", name)
+        other = UNMEASURED.search(name) or (number and int(number[1]) in further)
+        inside = any(f"{name}.".startswith(f"{part}.") for part in measured) or ".lora_" in name
+        (within if inside and not other else beside).append(name)
+    return within, beside

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from geomkit.errors import DataError
 from geomkit.lm.models import suffix
+from geomkit.lm.selfcheck import forward, predictions
 
 
 class Masking(NamedTuple):
@@ -41,6 +42,6 @@ def masked_surprisals(
         row = torch.arange(len(text), device=ids.device)
         copies = ids[text].clone()
         copies[row, token] = mask
-        logits = model(input_ids=copies, attention_mask=real[text].long()).logits[row, token]
+        logits = predictions(forward(model, copies, real[text]))[row, token]
         found.append(torch.nn.functional.cross_entropy(logits.float(), ids[text, token], reduction="none"))
     return torch.cat(found)

@@ -32,7 +32,7 @@ from geomkit.store.decomposition import (
     write_document,
     write_state,
 )
-from geomkit.store.dumps import State, order
+from geomkit.store.dumps import State, order, states_type
 from geomkit.store.extracts import NOTHING, Asked, StateExtracts
 from geomkit.store.partial_spectra import write_part
 from geomkit.store.parts import PART
@@ -40,7 +40,7 @@ from geomkit.store.refusals import refused_files
 from geomkit.store.row_sums import RowSum, read_row_sums
 from geomkit.store.sinks import SinkEffects
 from geomkit.store.spectra import GAINED, SCHEMA, SpectraWriter, write_spectra
-from geomkit.store.texts import Sample, Texts
+from geomkit.store.texts import Sample
 from geomkit.variants import TRAINED, make_run
 
 ALL_NULLS: Mapping[str, str] = {}
@@ -90,25 +90,26 @@ def measure_model(
     modes need one. Raises ConfigError, before the model runs, where memory would not do, and DataError for sums of another run.
     """
     name = output.parent.name
-    job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
     plan = Plan(modes, lengths, gain, Asked(gain, whitened, sinks))
     absent = dict(left_out)
     widths: dict[State, int] = {}
-    with refused_files([output]), writing(output, job, plan, variants, drawn, absent) as writer:
-        writer.vocabulary(padded_counts(job.stored, folder, trust_remote_code))
-        for variant in variants if job.share.batches else []:
-            before = read_row_sums([Path(path) for path in sums], job.of_run, variant) if part else None
-            model, run = make_run(variant, job.bench)
-            recorder = recorder_of(model, dump)
-            found = measure_variant(writer, variant, recorder, run, job, plan, before)
-            if variant == TRAINED:
-                widths = found
-                absent |= recorder.absent | what_is_absent(widths, recorder.depth, job.texts, lengths)
-            del model, recorder  # or two models would be in memory
-        for null in drawn:
-            for state in progress(job.own(list(widths)), f"{job.name} {null}"):
-                rows = drawn_rows(null, state, job.texts, widths[state], seed)
-                decompose(writer, null, state, rows, widths[state], job.texts, modes, lengths, False)
+    with refused_files([output]):
+        job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
+        with writing(output, job, plan, variants, drawn, absent) as writer:
+            writer.vocabulary(padded_counts(job.stored, folder, trust_remote_code))
+            for variant in variants if job.share.batches else []:
+                before = read_row_sums([Path(path) for path in sums], job.of_run, variant) if part else None
+                model, run = make_run(variant, job.bench)
+                recorder = recorder_of(model, dump)
+                found = measure_variant(writer, variant, recorder, run, job, plan, before)
+                if variant == TRAINED:
+                    widths = found
+                    absent |= recorder.absent | what_is_absent(widths, recorder.depth, job.texts, lengths)
+                del model, recorder  # or two models would be in memory
+            for null in drawn:
+                for state in progress(job.own(list(widths)), f"{job.name} {null}"):
+                    rows = drawn_rows(null, state, job.texts, widths[state], seed)
+                    decompose(writer, null, state, rows, widths[state], job.texts, modes, lengths, False)
 
 
 def writing(
@@ -149,13 +150,13 @@ def measure_variant(
         if plan.asked.sinks and variant == TRAINED:
             layers = sorted(state.layer for state in batch.states if state.sublayer == "block")
             effects = effects or SinkEffects.blank(plan.asked.sinks["thresholds"], layers, job.share.texts)
-            effects.add(batch.states, job.share.texts, texts, plan.asked.sinks["eps2"])
+            effects.add(batch.states, job.share.texts, texts, plan.asked.sinks["eps2"], states_type(job.facts))
         ids.append(batch.ids)
         surprisal.append(batch.surprisal)
         for state in sorted(batch.states, key=order):
             rows = batch.states[state]
             if state not in measured:
-                measured[state] = Measured.blank(state, recorder.depth, rows, before, job.texts, variant, plan)
+                measured[state] = Measured.blank(state, recorder.depth, rows, before, job, variant, plan)
             add_rows(writer, variant, state, measured[state], rows, job, texts)
             measured[state].extracts.add(rows, range(job.share.first + texts.start, job.share.first + texts.stop))
             if plan.gain and variant in GAINED:
@@ -183,16 +184,17 @@ class Measured:
 
     @classmethod
     def blank(
-        cls, state: State, depth: int, rows: Any, before: Mapping[State, RowSum], texts: Texts, variant: str, plan: Plan
+        cls, state: State, depth: int, rows: Any, before: Mapping[State, RowSum], job: Job, variant: str, plan: Plan
     ) -> "Measured":
-        """Of a state with rows like these (tokens, d), nothing yet; texts: of the corpus."""
+        """Of a state with rows like these (tokens, d), nothing yet."""
+        texts, dtype = job.texts, states_type(job.facts)
         width, tokens = rows.shape[1], int(texts.offset[-1])
         total, squares = before[state] if plan.two_passes else (np.zeros(width), 0.0)
         mean = reals(total / tokens, like=rows)
         # squares are summed in another order here: twice their sum is a bound that rounding does not reach
         whole = {mode: FixedPointCovariance(width, tokens if is_unit(mode) else 2 * squares, mean) for mode in plan.modes}
         documents = keeps_documents(state, depth, width)
-        spectra = StateSpectra(width, plan.modes, plan.lengths, mean, documents, whole)
+        spectra = StateSpectra(width, plan.modes, plan.lengths, mean, documents, whole, dtype)
         wanted = plan.asked if variant == TRAINED else NOTHING
         return cls(spectra, documents, [], StateExtracts(state, depth, width, texts, wanted, mean, parted=True))
 

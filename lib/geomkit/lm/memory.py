@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from geomkit.config import CAUSAL, resolve_layers
 from geomkit.errors import ConfigError
-from geomkit.lm.models import blocks, load_config, skeleton
+from geomkit.lm.models import blocks, load_config, setting, skeleton
 from geomkit.lm.placing import (
     GB,
     HOST,
@@ -107,13 +107,12 @@ def need(
     whitened: Any = None,
 ) -> Need:
     """What a model of this configuration takes, of `parameters` weights of type `dtype`."""
-    text = config.get_text_config()
-    depth, d = text.num_hidden_layers, text.hidden_size
+    depth, d = setting(config, "num_hidden_layers"), setting(config, "hidden_size")
     states = asked_states(depth, layers, sublayers)
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
     of_folds = resolve_layers(whitened, depth) if whitened is not None else []
     folded = frozenset(state for state in states if state.layer in of_folds and state.sublayer == "block")
-    logits = min(MARGIN, 2 * 4 * batch_tokens * getattr(text, "vocab_size", 0))
+    logits = min(MARGIN, 2 * 4 * batch_tokens * setting(config, "vocab_size"))
     return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded, logits)
 
 

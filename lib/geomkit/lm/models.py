@@ -3,18 +3,17 @@ find a model's parts."""
 
 import copy
 import json
-import struct
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -23,25 +22,31 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging
 
 from geomkit.config import CAUSAL, MASKED, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
-from geomkit.lm.loading import cast, drawing, reading
+from geomkit.lm.gguf_metadata import GgufFile, apply_metadata, apply_tokenizer, gguf_file
+from geomkit.lm.loading import cast, drawing, reading, unused
 from geomkit.lm.placing import device_map, place, spread, weight_bytes
-from geomkit.sources.corpora import files_in
+from geomkit.logs import explained
+from geomkit.store.model_folders import check_adapter, check_config, check_files, check_tokenizer, header, weight_files
 from geomkit.store.provenance import replacing_folder
 
 ATTENTION = ("self_attn", "attention", "attn", "self_attention")
 MLP = ("mlp", "fc2", "feed_forward", "ffn")
 """Names that architectures give to a block's two sublayers; OPT's MLP is its last linear map."""
 
-UNREADABLE = (
-    *(OSError, EOFError, ValueError, KeyError, ImportError, NotImplementedError),
-    *(struct.error, UnpicklingError, SafetensorError, StrictDataclassError),
-)
-"""What transformers and the libraries below it raise for files that they cannot use."""
+SETTINGS = {
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "hidden_size": ("n_embd", "d_model", "dim"),
+    "vocab_size": ("padded_vocab_size", "n_vocab"),
+}
+"""Keys of the configuration of a text model, and what code that comes with a model may call them."""
+EPSILON = ("eps", "variance_epsilon", "epsilon", "norm_eps", "layer_norm_eps")
+"""Names that norms give to what they add to the variance."""
 
 OBJECTIVES = {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM}
 """What loads a model, by what it was trained to predict: the next token, or tokens that are masked."""
@@ -51,7 +56,8 @@ logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class Sizes:
-    """Parameter counts, tied weights once. Without embeddings: neither token nor position tables, nor the output matrix."""
+    """Parameter counts of a text model, tied weights once. Without embeddings: neither token nor position tables, nor the output
+    matrix."""
 
     params_total: int
     params_nonembedding: int
@@ -69,45 +75,183 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
+HINTS = {"Padding_idx must be within": "pad_token_id in config.json is not below vocab_size"}
+"""What to say for words that do not name the cause."""
+
+
 @contextmanager
 def loading(path: Path, what: str) -> Iterator[None]:
-    """Whatever transformers says of files that it cannot use becomes one DataError of one line."""
+    """Whatever transformers, and the libraries below it, say of files that they cannot use becomes one DataError of one line.
+
+    They raise errors of every kind for such files, and tokenizers a bare Exception.
+    """
     try:
         yield
-    except UNREADABLE as error:
+    except Exception as error:
+        if explained(error) is not None:  # our own, or a disk, a memory or a permission
+            raise
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
+        why = next((hint for words, hint in HINTS.items() if words in why), why)
         raise DataError(f"{path}: no {what} could be loaded from it ({why})") from None
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder. Raises DataError if there is none, for which transformers may make up an empty one."""
-    with loading(folder, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            tokenizer_folder(folder), local_files_only=True, trust_remote_code=trust_remote_code
-        )
-    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
+    """The tokenizer of a model folder, with the rules of its tokenizer.json where there is one.
+
+    Raises DataError if there is none, for which transformers may make up an empty one, or if a file of it cannot be read.
+    """
+    place = tokenizer_folder(folder)
+    check_tokenizer(place)
+    if (place / "config.json").exists():  # whose model_type names a class
+        stated(place)
+    file = place / "tokenizer.json"
+    with loading(place, "tokenizer"):
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust_remote_code)
+        except BaseException:
+            if file.is_file():
+                check_readable(file)  # if this is the cause, it says so
+            raise
+        if file.is_file():
+            tokenizer = with_rules_of(file, tokenizer)
+        known = set(tokenizer.get_vocab())
+    if not known - set(tokenizer.all_special_tokens):
         raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
     return tokenizer
 
 
+def with_rules_of(file: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A tokenizer with the rules of its file: the class that a model's type names may have put others in their place.
+
+    Names of special tokens stay those of the tokenizer, as far as the file has these tokens.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or type(tokenizer) is PreTrainedTokenizerFast:  # code without such rules, and what reads the file itself
+        return tokenizer
+    own = Tokenizer.from_file(str(file))
+    if rules(own) == rules(backend):
+        return tokenizer
+    print(f"{file}: {type(tokenizer).__name__}, which the model's type names, has other rules; those of the file are used")
+    named = {
+        name: token
+        for name, token in tokenizer.special_tokens_map.items()
+        if isinstance(token, str) and own.token_to_id(token) is not None
+    }
+    return PreTrainedTokenizerFast.from_pretrained(file.parent, local_files_only=True, **named)
+
+
+OF_MODEL = ("unk_token", "unk_id", "dropout", "byte_fallback", "fuse_unk", "ignore_merges", "continuing_subword_prefix",
+            "end_of_word_suffix", "max_input_chars_per_word")  # fmt: skip
+"""Settings of tokenizers' models beside their vocabulary."""
+
+
+def rules(backend: Tokenizer) -> tuple[object, ...]:
+    """What splits a text, but for the vocabulary, which classes take from the file: normalisation, words, and settings."""
+    steps = [None if step is None else step.__getstate__() for step in (backend.normalizer, backend.pre_tokenizer)]
+    return (*steps, type(backend.model).__name__, [getattr(backend.model, name, None) for name in OF_MODEL])
+
+
+def check_readable(file: Path) -> None:
+    """Raises DataError for a tokenizer.json that the installed tokenizers cannot read."""
+    try:
+        Tokenizer.from_file(str(file))
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # tokenizers may raise either
+            raise
+        why = textwrap.shorten(str(error), 200)
+        raise DataError(
+            f"{file}: tokenizers {version('tokenizers')} cannot read it ({why}); it is damaged, or another version of tokenizers "
+            "wrote it: install that version, or let it save the tokenizer again"
+        ) from None
+
+
+def stated(folder: Path) -> dict[str, Any]:
+    """`check_config`, which also raises DataError for a dtype that PyTorch does not have."""
+    said = check_config(folder)
+    dtype = said.get("dtype") or said.get("torch_dtype") or "auto"
+    known = isinstance(dtype, str) and isinstance(getattr(torch, dtype, None), torch.dtype)
+    if not known and dtype != "auto":
+        raise DataError(f"{folder / 'config.json'}: dtype is {dtype!r}, which is no type of PyTorch, such as float32 or bfloat16")
+    return said
+
+
 def load_config(folder: Path, trust_remote_code: bool = False):
-    """The configuration of a model folder. Raises DataError if there is none."""
+    """The configuration of a model folder.
+
+    Raises DataError if there is none, or if it is not a configuration, and RefusalError for an encoder with a decoder, which
+    reads two texts.
+    """
+    stated(folder)
     with loading(folder, "model configuration"):
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        if getattr(config, "is_encoder_decoder", False):
+            raise RefusalError(
+                f"{folder}: {config.model_type} is an encoder with a decoder (is_encoder_decoder in config.json), whose decoder "
+                "would be measured without its encoder; only models that read one text can be measured"
+            )
+        size = getattr(config.get_text_config(), "vocab_size", None)
+        if not isinstance(size, int) or size < 1:
+            raise DataError(f"{folder / 'config.json'}: vocab_size is {size!r}, but should be the number of tokens")
+        return config
 
 
 def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreTrainedModel:
-    """The trained model, by one of `OBJECTIVES`. Raises DataError if it cannot be loaded, or if a weight is missing or of another
-    shape, which transformers would make up."""
+    """The trained model, by one of `OBJECTIVES`.
+
+    Raises DataError if it cannot be loaded, if a weight is missing or of another shape, which transformers would make up, and if
+    there are weights within what is measured that the model has no place for, which transformers would leave out. Other weights
+    that are left out, such as a pooler's, are named in the model's attribute `left_out`.
+    """
     with loading(path, f"{objective} language model"):
         model, found = OBJECTIVES[objective].from_pretrained(
             **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    if found["missing_keys"]:
-        raise DataError(f"{path}: the weights lack {', '.join(sorted(found['missing_keys'])[:5])}")
+    if missing := sorted(found["missing_keys"]):
+        ends = tuple(f".{name}" for name in missing)
+        other = next((name for name in sorted(found["unexpected_keys"]) if name.endswith(ends)), None)
+        hint = f"; it has {other}: save the model without what wraps it" if other else ""
+        raise DataError(f"{path}: the weights lack {some(missing)}{hint}")
     for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
         raise DataError(f"{path}: {name} has shape {tuple(stored)}, but the configuration makes it {tuple(expected)}")
+    within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
+    if within:
+        raise DataError(
+            f"{path}: the model has no place for {some(within)}, so it would compute something else than was trained; its "
+            "configuration is not that of these weights (look at model_type, num_hidden_layers, attention_bias, mlp_bias)"
+        )
+    if model.left_out:
+        print(f"{path}: left out, for they take no part in what is measured: {', '.join(model.left_out)}")
     return model
+
+
+def some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def tensors_without_place(path: Path, model: PreTrainedModel, names: set[str]) -> tuple[list[str], list[str]]:
+    """`unused` for a model and the folder that it is loaded from."""
+    if not names:
+        return [], []
+    config = model.config.get_text_config()
+    try:
+        layers = blocks(model)
+    except RefusalError:
+        layers = None  # whoever measures it says so
+    owner = next((name for name, module in model.named_modules() if layers in module.children()), model.base_model_prefix)
+    of_blocks = next((name for name, module in model.named_modules() if module is layers), owner)
+    further = getattr(config, "num_nextn_predict_layers", None) or 0
+    files = [file for file in (weight_files(path) if path.is_dir() else []) if file.suffix == ".safetensors"]
+    shapes = {name: one["shape"] for file in files for name, one in header(file)[0].items()}
+    measured = [owner, *parents(model, model.get_input_embeddings(), model.get_output_embeddings())]
+    last = config.num_hidden_layers
+    return unused(names, measured, shapes, of_blocks, range(last, last + further), quantized(model))
+
+
+def parents(model: nn.Module, *parts: nn.Module | None) -> list[str]:
+    """Names of the modules that hold parts of a model, and of a part itself where the model holds it."""
+    names = {module: name for name, module in model.named_modules()}
+    return [names[one].rpartition(".")[0] or names[one] for one in parts if one is not None]
 
 
 def load_model(
@@ -116,10 +260,13 @@ def load_model(
     """The trained model in eval mode. Memory holds its weights in `dtype`, and no copy of them in another type.
 
     A model that does not fit the GPU is spread over all of them and the host's memory (`geomkit.lm.placing`). A quantised
-    checkpoint is loaded as transformers loads it. Raises DataError if it cannot be loaded, or if a weight is missing, and
+    checkpoint is loaded as transformers loads it. Raises DataError if it cannot be loaded, and as `load_weights` does, and
     ConfigError if no memory holds it.
     """
     kind = getattr(torch, dtype)
+    load_config(folder, trust_remote_code)
+    check_adapter(folder)
+    check_files(folder)
     limits = place(folder.name, weight_bytes(folder, kind), device).limits
     placed: dict[str, Any] = {}
     if quantization(folder) is not None:
@@ -136,17 +283,18 @@ def load_model(
 def skeleton(folder: Path, dtype: str, trust_remote_code: bool = False, objective: str = CAUSAL) -> PreTrainedModel:
     """The model's modules without memory for weights; without quantisation."""
     config = without_quantization(load_config(folder, trust_remote_code))
-    with torch.device("meta"):
+    with loading(folder, f"{objective} language model"), torch.device("meta"):
         return OBJECTIVES[objective].from_config(config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code)
 
 
 def quantization(folder: Path) -> dict | None:
     """What the configuration of a quantised checkpoint says of it; None of any other."""
-    file = folder / "config.json"
-    try:
-        return json.loads(file.read_text()).get("quantization_config") if file.exists() else None
-    except ValueError:
-        return None  # who loads the configuration says so
+    return check_config(folder).get("quantization_config")
+
+
+def quantized(model: PreTrainedModel) -> bool:
+    """Whether a model was made of a quantised checkpoint."""
+    return bool(getattr(model, "is_quantized", False)) or hasattr(model.config, "quantization_config")
 
 
 def untrained_twin(
@@ -158,7 +306,7 @@ def untrained_twin(
     checkpoint is the architecture without quantisation: weights are initialised before they are quantised.
     """
     kind, config = getattr(torch, dtype), without_quantization(load_config(folder, trust_remote_code))
-    with torch.random.fork_rng(devices=[]), drawing(kind):
+    with loading(folder, f"{objective} language model"), torch.random.fork_rng(devices=[]), drawing(kind):
         torch.manual_seed(seed)
         model = OBJECTIVES[objective].from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     if kind != torch.float32:
@@ -174,17 +322,27 @@ def untrained_twin(
 def sizes(model: PreTrainedModel) -> Sizes:
     """Parameter counts of a model (Kaplan et al. 2020 count without embeddings in this way).
 
-    Those of a quantised model, whose weights may be packed, are its architecture's.
+    Those of a quantised model, whose weights may be packed, are its architecture's. Parts for images or sounds do not count.
     """
-    if getattr(model, "is_quantized", False) or hasattr(model.config, "quantization_config"):
+    if quantized(model):
         config = without_quantization(copy.deepcopy(model.config))
         with torch.device("meta"):
             model = type(model)(config)
-    tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    if (head := model.get_output_embeddings()) is not None:
-        tables.add(head.weight)
-    total = sum(weight.numel() for weight in model.parameters())
-    return Sizes(total, total - sum(table.numel() for table in tables))
+    tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    if (matrix := output_matrix(model)) is not None:
+        tables.add(matrix.weight)
+    weights = text_weights(model)
+    return Sizes(count(weights), count(weights - tables))
+
+
+def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
+    """The weights of a model, but for those of parts that take images or sounds."""
+    part = text_part(model)
+    own = {input_table(model), blocks(model)}
+    towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
+    wrapped = model.config.get_text_config() is not model.config
+    counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
+    return weights_of(counted) - weights_of(towers)
 
 
 def without_quantization(config: Any) -> Any:
@@ -194,17 +352,84 @@ def without_quantization(config: Any) -> Any:
     return config
 
 
-def blocks(model: PreTrainedModel) -> nn.ModuleList:
-    """The model's blocks. Raises DataError for an architecture in which they cannot be told."""
-    config = model.config.get_text_config()
+def setting(config: Any, key: str) -> int:
+    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for a configuration without it."""
+    text = config.get_text_config()
+    names = (key, *SETTINGS[key])
+    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), None)
+    if found is None:
+        raise RefusalError(f"{type(text).__name__}: config.json has no number {key}, nor one of {', '.join(SETTINGS[key])}")
+    return found
+
+
+def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
+    """The blocks that a model's text runs through, in order.
+
+    They are found beside the table of token vectors, so that a tower for images or sounds is not taken for them. Raises
+    RefusalError for an architecture that has none.
+    """
+    return block_lists(model, text_part(model))[0]
+
+
+def text_part(model: PreTrainedModel) -> nn.Module:
+    """The smallest part of a model that holds its table of token vectors and its blocks. Raises RefusalError if there is none."""
+    for part in (*holders(model, input_table(model)), model):
+        if block_lists(model, part):
+            return part
+    depth = setting(model.config, "num_hidden_layers")
+    raise RefusalError(f"{type(model).__name__}: no list of {depth} blocks in this architecture")
+
+
+def block_lists(model: PreTrainedModel, part: nn.Module) -> list[nn.ModuleList | nn.Sequential]:
+    """Lists of as many modules as the configuration says, the outermost first, and of these the one with most weights."""
+    depth = setting(model.config, "num_hidden_layers")
     found = [
-        module
-        for module in model.base_model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers
+        ((isinstance(module, nn.Sequential), name.count("."), -count(weights_of([module]))), module)
+        for name, module in part.named_modules()
+        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) == depth
     ]
-    if not found:
-        raise RefusalError(f"{type(model).__name__}: no list of {config.num_hidden_layers} blocks in this architecture")
-    return found[0]
+    return [module for _, module in sorted(found, key=lambda each: each[0])]
+
+
+def input_table(model: PreTrainedModel) -> nn.Module | None:
+    """The table of token vectors; None for a model that names none."""
+    try:
+        return model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def output_matrix(model: PreTrainedModel) -> nn.Linear | None:
+    """What maps the final state to predictions; None for a model that names nothing."""
+    try:
+        return model.get_output_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def epsilon(module: nn.Module) -> float | None:
+    """What a norm adds to the variance; None for a module that is none."""
+    return next((float(getattr(module, name)) for name in EPSILON if isinstance(getattr(module, name, None), float)), None)
+
+
+def holders(model: PreTrainedModel, part: nn.Module | None) -> list[nn.Module]:
+    """The modules between a model and one of its parts, the innermost first; neither of the two."""
+    paths = [name for name, module in model.named_modules(remove_duplicate=False) if module is part and name]
+    names = min(paths, key=len, default="").split(".")
+    return [model.get_submodule(".".join(names[:stop])) for stop in range(len(names) - 1, 0, -1)]
+
+
+def is_model(module: nn.Module) -> bool:
+    return isinstance(module, PreTrainedModel)
+
+
+def weights_of(modules: Iterable[nn.Module]) -> set[nn.Parameter]:
+    return {weight for module in modules for weight in module.parameters()}
+
+
+def count(weights: Iterable[nn.Parameter]) -> int:
+    """Numbers in some weights."""
+    return sum(weight.numel() for weight in weights)
 
 
 def has_part(block: nn.Module, names: tuple[str, ...]) -> bool:
@@ -228,22 +453,43 @@ def suffix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Special tokens before and behind a text."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
+    """Special tokens before and behind a text. Raises DataError for a tokenizer that gives no text any tokens."""
+    for text in chain("a", words(tokenizer)):
+        if plain := tokenizer(text, add_special_tokens=False)["input_ids"]:
+            break
+    else:
+        raise DataError(f"{type(tokenizer).__name__}: this tokenizer gives no text any tokens")
+    whole = tokenizer(text)["input_ids"]
+    start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), None)
+    if start is None:
+        raise DataError(f"{type(tokenizer).__name__}: {text!r} has other tokens where special tokens surround it")
     return whole[:start], whole[start + len(plain) :]
+
+
+def words(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """Texts of a tokenizer's own tokens that are not special."""
+    special = set(tokenizer.all_special_ids)
+    yield from (tokenizer.decode([token]) for token in sorted(tokenizer.get_vocab().values()) if token not in special)
 
 
 def convert_gguf(source: Path, output: Path) -> None:
     """Dequantises a GGUF file once, in float32, into a folder of safetensors with its tokenizer.
 
-    Raises DataError, and leaves no folder, for a file that transformers cannot read or that lacks a weight.
+    What transformers does not read of the file's metadata and tensors, and what changes the computation, is applied or refused
+    (`geomkit.lm.gguf_metadata`). Raises DataError, and leaves no folder, for such a file, and for one that cannot be read or that
+    lacks a weight.
     """
-    file = files_in(source, ".gguf")[0]
+    file = gguf_file(source)
+    with loading(file, "GGUF file"):
+        metadata = GgufFile(file)
     model = load_weights(file, pretrained_model_name_or_path=file.parent, gguf_file=file.name, dtype=torch.float32)
+    if model.left_out:
+        raise DataError(f"{file}: transformers has no place for {some(model.left_out)}")
+    with loading(file, "GGUF file"):
+        apply_metadata(metadata, model)
     with loading(file, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+        apply_tokenizer(metadata, tokenizer)
     model.hf_quantizer = None
     without_quantization(model.config)
     with replacing_folder(output) as temporary:

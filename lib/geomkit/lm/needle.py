@@ -36,7 +36,8 @@ class Context:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> np.ndarray:
-    return np.array(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
+    found = tokenizer(text, add_special_tokens=False, verbose=False, split_special_tokens=True)
+    return np.array(found["input_ids"], dtype=np.int64)
 
 
 def context(tokenizer: PreTrainedTokenizerBase, filler: str, statements: int, length: int, draw: np.random.Generator) -> Context:

@@ -8,14 +8,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from geomkit.lm.capture import Recorder, first
-from geomkit.lm.models import blocks
+from geomkit.lm.capture import Recorder
+from geomkit.lm.models import blocks, epsilon, setting
 from geomkit.lm.placing import entry
+from geomkit.lm.selfcheck import first, forward
 from geomkit.measures.norms import NORMS, plain
 from geomkit.store.dumps import State
 
-EPSILON = ("eps", "variance_epsilon")
-"""Names that norms give to what they add to the variance."""
 TOKENS = 8
 ROWS = 64
 MISFIT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
@@ -36,7 +35,7 @@ def final_norm(model: PreTrainedModel) -> FinalNorm | str:
     depth = len(blocks(model))
     recorder, seen = Recorder(model, [depth, depth + 1], False), {}
     inside = set(recorder.blocks.modules())
-    candidates = [module for module in model.base_model.modules() if module not in inside and epsilon(module) is not None]
+    candidates = [module for module in model.modules() if module not in inside and epsilon(module) is not None]
 
     def keep(module, args, output):
         seen[module] = (args[0], output)
@@ -44,21 +43,16 @@ def final_norm(model: PreTrainedModel) -> FinalNorm | str:
     handles = [module.register_forward_hook(keep) for module in candidates]
     try:
         with recorder.hooked():
-            ids = torch.arange(TOKENS, device=entry(model)) % model.config.get_text_config().vocab_size
-            model(input_ids=ids[None], attention_mask=torch.ones_like(ids[None]), use_cache=False)
+            ids = torch.arange(TOKENS, device=entry(model)) % setting(model.config, "vocab_size")
+            forward(model, ids[None], torch.ones_like(ids[None]))
     finally:
         for handle in handles:
             handle.remove()
     last, final = recorder.states[State(depth)], recorder.states[State(depth + 1)]
     for module, (before, after) in seen.items():
-        if same(before, last) and same(first(after), final):
+        if same(before, last) and same(recorder.how.rows(first(after), TOKENS), final):
             return norm_of(module, last, model)
     return f"{type(model).__name__} has no norm between its last block and its output"
-
-
-def epsilon(module: nn.Module) -> float | None:
-    """What a norm adds to the variance; None for a module that is none."""
-    return next((float(getattr(module, name)) for name in EPSILON if isinstance(getattr(module, name, None), float)), None)
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:

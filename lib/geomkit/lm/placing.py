@@ -12,9 +12,9 @@ from accelerate import dispatch_model, infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from transformers import PreTrainedModel
 
-from geomkit.errors import ConfigError, DataError
+from geomkit.errors import ConfigError
 from geomkit.store.dumps import State
-from geomkit.store.weights import header
+from geomkit.store.model_folders import header, weight_files
 
 GB = 1e9
 HOST = torch.device("cpu")
@@ -108,17 +108,17 @@ def lies_on(places: Mapping[str, Any], name: str) -> Any:
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     """Bytes of a checkpoint's weights in the type of a run, from the heads of its safetensors files; of other files their size.
-    Packed weights of a quantised checkpoint, which are no floats, count as they are stored."""
+    Packed weights of a quantised checkpoint, which are no floats, count as they are stored. Raises DataError for a folder without
+    weights, and for a file that is cut off."""
     total = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            tensors = header(file)[0].values()
-        except (DataError, OverflowError, MemoryError, AttributeError):
-            continue  # who loads it says so
-        for one in tensors:
+    for file in weight_files(folder):
+        if file.suffix != ".safetensors":
+            total += file.stat().st_size
+            continue
+        for one in header(file)[0].values():
             low, high = one["data_offsets"]
             total += prod(one["shape"]) * dtype.itemsize if one["dtype"] in ("F32", "F16", "BF16") else high - low
-    return total or sum(file.stat().st_size for file in folder.glob("pytorch_model*.bin"))
+    return total
 
 
 def place(name: str, weights: int, device: torch.device) -> Placement:

@@ -12,7 +12,8 @@ from geomkit.lm.cutting import texts_for
 from geomkit.lm.dumping import of_model, recorder_of
 from geomkit.lm.masking import masking
 from geomkit.lm.memory import asked_states, check_rows
-from geomkit.lm.models import find_device, load_config, load_model, load_tokenizer
+from geomkit.lm.models import find_device, load_config, load_model, load_tokenizer, setting
+from geomkit.store.dumps import DTYPE
 from geomkit.store.held import Held
 from geomkit.store.texts import Texts
 
@@ -34,15 +35,18 @@ def run_again(
     sample = texts_for(texts, folder, model, trust_remote_code).sample
     chosen = first_texts(sample.texts) if asked["firsts"] else list(range(len(sample.ids)))
     listed = chosen_texts(sample.texts, chosen)
-    device, config = find_device(compute["device"]), load_config(folder, trust_remote_code).get_text_config()
-    widths = [config.hidden_size for _ in asked_states(config.num_hidden_layers, asked["layers"], sublayers)]
+    device, config = find_device(compute["device"]), load_config(folder, trust_remote_code)
+    widths = [
+        setting(config, "hidden_size") for _ in asked_states(setting(config, "num_hidden_layers"), asked["layers"], sublayers)
+    ]
     check_rows(model, folder, sum(listed.tokens), widths, compute, device, trust_remote_code, asked["objective"])
     loaded = load_model(folder, compute["dtype"], device, trust_remote_code, asked["objective"])
     masks = masking(load_tokenizer(folder, trust_remote_code)) if asked["objective"] == MASKED else None
     recorder = recorder_of(loaded, asked)
     rows = all_rows(recorder, sample, compute["batch_tokens"], masks, chosen)
     ids = np.concatenate([sample.ids[text] for text in chosen])
-    return Held(of_model(loaded) | {"objective": asked["objective"]}, recorder.absent, listed, ids, rows)
+    facts = of_model(loaded) | {"objective": asked["objective"], DTYPE: compute["dtype"]}
+    return Held(facts, recorder.absent, listed, ids, rows)
 
 
 def first_texts(texts: Texts) -> list[int]:

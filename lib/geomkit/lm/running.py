@@ -12,7 +12,7 @@ from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.measures.accumulation import text_spectra
-from geomkit.measures.entropy import eps2_of, measured_and_absent
+from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
 from geomkit.measures.norms import plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
 from geomkit.store.dumps import PLAIN, State
@@ -61,6 +61,7 @@ def run_model(
     """Runs a model on texts; memory holds one batch of hidden states."""
     depth = len(blocks(model))
     norm = final_norm(model) if wanted.plain else ""
+    dtype = model.get_input_embeddings().weight.dtype
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
     nats, scored = [], []
     sums: Sums = {}
@@ -74,7 +75,7 @@ def run_model(
         if isinstance(norm, FinalNorm):
             states[State(depth + 1, PLAIN)] = plain(states[State(depth)], norm.kind, norm.eps)
         for state, rows in states.items():
-            for mode, n, found in text_spectra(rows, tokens, wanted.modes, wanted.lengths):
+            for mode, n, found in text_spectra(rows, tokens, wanted.modes, wanted.lengths, dtype):
                 parts[state, mode, n].append(found)
             if wanted.documents:
                 add_documents(sums.setdefault(state, {}), rows, tokens, names)
@@ -102,11 +103,8 @@ def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: 
         eps2 = eps2_of(results, wanted.parameters)
         table.add_metrics(found, results, eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
         missing |= {f"{name}, {mode}, n = {n}": why for name, why in without.items()}
-        for name, result in results.items():
-            if undefined := int(np.isnan(result.value).sum()):
-                missing[f"{name}, {variant}, {mode}, n = {n}, /{state.path}"] = (
-                    f"undefined for {undefined} of {np.size(result.value)} texts (a zero eigenvalue)"
-                )
+        where = f"{variant}, {mode}, n = {n}, /{state.path}"
+        missing |= {f"{name}, {where}": why for name, why in undefined(found, results).items()}
     return missing
 
 

@@ -16,10 +16,10 @@ def encode_splits(corpus: Path, tokenizer: Path, output: Path) -> None:
     """Every document of every split in the tokenizer's tokens, and those of training in words too."""
     words = load_tokenizer(tokenizer)
     texts = {split: [document.text for document in stored_documents(corpus, split)] for split in SPLITS}
-    splits = {
-        split: {"token": [np.array(ids, dtype=np.int64) for ids in words(found, add_special_tokens=False)["input_ids"]]}
-        for split, found in texts.items()
+    ids = {
+        split: words(found, add_special_tokens=False, split_special_tokens=True)["input_ids"] for split, found in texts.items()
     }
+    splits = {split: {"token": [np.array(one, dtype=np.int64) for one in found]} for split, found in ids.items()}
     splits["train"]["word"] = word_ids(texts["train"])
     vocabulary = {"token": len(words), "word": 1 + max(int(ids.max()) for ids in splits["train"]["word"] if ids.size)}
     write_splits(output, splits, vocabulary)

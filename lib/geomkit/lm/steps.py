@@ -80,7 +80,7 @@ def first_tokens(documents: Iterable[Document], words: Any, contexts: int, lengt
     """The first `length` tokens of as many documents (contexts, length). Raises DataError if fewer are as long."""
     found = []
     for document in documents:
-        ids = words(document.text, add_special_tokens=False)["input_ids"]
+        ids = words(document.text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         if len(ids) >= length:
             found.append(ids[:length])
         if len(found) == contexts:

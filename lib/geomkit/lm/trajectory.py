@@ -19,7 +19,7 @@ from geomkit.lm.running import Seen, Wanted, add_loss, add_run, run_model
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.measures.entropy import eps2_of, measure
-from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, spectrum
+from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, row_spectrum
 from geomkit.store.dumps import State
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
@@ -108,7 +108,7 @@ def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: W
     numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
     draws = rng(seed, null, width)
     rows = np.stack([VARIANTS[null].make(n, width, draws) for _ in numbers])
-    found = spectrum(normalise(rows, mode))
+    found = row_spectrum(normalise(rows, mode))
     results = measure(found, wanted.metrics, **wanted.parameters)
     columns = {"text": numbers, "document": [texts.document[text] for text in numbers]}
     none = dict.fromkeys(State._fields)

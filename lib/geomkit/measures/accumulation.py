@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
 from geomkit.arrays import Array, indices, namespace
 from geomkit.measures.gain import information_gain
-from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred, normalise, spectrum
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred, normalise, row_spectrum
 
 TOGETHER = 1 << 18
 """Numbers in the rows of short texts that are decomposed in one call, which costs as much for one text as for sixteen."""
@@ -23,6 +24,7 @@ class StateSpectra:
     pass over the rows of its own. Sums and spectra are of its kind, numpy's or torch's, and on its device, where rows are sent.
     documents: False where no document's own sums are asked for; it saves a sum for each normalisation, and no document need end.
     whole: sums that all rows are added to, in place of new ones in float64.
+    dtype: the type that rows were computed or stored in, where they arrive in another: see `normalise`.
     Limit: any blocks, the whole corpus at once included, give the same spectra of texts bit for bit, and sums to rounding.
     """
 
@@ -34,7 +36,9 @@ class StateSpectra:
         mean: Array,
         documents: bool = True,
         whole: Sums | None = None,
+        dtype: Any = None,
     ):
+        self.dtype = dtype
         self.modes, self.lengths, self.mean, self.d = list(modes), list(lengths), mean, d
         self.whole: Sums = self._sums() if whole is None else whole
         self.own = self._sums() if documents else {}
@@ -47,7 +51,7 @@ class StateSpectra:
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
         for mode in self.modes:
-            (self.own or self.whole)[mode].update(normalise(rows, mode, self.mean))
+            (self.own or self.whole)[mode].update(normalise(rows, mode, self.mean, self.dtype))
         # a copy, or a view would keep the whole batch that it is a part of
         self.waiting.append((namespace(rows).asarray(rows, copy=True), np.asarray(sizes, dtype=np.int64)))
         if sum(len(own) for own, _ in self.waiting) * self.d >= TOGETHER:
@@ -58,7 +62,7 @@ class StateSpectra:
         rows = namespace(self.mean).concat([own for own, _ in self.waiting])
         tokens = np.concatenate([sizes for _, sizes in self.waiting])
         self.waiting = []
-        for mode, n, found in text_spectra(rows, tokens, self.modes, self.lengths):
+        for mode, n, found in text_spectra(rows, tokens, self.modes, self.lengths, self.dtype):
             self.parts[mode, n].append(found)
 
     def end_document(self) -> dict[str, CovarianceAccumulator]:
@@ -83,11 +87,11 @@ class StateSpectra:
 
 
 def text_spectra(
-    rows: Array, sizes: Sequence[int] | Array, modes: Sequence[str], lengths: Sequence[int]
+    rows: Array, sizes: Sequence[int] | Array, modes: Sequence[str], lengths: Sequence[int], dtype: Any = None
 ) -> Iterator[tuple[str, int, Spectrum]]:
     """(normalisation, n, spectra of the first n tokens of every text that has as many) of rows (tokens, d), text after text.
 
-    sizes: tokens of each text.
+    sizes: tokens of each text; dtype: the type that rows were computed or stored in, where they arrive in another.
     """
     tokens = np.asarray(sizes, dtype=np.int64)
     starts = np.cumsum(tokens) - tokens
@@ -96,7 +100,7 @@ def text_spectra(
         for mode in modes if len(clouds) else []:
             centred = is_centred(mode)
             if n > centred:
-                yield mode, n, spectrum(normalise(clouds, mode), centred=centred)
+                yield mode, n, row_spectrum(normalise(clouds, mode, dtype=dtype), centred=centred)
 
 
 def text_gains(rows: Array, sizes: Sequence[int], eps2: float, n: int) -> Iterator[Array]:

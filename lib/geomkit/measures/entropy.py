@@ -12,8 +12,9 @@ that shape could have: that is for its author to prove, and no code relies on it
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy.special import entr
@@ -40,25 +41,72 @@ class Measurement:
 metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
 
 
-def measure(spectrum: Spectrum, names: Iterable[str] | None = None, **parameters: float) -> dict[str, Measurement]:
-    """The named metrics, or all. Those that the shape does not allow are left out; `absent` says why.
+def measure(
+    spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = None, **parameters: float
+) -> dict[str, Measurement]:
+    """The named metrics, or all. Those that the shape does not allow are left out, those that are undefined are NaN; `absent`
+    says why.
 
+    Of a list of spectra, such as a masked batch has, values and bounds (texts,) are NaN for texts that have none.
     parameters: of the metrics, each goes to those that name it; eps2 is the squared distortion of the rate-distortion metrics,
     in squared units of the rows.
-    Raises ConfigError for an unknown name or parameter, DataError for a value outside 0 .. bound by more than 1e-9.
+    Raises ConfigError for an unknown name or parameter and for names that are no list, DataError for what is no spectrum and for
+    a value outside 0 .. bound by more than 1e-9.
     """
+    if isinstance(spectrum, list):
+        return _together([measure(one, names, **parameters) for one in spectrum])
     return measured_and_absent(spectrum, names, parameters)[0]
 
 
-def absent(spectrum: Spectrum, names: Iterable[str] | None = None, **parameters: float) -> dict[str, str]:
-    """Of the named metrics, or all, those that `measure` leaves out, and why."""
-    return measured_and_absent(spectrum, names, parameters)[1]
+def absent(spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = None, **parameters: float) -> dict[str, str]:
+    """Of the named metrics, or all, those that `measure` leaves out or finds undefined, and why; of a list of spectra the first
+    reason of each."""
+    if isinstance(spectrum, list):
+        return {name: why for one in reversed(spectrum) for name, why in absent(one, names, **parameters).items()}
+    measured, missing = measured_and_absent(spectrum, names, parameters)
+    return missing | undefined(spectrum, measured)
+
+
+def undefined(spectrum: Spectrum, measured: Mapping[str, Measurement]) -> dict[str, str]:
+    """Of these values of a spectrum, or of a batch of them, those that are NaN, and why."""
+    zero, reasons = np.asarray(as_numpy(spectrum.trace)) == 0, {}
+    for name, result in measured.items():
+        nan = np.isnan(as_numpy(reals(result.value, like=spectrum.eigenvalues)))
+        if nan.any():
+            whose = f"undefined for {int(nan.sum())} of {nan.size} texts" if nan.ndim else "undefined"
+            kinds = {"rows that are zero, or equal up to rounding": nan & zero, "a zero eigenvalue": nan & ~zero}
+            reasons[name] = f"{whose} ({'; '.join(why for why, found in kinds.items() if found.any())})"
+    return reasons
+
+
+def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measurement]:
+    """Measurements of several spectra as those of a batch."""
+    together = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        found = [part[name] for part in parts if name in part]
+        like, none = found[0].value, Measurement(np.nan, np.nan)
+        every = [part.get(name, none) for part in parts]
+        stack = namespace(like).stack
+        value = stack([reals(one.value, like=like) for one in every])
+        bounds = [one.bound for one in every if one.bound is not None]
+        together[name] = Measurement(
+            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None
+        )
+    return together
 
 
 def measured_and_absent(
     spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]
 ) -> tuple[dict[str, Measurement], dict[str, str]]:
-    """What `measure` and `absent` give, evaluated once."""
+    """What `measure` gives, and the metrics that the shape does not allow with reasons, evaluated once."""
+    if not isinstance(spectrum, Spectrum):
+        shape = f" of shape {tuple(spectrum.shape)}" if hasattr(spectrum, "shape") else ""
+        raise DataError(
+            f"metrics are measured on a spectrum, found a {type(spectrum).__name__}{shape}: "
+            "geomkit.measure(geomkit.spectrum(Z, 'unit')), Z one row per token"
+        )
+    if isinstance(names, str) or not isinstance(names, Iterable | None):
+        raise ConfigError(f"names of metrics are a list such as ['erank_covariance'], found {names!r}")
     results = _evaluate(spectrum, names, parameters)
     measured = {name: result for name, result in results.items() if isinstance(result, Measurement)}
     for name, result in measured.items():
@@ -80,6 +128,9 @@ def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mappi
     own = {name: _parameters(function) for name, function in metrics.items()}
     if unknown := parameters.keys() - set().union(*own.values()):
         raise ConfigError(f"no metric has the parameter {min(unknown)!r}; known: {', '.join(sorted(set().union(*own.values())))}")
+    for key, value in parameters.items():
+        if not isinstance(value, Real):
+            raise ConfigError(f"{key} must be a number, found {value!r}")
     return {
         name: function(spectrum, **{key: value for key, value in parameters.items() if key in own[name]})
         for name, function in ((name, metrics[name]) for name in (metrics if names is None else names))

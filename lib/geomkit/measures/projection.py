@@ -7,19 +7,18 @@ own leading directions, at one k for a whole family, is the converse: models of 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
+from geomkit.arrays import Array, rounding
 from geomkit.errors import DataError
-from geomkit.measures.spectra import Spectrum, is_centred, normalise, spectrum
+from geomkit.measures.spectra import Spectrum, is_centred, normalise, row_spectrum
 from geomkit.source import variant
 
 BLOCK = 16
 """Texts whose rows are in memory in float64."""
-SHORTEST = 1e-12
-"""A row of which less than this part of its length is left has no direction, and becomes zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +41,27 @@ class Directions:
     rank: NDArray[np.int64]
 
 
-def leading_directions(clouds: ArrayLike, mode: str, fold: NDArray[np.int64]) -> Directions:
+def leading_directions(clouds: ArrayLike, mode: str, fold: NDArray[np.int64], dtype: Any = None) -> Directions:
     """Eigenvectors of the uncentred second moment of all rows outside a fold, the rows normalised as the metric sees them.
 
-    clouds (texts, n, d), fold (texts,). A text's own document, being in its fold, has no part in them.
+    clouds (texts, n, d), fold (texts,), dtype as `normalise` takes it. A text's own document, being in its fold, has no part in
+    them. Directions of which other documents hold no more than rounding are beyond the rank.
     Raises DataError for a single fold.
     """
     clouds = np.asarray(clouds)
     count, d = int(fold.max()) + 1, clouds.shape[-1]
+    least = max(d * np.finfo(np.float64).eps, rounding(clouds, dtype) ** 2 / d)
     if count < 2:
         raise DataError("directions of other documents take at least 2 folds of documents, found 1")
     sums = np.zeros((count, d, d))
     for part in range(count):
-        for rows in _blocks(clouds[fold == part], mode):
+        for rows in _blocks(clouds[fold == part], mode, dtype):
             sums[part] += (flat := rows.reshape(-1, d)).T @ flat
     bases, ranks = np.empty_like(sums), np.empty(count, dtype=np.int64)
     for part in range(count):
         values, vectors = np.linalg.eigh(np.delete(sums, part, axis=0).sum(axis=0))
         bases[part] = vectors[:, ::-1]
-        ranks[part] = np.count_nonzero(values > d * np.finfo(np.float64).eps * values[-1])
+        ranks[part] = np.count_nonzero(values > least * values[-1])
     return Directions(bases, ranks)
 
 
@@ -83,29 +84,36 @@ def leading_directions(clouds: ArrayLike, mode: str, fold: NDArray[np.int64]) ->
     line=(0, (2, 1)),
 )
 def projected(
-    clouds: ArrayLike, mode: str, fold: NDArray[np.int64], widths: Sequence[int], directions: Directions | None = None
+    clouds: ArrayLike,
+    mode: str,
+    fold: NDArray[np.int64],
+    widths: Sequence[int],
+    directions: Directions | None = None,
+    dtype: Any = None,
 ) -> dict[int, Projected]:
     """Each text's rows on the leading k directions of other documents, for every k of `widths`, with spectra (texts, m).
 
     clouds (texts, n, d) as the model gave them; mode `unit` or `centre-unit`; fold (texts,) as `document_folds` gives it.
     Rows are normalised, projected and scaled to length 1 again, which for `centre-unit` is the same as to project, to centre and
     to scale, for the projection is linear.
-    `directions`: those of `leading_directions`, where they are at hand.
+    `directions`: those of `leading_directions`, where they are at hand; dtype as `normalise` takes it. A row of which no more
+    than rounding is left has no direction, and becomes zero.
     Limits: k = d gives the spectra of the clouds themselves; isotropic rows stay isotropic; rows within k dimensions, the same in
     all documents, lose nothing. No rotation of the donor's space changes anything.
     Raises DataError for a k that is not in 1 .. d, or that lies above the rank of other documents' rows (but for k = d), and
     for `raw`, which has no second normalisation.
     """
     clouds = _checked(clouds, mode, widths)
-    found = leading_directions(clouds, mode, fold) if directions is None else directions
-    d = clouds.shape[-1]
+    found = leading_directions(clouds, mode, fold, dtype) if directions is None else directions
+    d, error = clouds.shape[-1], rounding(clouds, dtype)
     if beyond := [k for k in widths if found.rank.min() < k < d]:
         raise DataError(f"{beyond[0]} directions cannot be found in rows of rank {found.rank.min()} in other documents")
     results = {k: _empty(len(clouds), clouds.shape[1], k, mode) for k in widths}
     for part, basis in enumerate(found.basis):
         texts = np.flatnonzero(fold == part)
-        for block, rows in zip(_chunks(texts), _blocks(clouds[texts], mode), strict=True):
-            _store(results, block, _leading(rows @ basis[:, : max(widths)], np.square(rows).sum(axis=-1), widths, mode))
+        for block, rows in zip(_chunks(texts), _blocks(clouds[texts], mode, dtype), strict=True):
+            whole = np.square(rows).sum(axis=-1)
+            _store(results, block, _leading(rows @ basis[:, : max(widths)], whole, widths, mode, error))
     return results
 
 
@@ -119,7 +127,7 @@ def projected(
     line=(0, (1, 2)),
 )
 def random_projected(
-    clouds: ArrayLike, mode: str, widths: Sequence[int], draws: int, rng: np.random.Generator
+    clouds: ArrayLike, mode: str, widths: Sequence[int], draws: int, rng: np.random.Generator, dtype: Any = None
 ) -> dict[int, Projected]:
     """As `projected`, on k random orthonormal directions, `draws` times: spectra (draws, texts, m).
 
@@ -131,13 +139,13 @@ def random_projected(
     clouds = _checked(clouds, mode, widths)
     if draws < 1:
         raise DataError(f"random projections take at least 1 draw, found {draws}")
-    d = clouds.shape[-1]
+    d, error = clouds.shape[-1], rounding(clouds, dtype)
     frames = [_frame(d, max(widths), rng) for _ in range(draws)]
     results = {k: _empty(draws * len(clouds), clouds.shape[1], k, mode) for k in widths}
-    for block, rows in zip(_chunks(np.arange(len(clouds))), _blocks(clouds, mode), strict=True):
+    for block, rows in zip(_chunks(np.arange(len(clouds))), _blocks(clouds, mode, dtype), strict=True):
         whole = np.square(rows).sum(axis=-1)
         for draw, frame in enumerate(frames):
-            _store(results, draw * len(clouds) + block, _leading(rows @ frame, whole, widths, mode))
+            _store(results, draw * len(clouds) + block, _leading(rows @ frame, whole, widths, mode, error))
     return {k: _unflatten(result, draws) for k, result in results.items()}
 
 
@@ -157,9 +165,9 @@ def _chunks(texts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         yield texts[start : start + BLOCK]
 
 
-def _blocks(clouds: NDArray, mode: str) -> Iterator[Array]:
+def _blocks(clouds: NDArray, mode: str, dtype: Any) -> Iterator[Array]:
     for start in range(0, len(clouds), BLOCK):
-        yield normalise(clouds[start : start + BLOCK], mode)
+        yield normalise(clouds[start : start + BLOCK], mode, dtype=dtype)
 
 
 def _frame(d: int, k: int, rng: np.random.Generator) -> Array:
@@ -168,17 +176,17 @@ def _frame(d: int, k: int, rng: np.random.Generator) -> Array:
     return q * np.sign(np.diagonal(r))
 
 
-def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str) -> dict[int, Projected]:
+def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str, error: float) -> dict[int, Projected]:
     """The first k columns of rows (..., n, columns), scaled to length 1; whole (..., n) is each row's squared length in all."""
     results = {}
     for k in widths:
         part = rows[..., :k]
         squares = np.linalg.vecdot(part, part)
         # a row of which rounding alone is left has no direction
-        scale = np.where(squares > SHORTEST**2 * whole, squares, np.inf) ** -0.5
+        scale = np.where(squares > error**2 * whole, squares, np.inf) ** -0.5
         with np.errstate(invalid="ignore"):
             kept = np.divide(squares.sum(axis=-1), whole.sum(axis=-1))
-        results[k] = Projected(spectrum(part * scale[..., None], centred=is_centred(mode)), kept)
+        results[k] = Projected(row_spectrum(part * scale[..., None], centred=is_centred(mode)), kept)
     return results
 
 

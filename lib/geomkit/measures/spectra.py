@@ -7,14 +7,15 @@ float64 where the device has it.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array, epsilon, highest, namespace, reals, slack
-from geomkit.errors import DataError
+from geomkit.arrays import Array, as_numpy, epsilon, highest, namespace, reals, rounding, slack
+from geomkit.errors import ConfigError, DataError
 from geomkit.measures.fixed_point import FixedPointSum
+from geomkit.measures.padding import token_rows, tokens_of, warn_of_padding
 from geomkit.registry import Registry
 
 WIDE = 2048
@@ -25,13 +26,14 @@ STRIP = 256
 TOGETHER = 1 << 20
 """Numbers in resampled sums that are decomposed in one call."""
 
-Normalise = Callable[[Array, Array, ArrayLike | None], Array]
+Normalise = Callable[[Array, Array, ArrayLike | None, float], Array]
 
 modes: Registry[Normalise] = Registry("mode of normalisation")
 """What `normalise` can do to the rows. A new one is one function here with `@modes.register(name)`, a literal: it takes rows
-(..., n, d) that it may change, their lengths (..., n, 1) and the mean row (d,) to subtract or None for each matrix's own, and
-returns the rows. `centred=True` says that it subtracts the mean row, so that there are at most n - 1 directions; `unit_rows=True`
-that no row is longer than 1 afterwards. One without it must make no row longer than it was before."""
+(..., n, d) that it may change, their lengths (..., n, 1), the mean row (d,) to subtract or None for each matrix's own, and the
+part of a length that may be rounding (`geomkit.arrays.rounding`), and returns the rows. `centred=True` says that it subtracts
+the mean row, so that there are at most n - 1 directions; `unit_rows=True` that no row is longer than 1 afterwards. One without it
+must make no row longer than it was before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,45 +57,48 @@ class Spectrum:
         return self.eigenvalues.sum(axis=-1)
 
 
-def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None) -> Array:
+def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any = None) -> Array:
     """The rows of Z (..., n, d) in a new array: `unit` scales each to length 1, `centre-unit` subtracts the mean row
     first, `raw` leaves them.
 
     The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
-    A zero row stays zero. After centring, a row shorter than 1e-12 of the longest row of its matrix before centring is zero.
+    dtype: the type that the rows were computed or stored in, where it has fewer digits than that of Z, such as "bfloat16".
+    A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to `geomkit.arrays.rounding` of
+    its length before, in the type that it was computed in, or 1e-12 of the longest row of its matrix. So rows that are equal up
+    to rounding become zero, and a spectrum of them has no shape.
 
-    Raises ConfigError for an unknown mode, DataError for values that are not finite or whose squares are not.
+    Raises ConfigError for an unknown mode or dtype, DataError for values that are not finite or whose squares are not, and for
+    what is no array of real numbers with at least two axes.
     Source: `unit` is Tan, Li, Huang 2024 (arXiv 2402.03471), `centre-unit` Wei et al. 2024 (arXiv 2401.17139).
     """
-    change = modes[mode]
+    change, Z = modes[mode], token_rows(Z)
     rows = reals(Z, copy=True)
-    if rows.ndim < 2:
-        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {tuple(rows.shape)}")
-    return change(rows, _row_lengths(rows), mean)
+    return change(rows, _row_lengths(rows), mean, rounding(Z, dtype))
 
 
 @modes.register("unit", unit_rows=True)
-def _unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
+def _unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
     rows /= namespace(rows).where(lengths > 0, lengths, np.inf)
     return rows
 
 
 @modes.register("centre-unit", centred=True, unit_rows=True)
-def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
-    shortest = 1e-12 * highest(lengths, axis=-2)
+def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
+    xp = namespace(rows)
+    shortest = xp.maximum(1e-12 * highest(lengths, axis=-2), error * lengths)
     _centre(rows, mean)
     lengths = _row_lengths(rows)
-    rows /= namespace(rows).where(lengths > shortest, lengths, np.inf)
+    rows /= xp.where(lengths > shortest, lengths, np.inf)
     return rows
 
 
 @modes.register("raw")
-def _raw(rows: Array, lengths: Array, mean: ArrayLike | None) -> Array:
+def _raw(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
     return rows
 
 
 def is_centred(mode: str) -> bool:
-    """Whether a mode subtracts the mean row: what `spectrum` takes as `centred`."""
+    """Whether a mode subtracts the mean row, so that there are at most n - 1 directions."""
     return bool(modes.facts[mode].get("centred"))
 
 
@@ -115,14 +120,121 @@ def _row_lengths(Z: Array) -> Array:
 
 def _centre(rows: Array, mean: ArrayLike | None) -> None:
     if mean is not None:
-        rows -= reals(mean, like=rows)
+        own = reals(mean, like=rows)
+        if tuple(own.shape) != (rows.shape[-1],):
+            raise DataError(f"the mean row of vectors of {rows.shape[-1]} numbers has shape {tuple(own.shape)}")
+        rows -= own
         return
     # Twice, for the rounding error of the mean: unit scaling would blow it up in rows that hardly differ.
     for _ in range(2):
         rows -= namespace(rows).mean(rows, axis=-2, keepdims=True)
 
 
-def spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
+@overload
+def spectrum(
+    Z: ArrayLike, mode: str | bool | None = None, mask: None = None, *, centred: bool | None = None, dtype: Any = None
+) -> Spectrum: ...
+@overload
+def spectrum(
+    Z: ArrayLike, mode: str | bool | None, mask: ArrayLike, *, centred: bool | None = None, dtype: Any = None
+) -> Spectrum | list[Spectrum]: ...
+def spectrum(
+    Z: ArrayLike,
+    mode: str | bool | None = None,
+    mask: ArrayLike | None = None,
+    *,
+    centred: bool | None = None,
+    dtype: Any = None,
+) -> Spectrum | list[Spectrum]:
+    """Spectrum of token vectors Z (tokens, d), or of a batch (texts, tokens, d), normalised as `mode` says: see `normalise`.
+
+    mask: (tokens,) or (texts, tokens), 1 for tokens and 0 for padding, as the attention mask of `transformers`. Padding is left
+    out before anything is computed. Texts then have as many rows as they have tokens, so a batch gives a list with the
+    spectrum of each text, which `measure` takes as it takes a spectrum. Without a mask all rows are tokens, and a warning says
+    where they look like padding.
+    dtype: the type that the rows were computed in, where Z has another: see `normalise`.
+
+    Without a mode, rows are taken as they are, such as those that `normalise` has returned. `centred` says whether their own mean
+    row was subtracted before, so that m = min(n - 1, d) instead of min(n, d). With a mode it need be said of no rows but those
+    that were centred elsewhere. Rows that show it, and of which nobody said it, are refused.
+
+    Raises DataError for values that are not finite, for fewer than 1 row (2 centred), for rows that were centred and of which
+    `centred` does not say so, and the reverse, for a mask that does not fit, and for what is no array of real numbers;
+    ConfigError for an unknown mode or dtype, and for a mask without a mode.
+    Limits: equal rows z give |z|^2, 0, .., and under `centre-unit` zeros; n <= d orthonormal rows give 1/n, n times; iid standard
+    normal rows tend to 1, d times, as n grows.
+    """
+    if isinstance(mode, bool):  # `centred` stood here
+        mode, centred = None, mode
+    if mode is not None and mode not in list(modes):
+        raise ConfigError(f"unknown {modes.kind} {mode!r}; known: {', '.join(modes)}")
+    rows = token_rows(Z)
+    if mask is not None:
+        if mode is None:
+            raise ConfigError(f"a mask leaves rows out before they are normalised, so it needs a mode: {', '.join(modes)}")
+        texts = tokens_of(rows, mask, 1 + is_centred(mode))
+        spectra = [_of_tokens(text, mode, centred, dtype) for text in texts]
+        return spectra[0] if rows.ndim == 2 else spectra
+    found = _of_tokens(rows, mode, centred, dtype)
+    if mode is not None or rows.ndim > 2:
+        warn_of_padding(rows)
+    return found
+
+
+def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> Spectrum:
+    """The spectrum of rows none of which is padding."""
+    error = max(rounding(Z, dtype), 1e-9)
+    if mode is None:
+        found = row_spectrum(Z, bool(centred))
+    elif is_centred(mode):
+        if centred is False:
+            raise ConfigError(f"centred=False, but {mode} subtracts the mean row")
+        if centred is None and _was_centred(Z, error, True):
+            raise DataError(
+                f"these rows were centred and scaled before, and {mode} would do it again: hand over the rows themselves, or "
+                "these with no mode and centred=True"
+            )
+        return row_spectrum(normalise(Z, mode, dtype=dtype), True)
+    else:
+        found = row_spectrum(normalise(Z, mode, dtype=dtype), bool(centred))
+    if centred is None and _was_centred(Z, error, False):
+        raise DataError(
+            "these rows had their mean row subtracted, and their spectrum has one direction less: hand over the rows themselves, "
+            "geomkit.spectrum(Z, 'centre-unit'), or say centred=True; centred=False if they only look so"
+        )
+    return found
+
+
+def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
+    """Whether rows are such as come from centring: a weighted mean of them, weights positive, is zero, and distinct rows have
+    lost no other direction. However each row is scaled afterwards, this stays. Where n > d nothing shows it, and no value or
+    bound depends on it.
+
+    `scaled`: whether rows of length 1 alone count, and only if their plain mean is not zero. Of a batch the first text that is
+    not zero is looked at.
+    """
+    n, d = Z.shape[-2:]
+    if not 1 < n <= d:
+        return False
+    texts = namespace(Z).reshape(Z, (-1, n, d))
+    rows = as_numpy(next((found for text in texts if (found := reals(text)).any()), np.zeros((1, d))))
+    lengths = np.linalg.norm(rows, axis=1)
+    rows, lengths = rows[lengths > 0], lengths[lengths > 0]
+    if scaled and (np.abs(lengths - 1).max(initial=0) > error or np.linalg.norm(rows.sum(axis=0)) <= error * len(rows)):
+        return False
+    unit = rows / lengths[:, None]
+    gram = unit @ unit.T
+    if (gram.sum(axis=1) > error).all():  # the mean row is at an acute angle to all: no positive weights make it zero
+        return False
+    distinct = ~np.triu(gram > 1 - error, 1).any(axis=0)
+    if distinct.sum() < min(n, 3):
+        return False
+    values, vectors = np.linalg.eigh(gram[np.ix_(distinct, distinct)])
+    weights, least = vectors[:, 0] * np.sign(vectors[:, 0].sum()), n * max(error**2, n * 2.0**-52)
+    return bool(values[0] <= least < values[1] and (weights > error).all())
+
+
+def row_spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
     """Spectrum of Z (..., n, d), whose rows are taken as they are, from the smaller of Z^T Z and Z Z^T (one nonzero spectrum).
 
     `centred` says that the rows had their own mean subtracted, so m = min(n - 1, d) instead of min(n, d). Scaling the rows
@@ -130,18 +242,14 @@ def spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
     Eigenvalues up to d times the machine epsilon of the largest are rounding of either sign, and are set to 0.
 
     Raises DataError for values that are not finite, for fewer than 1 row (2 centred) and for `centred` rows that were not.
-    Limits: equal rows z give |z|^2, 0, ..; n <= d orthonormal rows give 1/n, n times; iid standard normal rows tend to 1, d
-    times, as n grows.
     """
-    Z = reals(Z)
-    if Z.ndim < 2:
-        raise DataError(f"token vectors must be a matrix or a batch of matrices, found shape {tuple(Z.shape)}")
+    lost, Z = rounding(Z) ** 2, reals(Z)
     n, d = Z.shape[-2:]
-    return _decompose(Z @ Z.mT if n <= d else Z.mT @ Z, n, d, centred)
+    return _decompose(Z @ Z.mT if n <= d else Z.mT @ Z, n, d, centred, lost)
 
 
-def _decompose(gram: Array, n: int, d: int, centred: bool) -> Spectrum:
-    """The spectrum of (n x d) Z from Z^T Z or Z Z^T."""
+def _decompose(gram: Array, n: int, d: int, centred: bool, lost: float = 0.0) -> Spectrum:
+    """The spectrum of (n x d) Z from Z^T Z or Z Z^T; lost: the part of the trace that may be rounding of Z."""
     m = min(n - centred, d)
     if m < 1:
         raise DataError(f"a spectrum takes at least {1 + centred} rows and 1 column, found {n} x {d}")
@@ -149,7 +257,7 @@ def _decompose(gram: Array, n: int, d: int, centred: bool) -> Spectrum:
     if not xp.all(xp.isfinite(gram)):
         raise DataError("the covariance of token vectors is not finite")
     values = xp.flip(xp.linalg.eigvalsh(gram), axis=-1) / n
-    error = slack(gram) / n * xp.linalg.trace(gram)[..., None]
+    error = max(slack(gram), lost) / n * xp.linalg.trace(gram)[..., None]
     if xp.any(values < -error):
         raise DataError(f"not a covariance: it has the negative eigenvalue {float(xp.min(values)):.3g}")
     if xp.any(values[..., m:] > error):
@@ -193,7 +301,7 @@ class CovarianceAccumulator:
         return self
 
     def spectrum(self, centred: bool = False) -> Spectrum:
-        """As `spectrum` of all rows at once."""
+        """As `row_spectrum` of all rows at once."""
         return _decompose(self.total, self.n, self.d, centred)
 
 
@@ -240,7 +348,7 @@ class FixedPointCovariance:
         return self.sum.value
 
     def spectrum(self, centred: bool = False) -> Spectrum:
-        """As `spectrum` of all rows at once."""
+        """As `row_spectrum` of all rows at once."""
         # eigenvalues are taken from the lower triangle: of the transpose it is the upper one, which files hold
         return _decompose(self.total.mT, self.n, self.d, centred)
 

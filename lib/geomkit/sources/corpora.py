@@ -1,15 +1,19 @@
 """Documents out of files: readers by name, the split by document, and texts of equal length out of token ids."""
 
 import bz2
+import io
 import json
+import math
+import os
 import re
+import textwrap
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,7 @@ from geomkit.registry import Registry
 from geomkit.store.provenance import digest, replacing, rng
 
 if TYPE_CHECKING:
+    from pyarrow import Schema
     from pyarrow.parquet import ParquetFile
 
 SPLITS = {"test": 0.2, "validation": 0.1, "train": 0.7}
@@ -48,54 +53,175 @@ def takes_column(reader: str) -> bool:
     return "column" in signature(readers[reader]).parameters
 
 
-def files_in(path: Path, *endings: str) -> list[Path]:
-    """The file itself, or the files below the folder that have one of the endings, sorted.
+READER_OF = {".txt": "text", ".md": "text", ".jsonl": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+"""The reader of files that end so."""
 
-    Raises DataError if there are none.
+
+def files_in(path: Path, *endings: str) -> list[Path]:
+    """The file itself, or the files below the folder that have one of the endings, sorted. Linked folders are followed, each
+    folder once. Hidden files, such as copies in .ipynb_checkpoints, and files of other kinds are left out; the log says so.
+
+    Raises DataError if there are none, and for a link to what is not there.
     """
-    found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in endings)
+    if path.is_file():
+        return [path]
+    found, other, hidden = list[Path](), Counter[str](), list[Path]()
+    for file in walk(path, hidden):
+        if file.suffix.lower() not in endings:
+            other[file.suffix.lower() or "without an ending"] += 1
+        elif not file.exists():
+            raise DataError(f"{file}: a link to {os.readlink(file)}, which is not there; restore or remove it")
+        elif file.is_file():
+            found.append(file)
+    own = (each for each in sorted(hidden) if any(one.suffix.lower() in endings for one in (each, *each.rglob("*"))))
+    copies = listed([each.relative_to(path).as_posix() for each in own])
+    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()))
     if not found:
-        raise DataError(f"{path}: no {' or '.join(endings)} file in there")
-    return found
+        able = sorted({READER_OF[ending] for ending in other.keys() & READER_OF.keys()} if {*endings} & READER_OF.keys() else ())
+        why = [f"; there are {kinds}"] * bool(kinds) + [f"; set reader: {' or '.join(able)}"] * bool(able)
+        why += [f"; hidden files are not read: {copies}"] * bool(copies)
+        raise DataError(f"{path}: no {' or '.join(endings)} file in there" + "".join(why))
+    for what, names in (("hidden files", copies), ("files of other kinds", kinds)):
+        if names:
+            print(printable(f"{path}: {what} left out: {names}"))
+    return sorted(found)
+
+
+def walk(folder: Path, hidden: list[Path]) -> Iterator[Path]:
+    """All files below a folder and below folders that are linked there, each folder once: as itself rather than as a link. Hidden
+    files and folders are put into `hidden` instead.
+
+    Raises DataError for a folder that cannot be listed.
+    """
+    seen: set[str] = set()
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        current = folders.pop() if folders else links.pop(0)
+        if (real := os.path.realpath(current)) in seen:
+            print(printable(f"{current}: left out, for it is linked to {real}, which is read already"))
+            continue
+        seen.add(real)
+        try:
+            inside = sorted(current.iterdir()) if current.is_dir() else []
+        except OSError as error:
+            raise DataError(f"{current}: cannot be listed ({error.strerror})") from None
+        for entry in inside:
+            if entry.name.startswith("."):
+                hidden.append(entry)
+            elif not entry.is_dir():
+                yield entry
+            else:
+                (links if entry.is_symlink() else folders).append(entry)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names one after another, of many the first."""
+    return textwrap.shorten(", ".join(names), 200, placeholder=" ...")
+
+
+def printable(line: str) -> str:
+    """A line that any stream can write, whatever bytes the names of files have."""
+    return line.encode("utf-8", "backslashreplace").decode()
+
+
+def label(file: Path, path: Path) -> str:
+    """What documents of a file are named by: its name, or its place in the folder that is read."""
+    return file.name if file == path else file.relative_to(path).as_posix()
+
+
+def name_of(identifier: object, label: str, number: int) -> str:
+    """A row's name: its id, or where it has none, as in a row with a null, its file and number."""
+    none = identifier is None or identifier == "" or (isinstance(identifier, float) and math.isnan(identifier))
+    return f"{label}:{number}" if none else str(identifier)
 
 
 @readers.register("text")
 def plain_text(path: Path) -> Iterator[Document]:
     """Each .txt or .md file is a document."""
     for file in files_in(path, ".txt", ".md"):
-        yield Document(file.stem if path.is_file() else file.relative_to(path).as_posix(), utf8(file))
+        yield Document(file.stem if file == path else label(file, path), utf8(file))
 
 
 @readers.register("jsonl")
 def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
     """Each line of the .jsonl files is an object whose "text", or another key, is a document, named by "id" or else by its
-    line."""
+    line. A null is no document."""
     for file in files_in(path, ".jsonl", ".json"):
+        name = label(file, path)
         for number, line in enumerate(utf8_lines(file), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                yield Document(str(row.get("id", f"{file.name}:{number}")), row[column])
-            except (ValueError, KeyError, AttributeError) as error:
-                raise DataError(f'{file}, line {number}: not a JSON object with a "{column}" ({error!r})') from None
+            if line.strip():
+                where = f'{file}, line {number}: not a JSON object with a "{column}"'
+                row = json_object(line, column, where)
+                yield Document(name_of(row.get("id"), name, number), text_of(row[column], f'{file}, line {number}: "{column}"'))
+
+
+def json_object(line: str, column: str, where: str) -> dict[str, Any]:
+    """The object on a line. Raises DataError, which begins with `where`, for what is none and for one without the column."""
+    over_lines = "; write each object on a line of its own, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        hint = over_lines or ("; is an object written over several lines?" if line.strip() == "{" else "; is the line cut off?")
+        raise DataError(f"{where} ({error.msg} at column {error.colno}){hint}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} ({textwrap.shorten(str(error), 80)})") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where} (it is of type {type(row).__name__}){over_lines}")
+    if column not in row:
+        raise DataError(f"{where} (its keys are {listed([*row]) or 'none'}); set the column that holds the text")
+    return row
+
+
+def text_of(value: object, where: str) -> str:
+    """A document's text, empty for a null. Raises DataError, which begins with `where`, for what is no text."""
+    if not isinstance(value, str | None):
+        raise DataError(f"{where} is of type {type(value).__name__}, not text; set the column that holds the text")
+    return value or ""
 
 
 @readers.register("parquet")
 def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
-    """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row."""
-    from geomkit.store.parquet import parquet_file  # which loads pyarrow
+    """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row. A null
+    is no document."""
+    from geomkit.store.parquet import named, parquet_file  # which loads pyarrow
 
     for file in files_in(path, ".parquet"):
+        check_start(file)
+        reader = READER_OF.get(file.suffix.lower(), "parquet")
+        if reader != "parquet":
+            raise DataError(f"{file}: not a Parquet file, which the reader parquet takes; set reader: {reader}")
         table = parquet_file(file)
+        check_columns(file, table.schema_arrow, column)
         names = [name for name in dict.fromkeys(("id", column)) if name in table.schema_arrow.names]
-        if column not in names:
-            raise DataError(f'{file}: no column "{column}" among {", ".join(table.schema_arrow.names)}')
         number = 0
-        for batch in table.iter_batches(GROUP, columns=names):
-            for row in batch.to_pylist():
-                yield Document(str(row.get("id", f"{file.name}:{number}")), "" if row[column] is None else row[column])
-                number += 1
+        with named(file):
+            for batch in table.iter_batches(GROUP, columns=names):
+                try:
+                    rows = batch.to_pylist()
+                except UnicodeDecodeError as error:
+                    raise DataError(f"{file}, rows {number} to {number + len(batch) - 1}: not UTF-8 text ({error})") from None
+                for row in rows:
+                    name = name_of(row.get("id"), label(file, path), number)
+                    yield Document(name, text_of(row[column], f'{file}, row {number}: "{column}"'))
+                    number += 1
+
+
+def check_columns(file: Path, schema: "Schema", column: str) -> None:
+    """Raises DataError for a file without the column, with two of that name, or with one that is not text."""
+    import pyarrow.types as kinds
+
+    def is_text(kind: Any) -> bool:
+        kind = kind.value_type if kinds.is_dictionary(kind) else kind
+        return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind) or kinds.is_null(kind)
+
+    if column not in schema.names:
+        raise DataError(f'{file}: no column "{column}" among {listed(schema.names)}; set the column that holds the text')
+    for name in ("id", column):
+        if schema.names.count(name) > 1:
+            raise DataError(f'{file}: {schema.names.count(name)} columns are named "{name}"; rename one of them')
+    if not is_text(kind := schema.field(column).type):
+        able = listed([field.name for field in schema if is_text(field.type)])
+        raise DataError(f'{file}: column "{column}" is of type {kind}, not text; columns of text: {able or "none"}')
 
 
 @readers.register("sotu")
@@ -115,6 +241,7 @@ def wikipedia(path: Path) -> Iterator[Document]:
     from geomkit.sources.wikitext import prose
 
     for file in files_in(path, ".xml", ".bz2"):
+        check_start(file)
         with bz2.open(file) if file.suffix == ".bz2" else file.open("rb") as stream:
             try:
                 for _, page in xml.iterparse(stream):
@@ -132,6 +259,7 @@ def wikipedia(path: Path) -> Iterator[Document]:
 def lee(path: Path) -> Iterator[Document]:
     """Lee's 50 news documents, one a line, in the order of the similarity judgements."""
     for file in files_in(path, ".cor"):
+        check_start(file)
         for number, line in enumerate(file.read_text(encoding="latin-1").split("\n")):
             yield Document(f"{number:02d}", line)
 
@@ -144,7 +272,7 @@ def chitchat(path: Path) -> Iterator[Document]:
         try:
             for name, conversation in json.loads(utf8(file)).items():
                 yield Document(name, "\n".join(turn_text(turn) for turn in conversation["messages"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f'{file}: not an object of conversations with "messages" ({error!r})') from None
 
 
@@ -153,21 +281,54 @@ def turn_text(turn: Sequence[dict[str, str]]) -> str:
     return " ".join(message["text"].replace("\n", " ") for message in turn)
 
 
+POINTER = b"version https://git-lfs"
+COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
+"""How files begin that are compressed."""
+WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+"""How files in UTF-16 or UTF-32 begin."""
+
+
+def check_start(file: Path, content: bytes = b"", text: bool = False) -> None:
+    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16. content: of
+    the file, if it has been read."""
+    with io.BytesIO(content) if content else file.open("rb") as stream:
+        start = stream.read(512)
+    if start.startswith(POINTER):
+        raise DataError(f"{file}: a Git LFS pointer, not the file itself; run git lfs pull where it was cloned")
+    if text:
+        for magic, kind in COMPRESSED.items():
+            if start.startswith(magic):
+                raise DataError(f"{file}: not UTF-8 text but compressed ({kind}); decompress it")
+        if start.startswith(WIDE) or start.count(0) > len(start) // 4:
+            raise DataError(f"{file}: not UTF-8 text but UTF-16 or binary; save it as UTF-8")
+
+
 def utf8(file: Path) -> str:
-    """The file's text without a byte order mark."""
+    """The file's text as it is, but without a byte order mark. Raises DataError, naming the line, for what is not UTF-8."""
+    content = file.read_bytes()
+    check_start(file, content, text=True)
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 text ({error})") from None
+        raise not_utf8(file, content.count(b"\n", 0, error.start) + 1, error) from None
 
 
 def utf8_lines(file: Path) -> Iterator[str]:
     """The file's lines without a byte order mark, one in memory at a time."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="\n") as stream:
-            yield from stream
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 text ({error})") from None
+    check_start(file, text=True)
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise not_utf8(file, number, error) from None
+
+
+def not_utf8(file: Path, line: int, error: UnicodeDecodeError) -> DataError:
+    return DataError(
+        f"{file}, line {line}: not UTF-8 text (byte 0x{error.object[error.start]:02x}: {error.reason}); "
+        "save it as UTF-8, for text in latin-1 by iconv -f latin1 -t utf8"
+    )
 
 
 def clean(text: str) -> str:
@@ -188,9 +349,9 @@ def split_of(name: str) -> str:
     return split
 
 
-def read_documents(path: Path, reader: str, column: str | None = None) -> Iterator[Document]:
-    """Cleaned documents of a file or folder, one by one, without those that are empty; column: the one with the text, where it is
-    not the reader's own. Of earlier documents only the names stay in memory.
+def read_documents(path: Path, reader: str, column: str | None = None, cleaned: bool = False) -> Iterator[Document]:
+    """Documents of a file or folder, one by one, without those that are blank; column: the one with the text, where it is not the
+    reader's own; cleaned: with `clean` text, else it stays as it is. Of earlier documents only the names stay in memory.
 
     Raises ConfigError for a column where the reader has none, DataError for a corpus without a document, for one that is not
     text, and for a name that occurs twice.
@@ -198,20 +359,28 @@ def read_documents(path: Path, reader: str, column: str | None = None) -> Iterat
     if column is not None and not takes_column(reader):
         raise ConfigError(f"{path}: the reader {reader!r} takes no column, but {column!r} was asked for")
     names: set[str] = set()
+    blank = 0
     for name, text in readers[reader](Path(path), **({} if column is None else {"column": column})):
+        shown = repr(name if len(name) <= 100 else f"{name[:97]}...")
         if not isinstance(text, str):
-            raise DataError(f"{path}: document {name!r} is of type {type(text).__name__}, not text")
+            raise DataError(f"{path}: document {shown} is of type {type(text).__name__}, not text")
         if UNWRITABLE.search(name) or LONE.search(text):
             raise DataError(
-                f"{path}: document {name!r} has a null character in its name, or half of a surrogate pair; neither is text"
+                f"{path}: document {shown} has a null character in its name, or half of a surrogate pair; neither is text"
             )
-        if cleaned := clean(text):
-            if name in names:
-                raise DataError(
-                    f"{path}: two documents are named {name!r}; names must be unique, for the split is made from them"
-                )
-            names.add(name)
-            yield Document(name, cleaned)
+        text = clean(text) if cleaned else text.removeprefix("\ufeff")
+        if not text.strip():
+            blank += 1
+            continue
+        if name in names:
+            raise DataError(
+                f"{path}: two documents are named {shown}; names must be unique, for the split is made from them: "
+                "leave out the ids, and documents are named by file and row"
+            )
+        names.add(name)
+        yield Document(name, text)
+    if blank:
+        print(f"{path}: {blank} empty documents left out")
     if not names:
         raise DataError(f"{path}: the reader {reader!r} found no text in there")
 
@@ -250,14 +419,14 @@ GROUP = 16
 """Documents in a row group of a stored corpus, which are read together."""
 
 
-def prepare_corpus(source: Path, output: Path, reader: str, column: str | None = None) -> None:
-    """Reads a corpus's documents and writes them, with a line about their number and splits."""
+def prepare_corpus(source: Path, output: Path, reader: str, column: str | None = None, cleaned: bool = False) -> None:
+    """Reads a corpus's documents and writes them, with a line about their number and splits. cleaned: `read_documents` has it."""
     splits: Counter[str] = Counter()
     characters = 0
 
     def counted() -> Iterator[Document]:
         nonlocal characters
-        for document in read_documents(source, reader, column):
+        for document in read_documents(source, reader, column, cleaned):
             splits[split_of(document.name)] += 1
             characters += len(document.text)
             yield document

@@ -5,20 +5,23 @@ the numbers of the layers that an entry names, or None, and returns what it foun
 """
 
 import csv
+import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geomkit.arrays import narrowest
 from geomkit.config import CAUSAL, resolve_layers
 from geomkit.errors import ConfigError, DataError
 from geomkit.logs import progress
 from geomkit.registry import Registry
+from geomkit.sources.corpora import UNWRITABLE, check_start, utf8
 from geomkit.store.bfloat16 import from_words
-from geomkit.store.dumps import State, order, write_dump
+from geomkit.store.dumps import DTYPE, State, order, write_dump
 from geomkit.store.provenance import file_sha256, versions
 from geomkit.store.tables import FACTS
 from geomkit.store.texts import Texts
@@ -29,7 +32,7 @@ Rows = Callable[[int, int], np.ndarray]
 LACKS = "the states were imported, and their files do not say it"
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U32": "<u4", "U16": "<u2"}
 """Types of safetensors that are read, and numpy's name for what is stored."""
-FLOATS = ("F64", "F32", "F16", "BF16")
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,13 @@ class Stored:
 
 @dataclass(frozen=True)
 class Found:
-    """Texts with their token ids (-1 where they are not known), and each state as arrays one after another, row on row.
-
-    starts: of each text its first row.
-    """
+    """Texts with their token ids (-1 where they are not known), each state as arrays one after another, row on row, and the kinds
+    of numbers, names of `FLOATS`, in which they are stored."""
 
     texts: Texts
     ids: np.ndarray
     states: Mapping[State, Rows]
+    kinds: Collection[str]
 
 
 Layout = Callable[[Path, Sequence[int] | None], Found]
@@ -97,7 +99,7 @@ def import_states(
     texts = Texts(found.texts.document, [tokens - skip for tokens in found.texts.tokens], [0] * len(found.texts.tokens))
     attributes: dict[str, object] = {f"model {key}": str(value) for key, value in entry.items()} | {
         **{"model": output.parent.parent.name, "states sha256": file_sha256(folder), "objective": CAUSAL, "variant": "trained"},
-        **{"versions": versions("numpy"), **facts},
+        **{DTYPE: narrowest(*(FLOATS[kind] for kind in found.kinds)), "versions": versions("numpy"), **facts},
     }
     absent |= dict.fromkeys(("surprisal", "loss", "attention", "final norm", "frequencies of tokens"), LACKS)
     with write_dump(output, texts, attributes, absent, dump["dtype"], dump["compression"]) as writer:
@@ -130,7 +132,7 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
     texts = read_texts(folder / "texts.csv")
     total = int(texts.offset[-1])
     found: dict[State, Stored] = {}
-    for array in [*npy_arrays(folder, "layer-*.npy"), *tensors(sorted(folder.glob("*.safetensors")))]:
+    for array in [*map(npy_array, files_of(folder, "layer-*.npy")), *tensors(files_of(folder, "*.safetensors"))]:
         key = re.fullmatch(r".*\blayer-(\d+)(\.npy)?", array.where)
         if key is None:
             raise DataError(f"{array.where}: no layer; keys are layer-0, layer-1, ...")
@@ -139,23 +141,29 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
             raise DataError(f"{array.where}: layer {state.layer} is in {found[state].where} already")
         found[state] = array
     ids = read_ids(folder / "ids.npy", total)
-    return Found(texts, ids, {state: array.rows for state, array in found.items() if layers is None or state.layer in layers})
+    states = {state: array.rows for state, array in found.items() if layers is None or state.layer in layers}
+    return Found(texts, ids, states, {array.kind for array in found.values()})
 
 
 def read_texts(path: Path) -> Texts:
     """The list of texts. Raises DataError, naming the line, for anything but names and numbers."""
     if not path.exists():
         raise DataError(f"{path}: not there; it says of each text its document and its tokens")
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
+    reader = csv.DictReader(io.StringIO(utf8(path), newline=""))
+    documents, tokens = [], []
+    try:
         if missing := [name for name in ("document", "tokens") if name not in (reader.fieldnames or [])]:
-            raise DataError(f"{path}: no column {missing[0]!r}; there are {', '.join(reader.fieldnames or [])}")
-        documents, tokens = [], []
-        for line, row in enumerate(reader, 2):
-            if not (row["tokens"] or "").isdecimal() or int(row["tokens"]) < 1:
-                raise DataError(f"{path}, line {line}: tokens is {row['tokens']!r}, not a number from 1 on")
-            documents.append(row["document"])
-            tokens.append(int(row["tokens"]))
+            raise DataError(f"{path}: no column {missing[0]!r}, separated by a comma; there are {list(reader.fieldnames or [])}")
+        for row in reader:
+            number, name = row["tokens"] or "", row["document"]
+            if not re.fullmatch("0*[1-9][0-9]{0,11}", number):
+                raise DataError(f"{path}, line {reader.line_num}: tokens is {row['tokens']!r}, not a number from 1 on")
+            if not name or UNWRITABLE.search(name):
+                raise DataError(f"{path}, line {reader.line_num}: document is {name!r}, not a name")
+            documents.append(name)
+            tokens.append(int(number))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num + 1}: not a table of comma-separated values ({error})") from None
     if not tokens:
         raise DataError(f"{path}: it lists no text")
     return Texts(documents, tokens, [0] * len(tokens))
@@ -175,7 +183,7 @@ def read_ids(path: Path, total: int) -> np.ndarray:
 def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     """What vLLM's hidden-state extraction writes: a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d)
     and `token_ids` (tokens,). The numbers of the layers are not in it."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = files_of(folder, "*.safetensors")
     if layers is None:
         raise ConfigError("layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
     if not files:
@@ -206,7 +214,9 @@ def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     def of(place: int) -> Rows:
         return joined(texts.offset, lambda number, first, last: read(number, first, last)[:, place])
 
-    return Found(texts, np.concatenate(ids), {State(layer): of(place) for place, layer in enumerate(layers)})
+    return Found(
+        texts, np.concatenate(ids), {State(layer): of(place) for place, layer in enumerate(layers)}, {part.kind for part in parts}
+    )
 
 
 HOOKS = (
@@ -232,7 +242,7 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
     in each row, and `token_ids`. Each row is a text, and a document of its own."""
     import pyarrow as pa
 
-    files = sorted(folder.glob("data-*.arrow"))
+    files = files_of(folder, "data-*.arrow")
     if not files:
         raise DataError(f"{folder}: no data-*.arrow in it")
     parts: dict[State, list[Stored]] = {}
@@ -263,7 +273,7 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
         if layers is None or state.layer in layers:
             flats = [flat(array) for array in own]
             found[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
-    return Found(texts, np.concatenate(ids), found)
+    return Found(texts, np.concatenate(ids), found, {array.kind for own in parts.values() for array in own})
 
 
 def arrow_array(where: str, column: Any) -> Stored:
@@ -318,9 +328,12 @@ def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> R
     return rows
 
 
-def npy_arrays(folder: Path, pattern: str) -> Iterator[Stored]:
-    for file in sorted(folder.glob(pattern)):
-        yield npy_array(file)
+def files_of(folder: Path, pattern: str) -> list[Path]:
+    """Files of that kind, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
+    found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
+    for file in found:
+        check_start(file)
+    return found
 
 
 def npy_array(file: Path) -> Stored:

@@ -55,12 +55,14 @@ def decompose(
     modes: Sequence[str],
     lengths: Sequence[int],
     documents: bool,
+    dtype: str | None = None,
 ) -> None:
-    """One state of one variant. What is centred needs the mean of all rows first: a pass of its own."""
+    """One state of one variant. What is centred needs the mean of all rows first: a pass of its own. dtype: the type that rows
+    were computed or stored in, where they arrive in another."""
     offset, total = texts.offset, np.zeros(width)
     for first, last in blocks(range(len(offset) - 1)) if any(map(is_centred, modes)) else []:
         total += rows(first, last).sum(axis=0, dtype=np.float64)
-    spectra = StateSpectra(width, modes, lengths, total / offset[-1])
+    spectra = StateSpectra(width, modes, lengths, total / offset[-1], dtype=dtype)
     for document, own in enumerate(by_document(texts.document)):
         for first, last in blocks(own):
             spectra.add(rows(first, last), np.diff(offset[first : last + 1]))

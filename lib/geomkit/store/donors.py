@@ -11,7 +11,7 @@ import numpy as np
 from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.norms import NORMS, plain
-from geomkit.store.dumps import PLAIN, Dump, State
+from geomkit.store.dumps import DTYPE, PLAIN, Dump, State, states_type
 from geomkit.store.held import Held
 from geomkit.store.spectra import Spectra
 from geomkit.store.tables import check_seeds, facts
@@ -36,6 +36,11 @@ class Source:
     @property
     def facts(self) -> dict[str, int]:
         return facts(self.attributes)
+
+    @property
+    def dtype(self) -> str:
+        """The type with the fewest digits that its states were computed or stored in."""
+        return states_type(self.attributes)
 
     def state(self, layer: str) -> State:
         """What a layer's rows are called in the table."""
@@ -66,7 +71,8 @@ class Source:
 
     def of(self, states: Dump | Held) -> "Source":
         """This model with rows of its states."""
-        return replace(self, stored_rows=lambda state: states.rows(state, 0, len(self.texts.tokens)))
+        attributes = {**self.attributes, DTYPE: states.dtype}
+        return replace(self, attributes=attributes, stored_rows=lambda state: states.rows(state, 0, len(self.texts.tokens)))
 
 
 def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:

@@ -6,7 +6,7 @@
 /tokens/surprisal  float32 (n,)        -ln p(token | its past) in nats, NaN where there is no past; of a masked model
                                        given all other tokens
 /texts/document    string  (texts,)    name of the document that the text was cut from
-/texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
+/texts/bytes       int64   (texts,)    as in the texts
 /vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus, in `trained` alone
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm; or float16, or uint16
                                        with the attribute `type`, bfloat16
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from geomkit.arrays import narrowest
 from geomkit.config import CAUSAL
 from geomkit.errors import DataError
 from geomkit.store.bfloat16 import from_words, to_words
@@ -33,6 +34,8 @@ from geomkit.store.provenance import replacing
 from geomkit.store.texts import Texts
 
 SCHEMA = 1
+DTYPE = "dtype"
+"""The attribute that says which type states were computed in."""
 TYPE, BFLOAT16 = "type", "bfloat16"
 """The attribute of states that are stored as words of 16 bits."""
 CHUNK_BYTES = 1 << 18
@@ -55,6 +58,11 @@ class State(NamedTuple):
 def order(state: State) -> tuple[int, bool, str]:
     """By layer, each block's output after its sublayers."""
     return state.layer, state.sublayer == "block", state.sublayer
+
+
+def states_type(attributes: Mapping[str, object], *stored: str) -> str:
+    """The type with the fewest digits among those that states were computed and stored in; float32 if nobody says."""
+    return narrowest(str(attributes.get(DTYPE, "float32")), *stored)
 
 
 def not_finite(path: str) -> DataError:
@@ -166,6 +174,12 @@ class Dump(Reader):
     def objective(self) -> str:
         """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
         return str(self.attributes.get("objective", CAUSAL))
+
+    @property
+    def dtype(self) -> str:
+        """The type with the fewest digits that states were computed or stored in."""
+        data = [self.file[state.path] for state in self.states]
+        return states_type(self.attributes, *(BFLOAT16 if TYPE in one.attrs else one.dtype.name for one in data))
 
     @property
     def texts(self) -> Texts:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from geomkit.store.dumps import Dump, State, order
+from geomkit.store.dumps import Dump, State, order, states_type
 from geomkit.store.texts import Texts
 
 
@@ -43,6 +43,11 @@ class Held:
     def ids(self, text: int) -> np.ndarray:
         """Token ids of a text: (tokens,)."""
         return self.token_ids[slice(*self.offset[text : text + 2])]
+
+    @property
+    def dtype(self) -> str:
+        """The type that states were computed in."""
+        return states_type(self.attributes)
 
     def width(self, state: State) -> int:
         return self.captured[state].shape[1]

@@ -221,8 +221,23 @@ def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str) 
     texts = (pc.field("text") >= 0) & (pc.field("n") == length) & (pc.field("normalise") == normalise)
     rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & (pc.field("sublayer") == "block"))
     if not rows:
-        raise DataError(f"{path}: no row for {', '.join(metrics)}, n = {length}, {normalise}")
+        raise DataError(f"{path}: no row for {', '.join(metrics)}, n = {length}, {normalise}{why_none(path, length)}")
     return rows
+
+
+def why_none(path: Path, length: int) -> str:
+    """What a message adds where a table has no text of a length: the lengths that there are, and what would help."""
+    lengths = pc.unique(
+        read_table(path, columns=["n"], filters=(pc.field("text") >= 0) & (pc.field("layer") >= 0))["n"]
+    ).to_pylist()
+    if length in lengths or not read_table(path, columns=["n"]).num_rows:
+        return ""
+    shorter = (
+        f"they are measured at n = {', '.join(map(str, sorted(lengths)))}" if lengths else "they are shorter than entropy.lengths"
+    )
+    return (
+        f"; no text is as long ({shorter}): set a smaller scaling.primary.length, among entropy.lengths, or take longer documents"
+    )
 
 
 def corpus_losses(path: Path) -> list[dict[str, Any]]:

@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
+from geomkit.store.model_folders import check_file
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Inside the block a file that is no Parquet file, or is cut off, is a DataError that names it."""
+    """Inside the block a file that is no Parquet file, is cut off, or is a pointer of Git LFS, is a DataError that names it."""
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        check_file(path)
         raise DataError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())})") from None
     except OSError as error:
         if isinstance(error, FileNotFoundError | PermissionError):

@@ -78,6 +78,11 @@ class DumpParts:
     def width(self, state: State) -> int:
         return self.parts[0].width(state)
 
+    @property
+    def dtype(self) -> str:
+        """The type with the fewest digits that states were computed or stored in."""
+        return self.parts[0].dtype
+
     def all_ids(self) -> np.ndarray:
         """Token ids of all texts, one after another: (tokens,)."""
         return np.concatenate([dump.all_ids() for dump in self.parts])

@@ -18,7 +18,7 @@ import numpy as np
 from geomkit.arrays import as_numpy
 from geomkit.measures.entropy import measure
 from geomkit.measures.sinks import sinks
-from geomkit.measures.spectra import modes, normalise, spectrum
+from geomkit.measures.spectra import modes, normalise, row_spectrum
 from geomkit.store.dumps import State
 from geomkit.store.hdf5 import put, read
 from geomkit.store.texts import Texts
@@ -49,30 +49,31 @@ class SinkEffects:
             [float(one) for one in thresholds], layers, names, METRICS, count, whole, np.full((len(thresholds), *shape), np.nan)
         )
 
-    def add(self, states: Mapping[State, Any], texts: Texts, of_batch: range, eps2: float) -> None:
-        """Rows (tokens, d) of every state, of these texts one after another. Sublayers are left out."""
+    def add(self, states: Mapping[State, Any], texts: Texts, of_batch: range, eps2: float, dtype: str) -> None:
+        """Rows (tokens, d) of every state, computed and stored in `dtype`, of these texts one after another. Sublayers are left
+        out."""
         rows = [as_numpy(states[State(layer)]) for layer in self.layers]
         start = 0
         for size, alike in groupby(of_batch, key=lambda text: texts.tokens[text]):
             numbers = list(alike)
             stop = start + len(numbers) * size
             clouds = [part[start:stop].reshape(len(numbers), size, -1).astype(np.float64) for part in rows]
-            self.add_texts(numbers, clouds, eps2)
+            self.add_texts(numbers, clouds, eps2, dtype)
             start = stop
 
-    def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], eps2: float) -> None:
+    def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], eps2: float, dtype: str) -> None:
         """Vectors (texts, tokens, d) of some texts of one size at every layer."""
         norms = np.stack([np.linalg.norm(cloud, axis=-1) for cloud in clouds], axis=1)
         outliers = [[sinks(own, threshold) for own in norms] for threshold in self.thresholds]
         self.count[:, texts] = np.sum(outliers, axis=-1)
         for row, cloud in enumerate(clouds):
             for column, mode in enumerate(self.modes):
-                whole = metrics_of(cloud, mode, eps2)
+                whole = metrics_of(cloud, mode, eps2, dtype)
                 self.whole[row, column][:, texts] = whole
                 for number, of_texts in enumerate(outliers):
                     for place, (text, found) in enumerate(zip(texts, of_texts, strict=True)):
                         if (~found).sum() >= 2:
-                            left = metrics_of(cloud[place][~found], mode, eps2) if found.any() else whole[:, place]
+                            left = metrics_of(cloud[place][~found], mode, eps2, dtype) if found.any() else whole[:, place]
                             self.without[number, row, column, :, text] = left
 
     def write(self, file: h5py.File) -> None:
@@ -81,12 +82,12 @@ class SinkEffects:
         file[PLACE].attrs.update({name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")})
 
 
-def metrics_of(rows: np.ndarray, mode: str, eps2: float) -> np.ndarray:
+def metrics_of(rows: np.ndarray, mode: str, eps2: float, dtype: str) -> np.ndarray:
     """Metrics (metrics, ...) of rows (..., n, d). The rate distortion of raw rows is that of rows of mean squared length 1."""
-    scaled = normalise(rows, mode)
+    scaled = normalise(rows, mode, dtype=dtype)
     if mode == "raw":
         scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
-    found = measure(spectrum(scaled, mode == "centre-unit"), METRICS, eps2=eps2)
+    found = measure(row_spectrum(scaled, mode == "centre-unit"), METRICS, eps2=eps2)
     return np.array([found[name].value for name in METRICS])
 
 

@@ -3,13 +3,16 @@
 /tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored
 /tokens/offset     int64   (texts+1,)  text i is rows offset[i]:offset[i+1]
 /texts/document    string  (texts,)    name of the document that the text was cut from
-/texts/bytes       int64   (texts,)    UTF-8 bytes of the tokens that have a surprisal
+/texts/bytes       int64   (texts,)    UTF-8 bytes of the document from the end of the last token without a surprisal to the end
+                                       of the text's last token; 0 where `no bytes` says why they are not known
 /vocabulary/count  int64   (ids,)      how often each token occurs in other documents of the corpus
 attributes         prefix: tokens before every text; model: whose tokenizer cut them; tokenizer sha256, corpus sha256, seed
+                   special tokens: split or keep; special tokens written: which and how often, in the documents that texts were
+                   cut from; special tokens read, added tokens read: how many of the texts' tokens are such; no bytes
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +42,13 @@ class Texts:
 
 @dataclass(frozen=True)
 class Sample:
-    """Texts of one corpus in one tokenizer: token ids, what precedes each text, and where the texts came from."""
+    """Texts of one corpus in one tokenizer: token ids, what precedes each text, where the texts came from, and how their
+    documents were read, as attributes of a file."""
 
     ids: list[np.ndarray]
     prefix: list[int]
     texts: Texts
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def shuffled(self, seed: int) -> "Sample":
         """The same tokens in random order, text by text; the prefix stays in front."""

@@ -1,12 +1,12 @@
 """What a model's files of weights hold, by the sha256 of their tensors: what else a file says does not count."""
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from geomkit.errors import DataError
+from geomkit.store.model_folders import check_files, header, weight_files
 from geomkit.store.provenance import digest, file_sha256
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.ladder import ModelShard
@@ -18,37 +18,10 @@ def shards(folder: Path) -> dict[str, str]:
     """sha256 of the tensors in each file of weights below a folder, by the file's name.
 
     Raises DataError for a folder without any, for a file that cannot be read, and for a shard of which the folder's index says
-    other tensors than are in it.
+    other tensors than are in it. Other files that lie there, which transformers does not load, do not count.
     """
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    if not files:
-        raise DataError(f"{folder}: no weights (*.safetensors or *.bin)")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        check_index(folder, json.loads(index.read_text())["weight_map"])
-    return {file.name: tensors_sha256(file) for file in files}
-
-
-def header(file: Path) -> tuple[dict[str, dict], int]:
-    """What a safetensors file says of each tensor, and where their bytes begin."""
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        try:
-            found = json.loads(stream.read(length))
-        except ValueError:
-            raise DataError(f"{file}: not a safetensors file") from None
-    return {name: one for name, one in found.items() if name != "__metadata__"}, 8 + length
-
-
-def check_index(folder: Path, weight_map: dict[str, str]) -> None:
-    for shard in sorted(set(weight_map.values())):
-        if not (folder / shard).is_file():
-            raise DataError(f"{folder}: no {shard}, which its index names")
-        expected = {name for name, file in weight_map.items() if file == shard}
-        if other := expected ^ set(header(folder / shard)[0]):
-            raise DataError(
-                f"{folder / shard}: its index has other tensors for it (such as {min(other)}): it is of another revision"
-            )
+    check_files(folder)
+    return {file.name: tensors_sha256(file) for file in weight_files(folder)}
 
 
 def tensors_sha256(file: Path) -> str:

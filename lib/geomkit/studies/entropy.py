@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import eps2_of, measured_and_absent
+from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
 from geomkit.measures.spectra import Spectrum
 from geomkit.source import named
 from geomkit.store.dumps import State
@@ -27,7 +27,8 @@ def measure_spectra(
             for scope in (file.texts, file.corpus):
                 for mode, state, spectrum in scope(variant):
                     missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, parameters)
-            add_loss(table, texts, variant, file.surprisal(variant))
+            reason = str(file.attributes.get("no bytes", ""))
+            missing |= add_loss(table, texts, variant, file.surprisal(variant), reason)
         table.write(output, missing)
 
 
@@ -51,24 +52,30 @@ def add_spectrum(
     missing = {f"{name}, {where}": why for name, why in without.items()}
     eps2 = eps2_of(results, parameters)
     table.add_metrics(spectrum, results, eps2, **rows, **state._asdict(), variant=variant, normalise=mode)
-    for name, result in results.items():
-        if undefined := int(np.isnan(result.value).sum()):
-            missing[f"{name}, {where}, /{state.path}"] = (
-                f"undefined for {undefined} of {np.size(result.value)} texts (a zero eigenvalue)"
-            )
-    return missing
+    return missing | {f"{name}, {where}, /{state.path}": why for name, why in undefined(spectrum, results).items()}
 
 
 @named("loss", label="loss", unit="nats a token")
 @named("loss_per_byte", label="loss per byte", unit="nats a byte")
-def add_loss(table: TableWriter, texts: Texts, variant: str, surprisal: tuple[np.ndarray, np.ndarray] | None) -> None:
-    """Mean surprisal in nats a token and a byte, of each text and of the corpus."""
+def add_loss(
+    table: TableWriter, texts: Texts, variant: str, surprisal: tuple[np.ndarray, np.ndarray] | None, no_bytes: str = ""
+) -> dict[str, str]:
+    """Adds mean surprisal in nats a token and a byte, of each text and of the corpus, and returns what is missing, with reasons.
+
+    no_bytes: why the bytes of texts are not known, if they are not. A text whose scored tokens all end in the character that the
+    token before them ended in has no loss per byte; the corpus has one, by the sums.
+    """
     if surprisal is None:
-        return
+        return {}
     nats, tokens = surprisal
     size = np.array(texts.bytes)
     columns = {"variant": variant, "n": tokens}
     each = {"text": np.arange(len(nats)), "document": list(texts.document)}
-    for name, count in (("loss", tokens), ("loss_per_byte", size)):
-        table.add(**columns, **each, metric=name, value=nats / count)
-        table.add(**columns | {"n": int(tokens.sum())}, text=-1, metric=name, value=float(nats.sum() / count.sum()))
+    for name, count in (("loss", tokens), *([] if no_bytes else [("loss_per_byte", size)])):
+        table.add(**columns, **each, metric=name, value=np.divide(nats, count, out=np.full(len(nats), np.nan), where=count > 0))
+        whole = {**columns, "n": int(tokens.sum()), "text": -1, "metric": name}
+        table.add(**whole, value=float(nats.sum() / count.sum()) if count.sum() else np.nan)
+    if no_bytes:
+        return {"loss_per_byte": no_bytes}
+    without = int((size == 0).sum())
+    return {f"loss_per_byte, {variant}": f"undefined for {without} of {len(size)} texts (no byte)"} if without else {}

@@ -18,7 +18,7 @@ from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.projection import leading_directions, projected
-from geomkit.measures.spectra import is_centred, normalise, spectrum
+from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.store.donors import Source, by_corpus, family_of, incomparable, opened_sources
 from geomkit.store.dumps import PLAIN
 from geomkit.store.held import States
@@ -159,13 +159,14 @@ def shown(model: Source, cell: Cell, mode: str, parameters: Mapping[str, float])
     stored, width, starts = model.rows(cell.layer), model.width(cell.layer), model.texts.offset[:-1][cell.texts, None]
     fold = document_folds(cell.documents)
     n = int(FOLLOWS[cell.follows] * width)
-    own = measure(spectrum(normalise(stored[starts + np.arange(n)], mode), centred=is_centred(mode)), list(MARGINS), **parameters)
+    rows = normalise(stored[starts + np.arange(n)], mode, dtype=model.dtype)
+    own = measure(row_spectrum(rows, centred=is_centred(mode)), list(MARGINS), **parameters)
     narrower = {}
     for k, tokens in cell.narrower(width):
         rows = stored[starts + np.arange(tokens)]
-        directions = leading_directions(rows, mode, fold)
+        directions = leading_directions(rows, mode, fold, model.dtype)
         if directions.rank.min() >= k:
-            found = projected(rows, mode, fold, [k], directions)[k].spectrum
+            found = projected(rows, mode, fold, [k], directions, model.dtype)[k].spectrum
             narrower[k] = per_text(measure(found, list(MARGINS), **parameters), len(cell.texts))
     return Shown(per_text(own, len(cell.texts)), narrower, eps2_of(own, parameters))
 

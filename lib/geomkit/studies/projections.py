@@ -27,7 +27,7 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
-from geomkit.measures.spectra import is_centred, normalise, spectrum
+from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.store.donors import Source, family_of, incomparable, opened_sources
 from geomkit.store.dumps import PLAIN
 from geomkit.store.held import States
@@ -194,8 +194,8 @@ def add_donor(table: TableWriter, model: Source, layer: str, part: Part, setting
             of_model: dict[str, object] = {"model": model.name, "seed": model.seed, **model.facts}
             rows = Rows(table, texts, named, where | {"family": model.family}, settings)
             if layer == PLAIN:
-                rows.add("trained", itself(clouds, mode), **of_model)
-            found = leading_directions(clouds, mode, fold)
+                rows.add("trained", itself(clouds, mode, model.dtype), **of_model)
+            found = leading_directions(clouds, mode, fold, model.dtype)
             known = [k for k in widths if k <= found.rank.min() or k == clouds.shape[-1]]
             missing |= {
                 f"projected, {model.name} on {k} directions, {layer}, {mode}, n = {n}": (
@@ -206,20 +206,20 @@ def add_donor(table: TableWriter, model: Source, layer: str, part: Part, setting
             }
             if not known:
                 continue
-            results = projected(clouds, mode, fold, known, found)
+            results = projected(clouds, mode, fold, known, found, model.dtype)
             missing |= absent_metrics(results, mode, settings)
             if widths[-1] > widths[0]:
                 rows.add("projected", results)
             if widths[0] in known:
                 rows.add("common-dimension", {widths[0]: results[widths[0]]}, **of_model)
             if bracketed and settings.drawn(mode, n):
-                add_random(rows, clouds, mode, widths, results, model.name, settings)
+                add_random(rows, clouds, mode, widths, results, model, settings)
     return missing
 
 
-def itself(clouds: np.ndarray, mode: str) -> dict[int, Projected]:
+def itself(clouds: np.ndarray, mode: str, dtype: str) -> dict[int, Projected]:
     """A model's rows in all their directions."""
-    found = spectrum(normalise(clouds, mode), centred=is_centred(mode))
+    found = row_spectrum(normalise(clouds, mode, dtype=dtype), centred=is_centred(mode))
     return {clouds.shape[-1]: Projected(found, np.ones(len(clouds)))}
 
 
@@ -229,13 +229,14 @@ def add_random(
     mode: str,
     widths: Sequence[int],
     results: Mapping[int, Projected],
-    name: str,
+    model: Source,
     settings: Settings,
 ) -> None:
     """Adds the widest models' rows on random directions; the same frames at every length, layer and normalisation."""
     d = clouds.shape[-1]
     fewer = [k for k in widths if k < d]
-    drawn = random_projected(clouds, mode, fewer, settings.draws, rng(settings.seed, "random-projection", name))
+    draw = rng(settings.seed, "random-projection", model.name)
+    drawn = random_projected(clouds, mode, fewer, settings.draws, draw, model.dtype)
     rows.add("random-projection", drawn | {k: result for k, result in results.items() if k == d})
 
 

@@ -21,7 +21,7 @@ from geomkit.measures.semantics import (
     random_projection,
     tfidf,
 )
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import normalise, row_spectrum
 from geomkit.store.dumps import Dump, State
 from geomkit.store.held import Held, States
 from geomkit.store.provenance import rng
@@ -100,11 +100,11 @@ def read_judgements(path: Path, documents: int) -> np.ndarray:
 
     Raises DataError for a file that is no matrix of that many documents.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.txt"))
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*.txt")) if file.name[0] != "."]
     if not files:
         raise DataError(f"{path}: no .txt file of judgements in there")
     try:
-        matrix = np.loadtxt(files[0])
+        matrix = np.loadtxt(files[0], encoding="utf-8-sig")
     except ValueError as error:
         raise DataError(f"{files[0]}: not a matrix of numbers ({error})") from None
     if matrix.shape != (documents, documents):
@@ -132,17 +132,17 @@ def by_layer(dump: Dump | Held, places: list[int], eps2: float, seed: int) -> tu
         for name, distance in distances.items():
             names.append((state, name, width))
             similar.append(-pairs(distance(equal if name in EQUAL else documents)))
-        spectra += document_spectra(documents, state, eps2)
+        spectra += document_spectra(documents, state, eps2, dump.dtype)
     return Compared(names, np.array(similar)), spectra
 
 
-def document_spectra(documents: Documents, state: State, eps2: float) -> list[dict[str, Any]]:
+def document_spectra(documents: Documents, state: State, eps2: float, dtype: str) -> list[dict[str, Any]]:
     """Metrics of the corpus with one row for each document, its mean or last token, and with all of their tokens."""
     clouds = {"mean": documents.means, "last": documents.last, "tokens": np.concatenate(documents.tokens)}
     found = []
     for name, rows in clouds.items():
-        unit = normalise(rows, "centre-unit")
-        for metric, result in measure(spectrum(unit, True), METRICS, eps2=eps2).items():
+        unit = normalise(rows, "centre-unit", dtype=dtype)
+        for metric, result in measure(row_spectrum(unit, True), METRICS, eps2=eps2).items():
             where: dict[str, Any] = {**state._asdict(), "d": rows.shape[1], "metric": metric, "n": len(rows)}
             value: dict[str, Any] = {"value": float(result.value), "low": None, "high": None}
             found.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})

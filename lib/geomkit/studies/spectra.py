@@ -74,7 +74,7 @@ def decompose_dumps(
                         width = run.width(state)
                         documents = keeps_documents(state, depth, width)
                         rows = held(stored_rows(run, state), run.offset, width)
-                        decompose(writer, variant, state, rows, width, texts, modes, lengths, documents)
+                        decompose(writer, variant, state, rows, width, texts, modes, lengths, documents, run.dtype)
                         if gain and variant in GAINED:
                             writer.gains(variant, state, gains(rows, run.offset, **gain))
 
@@ -92,7 +92,9 @@ def sink_effects(dump: DumpParts, texts: Texts, sinks: Mapping[str, Any], name: 
     states = [state for state in dump.states if state.sublayer == "block"]
     found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], texts)
     for first, last in progress(list(blocks(range(len(texts.tokens)))), f"{name}, sinks"):
-        found.add({state: dump.rows(state, first, last) for state in states}, texts, range(first, last), sinks["eps2"])
+        found.add(
+            {state: dump.rows(state, first, last) for state in states}, texts, range(first, last), sinks["eps2"], dump.dtype
+        )
     return found
 
 

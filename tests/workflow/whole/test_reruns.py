@@ -1,7 +1,13 @@
 """What runs again after a change, and what does not."""
 
+import os
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from runs import MODELS, listed, upstream
 
 
@@ -39,6 +45,57 @@ def test_what_is_asked_for_runs_with_what_follows_and_no_more(case, done):
     without their sinks, at this eps2, while all states are at hand."""
     settings = {"entropy": {"eps2": 0.25, "models": [*MODELS, "ladder-32-s0"]}}
     assert upstream(listed(case, settings=settings)) == {"dump": 2, "spectra": 2, "entropy": 3, "width_nulls": 1}
+
+
+OLD = (1.6e9, 1.6e9)
+
+
+@contextmanager
+def replaced(path: Path, other: bytes | Path) -> Iterator[None]:
+    """Another content in place of a file's or a link's, of a time before all results. Then all is as it was."""
+    kept = path.with_name(".kept")
+    path.rename(kept)
+    try:
+        if isinstance(other, Path):
+            path.symlink_to(other)
+        else:
+            path.write_bytes(other)
+            os.utime(path, OLD)
+        yield
+    finally:
+        path.unlink()
+        kept.rename(path)
+
+
+def test_a_touch_of_inputs_reruns_nothing(case, done):
+    given = [case.folder / "small.jsonl", *(case.project / "workflow/resources/ladder").rglob("*")]
+    for path in given:
+        os.utime(path)
+    assert listed(case).jobs == {}
+
+
+def test_a_corpus_of_an_older_time_is_read_again(case, done):
+    content = (case.folder / "small.jsonl").read_bytes()
+    with replaced(case.folder / "small.jsonl", content.replace(b"a", b"e", 1)):
+        outcome = listed(case)
+    assert outcome.changed == {"corpus"}
+    assert upstream(outcome) == {"corpus": 1, "texts": 1, "dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
+    with replaced(case.folder / "small.jsonl", content):
+        assert listed(case).jobs == {}
+
+
+@pytest.mark.parametrize("how", ["cp -p", "a moved link"])
+def test_a_model_of_an_older_time_runs_again_and_no_other(case, done, how, tmp_path):
+    ladder = case.project / "workflow/resources/ladder"
+    shutil.copytree(ladder / "ladder-16-s1", tmp_path / "older")
+    for path in (tmp_path / "older").iterdir():
+        os.utime(path, OLD)
+    weights = ladder / "ladder-16-s0/model.safetensors"
+    other = (tmp_path / "older/model.safetensors").read_bytes()
+    with replaced(weights, other) if how == "cp -p" else replaced(weights.parent, tmp_path / "older"):
+        outcome = listed(case)
+    assert outcome.changed == {"dump", "weights"}
+    assert upstream(outcome) == {"dump": 1, "spectra": 1, "entropy": 1, "width_nulls": 1}
 
 
 def test_a_report_is_written_without_a_network(case, done):
