@@ -162,13 +162,19 @@ def converted_files(wildcards):
     """What a model is converted from: its file or folder first, and the files in a folder that is there."""
     source = source_folder("models", wildcards.name)
     local_folder = not settings.fetched(config["models"][wildcards.name])
-    return with_folder(source) if local_folder and Path(source).is_dir() else [source]
+    return given_folder(source) if local_folder and Path(source).is_dir() else [source]
 
 
 def adapter_files(wildcards):
     """The folder of a model's adapter first, then the files in it; nothing for a model without one."""
     entry = config["models"][wildcards.name]
-    return with_folder(settings.adapter_folder(entry)) if "adapter" in entry else []
+    return given_folder(settings.adapter_folder(entry)) if "adapter" in entry else []
+
+
+def adapter_content(wildcards):
+    """A digest of a model's adapter."""
+    entry = config["models"][wildcards.name]
+    return content(settings.adapter_folder(entry)) if "adapter" in entry else None
 
 
 def states_files(wildcards):

@@ -94,7 +94,10 @@ rule convert_model:
         * max(4000, 12 * megabytes(input)),
     params:
         code=code("convert_model.py"),
-        content=lambda wildcards: entry_content("models", wildcards.name),
+        content=lambda wildcards: [
+            entry_content("models", wildcards.name),
+            adapter_content(wildcards),
+        ],
         trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
             "trust_remote_code", False
         ),
