@@ -74,6 +74,7 @@ def test_a_function_that_is_not_there_is_refused(function, message):
         ({"inputs": ("tables", "weights")}, "takes no 'weights'"),
         ({"inputs": (), "function": "of another workflow"}, ""),
         ({"outputs": ("output",), "absent": "x"}, ""),
+        ({"tables": "x"}, "rule mine: 'tables' is given twice"),
     ],
 )
 def test_names_that_do_not_fit_are_found_before_a_job_runs(change, message):

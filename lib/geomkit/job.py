@@ -11,6 +11,7 @@ import functools
 import inspect
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -43,7 +44,7 @@ def call(function: str, **parameters: Any) -> dict[str, Any]:
 
 
 def chosen(value: Any, wildcards: Any) -> Any:
-    """A parameter's value for a job. Of a function that also takes inputs or threads there is none: it is no reason to run again."""
+    """A parameter's value for a job; None of a function that also takes inputs or threads, which is no reason to run again."""
     if not callable(value):
         return value
     return value(wildcards) if len(inspect.signature(value).parameters) == 1 else None
@@ -87,14 +88,18 @@ def signature(function: str) -> Signature:
 
 
 def check_rules(rules: Iterable[Any]) -> None:
-    """Checks the names of every rule that calls a function of the library. Raises ConfigError for names that are missing, surplus
-    or misspelt, before any job runs."""
+    """Checks the names of every rule that calls a function of the library.
+
+    Raises ConfigError for names that are missing, surplus, misspelt or given twice, before any job runs.
+    """
     faults = []
     for rule in rules:
         if is_function(rule.params.get("function")):
-            given = {name for kind in (rule.input, rule.output, rule.params) for name in kind.keys()}  # noqa: SIM118
+            given = Counter(name for kind in (rule.input, rule.output, rule.params) for name in kind.keys())  # noqa: SIM118
             functions = [value for value in rule.params if is_function(value)]
-            faults += [f"rule {rule.name}: {fault}" for fault in mismatches(functions, given - {*OWN}, set(rule.wildcard_names))]
+            found = mismatches(functions, given.keys() - {*OWN}, set(rule.wildcard_names))
+            twice = [f"{name!r} is given twice" for name, times in given.items() if times > 1]
+            faults += [f"rule {rule.name}: {fault}" for fault in (*twice, *found)]
     if faults:
         raise ConfigError("; ".join(faults))
 

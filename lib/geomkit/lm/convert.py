@@ -5,7 +5,7 @@ import json
 import shutil
 import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -25,20 +25,20 @@ SKIPPED = (".", "pytorch_model.bin.index")
 
 
 def convert_model(
-    source: Path, output: Path, adapter: Path | None = None, trust_remote_code: bool = False, objective: str = CAUSAL
+    source: Path, output: Path, adapter: Sequence[Path] = (), trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> None:
     """Writes the folder that a model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and everything
-    else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32.
+    else as it is. adapter: where there is one, the folder of an adapter of peft, which is merged into the weights in float32.
 
     Raises DataError, and leaves no folder, for files that cannot be read, or that hold more than tensors, and ConfigError for an
     adapter where peft is not installed.
     """
-    if adapter is not None:
+    for folder in adapter:
         with scratch_folder(output) as work:
             convert_model(source, work / output.name)
             for file in (work / output.name).glob("adapter_*"):
                 file.unlink()  # a link, or a copy
-            merge_adapter(work / output.name, adapter, output, trust_remote_code, objective)
+            merge_adapter(work / output.name, folder, output, trust_remote_code, objective)
         return
     if source.suffix == ".gguf" or list(source.glob("*.gguf")):
         convert_gguf(source, output)
