@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -147,6 +148,7 @@ def test_names_are_the_same_in_the_schema_and_in_folders_of_models():
     assert schema["$defs"]["name"]["pattern"] == f"^{NAME}$"
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 538090408\n"
 CORPORA: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "empty": ("a.txt", b"", ("found no text",)),
     "blank": ("a.txt", b" \n\t\n", ("found no text",)),
@@ -157,10 +159,12 @@ CORPORA: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "a null character in a name": ("a.jsonl", b'{"id": "a\\u0000b", "text": "a"}', ("surrogate", "null character")),
     "not text": ("a.jsonl", b'{"text": 3}', ("a.jsonl, line 1", "int, not text")),
     "no Parquet": ("a.parquet", b"PAR1 and no more", ("a.parquet", "not a whole Parquet file")),
-    "a pointer of Git LFS": ("a.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", ("git lfs pull",)),
     "an empty file": ("a.parquet", b"", ("a.parquet", "not a whole Parquet file")),
     "one array": ("a.json", b'[{"text": "a"}]', ("a.json, line 1", "jq -c")),
     "hidden alone": ("._a.txt", b"a", ("no .txt or .md file", "hidden files are not read: ._a.txt")),
+    "a pointer for a text": ("a.txt", POINTER, ("a.txt: a pointer of Git LFS", "git lfs pull")),
+    "a pointer for lines": ("a.jsonl", POINTER, ("a.jsonl: a pointer of Git LFS",)),
+    "a pointer for a table": ("a.parquet", POINTER, ("a.parquet: a pointer of Git LFS",)),
     "no file of the kind": ("a.csv", b"text\na\n", (".jsonl",)),
 }
 
@@ -398,6 +402,12 @@ def test_whatever_escapes_is_one_line_that_names_the_log(code, tmp_path):
     assert terminal.count("\n") == 1
     assert len(terminal) < 1000
     assert "Traceback" in log
+
+
+def test_a_crash_of_a_library_has_its_traceback_in_the_log(tmp_path):
+    status, terminal, log = job(tmp_path, "import ctypes; ctypes.string_at(0)")
+    assert (status, terminal) == (-signal.SIGSEGV, "")
+    assert "Segmentation fault" in log
 
 
 @pytest.mark.parametrize(

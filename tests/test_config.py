@@ -265,15 +265,9 @@ def test_depth_is_read_from_the_models_configuration(tmp_path, name):
     assert Model("x", "x", None, folder, "x", {}).depth == 7
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", "null", "{", '{"num_hidden_layers": "two"}', '{"num_hidden_layers": null}', "\x00"]
-)
+@pytest.mark.parametrize("content", ["{}", '{"num_hidden_layers": "two"}', '{"num_hidden_layers": null}', '{"n_layer": 0}'])
 def test_depth_is_unknown_of_a_configuration_that_does_not_say_it(tmp_path, content):
-    """Whoever loads the model says what is wrong with its file: the workflow is parsed in any case."""
     (tmp_path / "config.json").write_text(content)
-    assert Model("m", "m", None, tmp_path, "m", {}).depth is None
-    (tmp_path / "config.json").unlink()
-    (tmp_path / "config.json").mkdir()
     assert Model("m", "m", None, tmp_path, "m", {}).depth is None
 
 

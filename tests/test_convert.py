@@ -130,7 +130,7 @@ def test_an_adapter_is_added_to_the_weights_as_its_definition_says(tiny, tmp_pat
     pytest.importorskip("peft")
     matrices = write_adapter(tmp_path / "adapter")
     base = tree(tiny("llama"))
-    convert_model(tiny("llama"), tmp_path / "models/mine", [tmp_path / "adapter"])
+    convert_model(tiny("llama"), tmp_path / "models/mine", tmp_path / "adapter")
     found, own = load_file(tmp_path / "models/mine/model.safetensors"), load_file(tiny("llama") / "model.safetensors")
     assert found.keys() == own.keys()
     for name, weight in own.items():
@@ -151,9 +151,20 @@ def test_an_adapter_beside_its_base_is_refused_unless_it_is_asked_for(tiny, tmp_
         shutil.copy(file, folder / file.name)
     with pytest.raises(DataError, match=r"llama: an adapter \(adapter_config\.json\) lies beside .* set the entry's adapter"):
         load_model(folder, "float32", torch.device("cpu"))
-    convert_model(folder, tmp_path / "models/mine", [folder])
-    convert_model(tiny("llama"), tmp_path / "models/other", [tmp_path / "adapter"])
+    convert_model(folder, tmp_path / "models/mine", folder)
+    convert_model(tiny("llama"), tmp_path / "models/other", tmp_path / "adapter")
     assert torch.equal(logits(tmp_path / "models/mine"), logits(tmp_path / "models/other"))
+
+
+def test_an_adapter_of_a_member_of_a_family_has_the_tokenizer_that_the_family_shares(tiny, tmp_path):
+    pytest.importorskip("peft")
+    write_adapter(tmp_path / "adapter")
+    folder = shutil.copytree(tiny("llama"), tmp_path / "family/llama")
+    (tmp_path / "family/tokenizer").mkdir()
+    for file in folder.glob("tokenizer*"):
+        file.rename(tmp_path / "family/tokenizer" / file.name)
+    convert_model(folder, tmp_path / "models/mine", tmp_path / "adapter")
+    assert load_tokenizer(tmp_path / "models/mine")("A boat")["input_ids"] == load_tokenizer(tiny("llama"))("A boat")["input_ids"]
 
 
 @pytest.mark.parametrize(
@@ -182,14 +193,23 @@ def test_an_adapter_that_does_not_fit_is_one_line_and_leaves_nothing(spoil, word
     pytest.importorskip("peft")
     spoil(tmp_path / "adapter")
     with pytest.raises(DataError, match=words) as error:
-        convert_model(tiny("llama"), tmp_path / "models/mine", [tmp_path / "adapter"])
+        convert_model(tiny("llama"), tmp_path / "models/mine", tmp_path / "adapter")
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "models").iterdir())
+
+
+def test_a_base_that_is_broken_is_named_where_it_lies(tiny, tmp_path):
+    pytest.importorskip("peft")
+    write_adapter(tmp_path / "adapter")
+    folder = shutil.copytree(tiny("llama"), tmp_path / "llama")
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(DataError, match=rf"^{folder}/config\.json: holds a JSON list"):
+        convert_model(folder, tmp_path / "models/mine", tmp_path / "adapter")
 
 
 def test_without_peft_an_adapter_is_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     write_adapter(tmp_path / "adapter")
     with pytest.raises(ConfigError, match=r"models\.\*\.adapter: .* pip install peft"):
-        convert_model(tiny("llama"), tmp_path / "models/mine", [tmp_path / "adapter"])
+        convert_model(tiny("llama"), tmp_path / "models/mine", tmp_path / "adapter")
     assert not list((tmp_path / "models").iterdir())

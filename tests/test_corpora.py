@@ -239,7 +239,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "ab" * 32 
 )  # fmt: skip
 def test_a_pointer_of_git_lfs_is_not_a_document(tmp_path, reader, name):
     write(tmp_path / name, POINTER)
-    with pytest.raises(DataError, match=f"{name}: a Git LFS pointer, not the file itself; run git lfs pull"):
+    with pytest.raises(DataError, match=f"{name}: a pointer of Git LFS, not the file itself; run `git lfs pull`"):
         read(tmp_path, reader)
 
 
@@ -247,7 +247,7 @@ def test_a_pointer_of_git_lfs_is_not_a_document(tmp_path, reader, name):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(b'{"text": "One."}'), r"compressed \(gzip\); decompress it"),
+        (gzip.compress(b'{"text": "One."}', mtime=0), r"compressed \(gzip\); decompress it"),
         (bz2.compress(b'{"text": "One."}'), r"compressed \(bzip2\); decompress it"),
         ('{"text": "One."}'.encode("utf-16"), "UTF-16 or binary; save it as UTF-8"),
         ('{"text": "One."}'.encode("utf-16-le"), "UTF-16 or binary; save it as UTF-8"),
@@ -293,12 +293,12 @@ def test_parquet_that_is_damaged_inside_is_named(tmp_path):
     [
         ('[\n {"text": "One."}\n]', r"line 1: .*; write each object on a line of its own, as jq -c '\.\[\]' does"),
         ('[{"text": "One."}]', r"line 1: .* \(it is of type list\); write each object on a line of its own"),
-        ('{\n "text": "One."\n}', r"line 1: .*; is an object written over several lines\?"),
+        ('{\n "text": "One."\n}', r"line 1: .*; write each object on a line of its own$"),
         ('{"text": "One."}\n{"text": "Tw', r"line 2: .* at column 10\); is the line cut off\?"),
         ('{"data": {"text": "One."}}', r"line 1: .* \(its keys are data\); set the column that holds the text"),
         ("{}", r"line 1: .* \(its keys are none\)"),
         ("[" * 100_000, r"line 1: not a JSON object"),
-        ('{"text": "One."}{"text": "Two."}', r"line 1: .*Extra data at column 17"),
+        ('{"text": "One."}{"text": "Two."}', r"line 1: .*Extra data at column 17\); write each object on a line of its own$"),
     ],
 )
 def test_json_that_is_not_an_object_a_line_says_what_would_help(tmp_path, content, words):
@@ -623,3 +623,9 @@ def test_a_corpus_that_is_found_wrong_at_its_end_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match="two documents are named 'd0'"):
         corpora.prepare_corpus(write(tmp_path / "a.jsonl", lines), tmp_path / "out/a.parquet", "jsonl")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_one_file_of_another_kind_is_no_document(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match=r"x\.jsonl: the reader text would take all of it for one document; set reader: jsonl"):
+        list(corpora.readers["text"](tmp_path / "x.jsonl"))

@@ -12,7 +12,7 @@ from transformers import LlamaForCausalLM, initialization
 
 from geomkit.errors import DataError
 from geomkit.lm import loading
-from geomkit.lm.loading import BY_NUMBER, BY_ROW, stored_types, widened
+from geomkit.lm.loading import BY_NUMBER, BY_ROW, stored_types, unused, widened
 from geomkit.lm.models import load_model, untrained_twin
 
 CPU = torch.device("cpu")
@@ -90,6 +90,13 @@ def test_draws_of_the_constructors_are_in_blocks_too(tiny, monkeypatch):
     monkeypatch.setattr(loading, "BLOCK", 64)
     long, short = (untrained_twin(tiny("gpt-neox"), 0, dtype, CPU) for dtype in ("float32", "bfloat16"))
     assert all(torch.equal(a.to(SHORT), b) for a, b in zip(long.parameters(), short.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_tensors_beside_packed_weights_are_their_own_only_in_a_quantised_checkpoint(quantised):
+    names = ["model.layers.0.up_proj.weight_scale", "model.layers.0.up_proj.weight.quant_state.bitsandbytes__nf4", "score.weight"]
+    within, beside = unused(names, ["model", "lm_head"], {}, "model.layers", quantised=quantised)
+    assert (len(within), beside) == (0 if quantised else 2, ["score.weight"])
 
 
 def write_empty(folder: Path, dtype: torch.dtype) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_bad_input import tree
+from test_bad_input import POINTER, tree
 
 from geomkit.errors import DataError, GeomkitError, RefusalError
 from geomkit.lm.cutting import cut_texts
@@ -26,7 +26,6 @@ from geomkit.store.texts import read_texts
 from geomkit.store.weights import write_weights
 
 CPU = torch.device("cpu")
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 538090408\n"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 Spoil = Callable[[Path], object]
 
@@ -319,6 +318,10 @@ FOLDERS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "settings empty": (put("tokenizer_config.json", ""), ("tokenizer_config.json: the file is empty",)),
     "settings a pointer": (put("tokenizer_config.json", POINTER), ("tokenizer_config.json: a pointer of Git LFS",)),
     "settings with a class that is a number": (change("tokenizer_config.json", tokenizer_class=3), ("llama: no tokenizer",)),
+    "settings with a length that is a word": (
+        change("tokenizer_config.json", model_max_length="long"),
+        ("llama: no tokenizer could be loaded",),
+    ),
     "special tokens a list": (put("special_tokens_map.json", [1]), ("special_tokens_map.json: holds a JSON list",)),
     "added tokens a word": (put("added_tokens.json", '"a"'), ("added_tokens.json: holds a JSON str",)),
     "added tokens that are no tokens": (
@@ -483,7 +486,7 @@ def test_texts_fit_the_context_window_or_are_refused_before_the_model_runs(archi
 def test_a_token_before_every_text_counts(tiny, documents, bos_tokenizer, tmp_path):
     write_documents([document._replace(text=document.text * 2) for document in documents], tmp_path / "c.parquet")
     folder = with_bos(shutil.copytree(tiny("gpt2"), tmp_path / "gpt2"), bos_tokenizer)
-    with pytest.raises(DataError, match=r"texts of 64 tokens and 1 special tokens around each .* texts\.length to at most 63"):
+    with pytest.raises(DataError, match=r"texts of 64 tokens, and 1 special around each, do .* texts\.length to at most 63"):
         measure(folder, tmp_path / "c.parquet", tmp_path / "results", 64)
     with Dump(measure(folder, tmp_path / "c.parquet", tmp_path / "shorter", 63)) as file:
         assert set(file.texts.tokens) == {63}

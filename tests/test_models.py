@@ -227,7 +227,7 @@ def test_weights_of_the_old_format_are_loaded_and_nothing_else_in_it_is_run(llam
 def test_code_that_comes_with_a_model_is_not_run(llama, tmp_path):
     change(model_type="odd", auto_map={"AutoConfig": "odd.Config", "AutoModelForCausalLM": "odd.Model"})(llama)
     (llama / "odd.py").write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\n")
-    with pytest.raises(DataError, match="custom code"):
+    with pytest.raises(DataError, match="set trust_remote_code: true"):
         load_model(llama, "float32", CPU)
     assert not (tmp_path / "it ran").exists()
 

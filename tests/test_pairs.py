@@ -3,6 +3,7 @@
 import csv
 import re
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from geomkit.laws.pairs import FACTOR, MARGINS, Coefficient, Margins, PairDesign
 from geomkit.lm.ladder import SHAPES
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
-import pairs  # noqa: E402
+# by its path: in the folder of benchmarks, coverage.py is not the package of that name, which numba imports
+SPEC = spec_from_file_location("pairs_benchmark", ROOT / "tests/benchmarks/pairs.py")
+pairs = sys.modules[SPEC.name] = module_from_spec(SPEC)
+SPEC.loader.exec_module(pairs)
 
 LOG_SIZE = np.log([6592, 21720, 50880, 113184, 250048, 671232, 1586432])
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import DistilBertConfig
+from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from geomkit.errors import ConfigError
 from geomkit.lm import memory, rerunning
@@ -209,7 +209,7 @@ def test_states_of_some_texts_are_those_of_the_batches_that_a_dump_has(run):
 
 
 def test_rows_of_a_masked_model_without_a_causal_head_are_checked_too(tmp_path):
-    DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=1, hidden_dim=8).save_pretrained(tmp_path)
+    DistilBertForMaskedLM(DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=1, hidden_dim=8)).save_pretrained(tmp_path)
     memory.check_rows("m", tmp_path, 10, [8], COMPUTE, torch.device("cpu"), False, "masked")
 
 

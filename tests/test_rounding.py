@@ -52,6 +52,19 @@ def test_rows_that_differ_by_more_than_rounding_keep_their_direction(dtype):
     np.testing.assert_allclose((centred**2).sum(axis=1), 1, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", EPSILONS)
+def test_a_coordinate_that_is_large_in_all_rows_hides_no_other(dtype):
+    """Language models have some that are hundreds of times the others: each number is rounded relative to itself."""
+    rows = np.random.default_rng(1).standard_normal((N, D))
+    rows[:, 7] = 4 / rounding(np.zeros(1), dtype)
+    others = np.delete(rows, 7, axis=1)
+    centred = normalise(rows, "centre-unit", dtype=dtype)
+    np.testing.assert_allclose(np.delete(centred, 7, axis=1), normalise(others, "centre-unit"), atol=1e-3)
+    equal = equal_rows(dtype)[0]
+    equal[:, 7] *= 1000
+    np.testing.assert_array_equal(normalise(equal, "centre-unit", dtype=dtype), 0)
+
+
 def test_a_long_row_hides_no_other():
     """Attention sinks are a thousand times longer than other rows."""
     rows = np.random.default_rng(0).standard_normal((N, D))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from geomkit.errors import ConfigError, DataError
-from geomkit.measures.selection import Context, chooses_by, jaccard, lasso_path, method_of, selectors
+from geomkit.measures.selection import Context, chooses_by, jaccard, lasso_path, lasso_paths, method_of, selectors
 from geomkit.measures.spectra import normalise
 
 LIBRARY = Path(__file__).parents[1] / "lib"
@@ -221,3 +221,17 @@ def test_the_draws_of_random_are_of_one_method():
         "random",
         "recency",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budgets": [1.5]}, "budgets must be a list of whole numbers"),
+        ({"targets": 5}, "targets must be a list of whole numbers"),
+        ({"gram": np.triu(np.ones((6, 6)))}, "must be symmetric"),
+        ({"gram": -np.eye(6)}, "must not be negative"),
+    ],
+)
+def test_what_is_no_gram_matrix_or_no_budget_is_refused(change, message):
+    with pytest.raises(DataError, match=message):
+        lasso_paths(**{"gram": np.eye(6), "targets": [5], "first": 0, "budgets": [1], **change})

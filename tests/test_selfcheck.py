@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import RefusalError
+from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks, load_model, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
-from geomkit.lm.selfcheck import Reading, read_states
+from geomkit.lm.selfcheck import READINGS, Reading, read_states
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
@@ -180,7 +180,8 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
         "no short text runs through it .*pixel_values are missing",
     ),
     "states that differ from pass to pass": (
-        {"block": "        return x + self.change(x) + torch.randn_like(x)"}, "the states of a text differ by",
+        {"block": "        return x + self.change(x) + torch.randn_like(x)"},
+        "the states of a text differ by .* when it is run again",
     ),
 }  # fmt: skip
 
@@ -242,6 +243,16 @@ def test_states_of_code_that_comes_with_a_model_are_those_computed_by_hand(hub, 
     assert len(blocks(model)) == DEPTH
 
 
+def test_texts_run_alone_where_they_depend_on_others_of_their_length(hub):
+    """As where a batch's tokens compete for experts."""
+    model, run = hub(block="        return x + self.change(x) * len(x)"), texts(9, 9, 5)
+    assert read_states(model).together == "none"
+    (batch,) = capture(Recorder(model, range(DEPTH + 2), False), run, 4096)
+    expected = [np.concatenate(each) for each in zip(*(by_hand(model, ids, model.decoder.norm) for ids in run.ids), strict=True)]
+    for layer, values in enumerate(expected):
+        np.testing.assert_allclose(batch.states[State(layer)], values, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_model_without_one_hidden_state_for_each_token_and_block_is_refused_by_name(hub, kind):
     parts, message = WRONG[kind]
@@ -255,6 +266,28 @@ def test_a_model_without_one_hidden_state_for_each_token_and_block_is_refused_by
 def test_a_configuration_without_a_number_of_blocks_is_refused_by_its_key(hub):
     with pytest.raises(RefusalError, match=r"^OwnConfig: config\.json has no number num_hidden_layers"):
         blocks(hub(depth_key="stages"))
+
+
+def test_one_block_that_is_listed_twice_runs_twice(load):
+    model = load("llama")
+    model.model.layers[1] = model.model.layers[0]
+    with pytest.raises(RefusalError, match="LlamaForCausalLM: block 1 runs 2 times in one pass"):
+        read_states(model)
+
+
+def test_weights_that_overflow_are_named_with_the_state(load):
+    model = load("llama")
+    model.model.layers[0].mlp.down_proj.weight.data[:] = float("inf")
+    with pytest.raises(DataError, match=r"LlamaForCausalLM: /hidden/1: the model computed NaN or infinity there"):
+        read_states(model)
+
+
+def test_rotary_positions_that_stretch_with_the_longest_text_run_one_length_at_a_time(load):
+    model = load("llama")
+    assert read_states(model).together == "any"
+    del READINGS[model]
+    model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    assert read_states(model).together == "length"
 
 
 def test_a_model_is_looked_at_once(load, monkeypatch):
@@ -280,7 +313,7 @@ def fnet() -> Any:
 
 def test_texts_of_unequal_length_run_apart_where_padding_reaches_their_states(fnet):
     run, mask = texts(9, 9, 5, 9), Masking(4, [2])
-    assert not read_states(fnet).together
+    assert read_states(fnet).together == "length"
     passes = []
     fnet.register_forward_pre_hook(lambda _, args, kwargs: passes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True)
     (batch,) = capture(Recorder(fnet, range(4), False), run, 4096, mask, scored=False)

@@ -282,3 +282,14 @@ def test_sums_that_cannot_be_are_refused():
         CovarianceAccumulator(3).update(np.ones((2, 4)))
     with pytest.raises(DataError, match="3 and 4"):
         CovarianceAccumulator(3).merge(CovarianceAccumulator(4))
+
+
+def test_rows_whose_squares_vanish_are_refused():
+    with pytest.raises(DataError, match="scale all rows"):
+        normalise(np.full((3, 4), 1e-170), "unit")
+    assert not normalise(np.zeros((3, 4)), "unit").any()
+
+
+def test_a_mode_is_named_by_a_word():
+    with pytest.raises(ConfigError, match=r"unknown mode of normalisation \['unit'\]; known: unit"):
+        normalise(np.eye(3), ["unit"])

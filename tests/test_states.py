@@ -194,7 +194,7 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "no text": (lambda folder: write_texts(folder, []), ("texts.csv", "no text")),
     "no name": (lambda folder: (folder / "texts.csv").write_text("tokens,document\n5\n"), ("texts.csv, line 2", "not a name")),
     "semicolons": (lambda folder: (folder / "texts.csv").write_text("document;tokens\na;5\n"), ("comma", "document;tokens")),
-    "tokens without end": (lambda folder: write_texts(folder, [5, "9" * 5000, 4]), ("texts.csv, line 3", "not a number")),
+    "tokens without end": (lambda folder: write_texts(folder, [5, "9" * 5000, 4]), ("texts.csv, line 3", "not digits")),
     "latin-1": (
         lambda folder: (folder / "texts.csv").write_bytes("document,tokens\ncafé,5\n".encode("latin-1")),
         ("texts.csv, line 2", "iconv"),

@@ -95,4 +95,4 @@ def highest(values: Array, axis: int) -> Array:
 
 def as_numpy(values: ArrayLike) -> Array:
     """The values as an array of numpy, from whatever device."""
-    return np.asarray(to_device(values, "cpu") if is_torch_array(values) else values)
+    return np.asarray(to_device(values.detach(), "cpu") if is_torch_array(values) else values)

@@ -62,14 +62,22 @@ class Model:
 
     @property
     def depth(self) -> int | None:
-        """Number of blocks, if the folder is there already and its configuration says so."""
+        """Number of blocks, if the folder is there already and its configuration says so.
+
+        Raises ConfigError for a configuration that is no JSON mapping.
+        """
         if self.imported:
             return int(self.entry["depth"])
+        file = self.folder / "config.json"
+        if not file.exists():
+            return None
         try:
-            found = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return None  # who loads it says so
-        keys = ("num_hidden_layers", "n_layer", "num_layers") if isinstance(found, dict) else ()
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"config: models.{self.key}: {file} cannot be read as JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ConfigError(f"config: models.{self.key}: {file} is no mapping, as the configuration of a model is")
+        keys = ("num_hidden_layers", "n_layer", "num_layers")
         depth = next((found[key] for key in keys if type(found.get(key)) is int), 0)
         return depth if depth > 0 else None
 

@@ -1,6 +1,7 @@
 """What a job says: everything to its log, errors that a user can act on as one line, progress to the terminal."""
 
 import errno
+import faulthandler
 import os
 import re
 import sys
@@ -38,6 +39,7 @@ def logged(path: str) -> Iterator[None]:
     with open(path, "a") as log:  # to which others may append too
         for descriptor in (1, 2):
             os.dup2(log.fileno(), descriptor)
+    faulthandler.enable()  # to the log, if a library in C crashes
     watch(_pace)
     try:
         yield

@@ -34,7 +34,7 @@ class Registry(Mapping[str, F], Generic[F]):
         return {name: self._facts[name] for name in self._functions}
 
     def __getitem__(self, name: str) -> F:
-        if name not in self._functions:
+        if not isinstance(name, str) or name not in self._functions:
             raise ConfigError(f"unknown {self.kind} {name!r}; known: {', '.join(self._functions)}")
         return self._functions[name]
 

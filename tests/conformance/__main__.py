@@ -16,14 +16,14 @@ import transformers
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
-from conformance.checking import DIFFERENT, check, page, write  # noqa: E402
+from conformance.checking import DIFFERENT, Outcome, check, page, write  # noqa: E402
 from conformance.tiny import NAMES  # noqa: E402
 
 
 def main(chosen: list[str]) -> None:
     transformers.logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
-    outcomes = []
+    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as top:
         for objective, names in NAMES.items():
             for name in names:

@@ -16,6 +16,7 @@ from torch import nn
 from geomkit.config import CAUSAL, MASKED
 from geomkit.errors import GeomkitError
 from geomkit.lm.capture import Recorder, capture
+from geomkit.lm.dumping import of_model
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import OBJECTIVES, blocks, load_model, sizes
 from geomkit.lm.selfcheck import read_states
@@ -49,6 +50,7 @@ def check(objective: str, name: str, folder: Path) -> Outcome:
         return Outcome(*about, MISSING, textwrap.shorten(f"{type(error).__name__}: {error}", 160))
     try:
         loaded = load_model(folder, "float32", torch.device("cpu"), objective=objective)
+        of_model(loaded)
         measured = captured(loaded, objective)
     except GeomkitError as error:
         return Outcome(*about, REFUSED, str(error).replace(str(folder), name).partition(": ")[2])
@@ -56,7 +58,7 @@ def check(objective: str, name: str, folder: Path) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
     how = read_states(loaded)
     wrong = [*states_and_surprisal(model, objective, *measured, bool(how.numbering)), *counts(model, objective)]
-    notes = [how.numbering, *(["one length at a time"] if not how.together else [])]
+    notes = [how.numbering, {"any": "", "length": "one length at a time", "none": "one text at a time"}[how.together]]
     return Outcome(*about, DIFFERENT if wrong else EQUAL, "; ".join(wrong or filter(None, notes)))
 
 
@@ -153,7 +155,8 @@ Before anything is measured, every model is checked on four short texts (`geomki
 - Each block runs once, in order, and takes and returns one row for each token.
 - The rows are the hidden states that the model itself returns, or else what the next block is given.
 - The final state is the last of them, or what the output matrix is applied to.
-- A text's states are the same alone, beside another text, and padded. If only padding matters, texts run one length at a time.
+- A text's states are the same alone, beside another text, and padded. If padding or other texts matter, texts run one length at a
+  time, or alone.
 
 A model that fails is refused by name. Encoders that are also decoders ({decoders}) are causal with `is_decoder: true` in their
 `config.json`, and are refused without it, unless the model's entry says `objective: masked`.

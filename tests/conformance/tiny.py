@@ -62,13 +62,17 @@ OWN: dict[str, dict[str, Any]] = {
     "deepseek_v2": {**LATENT, "topk_method": "greedy", "n_routed_experts": 4, "num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "dots3_note_text": {**LATENT, "per_layer_config": {}, "swa_head_dim": 12},
-    "esm": {"vocab_size": VOCABULARY, "pad_token_id": 1, "mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"},
+    "esm": {
+        "vocab_size": VOCABULARY, "pad_token_id": 1, "mask_token_id": 4, "token_dropout": True,
+        "position_embedding_type": "rotary",
+    },
     "gemma3n_text": {
         "hidden_size_per_layer_input": 8, "layer_types": ["sliding_attention", "full_attention"] * 2, "laurel_rank": 4,
         "activation_sparsity_pattern": [0.0] * 4, "num_kv_shared_layers": 0,
     },
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "longformer": {"attention_window": [8] * 4},
     "mamba2": {"num_heads": 8, "head_dim": 8},
     "neomme": {"head_dim": 16},
     "qwen4_exp_text": {

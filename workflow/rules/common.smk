@@ -203,7 +203,12 @@ def with_folder(folder):
 
 def given_folder(folder, read=None):
     """The same of what an entry points at: the folder, and then all files below it, or below the folder `read`."""
-    return [ancient(relative(folder)), *map(given, files_below(Path(read or folder)))]
+    files = files_below(Path(read or folder))
+    if odd := [file for file in files if {"{", "}"} & set(file)]:
+        raise SystemExit(
+            f"ConfigError: {odd[0]}: Snakemake takes braces in names of files for wildcards; rename it"
+        )
+    return [ancient(relative(folder)), *map(given, files)]
 
 
 def staged(*folders):

@@ -13,7 +13,7 @@ with logged(snakemake.log[0]):
     convert_model(
         source=Path(snakemake.input.model[0]),
         output=Path(snakemake.output[0]),
-        adapter=Path(snakemake.input.adapter[0]) if snakemake.input.adapter else None,
+        adapter=snakemake.params.adapter,
         trust_remote_code=snakemake.params.trust_remote_code,
         objective=snakemake.params.objective,
     )

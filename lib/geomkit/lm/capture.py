@@ -61,9 +61,12 @@ class Recorder:
         self.absent["sublayer"] = why  # in place: whoever writes the dump holds this dictionary already
 
     def passes(self, texts: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
-        """The texts of a batch as they are run together: all, or, of a model whose states depend on padding, those of one length
-        that follow one another."""
-        return [list(own) for _, own in groupby(texts, key=lambda text: self.how.together or len(text))]
+        """The texts of a batch as they are run together: all, those of one length that follow one another, or each alone."""
+        if self.how.together == "any":
+            return [list(texts)]
+        if self.how.together == "none":
+            return [[text] for text in texts]
+        return [list(own) for _, own in groupby(texts, key=len)]
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -205,7 +208,7 @@ def capture(
     if recorder.how.ahead:
         raise RefusalError(
             f"{type(recorder.model).__name__}: {recorder.how.ahead}: "
-            "it reads in both directions, and only causal models can be measured"
+            "it reads in both directions, or texts of a batch share something, and only causal models can be measured"
         )
     limit = batch_limit(recorder.model.config, batch_tokens)
     with recorder.hooked():
@@ -342,7 +345,8 @@ def masked_pass(
     places = [(int(text), int(token)) for text, token in own.nonzero()]
     surprisal = torch.full((len(places),), torch.nan)
     if scored:
-        surprisal = masked_surprisals(model, ids, mask, places, masking.token, limit).cpu()
+        alone = recorder.how.together == "none"
+        surprisal = masked_surprisals(model, ids, mask, places, masking.token, 1 if alone else limit).cpu()
     return Captured(rows(ids, own.to(device)).numpy(), surprisal.numpy(), states)
 
 

@@ -50,7 +50,7 @@ def check_texts(name: object, config: Any, sample: Sample, suffix: Sequence[int]
         )
     around, longest, fits = len(sample.prefix) + len(suffix), max(sample.texts.tokens, default=0), window(config)
     if fits is not None and around + longest > fits:
-        special = f" and {around} special tokens around each" if around else ""
+        special = f", and {around} special around each," if around else ""
         raise DataError(
             f"{name}: texts of {longest} tokens{special} do not fit into the model's context window of {fits} tokens; "
             f"set texts.length to at most {fits - around}"

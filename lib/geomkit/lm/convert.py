@@ -5,7 +5,8 @@ import json
 import shutil
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from geomkit.config import CAUSAL, tokenizer_files, tokenizer_folder
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm.models import convert_gguf, load_model, loading
-from geomkit.store.model_folders import check_file, read_object
+from geomkit.store.model_folders import check_adapter, check_file, check_pointer, read_object
 from geomkit.store.provenance import link_or_copy, replacing_folder, scratch_folder
 
 PICKLED = "pytorch_model*.bin"
@@ -25,21 +26,22 @@ SKIPPED = (".", "pytorch_model.bin.index")
 
 
 def convert_model(
-    source: Path, output: Path, adapter: Sequence[Path] = (), trust_remote_code: bool = False, objective: str = CAUSAL
+    source: Path, output: Path, adapter: str | Path | None = None, trust_remote_code: bool = False, objective: str = CAUSAL
 ) -> None:
     """Writes the folder that a model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and everything
-    else as it is. adapter: where there is one, the folder of an adapter of peft, which is merged into the weights in float32.
+    else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32.
 
     Raises DataError, and leaves no folder, for files that cannot be read, or that hold more than tensors, and ConfigError for an
     adapter where peft is not installed.
     """
-    for folder in adapter:
-        with scratch_folder(output) as work:
-            convert_model(source, work / output.name)
-            for file in (work / output.name).glob("adapter_*"):
-                file.unlink()  # a link, or a copy
-            merge_adapter(work / output.name, folder, output, trust_remote_code, objective)
+    if adapter is not None:
+        with scratch_folder(output) as work, named(source, work):
+            base = work / "base"
+            link_without_adapter(source, work / "source")
+            convert_model(work / "source", base)
+            merge_adapter(base, Path(adapter).expanduser(), output, trust_remote_code, objective)
         return
+    check_adapter(source.parent if source.is_file() else source)
     if source.suffix == ".gguf" or list(source.glob("*.gguf")):
         convert_gguf(source, output)
         return
@@ -47,9 +49,6 @@ def convert_model(
     with replacing_folder(output) as temporary:
         for file in source.iterdir():
             if file.is_file() and file not in pickled and not file.name.startswith(SKIPPED):
-                link_or_copy(file.resolve(), temporary / file.name)
-        if not tokenizer_files(source):  # a family shares the one beside it
-            for file in tokenizer_files(tokenizer_folder(source)):
                 link_or_copy(file.resolve(), temporary / file.name)
         places: dict[str, str] = {}
         for file in pickled:
@@ -61,6 +60,29 @@ def convert_model(
         if len(pickled) > 1:
             index = {"metadata": {}, "weight_map": places}
             (temporary / "model.safetensors.index.json").write_text(json.dumps(index, sort_keys=True))
+
+
+@contextmanager
+def named(source: Path, work: Path) -> Iterator[None]:
+    """Inside the block errors name the source, not the folders that it was linked to."""
+    try:
+        yield
+    except DataError as error:
+        said = str(error)
+        for folder in (work / "source", work / "base"):
+            said = said.replace(str(folder), str(source))
+        raise type(error)(said) from None
+
+
+def link_without_adapter(source: Path, target: Path) -> None:
+    """Links a model's files to a folder, but for an adapter that lies there, which transformers may apply by itself."""
+    target.mkdir()
+    files = list(source.iterdir()) if source.is_dir() else [source]
+    if source.is_dir() and not tokenizer_files(source):  # a family shares the one beside it
+        files += tokenizer_files(tokenizer_folder(source))
+    for file in files:
+        if file.is_file() and not file.name.startswith("adapter_"):
+            link_or_copy(file.resolve(), target / file.name)
 
 
 def merge_adapter(base: Path, adapter: Path, output: Path, trust_remote_code: bool = False, objective: str = CAUSAL) -> None:
@@ -102,6 +124,7 @@ def unpickled(file: Path) -> dict[str, torch.Tensor]:
 
     Nothing that the file asks for is run. Raises DataError, naming the file and what it asks for, if that is more than tensors.
     """
+    check_pointer(file)
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:

@@ -70,11 +70,7 @@ class Reading:
         longest_first = sorted(filter(None, special), key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         if self.split and tokenizer.is_fast:
-            alone = {
-                token: tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"] for token in special
-            }
-            if words := {token for token, ids in alone.items() if special[token] in ids}:
-                self.tokenizer = without_words(tokenizer, words)
+            self.tokenizer = without_words(tokenizer, special)
 
     def written(self, text: str) -> Counter[str]:
         """How often each special token is written in a document."""
@@ -90,17 +86,18 @@ class Reading:
         return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.spans else None)
 
 
-def without_words(tokenizer: "PreTrainedTokenizerBase", words: Collection[str]) -> "PreTrainedTokenizerBase":
-    """A copy of a fast tokenizer whose model does not find special tokens among its own words, as Unigram does."""
+def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]) -> "PreTrainedTokenizerBase":
+    """A fast tokenizer whose model does not find special tokens among its own words, or the tokenizer itself.
+
+    Only Unigram finds them: they have the score 0, before which every other reading of a text stands back.
+    """
+    if type(tokenizer.backend_tokenizer.model).__name__ != "Unigram":
+        return tokenizer
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    rules["added_tokens"] = [token for token in rules["added_tokens"] if token["content"] not in words]
-    model = rules["model"]
-    hidden = {word: f"\ufdd0{word}" for word in words}  # a character that no text has
-    if isinstance(model["vocab"], dict):
-        model["vocab"] = {hidden.get(word, word): number for word, number in model["vocab"].items()}
-        model["merges"] = [pair for pair in model.get("merges", []) if "".join(pair) not in words]
-    else:
-        model["vocab"] = [[hidden.get(word, word), score] for word, score in model["vocab"]]
+    words = rules["model"]["vocab"]
+    hidden = {word for word, score in words if word in special and score == 0}
+    rules["model"]["vocab"] = [[f"\ufdd0{word}" if word in hidden else word, score] for word, score in words]  # as no text has it
+    rules["added_tokens"] = [token for token in rules["added_tokens"] if token["content"] not in hidden]
     copied = copy.copy(tokenizer)
     copied._tokenizer = type(tokenizer.backend_tokenizer).from_str(json.dumps(rules))
     return copied

@@ -62,10 +62,9 @@ ROPE = {
     "beta_slow": "rope.scaling.yarn_beta_slow",
 }
 """Parameters of rotary frequencies in transformers, and keys that state them."""
-AS_GPT2 = frozenset({"gpt-2", "default", "mpt", "olmo", "jais", "phi-2", "exaone4", "smollm"})
-"""Ways to split a text into words that are GPT-2's, which transformers takes for any that it does not know. smollm also has every
-digit alone, as its vocabulary has: only line ends before a digit are split in another way, and results that ship were so."""
-SINGLE_DIGITS = frozenset({"starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
+AS_GPT2 = frozenset({"gpt-2", "default", "mpt", "olmo", "jais", "phi-2", "exaone4"})
+"""Ways to split a text into words that are GPT-2's, which transformers takes for any that it does not know."""
+SINGLE_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
 """Ways that are GPT-2's with every digit alone."""
 
 
@@ -76,6 +75,8 @@ class GgufFile:
         reader = GGUFReader(path)
         self.path = path
         self.metadata = {key: field.contents() for key, field in reader.fields.items()}
+        if self.metadata.get("general.type") == "adapter":
+            raise DataError(f"{path}: an adapter alone, whose model is elsewhere; merge it into its model's weights first")
         self.architecture = str(self.metadata["general.architecture"])
         self.tensors = [tensor.name for tensor in reader.tensors]
         self.rope = {tensor.name: tensor.data.tolist() for tensor in reader.tensors if tensor.name in ROPE_TENSORS}

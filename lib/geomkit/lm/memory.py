@@ -112,7 +112,7 @@ def need(
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
     of_folds = resolve_layers(whitened, depth) if whitened is not None else []
     folded = frozenset(state for state in states if state.layer in of_folds and state.sublayer == "block")
-    logits = min(MARGIN, 2 * 4 * batch_tokens * setting(config, "vocab_size"))
+    logits = min(MARGIN, 2 * 4 * batch_tokens * setting(config, "vocab_size", 0))
     return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded, logits)
 
 

@@ -4,11 +4,11 @@ find a model's parts."""
 import copy
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,15 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu")
 
 
-HINTS = {"Padding_idx must be within": "pad_token_id in config.json is not below vocab_size"}
-"""What to say for words that do not name the cause."""
+HINTS = {
+    "Padding_idx must be within": "pad_token_id in config.json is not below vocab_size",
+    "Unrecognized configuration class": "transformers has no class that loads its model_type with this objective; of a wrapper "
+    "for images or sounds give the text model alone, or set another objective",
+    "custom code": "it brings code of its own; set trust_remote_code: true in its entry if you trust it",
+    "`tiktoken` is required": "its vocabulary needs the package sentencepiece or tiktoken; install it, or add a tokenizer.json",
+    "Couldn't instantiate the backend tokenizer": "there is no tokenizer.json, nor another file that a tokenizer can be made of",
+}
+"""What to say for words of transformers that do not name the cause, or what would help."""
 
 
 @contextmanager
@@ -91,7 +98,8 @@ def loading(path: Path, what: str) -> Iterator[None]:
         if explained(error) is not None:  # our own, or a disk, a memory or a permission
             raise
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
-        why = next((hint for words, hint in HINTS.items() if words in why), why)
+        if hint := next((hint for words, hint in HINTS.items() if words in why), None):
+            why = f"{hint}; {textwrap.shorten(why, 130)}"
         raise DataError(f"{path}: no {what} could be loaded from it ({why})") from None
 
 
@@ -114,9 +122,9 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
             raise
         if file.is_file():
             tokenizer = with_rules_of(file, tokenizer)
-        known = set(tokenizer.get_vocab())
-    if not known - set(tokenizer.all_special_tokens):
-        raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
+        if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+            raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
+        around(tokenizer)  # settings of a wrong type show when a text is split
     return tokenizer
 
 
@@ -213,7 +221,8 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
         raise DataError(f"{path}: the weights lack {some(missing)}{hint}")
     for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
         raise DataError(f"{path}: {name} has shape {tuple(stored)}, but the configuration makes it {tuple(expected)}")
-    within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
+    with loading(path, f"{objective} language model"):
+        within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
     if within:
         raise DataError(
             f"{path}: the model has no place for {some(within)}, so it would compute something else than was trained; its "
@@ -244,7 +253,7 @@ def tensors_without_place(path: Path, model: PreTrainedModel, names: set[str]) -
     files = [file for file in (weight_files(path) if path.is_dir() else []) if file.suffix == ".safetensors"]
     shapes = {name: one["shape"] for file in files for name, one in header(file)[0].items()}
     measured = [owner, *parents(model, model.get_input_embeddings(), model.get_output_embeddings())]
-    last = config.num_hidden_layers
+    last = getattr(config, "num_hidden_layers", 0)
     return unused(names, measured, shapes, of_blocks, range(last, last + further), quantized(model))
 
 
@@ -269,7 +278,8 @@ def load_model(
     check_files(folder)
     limits = place(folder.name, weight_bytes(folder, kind), device).limits
     placed: dict[str, Any] = {}
-    if quantization(folder) is not None:
+    if (quantized_by := quantization(folder)) is not None:
+        check_quantization(folder, quantized_by)
         # such a model must not be moved once it is loaded, and its own parts say how much they take
         placed = {"device_map": {"": device}} if limits is None else {"device_map": "auto", "max_memory": limits}
     elif limits is not None:
@@ -278,6 +288,18 @@ def load_model(
         options = {"pretrained_model_name_or_path": folder, "dtype": dtype, "trust_remote_code": trust_remote_code}
         model = load_weights(folder, objective, **options, **placed)
     return (model if placed else model.to(device)).eval()
+
+
+def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
+    """Raises DataError for a way to quantise that transformers does not know, for it would take the weights as they are."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
+
+    method = stated.get("quant_method")
+    if method is not None and method not in KNOWN:
+        raise DataError(
+            f"{folder / 'config.json'}: quantization_config.quant_method is {method!r}, which this transformers does not know; "
+            "install a newer one, or measure the unquantised weights"
+        )
 
 
 def skeleton(folder: Path, dtype: str, trust_remote_code: bool = False, objective: str = CAUSAL) -> PreTrainedModel:
@@ -337,10 +359,10 @@ def sizes(model: PreTrainedModel) -> Sizes:
 
 def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
     """The weights of a model, but for those of parts that take images or sounds."""
-    part = text_part(model)
-    own = {input_table(model), blocks(model)}
+    part, found = text_part(model)
+    own = {input_table(model), found}
     towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
-    wrapped = model.config.get_text_config() is not model.config
+    wrapped = text_config(model.config) is not model.config
     counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
     return weights_of(counted) - weights_of(towers)
 
@@ -352,11 +374,19 @@ def without_quantization(config: Any) -> Any:
     return config
 
 
-def setting(config: Any, key: str) -> int:
-    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for a configuration without it."""
-    text = config.get_text_config()
+def text_config(config: Any) -> Any:
+    """The configuration of a model's text. Raises RefusalError for one with several."""
+    try:
+        return config.get_text_config()
+    except ValueError as error:
+        raise RefusalError(f"{type(config).__name__}: {textwrap.shorten(str(error), 200)}") from None
+
+
+def setting(config: Any, key: str, default: int | None = None) -> int:
+    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for one without it or a default."""
+    text = text_config(config)
     names = (key, *SETTINGS[key])
-    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), None)
+    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)
     if found is None:
         raise RefusalError(f"{type(text).__name__}: config.json has no number {key}, nor one of {', '.join(SETTINGS[key])}")
     return found
@@ -368,27 +398,19 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
     They are found beside the table of token vectors, so that a tower for images or sounds is not taken for them. Raises
     RefusalError for an architecture that has none.
     """
-    return block_lists(model, text_part(model))[0]
+    return text_part(model)[1]
 
 
-def text_part(model: PreTrainedModel) -> nn.Module:
-    """The smallest part of a model that holds its table of token vectors and its blocks. Raises RefusalError if there is none."""
-    for part in (*holders(model, input_table(model)), model):
-        if block_lists(model, part):
-            return part
+def text_part(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
+    """The smallest part of a model that holds its table of token vectors and its blocks, and the blocks: of several lists of as
+    many modules as the configuration says the outermost, and of these the one with most weights."""
     depth = setting(model.config, "num_hidden_layers")
+    kinds: tuple[type[nn.ModuleList | nn.Sequential], ...] = (nn.ModuleList, nn.Sequential)
+    for kind, part in product(kinds, (*holders(model, input_table(model)), model)):
+        lists = [(name, each) for name, each in part.named_modules() if isinstance(each, kind) and len(each) == depth]
+        if lists:
+            return part, min(lists, key=lambda named: (named[0].count("."), -count(weights_of([named[1]]))))[1]
     raise RefusalError(f"{type(model).__name__}: no list of {depth} blocks in this architecture")
-
-
-def block_lists(model: PreTrainedModel, part: nn.Module) -> list[nn.ModuleList | nn.Sequential]:
-    """Lists of as many modules as the configuration says, the outermost first, and of these the one with most weights."""
-    depth = setting(model.config, "num_hidden_layers")
-    found = [
-        ((isinstance(module, nn.Sequential), name.count("."), -count(weights_of([module]))), module)
-        for name, module in part.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) == depth
-    ]
-    return [module for _, module in sorted(found, key=lambda each: each[0])]
 
 
 def input_table(model: PreTrainedModel) -> nn.Module | None:
@@ -458,11 +480,11 @@ def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
         if plain := tokenizer(text, add_special_tokens=False)["input_ids"]:
             break
     else:
-        raise DataError(f"{type(tokenizer).__name__}: this tokenizer gives no text any tokens")
+        raise DataError(f"{tokenizer.name_or_path}: this tokenizer gives no text any tokens")
     whole = tokenizer(text)["input_ids"]
     start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), None)
     if start is None:
-        raise DataError(f"{type(tokenizer).__name__}: {text!r} has other tokens where special tokens surround it")
+        raise DataError(f"{tokenizer.name_or_path}: {text!r} has other tokens where special tokens surround it")
     return whole[:start], whole[start + len(plain) :]
 
 

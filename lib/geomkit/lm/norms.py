@@ -9,13 +9,12 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from geomkit.lm.capture import Recorder
-from geomkit.lm.models import blocks, epsilon, setting
+from geomkit.lm.models import blocks, epsilon
 from geomkit.lm.placing import entry
-from geomkit.lm.selfcheck import first, forward
+from geomkit.lm.selfcheck import first, forward, short_texts
 from geomkit.measures.norms import NORMS, plain
 from geomkit.store.dumps import State
 
-TOKENS = 8
 ROWS = 64
 MISFIT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
 """Largest share of a norm's output that may differ from gain and bias on plain rows, and still be rounding."""
@@ -38,19 +37,20 @@ def final_norm(model: PreTrainedModel) -> FinalNorm | str:
     candidates = [module for module in model.modules() if module not in inside and epsilon(module) is not None]
 
     def keep(module, args, output):
-        seen[module] = (args[0], output)
+        if args:
+            seen[module] = (args[0], output)
 
     handles = [module.register_forward_hook(keep) for module in candidates]
     try:
         with recorder.hooked():
-            ids = torch.arange(TOKENS, device=entry(model)) % setting(model.config, "vocab_size")
-            forward(model, ids[None], torch.ones_like(ids[None]))
+            ids = torch.tensor([short_texts(model)[-1][0]], device=entry(model))
+            forward(model, ids, torch.ones_like(ids))
     finally:
         for handle in handles:
             handle.remove()
     last, final = recorder.states[State(depth)], recorder.states[State(depth + 1)]
     for module, (before, after) in seen.items():
-        if same(before, last) and same(recorder.how.rows(first(after), TOKENS), final):
+        if same(before, last) and same(recorder.how.rows(first(after), ids.shape[1]), final):
             return norm_of(module, last, model)
     return f"{type(model).__name__} has no norm between its last block and its output"
 

@@ -12,7 +12,7 @@ from accelerate import dispatch_model, infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from transformers import PreTrainedModel
 
-from geomkit.errors import ConfigError
+from geomkit.errors import ConfigError, DataError
 from geomkit.store.dumps import State
 from geomkit.store.model_folders import header, weight_files
 
@@ -108,10 +108,14 @@ def lies_on(places: Mapping[str, Any], name: str) -> Any:
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     """Bytes of a checkpoint's weights in the type of a run, from the heads of its safetensors files; of other files their size.
-    Packed weights of a quantised checkpoint, which are no floats, count as they are stored. Raises DataError for a folder without
-    weights, and for a file that is cut off."""
+    Packed weights of a quantised checkpoint, which are no floats, count as they are stored. None for a
+    folder without weights. Raises DataError for a file that is cut off."""
+    try:
+        files = weight_files(folder)
+    except DataError:
+        return 0  # who loads it says so
     total = 0
-    for file in weight_files(folder):
+    for file in files:
         if file.suffix != ".safetensors":
             total += file.stat().st_size
             continue

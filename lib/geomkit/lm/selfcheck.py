@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,9 +16,9 @@ import torch
 from transformers import PreTrainedModel
 
 from geomkit.errors import DataError, RefusalError
-from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting
+from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting, text_config
 from geomkit.lm.placing import entry
-from geomkit.store.dumps import State
+from geomkit.store.dumps import State, not_finite
 
 LOOKED = 3
 """Tokens of the texts that are looked at: the fewer, the more of the last one would be seen in those before it."""
@@ -43,16 +43,16 @@ class Reading:
 
     summed: a block hands on the sum of the tensors that it returns, an output and a residual, not the first of them. skipped:
     rows that the model itself puts before those of a text. head: the final state is what the output matrix is applied to; else
-    what the outermost part around the blocks returns. copied: blocks change their input in place. together: texts of unequal
-    length may share a batch. ahead: what of a text's earlier tokens changes with its last one, and by how much; empty for a
-    causal model. numbering: how transformers' own `hidden_states` are numbered, where not as these states are.
+    what the outermost part around the blocks returns. copied: blocks change their input in place. together: which texts may share
+    a batch: `any`, those of one `length`, or `none`. ahead: what of a text's earlier tokens changes with its last one, and by how
+    much; empty for a causal model. numbering: how transformers' own `hidden_states` are numbered, where not as these states are.
     """
 
     summed: bool = False
     skipped: int = 0
     head: bool = False
     copied: bool = False
-    together: bool = True
+    together: Literal["any", "length", "none"] = "any"
     ahead: str = ""
     numbering: str = ""
 
@@ -219,23 +219,23 @@ class Probe:
     def everything(self, how: Reading) -> Seen:
         """All states, the final one last, and the predictions."""
         named = {f"states at /{State(layer).path}": state for layer, state in enumerate([*self.states(how), self.final(how)])}
-        return {
-            name: [values[text, :length] for text, length in enumerate(self.lengths)]
-            for name, values in {**named, "predictions": self.logits}.items()
-        }
+        named["predictions"] = self.logits.masked_fill(self.logits.isinf(), 0)  # of tokens that are never predicted
+        return {name: [values[text, :length] for text, length in enumerate(self.lengths)] for name, values in named.items()}
 
 
 @torch.inference_mode()
 def self_check(model: PreTrainedModel) -> Reading:
     """`read_states` of a model that was not looked at before."""
     name, modules = type(model).__name__, set(model.modules())
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise RefusalError(f"{name}: an encoder with a decoder (is_encoder_decoder in config.json); either alone can be measured")
     exact, close = (limits.get(model.dtype, 1e-4) for limits in (EXACT, CLOSE))
     text, beside, longer = short_texts(model)
     probe = Probe(model, text[:1], output_hidden_states=True)
     check_blocks(name, probe, len(blocks(model)))
     check_finite(name, probe)
     how = replace(final_state(name, probe, block_states(name, probe)), copied=probe.changed)
-    check_width(name, probe, how)
+    check_final(name, probe, how)
     alone, other = probe.everything(how), Probe(model, text[1:]).everything(how)
     equal, unequal = (Probe(model, [text[0], each[0], text[1], each[1]]).everything(how) for each in (beside, longer))
     if new := [type(module).__name__ for module in model.modules() if module not in modules]:
@@ -243,23 +243,29 @@ def self_check(model: PreTrainedModel) -> Reading:
             f"{name}: a short text puts {new[0]} into it for good, so states depend on the texts before; "
             "attention_type: original_full in its config.json helps"
         )
-    if not (apart := distance(alone, equal)) <= close:
-        raise RefusalError(f"{name}: the states of a text differ by {apart:.1%} when it is run again, beside another text")
+    together: Literal["any", "length", "none"] = "any"
+    if not distance(alone, unequal) <= close or stretched(model):
+        together = "length"
+    if not distance(alone, equal) <= close:
+        together = "none"
+        if not (apart := distance(alone, Probe(model, text[:1]).everything(how))) <= close:
+            raise RefusalError(f"{name}: the states of a text differ by {apart:.1%} when it is run again")
     what, change = max(
         (each for pair in ((alone, other), halves(equal), halves(unequal)) for each in changes(*pair)), key=lambda each: each[1]
     )
     return replace(
         how,
-        together=distance(alone, unequal) <= close and not stretched(model),
+        together=together,
         ahead="" if change <= exact else f"{what} of earlier tokens change with a text's last token, by {change:.1%}",
     )
 
 
 def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
     """A text, another of its length, and a longer one, each also with another last token. No token has a meaning of its own."""
-    configs = (model.config, model.config.get_text_config())
+    configs = (model.config, text_config(model.config))
     special = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
-    ids = [each for each in range(min(1000, setting(model.config, "vocab_size"))) if each not in special]
+    known = range(min(1000, setting(model.config, "vocab_size")))
+    ids = [each for each in known if each not in special] or list(known)
     window = getattr(configs[1], "max_position_embeddings", None) or LONGER
     drawn = np.random.default_rng(0).permutation(np.resize(ids, max(len(ids), 3 * LONGER))).tolist()
     texts = [drawn[:LOOKED], drawn[LOOKED : 2 * LOOKED], drawn[2 * LOOKED :][: max(LOOKED, min(LONGER, window))]]
@@ -291,13 +297,11 @@ def check_blocks(name: str, probe: Probe, depth: int) -> None:
 
 
 def check_finite(name: str, probe: Probe) -> None:
-    """Raises DataError where a block returns what is no number."""
-    for number, tensors in enumerate(probe.returned, 1):
-        if not all(bool(torch.isfinite(each).all()) for each in tensors):
-            raise DataError(
-                f"{name}: states at /{State(number).path} hold NaN or infinity; the weights are damaged, or too large for "
-                "compute.dtype: try float32"
-            )
+    """Raises DataError where a block, a norm or the model itself returns what is no number."""
+    states = [*probe.returned, [each for each in (probe.trunk, probe.head) if each is not None]]
+    for number, tensors in enumerate(states, 1):
+        if not all(bool(each.isfinite().all()) for each in tensors):
+            raise DataError(f"{name}: {not_finite(State(number).path)}, if its weights are not damaged")
 
 
 def block_states(name: str, probe: Probe) -> Reading:
@@ -317,6 +321,8 @@ def block_states(name: str, probe: Probe) -> Reading:
         if not same(states[number], expected[number]):
             off = gap(states[number], expected[number])
             raise RefusalError(f"{name}: what block {number} returns is not {whose} (off by {off:.0%})")
+    if probe.own:
+        raise RefusalError(f"{name}: it returns {len(probe.own)} hidden states of its own, and they are not those of its blocks")
     raise RefusalError(f"{name}: nothing says which of the tensors that its blocks return is the hidden state")
 
 
@@ -355,7 +361,7 @@ def final_state(name: str, probe: Probe, how: Reading) -> Reading:
     return replace(how, head=True)
 
 
-def check_width(name: str, probe: Probe, how: Reading) -> None:
+def check_final(name: str, probe: Probe, how: Reading) -> None:
     """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it."""
     final, width = probe.final(how), probe.returned[0][0].shape[-1]
     if final.shape[-1] != width and not any(same(each, final) for each in probe.own[-1:]):
@@ -364,7 +370,7 @@ def check_width(name: str, probe: Probe, how: Reading) -> None:
 
 def stretched(model: PreTrainedModel) -> bool:
     """Whether rotary positions depend on the longest text of a batch."""
-    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    rope = getattr(text_config(model.config), "rope_parameters", None) or {}
     return any(each.get("rope_type") in STRETCHED for each in (rope, *rope.values()) if isinstance(each, Mapping))
 
 
@@ -378,6 +384,8 @@ def gap(one: torch.Tensor, other: torch.Tensor) -> float:
     if one.shape != other.shape:
         return float("inf")
     one, other = one.float(), other.to(one.device).float()
+    if one.isnan().any() and torch.equal(one.isnan(), other.isnan()):
+        one, other = one.nan_to_num(), other.nan_to_num()
     return float((one - other).abs().amax() / other.abs().amax().clamp_min(TINY))
 
 

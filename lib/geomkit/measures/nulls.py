@@ -93,7 +93,11 @@ def null_rows(name: str, n: int, d: int, rng: np.random.Generator) -> Array:
 
 def width_nulls(family: Sequence[Spectrum], size: Sequence[int]) -> list[dict[str, Spectrum]]:
     """Every null that is made of a family's spectra, by name, for each member. size: of each member; seeds of one are averaged
-    first, so that every size counts once."""
+    first, so that every size counts once. Raises DataError for what is no spectrum, and for another number of sizes."""
+    if len(size) != len(family) or not all(isinstance(one, Spectrum) for one in family):
+        raise DataError(
+            f"a family is a list of spectra (geomkit.spectrum) with a size for each; found {len(family)} and {len(size)}"
+        )
     members = list(zip(size, family, strict=True))
     sizes = [averaged([spectrum for own, spectrum in members if own == one]) for one in dict.fromkeys(size)]
     return [{null.name: null.make(sizes, like) for null in of_kind("family")} for like in family]

@@ -74,15 +74,19 @@ def lasso_paths(
     conditions hold without it. Tokens closer than about 3e-8 are one within the rounding of the Gram matrix; the gap shows it.
     Limits: orthonormal rows give soft thresholding, w_i = sign(b_i) max(|b_i| - lambda, 0), b = Z z_t; a target orthogonal to all
     candidates, or zero, has no tokens.
-    Raises DataError for a Gram matrix that is not square or not finite, a target without candidates, a budget below 1.
+    Raises DataError for what is no Gram matrix (square, finite, symmetric, no negative diagonal), a target without candidates,
+    and budgets that are not whole numbers from 1 on.
     Source: Osborne, Presnell, Turlach 2000; Efron et al. 2004; Zou, Hastie 2005 for the elastic net.
     """
     from geomkit.measures.homotopy import follow_all
 
-    gram, ends, sizes = np.asarray(gram, dtype=np.float64), np.array(targets, np.int64), np.array(budgets, np.int64)
+    gram, ends, sizes = np.asarray(gram, dtype=np.float64), _whole(targets, "targets"), _whole(budgets, "budgets")
     _check(gram, ends, first)
     if not sizes.size or sizes.min() < 1:
         raise DataError(f"budgets must be positive numbers of tokens, found {list(budgets)}")
+    off = np.abs(gram - gram.T).max(initial=0.0)
+    if off > 1e-6 * np.abs(gram).max(initial=0.0) or (np.diagonal(gram) < 0).any():
+        raise DataError("a Gram matrix Z Z^T must be symmetric, and its diagonal must not be negative")
     shape, most = (ends.size, sizes.size), sizes.max()
     penalty, gap = np.empty(shape), np.empty(shape)
     indices, weights = np.empty((*shape, most), np.int64), np.empty((*shape, most))
@@ -91,6 +95,13 @@ def lasso_paths(
     follow_all(system, ends - first, sizes, penalty, indices, weights, gap)
     indices[indices >= 0] += first
     return [LassoPath(sizes, *rows) for rows in zip(penalty, indices, weights, gap, strict=True)]
+
+
+def _whole(numbers: ArrayLike, what: str) -> Positions:
+    found = np.asarray(numbers)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise DataError(f"{what} must be a list of whole numbers, found {numbers!r}")
+    return found.astype(np.int64)
 
 
 def _check(gram: Array, targets: Positions, first: int) -> None:

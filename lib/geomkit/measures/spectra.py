@@ -64,8 +64,8 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any
     The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
     dtype: the type that the rows were computed or stored in, where it has fewer digits than that of Z, such as "bfloat16".
     A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to `geomkit.arrays.rounding` of
-    its length before, in the type that it was computed in, or 1e-12 of the longest row of its matrix. So rows that are equal up
-    to rounding become zero, and a spectrum of them has no shape.
+    its coordinates before, in the type that it was computed in, or 1e-12 of the longest row of its matrix. So rows that are equal
+    up to rounding become zero, and a spectrum of them has no shape.
 
     Raises ConfigError for an unknown mode or dtype, DataError for values that are not finite or whose squares are not, and for
     what is no array of real numbers with at least two axes.
@@ -85,11 +85,27 @@ def _unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> 
 @modes.register("centre-unit", centred=True, unit_rows=True)
 def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
     xp = namespace(rows)
-    shortest = xp.maximum(1e-12 * highest(lengths, axis=-2), error * lengths)
-    _centre(rows, mean)
-    lengths = _row_lengths(rows)
-    rows /= xp.where(lengths > shortest, lengths, np.inf)
+    shift = _centre(rows, mean)
+    left = _row_lengths(rows)
+    # of a row whose coordinates are all within rounding no more than this is left
+    small = (left <= error * rows.shape[-1] ** 0.5 * lengths)[..., 0]
+    if xp.any(small):
+        left[small] *= _beyond_rounding(rows[small], xp.broadcast_to(shift, rows.shape)[small], error)
+    rows /= xp.where(left > 1e-12 * highest(lengths, axis=-2), left, np.inf)
     return rows
+
+
+def _beyond_rounding(centred: Array, shift: Array, error: float) -> Array:
+    """1 for rows (k, d) of which centring left more than rounding, else 0: (k, 1).
+
+    Each coordinate is compared with its own size before, or with the row's middling one where that is larger: a coordinate that
+    is large in all rows, as in many language models, has the others' rounding no larger.
+    """
+    xp = namespace(centred)
+    size = xp.abs(centred + shift)
+    size = xp.maximum(size, xp.sort(size, axis=-1)[..., size.shape[-1] // 2, None])
+    part = xp.where(size > 0, xp.abs(centred) / xp.where(size > 0, size, 1.0), xp.where(centred == 0, 0.0, np.inf))
+    return xp.astype(xp.mean(part**2, axis=-1, keepdims=True) > error**2, centred.dtype)
 
 
 @modes.register("raw")
@@ -115,19 +131,26 @@ def _row_lengths(Z: Array) -> Array:
     if not xp.all(finite):
         count = math.prod(lengths.shape)
         raise DataError(f"{count - int(xp.count_nonzero(finite))} of {count} token vectors are not finite or overflow")
+    gone = (lengths == 0)[..., 0]
+    if xp.any(gone) and xp.any(Z[gone] != 0):
+        raise DataError("some token vectors are so short that their squares vanish (below 1e-154); scale all rows")
     return lengths
 
 
-def _centre(rows: Array, mean: ArrayLike | None) -> None:
+def _centre(rows: Array, mean: ArrayLike | None) -> Array:
+    """Subtracts the mean from rows, and returns it: (d,), or (..., 1, d)."""
     if mean is not None:
         own = reals(mean, like=rows)
         if tuple(own.shape) != (rows.shape[-1],):
             raise DataError(f"the mean row of vectors of {rows.shape[-1]} numbers has shape {tuple(own.shape)}")
         rows -= own
-        return
+        return own
     # Twice, for the rounding error of the mean: unit scaling would blow it up in rows that hardly differ.
-    for _ in range(2):
-        rows -= namespace(rows).mean(rows, axis=-2, keepdims=True)
+    first = namespace(rows).mean(rows, axis=-2, keepdims=True)
+    rows -= first
+    second = namespace(rows).mean(rows, axis=-2, keepdims=True)
+    rows -= second
+    return first + second
 
 
 @overload
@@ -188,7 +211,7 @@ def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> 
         found = row_spectrum(Z, bool(centred))
     elif is_centred(mode):
         if centred is False:
-            raise ConfigError(f"centred=False, but {mode} subtracts the mean row")
+            raise ConfigError(f"centred=False, but {mode} subtracts the mean row; leave centred out, or choose another mode")
         if centred is None and _was_centred(Z, error, True):
             raise DataError(
                 f"these rows were centred and scaled before, and {mode} would do it again: hand over the rows themselves, or "

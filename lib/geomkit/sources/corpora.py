@@ -1,7 +1,6 @@
 """Documents out of files: readers by name, the split by document, and texts of equal length out of token ids."""
 
 import bz2
-import io
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.registry import Registry
+from geomkit.store.model_folders import check_pointer
 from geomkit.store.provenance import digest, replacing, rng
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def files_in(path: Path, *endings: str) -> list[Path]:
     kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()))
     if not found:
         able = sorted({READER_OF[ending] for ending in other.keys() & READER_OF.keys()} if {*endings} & READER_OF.keys() else ())
+        packed = not able and other.keys() & {".gz", ".zst", ".xz", ".bz2", ".zip"}
         why = [f"; there are {kinds}"] * bool(kinds) + [f"; set reader: {' or '.join(able)}"] * bool(able)
+        why += ["; decompress them"] * bool(packed)
         why += [f"; hidden files are not read: {copies}"] * bool(copies)
         raise DataError(f"{path}: no {' or '.join(endings)} file in there" + "".join(why))
     for what, names in (("hidden files", copies), ("files of other kinds", kinds)):
@@ -138,6 +140,10 @@ def name_of(identifier: object, label: str, number: int) -> str:
 @readers.register("text")
 def plain_text(path: Path) -> Iterator[Document]:
     """Each .txt or .md file is a document."""
+    if path.is_file() and READER_OF.get(path.suffix.lower(), "text") != "text":
+        raise DataError(
+            f"{path}: the reader text would take all of it for one document; set reader: {READER_OF[path.suffix.lower()]}"
+        )
     for file in files_in(path, ".txt", ".md"):
         yield Document(file.stem if file == path else label(file, path), utf8(file))
 
@@ -157,11 +163,12 @@ def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
 
 def json_object(line: str, column: str, where: str) -> dict[str, Any]:
     """The object on a line. Raises DataError, which begins with `where`, for what is none and for one without the column."""
-    over_lines = "; write each object on a line of its own, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
+    apart = "; write each object on a line of its own"
+    over_lines = f"{apart}, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        hint = over_lines or ("; is an object written over several lines?" if line.strip() == "{" else "; is the line cut off?")
+        hint = over_lines or (apart if line.strip() == "{" or error.msg == "Extra data" else "; is the line cut off?")
         raise DataError(f"{where} ({error.msg} at column {error.colno}){hint}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} ({textwrap.shorten(str(error), 80)})") from None
@@ -281,20 +288,17 @@ def turn_text(turn: Sequence[dict[str, str]]) -> str:
     return " ".join(message["text"].replace("\n", " ") for message in turn)
 
 
-POINTER = b"version https://git-lfs"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
 """How files begin that are compressed."""
 WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 """How files in UTF-16 or UTF-32 begin."""
 
 
-def check_start(file: Path, content: bytes = b"", text: bool = False) -> None:
-    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16. content: of
-    the file, if it has been read."""
-    with io.BytesIO(content) if content else file.open("rb") as stream:
+def check_start(file: Path, text: bool = False) -> None:
+    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16."""
+    check_pointer(file)
+    with file.open("rb") as stream:
         start = stream.read(512)
-    if start.startswith(POINTER):
-        raise DataError(f"{file}: a Git LFS pointer, not the file itself; run git lfs pull where it was cloned")
     if text:
         for magic, kind in COMPRESSED.items():
             if start.startswith(magic):
@@ -306,7 +310,7 @@ def check_start(file: Path, content: bytes = b"", text: bool = False) -> None:
 def utf8(file: Path) -> str:
     """The file's text as it is, but without a byte order mark. Raises DataError, naming the line, for what is not UTF-8."""
     content = file.read_bytes()
-    check_start(file, content, text=True)
+    check_start(file, text=True)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -366,7 +370,8 @@ def read_documents(path: Path, reader: str, column: str | None = None, cleaned: 
             raise DataError(f"{path}: document {shown} is of type {type(text).__name__}, not text")
         if UNWRITABLE.search(name) or LONE.search(text):
             raise DataError(
-                f"{path}: document {shown} has a null character in its name, or half of a surrogate pair; neither is text"
+                f"{path}: document {shown} has a null character in its name, or half of a surrogate pair; "
+                "neither is text, so change it there"
             )
         text = clean(text) if cleaned else text.removeprefix("\ufeff")
         if not text.strip():
@@ -380,7 +385,7 @@ def read_documents(path: Path, reader: str, column: str | None = None, cleaned: 
         names.add(name)
         yield Document(name, text)
     if blank:
-        print(f"{path}: {blank} empty documents left out")
+        print(printable(f"{path}: {blank} empty documents left out"))
     if not names:
         raise DataError(f"{path}: the reader {reader!r} found no text in there")
 

@@ -152,12 +152,15 @@ def read_texts(path: Path) -> Texts:
     reader = csv.DictReader(io.StringIO(utf8(path), newline=""))
     documents, tokens = [], []
     try:
-        if missing := [name for name in ("document", "tokens") if name not in (reader.fieldnames or [])]:
-            raise DataError(f"{path}: no column {missing[0]!r}, separated by a comma; there are {list(reader.fieldnames or [])}")
+        known = list(reader.fieldnames or [])
+        if missing := [name for name in ("document", "tokens") if name not in known]:
+            raise DataError(
+                f"{path}: no column {missing[0]!r}, separated by a comma; there are {known}; its first line is document,tokens"
+            )
         for row in reader:
             number, name = row["tokens"] or "", row["document"]
             if not re.fullmatch("0*[1-9][0-9]{0,11}", number):
-                raise DataError(f"{path}, line {reader.line_num}: tokens is {row['tokens']!r}, not a number from 1 on")
+                raise DataError(f"{path}, line {reader.line_num}: tokens is {row['tokens']!r}, not digits of a number from 1 on")
             if not name or UNWRITABLE.search(name):
                 raise DataError(f"{path}, line {reader.line_num}: document is {name!r}, not a name")
             documents.append(name)

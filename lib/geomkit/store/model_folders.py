@@ -25,12 +25,16 @@ def check_file(file: Path) -> None:
     if not file.is_file():
         what = "a folder, not a file" if file.is_dir() else "a link that leads nowhere" if file.is_symlink() else "no such file"
         raise DataError(f"{file}: {what}")
-    with file.open("rb") as stream:
-        start = stream.read(len(POINTER))
-    if not start:
+    if not file.stat().st_size:
         raise DataError(f"{file}: the file is empty; copy or download it again")
-    if start == POINTER:
-        raise DataError(f"{file}: a pointer of Git LFS, not the file itself; run `git lfs pull` in its folder")
+    check_pointer(file)
+
+
+def check_pointer(file: Path) -> None:
+    """Raises DataError for a pointer that Git LFS leaves in a file's place where the file was not downloaded."""
+    with file.open("rb") as stream:
+        if stream.read(len(POINTER)) == POINTER:
+            raise DataError(f"{file}: a pointer of Git LFS, not the file itself; run `git lfs pull` in its folder")
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geomkit.errors import DataError
-from geomkit.store.model_folders import check_file
+from geomkit.store.model_folders import check_pointer
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def named(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        check_file(path)
+        check_pointer(path)
         raise DataError(f"{path}: not a whole Parquet file ({' '.join(str(error).split())})") from None
     except OSError as error:
         if isinstance(error, FileNotFoundError | PermissionError):
