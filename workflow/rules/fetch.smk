@@ -98,6 +98,7 @@ rule convert_model:
             entry_content("models", wildcards.name),
             adapter_content(wildcards),
         ],
+        adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
         trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
             "trust_remote_code", False
         ),
