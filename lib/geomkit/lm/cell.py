@@ -65,8 +65,8 @@ def train_cell(
 
 
 def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], parameters: Mapping[str, float]) -> dict[str, float]:
-    """Means of the primary metrics over the beginnings of texts (texts, tokens)."""
-    n, mode = min(primary["length"], texts.shape[1]), primary["normalise"]
+    """Means of the primary metrics over the beginnings of windows (texts, context + 1)."""
+    n, mode = min(primary["length"], texts.shape[1] - 1), primary["normalise"]
     layer = resolve_layers(primary["layer"], model.config.num_hidden_layers)[0]
     sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
     parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
