@@ -122,6 +122,6 @@ class Case:
 
 
 def calls(process: psutil.Process, function: str) -> bool:
-    """Whether a process is a job that calls a function of the library: the script that Snakemake writes for it names the function."""
+    """Whether a process is a job that calls a function of the library, which the script that Snakemake writes for it names."""
     scripts = [Path(word) for word in process.cmdline() if word.endswith(".run.py")]
     return any(script.is_file() and function in script.read_text(errors="replace") for script in scripts)
