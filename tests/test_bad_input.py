@@ -309,7 +309,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "weights of another shape": (lambda folder: edit(folder, intermediate_size=52), ("shape",)),
     "code of its own": (
         lambda folder: edit(folder, model_type="odd", auto_map={"AutoConfig": "odd.C", "AutoModelForCausalLM": "odd.M"}),
-        ("custom code",),
+        ("trust_remote_code: true",),
     ),
 }
 

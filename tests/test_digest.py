@@ -1,6 +1,7 @@
 """A digest of code changes with what code does, for those who use it, and with nothing else."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def digests(project: Path) -> dict[str, str]:
-    return {name: code_digest(project / f"{name}.py", project / "lib") for name in SCRIPTS}
+    return {name: code_digest([project / f"{name}.py"], project / "lib") for name in SCRIPTS}
 
 
 def changed(project: Path, file: str, old: str, new: str) -> set[str]:
@@ -134,6 +135,10 @@ def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
 
 
 ROOT = Path(__file__).parents[1]
+FUNCTIONS = {
+    name for path in (ROOT / "workflow/rules").glob("*.smk") for name in re.findall(r'"(geomkit[\w.]+:\w+)"', path.read_text())
+}
+"""What rules call."""
 
 
 @pytest.mark.parametrize(
@@ -142,29 +147,31 @@ ROOT = Path(__file__).parents[1]
         (
             "measures/entropy.py",
             {
-                *("entropy", "width_nulls", "corpus_resamples", "projections", "growth", "sinks", "components", "semantics"),
-                *("final_state", "ladder_cell", "following", "trajectory_training", "controls_measured"),
-                *("spectra", "merge_spectra", "measure", "merge_measured", "project", "follow", "compare"),
+                *("measure_spectra", "measure_width_nulls", "resample_corpora", "write_projections", "project_donor"),
+                *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
+                *("follow_model", "judge_following", "measure_training", "measure_controls"),
+                *("decompose_dumps", "merge_spectra", "measure_model", "merge_measured"),
             },
         ),
         (
             "lm/capture.py",
             {
-                *("dump", "measure", "sum_rows", "project", "probe", "removal", "components", "final_state", "ladder_cell"),
-                *("trajectory_training", "controls_measured", "follow", "condition", "compare"),
+                *("dump_model", "measure_model", "sum_rows", "run_again", "probe_model", "remove_tokens", "measure_components"),
+                *("measure_final_state", "train_cell", "measure_training", "measure_controls"),
             },
         ),
-        ("figures/layers.py", {"entropy_layers"}),
+        ("figures/layers.py", {"draw_layers"}),
         ("checks.py", set()),
     ],
 )
-def test_a_module_of_the_library_counts_for_the_scripts_that_run_it_and_no_others(tmp_path, module, users):
+def test_a_module_of_the_library_counts_for_the_functions_that_run_it_and_no_others(tmp_path, module, users):
     library = shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    scripts = list((ROOT / "workflow/scripts").glob("*.py"))
-    before = {path.stem: code_digest(path, library) for path in scripts}
+    modules = {name: library.joinpath(*name.partition(":")[0].split(".")).with_suffix(".py") for name in FUNCTIONS}
+    before = {name: code_digest([path], library) for name, path in modules.items()}
     path = library / "geomkit" / module
     path.write_text(path.read_text() + "\n\nCHANGED = 1\n")
-    assert {path.stem for path in scripts if code_digest(path, library) != before[path.stem]} == users
+    changed = {name for name, path in modules.items() if code_digest([path], library) != before[name]}
+    assert {name.partition(":")[2] for name in changed} == users
 
 
 # what files hold

@@ -222,9 +222,10 @@ def control(tmp_path, monkeypatch, name, keep=()):
     words = train_tokenizer(documents["train"], 300)
     words.save_pretrained(tmp_path / "tokenizer")
     recipe = dataclasses.replace(TINY, vocabulary=300)
-    folder, table, checkpoint = tmp_path / name, tmp_path / "table.csv", tmp_path / "checkpoint"
-    train_control(name, tmp_path, tmp_path / "tokenizer", folder, table, checkpoint, vars(recipe), "cpu", keep)
-    assert not checkpoint.exists()
+    folder, table = tmp_path / "controls" / name, tmp_path / "controls" / "losses" / "table.csv"
+    table.parent.mkdir(parents=True)
+    train_control(name, tmp_path, tmp_path / "tokenizer" / "any", table, "saved", vars(recipe), "cpu", keep)
+    assert not (tmp_path / "checkpoints" / "saved").exists()
     ids = {split: stream([Document("", text) for text in texts], words) for split, texts in documents.items()}
     return folder, list(csv.DictReader(table.read_text().splitlines())), recipe, ids
 

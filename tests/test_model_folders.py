@@ -199,7 +199,7 @@ FOLDERS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "quantisation a word": (change(quantization_config="int8"), ("llama",)),
     "code of its own": (
         change(model_type="odd", auto_map={"AutoConfig": "odd.C", "AutoModelForCausalLM": "odd.M"}),
-        ("llama", "custom code"),
+        ("llama", "trust_remote_code: true"),
     ),
     # weights
     "no weights": (unlink(WEIGHTS), ("llama: no weights", "model.safetensors")),

@@ -138,7 +138,7 @@ def test_drawn_rows_are_as_flat_as_chance_allows(along):
 
 def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny, models, texts, tmp_path):
     output = tmp_path / "controls.parquet"
-    measure_controls([*models.values()], texts, output, family="controls", **WANTED)
+    measure_controls([Path(folder) / "config.json" for folder in models.values()], texts, output, family="controls", **WANTED)
     assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
     runs = read_runs([output]).models
     first = next(iter(models))

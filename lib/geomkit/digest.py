@@ -1,22 +1,22 @@
-"""Digests that decide what runs again: of code, a script and the library modules behind it, and of what files hold."""
+"""Digests that decide what runs again: of code, modules and the library behind them, and of what files hold."""
 
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from geomkit.source import declared, described, read
 
 
-def code_digest(script: Path, library: Path) -> str:
-    """A digest of a script and of all the modules of geomkit behind it, which are below the folder `library`.
+def code_digest(modules: Iterable[Path], library: Path, *rest: str) -> str:
+    """A digest of modules, of all the modules of geomkit behind them, which are below the folder `library`, and of other text.
 
     Modules are followed through `from geomkit... import`, and of those whose declarations are read, the declarations count.
     Comments, docstrings and what is under `if TYPE_CHECKING:` do not count. How declared things are called and drawn counts for
     those alone who read it.
     """
-    todo, seen = [script], {}
+    todo, seen = list(modules), {}
     while todo:
         path = todo.pop()
         if path not in seen:
@@ -24,7 +24,7 @@ def code_digest(script: Path, library: Path) -> str:
             seen[path] = source.code + "".join(declarations(*one, library) for one in source.reads)
             uses = [library.joinpath(*name.split(".")).with_suffix(".py") for name in source.imports]
             todo += [use for use in uses if use.is_file()]
-    return hashlib.sha256("".join(seen[path] for path in sorted(seen)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join([*(seen[path] for path in sorted(seen)), *rest]).encode()).hexdigest()[:16]
 
 
 SMALL = 2**20

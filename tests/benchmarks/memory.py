@@ -1,16 +1,15 @@
 """Growth of peak memory from 10^4 to 10^6 tokens, in bytes a token: the dump of stored texts, spectra from dumps, and the same
 spectra while the model runs (`dump.keep: none`).
 
-Each stage is its workflow script. A process of its own runs it on 10^4 tokens, which loads the model and everything else, and
-then on either size. The corpus grows with the tokens: 40 or 400 documents of one length, whose words are whole tokens. glibc maps
-all blocks over 64 KiB, so that freed memory is gone and the peak is what is in use.
+Each stage is the function that its rule calls. A process of its own runs it on 10^4 tokens, which loads the model and all else,
+and then on either size. The corpus grows with the tokens: 40 or 400 documents of one length, whose words are whole tokens. glibc
+maps all blocks over 64 KiB, so that freed memory is gone and the peak is what is in use.
 Eigenvalues of single texts are results, and here they count: with one length they come to 1 byte a token. The job that measures
 while the model runs also keeps its results until they are written: gains (8 bytes for each token and state), ids and surprisal.
 """
 
 import os
 import resource
-import runpy
 import sys
 import tempfile
 import time
@@ -18,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -49,43 +47,36 @@ def write_corpora(folder: Path) -> None:
         cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, False)
 
 
-def dump(folder: Path) -> SimpleNamespace:
-    """What Snakemake hands to the script."""
-    params = {
-        "dump": {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None},
-        "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 8192},
-        "seed": 0,
-        "origin": {},
-        "trust_remote_code": False,
-        "objective": "causal",
-    }
-    return job(read_by_models(folder), [folder / "trained.h5", folder / "shuffled.h5"], params)
+COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 8192}
+SPECTRA = {
+    "modes": ["unit", "centre-unit"],
+    "lengths": [LENGTH],
+    "drawn": ["gaussian"],
+    "gain": {"n": LENGTH, "eps2": 0.5},
+    "seed": 0,
+}
+RUN = {"folder": MODEL, "compute": COMPUTE, "origin": {}, "trust_remote_code": False, "objective": "causal"}
 
 
-def spectra(folder: Path) -> SimpleNamespace:
-    params = {
-        "modes": ["unit", "centre-unit"],
-        "lengths": [LENGTH],
-        "drawn": ["gaussian"],
-        "gain": {"n": LENGTH, "eps2": 0.5},
-        "whitened": None,
-        "sinks": None,
-        "seed": 0,
-    }
-    return job([folder / "trained.h5", folder / "shuffled.h5"], [folder / "spectra.h5"], params)
+def dump(folder: Path) -> None:
+    from geomkit.lm.dumping import dump_model
+
+    settings = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
+    outputs = [folder / "trained.h5", folder / "shuffled.h5"]
+    dump_model(texts=folder / "texts.h5", outputs=outputs, dump=settings, seed=0, **RUN)
 
 
-def measure(folder: Path) -> SimpleNamespace:
-    both = vars(dump(folder).params) | vars(spectra(folder).params)
-    return job(read_by_models(folder), [folder / "m/running.h5"], both | {"variants": ["trained", "shuffled"]})
+def spectra(folder: Path) -> None:
+    from geomkit.studies.spectra import decompose_dumps
+
+    decompose_dumps(dumps=[folder / "trained.h5", folder / "shuffled.h5"], output=folder / "spectra.h5", **SPECTRA)
 
 
-def read_by_models(folder: Path) -> SimpleNamespace:
-    return SimpleNamespace(model=[MODEL], texts=folder / "texts.h5")
+def measure(folder: Path) -> None:
+    from geomkit.lm.measuring import measure_model
 
-
-def job(inputs: object, outputs: list[Path], params: dict[str, object]) -> SimpleNamespace:
-    return SimpleNamespace(input=inputs, output=outputs, params=SimpleNamespace(**params), log=[outputs[0].with_suffix(".log")])
+    wanted = {"dump": {"layers": "all", "sublayers": False}, "variants": ["trained", "shuffled"]}
+    measure_model(texts=folder / "texts.h5", output=folder / "m/running.h5", **wanted, **RUN, **SPECTRA)
 
 
 STAGES = {"dump": dump, "spectra": spectra, "measure": measure}
@@ -93,12 +84,11 @@ STAGES = {"dump": dump, "spectra": spectra, "measure": measure}
 
 def peak(stage: str, folder: Path, size: str) -> tuple[int, float]:
     """Highest resident bytes and seconds of a stage on one size."""
-    script = str(ROOT / f"workflow/scripts/{stage}.py")
-    runpy.run_path(script, {"snakemake": STAGES[stage](folder / "small")})
+    STAGES[stage](folder / "small")
     with suppress(OSError):  # not Linux: the peak is then that of both runs
         Path("/proc/self/clear_refs").write_text("5")
     start = time.perf_counter()
-    runpy.run_path(script, {"snakemake": STAGES[stage](folder / size)})
+    STAGES[stage](folder / size)
     return highest_resident(), time.perf_counter() - start
 
 

@@ -1,9 +1,8 @@
-"""Time from the start of a job's process until its script begins: Snakemake's preamble, and what the script imports.
+"""Time from the start of a job's process until its function begins: Snakemake's preamble, the runner, and the function's module.
 
 Jobs that only need numpy must not load torch, transformers or scikit-learn, which alone take seconds.
 """
 
-import ast
 import json
 import os
 import subprocess
@@ -13,18 +12,11 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "workflow/scripts"
 MODELS = {"torch", "transformers", "accelerate"}
 HEAVY = MODELS | {"sklearn", "datasets", "matplotlib"}
 PREAMBLE = "import snakemake.io; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake"
 RUNS = 9
-TARGETS = {"spectra": 1.5, "entropy": 1.5, "texts": 3.0, "dump": 3.0}
-
-
-def imports(script: str) -> str:
-    """The import statements that run when a script starts."""
-    tree = ast.parse((SCRIPTS / f"{script}.py").read_text())
-    return "\n".join(ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+TARGETS = {"studies.spectra": 1.5, "studies.entropy": 1.5, "lm.cutting": 3.0, "lm.dumping": 3.0}
 
 
 def loaded(code: str) -> set[str]:
@@ -48,11 +40,11 @@ def run(code: str) -> str:
 
 def main() -> None:
     print(f"Start of a job, seconds, median and longest of {RUNS} runs")
-    print(f"{'script':<10}{'median':>8}{'longest':>9}{'target':>9}  heavy modules")
-    for script, target in TARGETS.items():
-        code = f"{PREAMBLE}\n{imports(script)}"
+    print(f"{'module':<17}{'median':>8}{'longest':>9}{'target':>9}  heavy modules")
+    for module, target in TARGETS.items():
+        code = f"{PREAMBLE}\nimport geomkit.job, geomkit.logs, geomkit.{module}"
         heavy, times = sorted(HEAVY & loaded(code)), seconds(code)
-        print(f"{script:<10}{median(times):>8.2f}{max(times):>9.2f}{f'< {target}':>9}  {', '.join(heavy) or 'none'}")
+        print(f"{module:<17}{median(times):>8.2f}{max(times):>9.2f}{f'< {target}':>9}  {', '.join(heavy) or 'none'}")
 
 
 if __name__ == "__main__":

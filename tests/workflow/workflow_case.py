@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import yaml
 
 from geomkit.measures.selection import lasso_path
@@ -118,3 +119,9 @@ class Case:
         files = [file for file in sorted(top.rglob("*")) if file.is_file() and not file.name.startswith(".")]
         paths = {file.relative_to(top).as_posix(): file for file in files}
         return {path: file.read_bytes() for path, file in paths.items() if path.split("/")[0] not in ("logs", "benchmarks")}
+
+
+def calls(process: psutil.Process, function: str) -> bool:
+    """Whether a process is a job that calls a function of the library, which the script that Snakemake writes for it names."""
+    scripts = [Path(word) for word in process.cmdline() if word.endswith(".run.py")]
+    return any(script.is_file() and function in script.read_text(errors="replace") for script in scripts)

@@ -3,39 +3,39 @@ NEEDLE = SimpleNamespace(model=config["ablation"]["needle"]["model"])
 
 rule removal:
     input:
-        model=model_files,
+        rest(model_files),
+        folder=head(model_files),
         probe="results/probes/{model}/{corpus}.h5",
     output:
-        "results/removals/{model}/{corpus}.h5",
+        output="results/removals/{model}/{corpus}.h5",
     log:
         "results/logs/removal/{model}/{corpus}.log",
-    benchmark:
-        "results/benchmarks/removal/{model}/{corpus}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
         runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
-        code=code("removal.py"),
-        content=model_content,
-        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-            "trust_remote_code", False
+        **call(
+            "geomkit.lm.removing:remove_tokens",
+            content=model_content,
+            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+                "trust_remote_code", False
+            ),
+            removal={
+                key: config["ablation"][key]
+                for key in ("texts", "targets", "layers", "fractions")
+            },
+            methods=SELECTORS,
+            gain=GAIN,
+            compute=config["compute"],
+            seed=config["seed"],
         ),
-        removal={
-            key: config["ablation"][key]
-            for key in ("texts", "targets", "layers", "fractions")
-        },
-        methods=SELECTORS,
-        gain=GAIN,
-        compute=config["compute"],
-        seed=config["seed"],
     message:
         "Removing tokens from contexts of {wildcards.model} on {wildcards.corpus}"
     script:
-        "../scripts/removal.py"
+        "../scripts/run.py"
 
 
 rule ablation:
@@ -43,27 +43,26 @@ rule ablation:
         removals="results/removals/{model}/{corpus}.h5",
         probe="results/probes/{model}/{corpus}.h5",
     output:
-        table="results/ablation/{model}/{corpus}.parquet",
+        output="results/ablation/{model}/{corpus}.parquet",
         summary="results/ablation/{model}/{corpus}.csv",
     log:
         "results/logs/ablation/{model}/{corpus}.log",
-    benchmark:
-        "results/benchmarks/ablation/{model}/{corpus}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
-        code=code("ablation.py"),
-        family=lambda wildcards: MODELS[wildcards.model].family,
-        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        gain=GAIN,
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.ablation:measure_removals",
+            family=lambda wildcards: MODELS[wildcards.model].family,
+            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+            gain=GAIN,
+            seed=config["seed"],
+        ),
     message:
         "Measuring removals, {wildcards.model} on {wildcards.corpus}"
     script:
-        "../scripts/ablation.py"
+        "../scripts/run.py"
 
 
 rule ablation_table:
@@ -71,50 +70,48 @@ rule ablation_table:
         tables=expand("results/ablation/{model}/{corpus}.parquet", **chosen("ablation")),
         summaries=expand("results/ablation/{model}/{corpus}.csv", **chosen("ablation")),
     output:
-        table="results/ablation.parquet",
+        output="results/ablation.parquet",
         absent="results/ablation_absent.csv",
         summary="results/ablation_summary.csv",
     log:
         "results/logs/ablation_table.log",
-    benchmark:
-        "results/benchmarks/ablation_table.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("merge.py"),
-        record="Removal",
+        **call(
+            "geomkit.store.tables:merge_stage",
+            record="Removal",
+        ),
     message:
         "Joining the tables of ablation"
     script:
-        "../scripts/merge.py"
+        "../scripts/run.py"
 
 
 rule sinks:
     input:
         spectra="results/spectra/{model}/{corpus}.h5",
     output:
-        table="results/sinks/{model}/{corpus}.parquet",
+        output="results/sinks/{model}/{corpus}.parquet",
         summary="results/sinks/{model}/{corpus}.csv",
     log:
         "results/logs/sinks/{model}/{corpus}.log",
-    benchmark:
-        "results/benchmarks/sinks/{model}/{corpus}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
-        code=code("sinks.py"),
-        family=lambda wildcards: MODELS[wildcards.model].family,
-        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        eps2=config["entropy"]["eps2"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.sinks:measure_without_sinks",
+            family=lambda wildcards: MODELS[wildcards.model].family,
+            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+            eps2=config["entropy"]["eps2"],
+            seed=config["seed"],
+        ),
     message:
         "Leaving out sinks of {wildcards.model} on {wildcards.corpus}"
     script:
-        "../scripts/sinks.py"
+        "../scripts/run.py"
 
 
 rule sinks_table:
@@ -122,52 +119,51 @@ rule sinks_table:
         tables=expand("results/sinks/{model}/{corpus}.parquet", **chosen("ablation")),
         summaries=expand("results/sinks/{model}/{corpus}.csv", **chosen("ablation")),
     output:
-        table="results/sinks.parquet",
+        output="results/sinks.parquet",
         absent="results/sinks_absent.csv",
         summary="results/sinks_summary.csv",
     log:
         "results/logs/sinks_table.log",
-    benchmark:
-        "results/benchmarks/sinks_table.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("merge.py"),
-        record="SinkEffect",
+        **call(
+            "geomkit.store.tables:merge_stage",
+            record="SinkEffect",
+        ),
     message:
         "Joining the tables of sinks"
     script:
-        "../scripts/merge.py"
+        "../scripts/run.py"
 
 
 rule needle:
     input:
-        model=lambda wildcards: model_files(NEEDLE),
+        lambda wildcards: model_files(NEEDLE)[1:],
+        folder=lambda wildcards: model_files(NEEDLE)[0],
         fillers=f"results/corpora/{config['ablation']['needle']['fillers']}.parquet",
     output:
-        "results/needle/needle.csv",
+        output="results/needle/needle.csv",
     log:
         "results/logs/needle.log",
-    benchmark:
-        "results/benchmarks/needle.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
-        code=code("needle.py"),
-        content=lambda wildcards: model_content(NEEDLE),
-        texts=config["ablation"]["needle"]["texts"],
-        compute=config["compute"],
-        seed=config["seed"],
+        **call(
+            "geomkit.lm.needle:score_needles",
+            content=lambda wildcards: model_content(NEEDLE),
+            texts=config["ablation"]["needle"]["texts"],
+            compute=config["compute"],
+            seed=config["seed"],
+        ),
     message:
         "Asking for a fact when its statements are removed"
     script:
-        "../scripts/needle.py"
+        "../scripts/run.py"
 
 
 rule ablation_figure:
@@ -179,21 +175,20 @@ rule ablation_figure:
         ],
         needle=relative(RESOURCES / "needle/needle.csv"),
     output:
-        report(
+        output=report(
             "results/ablation.pdf",
             caption="../report/ablation.rst",
             category="Tokens",
         ),
     log:
         "results/logs/ablation_figure.log",
-    benchmark:
-        "results/benchmarks/ablation_figure.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ablation_figure.py"),
+        **call(
+            "geomkit.figures.ablation:draw_ablation",
+        ),
     message:
         "Drawing what removing tokens does"
     script:
-        "../scripts/ablation_figure.py"
+        "../scripts/run.py"

@@ -17,23 +17,21 @@ OWN = [
 
 rule claims:
     input:
-        SHIPPED,
-        OWN,
+        files=[*SHIPPED, *OWN],
     output:
-        "results/claims.csv",
+        output="results/claims.csv",
     log:
         "results/logs/claims.log",
-    benchmark:
-        "results/benchmarks/claims.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("claims.py"),
+        **call(
+            "geomkit.studies.claims.ledger:write_ledger",
+        ),
     message:
         "Judging claims"
     script:
-        "../scripts/claims.py"
+        "../scripts/run.py"
 
 
 rule claims_page:
@@ -49,83 +47,79 @@ rule claims_page:
         front="results/claims_front.csv",
     log:
         "results/logs/claims_page.log",
-    benchmark:
-        "results/benchmarks/claims_page.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("claims_page.py"),
+        **call(
+            "geomkit.figures.ledger:write_page",
+        ),
     message:
         "Writing the page of claims"
     script:
-        "../scripts/claims_page.py"
+        "../scripts/run.py"
 
 
 rule claims_plot:
     input:
-        "results/claims.csv",
+        claims="results/claims.csv",
     output:
-        report(
+        output=report(
             "results/claims.pdf",
             caption="../report/claims_plot.rst",
             category="Claims",
         ),
     log:
         "results/logs/claims_plot.log",
-    benchmark:
-        "results/benchmarks/claims_plot.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("claims_plot.py"),
+        **call(
+            "geomkit.figures.claims:draw_claims",
+        ),
     message:
         "Drawing claims with their nulls and margins"
     script:
-        "../scripts/claims_plot.py"
+        "../scripts/run.py"
 
 
 rule findings_rows:
     input:
-        "results/{stage}_summary.csv",
+        summary="results/{stage}_summary.csv",
     output:
-        "results/findings/{stage}_summary.csv",
+        output="results/findings/{stage}_summary.csv",
     log:
         "results/logs/findings/{stage}_summary.log",
-    benchmark:
-        "results/benchmarks/findings/{stage}_summary.tsv"
     wildcard_constraints:
         stage="tokens|ablation|components|semantics",
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("findings_rows.py"),
+        **call(
+            "geomkit.studies.claims.shipping:ship",
+        ),
     message:
         "Choosing the rows of {wildcards.stage} that ship"
     script:
-        "../scripts/findings_rows.py"
+        "../scripts/run.py"
 
 
 rule findings_claims:
     input:
-        SHIPPED,
+        files=SHIPPED,
     output:
-        "results/findings/claims.csv",
+        output="results/findings/claims.csv",
     log:
         "results/logs/findings_claims.log",
-    benchmark:
-        "results/benchmarks/findings_claims.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("claims.py"),
+        **call(
+            "geomkit.studies.claims.ledger:write_ledger",
+        ),
     message:
         "Judging claims by the findings that ship"
     script:
-        "../scripts/claims.py"
+        "../scripts/run.py"
 
 
 rule findings:
@@ -134,17 +128,16 @@ rule findings:
         readme=relative(ROOT / "README.md"),
     output:
         findings="results/findings/findings.md",
-        readme="results/findings/README.md",
+        with_findings="results/findings/README.md",
     log:
         "results/logs/findings.log",
-    benchmark:
-        "results/benchmarks/findings.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("findings.py"),
+        **call(
+            "geomkit.figures.ledger:write_findings",
+        ),
     message:
         "Writing the page of findings"
     script:
-        "../scripts/findings.py"
+        "../scripts/run.py"

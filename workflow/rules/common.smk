@@ -22,8 +22,9 @@ from geomkit import config as settings
 from geomkit import checks, costs, variants
 from geomkit.catalogue import declared_by_kind
 from geomkit.configfiles import LOADER, ConfigFiles
-from geomkit.digest import code_digest, content_digest, files_below
+from geomkit.digest import content_digest, files_below
 from geomkit.errors import ConfigError
+from geomkit.job import call, check_rules
 
 DEFAULTS, SCHEMA = (
     yaml.load((ROOT / path).read_text(), Loader=LOADER)
@@ -76,9 +77,14 @@ wildcard_constraints:
     tokenizer=r"[A-Za-z0-9._-]+",
 
 
-def code(script):
-    """A digest of a script and of all the library code behind it, so that a change reruns exactly the rules that use it."""
-    return code_digest(ROOT / "workflow/scripts" / script, ROOT / "lib")
+def head(files):
+    """The first of what an input function gives: a folder, or what a reader takes."""
+    return lambda wildcards: files(wildcards)[0]
+
+
+def rest(files):
+    """The others: files in the folder, which are waited for."""
+    return lambda wildcards: files(wildcards)[1:]
 
 
 def relative(path):

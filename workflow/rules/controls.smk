@@ -1,43 +1,43 @@
 rule final_state:
     input:
-        model=model_files,
+        rest(model_files),
+        folder=head(model_files),
         texts=model_texts,
     output:
-        "results/final_state/{model}/{corpus}.parquet",
+        output="results/final_state/{model}/{corpus}.parquet",
     log:
         "results/logs/final_state/{model}/{corpus}.log",
-    benchmark:
-        "results/benchmarks/final_state/{model}/{corpus}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
         runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
-        code=code("final_state.py"),
-        content=model_content,
-        trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-            "trust_remote_code", False
+        **call(
+            "geomkit.lm.final_state:measure_final_state",
+            content=model_content,
+            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
+                "trust_remote_code", False
+            ),
+            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            family=lambda wildcards: MODELS[wildcards.model].family,
+            seed=lambda wildcards: MODELS[wildcards.model].seed,
+            twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
+            modes=config["entropy"]["normalise"],
+            lengths=config["entropy"]["lengths"],
+            metrics=(
+                None
+                if config["entropy"]["metrics"] == "all"
+                else config["entropy"]["metrics"]
+            ),
+            parameters=PARAMETERS,
+            compute=config["compute"],
         ),
-        objective=lambda wildcards: MODELS[wildcards.model].objective,
-        family=lambda wildcards: MODELS[wildcards.model].family,
-        model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-        twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
-        modes=config["entropy"]["normalise"],
-        lengths=config["entropy"]["lengths"],
-        metrics=(
-            None
-            if config["entropy"]["metrics"] == "all"
-            else config["entropy"]["metrics"]
-        ),
-        parameters=PARAMETERS,
-        compute=config["compute"],
     message:
         "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"
     script:
-        "../scripts/final_state.py"
+        "../scripts/run.py"
 
 
 rule fixed_width:
@@ -51,85 +51,84 @@ rule fixed_width:
         diff_erank="results/scaling/diff_erank.csv",
         published=relative(RESOURCES / "published/diff_erank.csv"),
     output:
-        "results/scaling/fixed_width.csv",
+        output="results/scaling/fixed_width.csv",
     log:
         "results/logs/fixed_width.log",
-    benchmark:
-        "results/benchmarks/fixed_width.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 40 * input.size_mb),
     params:
-        code=code("fixed_width.py"),
-        resamples=config["scaling"]["bootstrap"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.fixed_width:compare_at_fixed_width",
+            resamples=config["scaling"]["bootstrap"],
+            seed=config["seed"],
+        ),
     message:
         "Comparing models of one width with their controls"
     script:
-        "../scripts/fixed_width.py"
+        "../scripts/run.py"
 
 
 rule own_directions:
     input:
-        expand(
+        projections=expand(
             "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
         ),
     output:
-        "results/scaling/own_directions.csv",
+        output="results/scaling/own_directions.csv",
     log:
         "results/logs/own_directions.log",
-    benchmark:
-        "results/benchmarks/own_directions.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("own_directions.py"),
-        resamples=config["scaling"]["bootstrap"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.own_directions:measure_own_directions",
+            resamples=config["scaling"]["bootstrap"],
+            seed=config["seed"],
+        ),
     message:
         "Measuring models of one size on fewer of their own directions"
     script:
-        "../scripts/own_directions.py"
+        "../scripts/run.py"
 
 
 rule follow:
     input:
-        model=model_files,
+        rest(model_files),
+        folder=head(model_files),
         texts=model_texts,
         spectra=family_spectra("entropy"),
     output:
-        "results/following/{model}/{corpus}.parquet",
+        output="results/following/{model}/{corpus}.parquet",
     log:
         "results/logs/follow/{model}/{corpus}.log",
-    benchmark:
-        "results/benchmarks/follow/{model}/{corpus}.tsv"
     wildcard_constraints:
         model=one_of(measured("entropy")),
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes(input.model)),
+        * (4000 + 5 * megabytes([input.folder])),
         runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes(input.model) // 10),
+        * (60 + megabytes([input.folder]) // 10),
     params:
-        code=code("follow.py"),
-        content=model_content,
-        asked=asked_again(["last", "final"]),
-        compute=config["compute"],
-        families=of_family("entropy", "family"),
-        seeds=of_family("entropy", "seed"),
-        mode=config["scaling"]["primary"]["normalise"],
-        parameters=PARAMETERS,
+        **call(
+            "geomkit.studies.following:follow_model",
+            states="geomkit.lm.rerunning:run_again",
+            content=model_content,
+            asked=asked_again(["last", "final"]),
+            compute=config["compute"],
+            families=of_family("entropy", "family"),
+            seeds=of_family("entropy", "seed"),
+            mode=config["scaling"]["primary"]["normalise"],
+            parameters=PARAMETERS,
+        ),
     message:
         "Measuring {wildcards.model} at lengths that follow the width, on {wildcards.corpus}"
     script:
-        "../scripts/follow.py"
+        "../scripts/run.py"
 
 
 rule following:
@@ -150,25 +149,24 @@ rule following:
             corpus=chosen("entropy")["corpus"],
         ),
     output:
-        "results/scaling/following.csv",
+        output="results/scaling/following.csv",
     log:
         "results/logs/following.log",
-    benchmark:
-        "results/benchmarks/following.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
-        code=code("following.py"),
-        families=of_models("entropy", "family"),
-        seeds=of_models("entropy", "seed"),
-        mode=config["scaling"]["primary"]["normalise"],
-        parameters=PARAMETERS,
-        resamples=config["scaling"]["bootstrap"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.following:judge_following",
+            families=of_models("entropy", "family"),
+            seeds=of_models("entropy", "seed"),
+            mode=config["scaling"]["primary"]["normalise"],
+            parameters=PARAMETERS,
+            resamples=config["scaling"]["bootstrap"],
+            seed=config["seed"],
+        ),
     message:
         "Judging laws at lengths that follow the width"
     script:
-        "../scripts/following.py"
+        "../scripts/run.py"

@@ -21,91 +21,88 @@ rule fetch:
 
 rule fetch_model:
     output:
-        directory("results/sources/models/{name}"),
+        folder=directory("results/sources/models/{name}"),
     log:
         "results/logs/fetch/models/{name}.log",
-    benchmark:
-        "results/benchmarks/fetch/models/{name}.tsv"
     localrule: True
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        entry=lambda wildcards: settings.download(config["models"][wildcards.name]),
+        # no digest of code: a change of the library fetches nothing again
+        function="geomkit.sources.fetch:fetch",
+        entry=lambda wildcards: settings.origin(config["models"][wildcards.name]),
     message:
         "Fetching the model {wildcards.name}"
     script:
-        "../scripts/fetch.py"
+        "../scripts/run.py"
 
 
 use rule fetch_model as fetch_corpus with:
     output:
-        directory("results/sources/corpora/{name}"),
+        folder=directory("results/sources/corpora/{name}"),
     log:
         "results/logs/fetch/corpora/{name}.log",
-    benchmark:
-        "results/benchmarks/fetch/corpora/{name}.tsv"
     localrule: True
     params:
-        entry=lambda wildcards: settings.download(config["corpora"][wildcards.name]),
+        entry=lambda wildcards: settings.origin(config["corpora"][wildcards.name]),
     message:
         "Fetching the corpus {wildcards.name}"
 
 
 rule stage:
     input:
-        unstaged,
+        rest(unstaged),
+        source=head(unstaged),
     output:
-        directory("results/staged/{place}"),
+        target=directory("results/staged/{place}"),
     log:
         "results/logs/stage/{place}.log",
-    benchmark:
-        "results/benchmarks/stage/{place}.tsv"
     wildcard_constraints:
         place=".+",
     localrule: True
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("stage.py"),
-        content=staged_content,
+        **call(
+            "geomkit.store.provenance:copy_folder",
+            content=staged_content,
+        ),
     message:
         "Copying {wildcards.place} to the storage"
     script:
-        "../scripts/stage.py"
+        "../scripts/run.py"
 
 
 rule convert_model:
     input:
-        model=converted_files,
-        adapter=adapter_files,
+        rest(converted_files),
+        adapter_files,
+        source=head(converted_files),
     output:
-        directory("results/models/{name}"),
+        output=directory("results/models/{name}"),
     log:
         "results/logs/convert_model/{name}.log",
-    benchmark:
-        "results/benchmarks/convert_model/{name}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
         * max(4000, 12 * megabytes(input)),
     params:
-        code=code("convert_model.py"),
-        content=lambda wildcards: [
-            entry_content("models", wildcards.name),
-            adapter_content(wildcards),
-        ],
-        adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
-        trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
-            "trust_remote_code", False
-        ),
-        objective=lambda wildcards: config["models"][wildcards.name].get(
-            "objective", "causal"
+        **call(
+            "geomkit.lm.convert:convert_model",
+            content=lambda wildcards: [
+                entry_content("models", wildcards.name),
+                adapter_content(wildcards),
+            ],
+            adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
+            trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
+                "trust_remote_code", False
+            ),
+            objective=lambda wildcards: config["models"][wildcards.name].get(
+                "objective", "causal"
+            ),
         ),
     message:
         "Making safetensors of the model {wildcards.name}"
     script:
-        "../scripts/convert_model.py"
+        "../scripts/run.py"

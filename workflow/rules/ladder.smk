@@ -19,24 +19,23 @@ rule ladder:
 
 rule ladder_tokenizer:
     input:
-        f"results/corpora/{config['ladder']['corpus']}.parquet",
+        corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
     output:
         "results/ladder/tokenizer/tokenizer_config.json",
-        "results/ladder/tokenizer/tokenizer.json",
+        tokenizer="results/ladder/tokenizer/tokenizer.json",
     log:
         "results/logs/ladder/tokenizer.log",
-    benchmark:
-        "results/benchmarks/ladder/tokenizer.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ladder_tokenizer.py"),
-        recipe=config["ladder"]["recipe"],
+        **call(
+            "geomkit.lm.ladder:prepare_tokenizer",
+            recipe=config["ladder"]["recipe"],
+        ),
     message:
         "Training the ladder's tokenizer"
     script:
-        "../scripts/ladder_tokenizer.py"
+        "../scripts/run.py"
 
 
 rule ladder_model:
@@ -44,50 +43,48 @@ rule ladder_model:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         tokenizer="results/ladder/tokenizer/tokenizer_config.json",
     output:
-        model="results/ladder/ladder-{width}-s{seed}/model.safetensors",
-        config="results/ladder/ladder-{width}-s{seed}/config.json",
+        "results/ladder/ladder-{width}-s{seed}/config.json",
+        weights="results/ladder/ladder-{width}-s{seed}/model.safetensors",
         curve="results/ladder/curves/ladder-{width}-s{seed}.csv",
     log:
         "results/logs/ladder/ladder-{width}-s{seed}.log",
-    benchmark:
-        "results/benchmarks/ladder/ladder-{width}-s{seed}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=4000,
         runtime=480,
     params:
-        code=code("ladder_model.py"),
-        recipe=config["ladder"]["recipe"],
-        device=config["compute"]["device"],
-        # a file in results/ladder/checkpoints: an output would be removed from under a run that is to be resumed
-        checkpoint="ladder-{width}-s{seed}.safetensors",
+        **call(
+            "geomkit.lm.ladder:train_model",
+            recipe=config["ladder"]["recipe"],
+            device=config["compute"]["device"],
+            # a file in results/ladder/checkpoints: an output would be removed from under a run that is to be resumed
+            checkpoint="ladder-{width}-s{seed}.safetensors",
+        ),
     message:
         "Training ladder-{wildcards.width}-s{wildcards.seed}"
     script:
-        "../scripts/ladder_model.py"
+        "../scripts/run.py"
 
 
 rule ladder_runs:
     input:
         tables=expand("results/ladder/curves/{name}.csv", name=LADDER),
     output:
-        "results/ladder/training_runs.csv",
+        output="results/ladder/training_runs.csv",
     log:
         "results/logs/ladder/training_runs.log",
-    benchmark:
-        "results/benchmarks/ladder/training_runs.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ladder_runs.py"),
+        **call(
+            "geomkit.studies.trainings:join_curves",
+        ),
     message:
         "Joining the ladder's learning curves"
     script:
-        "../scripts/ladder_runs.py"
+        "../scripts/run.py"
 
 
 rule ladder_cell:
@@ -95,34 +92,33 @@ rule ladder_cell:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         tokenizer="results/ladder/tokenizer/tokenizer_config.json",
     output:
-        f"results/ladder/cells/{CELL}.csv",
+        output=f"results/ladder/cells/{CELL}.csv",
     log:
         f"results/logs/ladder/cells/{CELL}.log",
-    benchmark:
-        f"results/benchmarks/ladder/cells/{CELL}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=4000,
         runtime=480,
     params:
-        code=code("ladder_cell.py"),
-        recipe=lambda wildcards: cell_recipe(
-            config["ladder"]["recipe"],
-            wildcards.tokens,
-            wildcards.rate,
-            wildcards.batch,
+        **call(
+            "geomkit.lm.cell:train_cell",
+            recipe=lambda wildcards: cell_recipe(
+                config["ladder"]["recipe"],
+                wildcards.tokens,
+                wildcards.rate,
+                wildcards.batch,
+            ),
+            primary=config["scaling"]["primary"],
+            parameters=PARAMETERS,
+            device=config["compute"]["device"],
+            checkpoint=f"{CELL}.safetensors",
         ),
-        primary=config["scaling"]["primary"],
-        parameters=PARAMETERS,
-        device=config["compute"]["device"],
-        checkpoint=f"{CELL}.safetensors",
     message:
         "Training width {wildcards.width} on {wildcards.unique} unique tokens, {wildcards.tokens} in all"
     script:
-        "../scripts/ladder_cell.py"
+        "../scripts/run.py"
 
 
 rule ladder_sweep:
@@ -137,20 +133,19 @@ rule ladder_sweep:
             batch=config["ladder"]["sweep"]["batches"],
         ),
     output:
-        "results/ladder/sweep.csv",
+        output="results/ladder/sweep.csv",
     log:
         "results/logs/ladder/sweep.log",
-    benchmark:
-        "results/benchmarks/ladder/sweep.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ladder_sweep.py"),
+        **call(
+            "geomkit.studies.trainings:join_sweep",
+        ),
     message:
         "Joining the sweep of learning rates and batches"
     script:
-        "../scripts/ladder_sweep.py"
+        "../scripts/run.py"
 
 
 rule ladder_grid:
@@ -160,20 +155,19 @@ rule ladder_grid:
             cell=grid_cells(config["ladder"]["grid"], config["ladder"]["recipe"]),
         ),
     output:
-        "results/ladder/training_grid.csv",
+        output="results/ladder/training_grid.csv",
     log:
         "results/logs/ladder/training_grid.log",
-    benchmark:
-        "results/benchmarks/ladder/training_grid.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ladder_grid.py"),
+        **call(
+            "geomkit.studies.trainings:join_grid",
+        ),
     message:
         "Joining the grid over model size and data"
     script:
-        "../scripts/ladder_grid.py"
+        "../scripts/run.py"
 
 
 rule ladder_control:
@@ -181,35 +175,34 @@ rule ladder_control:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         tokenizer="results/ladder/tokenizer/tokenizer_config.json",
     output:
-        model="results/ladder/controls/{name}/model.safetensors",
-        config="results/ladder/controls/{name}/config.json",
+        "results/ladder/controls/{name}/model.safetensors",
+        "results/ladder/controls/{name}/config.json",
         table="results/ladder/controls/losses/{name}.csv",
     log:
         "results/logs/ladder/controls/{name}.log",
-    benchmark:
-        "results/benchmarks/ladder/controls/{name}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=4000,
         runtime=480,
     params:
-        code=code("ladder_control.py"),
-        name="{name}",
-        recipe=config["ladder"]["recipe"],
-        device=config["compute"]["device"],
-        checkpoint="control-{name}.safetensors",
+        **call(
+            "geomkit.lm.controls:train_control",
+            name="{name}",
+            recipe=config["ladder"]["recipe"],
+            device=config["compute"]["device"],
+            checkpoint="control-{name}.safetensors",
+        ),
     message:
         "Training {wildcards.name}"
     script:
-        "../scripts/ladder_control.py"
+        "../scripts/run.py"
 
 
 use rule ladder_control as ladder_steps with:
     output:
-        models=expand(
+        expand(
             "results/ladder/steps/{{name}}-step{step}/{file}",
             step=config["ladder"]["steps"]["at"],
             file=["model.safetensors", "config.json"],
@@ -217,15 +210,15 @@ use rule ladder_control as ladder_steps with:
         table="results/ladder/steps/losses/{name}.csv",
     log:
         "results/logs/ladder/steps/{name}.log",
-    benchmark:
-        "results/benchmarks/ladder/steps/{name}.tsv"
     params:
-        code=code("ladder_control.py"),
-        name="{name}",
-        recipe=config["ladder"]["recipe"],
-        device=config["compute"]["device"],
-        checkpoint="steps-{name}.safetensors",
-        keep=config["ladder"]["steps"]["at"],
+        **call(
+            "geomkit.lm.controls:train_control",
+            name="{name}",
+            recipe=config["ladder"]["recipe"],
+            device=config["compute"]["device"],
+            checkpoint="steps-{name}.safetensors",
+            keep=config["ladder"]["steps"]["at"],
+        ),
     message:
         "Training {wildcards.name}, whose weights are kept at {params.keep} steps"
 
@@ -234,39 +227,36 @@ rule ladder_controls:
     input:
         tables=expand("results/ladder/controls/losses/{name}.csv", name=CONTROLS),
     output:
-        "results/ladder/controls.csv",
+        output="results/ladder/controls.csv",
     log:
         "results/logs/ladder/controls.log",
-    benchmark:
-        "results/benchmarks/ladder/controls.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ladder_controls.py"),
+        **call(
+            "geomkit.studies.trainings:join_controls",
+        ),
     message:
         "Joining the losses of the trainings beside the ladder"
     script:
-        "../scripts/ladder_controls.py"
+        "../scripts/run.py"
 
 
 use rule ladder_controls as ladder_steps_table with:
     input:
         tables=expand("results/ladder/steps/losses/{name}.csv", name=STEPPED),
     output:
-        "results/ladder/steps.csv",
+        output="results/ladder/steps.csv",
     log:
         "results/logs/ladder/steps.log",
-    benchmark:
-        "results/benchmarks/ladder/steps.tsv"
     message:
         "Joining the losses at the steps whose weights are kept"
 
 
 rule ladder_card:
     input:
+        "results/ladder/tokenizer/tokenizer_config.json",
         models=expand("results/ladder/{name}/model.safetensors", name=LADDER),
-        tokenizer="results/ladder/tokenizer/tokenizer_config.json",
         corpora=expand(
             "results/corpora/{corpus}.parquet", corpus=config["ladder"]["card"]
         ),
@@ -276,21 +266,20 @@ rule ladder_card:
         card="results/ladder/README.md",
     log:
         "results/logs/ladder/card.log",
-    benchmark:
-        "results/benchmarks/ladder/card.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("ladder_card.py"),
-        splits=[
-            config["corpora"][name].get("split", "all")
-            for name in config["ladder"]["card"]
-        ],
-        home=config["ladder"]["corpus"],
-        recipe=config["ladder"]["recipe"],
-        device=config["compute"]["device"],
+        **call(
+            "geomkit.lm.card:write_card",
+            splits=[
+                config["corpora"][name].get("split", "all")
+                for name in config["ladder"]["card"]
+            ],
+            home=config["ladder"]["corpus"],
+            recipe=config["ladder"]["recipe"],
+            device=config["compute"]["device"],
+        ),
     message:
         "Writing the ladder's card"
     script:
-        "../scripts/ladder_card.py"
+        "../scripts/run.py"

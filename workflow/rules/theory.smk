@@ -7,43 +7,42 @@ SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladde
 
 rule theory_ngram_ids:
     input:
+        with_folder(RESOURCES / "ladder/tokenizer")[1:],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer"),
+        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
     output:
-        "results/theory/ngrams.h5",
+        output="results/theory/ngrams.h5",
     log:
         "results/logs/theory/ngram_ids.log",
-    benchmark:
-        "results/benchmarks/theory/ngram_ids.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_ngram_ids.py"),
+        **call(
+            "geomkit.lm.splitting:encode_splits",
+        ),
     message:
         "Encoding the ladder's training, validation and test text"
     script:
-        "../scripts/theory_ngram_ids.py"
+        "../scripts/run.py"
 
 
 rule theory_simulation:
     output:
-        "results/theory/simulation.csv",
+        output="results/theory/simulation.csv",
     log:
         "results/logs/theory/simulation.log",
-    benchmark:
-        "results/benchmarks/theory/simulation.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_simulation.py"),
-        grid=config["theory"]["simulation"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.skills:simulate_skills",
+            grid=config["theory"]["simulation"],
+            seed=config["seed"],
+        ),
     message:
         "Sampling graphs of texts and skills"
     script:
-        "../scripts/theory_simulation.py"
+        "../scripts/run.py"
 
 
 rule theory_relations:
@@ -51,44 +50,42 @@ rule theory_relations:
         grid=relative(RESOURCES / "ladder/training_grid.csv"),
         ladder=relative(RESOURCES / "ladder/losses.csv"),
     output:
-        "results/theory/relations.csv",
+        output="results/theory/relations.csv",
     log:
         "results/logs/theory/relations.log",
-    benchmark:
-        "results/benchmarks/theory/relations.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_relations.py"),
-        resamples=config["theory"]["resamples"]["primary"],
-        sensitivity=config["theory"]["resamples"]["sensitivity"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.theory:relate_exponents",
+            resamples=config["theory"]["resamples"]["primary"],
+            sensitivity=config["theory"]["resamples"]["sensitivity"],
+            seed=config["seed"],
+        ),
     message:
         "Relating the exponents of size and data"
     script:
-        "../scripts/theory_relations.py"
+        "../scripts/run.py"
 
 
 rule theory_ngrams:
     input:
-        "results/theory/ngrams.h5",
+        documents="results/theory/ngrams.h5",
     output:
         exponents="results/theory/exponents.csv",
         budgets="results/theory/budgets.csv",
     log:
         "results/logs/theory/ngrams.log",
-    benchmark:
-        "results/benchmarks/theory/ngrams.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_ngrams.py"),
+        **call(
+            "geomkit.studies.ngrams:measure_ngrams",
+        ),
     message:
         "Measuring frequency tables and budgets of trigrams"
     script:
-        "../scripts/theory_ngrams.py"
+        "../scripts/run.py"
 
 
 rule theory_curve:
@@ -97,45 +94,44 @@ rule theory_curve:
         ladder=relative(RESOURCES / "ladder/losses.csv"),
         documents="results/theory/ngrams.h5",
     output:
-        "results/theory/curves/{table}.csv",
+        output="results/theory/curves/{table}.csv",
     log:
         "results/logs/theory/curve/{table}.log",
-    benchmark:
-        "results/benchmarks/theory/curve/{table}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_curve.py"),
+        **call(
+            "geomkit.studies.theory:fit_skill_curves",
+        ),
     message:
         "Fitting the theory's curve of {wildcards.table}"
     script:
-        "../scripts/theory_curve.py"
+        "../scripts/run.py"
 
 
 rule theory_curves:
     input:
         tables=expand("results/theory/curves/{table}.csv", table=NGRAM_TABLES),
     output:
-        "results/theory/curves.csv",
+        output="results/theory/curves.csv",
     log:
         "results/logs/theory/curves.log",
-    benchmark:
-        "results/benchmarks/theory/curves.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_curves.py"),
+        **call(
+            "geomkit.studies.theory:join_curves",
+        ),
     message:
         "Joining the theory's curves"
     script:
-        "../scripts/theory_curves.py"
+        "../scripts/run.py"
 
 
 rule condition:
     input:
-        model=model_files,
+        rest(model_files),
+        folder=head(model_files),
         texts=model_texts,
         spectra=family_spectra("theory"),
     output:
@@ -143,33 +139,33 @@ rule condition:
         documents="results/theory/documents/{model}/{corpus}.csv",
     log:
         "results/logs/theory/condition/{model}/{corpus}.log",
-    benchmark:
-        "results/benchmarks/theory/condition/{model}/{corpus}.tsv"
     wildcard_constraints:
         model=one_of(measured("theory")),
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes(input.model)),
+        * (4000 + 5 * megabytes([input.folder])),
         runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes(input.model) // 10),
+        * (60 + megabytes([input.folder]) // 10),
     params:
-        code=code("condition.py"),
-        content=model_content,
-        asked=asked_again(["last", "final"]),
-        compute=config["compute"],
-        families=of_family("theory", "family"),
-        seeds=of_family("theory", "seed"),
-        length=config["texts"]["length"],
-        eps2=config["theory"]["eps2"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.conditional:condition_model",
+            states="geomkit.lm.rerunning:run_again",
+            content=model_content,
+            asked=asked_again(["last", "final"]),
+            compute=config["compute"],
+            families=of_family("theory", "family"),
+            seeds=of_family("theory", "seed"),
+            length=config["texts"]["length"],
+            eps2=config["theory"]["eps2"],
+            seed=config["seed"],
+        ),
     message:
         "Measuring the conditional entropy of {wildcards.model} on {wildcards.corpus}"
     script:
-        "../scripts/condition.py"
+        "../scripts/run.py"
 
 
 rule theory_conditional:
@@ -184,12 +180,12 @@ rule theory_conditional:
             model=measured("theory"),
             corpus=chosen("theory")["corpus"],
         ),
-        gains=expand(
+        made_gains=expand(
             "results/theory/conditional/{model}/{corpus}.csv",
             model=measured("theory"),
             corpus=chosen("theory")["corpus"],
         ),
-        documents=expand(
+        made_documents=expand(
             "results/theory/documents/{model}/{corpus}.csv",
             model=measured("theory"),
             corpus=chosen("theory")["corpus"],
@@ -199,28 +195,28 @@ rule theory_conditional:
         documents="results/theory/documents.csv",
     log:
         "results/logs/theory/conditional.log",
-    benchmark:
-        "results/benchmarks/theory/conditional.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
-        code=code("theory_conditional.py"),
-        families=of_models("theory", "family"),
-        seeds=of_models("theory", "seed"),
-        length=config["texts"]["length"],
-        eps2=config["theory"]["eps2"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.conditional:measure_conditional",
+            families=of_models("theory", "family"),
+            seeds=of_models("theory", "seed"),
+            length=config["texts"]["length"],
+            eps2=config["theory"]["eps2"],
+            seed=config["seed"],
+        ),
     message:
         "Measuring the conditional entropy of representations"
     script:
-        "../scripts/theory_conditional.py"
+        "../scripts/run.py"
 
 
 rule theory_bigrams:
     input:
+        with_folder(RESOURCES / "ladder/tokenizer")[1:],
         models=[
             path
             for name in SHIPPED_LADDER
@@ -228,68 +224,65 @@ rule theory_bigrams:
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer"),
+        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
     output:
-        "results/theory/bigrams.csv",
+        output="results/theory/bigrams.csv",
     log:
         "results/logs/theory/bigrams.log",
-    benchmark:
-        "results/benchmarks/theory/bigrams.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=4000,
     params:
-        code=code("theory_bigrams.py"),
-        seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
-        windows=config["theory"]["windows"],
-        device=config["compute"]["device"],
+        **call(
+            "geomkit.lm.bigrams:measure_bigrams",
+            seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
+            number=config["theory"]["windows"],
+            device=config["compute"]["device"],
+        ),
     message:
         "Measuring the shipped ladder's loss of each class of bigrams"
     script:
-        "../scripts/theory_bigrams.py"
+        "../scripts/run.py"
 
 
 rule theory_quanta:
     input:
-        "results/theory/bigrams.csv",
+        bigrams="results/theory/bigrams.csv",
     output:
-        "results/theory/quanta.csv",
+        output="results/theory/quanta.csv",
     log:
         "results/logs/theory/quanta.log",
-    benchmark:
-        "results/benchmarks/theory/quanta.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_quanta.py"),
+        **call(
+            "geomkit.studies.quanta:learnt_ranks",
+        ),
     message:
         "Finding the ranks up to which bigrams are learnt"
     script:
-        "../scripts/theory_quanta.py"
+        "../scripts/run.py"
 
 
 rule theory_facts:
     input:
-        FACTS,
+        table=FACTS,
     output:
-        "results/theory/facts.csv",
+        output="results/theory/facts.csv",
     log:
         "results/logs/theory/facts.log",
-    benchmark:
-        "results/benchmarks/theory/facts.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_facts.py"),
+        **call(
+            "geomkit.studies.facts:study_facts",
+        ),
     message:
         "Holding planted facts against the theory"
     script:
-        "../scripts/theory_facts.py"
+        "../scripts/run.py"
 
 
 rule theory_conclusions:
@@ -307,20 +300,19 @@ rule theory_conclusions:
         radii=RADII,
         laws=relative(RESOURCES / "published/laws.csv"),
     output:
-        "results/theory/conclusions.csv",
+        output="results/theory/conclusions.csv",
     log:
         "results/logs/theory/conclusions.log",
-    benchmark:
-        "results/benchmarks/theory/conclusions.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_conclusions.py"),
+        **call(
+            "geomkit.studies.conclusions.conclude:conclude",
+        ),
     message:
         "Drawing conclusions about the theory"
     script:
-        "../scripts/theory_conclusions.py"
+        "../scripts/run.py"
 
 
 rule theory_plot:
@@ -339,94 +331,94 @@ rule theory_plot:
         steps=STEPS,
         conclusions="results/theory/conclusions.csv",
     output:
-        report(
+        output=report(
             "results/theory_check.pdf",
             caption="../report/theory_check.rst",
             category="Theory",
         ),
     log:
         "results/logs/theory/plot.log",
-    benchmark:
-        "results/benchmarks/theory/plot.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("theory_plot.py"),
+        **call(
+            "geomkit.figures.theory:draw_theory",
+        ),
     message:
         "Drawing the theory beside what was measured"
     script:
-        "../scripts/theory_plot.py"
+        "../scripts/run.py"
 
 
 rule planted_facts_cell:
     output:
-        "results/theory/training/facts/w{width}-a{exponent}-s{seed}-{data}.csv",
+        output="results/theory/training/facts/w{width}-a{exponent}-s{seed}-{data}.csv",
     log:
         "results/logs/theory/facts/w{width}-a{exponent}-s{seed}-{data}.log",
-    benchmark:
-        "results/benchmarks/theory/facts/w{width}-a{exponent}-s{seed}-{data}.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code("planted_facts_cell.py"),
-        recipe=config["theory"]["facts"]["recipe"],
+        **call(
+            "geomkit.lm.facts:train_facts",
+            recipe=config["theory"]["facts"]["recipe"],
+        ),
     message:
         "Training width {wildcards.width} on planted facts, a = {wildcards.exponent}, {wildcards.data}"
     script:
-        "../scripts/planted_facts_cell.py"
+        "../scripts/run.py"
 
 
 rule planted_facts:
     input:
         tables=planted_cells(),
     output:
-        "results/theory/training/facts.csv",
+        output="results/theory/training/facts.csv",
     log:
         "results/logs/theory/facts_table.log",
-    benchmark:
-        "results/benchmarks/theory/facts_table.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("planted_facts.py"),
+        **call(
+            "geomkit.studies.facts:join_facts",
+        ),
     message:
         "Joining the models of planted facts"
     script:
-        "../scripts/planted_facts.py"
+        "../scripts/run.py"
 
 
 rule small_steps:
     input:
+        with_folder(RESOURCES / "ladder/tokenizer")[1:],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer"),
+        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
     output:
-        rows="results/theory/training/small_steps.csv",
+        output="results/theory/training/small_steps.csv",
         radii="results/theory/training/step_radii.csv",
         weights="results/theory/training/steps.safetensors",
     log:
         "results/logs/theory/small_steps.log",
-    benchmark:
-        "results/benchmarks/theory/small_steps.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         **GPU,
         mem_mb=4000,
     params:
-        code=code("small_steps.py"),
-        steps=config["theory"]["steps"],
-        recipe=config["ladder"]["recipe"]
-        | {"tokens": config["theory"]["steps"]["tokens"]},
-        seed=config["seed"],
-        device=config["compute"]["device"],
+        **call(
+            "geomkit.lm.steps:measure_small_steps",
+            recipe=config["ladder"]["recipe"]
+            | {"tokens": config["theory"]["steps"]["tokens"]},
+            seed=config["seed"],
+            device=config["compute"]["device"],
+            width=config["theory"]["steps"]["width"],
+            contexts=config["theory"]["steps"]["contexts"],
+            length=config["theory"]["steps"]["length"],
+            resamples=config["theory"]["steps"]["resamples"],
+        ),
     message:
         "Training for small steps, and measuring them"
     script:
-        "../scripts/small_steps.py"
+        "../scripts/run.py"

@@ -17,26 +17,28 @@ rule controls_measured:
         ],
         texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
     output:
-        "results/ladder/controls.parquet",
+        output="results/ladder/controls.parquet",
     log:
         "results/logs/ladder/controls_measured.log",
-    benchmark:
-        "results/benchmarks/ladder/controls_measured.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
     params:
-        code=code("controls_measured.py"),
-        primary=config["scaling"]["primary"],
-        parameters=PARAMETERS,
-        compute=config["compute"],
+        **call(
+            "geomkit.lm.control_metrics:measure_controls",
+            parameters=PARAMETERS,
+            compute=config["compute"],
+            family="controls",
+            length=config["scaling"]["primary"]["length"],
+            normalisation=config["scaling"]["primary"]["normalise"],
+            metrics=config["scaling"]["primary"]["metrics"],
+        ),
     message:
         "Measuring the ladder and the trainings beside it"
     script:
-        "../scripts/controls_measured.py"
+        "../scripts/run.py"
 
 
 rule width_depth:
@@ -52,22 +54,21 @@ rule width_depth:
         absent="results/axes/absent.csv",
     log:
         "results/logs/width_depth.log",
-    benchmark:
-        "results/benchmarks/width_depth.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("width_depth.py"),
-        groups=GROUPS,
-        recipe=config["ladder"]["recipe"],
-        primary=config["scaling"]["primary"],
-        resamples=config["scaling"]["bootstrap"],
-        seed=config["seed"],
+        **call(
+            "geomkit.studies.width_depth:study_width_and_depth",
+            groups=GROUPS,
+            recipe=config["ladder"]["recipe"],
+            primary=config["scaling"]["primary"],
+            resamples=config["scaling"]["bootstrap"],
+            seed=config["seed"],
+        ),
     message:
         "Telling width, depth and parameters apart"
     script:
-        "../scripts/width_depth.py"
+        "../scripts/run.py"
 
 
 rule controls_plot:
@@ -80,22 +81,21 @@ rule controls_plot:
         absent="results/axes/absent.csv",
         trainings=relative(RESOURCES / "ladder/controls.csv"),
     output:
-        report(
+        output=report(
             "results/controls_plot.pdf",
             caption="../report/controls_plot.rst",
             category="Training",
         ),
     log:
         "results/logs/controls_plot.log",
-    benchmark:
-        "results/benchmarks/controls_plot.tsv"
     conda:
         "../../envs/geomkit.yaml"
-    threads: 1
     params:
-        code=code("controls_plot.py"),
-        primary=config["scaling"]["primary"],
+        **call(
+            "geomkit.figures.controls:draw_controls",
+            primary=config["scaling"]["primary"],
+        ),
     message:
         "Drawing width against depth, and seeds"
     script:
-        "../scripts/controls_plot.py"
+        "../scripts/run.py"

@@ -13,13 +13,13 @@ from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.sources.corpora import stored_documents
-from geomkit.store.records.files import write_csv
+from geomkit.store.records.files import folders_of, write_csv
 from geomkit.store.records.theory import BigramLoss
 from geomkit.store.splits import read_split
 
 
 def measure_bigrams(
-    models: Sequence[str],
+    models: Sequence[Path],
     seeds: Sequence[int | None],
     corpus: Path,
     documents: Path,
@@ -28,7 +28,7 @@ def measure_bigrams(
     number: int,
     device: str,
 ) -> None:
-    """Of every model folder, on `number` windows of test text; classes are those of the training documents' token ids."""
+    """Measures every model that files belong to on `number` windows of test text, by the classes of the training documents."""
     classes = BigramClasses.train(*read_split(documents, "train", "token"))
     test = stream(stored_documents(corpus, "test"), load_tokenizer(tokenizer))
     rows = windows(test, replace(Recipe(), validation_windows=number))
@@ -37,7 +37,7 @@ def measure_bigrams(
     known = {"unigram": -np.log(classes.unigram[token]), "bigram": -np.log(classes.bigram[before, token])}
     present = [one for one in range(len(classes.edges)) if (group == one).any()]
     records = []
-    for folder, seed in progress(list(zip(map(Path, models), seeds, strict=True)), "bigrams"):
+    for folder, seed in progress(list(zip(folders_of(models), seeds, strict=True)), "bigrams"):
         model = load_model(folder, "float32", find_device(device))
         loss, size = token_losses(model, rows), sizes(model)
         for one in present:

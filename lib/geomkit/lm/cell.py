@@ -24,7 +24,7 @@ def train_cell(
     corpus: Path,
     tokenizer: Path,
     output: Path,
-    checkpoint: Path,
+    checkpoint: str,
     width: int,
     seed: int,
     unique: str,
@@ -33,11 +33,15 @@ def train_cell(
     parameters: Mapping[str, float],
     device: str,
 ) -> None:
-    words, own = load_tokenizer(tokenizer), Recipe(**recipe)
+    """Trains one model on a budget of tokens, or goes on with it, and writes its losses and metrics as CSV.
+
+    tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside that of tables.
+    """
+    words, own, saved = load_tokenizer(tokenizer.parent), Recipe(**recipe), output.parents[1] / "checkpoints" / checkpoint
     budget = None if unique == "all" else int(unique)
     training = stream(stored_documents(corpus, "train"), words, budget, seed)
     validation, test = (stream(stored_documents(corpus, split), words) for split in ("validation", "test"))
-    run = train(width, seed, own, training, validation, checkpoint, find_device(device))
+    run = train(width, seed, own, training, validation, saved, find_device(device))
     tested = replace(own, validation_windows=TEST_WINDOWS)
     found = geometry(run.model, windows(test, tested), primary, parameters)
     cell = Cell(
@@ -57,7 +61,7 @@ def train_cell(
         metrics={name: float(f"{value:.6g}") for name, value in found.items()},
     )
     write_csv(output, Cell, [cell])
-    checkpoint.unlink(missing_ok=True)
+    saved.unlink(missing_ok=True)
 
 
 def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], parameters: Mapping[str, float]) -> dict[str, float]:

@@ -36,7 +36,7 @@ def measure_components(
     output: Path,
     family: str,
     model_seed: int | None,
-    count: int,
+    number: int,
     gain: Mapping[str, float],
     compute: Mapping[str, Any],
     trust_remote_code: bool,
@@ -45,13 +45,14 @@ def measure_components(
 ) -> None:
     """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
 
-    count: texts, of different documents as far as there are as many. A masked model has metrics after its blocks, and says why no
-    sublayer was taken out; a model that cannot be measured leaves an empty table with the reason. heads: also without each head.
+    number: of texts, of different documents as far as there are as many. A masked model has metrics after its blocks, and says
+    why no sublayer was taken out; a model that cannot be measured leaves an empty table with the reason. heads: also without
+    each head.
     """
     with refused_table(output, COMPONENT_COLUMNS):
         model = load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code, objective)
         masks = masking(load_tokenizer(folder, trust_remote_code)) if objective == MASKED else None
-        write_components(model, masks, texts, output, family, model_seed, count, gain, compute["batch_tokens"], heads)
+        write_components(model, masks, texts, output, family, model_seed, number, gain, compute["batch_tokens"], heads)
 
 
 def write_components(
@@ -61,13 +62,13 @@ def write_components(
     output: Path,
     family: str,
     model_seed: int | None,
-    count: int,
+    number: int,
     gain: Mapping[str, float],
     batch_tokens: int,
     heads: bool,
 ) -> None:
     """The table of one loaded model."""
-    sample = spread(read_texts(texts).sample, count)
+    sample = spread(read_texts(texts).sample, number)
     depth, name = len(blocks(model)), output.parent.name
     common = {"model": name, "family": family, "seed": model_seed, "corpus": output.stem, "depth": depth, **vars(sizes(model))}
     absent: dict[str, str] = {}
@@ -100,14 +101,14 @@ def heads_of(model: PreTrainedModel, absent: dict[str, str]) -> list[Ablation]:
         return []
 
 
-def spread(sample: Sample, count: int) -> Sample:
-    """`count` texts of a sample, the first of each document before the second of any."""
+def spread(sample: Sample, number: int) -> Sample:
+    """`number` texts of a sample, the first of each document before the second of any."""
     seen: dict[str, int] = defaultdict(int)
     turn = []
     for text, document in enumerate(sample.texts.document):
         turn.append((seen[document], text))
         seen[document] += 1
-    chosen = sorted(text for _, text in sorted(turn)[:count])
+    chosen = sorted(text for _, text in sorted(turn)[:number])
     of = sample.texts
     kept = Texts(
         [of.document[text] for text in chosen], [of.tokens[text] for text in chosen], [of.bytes[text] for text in chosen]

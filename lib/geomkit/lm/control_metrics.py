@@ -19,13 +19,14 @@ from geomkit.measures.entropy import eps2_of, measure
 from geomkit.measures.norms import plain
 from geomkit.measures.projection import projected
 from geomkit.store.dumps import PLAIN, State
+from geomkit.store.records.files import folders_of
 from geomkit.store.tables import TableWriter
 from geomkit.store.texts import Sample
 from geomkit.variants import TRAINED
 
 
 def measure_controls(
-    folders: Sequence[str],
+    models: Sequence[Path],
     texts: Path,
     output: Path,
     family: str,
@@ -35,13 +36,13 @@ def measure_controls(
     parameters: Mapping[str, float],
     compute: Mapping[str, Any],
 ) -> None:
-    """folders: of all models, whose names they have. The widest of them is the donor of the projected null."""
+    """models: files of all models, in folders that have their names. The widest of them is the donor of the projected null."""
     wanted = Wanted([normalisation], [length], metrics, parameters)
     device = find_device(compute["device"])
     table = TableWriter(family=family, corpus=texts.stem)
     widths: dict[str, int] = {}
     missing: dict[str, str] = {}
-    named = {Path(folder).name: Path(folder) for folder in folders}
+    named = {folder.name: folder for folder in folders_of(models)}
     for name, folder in progress(named.items(), "controls", len(named)):
         sample = texts_for(texts, folder, name, False).sample
         model = load_model(folder, compute["dtype"], device)

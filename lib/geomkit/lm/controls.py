@@ -17,22 +17,22 @@ def train_control(
     name: str,
     corpus: Path,
     tokenizer: Path,
-    folder: Path,
     table: Path,
-    checkpoint: Path,
+    checkpoint: str,
     recipe: Mapping[str, Any],
     device: str,
     keep: Sequence[int] = (),
 ) -> None:
     """Train the model of a name of `geomkit.lm.names`, or go on with it.
 
-    Writes `folder`, the trained model, or with steps to keep `folder`-step<n> for each of them, and `table`: a row with the
-    validation and test loss (nats a token) of each of these models.
+    Writes the trained model into the folder <name> beside that of tables, or with steps to keep one into <name>-step<n> for each
+    of them, and `table`: a row with the validation and test loss (nats a token) of each of these models. tokenizer: a file of the
+    tokenizer. checkpoint: name of a file in the folder `checkpoints` beside all of them.
     """
-    training, words = parse(name), load_tokenizer(tokenizer)
+    training, words, saved = parse(name), load_tokenizer(tokenizer.parent), table.parents[2] / "checkpoints" / checkpoint
     own = replace(Recipe(**recipe), **training.recipe)
     learned, validation, test = (stream(stored_documents(corpus, split), words) for split in ("train", "validation", "test"))
-    run = train(training.width, training.seed, own, learned, validation, checkpoint, find_device(device), training.form, keep)
+    run = train(training.width, training.seed, own, learned, validation, saved, find_device(device), training.form, keep)
     layers, heads = shape(training.width, training.form)
     size = sizes(run.model)
     common: dict[str, Any] = {
@@ -61,6 +61,6 @@ def train_control(
                 loss_test=round(evaluate(stage.model, test, replace(own, validation_windows=TEST_WINDOWS)), 6),
             )
         )
-        export(stage, folder.with_name(folder.name + end))
+        export(stage, table.parents[1] / (name + end))
     write_csv(table, ControlTraining, rows)
-    checkpoint.unlink(missing_ok=True)
+    saved.unlink(missing_ok=True)

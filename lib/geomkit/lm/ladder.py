@@ -307,32 +307,35 @@ def export(run: Run, folder: Path) -> None:
     run.model.half().save_pretrained(folder)
 
 
-def prepare_tokenizer(corpus: Path, folder: Path, recipe: Mapping[str, Any]) -> None:
-    """The ladder's tokenizer, from a corpus's training split."""
+def prepare_tokenizer(corpus: Path, tokenizer: Path, recipe: Mapping[str, Any]) -> None:
+    """The ladder's tokenizer, from a corpus's training split, in the folder of a file of it."""
     texts = [document.text for document in stored_documents(corpus, "train")]
-    train_tokenizer(texts, Recipe(**recipe).vocabulary).save_pretrained(folder)
+    train_tokenizer(texts, Recipe(**recipe).vocabulary).save_pretrained(tokenizer.parent)
 
 
 def train_model(
     corpus: Path,
     tokenizer: Path,
-    folder: Path,
+    weights: Path,
     curve: Path,
-    checkpoint: Path,
+    checkpoint: str,
     width: int,
     seed: int,
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
-    """Trains one model of the ladder, or goes on with it: its folder, and its learning curve as CSV."""
-    words = load_tokenizer(tokenizer)
+    """Trains one model of the ladder, or goes on with it: the folder of its weights, and its learning curve as CSV.
+
+    tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside those of models and curves.
+    """
+    words, saved = load_tokenizer(tokenizer.parent), curve.parents[1] / "checkpoints" / checkpoint
     training, validation = (stream(stored_documents(corpus, split), words) for split in ("train", "validation"))
-    run = train(width, seed, Recipe(**recipe), training, validation, checkpoint, find_device(device))
+    run = train(width, seed, Recipe(**recipe), training, validation, saved, find_device(device))
     size = sizes(run.model)
     layers, heads = SHAPES[width]
     model = {"width": width, "layers": layers, "heads": heads, "seed": seed}
     model |= {name: getattr(size, name) for name in ("params_nonembedding", "params_total")}
     points = [CurvePoint(**model, tokens=tokens, loss_validation=round(loss, 6)) for tokens, loss in run.curve]
     write_csv(curve, CurvePoint, points)
-    export(run, folder)
-    checkpoint.unlink(missing_ok=True)
+    export(run, weights.parent)
+    saved.unlink(missing_ok=True)

@@ -295,7 +295,7 @@ def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
 
     method = stated.get("quant_method")
-    if method is not None and method not in KNOWN:
+    if method is not None and not any(name == method or name.startswith(f"{method}_") for name in KNOWN):
         raise DataError(
             f"{folder / 'config.json'}: quantization_config.quant_method is {method!r}, which this transformers does not know; "
             "install a newer one, or measure the unquantised weights"

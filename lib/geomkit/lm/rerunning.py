@@ -21,7 +21,7 @@ from geomkit.store.texts import Texts
 def run_again(
     folder: Path,
     texts: Path,
-    name: str,
+    model: str,
     asked: Mapping[str, Any],
     compute: Mapping[str, Any],
 ) -> Held:
@@ -32,20 +32,20 @@ def run_again(
     and `trust_remote_code`.
     """
     trust_remote_code, sublayers = asked["trust_remote_code"], asked["sublayers"]
-    sample = texts_for(texts, folder, name, trust_remote_code).sample
+    sample = texts_for(texts, folder, model, trust_remote_code).sample
     chosen = first_texts(sample.texts) if asked["firsts"] else list(range(len(sample.ids)))
     listed = chosen_texts(sample.texts, chosen)
     device, config = find_device(compute["device"]), load_config(folder, trust_remote_code)
     widths = [
         setting(config, "hidden_size") for _ in asked_states(setting(config, "num_hidden_layers"), asked["layers"], sublayers)
     ]
-    check_rows(name, folder, sum(listed.tokens), widths, compute, device, trust_remote_code, asked["objective"])
-    model = load_model(folder, compute["dtype"], device, trust_remote_code, asked["objective"])
+    check_rows(model, folder, sum(listed.tokens), widths, compute, device, trust_remote_code, asked["objective"])
+    loaded = load_model(folder, compute["dtype"], device, trust_remote_code, asked["objective"])
     masks = masking(load_tokenizer(folder, trust_remote_code)) if asked["objective"] == MASKED else None
-    recorder = recorder_of(model, asked)
+    recorder = recorder_of(loaded, asked)
     rows = all_rows(recorder, sample, compute["batch_tokens"], masks, chosen)
     ids = np.concatenate([sample.ids[text] for text in chosen])
-    facts = of_model(model) | {"objective": asked["objective"], DTYPE: compute["dtype"]}
+    facts = of_model(loaded) | {"objective": asked["objective"], DTYPE: compute["dtype"]}
     return Held(facts, recorder.absent, listed, ids, rows)
 
 

@@ -132,8 +132,10 @@ def _row_lengths(Z: Array) -> Array:
         count = math.prod(lengths.shape)
         raise DataError(f"{count - int(xp.count_nonzero(finite))} of {count} token vectors are not finite or overflow")
     gone = (lengths == 0)[..., 0]
-    if xp.any(gone) and xp.any(Z[gone] != 0):
-        raise DataError("some token vectors are so short that their squares vanish (below 1e-154); scale all rows")
+    if xp.any(gone) and xp.any(Z[gone] != 0):  # squares vanish below 1e-154
+        largest = highest(xp.abs(Z[gone]), axis=-1)
+        scaled = Z[gone] / xp.where(largest > 0, largest, 1.0)
+        lengths[gone] = largest * xp.sqrt(xp.linalg.vecdot(scaled, scaled))[..., None]
     return lengths
 
 

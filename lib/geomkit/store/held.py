@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -50,6 +51,11 @@ class Held:
 
     def width(self, state: State) -> int:
         return self.captured[state].shape[1]
+
+
+def stored(dump: Path) -> Dump:
+    """Opens a dump."""
+    return Dump(dump)
 
 
 States = Callable[[], Dump | Held]

@@ -9,7 +9,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from runs import PICTURES, SETTINGS, Killed, write_corpus
-from workflow_case import Case, Outcome, copy_project
+from workflow_case import Case, Outcome, calls, copy_project
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def killed(case: Case, done: Outcome, tmp_path_factory: pytest.TempPathFactory) 
     while not (parts := list(folder.glob("results/dumps/*/small/.*.part"))) and run.process.poll() is None:
         time.sleep(0.002)
     jobs = psutil.Process(run.process.pid).children(recursive=True)
-    next(job for job in reversed(jobs) if any(word.endswith(".dump.py") for word in job.cmdline())).kill()
+    next(job for job in reversed(jobs) if calls(job, "dump_model")).kill()
     outcome = run.wait()
     model = parts[0].parents[1].name
     dumps = list(folder.glob(f"results/dumps/{model}/**/*.h5"))

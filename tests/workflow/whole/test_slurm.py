@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import psutil
 import pytest
 from runs import MODELS, SETTINGS, write_corpus
-from workflow_case import ROOT, Case, copy_project
+from workflow_case import ROOT, Case, calls, copy_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -62,7 +62,7 @@ def dumping(folder) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            if any(word.endswith(".dump.py") for word in process.info["cmdline"] or []) and process.cwd() == str(folder):
+            if calls(process, "dump_model") and process.cwd() == str(folder):
                 found.append(process)
         except psutil.Error:
             continue

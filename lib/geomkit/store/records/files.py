@@ -45,9 +45,9 @@ def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
             file.write(line(to_cell(values[name], kinds.get(name, float), f"{path}: column {name!r}") for name in names))
 
 
-def folders_of(files: Iterable[str]) -> list[str]:
+def folders_of(files: Iterable[Path]) -> list[Path]:
     """Folders that hold the files, each once, in the order of the files."""
-    return list(dict.fromkeys(str(Path(file).parent) for file in files))
+    return list(dict.fromkeys(file.parent for file in files))
 
 
 def line(cells: Iterable[str]) -> str:

@@ -1,0 +1,203 @@
+"""A rule's names reach its function as arguments, and what does not fit is found before any job runs."""
+
+import os
+import pty
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from geomkit import job
+from geomkit.errors import ConfigError
+from geomkit.job import arguments, call, check_rules, is_function, prepared, signature
+
+ROOT = Path(__file__).parents[1]
+MERGE = "geomkit.store.tables:merge_stage"
+JUDGE = "geomkit.studies.semantics:judge"
+STORED = "geomkit.store.held:stored"
+
+
+class Names(dict):
+    """As Snakemake's lists of named things."""
+
+    def __getattr__(self, name: str):
+        return self[name]
+
+    def __iter__(self):
+        return iter(self.values())
+
+
+def rule(function: str = MERGE, *, inputs=("tables",), outputs=("output", "absent"), **params):
+    names = {"function": function, "code": "0", **params}
+    return SimpleNamespace(
+        name="mine", input=Names.fromkeys(inputs, "a"), output=Names.fromkeys(outputs, "b"), params=Names(names),
+        wildcard_names={"model"},
+    )  # fmt: skip
+
+
+def test_a_signature_is_read_without_an_import():
+    code = "import sys; from geomkit.job import signature; print(*sorted(signature('geomkit.lm.dumping:dump_model').required));"
+    code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert {"folder", "texts", "outputs"} <= set(said.split())
+    assert "part" not in said.split()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("geomkit.store.tables:nowhere", "no function 'nowhere'"),
+        ("geomkit.nowhere:it", "is no function of the library"),
+        ("numpy:zeros", "is no function of the library"),
+        ("geomkit.store.tables.merge_stage", "is no function of the library"),
+    ],
+)
+def test_a_function_that_is_not_there_is_refused(function, message):
+    with pytest.raises(ConfigError, match=message):
+        signature(function)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"record": "TokenScore"}, ""),
+        (
+            {"recrod": "TokenScore"},
+            "rule mine: geomkit.store.tables:merge_stage takes no 'recrod'; it takes absent, output, record",
+        ),
+        ({"outputs": ("output",)}, "needs 'absent', which the rule does not give"),
+        ({"inputs": ("tables", "weights")}, "takes no 'weights'"),
+        ({"inputs": (), "function": "of another workflow"}, ""),
+        ({"outputs": ("output",), "absent": "x"}, ""),
+        ({"tables": "x"}, "rule mine: 'tables' is given twice"),
+    ],
+)
+def test_names_that_do_not_fit_are_found_before_a_job_runs(change, message):
+    if not message:
+        check_rules([rule(**change)])
+        return
+    with pytest.raises(ConfigError, match=message):
+        check_rules([rule(**change)])
+
+
+def test_a_function_that_is_bound_takes_and_needs_names_of_the_rule():
+    bound = {"states": STORED, "family": "f", "model_seed": 0, "halves": 1, "resamples": 1, "eps2": 0.5, "seed": 0}
+    texts = ("corpus", "background", "judgements")
+    fits = rule(JUDGE, inputs=("dump", *texts), outputs=("output", "summary"), **bound)
+    check_rules([fits])
+    with pytest.raises(ConfigError, match="needs 'dump'"):
+        check_rules([rule(JUDGE, inputs=texts, outputs=("output", "summary"), **bound)])
+
+
+def test_a_jobs_names_become_arguments(monkeypatch):
+    monkeypatch.setattr(job, "load", {MERGE: take, STORED: opened}.get)
+    made = SimpleNamespace(
+        input=Names(tables=["a", "b"], one="c"),
+        output=Names(output="d"),
+        params=Names(function=MERGE, code="digest", states=STORED, number=3),
+        wildcards=Names(width="16", model="m", rate="0.5", other="x"),
+    )
+    function, given = prepared(made)
+    states = given.pop("states")
+    assert function is take
+    assert (given.pop("tables"), given.pop("output")) == ([Path("a"), Path("b")], Path("d"))
+    assert given == {"number": 3, "code": "digest", "width": 16, "model": "m", "rate": 0.5}
+    assert isinstance(states, partial)
+    assert (states.func, states.keywords) == (opened, {"one": Path("c")})
+
+
+def take(tables, output, number, code, states, width: int, model: str, rate: float):
+    """What a rule might call."""
+
+
+def opened(one):
+    """What a rule might bind."""
+
+
+def test_a_parameter_is_not_taken_from_a_wildcard_of_its_name():
+    assert arguments(lambda model: None, {"model": "given"}, {"model": "wildcard"}) == {"model": "given"}
+
+
+@pytest.mark.parametrize("value", ["geomkit.store.held:stored", "geomkit.a:b"])
+def test_names_of_functions_are_known(value):
+    assert is_function(value)
+
+
+@pytest.mark.parametrize("value", [None, 3, "erank", "geomkit:b", "geomkit.a", "geomkit.a:b.c", ["geomkit.a:b"]])
+def test_other_values_are_no_names_of_functions(value):
+    assert not is_function(value)
+
+
+def digest(wildcards=None, function=MERGE, **parameters):
+    return call(function, **parameters)["code"](wildcards)
+
+
+def test_a_digest_changes_with_names_values_and_what_a_wildcard_chooses():
+    same = digest(twins=3, folds=5)
+    assert digest(folds=5, twins=3) == same
+    assert (
+        len(
+            {same, digest(twins=5, folds=3), digest(twins=3, splits=5), digest(twins=3), digest(function=JUDGE, twins=3, folds=5)}
+        )
+        == 5
+    )
+    assert digest("a", size=lambda wildcards: len(wildcards)) != digest("ab", size=lambda wildcards: len(wildcards))
+    assert digest("a", size=lambda wildcards, input: 1) == digest("a", size=lambda wildcards, input: 2)
+    assert digest(states="other") != digest(states=STORED)
+
+
+def test_a_bound_function_counts_in_the_digest(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(job, "code_digest", lambda modules, *rest: seen.append([path.stem for path in modules]) or "d")
+    digest(states=STORED)
+    assert seen == [["tables", "held"]]
+
+
+RUN = """
+from pathlib import Path
+from types import SimpleNamespace
+from tests_job_names import Names
+from geomkit import job
+job.load = {loads}
+made = SimpleNamespace(
+    input=Names(), output=Names(output="made.txt"), params=Names(function="f", code=""), wildcards=Names(), log=["job.log"]
+)
+job.run(made)
+"""
+NAMES = "class Names(dict):\n    def __getattr__(self, name):\n        return self[name]\n"
+
+
+@pytest.fixture
+def script(tmp_path):
+    def written(body: str) -> list[str]:
+        (tmp_path / "tests_job_names.py").write_text(NAMES)
+        (tmp_path / "own.py").write_text(f"def f(output):\n    {body}\n")
+        (tmp_path / "run.py").write_text(RUN.replace("{loads}", "lambda name: __import__('own').f"))
+        return [sys.executable, "run.py"]
+
+    return written
+
+
+def test_a_job_says_everything_to_its_log(script, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+    done = subprocess.run(script("print('said'); output.write_text('whole')"), cwd=tmp_path, env=environment, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (tmp_path / "made.txt").read_text() == "whole"
+    assert "said" in (tmp_path / "job.log").read_text()
+
+
+def test_a_debugger_stops_in_the_job(script, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib"), "GEOMKIT_DEBUG": "1"}
+    mine, terminal = pty.openpty()
+    started = subprocess.Popen(
+        script("output.write_text('whole')"), cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.write(mine, b"p 'stopped with ' + output.name\ncontinue\n")
+    assert started.wait(60) == 0
+    assert b"stopped with made.txt" in os.read(mine, 65536)
+    assert (tmp_path / "made.txt").read_text() == "whole"
