@@ -196,3 +196,8 @@ def test_only_the_weights_only_loader_reads_pickles():
         text = path.read_text()
         assert not re.search(r"pickle\.loads?\(|weights_only=False|allow_pickle=True|joblib\.load", text), path
         assert text.count("torch.load(") == text.count("weights_only=True"), path
+
+
+def test_what_is_fetched_depends_on_nothing_but_where_it_comes_from():
+    rules = (ROOT / "workflow/rules/fetch.smk").read_text()
+    assert re.findall(r"entry=lambda wildcards: settings\.(\w+)\(", rules) == ["download", "download"]

@@ -77,7 +77,7 @@ class Model:
             raise ConfigError(f"config: models.{self.key}: {file} cannot be read as JSON: {error}") from None
         if not isinstance(found, dict):
             raise ConfigError(f"config: models.{self.key}: {file} is no mapping, as the configuration of a model is")
-        keys = ("num_hidden_layers", "n_layer", "num_layers")
+        keys = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
         depth = next((found[key] for key in keys if type(found.get(key)) is int), 0)
         return depth if depth > 0 else None
 

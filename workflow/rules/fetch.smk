@@ -30,7 +30,7 @@ rule fetch_model:
     params:
         # no digest of code: a change of the library fetches nothing again
         function="geomkit.sources.fetch:fetch",
-        entry=lambda wildcards: settings.origin(config["models"][wildcards.name]),
+        entry=lambda wildcards: settings.download(config["models"][wildcards.name]),
     message:
         "Fetching the model {wildcards.name}"
     script:
@@ -44,7 +44,7 @@ use rule fetch_model as fetch_corpus with:
         "results/logs/fetch/corpora/{name}.log",
     localrule: True
     params:
-        entry=lambda wildcards: settings.origin(config["corpora"][wildcards.name]),
+        entry=lambda wildcards: settings.download(config["corpora"][wildcards.name]),
     message:
         "Fetching the corpus {wildcards.name}"
 

@@ -149,7 +149,7 @@ class PairModel:
         return Share(1 - above / below, 1 - b / a - spread, 1 - b / a + spread)
 
     def verdict(self, margins: Margins) -> Verdict:
-        """By docs/protocol.md: what differs is asked before what is negligible."""
+        """By docs/protocol.md; what is negligible and what differs by more than the margin exclude each other."""
         slope, rest = self.slope, (self.sag.p_within(margins.sag), self.level.p_within(margins.level))
         if slope.p_within(margins.slope) < LEVEL:
             return Verdict.SUFFICES if max(rest) < LEVEL else Verdict.ON_AVERAGE

@@ -18,7 +18,8 @@ BEHIND_PADDING = frozenset({
 def window(config: Any) -> int | None:
     """Length of a model's context window in tokens; None for an architecture that has none, such as a recurrent one.
 
-    Rotary frequencies that are scaled by interpolation have a window as many times as long.
+    Rotary frequencies that are scaled by interpolation have a window as many times as long, unless the configuration states the
+    longer one already, which it does not say: then this is too long.
     """
     text = config.get_text_config()
     found = next(

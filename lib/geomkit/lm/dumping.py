@@ -58,13 +58,13 @@ def dump_model(
     every = {Path(output).stem: Path(output) for output in outputs}
     paths = {variant: output for variant, output in every.items() if variants is None or variant in variants}
     name = paths[TRAINED].parent.parent.name
-    stored = texts_for(texts, folder, name, trust_remote_code)
-    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    config = load_config(folder, trust_remote_code)
-    masks = masks_of(bench)
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
     with refused_files(paths.values()):
+        stored = texts_for(texts, folder, name, trust_remote_code)
+        bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
+        config = load_config(folder, trust_remote_code)
+        masks = masks_of(bench)
         counts = padded_counts(stored, folder, trust_remote_code)
         groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
         share = share_of(groups, stored.sample.texts, part)

@@ -197,8 +197,7 @@ def load_config(folder: Path, trust_remote_code: bool = False):
                 f"{folder}: {config.model_type} is an encoder with a decoder (is_encoder_decoder in config.json), whose decoder "
                 "would be measured without its encoder; only models that read one text can be measured"
             )
-        size = getattr(config.get_text_config(), "vocab_size", None)
-        if not isinstance(size, int) or size < 1:
+        if (size := setting(config, "vocab_size", 0)) < 1:
             raise DataError(f"{folder / 'config.json'}: vocab_size is {size!r}, but should be the number of tokens")
         return config
 

@@ -108,8 +108,10 @@ def lies_on(places: Mapping[str, Any], name: str) -> Any:
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     """Bytes of a checkpoint's weights in the type of a run, from the heads of its safetensors files; of other files their size.
-    Packed weights of a quantised checkpoint, which are no floats, count as they are stored. None for a
-    folder without weights. Raises DataError for a file that is cut off."""
+
+    Packed weights of a quantised checkpoint, which are no floats, count as they are stored. 0 for a folder without weights.
+    Raises DataError for a file that is cut off.
+    """
     try:
         files = weight_files(folder)
     except DataError:

@@ -71,7 +71,7 @@ READINGS: WeakKeyDictionary[PreTrainedModel, Reading] = WeakKeyDictionary()
 
 
 def read_states(model: PreTrainedModel) -> Reading:
-    """How a model's states are read, found by four passes of short texts, once for each loaded model.
+    """How a model's states are read, found by six passes of short texts, once for each loaded model.
 
     Raises RefusalError, naming the architecture, for a model whose hidden states cannot be told.
     """
@@ -237,22 +237,24 @@ def self_check(model: PreTrainedModel) -> Reading:
     how = replace(final_state(name, probe, block_states(name, probe)), copied=probe.changed)
     check_final(name, probe, how)
     alone, other = probe.everything(how), Probe(model, text[1:]).everything(how)
-    equal, unequal = (Probe(model, [text[0], each[0], text[1], each[1]]).everything(how) for each in (beside, longer))
+    # passes of one shape: rows of one pass may be rounded in other ways
+    equal, unequal = (
+        [Probe(model, [one, another]).everything(how) for one, another in zip(text, each, strict=True)]
+        for each in (beside, longer)
+    )
     if new := [type(module).__name__ for module in model.modules() if module not in modules]:
         raise RefusalError(
             f"{name}: a short text puts {new[0]} into it for good, so states depend on the texts before; "
             "attention_type: original_full in its config.json helps"
         )
     together: Literal["any", "length", "none"] = "any"
-    if not distance(alone, unequal) <= close or stretched(model):
+    if not distance(alone, unequal[0]) <= close or stretched(model):
         together = "length"
-    if not distance(alone, equal) <= close:
+    if not distance(alone, equal[0]) <= close:
         together = "none"
         if not (apart := distance(alone, Probe(model, text[:1]).everything(how))) <= close:
             raise RefusalError(f"{name}: the states of a text differ by {apart:.1%} when it is run again")
-    what, change = max(
-        (each for pair in ((alone, other), halves(equal), halves(unequal)) for each in changes(*pair)), key=lambda each: each[1]
-    )
+    what, change = max((each for pair in ((alone, other), equal, unequal) for each in changes(*pair)), key=lambda each: each[1])
     return replace(
         how,
         together=together,
@@ -263,7 +265,8 @@ def self_check(model: PreTrainedModel) -> Reading:
 def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
     """A text, another of its length, and a longer one, each also with another last token. No token has a meaning of its own."""
     configs = (model.config, text_config(model.config))
-    special = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
+    named = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
+    special = [one for value in named for one in (value if isinstance(value, list | tuple) else [value])]
     known = range(min(1000, setting(model.config, "vocab_size")))
     ids = [each for each in known if each not in special] or list(known)
     window = getattr(configs[1], "max_position_embeddings", None) or LONGER
@@ -395,11 +398,6 @@ def proportional(one: torch.Tensor, other: torch.Tensor) -> bool:
         return False
     one, other = one.float(), other.to(one.device).float()
     return same(one * ((one * other).sum() / (one * one).sum().clamp_min(TINY)), other)
-
-
-def halves(seen: Seen) -> tuple[Seen, Seen]:
-    """The first two texts, and the other two."""
-    return {name: texts[:2] for name, texts in seen.items()}, {name: texts[2:] for name, texts in seen.items()}
 
 
 def distance(one: Seen, other: Seen) -> float:
