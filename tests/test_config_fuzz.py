@@ -19,6 +19,8 @@ from geomkit.config import completed
 from geomkit.configfiles import ConfigFiles
 from geomkit.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 KNOWN = declared_by_kind()
 GONE = object()
 Keys = tuple[Any, ...]

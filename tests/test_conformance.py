@@ -10,6 +10,8 @@ from transformers import __version__
 
 from geomkit.config import CAUSAL, MASKED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RESULT = read(ROOT / "tests/conformance/result.csv")
 PAGE = (ROOT / "docs/architectures.md").read_text()

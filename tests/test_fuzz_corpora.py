@@ -19,6 +19,8 @@ from geomkit.lm.cutting import Reading
 from geomkit.logs import explained
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = pytest.mark.parametrize("examples", [30, pytest.param(1000, marks=pytest.mark.conformance)])
 """A few in the suite; `make conformance` tries many."""
 

@@ -20,6 +20,8 @@ from geomkit.logs import explained
 from geomkit.sources.corpora import Document, stored_documents, write_documents
 from geomkit.store.dumps import Dump, State
 
+pytestmark = pytest.mark.slow
+
 Spoiling = Callable[[Path], None]
 
 VALUES = [None, True, False, -1, 0, 1, 2, 3, 4, 16, 32, 33, 300, 1e-5, 0.5, 1e4, "", "llama", "gpt2", "silu", [], [1], {}]

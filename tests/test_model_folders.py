@@ -25,6 +25,8 @@ from geomkit.store.dumps import Dump
 from geomkit.store.texts import read_texts
 from geomkit.store.weights import write_weights
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 Spoil = Callable[[Path], object]
