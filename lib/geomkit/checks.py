@@ -43,7 +43,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
 
 
 def said_of(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
-    """What is wrong, in words of YAML, and what would help."""
+    """The fault in words of YAML, with its remedy."""
     value: Any = error.instance
     allowed: Any = error.validator_value
     schema: Any = error.schema
@@ -85,7 +85,7 @@ def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> 
 
 
 def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> str | None:
-    """What to write in place of a value of another type."""
+    """The remedy for a value of another type."""
     if isinstance(value, float) and value.is_integer():
         return f"write {value:.0f}"
     if isinstance(value, str) and {"integer", "number"}.intersection(allowed):
@@ -94,13 +94,13 @@ def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> s
 
 
 def read_otherwise(value: object, written: object) -> str:
-    """What YAML made of something that was to be text, and how it stays text."""
+    """The type that YAML gave to a text, and how to keep it text."""
     kinds = {bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
     return f'{written} is read as {kinds.get(type(value), "a date")}, not as text; quote it: "{written}"'
 
 
 def as_number(value: str, written: Written | None) -> str | None:
-    """How to write a number that was read as text."""
+    """The YAML spelling of a number that was read as text."""
     if not (parts := re.fullmatch(r"([-+]?[0-9]*)(\.[0-9]*)?([eE])?([-+])?([0-9]+)?", value)) or not re.search("[0-9]", value):
         return None
     if written is None:

@@ -145,13 +145,13 @@ def read_column(corpus: Mapping[str, Any]) -> str | None:
 
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry says about where its files come from: a change of anything else makes none of them again."""
+    """The keys of an entry that decide its files: a change of any other makes none of them again."""
     elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_TEXTS, *OF_NULLS)
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
 def download(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry says about what comes over the network: a change of anything else fetches nothing again."""
+    """The keys of an entry that decide a download: a change of any other fetches nothing again."""
     return {key: value for key, value in origin(entry).items() if key != "adapter"}
 
 

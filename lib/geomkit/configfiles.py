@@ -1,4 +1,4 @@
-"""What the files of a configuration say, and on which line: Snakemake joins them to one mapping that does not know.
+"""Configuration files with their lines, which Snakemake loses when it joins them to one mapping.
 
 `python -m geomkit.configfiles my.yaml` names the line of what is not YAML, or stands twice.
 """
@@ -128,7 +128,7 @@ def tops(node: Node, known: Collection[str]) -> list[Node]:
 
 
 def children(node: Node) -> dict[str, tuple[Node, Node]]:
-    """What is right below a mapping or a list: by key as it is written, or by number, the nodes of the key and of the value."""
+    """Children of a mapping or a list: by key as it is written, or by number, the nodes of the key and of the value."""
     if isinstance(node, MappingNode):
         return {key.value: (key, value) for key, value in node.value if isinstance(key, ScalarNode)}
     return {str(number): (item, item) for number, item in enumerate(node.value)} if isinstance(node, SequenceNode) else {}
@@ -163,7 +163,7 @@ def scalars(node: Node) -> Iterator[tuple[Keys, ScalarNode]]:
 
 
 def value_of(node: Node) -> Any:
-    """What a node is read as; UNKNOWN for what Snakemake's loader alone knows."""
+    """Value of a node; UNKNOWN for a tag that Snakemake's loader alone knows."""
     try:
         return yaml.constructor.SafeConstructor().construct_document(node)
     except (yaml.YAMLError, ValueError):

@@ -30,7 +30,7 @@ def code_digest(modules: Iterable[Path], library: Path, *rest: str) -> str:
 SMALL = 2**20
 """Bytes up to which all of a file counts."""
 BLOCKS, BLOCK = 64, 4096
-"""Of larger files so many blocks of so many bytes count, evenly spaced, with the size."""
+"""Number and bytes of the evenly spaced blocks that count in larger files, beside the size."""
 
 
 @functools.cache

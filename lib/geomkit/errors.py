@@ -26,7 +26,7 @@ class RefusalError(DataError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line."""
+    """The message of an error on one line."""
     return " ".join(str(error).split())
 
 

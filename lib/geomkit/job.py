@@ -23,7 +23,7 @@ from geomkit.errors import ConfigError
 from geomkit.source import LIBRARY
 
 FUNCTION = re.compile(r"(?P<module>geomkit(?:\.\w+)+):(?P<name>\w+)")
-"""How a rule names a function of the library."""
+"""Name of a library function in a rule."""
 OWN = ("function", "code", "content")
 """Parameters of a rule that only say what a job depends on: they are passed to a function that takes them, and to no other."""
 
@@ -105,7 +105,7 @@ def check_rules(rules: Iterable[Any]) -> None:
 
 
 def mismatches(functions: Sequence[str], given: set[str], wildcards: set[str]) -> Iterator[str]:
-    """What of a rule's names does not fit the functions that it calls, the rule's own first."""
+    """Names of a rule that do not fit the functions that it calls; the rule's own function comes first."""
     signatures = [signature(function) for function in functions]
     taken = frozenset[str]().union(*(one.names for one in signatures))
     needed = frozenset[str]().union(*(one.required for one in signatures))

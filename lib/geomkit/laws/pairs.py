@@ -43,7 +43,7 @@ MARGINS = {"erank_covariance": Margins(0.02, 0.05), "rate_distortion_ratio": Mar
 
 
 class Verdict(StrEnum):
-    """What the pair model shows of a law."""
+    """Verdict of the pair model on a law."""
 
     SUFFICES = "width suffices"
     """Slope, level and sag lie within their margins."""
@@ -73,7 +73,7 @@ class Coefficient(NamedTuple):
         return 2 * self._tail(abs(self.value))
 
     def p_within(self, margin: float) -> float:
-        """Of the two one-sided tests (Schuirmann 1987): below .05 where the 90 % interval lies within the margin."""
+        """p value of the two one-sided tests (Schuirmann 1987): below .05 where the 90 % interval lies within the margin."""
         return self._tail(margin - abs(self.value))
 
     @property
@@ -126,7 +126,7 @@ class PairModel:
 
     @property
     def level(self) -> Coefficient:
-        """What all differences share: 0 where projecting a donor by no directions would change nothing."""
+        """The constant that all differences share: 0 where projection itself changes nothing."""
         return self._coefficient(2)
 
     @property
@@ -136,7 +136,7 @@ class PairModel:
 
     @property
     def share(self) -> Share | None:
-        """What width accounts for; None where |t| of the exponent is below 4, or where Fieller's interval is unbounded."""
+        """Share of the exponent that width accounts for; None where its |t| is below 4 or Fieller's interval is unbounded."""
         if self.exponent is None or abs(self.exponent.value) < 4 * self.exponent.error:
             return None
         t = -float(special.stdtrit(self.slope.freedom, LEVEL / 2))

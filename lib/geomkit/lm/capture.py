@@ -220,7 +220,7 @@ def capture(
 
 
 def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, homes: Homes) -> Captured:
-    """What one pass of texts shows from the token `start` on. To be called while the recorder's hooks are in place."""
+    """States and surprisal from one pass of texts, from the token `start` on. Needs the recorder's hooks in place."""
     ids, real = padded(texts)
     device = entry(recorder.model)
     ids, mask = ids.to(device), real.to(device)
@@ -332,7 +332,7 @@ def capture_masked(
 def masked_pass(
     recorder: Recorder, texts: Sequence[Sequence[int]], start: int, masking: Masking, limit: int, homes: Homes, scored: bool
 ) -> Captured:
-    """What one pass of texts shows between prefix and suffix, and, if tokens are scored, passes of their masked copies."""
+    """States between prefix and suffix from one pass of texts and, if scored, surprisal from their masked copies."""
     model = recorder.model
     ids, real = padded(texts)
     device = entry(model)

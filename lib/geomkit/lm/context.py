@@ -1,4 +1,4 @@
-"""Which texts a model takes: how many tokens fit into its context window, and which token ids its embedding has."""
+"""Checks that texts fit a model: its context window, and the token ids of its embedding."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from geomkit.errors import DataError
 from geomkit.store.texts import Sample
 
 WINDOWS = ("max_position_embeddings", "max_seq_len")
-"""What configurations call the length of the context window, names that transformers maps to the first included."""
+"""Names of the context window's length in configurations, beside those that transformers maps to the first."""
 BEHIND_PADDING = frozenset({
     "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta",
     "xlm-roberta-xl", "xmod",

@@ -22,7 +22,7 @@ from geomkit.store.provenance import link_or_copy, replacing_folder, scratch_fol
 PICKLED = "pytorch_model*.bin"
 SUPPORTED = ("model.safetensors", "model.safetensors.index.json")
 SKIPPED = (".", "pytorch_model.bin.index")
-"""How names of files begin that are not taken over."""
+"""Prefixes of file names that are not copied."""
 
 
 def convert_model(

@@ -33,11 +33,11 @@ COMPARED, LETTERS = 20, 10_000
 """Documents, and characters at the start of each, whose tokens are compared with those that the tokenizer's file gives."""
 
 SPLIT, KEEP = "split", "keep"
-"""How a special token that is written in a document is read: as ordinary text, or as the control token that it names."""
+"""Ways to read a special token written in a document: as ordinary text, or as the control token that it names."""
 
 
 class Tokens(NamedTuple):
-    """Of one document the token ids (n,), and the UTF-8 bytes of the document before and up to the end of each token (n, 2); None
+    """Token ids (n,) of one document, and its UTF-8 bytes before and up to the end of each token (n, 2); None
     where the tokenizer does not say it."""
 
     ids: NDArray[np.int32]
@@ -52,7 +52,7 @@ class Tokens(NamedTuple):
 
 
 class Reading:
-    """How a tokenizer reads documents. Special tokens that are written in them are split as any other text, or kept; added tokens
+    """A tokenizer's reading of documents. Special tokens written in them are split as any other text, or kept; added tokens
     that are not special always stay.
 
     control, added: ids of special tokens, but for that of unknown words, and of the other added tokens.
@@ -74,7 +74,7 @@ class Reading:
             self.tokenizer = without_words(tokenizer, special)
 
     def written(self, text: str) -> Counter[str]:
-        """How often each special token is written in a document."""
+        """Count the special tokens written in a document."""
         return Counter(self.pattern.findall(text))
 
     def __call__(self, text: str) -> Tokens:
@@ -105,7 +105,7 @@ def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]
 
 
 def last_step(tokenizer: "PreTrainedTokenizerBase") -> bytes:
-    """What a fast tokenizer does to tokens once they are found, as JSON."""
+    """The post-processor of a fast tokenizer as JSON."""
     found = tokenizer.backend_tokenizer.post_processor
     return b"" if found is None else found.__getstate__()
 
@@ -291,7 +291,7 @@ def sample(
 
 
 def notes(found: Sample) -> list[str]:
-    """What the log says of how documents were read, where there is something to say."""
+    """Lines for the log about special tokens and bytes, if any."""
     facts = found.facts
     read_as = "ordinary text" if facts["special tokens"] == SPLIT else "control tokens"
     said = {

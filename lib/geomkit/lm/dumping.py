@@ -28,7 +28,7 @@ from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import TRAINED, make_run
 
 OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
-"""What a file of texts says of how documents were read, and a dump after it."""
+"""Attributes on how documents were read, of a file of texts and of its dumps."""
 
 WORTH = 60
 """Seconds that the batches of one run take, by the first of them, from which on they are kept for the case of a kill."""
@@ -143,7 +143,7 @@ def prepare(
 
 
 def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
-    """What a dump says of how documents were read. A masked model's first token is scored too: its bytes are known where a prefix
+    """A dump's attributes on how documents were read. A masked model's first token is scored too: its bytes are known if a prefix
     made the tokenizer count them."""
     found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
     if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
@@ -214,8 +214,8 @@ def recorder_of(model, dump: Mapping[str, Any]) -> Recorder:
 
 
 def of_model(model) -> dict[str, object]:
-    """What files say about a model: its sizes, its final norm, weights of its checkpoint that were left out, and how transformers
-    numbers its states, if in another way."""
+    """Attributes of a model: sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of
+    its states, if different."""
     beside, numbering = getattr(model, "left_out", []), read_states(model).numbering
     about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
     about |= {"weights left out": some(beside)} if beside else {}

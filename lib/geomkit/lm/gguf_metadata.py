@@ -1,4 +1,4 @@
-"""What a GGUF file says and transformers does not read: where it changes the computation, it is applied, or the file refused."""
+"""Apply, or refuse, metadata of a GGUF file that changes the computation and that transformers does not read."""
 
 import math
 from collections.abc import Mapping

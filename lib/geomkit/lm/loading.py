@@ -136,7 +136,7 @@ def unused(
     further: range = range(0),
     quantised: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """Of names of tensors that a model has no place for, (those within what is measured, those of other parts), sorted.
+    """Split tensors that a model has no place for into (those within what is measured, those of other parts), sorted.
 
     measured: names of the modules that decide what is measured. shapes: of the checkpoint's tensors by their names there, which
     may lack a prefix. blocks: name of the list of blocks; further: numbers of blocks behind them that predict further tokens,

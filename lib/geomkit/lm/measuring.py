@@ -186,7 +186,7 @@ class Measured:
     def blank(
         cls, state: State, depth: int, rows: Any, before: Mapping[State, RowSum], job: Job, variant: str, plan: Plan
     ) -> "Measured":
-        """Of a state with rows like these (tokens, d), nothing yet."""
+        """An empty record for a state with rows like these (tokens, d)."""
         texts, dtype = job.texts, states_type(job.facts)
         width, tokens = rows.shape[1], int(texts.offset[-1])
         total, squares = before[state] if plan.two_passes else (np.zeros(width), 0.0)

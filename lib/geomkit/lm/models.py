@@ -83,12 +83,12 @@ HINTS = {
     "`tiktoken` is required": "its vocabulary needs the package sentencepiece or tiktoken; install it, or add a tokenizer.json",
     "Couldn't instantiate the backend tokenizer": "there is no tokenizer.json, nor another file that a tokenizer can be made of",
 }
-"""What to say for words of transformers that do not name the cause, or what would help."""
+"""Remedies for messages of transformers that do not name the cause."""
 
 
 @contextmanager
 def loading(path: Path, what: str) -> Iterator[None]:
-    """Whatever transformers, and the libraries below it, say of files that they cannot use becomes one DataError of one line.
+    """Turn any error of transformers, and of the libraries below it, about a file into a DataError of one line.
 
     They raise errors of every kind for such files, and tokenizers a bare Exception.
     """
@@ -154,7 +154,7 @@ OF_MODEL = ("unk_token", "unk_id", "dropout", "byte_fallback", "fuse_unk", "igno
 
 
 def rules(backend: Tokenizer) -> tuple[object, ...]:
-    """What splits a text, but for the vocabulary, which classes take from the file: normalisation, words, and settings."""
+    """Rules that split a text: normalisation, words and settings, but not the vocabulary, which classes take from the file."""
     steps = [None if step is None else step.__getstate__() for step in (backend.normalizer, backend.pre_tokenizer)]
     return (*steps, type(backend.model).__name__, [getattr(backend.model, name, None) for name in OF_MODEL])
 
@@ -421,7 +421,7 @@ def input_table(model: PreTrainedModel) -> nn.Module | None:
 
 
 def output_matrix(model: PreTrainedModel) -> nn.Linear | None:
-    """What maps the final state to predictions; None for a model that names nothing."""
+    """The output matrix, from the final state to predictions; None for a model that names none."""
     try:
         return model.get_output_embeddings()
     except (NotImplementedError, AttributeError):
@@ -429,7 +429,7 @@ def output_matrix(model: PreTrainedModel) -> nn.Linear | None:
 
 
 def epsilon(module: nn.Module) -> float | None:
-    """What a norm adds to the variance; None for a module that is none."""
+    """The epsilon of a norm; None for any other module."""
     return next((float(getattr(module, name)) for name in EPSILON if isinstance(getattr(module, name, None), float)), None)
 
 

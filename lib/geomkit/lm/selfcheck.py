@@ -1,5 +1,5 @@
-"""What short texts show of a model before anything is measured: whether its blocks hand on one hidden state for each token, where
-that state is to be read, and which texts may share a batch."""
+"""Check a model on short texts before anything is measured: do its blocks hand on one hidden state for each token, where is that
+state to be read, and which texts may share a batch?"""
 
 import inspect
 import textwrap
@@ -34,12 +34,12 @@ TINY = 1e-30
 STRETCHED = ("dynamic", "longrope")
 """Rotary positions that depend on the longest text of a batch."""
 RAISED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ImportError, StopIteration)
-"""What models raise that do not run on token ids alone."""
+"""Errors of models that do not run on token ids alone."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the hidden states of a model are read.
+    """Instructions for reading a model's hidden states.
 
     summed: a block hands on the sum of the tensors that it returns, an output and a residual, not the first of them. skipped:
     rows that the model itself puts before those of a text. head: the final state is what the output matrix is applied to; else
@@ -71,7 +71,7 @@ READINGS: WeakKeyDictionary[PreTrainedModel, Reading] = WeakKeyDictionary()
 
 
 def read_states(model: PreTrainedModel) -> Reading:
-    """How a model's states are read, found by six passes of short texts, once for each loaded model.
+    """Find how a model's states are read by six passes of short texts, once for each loaded model.
 
     Raises RefusalError, naming the architecture, for a model whose hidden states cannot be told.
     """
@@ -129,7 +129,7 @@ def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @contextmanager
 def running(name: str) -> Iterator[None]:
-    """What a model raises that does not run on token ids alone becomes one RefusalError; too little memory does not."""
+    """Turn errors of a model that does not run on token ids alone into one RefusalError; too little memory stays its own."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -140,7 +140,7 @@ def running(name: str) -> Iterator[None]:
 
 
 Seen = Mapping[str, list[torch.Tensor]]
-"""What a pass shows, by name: of each text (tokens, width)."""
+"""States and predictions of a pass by name, (tokens, width) for each text."""
 
 
 class Probe:
@@ -308,7 +308,7 @@ def check_finite(name: str, probe: Probe) -> None:
 
 
 def block_states(name: str, probe: Probe) -> Reading:
-    """Where the states of blocks are: the hidden states that the model returns decide, else what each next block is given.
+    """Locate the states of blocks: by the hidden states that the model returns, else by the input of each next block.
 
     Raises RefusalError where they are not what blocks return.
     """
@@ -330,7 +330,7 @@ def block_states(name: str, probe: Probe) -> Reading:
 
 
 def agreement(probe: Probe, how: Reading, several: bool) -> str | None:
-    """How the model's own hidden states are numbered, if states that are read in this way are among them; empty if they have the
+    """Numbering of the model's own hidden states, if states that are read in this way are among them; empty if they have the
     same numbers, or if there are none and each next block is given these states. None if states are others."""
     states = probe.states(how)
     depth, own = len(states) - 1, probe.own
@@ -401,13 +401,13 @@ def proportional(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def distance(one: Seen, other: Seen) -> float:
-    """How far the first text's states differ: the mean over coordinates of the largest difference by the largest value, of the
+    """Distance of the first text's states: the mean over coordinates of the largest difference by the largest value, of the
     state where it is largest."""
     return max(float((difference(one[name][0], other[name][0])).nanmean()) for name in one)
 
 
 def changes(before: Seen, after: Seen) -> Iterator[tuple[str, float]]:
-    """What changes of tokens that are not a text's last, and by how much in the coordinate where it is most."""
+    """Changes of tokens that are not a text's last: the name, and the size in the coordinate where it is largest."""
     for name in before:
         pair = (torch.cat([text[:-1] for text in seen[name]]) for seen in (before, after))
         yield name, float(difference(*pair).amax())

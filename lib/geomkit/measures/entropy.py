@@ -59,7 +59,7 @@ def measure(
 
 
 def absent(spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = None, **parameters: float) -> dict[str, str]:
-    """Of the named metrics, or all, those that `measure` leaves out or finds undefined, and why; of a list of spectra the first
+    """Metrics, of those named or all, that `measure` leaves out or finds undefined, with reasons; of a list of spectra the first
     reason of each."""
     if isinstance(spectrum, list):
         return {name: why for one in reversed(spectrum) for name, why in absent(one, names, **parameters).items()}
@@ -68,7 +68,7 @@ def absent(spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = No
 
 
 def undefined(spectrum: Spectrum, measured: Mapping[str, Measurement]) -> dict[str, str]:
-    """Of these values of a spectrum, or of a batch of them, those that are NaN, and why."""
+    """Values of a spectrum, or of a batch of them, that are NaN, with reasons."""
     zero, reasons = np.asarray(as_numpy(spectrum.trace)) == 0, {}
     for name, result in measured.items():
         nan = np.isnan(as_numpy(reals(result.value, like=spectrum.eigenvalues)))
@@ -98,7 +98,7 @@ def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measureme
 def measured_and_absent(
     spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]
 ) -> tuple[dict[str, Measurement], dict[str, str]]:
-    """What `measure` gives, and the metrics that the shape does not allow with reasons, evaluated once."""
+    """Values of `measure`, and metrics that the shape does not allow with reasons, evaluated once."""
     if not isinstance(spectrum, Spectrum):
         shape = f" of shape {tuple(spectrum.shape)}" if hasattr(spectrum, "shape") else ""
         raise DataError(

@@ -127,7 +127,7 @@ def printable(line: str) -> str:
 
 
 def label(file: Path, path: Path) -> str:
-    """What documents of a file are named by: its name, or its place in the folder that is read."""
+    """Label for documents of a file: its name, or its place in the folder that is read."""
     return file.name if file == path else file.relative_to(path).as_posix()
 
 
@@ -289,9 +289,9 @@ def turn_text(turn: Sequence[dict[str, str]]) -> str:
 
 
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
-"""How files begin that are compressed."""
+"""First bytes of compressed files."""
 WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-"""How files in UTF-16 or UTF-32 begin."""
+"""First bytes of files in UTF-16 or UTF-32."""
 
 
 def check_start(file: Path, text: bool = False) -> None:

@@ -226,7 +226,7 @@ def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str) 
 
 
 def why_none(path: Path, length: int) -> str:
-    """What a message adds where a table has no text of a length: the lengths that there are, and what would help."""
+    """Explain why a table has no text of a length: the lengths that there are, and the remedy."""
     lengths = pc.unique(
         read_table(path, columns=["n"], filters=(pc.field("text") >= 0) & (pc.field("layer") >= 0))["n"]
     ).to_pylist()

@@ -50,7 +50,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def check_config(folder: Path) -> dict[str, Any]:
-    """What the configuration of a model says. Raises DataError for a folder without one, and if it names no architecture."""
+    """The configuration of a model as stated. Raises DataError for a folder without one, and if it names no architecture."""
     file = folder / "config.json"
     if not os.path.lexists(file):
         raise DataError(f"{folder}: {without_config(folder)}")
@@ -138,8 +138,8 @@ def check_files(folder: Path) -> None:
 
 
 def header(file: Path) -> tuple[dict[str, dict], int]:
-    """What a safetensors file says of each tensor, and where their bytes begin. Raises DataError for a file that is cut off, or
-    is none."""
+    """The header of a safetensors file for each tensor, and where their bytes begin. Raises DataError for a file that is cut
+    off, or is none."""
     check_file(file)
     size = file.stat().st_size
     with file.open("rb") as stream:
