@@ -40,7 +40,6 @@ TRIED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "name"), TRIED)
 def test_an_architecture_is_measured_as_transformers_measures_it_or_is_refused(objective, name, tmp_path):
     found, (outcome, note) = check(objective, name, tmp_path / "model"), TRIED[objective, name]

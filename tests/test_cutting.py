@@ -10,7 +10,7 @@ import pytest
 
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import cutting as module
-from geomkit.lm.cutting import Reading, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
+from geomkit.lm.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
 from geomkit.lm.dumping import dump_model
 from geomkit.sources.corpora import Document, split_of, stored_documents, write_documents
 from geomkit.store.dumps import Dump, State
@@ -71,7 +71,7 @@ def test_bytes_are_those_of_the_tokens_that_have_a_surprisal(documents, tokenize
 
 def piece(words: Any, text: str) -> list[tuple[str, int, int]]:
     """Each token of a document with its bytes before and up to its end."""
-    ids, spans = Reading(words)(text)
+    ids, spans = DocumentTokenizer(words)(text)
     return [(token, *span) for token, span in zip(words.convert_ids_to_tokens(ids.tolist()), spans.tolist(), strict=True)]
 
 
@@ -146,7 +146,7 @@ def test_runs_of_tokens_have_the_bytes_of_their_document(kind, text, tokenizer):
     """A document cut into texts anywhere: their bytes sum to its own, and each differs from its tokens' own bytes by less than a
     letter at either end."""
     words = tokenizer if kind == "byte-level" else fallback(kind)
-    tokens = Reading(words)(text)
+    tokens = DocumentTokenizer(words)(text)
     size = len(text.encode())
     for cut in range(1, len(tokens.ids)):
         assert tokens.covered(0, cut, True) + tokens.covered(cut, len(tokens.ids), True) == size
@@ -158,7 +158,7 @@ def test_runs_of_tokens_have_the_bytes_of_their_document(kind, text, tokenizer):
 
 
 def test_a_document_without_tokens_has_no_bytes():
-    assert Reading(wordpiece())("\u200b").ids.size == 0
+    assert DocumentTokenizer(wordpiece())("\u200b").ids.size == 0
     assert byte_spans("a", []).shape == (0, 2)
 
 
@@ -196,14 +196,14 @@ def speaking(tokenizer: Any) -> Any:
 
 def test_written_special_tokens_are_text_unless_they_are_kept(speaking):
     end, odd = speaking.eos_token_id, speaking.convert_tokens_to_ids("<odd>")
-    text, kept = (Reading(speaking, special)(WRITTEN) for special in ("split", "keep"))
+    text, kept = (DocumentTokenizer(speaking, special)(WRITTEN) for special in ("split", "keep"))
     assert (text.ids == end).sum() == 0
     assert (kept.ids == end).sum() == 2
     assert (text.ids == odd).sum() == (kept.ids == odd).sum() == 1
     assert speaking.decode(text.ids) == speaking.decode(kept.ids) == WRITTEN
     for found in (text, kept):
         assert found.covered(0, len(found.ids), True) == len(WRITTEN.encode())
-    assert Reading(speaking).written(WRITTEN) == {"<|endoftext|>": 2}
+    assert DocumentTokenizer(speaking).written(WRITTEN) == {"<|endoftext|>": 2}
 
 
 @pytest.mark.parametrize(("special_tokens", "control"), [("split", 0), ("keep", 2)])
@@ -236,7 +236,7 @@ def test_a_special_token_that_is_a_word_of_the_vocabulary_is_text_too():
     words = fallback("unigram")
     rules = words.backend_tokenizer.to_str()
     assert words.bos_token_id in words("a<s>b", add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    read = Reading(words)
+    read = DocumentTokenizer(words)
     found = read("a<s>b 今 a")
     spelt = ["▁", "a", "<0x3C>", "<0x73>", "<0x3E>", "b", "▁", "<0xE4>", "<0xBB>", "<0x8A>", "▁", "a"]
     assert words.convert_ids_to_tokens(found.ids.tolist()) == spelt
@@ -254,7 +254,7 @@ def test_an_ordinary_word_that_also_pads_stays_a_word(special_tokens, tokenizer)
 
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     words = fast(Tokenizer.from_str(plain.to_str()), pad_token="!")
-    assert Reading(words, special_tokens)("a boat! a net!!").ids.tolist() == plain.encode("a boat! a net!!").ids
+    assert DocumentTokenizer(words, special_tokens)("a boat! a net!!").ids.tolist() == plain.encode("a boat! a net!!").ids
 
 
 def test_a_special_token_that_is_one_of_a_list_of_words_is_counted():
@@ -272,9 +272,9 @@ def test_a_tokenizer_without_places_keeps_added_tokens_where_no_special_one_is_w
     words = ByT5Tokenizer()
     words.add_tokens(["<odd>"])
     odd = words.convert_tokens_to_ids("<odd>")
-    assert odd in Reading(words)("a <odd> b").ids
-    assert words.eos_token_id not in Reading(words)("a</s>b").ids
-    assert words.eos_token_id in Reading(words, "keep")("a</s>b").ids
+    assert odd in DocumentTokenizer(words)("a <odd> b").ids
+    assert words.eos_token_id not in DocumentTokenizer(words)("a</s>b").ids
+    assert words.eos_token_id in DocumentTokenizer(words, "keep")("a</s>b").ids
 
 
 def test_tokens_of_documents_that_are_not_measured_are_counted(documents, tokenizer, monkeypatch):

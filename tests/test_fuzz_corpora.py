@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_cutting import fallback, wordpiece
 
 from geomkit.errors import GeomkitError
-from geomkit.lm.cutting import Reading
+from geomkit.lm.cutting import DocumentTokenizer
 from geomkit.logs import explained
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 
@@ -170,7 +170,7 @@ def test_a_file_that_is_spoilt_is_named_on_one_line_and_leaves_nothing(reader, e
 @pytest.mark.parametrize("kind", ["byte-level", "unigram", "bpe", "wordpiece"])
 def test_every_byte_of_a_document_counts_once_at_most(kind, examples, tokenizer):
     words = {"byte-level": tokenizer, "wordpiece": wordpiece()}.get(kind) or fallback(kind)
-    read = Reading(words)
+    read = DocumentTokenizer(words)
 
     @tried(examples)
     @given(st.one_of(TEXT, st.lists(st.sampled_from(["ab", "今天", "é", " ", "\n", "😀", "cafe", "<s>", "[CLS]"])).map("".join)))

@@ -150,16 +150,19 @@ from its own configuration class, and measures three texts of unequal length in 
 compared with those that transformers computes of each text alone. Sizes are compared with its counts, those of a wrapper with its
 text model's. This page is rendered from `tests/conformance/result.csv`.
 
-Before anything is measured, every model is checked on four short texts (`geomkit.lm.selfcheck`), code of its own included:
+Before anything is measured, every model, also one with code of its own, is checked in six passes of short texts
+(`geomkit.lm.selfcheck`):
 
 - Each block runs once, in order, and takes and returns one row for each token.
 - The rows are the hidden states that the model itself returns, or else what the next block is given.
 - The final state is the last of them, or what the output matrix is applied to.
-- A text's states are the same alone, beside another text, and padded. If padding or other texts matter, texts run one length at a
-  time, or alone.
+- A text's states are the same alone, beside another text, and padded. If padding matters, only texts of one length share a batch;
+  if other texts matter, each runs alone.
 
 A model that fails is refused by name. Encoders that are also decoders ({decoders}) are causal with `is_decoder: true` in their
-`config.json`, and are refused without it, unless the model's entry says `objective: masked`.
+`config.json`, and are refused without it, unless the model's entry says `objective: masked`. Of families of an encoder with a
+decoder, such as bart, marian and whisper, the decoder alone was tested; a checkpoint whose `config.json` says
+`is_encoder_decoder: true` is refused.
 
 | | causal | masked |
 | --- | --- | --- |
@@ -171,7 +174,7 @@ Causal: {causal}.
 
 Masked: {masked}.
 
-In these, something is done in another way:
+Of these, some are numbered or run in another way:
 
 | model type | objective | |
 | --- | --- | --- |

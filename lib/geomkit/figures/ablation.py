@@ -213,12 +213,12 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
     return figure
 
 
-def draw_ablation(summary: Path, sinks: Iterable[str], needle: Path, output: Path) -> None:
+def draw_ablation(summary: Path, sinks: Iterable[Path], needle: Path, output: Path) -> None:
     """Writes results/ablation.pdf."""
     save(ablation_figure(read_csv(summary, Removal), read_sinks(sinks), read_csv(needle, NeedleText)), output)
 
 
-def read_sinks(paths: Iterable[str]) -> list[SinkEffect]:
+def read_sinks(paths: Iterable[Path]) -> list[SinkEffect]:
     """Rows of several files, by model and corpus; where two files have one of these, the first one counts."""
     found: dict[tuple[str, str], list[SinkEffect]] = {}
     for path in paths:

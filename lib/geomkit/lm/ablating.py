@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from geomkit.errors import DataError
+from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, batch_limit, batches, rows, surprisals, with_prefix
 from geomkit.lm.models import blocks
 from geomkit.lm.selfcheck import first, padded
@@ -323,6 +323,10 @@ def ablate(
         means = sublayer_means(model, sample, wanted, batch_tokens)
     names = ["attention"] if any(ablation.sublayer == "mlp" for ablation in ablations) else []
     start, recorder = len(sample.prefix), Recorder(model, sorted(shown), False)
+    if recorder.how.together != "any":
+        raise RefusalError(
+            f"{type(model).__name__}: its states depend on the texts of a batch, so no sublayer is taken out of it"
+        )
     for run in batches([start + len(text) for text in sample.ids], batch_limit(model.config, batch_tokens)):
         ids, real = padded(with_prefix(sample, run))
         ids, mask = ids.to(model.device), real.to(model.device)

@@ -23,8 +23,8 @@ PROMPT = "The Congress of the United States"
 
 
 def write_card(
-    models: Sequence[str],
-    corpora: Sequence[str],
+    models: Sequence[Path],
+    corpora: Sequence[Path],
     splits: Sequence[str],
     home: str,
     losses: Path,

@@ -51,7 +51,7 @@ class Tokens(NamedTuple):
         return int(self.spans[stop - 1, 1] - (max(before, done) if first else begun))
 
 
-class Reading:
+class DocumentTokenizer:
     """A tokenizer's reading of documents. Special tokens written in them are split as any other text, or kept; added tokens
     that are not special always stay.
 
@@ -258,7 +258,7 @@ def sample(
     Raises DataError if no document has two tokens.
     """
     order = rng(seed, "documents").permutation(len(documents)).tolist()
-    read = Reading(tokenizer, special_tokens)
+    read = DocumentTokenizer(tokenizer, special_tokens)
     tokens: list[Tokens] = []
     names: list[str] = []
     written: list[Counter[str]] = []
@@ -312,7 +312,7 @@ def vocabulary_counts(
     special_tokens: str = SPLIT,
 ) -> np.ndarray:
     """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
-    counts, read = np.zeros(vocabulary, dtype=np.int64), Reading(tokenizer, special_tokens, spans=False)
+    counts, read = np.zeros(vocabulary, dtype=np.int64), DocumentTokenizer(tokenizer, special_tokens, spans=False)
     for index in rng(seed, "vocabulary").permutation(len(documents)).tolist():
         document = documents[index]
         if document.name not in measured:

@@ -37,7 +37,7 @@ WORTH = 60
 def dump_model(
     folder: Path,
     texts: Path,
-    outputs: Iterable[str],
+    outputs: Iterable[Path],
     dump: Mapping[str, Any],
     compute: Mapping[str, Any],
     seed: int,

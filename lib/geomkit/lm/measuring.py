@@ -81,7 +81,7 @@ def measure_model(
     whitened: Any = None,
     sinks: Mapping[str, Any] | None = None,
     part: str | None = None,
-    sums: Sequence[str] = (),
+    sums: Sequence[Path] = (),
 ) -> None:
     """Writes the spectra of one model and corpus; refused ones if the model does not show its hidden states.
 

@@ -194,8 +194,8 @@ def load_config(folder: Path, trust_remote_code: bool = False):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
         if getattr(config, "is_encoder_decoder", False):
             raise RefusalError(
-                f"{folder}: {config.model_type} is an encoder with a decoder (is_encoder_decoder in config.json), whose decoder "
-                "would be measured without its encoder; only models that read one text can be measured"
+                f"{folder}: {config.model_type} is an encoder with a decoder (is_encoder_decoder in config.json); "
+                "only models that read one text can be measured"
             )
         if (size := setting(config, "vocab_size", 0)) < 1:
             raise DataError(f"{folder / 'config.json'}: vocab_size is {size!r}, but should be the number of tokens")

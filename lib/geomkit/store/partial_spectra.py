@@ -103,7 +103,7 @@ class PartSpectra(Spectra):
 
 
 def merge_measured(
-    parts: Sequence[str],
+    parts: Sequence[Path],
     output: Path,
     modes: Sequence[str],
     lengths: Sequence[int],

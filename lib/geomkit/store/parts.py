@@ -121,7 +121,7 @@ def joined(lists: Iterable[Sequence]) -> list:
     return [each for found in lists for each in found]
 
 
-def merge_dumps(parts: Sequence[str], output: Path, dtype: str, compression: str | None) -> None:
+def merge_dumps(parts: Sequence[Path], output: Path, dtype: str, compression: str | None) -> None:
     """One dump of all parts, with the bytes of one that was never parted; a refused one if they are refused.
 
     Memory holds one batch.

@@ -17,7 +17,7 @@ from geomkit.variants import TRAINED
 
 
 def merge_spectra(
-    parts: Sequence[str],
+    parts: Sequence[Path],
     output: Path,
     modes: Sequence[str],
     lengths: Sequence[int],

@@ -194,10 +194,10 @@ SUMMARIES: dict[str, type[Any]] = {kind.__name__: kind for kind in (TokenScore, 
 
 
 def merge_stage(
-    tables: Iterable[str],
+    tables: Iterable[Path],
     output: Path,
     absent: Path,
-    summaries: Iterable[str] = (),
+    summaries: Iterable[Path] = (),
     summary: str | None = None,
     record: str = "TokenScore",
 ) -> None:

@@ -44,7 +44,7 @@ LOSS = Key(None, None, None, "loss")
 
 def compare_exponents(
     table: Path,
-    resampled: Sequence[str],
+    resampled: Sequence[Path],
     published: Path,
     slopes: Path,
     null_slopes: Path,

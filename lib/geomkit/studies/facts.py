@@ -22,7 +22,7 @@ SAME_FLOOR = 0.1
 """Of the gap on endless texts, within which size limits a model of finite ones."""
 
 
-def join_facts(tables: Iterable[str], output: Path) -> None:
+def join_facts(tables: Iterable[Path], output: Path) -> None:
     """Cells one after another."""
     write_csv(output, FactBin, [row for table in tables for row in read_csv(Path(table), FactBin)])
 

@@ -39,8 +39,8 @@ BOTH = (
 
 
 def compare_growth(
-    spectra: Sequence[str],
-    resampled: Sequence[str],
+    spectra: Sequence[Path],
+    resampled: Sequence[Path],
     slopes: Path,
     null_slopes: Path,
     published: Path,

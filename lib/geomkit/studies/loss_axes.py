@@ -32,7 +32,7 @@ LAYERS = ("last", "final")
 
 def study_loss_axes(
     table: Path,
-    projected: Sequence[str],
+    projected: Sequence[Path],
     card: Path,
     card_family: str,
     card_length: int,

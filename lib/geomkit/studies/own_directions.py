@@ -23,7 +23,7 @@ PLACES = ("last", "final")
 COLUMNS = ["family", "donor", "layer", "sublayer", "depth", "normalise", "n", "d", "metric", "text", "document", "value", "eps2"]
 
 
-def measure_own_directions(projections: Sequence[str], output: Path, resamples: int, seed: int) -> None:
+def measure_own_directions(projections: Sequence[Path], output: Path, resamples: int, seed: int) -> None:
     """Of every family of one size: tables of projections, each named by its corpus, give its donors (seeds averaged)."""
     rows: list[OwnDirections] = []
     for path in map(Path, projections):

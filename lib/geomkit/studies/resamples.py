@@ -24,7 +24,7 @@ LAYERS = ("last", "final")
 
 
 def resample_corpora(
-    spectra: Sequence[str],
+    spectra: Sequence[Path],
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
     output: Path,

@@ -24,7 +24,7 @@ NOTHING: Mapping[str, str] = {}
 
 
 def decompose_dumps(
-    dumps: Sequence[str],
+    dumps: Sequence[Path],
     output: Path,
     modes: Sequence[str],
     lengths: Sequence[int],

@@ -188,6 +188,6 @@ def scatter(form: str, part: Part) -> float | None:
     return math.sqrt(float(law.residuals @ law.residuals) / law.freedom)
 
 
-def join_curves(tables: Iterable[str], output: Path) -> None:
+def join_curves(tables: Iterable[Path], output: Path) -> None:
     """The curves of all tables in one file, in the order given."""
     write_csv(output, SkillCurve, [row for table in tables for row in read_csv(Path(table), SkillCurve)])

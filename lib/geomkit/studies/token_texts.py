@@ -20,7 +20,7 @@ SHOWN = 8
 """Tokens that a method chose, at most."""
 
 
-def collect_texts(probes: Sequence[str], spectra: Sequence[str], output: Path) -> None:
+def collect_texts(probes: Sequence[Path], spectra: Sequence[Path], output: Path) -> None:
     """Writes the first texts of each probed model and corpus as JSON."""
     pairs = zip(map(Path, probes), map(Path, spectra), strict=True)
     note = f"{TEXTS} texts of each model and corpus. KL: from the prediction with all of the past visible, in nats."

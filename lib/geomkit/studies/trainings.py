@@ -8,31 +8,31 @@ from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.ladder import Cell, ControlTraining, CurvePoint, SweptTraining, Training
 
 
-def join_curves(tables: Iterable[str], output: Path) -> None:
+def join_curves(tables: Iterable[Path], output: Path) -> None:
     """Learning curves one after another."""
     write_csv(output, CurvePoint, [row for table in tables for row in read_csv(Path(table), CurvePoint)])
 
 
-def join_sweep(tables: Iterable[str], output: Path) -> None:
+def join_sweep(tables: Iterable[Path], output: Path) -> None:
     """Of trainings what chooses a rate and a batch."""
     names = [field.name for field in fields(SweptTraining)]
     swept = [SweptTraining(**{name: getattr(cell, name) for name in names}) for cell in cells(tables)]
     write_csv(output, SweptTraining, swept)
 
 
-def join_grid(tables: Iterable[str], output: Path) -> None:
+def join_grid(tables: Iterable[Path], output: Path) -> None:
     """Trainings over size and data; that of the lowest validation loss on the same data is marked as chosen."""
     trained = cells(tables)
     write_csv(output, Training, [Training(**vars(cell), chosen=cell is best(cell, trained)) for cell in trained])
 
 
-def join_controls(tables: Iterable[str], output: Path) -> None:
+def join_controls(tables: Iterable[Path], output: Path) -> None:
     """Trainings that differ from the ladder, one after another."""
     rows = [row for table in tables for row in read_csv(Path(table), ControlTraining)]
     write_csv(output, ControlTraining, rows)
 
 
-def cells(tables: Iterable[str]) -> list[Cell]:
+def cells(tables: Iterable[Path]) -> list[Cell]:
     return [cell for table in tables for cell in read_csv(Path(table), Cell)]
 
 

@@ -103,8 +103,8 @@ def logarithm(values: Array) -> Array:
 
 
 def study_trajectories(
-    tables: Sequence[str],
-    resampled: Sequence[str],
+    tables: Sequence[Path],
+    resampled: Sequence[Path],
     trainings: Mapping[str, tuple[str, int | None, int]],
     points: Path,
     turns: Path,

@@ -30,7 +30,7 @@ KEPT = "norm_kept"
 
 def judge_laws(
     table: Path,
-    projections: Sequence[str],
+    projections: Sequence[Path],
     verdicts: Path,
     differences: Path,
     primary: Mapping[str, Any],

@@ -16,7 +16,7 @@ LAYERS = (0, "last", "final")
 
 
 def measure_width_nulls(
-    spectra: Sequence[str],
+    spectra: Sequence[Path],
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
     output: Path,

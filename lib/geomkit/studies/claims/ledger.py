@@ -14,7 +14,7 @@ CHAPTERS = (laws, fixed_width, axes, loss, published, theory, tokens, experiment
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 
-def write_ledger(files: Sequence[str], output: Path) -> None:
+def write_ledger(files: Sequence[Path], output: Path) -> None:
     """Every claim that is registered, tested or not, from files of records: a claim knows them by their names, and of one name
     later files go before earlier ones."""
     inputs = Inputs([Path(file) for file in files])
