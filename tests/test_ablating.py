@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError
+from geomkit.errors import DataError, RefusalError
 from geomkit.lm.ablating import (
     ROLES,
     Ablation,
@@ -20,7 +20,7 @@ from geomkit.lm.ablating import (
 )
 from geomkit.lm.capture import Recorder, capture, with_prefix
 from geomkit.lm.models import blocks
-from geomkit.lm.selfcheck import padded
+from geomkit.lm.selfcheck import READINGS, padded
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
@@ -195,6 +195,14 @@ def test_heads_that_cannot_be_taken_out_are_refused(load, architecture, ablation
 def test_an_architecture_that_is_not_in_the_table_is_refused_by_name(load):
     with pytest.raises(DataError, match="BloomForCausalLM: no table of the sublayers of 'bloom'"):
         list(ablate(load("bloom"), texts(), [Ablation(1, "mlp", "zero")], 4096))
+
+
+def test_a_model_whose_texts_may_not_share_a_batch_is_refused(load):
+    model = load("llama")
+    READINGS.pop(model, None)
+    model.config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    with pytest.raises(RefusalError, match="LlamaForCausalLM: its states depend on the texts of a batch"):
+        list(ablate(model, texts(), [Ablation(1, "mlp", "zero")], 4096))
 
 
 def test_what_cannot_be_ablated_is_refused(load):

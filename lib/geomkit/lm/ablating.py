@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, batch_limit, batches, rows, surprisals, with_prefix
 from geomkit.lm.models import blocks
-from geomkit.lm.selfcheck import first, padded
+from geomkit.lm.selfcheck import first, padded, read_states
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample
 
@@ -310,9 +310,14 @@ def ablate(
 
     shown: layers, 0 to L + 1 as `Recorder` numbers them, whose states are handed out. means: of `sublayer_means`, which are
     computed from the sample itself if they are needed and not given. Memory holds each block's input for one batch.
-    Raises DataError for an architecture that is not in `ROLES`, and what `sublayer_means` raises.
+    Raises DataError for an architecture that is not in `ROLES`, RefusalError for a model whose texts may not share a batch, and
+    what `sublayer_means` raises.
     """
     roles(model)
+    if read_states(model).together != "any":
+        raise RefusalError(
+            f"{type(model).__name__}: its states depend on the texts of a batch, so no sublayer is taken out of it"
+        )
     layers = sorted({ablation.layer for ablation in ablations})
     for ablation in ablations:
         sublayer(model, ablation.layer, "attention" if is_head(ablation.sublayer) else ablation.sublayer)
@@ -323,10 +328,6 @@ def ablate(
         means = sublayer_means(model, sample, wanted, batch_tokens)
     names = ["attention"] if any(ablation.sublayer == "mlp" for ablation in ablations) else []
     start, recorder = len(sample.prefix), Recorder(model, sorted(shown), False)
-    if recorder.how.together != "any":
-        raise RefusalError(
-            f"{type(model).__name__}: its states depend on the texts of a batch, so no sublayer is taken out of it"
-        )
     for run in batches([start + len(text) for text in sample.ids], batch_limit(model.config, batch_tokens)):
         ids, real = padded(with_prefix(sample, run))
         ids, mask = ids.to(model.device), real.to(model.device)

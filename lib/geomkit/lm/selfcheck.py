@@ -229,7 +229,8 @@ def self_check(model: PreTrainedModel) -> Reading:
     name, modules = type(model).__name__, set(model.modules())
     if getattr(model.config, "is_encoder_decoder", False):
         raise RefusalError(
-            f"{name}: an encoder with a decoder (is_encoder_decoder in config.json); only models that read one text can be measured"
+            f"{name}: an encoder with a decoder (is_encoder_decoder in config.json); "
+            "only models that read one text can be measured"
         )
     exact, close = (limits.get(model.dtype, 1e-4) for limits in (EXACT, CLOSE))
     text, beside, longer = short_texts(model)
