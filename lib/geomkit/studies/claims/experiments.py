@@ -133,7 +133,7 @@ def areas(inputs: Inputs, metric: str, method: str, effect: str) -> list[Finding
 
 @claims.register(
     "Lasso finds what tells of a target",
-    statement="The tokens that Lasso selects hold what the context tells of this very target.",
+    statement="The tokens that Lasso selects carry the information that the context has about their own target.",
     source="Tan, Li, Huang 2024",
 )
 def lasso_finds(inputs: Inputs) -> list[Finding]:
@@ -146,7 +146,7 @@ def lasso_finds(inputs: Inputs) -> list[Finding]:
 
 @claims.register(
     "attention finds what tells of a target",
-    statement="The most attended tokens hold what the context tells the model at this very target.",
+    statement="The most attended tokens carry the information that the model takes from the context for their own target.",
     source="ours",
 )
 def attention_finds(inputs: Inputs) -> list[Finding]:
