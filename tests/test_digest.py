@@ -141,6 +141,7 @@ FUNCTIONS = {
 """What rules call."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "users"),
     [

@@ -22,6 +22,8 @@ from geomkit.store.partial_spectra import PartSpectra, merge_measured
 from geomkit.store.spectra import Spectra
 from geomkit.store.texts import Sample, Texts, write_texts
 
+pytestmark = pytest.mark.slow
+
 PARTS = (2, 7)
 DOCUMENTS = [3, 1, 2, 5, 1, 1, 2]
 """Texts of each document: with batches of 36 tokens three texts of 12 fit, so that the fourth document takes two batches."""

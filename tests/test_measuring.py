@@ -80,6 +80,7 @@ def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict], dict]:
         return arrays, attributes, dict(file.attrs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt-neox", "opt-350m"])  # the second has states of two widths
 def test_the_numbers_are_those_of_a_dump_in_the_same_places(architecture, tiny, tmp_path):
     stored, running = (

@@ -144,6 +144,7 @@ def test_lengths_that_follow_the_width_are_judged_alike(run, running, tmp_path):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_metrics_at_lengths_that_follow_the_width_are_those_of_a_dump(run):
     with opened_sources(dumps(run, NAMES), FAMILIES, SEEDS) as groups:
         for model in groups["ladder"]:

@@ -159,6 +159,7 @@ def test_two_pages_for_a_corpus_and_two_for_each_probed_model(interval):
     assert [label.get_text() for label in wins.get_yticklabels()] == ["attention mean", "random", "a new method"]
 
 
+@pytest.mark.slow
 def test_of_one_document_values_are_drawn_without_bars(tmp_path):
     """It has no intervals: of correlations with size points alone are left, and a page without any of them is drawn, too."""
     alone = [row for row in rows(interval=False) if row.k is None]
