@@ -470,26 +470,33 @@ def measured(stage):
     return [name for name in chosen(stage)["model"] if name not in DUMPED]
 
 
-def asked_again(layers, sublayers=False, firsts=False):
-    """What is asked of a model that runs once more, since there is no dump: layers, and of all texts or the first of each document."""
-    return lambda wildcards: {
-        "layers": layers,
-        "sublayers": sublayers,
-        "firsts": firsts,
-        "objective": MODELS[wildcards.model].objective,
-        "trust_remote_code": MODELS[wildcards.model].entry.get(
-            "trust_remote_code", False
-        ),
-    }
-
-
-def family_spectra(stage):
-    """Spectra of all models of a model's family that a stage selects."""
+def spectra_of_family(stage):
+    """Spectra of all models of a model's family that a stage selects: they say how wide each is."""
     return lambda wildcards: [
         f"results/spectra/{name}/{wildcards.corpus}.h5"
         for name in chosen(stage)["model"]
         if MODELS[name].family == MODELS[wildcards.model].family
     ]
+
+
+# Where states come from: a model that runs, of which a rule names the states by `dump`, or dumps.
+RUNNING = {
+    "states": "geomkit.lm.stream:runs",
+    "content": model_content,
+    "origin": lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
+    "spec": spec_of,
+    "batch_tokens": config["compute"]["batch_tokens"],
+    "seed": config["seed"],
+}
+STORED = {"states": "geomkit.store.dumps:stored", "seed": config["seed"]}
+CHOSEN_STATES = {key: config["dump"][key] for key in ("layers", "sublayers")}
+LAST_STATES = {"layers": ["last", "final"], "sublayers": False}
+LOADING = GPU | {
+    "mem_mb": lambda wildcards, input, attempt: attempt
+    * (4000 + 5 * megabytes([input.folder])),
+    "runtime": lambda wildcards, input, attempt: attempt
+    * (60 + megabytes([input.folder]) // 10),
+}
 
 
 def of_models(stage, fact):

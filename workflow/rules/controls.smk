@@ -15,14 +15,11 @@ rule final_state:
         runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
     params:
         **call(
-            "geomkit.lm.final_state:measure_final_state",
-            content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            "geomkit.studies.final_state:measure_final_state",
+            **RUNNING,
+            dump=LAST_STATES,
             family=lambda wildcards: MODELS[wildcards.model].family,
-            seed=lambda wildcards: MODELS[wildcards.model].seed,
+            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
             twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
@@ -32,7 +29,6 @@ rule final_state:
                 else config["entropy"]["metrics"]
             ),
             parameters=PARAMETERS,
-            compute=config["compute"],
         ),
     message:
         "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"
@@ -93,61 +89,60 @@ rule own_directions:
         "../scripts/run.py"
 
 
+FOLLOWING = {
+    "families": of_family("entropy", "family"),
+    "seeds": of_family("entropy", "seed"),
+    "mode": config["scaling"]["primary"]["normalise"],
+    "parameters": PARAMETERS,
+}
+
+
 rule follow:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=family_spectra("entropy"),
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/following/{model}/{corpus}.parquet",
     log:
         "results/logs/follow/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("entropy")),
+        model=one_of(kept("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
-        **call(
-            "geomkit.studies.following:follow_model",
-            states="geomkit.lm.rerunning:run_again",
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-            families=of_family("entropy", "family"),
-            seeds=of_family("entropy", "seed"),
-            mode=config["scaling"]["primary"]["normalise"],
-            parameters=PARAMETERS,
-        ),
+        **call("geomkit.studies.following:follow_model", **STORED, **FOLLOWING),
     message:
         "Measuring {wildcards.model} at lengths that follow the width, on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
+use rule follow as follow_running with:
+    input:
+        rest(model_files),
+        folder=head(model_files),
+        texts=model_texts,
+        spectra=spectra_of_family("entropy"),
+    wildcard_constraints:
+        model=one_of(measured("entropy")),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.following:follow_model",
+            **RUNNING,
+            **FOLLOWING,
+            dump=LAST_STATES,
+        ),
+
+
 rule following:
     input:
-        dumps=expand(
-            "results/dumps/{model}/{corpus}/trained.h5",
-            model=kept("entropy"),
-            corpus=chosen("entropy")["corpus"],
-        ),
-        spectra=expand(
-            "results/spectra/{model}/{corpus}.h5",
-            model=measured("entropy"),
-            corpus=chosen("entropy")["corpus"],
-        ),
-        tables=expand(
-            "results/following/{model}/{corpus}.parquet",
-            model=measured("entropy"),
-            corpus=chosen("entropy")["corpus"],
-        ),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("entropy")),
+        tables=expand("results/following/{model}/{corpus}.parquet", **chosen("entropy")),
     output:
         output="results/scaling/following.csv",
     log:
@@ -162,7 +157,6 @@ rule following:
             families=of_models("entropy", "family"),
             seeds=of_models("entropy", "seed"),
             mode=config["scaling"]["primary"]["normalise"],
-            parameters=PARAMETERS,
             resamples=config["scaling"]["bootstrap"],
             seed=config["seed"],
         ),

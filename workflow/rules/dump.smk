@@ -57,13 +57,8 @@ rule dump:
         * (30 + megabytes(input) // 50),
     params:
         **call(
-            "geomkit.lm.dumping:dump_model",
-            content=model_content,
-            origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            "geomkit.store.dumping:dump_states",
+            **RUNNING,
             dump=lambda wildcards: {
                 "sublayers": with_sublayers(wildcards),
                 **{
@@ -71,10 +66,8 @@ rule dump:
                     for key in ("layers", "dtype", "compression")
                 },
             },
-            compute=config["compute"],
             # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
             variants=runs_of,
-            seed=config["seed"],
         ),
     message:
         "Running {wildcards.model} on {wildcards.corpus}"

@@ -60,8 +60,10 @@ rule width_nulls:
         "../scripts/run.py"
 
 
-# what a donor's rows are projected to, from a dump or while the model runs
+# what a model's rows are projected on, from a dump or while the model runs
 PROJECTING = {
+    "families": of_family("entropy", "family"),
+    "seeds": of_family("entropy", "seed"),
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
     "metrics": (
@@ -73,58 +75,59 @@ PROJECTING = {
         "modes": [config["scaling"]["primary"]["normalise"]],
         "lengths": [config["scaling"]["primary"]["length"]],
     },
-    "seed": config["seed"],
 }
 
 
 rule project:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=family_spectra("entropy"),
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/projections/{model}/{corpus}.parquet",
     log:
         "results/logs/project/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("entropy")),
+        model=one_of(kept("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
-        **call(
-            "geomkit.studies.projections:project_donor",
-            states="geomkit.lm.rerunning:run_again",
-            **PROJECTING,
-            families=of_family("entropy", "family"),
-            seeds=of_family("entropy", "seed"),
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-        ),
+        **call("geomkit.studies.projections:project_donor", **STORED, **PROJECTING),
     message:
         "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
+use rule project as project_running with:
+    input:
+        rest(model_files),
+        folder=head(model_files),
+        texts=model_texts,
+        spectra=spectra_of_family("entropy"),
+    wildcard_constraints:
+        model=one_of(measured("entropy")),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.projections:project_donor",
+            **RUNNING,
+            **PROJECTING,
+            dump=LAST_STATES,
+        ),
+
+
 rule projections:
     input:
-        dumps=expand(
-            "results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")
-        ),
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=measured("entropy")
+            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
         ),
         tables=expand(
             "results/projections/{model}/{{corpus}}.parquet",
-            model=measured("entropy"),
+            model=chosen("entropy")["model"],
         ),
     output:
         output="results/projections/{corpus}.parquet",
@@ -132,18 +135,15 @@ rule projections:
         "results/logs/projections/{corpus}.log",
     conda:
         "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
         **call(
-            "geomkit.studies.projections:write_projections",
-            **PROJECTING,
+            "geomkit.studies.projections:join_projections",
             families=of_models("entropy", "family"),
             seeds=of_models("entropy", "seed"),
+            modes=config["entropy"]["normalise"],
         ),
     message:
-        "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"
+        "Joining the projections of all models on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 

@@ -1,18 +1,16 @@
-# how documents are compared, from a dump or a model that runs once more
 JUDGING = {
     "family": lambda wildcards: MODELS[wildcards.model].family,
     "model_seed": lambda wildcards: MODELS[wildcards.model].seed,
     "halves": config["semantics"]["halves"],
     "resamples": config["semantics"]["resamples"],
     "eps2": config["entropy"]["eps2"],
-    "seed": config["seed"],
 }
 
 
 rule semantics:
     input:
         rest(judgement_files),
-        dump="results/dumps/{model}/{corpus}/trained.h5",
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
         judgements=head(judgement_files),
@@ -30,7 +28,7 @@ rule semantics:
     params:
         **call(
             "geomkit.studies.semantics:judge",
-            states="geomkit.store.held:stored",
+            **STORED,
             **JUDGING,
             content=lambda wildcards: corpus_content(JUDGED),
         ),
@@ -40,7 +38,7 @@ rule semantics:
         "../scripts/run.py"
 
 
-rule compare:
+use rule semantics as compare with:
     input:
         rest(judgement_files),
         rest(model_files),
@@ -49,37 +47,27 @@ rule compare:
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
         judgements=head(judgement_files),
-    output:
-        output="results/semantics/{model}/{corpus}.parquet",
-        summary="results/semantics/{model}/{corpus}.csv",
     log:
         "results/logs/compare/{model}/{corpus}.log",
     wildcard_constraints:
         model=one_of(name for name in MODELS if name not in DUMPED),
-    conda:
-        "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.semantics:judge",
-            states="geomkit.lm.rerunning:run_again",
-            **JUDGING,
-            content=lambda wildcards: [
-                corpus_content(JUDGED),
-                model_content(wildcards),
-            ],
-            asked=asked_again(config["dump"]["layers"], sublayers=True, firsts=True),
-            compute=config["compute"],
+            **RUNNING
+            | JUDGING
+            | {
+                "content": lambda wildcards: [
+                    corpus_content(JUDGED),
+                    model_content(wildcards),
+                ]
+            },
+            dump={"layers": config["dump"]["layers"], "sublayers": True},
         ),
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
 
 
 rule semantics_table:

@@ -1,86 +1,14 @@
-rule spectra:
-    input:
-        dumps=lambda wildcards: expand(
-            "results/dumps/{model}/{corpus}/{variant}.h5",
-            model=wildcards.model,
-            corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
-        ),
-    output:
-        output="results/spectra/{model}/{corpus}.h5",
-    log:
-        "results/logs/spectra/{model}/{corpus}.log",
-    wildcard_constraints:
-        model=one_of(WHOLE),
-    group:
-        MEASURING
-    conda:
-        "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
-        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
-    params:
-        **call(
-            "geomkit.studies.spectra:decompose_dumps",
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            drawn=drawn_for,
-            left_out=without,
-            gain=gain_constants,
-            whitened=whitened_layers,
-            sinks=sinks_asked,
-            seed=config["seed"],
-        ),
-    message:
-        "Decomposing {wildcards.model} on {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
-
-
-use rule spectra as spectra_part with:
-    input:
-        dumps=lambda wildcards: expand(
-            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
-            model=wildcards.model,
-            corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
-            part=PARTS,
-        ),
-    output:
-        output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
-    log:
-        "results/logs/spectra/{part}/{model}/{corpus}.log",
-    wildcard_constraints:
-        model=one_of(IN_PARTS),
-        part=one_of(PARTS),
-    message:
-        "Decomposing part {wildcards.part} of the states of {wildcards.model} on {wildcards.corpus}"
-
-
-rule merge_spectra:
-    input:
-        dump_path("trained") if config["dump"]["keep"] is True else [],
-        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
-    output:
-        output="results/spectra/{model}/{corpus}.h5",
-    log:
-        "results/logs/merge_spectra/{model}/{corpus}.log",
-    wildcard_constraints:
-        model=one_of(IN_PARTS),
-    conda:
-        "../../envs/geomkit.yaml"
-    params:
-        **call(
-            "geomkit.store.spectra_parts:merge_spectra",
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
-        ),
-    message:
-        "Merging the spectra of {wildcards.model} on {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
+# what is measured of a stream of states, from dumps or while a model runs
+MEASURED_ROWS = {
+    "modes": config["entropy"]["normalise"],
+    "lengths": config["entropy"]["lengths"],
+    "variants": runs_of,
+    "drawn": drawn_for,
+    "left_out": without,
+    "gain": gain_constants,
+    "whitened": whitened_layers,
+    "sinks": sinks_asked,
+}
 
 
 rule measure:
@@ -97,31 +25,13 @@ rule measure:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **LOADING,
     params:
         **call(
-            "geomkit.lm.measuring:measure_model",
-            content=model_content,
-            origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
-            dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
-            left_out=without,
-            gain=gain_constants,
-            whitened=whitened_layers,
-            sinks=sinks_asked,
-            seed=config["seed"],
+            "geomkit.studies.spectra:decompose",
+            **RUNNING,
+            **MEASURED_ROWS,
+            dump=CHOSEN_STATES,
         ),
     message:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"
@@ -129,41 +39,58 @@ rule measure:
         "../scripts/run.py"
 
 
+use rule measure as spectra with:
+    input:
+        dumps=lambda wildcards: expand(
+            "results/dumps/{model}/{corpus}/{variant}.h5",
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=runs_of(wildcards),
+        ),
+    log:
+        "results/logs/spectra/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(WHOLE),
+    group:
+        MEASURING
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
+    params:
+        **call("geomkit.studies.spectra:decompose", **STORED, **MEASURED_ROWS),
+    message:
+        "Decomposing {wildcards.model} on {wildcards.corpus}"
+
+
+# The mean is that of all texts: where jobs share them, each first sums the rows of its part, and measures when all have done so.
+
+
 rule sum_rows:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        dumps=lambda wildcards: expand(
+            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
+            part=wildcards.part,
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=runs_of(wildcards),
+        ),
     output:
         output=temp("results/sums/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/sum_rows/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
+        model=one_of(IN_PARTS),
         part=one_of(PARTS),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
     params:
         **call(
-            "geomkit.lm.first_pass:sum_rows",
-            content=model_content,
-            origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
-            dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
-            modes=config["entropy"]["normalise"],
+            "geomkit.studies.spectra:sum_rows",
+            **STORED,
             variants=runs_of,
-            whitened=whitened_layers,
-            seed=config["seed"],
+            drawn=drawn_for,
         ),
     message:
         "Summing the states of {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
@@ -171,17 +98,66 @@ rule sum_rows:
         "../scripts/run.py"
 
 
+use rule sum_rows as run_sums with:
+    input:
+        rest(model_files),
+        folder=head(model_files),
+        texts=model_texts,
+    log:
+        "results/logs/run_sums/{part}/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(MEASURED_IN_PARTS),
+        part=one_of(PARTS),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.spectra:sum_rows",
+            **RUNNING,
+            variants=runs_of,
+            drawn=drawn_for,
+            modes=config["entropy"]["normalise"],
+            whitened=whitened_layers,
+            dump=CHOSEN_STATES,
+        ),
+    message:
+        "Running {wildcards.model} for the sums of its states on part {wildcards.part} of {wildcards.corpus}"
+
+
+SUMS = (
+    expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=PARTS)
+    if FIRST_SUMMED
+    else []
+)
+
+
+use rule spectra as spectra_part with:
+    input:
+        dumps=lambda wildcards: expand(
+            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
+            part=wildcards.part,
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=runs_of(wildcards),
+        ),
+        sums=SUMS,
+    output:
+        output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
+    log:
+        "results/logs/spectra/{part}/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(IN_PARTS),
+        part=one_of(PARTS),
+    message:
+        "Decomposing part {wildcards.part} of {wildcards.corpus} for {wildcards.model}"
+
+
 use rule measure as measure_part with:
     input:
         rest(model_files),
         folder=head(model_files),
         texts=model_texts,
-        # the mean is that of all texts, so every part waits for the sums of all
-        sums=(
-            expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=PARTS)
-            if FIRST_SUMMED
-            else []
-        ),
+        sums=SUMS,
     output:
         output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
     log:
@@ -193,15 +169,21 @@ use rule measure as measure_part with:
         "Running and decomposing {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
 
 
-rule merge_measured:
+rule merge_spectra:
     input:
+        # of a model whose dump is kept, all of it is there when its spectra are
+        lambda wildcards: (
+            "results/dumps/{model}/{corpus}/trained.h5"
+            if config["dump"]["keep"] is True and wildcards.model in IN_PARTS
+            else []
+        ),
         parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
-        "results/logs/merge_measured/{model}/{corpus}.log",
+        "results/logs/merge_spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
+        model=one_of([*IN_PARTS, *MEASURED_IN_PARTS]),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -211,13 +193,9 @@ rule merge_measured:
         * (30 + input.size_mb // (100 * len(PARTS))),
     params:
         **call(
-            "geomkit.store.partial_spectra:merge_measured",
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
+            "geomkit.store.partial_spectra:merge_spectra",
         ),
     message:
-        "Merging what was measured of {wildcards.model} on {wildcards.corpus}"
+        "Merging the spectra of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"

@@ -128,67 +128,64 @@ rule theory_curves:
         "../scripts/run.py"
 
 
+CONDITIONING = {
+    "families": of_family("theory", "family"),
+    "seeds": of_family("theory", "seed"),
+    "length": config["texts"]["length"],
+    "eps2": config["theory"]["eps2"],
+}
+
+
 rule condition:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=family_spectra("theory"),
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
+        spectra=spectra_of_family("theory"),
     output:
         gains="results/theory/conditional/{model}/{corpus}.csv",
         documents="results/theory/documents/{model}/{corpus}.csv",
     log:
         "results/logs/theory/condition/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("theory")),
+        model=one_of(kept("theory")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
-        **call(
-            "geomkit.studies.conditional:condition_model",
-            states="geomkit.lm.rerunning:run_again",
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-            families=of_family("theory", "family"),
-            seeds=of_family("theory", "seed"),
-            length=config["texts"]["length"],
-            eps2=config["theory"]["eps2"],
-            seed=config["seed"],
-        ),
+        **call("geomkit.studies.conditional:condition_model", **STORED, **CONDITIONING),
     message:
         "Measuring the conditional entropy of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
+use rule condition as condition_running with:
+    input:
+        rest(model_files),
+        folder=head(model_files),
+        texts=model_texts,
+        spectra=spectra_of_family("theory"),
+    wildcard_constraints:
+        model=one_of(measured("theory")),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.conditional:condition_model",
+            **RUNNING,
+            **CONDITIONING,
+            dump=LAST_STATES,
+        ),
+
+
 rule theory_conditional:
     input:
-        dumps=expand(
-            "results/dumps/{model}/{corpus}/trained.h5",
-            model=kept("theory"),
-            corpus=chosen("theory")["corpus"],
-        ),
-        spectra=expand(
-            "results/spectra/{model}/{corpus}.h5",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
-        ),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("theory")),
         made_gains=expand(
-            "results/theory/conditional/{model}/{corpus}.csv",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            "results/theory/conditional/{model}/{corpus}.csv", **chosen("theory")
         ),
         made_documents=expand(
-            "results/theory/documents/{model}/{corpus}.csv",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            "results/theory/documents/{model}/{corpus}.csv", **chosen("theory")
         ),
     output:
         gains="results/theory/conditional.csv",
@@ -197,19 +194,14 @@ rule theory_conditional:
         "results/logs/theory/conditional.log",
     conda:
         "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
         **call(
-            "geomkit.studies.conditional:measure_conditional",
+            "geomkit.studies.conditional:join_conditional",
             families=of_models("theory", "family"),
             seeds=of_models("theory", "seed"),
-            length=config["texts"]["length"],
-            eps2=config["theory"]["eps2"],
-            seed=config["seed"],
         ),
     message:
-        "Measuring the conditional entropy of representations"
+        "Joining the conditional entropies of representations"
     script:
         "../scripts/run.py"
 

@@ -30,26 +30,25 @@ rule trajectory_training:
         runtime=lambda wildcards, input, attempt: attempt * (60 + input.size_mb // 5),
     params:
         **call(
-            "geomkit.lm.trajectory:measure_training",
+            "geomkit.studies.measure_training:measure_training",
+            states="geomkit.lm.stream:runs_by_name",
             content=lambda wildcards: [
                 content_of(model) for model in models_along(wildcards.training)
             ],
+            spec=lambda wildcards: spec_of_model(first_of(wildcards)),
+            batch_tokens=config["compute"]["batch_tokens"],
+            dump={"layers": config["dump"]["layers"], "sublayers": False},
             # of each model in the order of the folders
             seeds=lambda wildcards: {
                 model.name: model.seed for model in models_along(wildcards.training)
             },
             family=lambda wildcards: first_of(wildcards).family,
-            trust_remote_code=lambda wildcards: first_of(wildcards).entry.get(
-                "trust_remote_code", False
-            ),
-            layers=config["dump"]["layers"],
             variants=lambda wildcards: RUNS[first_of(wildcards).name],
             drawn=lambda wildcards: variants.drawn(
                 OWN_NULLS[first_of(wildcards).name]
             ),
             metrics=TRAJECTORY_METRICS,
             parameters=PARAMETERS,
-            compute=config["compute"],
             resamples=CORPUS_RESAMPLES,
             seed=config["seed"],
             length=config["scaling"]["primary"]["length"],

@@ -27,9 +27,16 @@ rule controls_measured:
         runtime=120,
     params:
         **call(
-            "geomkit.lm.control_metrics:measure_controls",
+            "geomkit.studies.control_metrics:measure_controls",
+            states="geomkit.lm.stream:runs_by_name",
+            spec=settings.ModelSpec(
+                device=config["compute"]["device"], dtype=config["compute"]["dtype"]
+            ),
+            batch_tokens=config["compute"]["batch_tokens"],
+            dump=LAST_STATES,
+            seed=config["seed"],
             parameters=PARAMETERS,
-            compute=config["compute"],
+            corpus=config["ladder"]["corpus"],
             family="controls",
             length=config["scaling"]["primary"]["length"],
             normalisation=config["scaling"]["primary"]["normalise"],

@@ -1,6 +1,6 @@
 """Run a model over texts, and hand out its hidden states batch by batch."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, holders, output_
 from geomkit.lm.placing import HOST, HOSTED, Homes, entry
 from geomkit.lm.selfcheck import entering, first, forward, padded, predictions, read_states
 from geomkit.store.decomposition import by_document
-from geomkit.store.dumps import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.store.states import State
+from geomkit.store.texts import Sample
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""
@@ -51,6 +51,7 @@ class Recorder:
         self.checked = False
         self.how = read_states(model)
         self.states: dict[State, torch.Tensor] = {}
+        self.widths: dict[State, int] = {}
         self.absent: dict[str, str] = {}
         self.input: torch.Tensor
         if sublayers and not all(has_part(block, ATTENTION) and has_part(block, MLP) for block in self.blocks):
@@ -59,6 +60,12 @@ class Recorder:
     def _without_sublayers(self, why: str) -> None:
         self.sublayers = False
         self.absent["sublayer"] = why  # in place: whoever writes the dump holds this dictionary already
+
+    def try_out(self, sample: Sample, masking: Masking | None = None) -> None:
+        """Find the width of every state, and which sublayers there are, on the first text."""
+        first_text = Sample(sample.ids[:1], sample.prefix, sample.texts.part(range(1)))
+        for batch in capture(self, first_text, 1, masking, scored=False):
+            self.widths = {state: rows.shape[1] for state, rows in batch.states.items()}
 
     def passes(self, texts: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
         """The texts of a batch as they are run together: all, those of one length that follow one another, or each alone."""
@@ -212,11 +219,9 @@ def capture(
         )
     limit = batch_limit(recorder.model.config, batch_tokens)
     with recorder.hooked():
-        for run, wanted in batches_to_run(recorder, sample, limit, None, only):
+        for run in batches_to_run(sample, limit, None, only):
             texts = with_prefix(sample, run)
-            parts = [causal_pass(recorder, each, len(sample.prefix), homes) for each in recorder.passes(texts)]
-            if wanted:
-                yield joined(parts)
+            yield joined([causal_pass(recorder, each, len(sample.prefix), homes) for each in recorder.passes(texts)])
 
 
 def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, homes: Homes) -> Captured:
@@ -241,24 +246,11 @@ def joined(parts: Sequence[Captured]) -> Captured:
     return Captured(ids, surprisal, states)
 
 
-def batches_to_run(
-    recorder: Recorder, sample: Sample, tokens: int, masking: Masking | None, only: Collection[int] | None
-) -> Iterator[tuple[range, bool]]:
-    """(texts, whether they are wanted) of every batch to run: those wanted, and the first, which decides on sublayers."""
-    found = [run for group in batch_groups(sample, tokens, masking) for run in group]
-    for number, run in enumerate(found):
-        wanted = only is None or number in only
-        if wanted or (number == 0 and only and recorder.sublayers):
-            yield run, wanted
-
-
-def with_texts(batches: Iterable[Captured], texts: Texts) -> Iterator[tuple[Captured, range]]:
-    """Batches that hold these texts, one after another, each with the numbers of those that it holds."""
-    start, offset = 0, texts.offset
-    for batch in batches:
-        stop = int(np.searchsorted(offset, offset[start] + len(batch.ids)))
-        yield batch, range(start, stop)
-        start = stop
+def batches_to_run(sample: Sample, tokens: int, masking: Masking | None, only: Collection[int] | None) -> Iterator[range]:
+    """The texts of every batch, of those numbers where it is not all."""
+    for number, run in enumerate(chain.from_iterable(batch_groups(sample, tokens, masking))):
+        if only is None or number in only:
+            yield run
 
 
 def rows_of_texts(
@@ -321,12 +313,10 @@ def capture_masked(
 ) -> Iterator[Captured]:
     """`capture` of a masked model: one pass over each batch as it is, and if tokens are scored one copy of a text for each."""
     limit = batch_limit(recorder.model.config, batch_tokens)
-    for run, wanted in batches_to_run(recorder, sample, limit, masking, only):
+    for run in batches_to_run(sample, limit, masking, only):
         texts = with_prefix(sample, run, masking.suffix)
-        how = (len(sample.prefix), masking, limit, homes, scored and wanted)
-        parts = [masked_pass(recorder, each, *how) for each in recorder.passes(texts)]
-        if wanted:
-            yield joined(parts)
+        how = (len(sample.prefix), masking, limit, homes, scored)
+        yield joined([masked_pass(recorder, each, *how) for each in recorder.passes(texts)])
 
 
 def masked_pass(

@@ -29,7 +29,7 @@ from geomkit.lm.placing import (
 )
 from geomkit.measures.controls import FOLDS
 from geomkit.store.decomposition import keeps_documents
-from geomkit.store.dumps import State
+from geomkit.store.states import State
 
 
 @dataclass(frozen=True)

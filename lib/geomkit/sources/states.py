@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from geomkit.logs import progress
 from geomkit.registry import Registry
 from geomkit.sources.corpora import UNWRITABLE, check_start, utf8
 from geomkit.store.bfloat16 import from_words
-from geomkit.store.dumps import DTYPE, State, order, write_dump
+from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
+from geomkit.store.states import DTYPE, State, order, ranges
 from geomkit.store.tables import FACTS
 from geomkit.store.texts import Texts
 from geomkit.store.weights import header
@@ -75,6 +77,8 @@ class Found:
     kinds: Collection[str]
 
 
+TOGETHER = 16
+"""Texts in a batch."""
 Layout = Callable[[Path, Sequence[int] | None], Found]
 layouts: Registry[Layout] = Registry("layout of states")
 
@@ -102,11 +106,16 @@ def import_states(
         **{DTYPE: narrowest(*(FLOATS[kind] for kind in found.kinds)), "versions": versions("numpy"), **facts},
     }
     absent |= dict.fromkeys(("surprisal", "loss", "attention", "final norm", "frequencies of tokens"), LACKS)
-    with write_dump(output, texts, attributes, absent, dump["dtype"], dump["compression"]) as writer:
-        starts = found.texts.offset
-        for text in progress(range(len(texts.document)), f"{output.parent.parent.name} import"):
-            first, last = int(starts[text]) + skip, int(starts[text + 1])
-            writer.append(found.ids[first:last], None, {state: read(first, last) for state, read in states.items()})
+    count = len(texts.document)
+    borders = [min(TOGETHER, count - first) for first in range(0, count, TOGETHER)]
+    with write_dump(output, texts, attributes, absent, dump["dtype"], dump["compression"], borders) as writer:
+        for own in progress(ranges(borders), f"{output.parent.parent.name} import"):
+            tokens = [
+                slice(int(start) + skip, int(stop)) for start, stop in pairwise(found.texts.offset[own.start : own.stop + 1])
+            ]
+            ids = np.concatenate([found.ids[each] for each in tokens])
+            rows = {state: np.concatenate([read(each.start, each.stop) for each in tokens]) for state, read in states.items()}
+            writer.append(ids, None, rows)
 
 
 def wanted(folder: Path, states: Mapping[State, Rows], layers: Any, depth: int) -> tuple[dict[State, Rows], dict[str, str]]:

@@ -1,7 +1,7 @@
-"""A family's models side by side, from their dumps or spectra: donors of rows that are projected on fewer of their directions."""
+"""A family's models side by side, from their spectra: donors of rows that are projected on fewer of their directions."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,9 +11,8 @@ import numpy as np
 from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.norms import NORMS, plain
-from geomkit.store.dumps import DTYPE, PLAIN, Dump, State, states_type
-from geomkit.store.held import Held
 from geomkit.store.spectra import Spectra
+from geomkit.store.states import DTYPE, PLAIN, State, States, states_type
 from geomkit.store.tables import check_seeds, facts
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
@@ -21,8 +20,8 @@ from geomkit.variants import TRAINED
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One model of a family: what files say about it, the widths of its states, the ids (tokens,) of all texts, and where rows
-    (tokens, d) of a state come from, if they come from anywhere."""
+    """One model of a family: what files say about it, the widths of its states, the ids (tokens,) of all texts, and rows
+    (tokens, d) of some states, where they were gathered."""
 
     name: str
     family: str
@@ -31,7 +30,7 @@ class Source:
     texts: Texts
     widths: Mapping[State, int]
     ids: np.ndarray
-    stored_rows: Callable[[State], np.ndarray] | None = None
+    gathered: Mapping[State, np.ndarray] | None = None
 
     @property
     def facts(self) -> dict[str, int]:
@@ -65,72 +64,52 @@ class Source:
 
     def rows(self, layer: str) -> np.ndarray:
         """All rows of a layer, (tokens, d), as they are stored but for `plain`."""
-        assert self.stored_rows is not None, f"{self.name} has no rows"
-        found, facts = self.stored_rows(self.stored(layer)), self.attributes
+        assert self.gathered is not None, f"{self.name} has no rows"
+        found, facts = self.gathered[self.stored(layer)], self.attributes
         return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
 
-    def of(self, states: Dump | Held) -> "Source":
-        """This model with rows of its states."""
-        attributes = {**self.attributes, DTYPE: states.dtype}
-        return replace(self, attributes=attributes, stored_rows=lambda state: states.rows(state, 0, len(self.texts.tokens)))
-
-
-def of_dump(name: str, family: str, seed: int | None, dump: Dump) -> Source:
-    """A model that was dumped."""
-    texts = dump.texts
-    widths = {state: dump.width(state) for state in dump.states}
-    return Source(name, family, seed, dump.attributes, texts, widths, dump.all_ids()).of(dump)
+    def of(self, states: States, layers: Iterable[str]) -> "Source":
+        """This model with rows of some layers from a stream of its states."""
+        gathered = states.gather(list(dict.fromkeys(map(self.stored, layers))))
+        return replace(self, attributes={**self.attributes, DTYPE: states.dtype}, gathered=gathered)
 
 
 def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
-    """A model whose spectra are known, without rows. Of imported states nobody need know the ids."""
-    texts = spectra.text_list
-    ids = np.full(texts.offset[-1], -1) if "surprisal" in spectra.absent else spectra.tokens(TRAINED)[0]
-    return Source(name, family, seed, spectra.attributes, texts, spectra.widths, ids)
+    """A model whose spectra are known, without rows."""
+    return Source(name, family, seed, spectra.attributes, spectra.text_list, spectra.widths, spectra.ids(TRAINED))
 
 
-@contextmanager
-def opened_sources(
-    dumps: Iterable[str | Path],
-    families: Mapping[str, str],
-    seeds: Mapping[str, int | None],
-    spectra: Iterable[str | Path] = (),
-) -> Iterator[dict[str, list[Source]]]:
-    """The members of every family, by its name, in order of size, but for refused ones, from dumps and from files of spectra.
+def families_of(spectra: Iterable[Path], families: Mapping[str, str], seeds: Mapping[str, int | None]) -> dict[str, list[Source]]:
+    """The members of every family, by its name, in order of size, but for refused ones, from their files of spectra, which lie in
+    folders of their names.
 
     Raises DataError for two of one size that no seed tells apart.
     """
-    with ExitStack() as stack:
-        sources = []
-        for path in map(Path, dumps):
-            name = path.parent.parent.name
-            with suppress(RefusalError):
-                sources.append(of_dump(name, families[name], seeds[name], stack.enter_context(Dump(path))))
-        for path in map(Path, spectra):
-            name = path.parent.name
-            with suppress(RefusalError), Spectra(path) as file:
-                sources.append(of_spectra(name, families[name], seeds[name], file))
-        sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
-        found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
-        for family, group in found.items():
-            check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
-        yield found
+    sources = []
+    for path in spectra:
+        name = path.parent.name
+        with suppress(RefusalError), Spectra(path) as file:
+            sources.append(of_spectra(name, families[name], seeds[name], file))
+    sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
+    found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
+    for family, group in found.items():
+        check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
+    return found
 
 
 def family_of(
-    name: str, spectra: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
+    name: str, spectra: Iterable[Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> tuple[Source | None, list[Source]]:
     """A model, without rows, and all members of its family from their files of spectra; None if the model was refused."""
-    with opened_sources([], families, seeds, spectra) as groups:
-        members = groups.get(families[name], [])
+    members = families_of(spectra, families, seeds).get(families[name], [])
     return next((member for member in members if member.name == name), None), members
 
 
-def by_corpus(paths: Iterable[str | Path], corpus: Callable[[Path], str]) -> dict[str, list[Path]]:
-    """Paths of each corpus, in their order."""
+def by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Paths of each corpus, by which the files are named, in their order."""
     found: dict[str, list[Path]] = {}
-    for path in map(Path, paths):
-        found.setdefault(corpus(path), []).append(path)
+    for path in paths:
+        found.setdefault(path.stem, []).append(path)
     return found
 
 

@@ -11,63 +11,36 @@
 /hidden/{layer}    float32 (n, d)      0 the embedding, 1..L after each block, L+1 after the final norm; or float16, or uint16
                                        with the attribute `type`, bfloat16
 /sublayer/{layer}/{attention,mlp}      (n, d) block input plus that sublayer's output
-/texts/batch       int64   (batches,)  how many texts were written together, in a part of a dump alone (`geomkit.store.parts`)
+/texts/batch       int64   (batches,)  how many texts each batch has (`geomkit.store.states`)
+/corpus/{document,tokens,bytes}        of a part alone (`geomkit.store.parts`): all texts of the corpus; attribute first, the
+                                       number of the part's first text
 attributes         the model's sizes, its `objective` (causal or masked), `final norm` (layer, rms or none) with its
                    `final norm eps`, and where everything came from; `absent` is a JSON object {what: why}
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 
-from geomkit.arrays import narrowest
 from geomkit.config import CAUSAL
 from geomkit.errors import DataError
 from geomkit.store.bfloat16 import from_words, to_words
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
-from geomkit.store.texts import Texts
+from geomkit.store.states import Batch, State, States, not_finite, order, ranges, states_type
+from geomkit.store.texts import Texts, lists_of, read_lists
 
 SCHEMA = 1
-DTYPE = "dtype"
-"""The attribute that says which type states were computed in."""
 TYPE, BFLOAT16 = "type", "bfloat16"
 """The attribute of states that are stored as words of 16 bits."""
 CHUNK_BYTES = 1 << 18
-BATCHES = "texts/batch"
-PLAIN = "plain"
-"""The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
-
-
-class State(NamedTuple):
-    """Names one set of token vectors: a layer, and `block` for its output or the sublayer that it was taken after."""
-
-    layer: int
-    sublayer: str = "block"
-
-    @property
-    def path(self) -> str:
-        return f"hidden/{self.layer}" if self.sublayer == "block" else f"sublayer/{self.layer}/{self.sublayer}"
-
-
-def order(state: State) -> tuple[int, bool, str]:
-    """By layer, each block's output after its sublayers."""
-    return state.layer, state.sublayer == "block", state.sublayer
-
-
-def states_type(attributes: Mapping[str, object], *stored: str) -> str:
-    """The type with the fewest digits among those that states were computed and stored in; float32 if nobody says."""
-    return narrowest(str(attributes.get(DTYPE, "float32")), *stored)
-
-
-def not_finite(path: str) -> DataError:
-    """What is raised where a model has overflown."""
-    return DataError(f"/{path}: the model computed NaN or infinity there; try compute.dtype: float32")
+BATCHES, CORPUS = "texts/batch", "corpus"
 
 
 class DumpWriter:
@@ -131,20 +104,25 @@ def write_dump(
     absent: Mapping[str, str],
     dtype: str,
     compression: str | None,
+    batches: Sequence[int],
     vocabulary: np.ndarray | None = None,
-    batches: Sequence[int] | None = None,
+    part: States | None = None,
 ) -> Iterator[DumpWriter]:
     """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
-    still grow inside the block; vocabulary: counts of each token id elsewhere; batches: of a part, the texts of each `append`."""
+    still grow inside the block; batches: how many texts each `append` has; vocabulary: counts of each token id elsewhere; part:
+    of a part of a corpus, the stream that it is written from."""
     with replacing(path) as temporary, created(temporary, rdcc_nbytes=CHUNK_BYTES) as file:
         file.attrs.update(sorted({"schema": SCHEMA, **attributes}.items()))
         put(file, "tokens/offset", texts.offset)
         put(file, "texts/document", list(texts.document))
         put(file, "texts/bytes", np.asarray(texts.bytes, dtype=np.int64))
+        put(file, BATCHES, np.asarray(batches, dtype=np.int64))
+        if part is not None:
+            for name, values in lists_of(part.texts).items():
+                put(file, f"{CORPUS}/{name}", values)
+            file[CORPUS].attrs["first"] = part.share.start
         if vocabulary is not None:
             put(file, "vocabulary/count", vocabulary)
-        if batches is not None:
-            put(file, BATCHES, np.asarray(batches, dtype=np.int64))
         writer = DumpWriter(file, dtype, compression)
         yield writer
         if writer.rows != writer.total:
@@ -153,7 +131,7 @@ def write_dump(
 
 
 class Dump(Reader):
-    """A dump opened for reading.
+    """A dump opened for reading, whole or a part of one: its rows are `States`.
 
     Raises DataError if the file is not a dump, or was written by another version of the schema.
     """
@@ -161,10 +139,22 @@ class Dump(Reader):
     def __init__(self, path: Path):
         self.file = opened(path, "dump", SCHEMA, "tokens/offset")
         self.offset: np.ndarray = read(self.file, "tokens/offset")
+        self.borders: list[int] = read(self.file, BATCHES).tolist()
+        first = int(self.file[CORPUS].attrs["first"]) if CORPUS in self.file else 0
+        self.share = range(first, first + len(self.offset) - 1)
 
     @property
     def attributes(self) -> dict[str, object]:
-        return {name: value for name, value in self.file.attrs.items() if name != "absent"}
+        return {name: value for name, value in self.file.attrs.items() if name not in ("absent", "schema")}
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What all parts of a dump have in common, but for its name."""
+        return self.attributes | ({"absent": self.absent, "states": [state.path for state in self.states]} if self.share else {})
+
+    @property
+    def has_texts(self) -> bool:
+        return len(self.share) > 0
 
     @property
     def absent(self) -> dict[str, str]:
@@ -181,8 +171,14 @@ class Dump(Reader):
         data = [self.file[state.path] for state in self.states]
         return states_type(self.attributes, *(BFLOAT16 if TYPE in one.attrs else one.dtype.name for one in data))
 
-    @property
+    @cached_property
     def texts(self) -> Texts:
+        """Those of the whole corpus."""
+        return read_lists(self.file, CORPUS) if CORPUS in self.file else self.own_texts
+
+    @property
+    def own_texts(self) -> Texts:
+        """Those in the file."""
         names = [name.decode() for name in read(self.file, "texts/document")]
         return Texts(names, np.diff(self.offset).tolist(), read(self.file, "texts/bytes").tolist())
 
@@ -204,22 +200,61 @@ class Dump(Reader):
         """Token ids of a text: (tokens,)."""
         return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
 
-    def all_ids(self) -> np.ndarray:
-        """Token ids of all texts, one after another: (tokens,)."""
-        return read(self.file, "tokens/id")
-
-    def all_surprisal(self) -> np.ndarray:
-        """Surprisal of all texts' tokens, one after another: (tokens,), NaN where there was no past."""
-        return read(self.file, "tokens/surprisal")
-
     def vocabulary(self) -> np.ndarray | None:
         """How often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""
         return read(self.file, "vocabulary/count") if "vocabulary" in self.file else None
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
-        """Vectors of the texts first..last-1, one after another: (tokens, d)."""
+        """Vectors of the texts first..last-1 of the file, one after another: (tokens, d)."""
         found = read(self.file, state.path, slice(self.offset[first], self.offset[last]))
         return from_words(found) if self.file[state.path].attrs.get(TYPE) == BFLOAT16 else found
 
-    def width(self, state: State) -> int:
-        return self.file[state.path].shape[1]
+    @cached_property
+    def widths(self) -> dict[State, int]:
+        """Of every state, by layer, each block's output after its sublayers."""
+        return {state: self.file[state.path].shape[1] for state in self.states}
+
+    def groups(self) -> list[list[State]]:
+        """States one by one: each pass reads one."""
+        return [[state] for state in self.states]
+
+    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
+        """See `geomkit.store.states.States`."""
+        for own in ranges(self.borders)[start:]:
+            tokens = slice(self.offset[own.start], self.offset[own.stop])
+            yield Batch(
+                range(self.share.start + own.start, self.share.start + own.stop),
+                read(self.file, "tokens/id", tokens),
+                read(self.file, "tokens/surprisal", tokens) if scored else None,
+                {state: self.rows(state, own.start, own.stop) for state in (self.states if states is None else states)},
+            )
+
+    def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:
+        """See `geomkit.store.states.States`; a state is read when it is looked up."""
+        return Gathered(self, self.states if states is None else states, texts)
+
+
+class Gathered(Mapping[State, np.ndarray]):
+    """Rows of states of a dump, read from the file at each look-up."""
+
+    def __init__(self, dump: Dump, states: Sequence[State], texts: Sequence[int] | None):
+        self.dump, self.states, self.texts = dump, states, texts
+
+    def __getitem__(self, state: State) -> np.ndarray:
+        if state not in self.states:
+            raise KeyError(state)
+        if self.texts is None:
+            return self.dump.rows(state, 0, len(self.dump.share))
+        return np.concatenate([self.dump.rows(state, text, text + 1) for text in self.texts])
+
+    def __iter__(self) -> Iterator[State]:
+        return iter(self.states)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+def stored(dumps: Sequence[Path] | Path) -> Callable[[str], Dump]:
+    """What opens dumps by the names of their variants, by which the files are named."""
+    files = {path.stem: path for path in ([dumps] if isinstance(dumps, Path) else dumps)}
+    return lambda variant: Dump(files[variant])

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.arrays import Array, namespace, reals
+from geomkit.arrays import Array, namespace
 from geomkit.config import layer_name, resolve_layers
 from geomkit.measures.controls import FOLDS, document_folds
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
-from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, normalise
-from geomkit.store.dumps import State
+from geomkit.measures.spectra import FixedPointCovariance, normalise
 from geomkit.store.spectra import SpectraWriter
+from geomkit.store.states import State
 from geomkit.store.texts import Texts
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What is asked of the trained model's states, each None if it is not.
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
@@ -42,27 +42,22 @@ class Asked:
         return state.layer in resolve_layers(self.whitened, depth)
 
 
-NOTHING = Asked()
+NOTHING = Requested()
 
 
 class StateExtracts:
     """Of one state, whose rows (tokens, width) arrive text after text. Arrays are of the kind and on the device of `like`.
 
-    texts: of the whole corpus, of which a part may arrive. parted: sums over documents are made so that parts of them add up bit
-    for bit (`geomkit.measures.fixed_point`).
+    texts: of the whole corpus, of which a part may arrive: sums over documents are in fixed point, so that those of parts add up
+    bit for bit.
     """
 
-    def __init__(self, state: State, depth: int, width: int, texts: Texts, asked: Asked, like: Array, parted: bool = False):
-        self.state, self.texts, self.gain, self.width = state, texts, asked.gain, width
+    def __init__(self, state: State, depth: int, width: int, texts: Texts, requested: Requested, like: Array):
+        self.state, self.texts, self.gain, self.width = state, texts, requested.gain, width
         self.longest = max(texts.tokens)
-        self.ridges: list[RidgePath] | None = [] if asked.ridge(state, depth) else None
-        tokens = sum(texts.tokens) if parted else None
-        self.folds = FoldMoments(width, like, tokens) if asked.folds(state, depth, texts) else None
+        self.ridges: list[RidgePath] | None = [] if requested.ridge(state, depth) else None
+        self.folds = FoldMoments(width, like, sum(texts.tokens)) if requested.folds(state, depth, texts) else None
         self.fold = document_folds(texts.document) if self.folds else None
-
-    def __bool__(self) -> bool:
-        """Whether anything is asked for."""
-        return self.ridges is not None or self.folds is not None
 
     def add(self, rows: Array, texts: range) -> None:
         """Rows of these texts, one after another."""
@@ -84,20 +79,11 @@ class StateExtracts:
 
 
 class FoldMoments:
-    """Of each fold of documents the sum of its unit rows (d,), and that of z z^T.
+    """Of each fold of documents the sum of its unit rows (d,), and that of z z^T. tokens: the number of rows of all jobs."""
 
-    tokens: of how many rows in all these are sums whose parts add up bit for bit; None for sums in float64.
-    """
-
-    def __init__(self, d: int, like: Array, tokens: int | None = None):
-        self.sums: list[CovarianceAccumulator | FixedPointCovariance]
-        self.totals: list[Array | FixedPointSum]
-        if tokens is None:
-            self.sums = [CovarianceAccumulator(d, like=like) for _ in range(FOLDS)]
-            self.totals = [reals(np.zeros(d), like=like) for _ in range(FOLDS)]
-        else:
-            self.sums = [FixedPointCovariance(d, tokens, like) for _ in range(FOLDS)]
-            self.totals = [FixedPointSum.zeros((d,), tokens, like) for _ in range(FOLDS)]
+    def __init__(self, d: int, like: Array, tokens: int):
+        self.sums = [FixedPointCovariance(d, tokens, like) for _ in range(FOLDS)]
+        self.totals = [FixedPointSum.zeros((d,), tokens, like) for _ in range(FOLDS)]
 
     def add(self, rows: Array, sizes: Sequence[int], folds: Sequence[int]) -> None:
         """rows (tokens, d): texts one after another, of the given sizes and in the given folds."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, codes
 from geomkit.store.parquet import read_table
+from geomkit.store.states import PLAIN
 
 LAYERS = ("last", "final", PLAIN)
 COLUMNS = (

@@ -5,30 +5,31 @@ these in fixed point (`geomkit.measures.fixed_point`), whose attribute `exponent
 
 /{variant}/sums/{normalise}/{state}      int64 (d (d + 1) / 2,)   upper triangle of the sum of z z^T; attributes n and d
 /{variant}/folds/{state}/{moment,total}  int64                    as there
-/{null}/corpus, /{null}/texts            drawn rows of all texts, for the part's share of the states
 /texts/batch                             int64 (batches,)         how many texts each batch of the part has
 attributes                               besides `part`, and what was asked of the run, beginning with `asked`
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from geomkit.arrays import Array, as_numpy
+from geomkit.arrays import as_numpy
 from geomkit.errors import DataError
 from geomkit.measures.fixed_point import FixedPointSum
-from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance
+from geomkit.measures.spectra import FixedPointCovariance, is_centred
 from geomkit.store.decomposition import by_document
-from geomkit.store.dumps import BATCHES, State, order
+from geomkit.store.dumps import BATCHES
 from geomkit.store.hdf5 import put, read
-from geomkit.store.parts import ASKED, PART, check_run, joined
+from geomkit.store.parts import REQUESTED, of_whole, opened_parts
 from geomkit.store.refusals import refused_files
 from geomkit.store.sinks import PLACE, joined_sinks, read_sinks
 from geomkit.store.spectra import Spectra, SpectraWriter, datasets, of_triangle, upper_triangle, write_spectra
-from geomkit.store.spectra_parts import copy_state
+from geomkit.store.states import State, order, ranges
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
 
@@ -38,27 +39,16 @@ SUMS = "sums"
 class PartWriter(SpectraWriter):
     """Writes sums in fixed point where a file of all texts has what follows from them."""
 
-    def whole(self, variant: str, mode: str, state: State, rows: CovarianceAccumulator | FixedPointCovariance) -> None:
-        if isinstance(rows, FixedPointCovariance):
-            units = upper_triangle(rows.sum.units)
-            self._put(f"{variant}/{SUMS}/{mode}/{state.path}", units, n=rows.n, d=rows.d, exponent=rows.sum.exponent)
-        else:  # drawn rows, of all texts
-            super().whole(variant, mode, state, rows)
+    def whole(self, variant: str, mode: str, state: State, rows: FixedPointCovariance) -> None:
+        units = upper_triangle(rows.sum.units)
+        self._put(f"{variant}/{SUMS}/{mode}/{state.path}", units, n=rows.n, d=rows.d, exponent=rows.sum.exponent)
 
-    def folds(
-        self,
-        variant: str,
-        state: State,
-        sums: Sequence[CovarianceAccumulator | FixedPointCovariance],
-        totals: Sequence[Array | FixedPointSum],
-    ) -> None:
-        moments = [own.sum for own in sums if isinstance(own, FixedPointCovariance)]
-        rows = [total for total in totals if isinstance(total, FixedPointSum)]
-        moment = np.stack([upper_triangle(own.units) for own in moments])
-        total = np.stack([as_numpy(own.units) for own in rows])
+    def folds(self, variant: str, state: State, sums: Sequence[FixedPointCovariance], totals: Sequence[FixedPointSum]) -> None:
+        moment = np.stack([upper_triangle(own.sum.units) for own in sums])
+        total = np.stack([as_numpy(own.units) for own in totals])
         self.fold_arrays(variant, state, moment, total, np.array([own.n for own in sums]))
-        for name, (first, *_) in (("moment", moments), ("total", rows)):
-            self.file[f"{variant}/folds/{state.path}/{name}"].attrs["exponent"] = first.exponent
+        for name, exponent in (("moment", sums[0].sum.exponent), ("total", totals[0].exponent)):
+            self.file[f"{variant}/folds/{state.path}/{name}"].attrs["exponent"] = exponent
 
 
 @contextmanager
@@ -79,13 +69,18 @@ class PartSpectra(Spectra):
         if BATCHES not in self.file:
             self.file.close()
             raise DataError(f"{path}: not spectra of a part; remove it and run again")
-        ends = np.cumsum(read(self.file, BATCHES)).tolist()
         self.stops = [own.stop for own in by_document(self.text_list.document)]
-        self.batches = [range(*each) for each in zip([0, *ends], ends, strict=False)]
+        self.batches = ranges(read(self.file, BATCHES).tolist())
+        self.has_texts = bool(self.batches)
+        self.facts = self.attributes | ({"absent": self.absent} if self.batches else {})
 
     def states(self, variant: str, mode: str) -> list[State]:
         """States of which there are sums."""
         return sorted((state for state, _ in datasets(self.file.get(f"{variant}/{SUMS}/{mode}", {}))), key=order)
+
+    def requested(self, name: str) -> Any:
+        """A setting of the run."""
+        return json.loads(str(self.attributes[f"{REQUESTED}{name}"]))
 
     def sum(self, path: str) -> FixedPointSum:
         """A dataset in fixed point."""
@@ -102,71 +97,66 @@ class PartSpectra(Spectra):
             yield values[offset[batch.start] : offset[batch.stop]]
 
 
-def merge_measured(
-    parts: Sequence[Path],
-    output: Path,
-    modes: Sequence[str],
-    lengths: Sequence[int],
-    variants: Sequence[str],
-    drawn: Sequence[str],
-) -> None:
+def merge_spectra(parts: Sequence[Path], output: Path) -> None:
     """One file of all parts, in the order of the texts, with the bytes of one that was never parted; a refused one if they are
     refused.
 
-    modes, lengths, variants, drawn: as the parts were measured. Memory holds the sums of one state in one normalisation, or of
-    its folds, for two parts and in float64. Raises DataError, naming file and attributes, for parts of different runs.
+    Memory holds the sums of one state in one normalisation, or of its folds, for two parts and in float64. Raises DataError,
+    naming file and attributes, for parts of different runs.
     """
-    with refused_files([output]), ExitStack() as files:
-        opened = [files.enter_context(PartSpectra(Path(part))) for part in parts]
-        found = checked(opened)
-        own = [name for name in found[0].attributes if name == PART or name.startswith(ASKED)]
-        facts = {name: value for name, value in sorted(found[0].attributes.items()) if name not in own}
+    with refused_files([output]), opened_parts(parts, PartSpectra) as found:
+        first = found[0]
+        modes, lengths, variants, drawn = (first.requested(name) for name in ("modes", "lengths", "variants", "drawn"))
         listed = [part.text_list for part in found]
-        texts = Texts(*(joined(getattr(own, name) for own in listed) for name in ("document", "tokens", "bytes")))
-        with write_spectra(output, texts, facts, found[0].absent) as writer:
-            writer.vocabulary(found[0].vocabulary())
-            for variant in variants:
+        texts = Texts(*([one for own in listed for one in getattr(own, name)] for name in ("document", "tokens", "bytes")))
+        with write_spectra(output, texts, of_whole(first.attributes), first.absent) as writer:
+            if "vocabulary" in first.file:
+                writer.vocabulary(first.vocabulary())
+            for variant in (*variants, *drawn):
                 merge_variant(found, writer, variant, modes, lengths)
-            for null in drawn:
-                owners = {state: part for part in found for state, _ in datasets(part.file.get(f"{null}/corpus/{modes[0]}", {}))}
-                for state in sorted(owners, key=order):
-                    copy_state(owners[state], writer, null, state, modes, lengths)
-
-
-def checked(parts: Sequence[PartSpectra]) -> list[PartSpectra]:
-    """The parts that have texts. Raises DataError for parts that are not all parts, in their order, of one run."""
-    facts = [part.attributes | ({"absent": part.absent} if part.batches else {}) for part in parts]
-    for number, (part, found) in enumerate(zip(parts, facts, strict=True)):
-        # one without texts ran no model, and says less of it
-        run = {name: value for name, value in facts[0].items() if name != PART and (part.batches or name in found)}
-        check_run(Path(part.file.filename), found, run, number, len(parts))
-    return [part for part in parts if part.batches]
 
 
 def merge_variant(
     parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, modes: Sequence[str], lengths: Sequence[int]
 ) -> None:
-    """What was measured of one variant, in the order of `geomkit.lm.measuring`."""
+    """What was measured of one variant, in the order of `geomkit.store.decomposition`."""
     states = parts[0].states(variant, modes[0])
-    merge_documents(parts, writer, variant, modes, states)
-    ids, surprisal = zip(*(part.tokens(variant) for part in parts), strict=True)
-    writer.tokens(variant, in_batches(parts, ids), in_batches(parts, surprisal))
-    if variant == TRAINED and PLACE in parts[0].file:
-        joined_sinks([read_sinks(part.file) for part in parts]).write(writer.file)
-    for state in states:
-        for mode in modes:
-            place = f"{variant}/{SUMS}/{mode}/{state.path}"
-            d, n = int(parts[0].file[place].attrs["d"]), sum(int(part.file[place].attrs["n"]) for part in parts)
-            writer.whole(variant, mode, state, of_triangle(added(parts, place).value, d, n))
-        for mode in modes:
-            for n in lengths:
-                if found := [own for part in parts if (own := part.at(variant, mode, n, state))]:
-                    values = np.concatenate([own.eigenvalues for own in found])
-                    writer.texts(variant, mode, state, replace(found[0], eigenvalues=values))
-        merge_extracts(parts, writer, variant, state)
-        place = f"{variant}/gains/{state.path}"
-        if place in parts[0].file:
-            writer.gains(variant, state, in_batches(parts, [read(part.file, place) for part in parts]))
+    one_by_one = variant in parts[0].requested("drawn") or not parts[0].requested("together")
+    for number, group in enumerate([[state] for state in states] if one_by_one else [states]):
+        merge_documents(parts, writer, variant, modes, group)
+        if number == 0 and f"{variant}/tokens" in parts[0].file:
+            ids = in_batches(parts, [part.ids(variant) for part in parts])
+            known = f"{variant}/tokens/surprisal" in parts[0].file
+            surprisal = in_batches(parts, [part.tokens(variant)[1] for part in parts]) if known else None
+            writer.tokens(variant, ids, surprisal)
+        if number == 0 and variant == TRAINED and PLACE in parts[0].file:
+            joined_sinks([read_sinks(part.file) for part in parts]).write(writer.file)
+        for state in group:
+            merge_state(parts, writer, variant, state, modes, lengths)
+
+
+def merge_state(
+    parts: Sequence[PartSpectra],
+    writer: SpectraWriter,
+    variant: str,
+    state: State,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+) -> None:
+    """Spectra of the corpus and of the texts, and what was taken of tokens."""
+    for mode in modes:
+        place = f"{variant}/{SUMS}/{mode}/{state.path}"
+        d, n = int(parts[0].file[place].attrs["d"]), sum(int(part.file[place].attrs["n"]) for part in parts)
+        writer.corpus(variant, mode, state, of_triangle(added(parts, place).value, d, n).spectrum(centred=is_centred(mode)))
+    for mode in modes:
+        for n in lengths:
+            if found := [own for part in parts if (own := part.at(variant, mode, n, state))]:
+                values = np.concatenate([own.eigenvalues for own in found])
+                writer.texts(variant, mode, state, replace(found[0], eigenvalues=values))
+    merge_extracts(parts, writer, variant, state)
+    place = f"{variant}/gains/{state.path}"
+    if place in parts[0].file:
+        writer.gains(variant, state, in_batches(parts, [read(part.file, place) for part in parts]))
 
 
 def merge_documents(

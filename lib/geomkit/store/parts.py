@@ -1,24 +1,21 @@
-"""Dumps that several jobs have made of one corpus, each of a range of its texts, read as one and merged into one file.
+"""Parts of a job: files that several jobs have made of one model and corpus, each from a range of the texts.
 
 Parts are named `{part}-of-{parts}`, from 1, and follow one another in the order of the texts. A part may have no texts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
+from typing import Any
 
 from geomkit.errors import DataError
-from geomkit.store.dumps import BATCHES, Dump, State, write_dump
-from geomkit.store.hdf5 import read
+from geomkit.store.dumps import Dump, write_dump
 from geomkit.store.refusals import refused_files
-from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
 
-PART, ASKED = "part", "asked "
-"""The attribute that says which part of a run a file is, and how those begin that say what was asked of the run."""
+PART, REQUESTED = "part", "asked "
+"""The attribute that says which part of a run a file is, and how those begin that say what was requested of the run."""
 
 
 def numbered(part: str) -> tuple[int, int]:
@@ -32,93 +29,40 @@ def part_name(number: int, parts: int) -> str:
     return f"{number + 1}-of-{parts}"
 
 
-class DumpParts:
-    """One variant's dump, whole or in parts in the order of the texts, opened for reading; as `Dump` where it has the same names.
+def requested(**settings: object) -> dict[str, str]:
+    """Settings of a run as attributes of the files of its parts."""
+    return {f"{REQUESTED}{name}": json.dumps(value, sort_keys=True) for name, value in settings.items()}
 
-    Raises RefusalError if a part is refused, and DataError if parts are not of one model, run in one way, or if none has a text.
+
+def of_whole(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Attributes of a part, but for those that only parts have."""
+    return {name: value for name, value in attributes.items() if name != PART and not name.startswith(REQUESTED)}
+
+
+@contextmanager
+def opened_parts(paths: Sequence[Path], kind: Any, run: Mapping[str, Any] | None = None) -> Iterator[list[Any]]:
+    """The files of all parts of one run, opened by `kind`; those without texts are left out.
+
+    run: attributes that all of them have; those of the first where it is None. Raises RefusalError if a part is refused, and
+    DataError, naming file and attributes, if they are not all parts of one run in their order, or if none has a text.
     """
-
-    def __init__(self, paths: Sequence[Path]):
-        with ExitStack() as files:
-            dumps = [files.enter_context(Dump(path)) for path in paths]
-            self.parts = [dump for dump in dumps if dump.texts.tokens]
-            if not self.parts:
-                raise DataError(f"{paths[0]}: no texts in any part of this dump")
-            self.attributes = self.parts[0].attributes
-            for dump in self.parts:
-                check_alike(self.parts[0], dump)
-            self.files = files.pop_all()
-        self.absent = {what: why for dump in self.parts for what, why in dump.absent.items()}
-        self.states = self.parts[0].states
-        listed = [dump.texts for dump in self.parts]
-        self.texts = Texts(*(joined(getattr(texts, name) for texts in listed) for name in ("document", "tokens", "bytes")))
-        self.offset = self.texts.offset
-        self.first = np.cumsum([0, *(len(texts.tokens) for texts in listed)])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.files.__exit__(*error)
-
-    def _within(self, first: int, last: int) -> Iterator[tuple[Dump, int, int]]:
-        """(part, its own first and last text) of every part that holds some of the texts first..last-1."""
-        for dump, start, stop in zip(self.parts, self.first, self.first[1:], strict=False):
-            if max(first, start) < min(last, stop):
-                yield dump, max(first, start) - start, min(last, stop) - start
-
-    def rows(self, state: State, first: int, last: int) -> np.ndarray:
-        """Vectors of the texts first..last-1, one after another: (tokens, d)."""
-        return np.concatenate([dump.rows(state, *texts) for dump, *texts in self._within(first, last)])
-
-    def vocabulary(self) -> np.ndarray | None:
-        """How often each token id occurs in other documents of the corpus: (ids,); None where no dump says it."""
-        return self.parts[0].vocabulary()
-
-    def width(self, state: State) -> int:
-        return self.parts[0].width(state)
-
-    @property
-    def dtype(self) -> str:
-        """The type with the fewest digits that states were computed or stored in."""
-        return self.parts[0].dtype
-
-    def all_ids(self) -> np.ndarray:
-        """Token ids of all texts, one after another: (tokens,)."""
-        return np.concatenate([dump.all_ids() for dump in self.parts])
-
-    def all_surprisal(self) -> np.ndarray:
-        """Surprisal of all texts' tokens in nats, one after another: (tokens,), NaN where there was no past."""
-        return np.concatenate([dump.all_surprisal() for dump in self.parts])
+    with ExitStack() as files:
+        parts = [files.enter_context(kind(path)) for path in paths]
+        full = [part for part in parts if part.has_texts]
+        if not full:
+            raise DataError(f"{paths[0]}: no texts in any part of this run")
+        known = full[0].facts if run is None else run
+        for number, (path, part) in enumerate(zip(paths, parts, strict=True)):
+            # a part without texts ran no model, and says less of it
+            expected = {name: value for name, value in known.items() if part.has_texts or name in part.facts}
+            check_facts(path, part.facts, expected | {PART: part_name(number, len(parts))})
+        yield full
 
 
-def check_alike(one: Dump, other: Dump) -> None:
-    """Raises DataError, naming what differs, for parts whose attributes or states are not the same."""
-    facts: list[dict[str, Any]] = [{**dump.attributes, "states": [state.path for state in dump.states]} for dump in (one, other)]
-    if names := unlike(*facts):
-        raise DataError(
-            f"{other.file.filename}: differs from {one.file.filename} in {', '.join(names)}, "
-            "but both must be parts of one dump; remove both and run again"
-        )
-
-
-def unlike(facts: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
-    """Names of facts, of a file or a job, that differ."""
-    return [name for name in sorted({*facts, *others}) if str(facts.get(name)) != str(others.get(name))]
-
-
-def check_run(path: Path, found: Mapping[str, Any], run: Mapping[str, Any], number: int, parts: int) -> None:
-    """Raises DataError, naming file and attributes, for a file whose attributes are not those of a part, by its number, of a
-    run."""
-    expected = {**run, PART: part_name(number, parts)}
-    if names := unlike({name: found.get(name) for name in expected}, expected):
-        values = ", ".join(f"{name} is {found.get(name)!s:.80} instead of {expected[name]!s:.80}" for name in names)
+def check_facts(path: Path, facts: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    if names := [name for name in sorted(expected) if str(facts.get(name)) != str(expected[name])]:
+        values = ", ".join(f"{name} is {facts.get(name)!s:.80} instead of {expected[name]!s:.80}" for name in names)
         raise DataError(f"{path}: not of this run: {values}; remove it and run again")
-
-
-def joined(lists: Iterable[Sequence]) -> list:
-    """One list after another."""
-    return [each for found in lists for each in found]
 
 
 def merge_dumps(parts: Sequence[Path], output: Path, dtype: str, compression: str | None) -> None:
@@ -126,12 +70,11 @@ def merge_dumps(parts: Sequence[Path], output: Path, dtype: str, compression: st
 
     Memory holds one batch.
     """
-    with refused_files([output]), DumpParts([Path(part) for part in parts]) as dump:
-        vocabulary = dump.parts[0].vocabulary() if dump.attributes["variant"] == TRAINED else None
-        with write_dump(output, dump.texts, dump.attributes, dump.absent, dtype, compression, vocabulary) as writer:
-            for part in dump.parts:
-                ends = np.cumsum(read(part.file, BATCHES)).tolist()
-                for texts in zip([0, *ends], ends, strict=False):
-                    ids, surprisal = ([get(part, text) for text in range(*texts)] for get in (Dump.ids, Dump.surprisal))
-                    states = {state: part.rows(state, *texts) for state in dump.states}
-                    writer.append(np.concatenate(ids), np.concatenate(surprisal), states)
+    with refused_files([output]), opened_parts(parts, Dump) as dumps:
+        first = dumps[0]
+        vocabulary = first.vocabulary() if first.attributes["variant"] == TRAINED else None
+        borders = [texts for dump in dumps for texts in dump.borders]
+        how = (dtype, compression, borders, vocabulary)
+        with write_dump(output, first.texts, of_whole(first.attributes), first.absent, *how) as writer:
+            for batch in (batch for dump in dumps for batch in dump.batches(scored=True)):
+                writer.append(batch.ids, batch.surprisal, batch.rows)

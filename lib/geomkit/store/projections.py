@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import LAYERS, Key, MeasuredModel, Variants, by_cell, codes
 from geomkit.store.parquet import read_table
+from geomkit.store.states import PLAIN
 
 COMMON, TRAINED = "common-dimension", "trained"
 PLACES = (*LAYERS, PLAIN)

@@ -7,19 +7,21 @@ file for each model, corpus and part.
 attributes                  where everything came from, and `part`
 """
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from geomkit.store.dumps import State
+from geomkit.arrays import as_numpy, namespace, reals
+from geomkit.measures.spectra import squared_length
 from geomkit.store.hdf5 import Reader, created, opened, put, read
-from geomkit.store.parts import check_run
+from geomkit.store.parts import opened_parts
 from geomkit.store.provenance import replacing
 from geomkit.store.spectra import datasets
+from geomkit.store.states import Batch, State
 
 SCHEMA = 1
 
@@ -27,24 +29,30 @@ RowSum = tuple[np.ndarray, float]
 """Of rows (n, d) the sum (d,), and the sum of their squared lengths."""
 
 
-def total_of(batches: Iterable[RowSum]) -> RowSum:
+def row_sum(rows: Any) -> RowSum:
+    """The sums of a batch's rows."""
+    own = reals(rows)
+    return as_numpy(namespace(own).sum(own, axis=0)).astype(np.float64), float(squared_length(own))
+
+
+def total_of(batches: Iterable[Mapping[State, RowSum]]) -> dict[State, RowSum]:
     """The sums of a corpus from those of its batches, added in their order, so that parts give the bits of the whole."""
-    return functools.reduce(add, batches)
-
-
-def add(one: RowSum, other: RowSum) -> RowSum:
-    """The sums of two batches."""
-    return one[0] + other[0], one[1] + other[1]
+    found: dict[State, RowSum] = {}
+    for batch in batches:
+        for state, (total, squares) in batch.items():
+            before = found.get(state)
+            found[state] = (before[0] + total, before[1] + squares) if before else (total, squares)
+    return found
 
 
 class RowSumsWriter:
     def __init__(self, file: h5py.File, batches: int):
         self.file, self.batches = file, batches
 
-    def append(self, variant: str, number: int, batch: Mapping[State, RowSum]) -> None:
-        """What was found in one batch of the part."""
-        for state, values in batch.items():
-            for name, one in zip(("total", "squares"), map(np.asarray, values), strict=True):
+    def append(self, variant: str, number: int, batch: Batch) -> None:
+        """The sums of one batch of the part, by its number."""
+        for state, rows in batch.rows.items():
+            for name, one in zip(("total", "squares"), map(np.asarray, row_sum(rows)), strict=True):
                 path = f"{variant}/{name}/{state.path}"
                 if path not in self.file:
                     shape, chunks = (self.batches, *one.shape), (1, *one.shape) if one.ndim else (self.batches,)
@@ -69,12 +77,16 @@ class RowSums(Reader):
 
     def __init__(self, path: Path):
         self.file = opened(path, "file of sums of rows", SCHEMA, "batches")
+        self.facts = {name: value for name, value in self.file.attrs.items() if name != "schema"}
+        self.has_texts = bool(self.file["batches"][()])
 
     def states(self, variant: str) -> list[State]:
         return [state for state, _ in datasets(self.file.get(f"{variant}/total", {}))]
 
     def each(self, variant: str, state: State) -> Iterator[RowSum]:
-        """What was found in each batch."""
+        """The sums of each batch."""
+        if f"{variant}/total/{state.path}" not in self.file:
+            return
         totals, squares = (read(self.file, f"{variant}/{name}/{state.path}") for name in ("total", "squares"))
         yield from zip(totals, squares.tolist(), strict=True)
 
@@ -82,14 +94,9 @@ class RowSums(Reader):
 def read_row_sums(paths: Sequence[Path], run: Mapping[str, object], variant: str) -> dict[State, RowSum]:
     """The sums of the corpus from the files of all parts, in their order; memory holds one part of one state.
 
-    run: attributes that all of them have. Raises DataError, naming file and attribute, for files of another run.
+    run: attributes of the trained model's states on these parts. Raises DataError, naming file and attribute, for files of
+    another run.
     """
-    with ExitStack() as files:
-        parts = [files.enter_context(RowSums(path)) for path in paths]
-        for number, (path, part) in enumerate(zip(paths, parts, strict=True)):
-            check_run(path, part.file.attrs, run, number, len(paths))
+    with opened_parts(paths, RowSums, run) as parts:
         states = dict.fromkeys(state for part in parts for state in part.states(variant))
-        return {
-            state: total_of(sums for part in parts if state in part.states(variant) for sums in part.each(variant, state))
-            for state in states
-        }
+        return {state: total_of({state: sums} for part in parts for sums in part.each(variant, state))[state] for state in states}

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geomkit.errors import DataError
-from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import text_documents
 from geomkit.store.parquet import read_table
+from geomkit.store.states import PLAIN
 from geomkit.variants import base
 
 

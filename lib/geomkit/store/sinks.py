@@ -7,10 +7,9 @@ hand, for a token is a sink at all layers or at none.
 attributes: thresholds, layers, modes, metrics
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import h5py
 import numpy as np
@@ -19,9 +18,8 @@ from geomkit.arrays import as_numpy
 from geomkit.measures.entropy import measure
 from geomkit.measures.sinks import sinks
 from geomkit.measures.spectra import modes, normalise, row_spectrum
-from geomkit.store.dumps import State
 from geomkit.store.hdf5 import put, read
-from geomkit.store.texts import Texts
+from geomkit.store.states import Batch, State, States
 
 METRICS = ("rate_distortion_ratio", "erank_covariance")
 PLACE = "trained/sinks"
@@ -40,25 +38,24 @@ class SinkEffects:
     without: np.ndarray
 
     @classmethod
-    def blank(cls, thresholds: Sequence[float], layers: Sequence[int], texts: Texts) -> "SinkEffects":
-        """With room for these texts."""
-        names, number = list(modes), len(texts.tokens)
-        shape = (len(layers), len(names), len(METRICS), number)
-        count, whole = np.zeros((len(thresholds), number)), np.full(shape, np.nan)
+    def blank(cls, thresholds: Sequence[float], layers: Sequence[int], texts: int) -> "SinkEffects":
+        """With room for so many texts."""
+        names = list(modes)
+        shape = (len(layers), len(names), len(METRICS), texts)
+        count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
         return cls(
             [float(one) for one in thresholds], layers, names, METRICS, count, whole, np.full((len(thresholds), *shape), np.nan)
         )
 
-    def add(self, states: Mapping[State, Any], texts: Texts, of_batch: range, eps2: float, dtype: str) -> None:
-        """Rows (tokens, d) of every state, computed and stored in `dtype`, of these texts one after another. Sublayers are left
-        out."""
-        rows = [as_numpy(states[State(layer)]) for layer in self.layers]
+    def add(self, batch: Batch, states: States, eps2: float) -> None:
+        """A batch of a stream, with the rows of every block."""
+        rows = [as_numpy(batch.rows[State(layer)]) for layer in self.layers]
         start = 0
-        for size, alike in groupby(of_batch, key=lambda text: texts.tokens[text]):
-            numbers = list(alike)
+        for size, alike in groupby(batch.texts, key=lambda text: states.texts.tokens[text]):
+            numbers = [text - states.share.start for text in alike]
             stop = start + len(numbers) * size
             clouds = [part[start:stop].reshape(len(numbers), size, -1).astype(np.float64) for part in rows]
-            self.add_texts(numbers, clouds, eps2, dtype)
+            self.add_texts(numbers, clouds, eps2, states.dtype)
             start = stop
 
     def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], eps2: float, dtype: str) -> None:

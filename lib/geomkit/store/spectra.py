@@ -5,7 +5,7 @@ each token adds to ln det of the tokens before it.
 /{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
 /{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
 /{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
-/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump
+/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it
 /{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
 /{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
                                                                              sum of z z^T and the sum of z, unit rows; /tokens
@@ -30,20 +30,14 @@ from geomkit.errors import DataError, RefusalError
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import RidgePath
 from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred
-from geomkit.store.dumps import State, order
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
-from geomkit.store.texts import Texts
+from geomkit.store.states import State, order
+from geomkit.store.texts import Texts, lists_of, read_lists
 
 SCHEMA = 3
 GAINED = ("trained", "shuffled")
 """Variants of which information gains are kept, where they are asked for."""
-
-
-def state_of(path: str) -> State:
-    """The state that `State.path` names."""
-    kind, layer, *sublayer = path.split("/")
-    return State(int(layer), *sublayer) if kind == "sublayer" else State(int(layer))
 
 
 class SpectraWriter:
@@ -58,7 +52,7 @@ class SpectraWriter:
     def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
         self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
 
-    def whole(self, variant: str, mode: str, state: State, rows: CovarianceAccumulator | FixedPointCovariance) -> None:
+    def whole(self, variant: str, mode: str, state: State, rows: FixedPointCovariance) -> None:
         """The spectrum of all rows, from their sum of z z^T."""
         self.corpus(variant, mode, state, rows.spectrum(centred=is_centred(mode)))
 
@@ -78,10 +72,11 @@ class SpectraWriter:
         """Information gain of every token, text after text, in parts."""
         self._fill(f"{variant}/gains/{state.path}", np.float64, parts)
 
-    def tokens(self, variant: str, ids: Iterable[np.ndarray], surprisal: Iterable[np.ndarray]) -> None:
-        """Token ids and surprisal, text after text, in parts."""
+    def tokens(self, variant: str, ids: Iterable[np.ndarray], surprisal: Iterable[np.ndarray] | None) -> None:
+        """Token ids and, where it is known, surprisal, text after text, in parts."""
         self._fill(f"{variant}/tokens/id", np.int32, ids)
-        self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
+        if surprisal is not None:
+            self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
 
     def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
         """The ridge of last tokens, in parts that follow one another."""
@@ -93,13 +88,13 @@ class SpectraWriter:
         self,
         variant: str,
         state: State,
-        sums: Sequence[CovarianceAccumulator | FixedPointCovariance],
-        totals: Sequence[Array | FixedPointSum],
+        sums: Sequence[FixedPointCovariance],
+        totals: Sequence[FixedPointSum],
     ) -> None:
         """Each fold's sum of z z^T, and of z (d,)."""
-        found = [total.value if isinstance(total, FixedPointSum) else total for total in totals]
         moment = np.stack([upper_triangle(own.total) for own in sums])
-        self.fold_arrays(variant, state, moment, np.stack(list(map(as_numpy, found))), np.array([own.n for own in sums]))
+        total = np.stack([as_numpy(own.value) for own in totals])
+        self.fold_arrays(variant, state, moment, total, np.array([own.n for own in sums]))
 
     def fold_arrays(self, variant: str, state: State, moment: np.ndarray, total: np.ndarray, tokens: np.ndarray) -> None:
         """The same as arrays: (folds, d (d + 1) / 2), (folds, d), and how many tokens each fold has."""
@@ -131,9 +126,8 @@ def write_spectra(
     """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({**attributes, "schema": SCHEMA})
-        put(file, "texts/document", list(texts.document))
-        put(file, "texts/tokens", np.asarray(texts.tokens, dtype=np.int64))
-        put(file, "texts/bytes", np.asarray(texts.bytes, dtype=np.int64))
+        for name, values in lists_of(texts).items():
+            put(file, f"texts/{name}", values)
         names = list(dict.fromkeys(texts.document))
         put(file, "documents/name", names)
         put(
@@ -155,8 +149,7 @@ class Spectra(Reader):
         self.file = opened(path, "file of eigenvalues", SCHEMA, "documents")
         self.attributes = dict(self.file.attrs)
         self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
-        names = [name.decode() for name in read(self.file, "texts/document")]
-        self.text_list = Texts(names, read(self.file, "texts/tokens").tolist(), read(self.file, "texts/bytes").tolist())
+        self.text_list = read_lists(self.file, "texts")
 
     @property
     def variants(self) -> list[str]:
@@ -234,13 +227,17 @@ class Spectra(Reader):
         """How often each token id occurs in other documents of the corpus: (ids,)."""
         return read(self.file, "vocabulary/count")
 
+    def ids(self, variant: str) -> np.ndarray:
+        """Ids of all tokens, text after text, -1 where they are not known. Raises DataError for a null of drawn rows."""
+        return read(self.file, f"{variant}/tokens/id")
+
     def tokens(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and surprisal in nats of all tokens, text after text. Raises DataError for a null that no model was run on."""
-        return read(self.file, f"{variant}/tokens/id"), read(self.file, f"{variant}/tokens/surprisal")
+        """Ids and surprisal in nats of all tokens, text after text. Raises DataError where surprisals are not known."""
+        return self.ids(variant), read(self.file, f"{variant}/tokens/surprisal")
 
     def surprisal(self, variant: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Sum over each text in nats, and the number of tokens in it; None for a null that no model was run on."""
-        if f"{variant}/tokens" not in self.file:
+        """Sum over each text in nats, and the number of tokens in it; None where surprisals are not known."""
+        if f"{variant}/tokens/surprisal" not in self.file:
             return None
         texts = np.split(self.tokens(variant)[1], self.text_list.offset[1:-1])
         return np.array([np.nansum(text, dtype=np.float64) for text in texts]), np.array(
@@ -271,4 +268,4 @@ def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, 
     if isinstance(group, h5py.Group):
         group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
     for path in found:
-        yield state_of("/".join(path.split("/")[: -above or None])), group[path]
+        yield State.at("/".join(path.split("/")[: -above or None])), group[path]

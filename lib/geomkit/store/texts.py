@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from geomkit.store.hdf5 import created, opened, put, read
@@ -35,9 +36,10 @@ class Texts:
     def offset(self) -> np.ndarray:
         return np.concatenate([[0], np.cumsum(self.tokens, dtype=np.int64)])
 
-    def part(self, first: int, last: int) -> "Texts":
-        """The texts first..last-1."""
-        return Texts(self.document[first:last], self.tokens[first:last], self.bytes[first:last])
+    def part(self, share: range) -> "Texts":
+        """A run of them."""
+        own = slice(share.start, share.stop)
+        return Texts(self.document[own], self.tokens[own], self.bytes[own])
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,18 @@ class StoredTexts:
     sample: Sample
     counts: np.ndarray
     attributes: Mapping[str, object]
+
+
+def lists_of(texts: Texts) -> dict[str, np.ndarray | list[str]]:
+    """Texts as datasets by name."""
+    numbers = {name: np.asarray(getattr(texts, name), dtype=np.int64) for name in ("tokens", "bytes")}
+    return {"document": list(texts.document), **numbers}
+
+
+def read_lists(file: h5py.File, place: str) -> Texts:
+    """Texts from a group of such datasets."""
+    names = [name.decode() for name in read(file, f"{place}/document")]
+    return Texts(names, *(read(file, f"{place}/{name}").tolist() for name in ("tokens", "bytes")))
 
 
 def write_texts(path: Path, sample: Sample, counts: np.ndarray, attributes: Mapping[str, object]) -> None:

@@ -17,11 +17,12 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.gain import information_gain
 from geomkit.measures.projection import leading_directions
 from geomkit.measures.spectra import normalise
-from geomkit.store.donors import Source, by_corpus, family_of, opened_sources
-from geomkit.store.held import States
+from geomkit.store.donors import Source, by_corpus, families_of, family_of
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.theory import ConditionalGain, DocumentVariance
+from geomkit.store.states import Open
+from geomkit.variants import TRAINED
 
 LAYERS = ("last", "final")
 RESAMPLES = 1000
@@ -39,40 +40,36 @@ class Clouds:
     documents: tuple[str, ...]
 
 
-def measure_conditional(
-    dumps: Iterable[str | Path],
+def join_conditional(
+    spectra: Iterable[Path],
+    made_gains: Iterable[Path],
+    made_documents: Iterable[Path],
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
     gains: Path,
     documents: Path,
-    length: int,
-    eps2: float,
-    seed: int,
-    spectra: Iterable[str | Path] = (),
-    made_gains: Iterable[str | Path] = (),
-    made_documents: Iterable[str | Path] = (),
 ) -> None:
-    """Of the first `length` tokens of every text that has as many. A family's donor is its widest model, the first by name.
-
-    spectra, made_gains, made_documents: of models that were not dumped; what was made while each ran again.
-    """
-    stored, running = by_corpus(dumps, lambda path: path.parent.name), by_corpus(spectra, lambda path: path.stem)
+    """What `condition_model` wrote of every model: each model as it is, by name, and then every narrower one as its family's
+    donor's projection. A family's donor is its widest model, the first by name. All files are named by their corpora, in folders
+    of their models' names."""
     made = {
-        (table.stem, table.parent.name): read_made(table, other)
-        for table, other in zip(map(Path, made_gains), map(Path, made_documents), strict=True)
+        (table.stem, table.parent.name): read_made(table, other) for table, other in zip(made_gains, made_documents, strict=True)
     }
     found: list[Measured] = []
-    for corpus in sorted(stored | running):
-        with opened_sources(stored.get(corpus, []), families, seeds, running.get(corpus, [])) as groups:
-            for members, layer in product(groups.values(), LAYERS):
-                found += family_rows(members, layer, corpus, length, eps2, seed, made)
+    for corpus, files in sorted(by_corpus(spectra).items()):
+        for members, layer in product(families_of(files, families, seeds).values(), LAYERS):
+            names = sorted(model.name for model in members)
+            own = {
+                (row.model, row.variant): (rows, row) for name in names for rows, row in made[corpus, name] if row.layer == layer
+            }
+            found += [own[name, variant] for variant in ("trained", "projected") for name in names if (name, variant) in own]
     write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
     write_csv(documents, DocumentVariance, [row for _, row in found])
 
 
 def condition_model(
-    states: States,
-    spectra: Iterable[str | Path],
+    states: Open,
+    spectra: Iterable[Path],
     gains: Path,
     documents: Path,
     families: Mapping[str, str],
@@ -81,7 +78,8 @@ def condition_model(
     eps2: float,
     seed: int,
 ) -> None:
-    """What is found of one model, which names the outputs' folder, and of its rows as a donor's: nothing, where it was refused.
+    """Of the first `length` tokens of every text that has as many: what is found of one model, which names the outputs' folder,
+    and of its rows as a donor's; nothing, where it was refused.
 
     spectra: of all models of its family, which say how wide they are.
     """
@@ -90,9 +88,10 @@ def condition_model(
     for member, layer in product(members, LAYERS):  # before the model runs
         width(member, layer)
     if model is not None:
-        with states() as rows:
+        with states()(TRAINED) as opened:
+            own = model.of(opened, LAYERS)
             for layer in LAYERS:
-                found += model_rows(model.of(rows), members, layer, gains.stem, length, eps2, seed).values()
+                found += model_rows(own, members, layer, gains.stem, length, eps2, seed).values()
     write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
     write_csv(documents, DocumentVariance, [row for _, row in found])
 
@@ -105,26 +104,6 @@ def read_made(gains: Path, documents: Path) -> list[Measured]:
         return row.model, row.layer, row.variant
 
     return [([row for row in rows if key(row) == key(own)], own) for own in read_csv(documents, DocumentVariance)]
-
-
-def family_rows(
-    members: Sequence[Source],
-    layer: str,
-    corpus: str,
-    length: int,
-    eps2: float,
-    seed: int,
-    made: Mapping[tuple[str, str], list[Measured]],
-) -> list[Measured]:
-    """Every model as it is, by name, and then every narrower one as the donor's projection."""
-    found: dict[tuple[str, str], Measured] = {}
-    names = sorted(model.name for model in members)
-    for model in members:
-        if (corpus, model.name) in made:
-            found |= {(own.model, own.variant): (rows, own) for rows, own in made[corpus, model.name] if own.layer == layer}
-        else:
-            found |= model_rows(model, members, layer, corpus, length, eps2, seed)
-    return [found[name, variant] for variant in ("trained", "projected") for name in names if (name, variant) in found]
 
 
 def model_rows(

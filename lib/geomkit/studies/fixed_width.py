@@ -17,13 +17,13 @@ from geomkit.errors import DataError
 from geomkit.laws.contrasts import Contrast, Terms, contrast, within
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.store.dumps import PLAIN
 from geomkit.store.final_states import FinalState, read_final_state
 from geomkit.store.measured import Key, Measured, families, read_losses, read_measured
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.published import PublishedValue
 from geomkit.store.records.scaling import DiffErank, FixedWidth
+from geomkit.store.states import PLAIN
 
 CENTRED = ("unit", "centre-unit")
 Values = Mapping[Key, np.ndarray]

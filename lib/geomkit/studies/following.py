@@ -19,14 +19,14 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
-from geomkit.store.donors import Source, by_corpus, family_of, incomparable, opened_sources
-from geomkit.store.dumps import PLAIN
-from geomkit.store.held import States
+from geomkit.store.donors import Source, by_corpus, families_of, family_of, incomparable
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import FollowedVerdict
+from geomkit.store.states import PLAIN, Open
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter
+from geomkit.variants import TRAINED
 
 FOLLOWS = {"2d": 2.0, "d/2": 0.5}
 LAYERS = ("last", "final", PLAIN)
@@ -63,39 +63,31 @@ class Shown:
 
 
 def judge_following(
-    dumps: Iterable[str | Path],
+    spectra: Iterable[Path],
+    tables: Iterable[Path],
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
     output: Path,
     mode: str,
-    parameters: Mapping[str, float],
     resamples: int,
     seed: int,
-    spectra: Iterable[str | Path] = (),
-    tables: Iterable[str | Path] = (),
 ) -> None:
-    """Every metric that has a margin, of every family, corpus, layer and rule of length, from models' dumps, each in a folder of
-    its corpus in one of its name.
-
-    spectra, tables: of models that were not dumped, in folders of their names; each table was made while its model ran again.
-    """
+    """Every metric that has a margin, of every family, corpus, layer and rule of length, from the tables of `follow_model`, which
+    are named by their corpora, in folders of their models' names, as `spectra` are."""
     rows: list[FollowedVerdict] = []
-    stored, running = by_corpus(dumps, lambda path: path.parent.name), by_corpus(spectra, lambda path: path.stem)
-    made = {(path.stem, path.parent.name): path for path in map(Path, tables)}
-    for corpus in sorted(stored | running):
-        with opened_sources(stored.get(corpus, []), families, seeds, running.get(corpus, [])) as groups:
-            for family, members in groups.items():
-                if incomparable(members) is None:
-                    draw = rng(seed, "following", family, corpus)
-                    own = {model.name: made[corpus, model.name] for model in members if (corpus, model.name) in made}
-                    source = {"family": family, "corpus": corpus}
-                    rows += of_family(members, own, mode, parameters, resamples, draw, source)
+    made = {(path.stem, path.parent.name): path for path in tables}
+    for corpus, files in sorted(by_corpus(spectra).items()):
+        for family, members in families_of(files, families, seeds).items():
+            if incomparable(members) is None:
+                draw = rng(seed, "following", family, corpus)
+                own = {model.name: made[corpus, model.name] for model in members}
+                rows += of_family(members, own, mode, resamples, draw, {"family": family, "corpus": corpus})
     write_csv(output, FollowedVerdict, rows)
 
 
 def follow_model(
-    states: States,
-    spectra: Iterable[str | Path],
+    states: Open,
+    spectra: Iterable[Path],
     output: Path,
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
@@ -111,9 +103,10 @@ def follow_model(
     model, members = family_of(output.parent.name, spectra, families, seeds)
     found = list(cells(members)) if model is not None and incomparable(members) is None else []
     if model is not None and found:
-        with states() as rows:
-            for cell in found:
-                add_shown(table, model, cell, shown(model.of(rows), cell, mode, parameters))
+        with states()(TRAINED) as opened:
+            own = model.of(opened, [cell.layer for cell in found])
+            for cell in progress(found, output.parent.name):
+                add_shown(table, own, cell, shown(own, cell, mode, parameters))
     table.write(output, {})
 
 
@@ -134,17 +127,13 @@ def of_family(
     members: Sequence[Source],
     made: Mapping[str, Path],
     mode: str,
-    parameters: Mapping[str, float],
     resamples: int,
     draw: np.random.Generator,
     source: Mapping[str, str],
 ) -> Iterator[FollowedVerdict]:
     size = [model.facts["params_nonembedding"] for model in members]
     for cell in progress(list(cells(members)), f"{source['family']} {source['corpus']}"):
-        found = [
-            read_shown(made[model.name], model, cell) if model.name in made else shown(model, cell, mode, parameters)
-            for model in members
-        ]
+        found = [read_shown(made[model.name], model, cell) for model in members]
         values, nulls = [one.own for one in found], [one.narrower for one in found]
         drawn = Documents.draw(cell.documents, resamples, draw).draws
         names = [name for name in MARGINS if name in values[0]]

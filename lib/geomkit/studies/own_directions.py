@@ -12,11 +12,11 @@ from geomkit.arrays import Array
 from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.laws.statistics import slope_weights
 from geomkit.laws.verdicts import MARGINS
-from geomkit.store.dumps import PLAIN
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import OwnDirections
+from geomkit.store.states import PLAIN
 
 KEPT = "norm_kept"
 PLACES = ("last", "final")

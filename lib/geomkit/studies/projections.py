@@ -11,7 +11,7 @@ donor's. Beside the metrics, `norm_kept` is the share of the rows' squared lengt
 States are the last block's output, the final state, and (sublayer `plain`) the final state without the final norm's learnt gain
 and bias, made from the last block's output.
 
-A model that was not dumped runs again, in a job of its own, whose table is joined to the others'.
+Each model is projected in a job of its own, from its dump or while it runs; the tables of a family are joined.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,12 +28,12 @@ from geomkit.measures.entropy import Measurement, eps2_of, measure
 from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
-from geomkit.store.donors import Source, family_of, incomparable, opened_sources
-from geomkit.store.dumps import PLAIN
-from geomkit.store.held import States
+from geomkit.store.donors import Source, families_of, family_of, incomparable
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
+from geomkit.store.states import PLAIN, Open
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter, absent_of
+from geomkit.variants import TRAINED
 
 FEWEST = 16
 """Directions of a family of one size that are kept at least."""
@@ -61,51 +61,38 @@ class Settings:
         return self.bracket is None or (mode in self.bracket["modes"] and n in self.bracket["lengths"])
 
 
-def write_projections(
-    dumps: Iterable[str | Path],
+def join_projections(
+    spectra: Iterable[Path],
+    tables: Iterable[Path],
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
     output: Path,
     modes: Sequence[str],
-    lengths: Sequence[int],
-    metrics: Sequence[str] | None,
-    parameters: Mapping[str, float],
-    draws: int,
-    seed: int,
-    bracket: Mapping[str, Sequence[Any]] | None = None,
-    spectra: Iterable[str | Path] = (),
-    tables: Iterable[str | Path] = (),
 ) -> None:
-    """The table of one corpus, from each model's dump, which lies in a folder of its name, and its family and seed by name.
+    """The table of one corpus, from those of `project_donor`, which lie in folders of their models' names, as `spectra` do.
 
-    bracket: the normalisations (`modes`) and `lengths` at which there is a random-projection; all where it is left out.
-    spectra, tables: of models that were not dumped, in folders of their names; each table was made while its model ran again.
     What cannot be measured is among the table's `absent`, with its reason.
     """
-    settings = Settings(modes, lengths, metrics, parameters, draws, seed, bracket)
     table, absent = TableWriter(DONOR_COLUMNS, corpus=output.stem), {}
-    if "raw" in settings.modes:
+    if "raw" in modes:
         absent["projections, raw"] = "projected rows are normalised again, which raw rows are not"
-    made = {Path(path).parent.name: Path(path) for path in tables}
-    with opened_sources(dumps, families, seeds, spectra) as groups:
-        for family, members in groups.items():
-            if reason := incomparable(members):
-                absent[f"projections, {family}"] = reason
-                continue
-            for layer in LAYERS:
-                donors, missing = parts(members, layer)
-                absent |= missing
-                for model in progress([model for model in members if model.name in donors], f"{family} {layer}"):
-                    if model.name in made:
-                        absent |= add_made(table, model, layer, made[model.name])
-                    else:
-                        absent |= add_donor(table, model, layer, donors[model.name], settings)
+    made = {path.parent.name: path for path in tables}
+    for family, members in families_of(spectra, families, seeds).items():
+        if reason := incomparable(members):
+            absent[f"projections, {family}"] = reason
+            continue
+        for layer in LAYERS:
+            donors, missing = parts(members, layer)
+            absent |= missing
+            for model in members:
+                if model.name in donors:
+                    absent |= add_made(table, model, layer, made[model.name])
     table.write(output, absent)
 
 
 def project_donor(
-    states: States,
-    spectra: Iterable[str | Path],
+    states: Open,
+    spectra: Iterable[Path],
     output: Path,
     families: Mapping[str, str],
     seeds: Mapping[str, int | None],
@@ -128,9 +115,10 @@ def project_donor(
     if model is not None and incomparable(members) is None and set(modes) != {"raw"}:
         donors = {layer: found[name] for layer in LAYERS if name in (found := parts(members, layer)[0])}
     if model is not None and donors:
-        with states() as rows:
-            for layer, part in donors.items():
-                absent |= add_donor(table, model.of(rows), layer, part, settings)
+        with states()(TRAINED) as opened:
+            own = model.of(opened, donors)
+            for layer, part in progress(donors.items(), name, len(donors)):
+                absent |= add_donor(table, own, layer, part, settings)
     table.write(output, absent)
 
 

@@ -1,6 +1,6 @@
 """Do distances between documents' hidden states agree with people's judgements of how alike the documents are?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from geomkit.measures.semantics import (
     tfidf,
 )
 from geomkit.measures.spectra import normalise, row_spectrum
-from geomkit.store.dumps import Dump, State
-from geomkit.store.held import Held, States
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import write_csv
 from geomkit.store.refusals import refused_table
-from geomkit.store.tables import COLUMNS, TableWriter, facts, read_columns
+from geomkit.store.states import Open, State
+from geomkit.store.tables import COLUMNS, TableWriter, columns_of, read_columns
+from geomkit.store.texts import Texts
+from geomkit.variants import TRAINED
 
 KINDS = ("pearson", "spearman")
 BASELINES = ("tfidf", "random_projection", "length")
@@ -49,7 +50,7 @@ class Compared:
 
 
 def judge(
-    states: States,
+    states: Open,
     corpus: Path,
     background: Path,
     judgements: Path,
@@ -71,11 +72,13 @@ def judge(
     named = [row["document"] for row in read_columns(corpus, ["document"])]
     others = [row["text"] for row in read_columns(background, ["text"])]
     human = read_judgements(judgements, len(named))
-    with refused_table(output, COLUMNS, summary, Likeness), states() as dump:
-        common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": name, **facts(dump.attributes)}
-        places, absent = document_texts(dump, named, model), dict(dump.absent)
-        layers, spectra = by_layer(dump, places, eps2, seed)
-        found = merged(layers, baselines(texts, others, [dump.ids(place) for place in places], seed))
+    with refused_table(output, COLUMNS, summary, Likeness), states()(TRAINED) as opened:
+        places = document_texts(opened.texts, named, model)
+        gathered = opened.gather(texts=places)
+        common = columns_of(output, opened.attributes, family, model_seed)
+        absent, sizes = dict(opened.absent), [opened.texts.tokens[place] for place in places]
+        layers, spectra = by_layer(gathered, sizes, opened.dtype, eps2, seed)
+        found = merged(layers, baselines(texts, others, [opened.ids(place) for place in places], seed))
         rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
         for row in rows:
             if not np.isfinite(row["value"]):
@@ -112,27 +115,30 @@ def read_judgements(path: Path, documents: int) -> np.ndarray:
     return pairs(matrix)
 
 
-def document_texts(dump: Dump | Held, named: list[str], model: str) -> list[int]:
+def document_texts(texts: Texts, named: list[str], model: str) -> list[int]:
     """The number of each document's first text. Raises DataError for a document without one."""
-    first = {document: text for text, document in reversed(list(enumerate(dump.texts.document)))}
+    first = {document: text for text, document in reversed(list(enumerate(texts.document)))}
     if missing := [name for name in named if name not in first]:
         raise DataError(f"{model}: no text of document {missing[0]!r}; texts.count must be at least {len(named)}")
     return [first[name] for name in named]
 
 
-def by_layer(dump: Dump | Held, places: list[int], eps2: float, seed: int) -> tuple[Compared, list[dict[str, Any]]]:
-    """Every distance at every layer, after each sublayer too where these were dumped, and the spectra of documents' rows beside
-    those of their tokens."""
+def by_layer(
+    gathered: Mapping[State, np.ndarray], sizes: Sequence[int], dtype: str, eps2: float, seed: int
+) -> tuple[Compared, list[dict[str, Any]]]:
+    """Every distance at every layer, after each sublayer too where there are these, and the spectra of documents' rows beside
+    those of their tokens. gathered: rows of documents of the given sizes, one after another."""
     names: list[tuple[State, str, int]] = []
     similar: list[np.ndarray] = []
     spectra: list[dict[str, Any]] = []
-    for state in progress(dump.states, "layers"):
-        documents = Documents([dump.rows(state, place, place + 1).astype(np.float64) for place in places])
-        equal, width = documents.equal_sizes(rng(seed, "semantics", "equal sizes")), dump.width(state)
+    for state in progress(gathered, "layers", len(gathered)):
+        rows = gathered[state].astype(np.float64)
+        documents = Documents(np.split(rows, np.cumsum(sizes)[:-1]))
+        equal, width = documents.equal_sizes(rng(seed, "semantics", "equal sizes")), rows.shape[1]
         for name, distance in distances.items():
             names.append((state, name, width))
             similar.append(-pairs(distance(equal if name in EQUAL else documents)))
-        spectra += document_spectra(documents, state, eps2, dump.dtype)
+        spectra += document_spectra(documents, state, eps2, dtype)
     return Compared(names, np.array(similar)), spectra
 
 

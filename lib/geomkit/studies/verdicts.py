@@ -14,12 +14,12 @@ from geomkit.laws.differences import Difference, difference_of
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
-from geomkit.store.dumps import PLAIN
 from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
 from geomkit.store.projections import Projections, read_projections
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import LawVerdict, SizeDifference
+from geomkit.store.states import PLAIN
 
 PRIMARY = ("last", "final")
 LAYERS = (*PRIMARY, PLAIN)

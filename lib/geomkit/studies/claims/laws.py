@@ -6,9 +6,9 @@ from itertools import groupby
 
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
-from geomkit.store.dumps import PLAIN
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
+from geomkit.store.states import PLAIN
 from geomkit.studies.claims.registry import (
     Finding,
     Inputs,

@@ -7,73 +7,62 @@ of the same documents at all steps.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
 from geomkit.laws.resampling import Documents
-from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import blocks, find_device, sizes
-from geomkit.lm.running import Seen, Wanted, add_loss, add_run, run_model
-from geomkit.lm.variants import Bench
 from geomkit.logs import progress
 from geomkit.measures.entropy import eps2_of, measure
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, row_spectrum
-from geomkit.store.dumps import State
 from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TableWriter
+from geomkit.store.states import OpenByName, State
+from geomkit.store.tables import TableWriter, facts
+from geomkit.store.text_metrics import Seen, Wanted, add_loss, add_run, read_stream
 from geomkit.store.texts import Texts
-from geomkit.variants import TRAINED, VARIANTS, base, make_run
+from geomkit.variants import TRAINED, VARIANTS, base
 
 
 def measure_training(
-    folders: Sequence[str],
+    states: OpenByName,
+    folders: Sequence[Path],
     seeds: Mapping[str, int | None],
-    texts: Path,
     output: Path,
     resampled: Path,
     family: str,
-    layers: Any,
     variants: Sequence[str],
     drawn: Sequence[str],
     length: int,
     normalisation: str,
     metrics: Sequence[str],
     parameters: Mapping[str, float],
-    compute: Mapping[str, Any],
     resamples: int,
     seed: int,
-    trust_remote_code: bool,
 ) -> None:
     """folders: of the models in the order of their steps. seeds: by their names, in that order. drawn: nulls of drawn rows."""
     wanted = Wanted([normalisation], [length], metrics, parameters, plain=False, documents=True)
     table = TableWriter(family=family, corpus=output.stem)
     corpora: list[dict[str, object]] = []
     missing: dict[str, str] = {}
-    first = next(iter(seeds))
+    first, open_model = next(iter(seeds)), states()
     for name, folder in progress(zip(seeds, folders, strict=True), output.parent.name, len(seeds)):
-        sample = texts_for(texts, Path(folder), name, trust_remote_code).sample
-        bench = Bench(Path(folder), sample, seed, compute["dtype"], find_device(compute["device"]), trust_remote_code)
+        open_variant = open_model(name, folder)
         for variant in variants:
             if base(variant) != variant and name != first:
                 continue  # its weights are of the architecture, whatever the step
-            model, read = make_run(variant, bench)
-            depth = len(blocks(model))
-            common = {"model": name, "seed": seeds[name], "depth": depth, **vars(sizes(model))}
-            table.common = {**table.common, **common}
-            seen = run_model(model, read, resolve_layers(layers, depth), wanted, compute["batch_tokens"])
-            del model
-            missing |= add_run(table, variant, seen, sample.texts, wanted)
-            add_loss(table, variant, seen, sample.texts)
+            with open_variant(variant) as own:
+                texts = own.texts
+                table.common = {**table.common, "model": name, "seed": seeds[name], **facts(own.attributes)}
+                seen = read_stream(own, wanted)
+            missing |= add_run(table, variant, seen, texts, wanted)
+            add_loss(table, variant, seen, texts)
             if variant == TRAINED:
-                corpora += add_corpus(table, seen, sample.texts, wanted, family, name, resamples, seed)
+                corpora += add_corpus(table, seen, texts, wanted, family, name, resamples, seed)
         if name == first:
             widths = {found.d for found in seen.spectra.values()}
             for null in drawn:
                 for width in sorted(widths):
-                    add_drawn(table, null, width, sample.texts, wanted, seed)
+                    add_drawn(table, null, width, texts, wanted, seed)
     table.write(output, missing)
     write_resamples(resampled, corpora)
 

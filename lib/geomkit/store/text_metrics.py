@@ -1,23 +1,18 @@
-"""Models measured as they run: spectra of texts' token vectors, and losses, none of whose states is stored."""
+"""Metrics of texts read from a stream of states straight into a table: nothing of the states is stored."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from transformers import PreTrainedModel
 
-from geomkit.lm.capture import Recorder, capture, with_texts
-from geomkit.lm.masking import Masking
-from geomkit.lm.models import blocks
-from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.measures.accumulation import text_spectra
 from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
-from geomkit.measures.norms import plain
+from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
-from geomkit.store.dumps import PLAIN, State
+from geomkit.store.states import PLAIN, State, States
 from geomkit.store.tables import TableWriter
-from geomkit.store.texts import Sample, Texts
+from geomkit.store.texts import Texts
 
 Place = tuple[State, str, int]
 """A state, a normalisation, and how many first tokens of each text."""
@@ -27,8 +22,8 @@ Sums = dict[State, dict[str, CovarianceAccumulator]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is measured: normalisations, lengths in tokens, metrics (None: all) and their parameters; layers by number, with the
-    final state without the final norm's gain and bias where `plain`; each document's sum of z z^T where `documents`."""
+    """What is measured: normalisations, lengths in tokens, metrics (None: all) and their parameters; the final state also
+    without the final norm's gain and bias where `plain`; each document's sum of z z^T where `documents`."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
@@ -40,7 +35,7 @@ class Wanted:
 
 @dataclass
 class Seen:
-    """What one run has shown: spectra of the first n tokens of every text that has as many; nats and scored tokens of each text;
+    """What one stream shows: spectra of the first n tokens of every text that has as many; nats and scored tokens of each text;
     sums over documents where they were asked for; and what is missing, with reasons."""
 
     spectra: dict[Place, Spectrum]
@@ -50,40 +45,31 @@ class Seen:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def run_model(
-    model: PreTrainedModel,
-    sample: Sample,
-    layers: Sequence[int],
-    wanted: Wanted,
-    batch_tokens: int,
-    masks: Masking | None = None,
-) -> Seen:
-    """Runs a model on texts; memory holds one batch of hidden states."""
-    depth = len(blocks(model))
-    norm = final_norm(model) if wanted.plain else ""
-    dtype = model.get_input_embeddings().weight.dtype
+def read_stream(states: States, wanted: Wanted) -> Seen:
+    """Spectra of all states of a stream; memory holds one batch of rows."""
+    texts, facts = states.texts, states.attributes
+    final, norm = int(str(facts["depth"])) + 1, str(facts["final norm"])
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
     nats, scored = [], []
     sums: Sums = {}
-    for batch, texts in with_texts(capture(Recorder(model, layers, False), sample, batch_tokens, masks), sample.texts):
-        tokens = np.asarray(sample.texts.tokens[texts.start : texts.stop])
-        names = sample.texts.document[texts.start : texts.stop]
+    for batch in states.batches(scored=True):
+        tokens = np.asarray(texts.tokens[batch.texts.start : batch.texts.stop])
         for surprisal in np.split(batch.surprisal, np.cumsum(tokens)[:-1]):
             nats.append(np.nansum(surprisal, dtype=np.float64))
             scored.append(np.isfinite(surprisal).sum())
-        states = {State(layer): batch.states[State(layer)] for layer in layers}
-        if isinstance(norm, FinalNorm):
-            states[State(depth + 1, PLAIN)] = plain(states[State(depth)], norm.kind, norm.eps)
-        for state, rows in states.items():
-            for mode, n, found in text_spectra(rows, tokens, wanted.modes, wanted.lengths, dtype):
-                parts[state, mode, n].append(found)
+        rows = dict(batch.rows)
+        if wanted.plain and norm in NORMS:
+            rows[State(final, PLAIN)] = plain(rows[State(final - 1)], norm, float(str(facts["final norm eps"])))
+        for state, own in rows.items():
+            for mode, n, spectrum in text_spectra(own, tokens, wanted.modes, wanted.lengths, states.dtype):
+                parts[state, mode, n].append(spectrum)
             if wanted.documents:
-                add_documents(sums.setdefault(state, {}), rows, tokens, names)
+                add_documents(sums.setdefault(state, {}), own, tokens, texts.document[batch.texts.start : batch.texts.stop])
     whole = {
         place: replace(found[0], eigenvalues=np.concatenate([part.eigenvalues for part in found]))
         for place, found in parts.items()
     }
-    missing = {PLAIN: norm} if wanted.plain and isinstance(norm, str) else {}
+    missing = {PLAIN: f"{facts['model']} has no final norm that is known"} if wanted.plain and norm not in NORMS else {}
     return Seen(whole, np.array(nats), np.array(scored), sums, missing)
 
 
