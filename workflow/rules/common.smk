@@ -243,6 +243,19 @@ def original(path):
     return place.replace(ABOVE, "..") if copied else path
 
 
+def spec_of(wildcards):
+    """How the model of a job is loaded and run."""
+    return MODELS[wildcards.model].spec(
+        config["compute"]["device"], config["compute"]["dtype"]
+    )
+
+
+def tokenizer_spec(wildcards):
+    """How a tokenizer is loaded: no text depends on what else is said of its model."""
+    trusted = TOKENIZERS[wildcards.tokenizer].trust_remote_code
+    return settings.ModelSpec(trust_remote_code=trusted)
+
+
 def model_texts(wildcards):
     """The texts that a model reads of a corpus."""
     return f"results/texts/{MODELS[wildcards.model].tokenizer}/{wildcards.corpus}.h5"
@@ -486,9 +499,8 @@ RUNNING = {
     "origin": lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
     "spec": spec_of,
     "batch_tokens": config["compute"]["batch_tokens"],
-    "seed": config["seed"],
 }
-STORED = {"states": "geomkit.store.dumps:stored", "seed": config["seed"]}
+STORED = {"states": "geomkit.store.dumps:stored"}
 CHOSEN_STATES = {key: config["dump"][key] for key in ("layers", "sublayers")}
 LAST_STATES = {"layers": ["last", "final"], "sublayers": False}
 LOADING = GPU | {

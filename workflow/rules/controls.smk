@@ -18,6 +18,7 @@ rule final_state:
             "geomkit.studies.final_state:measure_final_state",
             **RUNNING,
             dump=LAST_STATES,
+            seed=0,  # what is drawn here is named by the twins' own numbers
             family=lambda wildcards: MODELS[wildcards.model].family,
             model_seed=lambda wildcards: MODELS[wildcards.model].seed,
             twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
@@ -136,6 +137,7 @@ use rule follow as follow_running with:
             **RUNNING,
             **FOLLOWING,
             dump=LAST_STATES,
+            seed=config["seed"],
         ),
 
 

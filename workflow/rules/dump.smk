@@ -15,9 +15,7 @@ rule texts:
         **call(
             "geomkit.lm.cutting:cut_texts",
             content=tokenizer_content,
-            trust_remote_code=lambda wildcards: TOKENIZERS[
-                wildcards.tokenizer
-            ].entry.get("trust_remote_code", False),
+            spec=tokenizer_spec,
             split=lambda wildcards: config["corpora"][wildcards.corpus].get(
                 "split", "all"
             ),
@@ -68,6 +66,7 @@ rule dump:
             },
             # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
             variants=runs_of,
+            seed=config["seed"],
         ),
     message:
         "Running {wildcards.model} on {wildcards.corpus}"

@@ -75,6 +75,7 @@ PROJECTING = {
         "modes": [config["scaling"]["primary"]["normalise"]],
         "lengths": [config["scaling"]["primary"]["length"]],
     },
+    "seed": config["seed"],
 }
 
 

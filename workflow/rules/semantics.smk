@@ -4,6 +4,7 @@ JUDGING = {
     "halves": config["semantics"]["halves"],
     "resamples": config["semantics"]["resamples"],
     "eps2": config["entropy"]["eps2"],
+    "seed": config["seed"],
 }
 
 

@@ -8,22 +8,50 @@ MEASURED_ROWS = {
     "gain": gain_constants,
     "whitened": whitened_layers,
     "sinks": sinks_asked,
+    "seed": config["seed"],
 }
 
 
-rule measure:
+rule spectra:
+    input:
+        dumps=lambda wildcards: expand(
+            "results/dumps/{model}/{corpus}/{variant}.h5",
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=runs_of(wildcards),
+        ),
+    output:
+        output="results/spectra/{model}/{corpus}.h5",
+    log:
+        "results/logs/spectra/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(WHOLE),
+    group:
+        MEASURING
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
+    params:
+        **call("geomkit.studies.spectra:decompose", **STORED, **MEASURED_ROWS),
+    message:
+        "Decomposing {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+use rule spectra as measure with:
     input:
         rest(model_files),
         folder=head(model_files),
         texts=model_texts,
-    output:
-        output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/measure/{model}/{corpus}.log",
     wildcard_constraints:
         model=one_of(MEASURED_WHOLE),
-    conda:
-        "../../envs/geomkit.yaml"
+    group:
+        None
     resources:
         **LOADING,
     params:
@@ -35,31 +63,6 @@ rule measure:
         ),
     message:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
-
-
-use rule measure as spectra with:
-    input:
-        dumps=lambda wildcards: expand(
-            "results/dumps/{model}/{corpus}/{variant}.h5",
-            model=wildcards.model,
-            corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
-        ),
-    log:
-        "results/logs/spectra/{model}/{corpus}.log",
-    wildcard_constraints:
-        model=one_of(WHOLE),
-    group:
-        MEASURING
-    resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
-        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
-    params:
-        **call("geomkit.studies.spectra:decompose", **STORED, **MEASURED_ROWS),
-    message:
-        "Decomposing {wildcards.model} on {wildcards.corpus}"
 
 
 # The mean is that of all texts: where jobs share them, each first sums the rows of its part, and measures when all have done so.
@@ -91,6 +94,7 @@ rule sum_rows:
             **STORED,
             variants=runs_of,
             drawn=drawn_for,
+            seed=config["seed"],
         ),
     message:
         "Summing the states of {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
@@ -119,6 +123,7 @@ use rule sum_rows as run_sums with:
             modes=config["entropy"]["normalise"],
             whitened=whitened_layers,
             dump=CHOSEN_STATES,
+            seed=config["seed"],
         ),
     message:
         "Running {wildcards.model} for the sums of its states on part {wildcards.part} of {wildcards.corpus}"

@@ -133,6 +133,7 @@ CONDITIONING = {
     "seeds": of_family("theory", "seed"),
     "length": config["texts"]["length"],
     "eps2": config["theory"]["eps2"],
+    "seed": config["seed"],
 }
 
 

@@ -35,7 +35,9 @@ rule trajectory_training:
             content=lambda wildcards: [
                 content_of(model) for model in models_along(wildcards.training)
             ],
-            spec=lambda wildcards: spec_of_model(first_of(wildcards)),
+            spec=lambda wildcards: spec_of(
+                SimpleNamespace(model=first_of(wildcards).name)
+            ),
             batch_tokens=config["compute"]["batch_tokens"],
             dump={"layers": config["dump"]["layers"], "sublayers": False},
             # of each model in the order of the folders

@@ -22,7 +22,7 @@ from geomkit.lm.selfcheck import read_states
 from geomkit.lm.variants import Bench
 from geomkit.store.parts import numbered, requested
 from geomkit.store.provenance import file_sha256, versions
-from geomkit.store.states import DTYPE, Batch, State, not_finite, order, ranges, states_type
+from geomkit.store.states import DTYPE, Batch, State, States, not_finite, order, ranges, states_type
 from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import make_run
 
@@ -108,7 +108,7 @@ class Runs:
     origin: Mapping[str, Any]
     part: str | None = None
 
-    def __call__(self, variant: str) -> "Running":
+    def __call__(self, variant: str) -> States:
         return Running(self, variant)
 
     @cached_property

@@ -89,13 +89,13 @@ def measure_variant(
     sinks = plan.requested.sinks if variant == TRAINED else None
     blocks = [state for state in states.widths if state.sublayer == "block"]
     for number, group in enumerate(states.groups()):
-        read = Passes(states, group, scored=number == 0)
+        read = Passes(states, group)
         before = sums
         if before is None and plan.two_passes:
             before = total_of({state: row_sum(own) for state, own in batch.rows.items()} for batch in read(f"{name}, means"))
         tokens, effects = Tokens(), blank_effects(sinks, blocks, states) if sinks and {*blocks} <= {*group} else None
         measured: dict[State, Measured] = {}
-        for batch in read(name):
+        for batch in read(name, scored=number == 0):
             tokens.add(batch)
             if effects and sinks:
                 effects.add(batch, states, sinks["eps2"])
@@ -123,17 +123,17 @@ def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: Sta
 class Passes:
     """Passes over some states of a stream, called with what the progress is to say; where their rows are few, one is enough."""
 
-    def __init__(self, states: States, group: Sequence[State], scored: bool):
-        self.states, self.group, self.scored = states, group, scored
+    def __init__(self, states: States, group: Sequence[State]):
+        self.states, self.group = states, group
         tokens = sum(states.texts.tokens[states.share.start : states.share.stop])
         self.few = tokens * sum(states.widths[state] for state in group) <= FEW
         self.kept: list[Batch] = []
 
-    def __call__(self, name: str) -> Iterator[Batch]:
-        if self.kept:
+    def __call__(self, name: str, scored: bool = False) -> Iterator[Batch]:
+        if self.kept and (not scored or self.kept[0].surprisal is not None):
             yield from self.kept
             return
-        for batch in progress(self.states.batches(self.group, self.scored), name, len(self.states.borders)):
+        for batch in progress(self.states.batches(self.group, scored or self.few), name, len(self.states.borders)):
             if self.few:
                 self.kept.append(batch)
             yield batch
@@ -162,6 +162,7 @@ class Measured:
     variant: str
     state: State
     texts: Texts
+    whole: Mapping[str, FixedPointCovariance]
     spectra: StateSpectra
     documents: Sequence[range]
     gain: Mapping[str, Any] | None
@@ -183,6 +184,7 @@ class Measured:
             variant,
             state,
             texts,
+            whole,
             StateSpectra(width, plan.modes, plan.lengths, mean, documents, whole, states.dtype),
             list(by_document(texts.document[share.start : share.stop], share.start)) if documents else [],
             plan.requested.gain if variant in GAINED else None,
@@ -211,7 +213,7 @@ class Measured:
             self.gains.extend(map(as_numpy, text_gains(rows, sizes, self.gain["eps2"], self.gain["n"])))
 
     def write(self, writer: SpectraWriter) -> None:
-        for mode, rows in self.spectra.whole.items():
+        for mode, rows in self.whole.items():
             writer.whole(self.variant, mode, self.state, rows)
         for mode, found in self.spectra.texts():
             writer.texts(self.variant, mode, self.state, found)

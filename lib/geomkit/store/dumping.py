@@ -11,7 +11,7 @@ from geomkit.store.journal import Journal
 from geomkit.store.parts import PART
 from geomkit.store.provenance import digest
 from geomkit.store.refusals import refuse, refused_files
-from geomkit.store.states import Open, State, States
+from geomkit.store.states import Open, State, States, scores
 from geomkit.variants import TRAINED
 
 WORTH = 60
@@ -68,7 +68,7 @@ def write(states: States, output: Path, variant: str, dump: Mapping[str, Any], p
                 writer.append(batch.ids, batch.surprisal, batch.rows)
                 if kept:
                     rows = {state.path: values for state, values in batch.rows.items()}
-                    journal.append({"ids": batch.ids, "surprisal": batch.surprisal} | rows)
+                    journal.append({"ids": batch.ids, "surprisal": scores(batch)} | rows)
     except Exception:  # unlike a kill it would come again, and a full disk needs the space
         journal.remove()
         raise

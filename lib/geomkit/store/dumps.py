@@ -254,7 +254,7 @@ class Gathered(Mapping[State, np.ndarray]):
         return len(self.states)
 
 
-def stored(dumps: Sequence[Path] | Path) -> Callable[[str], Dump]:
+def stored(dumps: Sequence[Path] | Path) -> Callable[[str], States]:
     """What opens dumps by the names of their variants, by which the files are named."""
     files = {path.stem: path for path in ([dumps] if isinstance(dumps, Path) else dumps)}
     return lambda variant: Dump(files[variant])

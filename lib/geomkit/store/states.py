@@ -112,6 +112,12 @@ def not_finite(path: str) -> DataError:
     return DataError(f"/{path}: the model computed NaN or infinity there; try compute.dtype: float32")
 
 
+def scores(batch: Batch) -> np.ndarray:
+    """The surprisals of a batch of a model that runs, which were requested."""
+    assert batch.surprisal is not None
+    return batch.surprisal
+
+
 def ranges(sizes: Sequence[int], start: int = 0) -> list[range]:
     """Successive runs of the given sizes."""
     ends = start + np.cumsum([0, *sizes])

@@ -10,7 +10,7 @@ from geomkit.measures.accumulation import text_spectra
 from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
-from geomkit.store.states import PLAIN, State, States
+from geomkit.store.states import PLAIN, State, States, scores
 from geomkit.store.tables import TableWriter
 from geomkit.store.texts import Texts
 
@@ -54,7 +54,7 @@ def read_stream(states: States, wanted: Wanted) -> Seen:
     sums: Sums = {}
     for batch in states.batches(scored=True):
         tokens = np.asarray(texts.tokens[batch.texts.start : batch.texts.stop])
-        for surprisal in np.split(batch.surprisal, np.cumsum(tokens)[:-1]):
+        for surprisal in np.split(scores(batch), np.cumsum(tokens)[:-1]):
             nats.append(np.nansum(surprisal, dtype=np.float64))
             scored.append(np.isfinite(surprisal).sum())
         rows = dict(batch.rows)
