@@ -1,0 +1,101 @@
+"""One tiny model's states as it runs and from dumps, on all texts or on parts of them, with all that can be asked of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geomkit.config import ModelSpec
+from geomkit.lm.cutting import tokenizer_sha256
+from geomkit.lm.models import load_tokenizer
+from geomkit.lm.stream import runs
+from geomkit.store.dumping import dump_states
+from geomkit.store.dumps import stored
+from geomkit.store.parts import part_name
+from geomkit.store.partial_spectra import merge_spectra
+from geomkit.store.states import Open
+from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.studies.spectra import decompose, sum_rows
+
+DOCUMENTS = [3, 1, 2, 5, 1, 1, 2]
+"""Texts of each document: with batches of 36 tokens three texts of 12 fit, so that the fourth document takes two batches."""
+MODES, VARIANTS, DRAWN = ["unit", "centre-unit", "raw"], ["trained", "shuffled", "untrained-0"], ["gaussian"]
+STATES = {"layers": "all", "sublayers": True}
+STORAGE = {"dtype": "float32", "compression": None}
+MEASURED: dict[str, Any] = {
+    "modes": MODES,
+    "lengths": [4, 12],
+    "variants": VARIANTS,
+    "drawn": DRAWN,
+    "gain": {"n": 12, "eps2": 0.5},
+    "whitened": "all",
+    "sinks": {"thresholds": [10.0, 2.0], "eps2": 0.5},
+    "seed": 0,
+}
+Way = Callable[[str | None], Open]
+"""Where states come from, by the name of a part; None for all texts."""
+
+
+def store(path: Path, folder: Path) -> Path:
+    """Documents of so many texts of random tokens, the last text of each shorter."""
+    names = [f"d{number}" for number, count in enumerate(DOCUMENTS) for _ in range(count)]
+    draw, ends = np.random.default_rng(0), np.cumsum(DOCUMENTS) - 1
+    ids = [draw.integers(1, 300, 12 - 5 * (text in ends)).astype(np.int32) for text in range(len(names))]
+    sizes = [len(own) for own in ids]
+    sha256 = tokenizer_sha256(load_tokenizer(ModelSpec(folder)))
+    facts = {"model": "m", "tokenizer sha256": sha256, "corpus sha256": "c", "seed": 0}
+    write_texts(path, Sample(ids, [], Texts(names, sizes, sizes)), np.arange(300), facts)
+    return path
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model in a folder with its texts; `top` takes its dumps."""
+
+    model: Path
+    top: Path
+    objective: str = "causal"
+
+    @property
+    def texts(self) -> Path:
+        path = self.top / "texts.h5"
+        return path if path.exists() else store(path, self.model)
+
+    def running(self, part: str | None = None, modes: Any = MODES) -> Open:
+        """The model as it runs."""
+        spec = ModelSpec(device="cpu", objective=self.objective)
+        return partial(runs, self.model, self.texts, "m", spec, 36, 0, STATES, {"source": "test"}, part, modes, "all")
+
+    def dumps(self, part: str | None = None) -> list[Path]:
+        """Files of its states, made where they are not there."""
+        outputs = [self.top / f"dumps/{part or 'whole'}/m/c/{variant}.h5" for variant in VARIANTS]
+        if not outputs[0].exists():
+            dump_states(self.running(part, None), outputs, STATES | STORAGE, VARIANTS, part)
+        return outputs
+
+    def dumped(self, part: str | None = None) -> Open:
+        return partial(stored, self.dumps(part))
+
+    @property
+    def ways(self) -> dict[str, Way]:
+        return {"running": self.running, "dumped": self.dumped}
+
+
+def spectra(states: Open, output: Path, **changed: Any) -> Path:
+    decompose(states, output, **MEASURED | changed)
+    return output
+
+
+def in_parts(way: Way, top: Path, parts: int, **changed: Any) -> list[Path]:
+    """Spectra of each part, and the file that they make at `top / c.h5`."""
+    names = [part_name(number, parts) for number in range(parts)]
+    sums = [top / "sums" / name / "m/c.h5" for name in names]
+    variants = changed.get("variants", VARIANTS)
+    for name, path in zip(names, sums, strict=True):
+        sum_rows(way(name), path, variants, DRAWN, name, 0)
+    made = [spectra(way(name), top / name / "m/c.h5", part=name, sums=sums, **changed) for name in names]
+    merge_spectra(made, top / "c.h5")
+    return made
