@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm import passes
 from geomkit.lm.cutting import tokenizer_sha256
@@ -30,12 +31,12 @@ DOCUMENTS = [3, 1, 2, 5, 1, 1, 2]
 MODES, LENGTHS, VARIANTS, DRAWN = ("unit", "centre-unit", "raw"), (4, 12), ("trained", "shuffled", "untrained-0"), ("gaussian",)
 COMMON: dict[str, Any] = {
     "dump": {"layers": "all", "sublayers": True},
-    "compute": {"device": "cpu", "dtype": "float32", "batch_tokens": 36},
+    "spec": ModelSpec(device="cpu"),
+    "batch_tokens": 36,
     "modes": MODES,
     "variants": VARIANTS,
     "seed": 0,
     "origin": {"source": "test"},
-    "trust_remote_code": False,
     "whitened": "all",
 }
 MEASURED: dict[str, Any] = {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import measuring, memory, passes, placing
 from geomkit.lm.cutting import tokenizer_sha256
@@ -24,7 +25,7 @@ TEXTS = Texts(["a", "a", "b", "c", "c", "c"], [12, 9, 5, 12, 12, 3], [40, 30, 20
 VARIANTS = ["trained", "shuffled", "untrained-0"]
 LENGTHS, GAIN, SEED = [4, 12, 20], {"n": 12, "eps2": 0.5}, 3
 SINKS = {"thresholds": [1.5, 10.0], "eps2": 0.5}
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 26}
+COMPUTE = {"spec": ModelSpec(device="cpu"), "batch_tokens": 26}
 """Batches that begin and end within documents."""
 
 
@@ -36,7 +37,7 @@ def texts_of(folder: Path, path: Path) -> Path:
     return path
 
 
-COMMON = {"origin": {"source": "local"}, "trust_remote_code": False, "compute": COMPUTE, "seed": SEED}
+COMMON = {"origin": {"source": "local"}, "seed": SEED, **COMPUTE}
 ASKED = {"lengths": LENGTHS, "drawn": ["gaussian"], "gain": GAIN, "seed": SEED, "whitened": ["last"], "sinks": SINKS}
 DUMP = {"layers": "all", "sublayers": False}
 
@@ -105,7 +106,7 @@ def measured(folder: Path, tmp_path: Path, modes: list[str], layers: object = "a
     texts = texts_of(folder, tmp_path / "texts.h5")
     what = {"modes": modes, "lengths": [4], "variants": ["trained"], "drawn": [], "gain": None, "seed": SEED}
     dump = {"layers": layers, "sublayers": False}
-    measure_model(folder, texts, output, dump, COMPUTE, **what, origin={}, trust_remote_code=False)
+    measure_model(folder, texts, output, dump, **what, **COMPUTE, origin={})
     return output
 
 
@@ -164,15 +165,14 @@ def test_sums_are_counted_for_each_layer_mode_and_kept_document():
 
 def test_parameters_are_counted_without_loading(tiny, load):
     for architecture in ("gpt-neox", "llama"):  # the second ties its embeddings
-        parameters, where = planned(tiny(architecture), "bfloat16", HOST, False)
+        parameters, where = planned(ModelSpec(tiny(architecture), device="cpu", dtype="bfloat16"))
         assert parameters == sizes(load(architecture)).params_total
         assert where == Layout(HOST, [HOST] * 2, HOST, {HOST: 2 * parameters})
 
 
 def test_too_little_memory_is_found_before_the_model_runs(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
-    nowhere = SimpleNamespace(device=torch.device("cpu"), objective="causal")  # holds no model
-    monkeypatch.setattr(passes, "prepare", lambda *_: (nowhere, {}))
+    monkeypatch.setattr(passes, "prepare", lambda *_: (None, {}))  # no bench holds a model
     with pytest.raises(ConfigError, match=r"m: needs 0\.0 GB for sums: 4 layers x 1 modes x 32\^2 x 8 B and 2 x 1 of a document"):
         measured(tiny("gpt-neox"), tmp_path, ["unit"])
     assert not list(tmp_path.glob("running*/**/*.*"))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm import dumping
 from geomkit.lm.capture import batch_groups
@@ -73,8 +74,8 @@ def dump(folder: Path, model: Path, texts: Path, objective: str, part: str | Non
     """Dumps a part, or all, of the texts, in batches of 36 tokens."""
     outputs = [str(folder / (part or "whole") / "m/c" / f"{variant}.h5") for variant in VARIANTS]
     how = {"layers": "all", "sublayers": sublayers, "dtype": "float32", "compression": None}
-    compute = {"device": "cpu", "dtype": "float32", "batch_tokens": 36}
-    dump_model(model, texts, outputs, how, compute, 0, {"source": "test"}, False, objective, part=part)
+    spec = ModelSpec(objective=objective, device="cpu")
+    dump_model(model, texts, outputs, how, spec, 36, 0, {"source": "test"}, part=part)
     return outputs
 
 

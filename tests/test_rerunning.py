@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
+from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError
 from geomkit.lm import memory, rerunning
 from geomkit.lm.cutting import tokenizer_sha256
@@ -38,10 +38,10 @@ from geomkit.studies.semantics import judge
 LADDER = Path(__file__).parents[1] / "workflow/resources/ladder"
 NAMES = ["ladder-16-s0", "ladder-24-s0"]
 TEXTS = Texts([*"aabccddefg"], [12, 9, 50, 50, 50, 50, 48, 50, 50, 50], [40] * 10)
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 130}
+COMPUTE = {"spec": ModelSpec(device="cpu"), "batch_tokens": 130}
 FAMILIES, SEEDS = dict.fromkeys(NAMES, "ladder"), dict.fromkeys(NAMES, 0)
 DUMP = {"layers": "all", "sublayers": True}
-ASKED = {"layers": ["last", "final"], "sublayers": False, "firsts": False, "objective": "causal", "trust_remote_code": False}
+ASKED = {"layers": ["last", "final"], "sublayers": False, "firsts": False}
 SETTINGS = {
     "modes": ["unit", "centre-unit"],
     "lengths": [8, 30],
@@ -69,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "seed": 3,
     }
     write_texts(folder / "c.h5", Sample(ids, [], TEXTS), np.arange(300), facts)
-    common = {"compute": COMPUTE, "seed": 3, "origin": {}, "trust_remote_code": False}
+    common = {"seed": 3, "origin": {}, **COMPUTE}
     for name in NAMES:
         dumps = [str(folder / f"dumps/{name}/c/trained.h5")]
         dump_model(LADDER / name, folder / "c.h5", dumps, DUMP | {"dtype": "float32", "compression": None}, **common)
@@ -79,7 +79,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def again(run: Path, name: str, **asked: object) -> Callable[[], Held]:
-    return partial(rerunning.run_again, LADDER / name, run / "c.h5", name, ASKED | asked, COMPUTE)
+    return partial(rerunning.run_again, LADDER / name, run / "c.h5", name, ASKED | asked, **COMPUTE)
 
 
 def dumps(run: Path, names: Sequence[str]) -> list[Path]:
@@ -211,7 +211,7 @@ def test_states_of_some_texts_are_those_of_the_batches_that_a_dump_has(run):
 
 def test_rows_of_a_masked_model_without_a_causal_head_are_checked_too(tmp_path):
     DistilBertForMaskedLM(DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=1, hidden_dim=8)).save_pretrained(tmp_path)
-    memory.check_rows("m", tmp_path, 10, [8], COMPUTE, torch.device("cpu"), False, "masked")
+    memory.check_rows("m", ModelSpec(tmp_path, objective="masked", device="cpu"), 10, [8])
 
 
 def test_imported_states_without_ids_are_no_reason_to_fail_for_a_family(tmp_path):

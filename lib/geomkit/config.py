@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from geomkit.errors import ConfigError
 from geomkit.registry import Registry
@@ -22,6 +22,25 @@ OF_TEXTS = ("clean", "special_tokens")
 """Keys of an entry of the catalogue of corpora that say how its texts are read, and not where they come from."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.catalogue.declared_by_kind`."""
+
+
+class ModelSpec(NamedTuple):
+    """How a model is loaded and run: a named tuple, for Snakemake compares no parameters that are dataclasses.
+
+    folder: empty until a job knows it, whose path may be that of a copy. objective: `CAUSAL` or `MASKED`. trust_remote_code:
+    whether code that comes with the model may run. device: `auto`, `cpu` or `cuda`, as `geomkit.lm.models.find_device` takes it.
+    dtype: type of weights and activations.
+    """
+
+    folder: Path = Path()
+    objective: str = CAUSAL
+    trust_remote_code: bool = False
+    device: str = "auto"
+    dtype: str = "float32"
+
+    def at(self, folder: Path) -> "ModelSpec":
+        """The same model in that folder."""
+        return self._replace(folder=folder)
 
 
 @dataclass(frozen=True)
@@ -48,6 +67,15 @@ class Model:
     def objective(self) -> str:
         """What it was trained to predict: `CAUSAL` or `MASKED`."""
         return str(self.entry.get("objective", CAUSAL))
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """Whether code that comes with it may run."""
+        return bool(self.entry.get("trust_remote_code", False))
+
+    def spec(self, device: str, dtype: str = "float32") -> ModelSpec:
+        """How it is loaded and run, in a folder that a job knows."""
+        return ModelSpec(Path(), self.objective, self.trust_remote_code, device, dtype)
 
     @property
     def training(self) -> str:

@@ -20,16 +20,13 @@ rule removal:
         **call(
             "geomkit.lm.removing:remove_tokens",
             content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
+            spec=spec_of,
             removal={
                 key: config["ablation"][key]
                 for key in ("texts", "targets", "layers", "fractions")
             },
             methods=SELECTORS,
             gain=GAIN,
-            compute=config["compute"],
             seed=config["seed"],
         ),
     message:
@@ -157,7 +154,7 @@ rule needle:
             "geomkit.lm.needle:score_needles",
             content=lambda wildcards: model_content(NEEDLE),
             texts=config["ablation"]["needle"]["texts"],
-            compute=config["compute"],
+            spec=lambda wildcards: spec_of(NEEDLE),
             seed=config["seed"],
         ),
     message:

@@ -243,6 +243,19 @@ def original(path):
     return place.replace(ABOVE, "..") if copied else path
 
 
+def spec_of(wildcards):
+    """How the model of a job is loaded and run."""
+    return MODELS[wildcards.model].spec(
+        config["compute"]["device"], config["compute"]["dtype"]
+    )
+
+
+def tokenizer_spec(wildcards):
+    """How a tokenizer is loaded: no text depends on what else is said of its model."""
+    trusted = TOKENIZERS[wildcards.tokenizer].trust_remote_code
+    return settings.ModelSpec(trust_remote_code=trusted)
+
+
 def model_texts(wildcards):
     """The texts that a model reads of a corpus."""
     return f"results/texts/{MODELS[wildcards.model].tokenizer}/{wildcards.corpus}.h5"
@@ -472,15 +485,7 @@ def measured(stage):
 
 def asked_again(layers, sublayers=False, firsts=False):
     """What is asked of a model that runs once more, since there is no dump: layers, and of all texts or the first of each document."""
-    return lambda wildcards: {
-        "layers": layers,
-        "sublayers": sublayers,
-        "firsts": firsts,
-        "objective": MODELS[wildcards.model].objective,
-        "trust_remote_code": MODELS[wildcards.model].entry.get(
-            "trust_remote_code", False
-        ),
-    }
+    return {"layers": layers, "sublayers": sublayers, "firsts": firsts}
 
 
 def family_spectra(stage):

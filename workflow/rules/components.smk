@@ -17,16 +17,13 @@ rule components:
         **call(
             "geomkit.lm.components:measure_components",
             content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            spec=spec_of,
             family=lambda wildcards: MODELS[wildcards.model].family,
             model_seed=lambda wildcards: MODELS[wildcards.model].seed,
             number=config["components"]["texts"],
             heads=config["components"]["heads"],
             gain={"n": config["texts"]["length"], "eps2": config["entropy"]["eps2"]},
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
         "Taking sublayers out of {wildcards.model} on {wildcards.corpus}"

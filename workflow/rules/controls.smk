@@ -17,10 +17,7 @@ rule final_state:
         **call(
             "geomkit.lm.final_state:measure_final_state",
             content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            spec=spec_of,
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
             twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
@@ -32,7 +29,7 @@ rule final_state:
                 else config["entropy"]["metrics"]
             ),
             parameters=PARAMETERS,
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
         "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"
@@ -119,7 +116,8 @@ rule follow:
             states="geomkit.lm.rerunning:run_again",
             content=model_content,
             asked=asked_again(["last", "final"]),
-            compute=config["compute"],
+            spec=spec_of,
+            batch_tokens=config["compute"]["batch_tokens"],
             families=of_family("entropy", "family"),
             seeds=of_family("entropy", "seed"),
             mode=config["scaling"]["primary"]["normalise"],

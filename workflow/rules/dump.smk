@@ -15,9 +15,7 @@ rule texts:
         **call(
             "geomkit.lm.cutting:cut_texts",
             content=tokenizer_content,
-            trust_remote_code=lambda wildcards: TOKENIZERS[
-                wildcards.tokenizer
-            ].entry.get("trust_remote_code", False),
+            spec=tokenizer_spec,
             split=lambda wildcards: config["corpora"][wildcards.corpus].get(
                 "split", "all"
             ),
@@ -60,10 +58,7 @@ rule dump:
             "geomkit.lm.dumping:dump_model",
             content=model_content,
             origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            spec=spec_of,
             dump=lambda wildcards: {
                 "sublayers": with_sublayers(wildcards),
                 **{
@@ -71,7 +66,7 @@ rule dump:
                     for key in ("layers", "dtype", "compression")
                 },
             },
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
             # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
             variants=runs_of,
             seed=config["seed"],

@@ -106,7 +106,8 @@ rule project:
             seeds=of_family("entropy", "seed"),
             content=model_content,
             asked=asked_again(["last", "final"]),
-            compute=config["compute"],
+            spec=spec_of,
+            batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
         "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"

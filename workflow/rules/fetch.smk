@@ -95,12 +95,7 @@ rule convert_model:
                 adapter_content(wildcards),
             ],
             adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
-            trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: config["models"][wildcards.name].get(
-                "objective", "causal"
-            ),
+            spec=lambda wildcards: MODELS[wildcards.name].spec("cpu"),
         ),
     message:
         "Making safetensors of the model {wildcards.name}"

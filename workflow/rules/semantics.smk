@@ -74,7 +74,8 @@ rule compare:
                 model_content(wildcards),
             ],
             asked=asked_again(config["dump"]["layers"], sublayers=True, firsts=True),
-            compute=config["compute"],
+            spec=spec_of,
+            batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"

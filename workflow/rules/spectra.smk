@@ -107,12 +107,9 @@ rule measure:
             "geomkit.lm.measuring:measure_model",
             content=model_content,
             origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            spec=spec_of,
             dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
             variants=runs_of,
@@ -154,12 +151,9 @@ rule sum_rows:
             "geomkit.lm.first_pass:sum_rows",
             content=model_content,
             origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            spec=spec_of,
             dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
             modes=config["entropy"]["normalise"],
             variants=runs_of,
             whitened=whitened_layers,

@@ -19,9 +19,7 @@ rule probe:
         **call(
             "geomkit.lm.probing:probe_model",
             content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
+            spec=spec_of,
             selection={
                 key: value
                 for key, value in config["tokens"]["selection"].items()
@@ -30,7 +28,7 @@ rule probe:
             | {"budgets": sorted(config["tokens"]["selection"]["budgets"])},
             methods=SELECTORS,
             gain=GAIN,
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
             seed=config["seed"],
         ),
     message:

@@ -39,8 +39,8 @@ rule trajectory_training:
                 model.name: model.seed for model in models_along(wildcards.training)
             },
             family=lambda wildcards: first_of(wildcards).family,
-            trust_remote_code=lambda wildcards: first_of(wildcards).entry.get(
-                "trust_remote_code", False
+            spec=lambda wildcards: spec_of(
+                SimpleNamespace(model=first_of(wildcards).name)
             ),
             layers=config["dump"]["layers"],
             variants=lambda wildcards: RUNS[first_of(wildcards).name],
@@ -49,7 +49,7 @@ rule trajectory_training:
             ),
             metrics=TRAJECTORY_METRICS,
             parameters=PARAMETERS,
-            compute=config["compute"],
+            batch_tokens=config["compute"]["batch_tokens"],
             resamples=CORPUS_RESAMPLES,
             seed=config["seed"],
             length=config["scaling"]["primary"]["length"],

@@ -29,7 +29,10 @@ rule controls_measured:
         **call(
             "geomkit.lm.control_metrics:measure_controls",
             parameters=PARAMETERS,
-            compute=config["compute"],
+            spec=settings.ModelSpec(
+                device=config["compute"]["device"], dtype=config["compute"]["dtype"]
+            ),
+            batch_tokens=config["compute"]["batch_tokens"],
             family="controls",
             length=config["scaling"]["primary"]["length"],
             normalisation=config["scaling"]["primary"]["normalise"],

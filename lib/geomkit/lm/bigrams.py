@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from geomkit.config import ModelSpec
 from geomkit.lm.ladder import Recipe, stream, windows
-from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
+from geomkit.lm.models import load_model, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.sources.corpora import stored_documents
@@ -38,7 +39,7 @@ def measure_bigrams(
     present = [one for one in range(len(classes.edges)) if (group == one).any()]
     records = []
     for folder, seed in progress(list(zip(folders_of(models), seeds, strict=True)), "bigrams"):
-        model = load_model(folder, "float32", find_device(device))
+        model = load_model(ModelSpec(folder, device=device))
         loss, size = token_losses(model, rows), sizes(model)
         for one in present:
             here = group == one

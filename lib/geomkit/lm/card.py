@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from geomkit.config import ModelSpec
 from geomkit.lm.ladder import Recipe, evaluate, stream, windows
-from geomkit.lm.models import find_device, load_model, load_tokenizer, sizes
+from geomkit.lm.models import load_model, load_tokenizer, sizes
 from geomkit.logs import progress
 from geomkit.measures.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.sources.corpora import stored_documents
@@ -42,7 +43,7 @@ def write_card(
     rows: list[dict[str, Any]] = []
     samples = {}
     for folder in progress(folders, "ladder card"):
-        model = load_model(folder, "float32", find_device(device))
+        model = load_model(ModelSpec(folder, device=device))
         _, width, seed = folder.name.replace("-s", "-").split("-")
         row = {"model": folder.name, "width": int(width), "seed": int(seed), **vars(sizes(model))}
         for name, ids in texts.items():

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from geomkit.config import CAUSAL, MASKED
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.ablating import Ablation, ablate, every_head, every_sublayer, text_losses
 from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_model, load_tokenizer, setting, sizes
+from geomkit.lm.masking import Masking, masks_of
+from geomkit.lm.models import blocks, load_model, setting, sizes
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
@@ -38,9 +38,8 @@ def measure_components(
     model_seed: int | None,
     number: int,
     gain: Mapping[str, float],
-    compute: Mapping[str, Any],
-    trust_remote_code: bool,
-    objective: str = CAUSAL,
+    spec: ModelSpec,
+    batch_tokens: int,
     heads: bool = False,
 ) -> None:
     """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
@@ -50,9 +49,9 @@ def measure_components(
     each head.
     """
     with refused_table(output, COMPONENT_COLUMNS):
-        model = load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code, objective)
-        masks = masking(load_tokenizer(folder, trust_remote_code)) if objective == MASKED else None
-        write_components(model, masks, texts, output, family, model_seed, number, gain, compute["batch_tokens"], heads)
+        spec = spec.at(folder)
+        model, masks = load_model(spec), masks_of(spec)
+        write_components(model, masks, texts, output, family, model_seed, number, gain, batch_tokens, heads)
 
 
 def write_components(

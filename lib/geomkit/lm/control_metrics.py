@@ -3,14 +3,14 @@ on as many of its leading directions as each of them is wide: one table, small e
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel
 
+from geomkit.config import ModelSpec
 from geomkit.lm.capture import Recorder, all_rows
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import blocks, find_device, load_model, sizes
+from geomkit.lm.models import blocks, load_model, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.running import Wanted, add_loss, add_run, run_model
 from geomkit.logs import progress
@@ -34,43 +34,49 @@ def measure_controls(
     normalisation: str,
     metrics: Sequence[str],
     parameters: Mapping[str, float],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
 ) -> None:
     """models: files of all models, in folders that have their names. The widest of them is the donor of the projected null."""
     wanted = Wanted([normalisation], [length], metrics, parameters)
-    device = find_device(compute["device"])
     table = TableWriter(family=family, corpus=texts.stem)
     widths: dict[str, int] = {}
     missing: dict[str, str] = {}
     named = {folder.name: folder for folder in folders_of(models)}
     for name, folder in progress(named.items(), "controls", len(named)):
-        sample = texts_for(texts, folder, name, False).sample
-        model = load_model(folder, compute["dtype"], device)
+        sample = texts_for(texts, spec.at(folder), name).sample
+        model = load_model(spec.at(folder))
         depth = len(blocks(model))
         table.common = {**table.common, "model": name, "depth": depth, **vars(sizes(model))}
-        seen = run_model(model, sample, [depth, depth + 1], wanted, compute["batch_tokens"])
+        seen = run_model(model, sample, [depth, depth + 1], wanted, batch_tokens)
         widths[name] = next(iter(seen.spectra.values())).d
         missing |= {f"{name}: {what}": why for what, why in add_run(table, TRAINED, seen, sample.texts, wanted).items()}
         add_loss(table, TRAINED, seen, sample.texts)
     donor = max(widths, key=lambda name: widths[name])
-    model = load_model(named[donor], compute["dtype"], device)
+    model = load_model(spec.at(named[donor]))
     table.common = {**table.common, "model": donor, "depth": len(blocks(model)), **vars(sizes(model))}
-    add_projected(table, model, sample, sorted(set(widths.values())), wanted, compute)
+    add_projected(table, model, sample, sorted(set(widths.values())), wanted, spec.dtype, batch_tokens)
     table.write(output, missing)
 
 
 def add_projected(
-    table: TableWriter, model: PreTrainedModel, sample: Sample, widths: Sequence[int], wanted: Wanted, compute: Mapping[str, Any]
+    table: TableWriter,
+    model: PreTrainedModel,
+    sample: Sample,
+    widths: Sequence[int],
+    wanted: Wanted,
+    dtype: str,
+    batch_tokens: int,
 ) -> None:
-    """Adds a donor's rows on its leading directions of other documents, for every width."""
+    """Adds a donor's rows on its leading directions of other documents, for every width. dtype: that of the run."""
     (mode,), (n,) = wanted.modes, wanted.lengths
     long_enough = [text for text, tokens in enumerate(sample.texts.tokens) if tokens >= n]
     documents = [sample.texts.document[text] for text in long_enough]
     columns = {"text": long_enough, "document": documents}
     start = sample.texts.offset[:-1][long_enough]
-    for state, rows in states_of(model, sample, compute["batch_tokens"]).items():
+    for state, rows in states_of(model, sample, batch_tokens).items():
         clouds = rows[start[:, None] + np.arange(n)]
-        for result in projected(clouds, mode, document_folds(documents), widths, dtype=compute["dtype"]).values():
+        for result in projected(clouds, mode, document_folds(documents), widths, dtype=dtype).values():
             found = measure(result.spectrum, wanted.metrics, **wanted.parameters)
             where = {**columns, **state._asdict(), "variant": "projected", "normalise": mode}
             table.add_metrics(result.spectrum, found, eps2_of(found, wanted.parameters), **where)

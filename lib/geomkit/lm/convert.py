@@ -13,7 +13,7 @@ from pickle import UnpicklingError
 import torch
 from safetensors.torch import save_file
 
-from geomkit.config import CAUSAL, tokenizer_files, tokenizer_folder
+from geomkit.config import ModelSpec, tokenizer_files, tokenizer_folder
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm.models import convert_gguf, load_model, loading
 from geomkit.store.model_folders import check_adapter, check_file, check_pointer, read_object
@@ -23,13 +23,13 @@ PICKLED = "pytorch_model*.bin"
 SUPPORTED = ("model.safetensors", "model.safetensors.index.json")
 SKIPPED = (".", "pytorch_model.bin.index")
 """Prefixes of file names that are not copied."""
+ON_CPU = ModelSpec(device="cpu")
 
 
-def convert_model(
-    source: Path, output: Path, adapter: str | Path | None = None, trust_remote_code: bool = False, objective: str = CAUSAL
-) -> None:
+def convert_model(source: Path, output: Path, adapter: str | Path | None = None, spec: ModelSpec = ON_CPU) -> None:
     """Writes the folder that a model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and everything
-    else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32.
+    else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32. spec: how the model
+    is loaded for that.
 
     Raises DataError, and leaves no folder, for files that cannot be read, or that hold more than tensors, and ConfigError for an
     adapter where peft is not installed.
@@ -39,7 +39,7 @@ def convert_model(
             base = work / "base"
             link_without_adapter(source, work / "source")
             convert_model(work / "source", base)
-            merge_adapter(base, Path(adapter).expanduser(), output, trust_remote_code, objective)
+            merge_adapter(spec.at(base), Path(adapter).expanduser(), output)
         return
     check_adapter(source.parent if source.is_file() else source)
     if source.suffix == ".gguf" or list(source.glob("*.gguf")):
@@ -85,8 +85,8 @@ def link_without_adapter(source: Path, target: Path) -> None:
             link_or_copy(file.resolve(), target / file.name)
 
 
-def merge_adapter(base: Path, adapter: Path, output: Path, trust_remote_code: bool = False, objective: str = CAUSAL) -> None:
-    """Writes a model whose weights are those of a folder with an adapter merged into them, in float32, and its tokenizer.
+def merge_adapter(spec: ModelSpec, adapter: Path, output: Path) -> None:
+    """Writes a model whose weights are those of a model with an adapter merged into them, in float32, and its tokenizer.
 
     Raises ConfigError where peft is not installed, and DataError for an adapter that does not fit the model, or cannot be merged.
     """
@@ -95,7 +95,7 @@ def merge_adapter(base: Path, adapter: Path, output: Path, trust_remote_code: bo
     except ImportError:
         raise ConfigError("models.*.adapter: an adapter is applied by the package peft; install it: pip install peft") from None
     check_adapter_files(adapter)
-    model = load_model(base, "float32", torch.device("cpu"), trust_remote_code, objective)
+    model = load_model(spec)
     with loading(adapter, "adapter of this model"), warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*(missing|unexpected) adapter keys.*")
         config = PeftConfig.from_pretrained(str(adapter))
@@ -105,7 +105,7 @@ def merge_adapter(base: Path, adapter: Path, output: Path, trust_remote_code: bo
         merged = adapted.merge_and_unload(safe_merge=True)
     with replacing_folder(output) as temporary:
         merged.save_pretrained(temporary)
-        for file in base.iterdir():
+        for file in spec.folder.iterdir():
             weights = file.suffix in (".safetensors", ".bin") or file.name.endswith(".index.json")
             if not weights and not (temporary / file.name).exists():
                 shutil.copyfile(file, temporary / file.name)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from geomkit.config import tokenizer_folder
+from geomkit.config import ModelSpec, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
 from geomkit.lm import backends  # noqa: F401  # before what imports torch as it is
 from geomkit.lm.context import check_texts
@@ -151,7 +151,7 @@ def cut_texts(
     split: str,
     texts: Mapping[str, int],
     seed: int,
-    trust_remote_code: bool,
+    spec: ModelSpec,
     special_tokens: str = SPLIT,
     lengths: Mapping[str, int] = NO_LENGTHS,
 ) -> None:
@@ -161,7 +161,8 @@ def cut_texts(
     lengths: by key of the configuration, tokens that the longest text must have. Raises ConfigError where it has fewer, and
     DataError where there is no text.
     """
-    tokenizer = load_tokenizer(folder, trust_remote_code)
+    spec = spec.at(folder)
+    tokenizer = load_tokenizer(spec)
     check_ids(tokenizer, folder, stored_documents(corpus, split))
     try:
         found = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
@@ -175,7 +176,7 @@ def cut_texts(
                 "or take longer documents"
             )
     with suppress(RefusalError):  # of this model alone: others with its tokenizer read these texts, and each is checked again
-        check_texts(folder, load_config(folder, trust_remote_code), found)
+        check_texts(folder, load_config(spec), found)
     measured = set(found.texts.document)
     sizes = found.texts.tokens
     print(f"{len(sizes)} texts of {len(measured)} documents, {sum(sizes)} tokens, {min(sizes)} to {max(sizes)} each")
@@ -231,16 +232,16 @@ def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
     return digest(json.dumps(rules, sort_keys=True), prefix(tokenizer))
 
 
-def texts_for(path: Path, folder: Path, name: str, trust_remote_code: bool) -> StoredTexts:
-    """The texts in a file, for the model of that name and folder. Raises DataError if another tokenizer cut them, or if the model
+def texts_for(path: Path, spec: ModelSpec, name: str) -> StoredTexts:
+    """The texts in a file, for the model of that name. Raises DataError if another tokenizer cut them, or if the model
     does not take them."""
     stored = read_texts(path)
-    if tokenizer_sha256(load_tokenizer(folder, trust_remote_code)) != stored.attributes["tokenizer sha256"]:
+    if tokenizer_sha256(load_tokenizer(spec)) != stored.attributes["tokenizer sha256"]:
         raise DataError(
             f"{path}: cut by the tokenizer of {stored.attributes['model']}, which is not that of {name}; "
             "give one of them a tokenizer of another name (models.*.tokenizer), in an entry of its own if both are in one folder"
         )
-    check_texts(name, load_config(folder, trust_remote_code), stored.sample)
+    check_texts(name, load_config(spec), stored.sample)
     return stored
 
 

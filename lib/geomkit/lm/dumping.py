@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import CAUSAL, MASKED, resolve_layers
+from geomkit.config import MASKED, ModelSpec, resolve_layers
 from geomkit.lm.backends import BACKENDS
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.masking import Masking, masking
-from geomkit.lm.models import blocks, find_device, load_config, load_tokenizer, setting, sizes, some
+from geomkit.lm.masking import Masking, masks_of
+from geomkit.lm.models import blocks, find_device, load_config, setting, sizes, some
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.selfcheck import read_states
 from geomkit.lm.variants import Bench
@@ -39,11 +39,10 @@ def dump_model(
     texts: Path,
     outputs: Iterable[Path],
     dump: Mapping[str, Any],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
     seed: int,
     origin: Mapping[str, Any],
-    trust_remote_code: bool,
-    objective: str = CAUSAL,
     variants: Collection[str] | None = None,
     part: str | None = None,
     code: str = "",
@@ -61,12 +60,12 @@ def dump_model(
     for variant in every.keys() - paths.keys():
         refuse(every[variant], f"{name} has no variant {variant}")
     with refused_files(paths.values()):
-        stored = texts_for(texts, folder, name, trust_remote_code)
-        bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-        config = load_config(folder, trust_remote_code)
-        masks = masks_of(bench)
-        counts = padded_counts(stored, folder, trust_remote_code)
-        groups = batch_groups(stored.sample, batch_limit(config, compute["batch_tokens"]), masks)
+        spec = spec.at(folder)
+        stored = texts_for(texts, spec, name)
+        bench, facts = prepare(spec, stored, name, seed, origin)
+        masks = masks_of(spec)
+        counts = padded_counts(stored, spec)
+        groups = batch_groups(stored.sample, batch_limit(load_config(spec), batch_tokens), masks)
         share = share_of(groups, stored.sample.texts, part)
         for variant, output in paths.items():
             known = counts if variant == TRAINED else None
@@ -74,7 +73,7 @@ def dump_model(
                 with write_dump(output, share.texts, facts | {"variant": variant}, {}, dump["dtype"], None):
                     continue
             model, run = make_run(variant, bench)
-            write(model, run, output, facts | {"variant": variant}, known, dump, compute["batch_tokens"], masks, share, code)
+            write(model, run, output, facts | {"variant": variant}, known, dump, batch_tokens, masks, share, code)
             del model  # or two models would be in memory
 
 
@@ -106,40 +105,32 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
     return Share(texts.part(start, start + sum(sizes)), range(first, first + len(sizes)), sizes, start)
 
 
-def padded_counts(stored: StoredTexts, folder: Path, trust_remote_code: bool) -> np.ndarray:
+def padded_counts(stored: StoredTexts, spec: ModelSpec) -> np.ndarray:
     """How often each token id occurs elsewhere (ids,), for every id that the model knows."""
-    vocabulary = setting(load_config(folder, trust_remote_code), "vocab_size")
+    vocabulary = setting(load_config(spec), "vocab_size")
     return np.pad(stored.counts, (0, max(0, vocabulary - len(stored.counts))))
 
 
 def prepare(
-    folder: Path,
-    stored: StoredTexts,
-    name: str,
-    compute: Mapping[str, Any],
-    seed: int,
-    origin: Mapping[str, Any],
-    trust_remote_code: bool,
-    objective: str,
+    spec: ModelSpec, stored: StoredTexts, name: str, seed: int, origin: Mapping[str, Any]
 ) -> tuple[Bench, dict[str, object]]:
     """What variants are made of, and where it all came from."""
-    device = find_device(compute["device"])
     facts: dict[str, object] = (
         {f"model {key}": value for key, value in origin.items()}
-        | of_reading(stored, objective)
+        | of_reading(stored, spec.objective)
         | {
             "model": name,
-            "weights sha256": file_sha256(folder),
+            "weights sha256": file_sha256(spec.folder),
             "tokenizer sha256": stored.attributes["tokenizer sha256"],
             "corpus sha256": stored.attributes["corpus sha256"],
-            "objective": objective,
-            DTYPE: compute["dtype"],
-            "device": device.type,
+            "objective": spec.objective,
+            DTYPE: spec.dtype,
+            "device": find_device(spec.device).type,
             "seed": seed,
             "versions": versions(*BACKENDS, "numpy"),
         }
     )
-    return Bench(folder, stored.sample, seed, compute["dtype"], device, trust_remote_code, objective), facts
+    return Bench(spec, stored.sample, seed), facts
 
 
 def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
@@ -149,11 +140,6 @@ def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
     if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
         found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
     return found
-
-
-def masks_of(bench: Bench) -> Masking | None:
-    """How the tokens of a masked model are masked; None for a causal one."""
-    return masking(load_tokenizer(bench.folder, bench.trust_remote_code)) if bench.objective == MASKED else None
 
 
 def write(

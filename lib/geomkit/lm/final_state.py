@@ -7,12 +7,11 @@ final state without the gain and bias that the final norm has learnt.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from geomkit.config import CAUSAL
+from geomkit.config import ModelSpec
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.dumping import masks_of
-from geomkit.lm.models import blocks, find_device, sizes
+from geomkit.lm.masking import masks_of
+from geomkit.lm.models import blocks, sizes
 from geomkit.lm.running import Wanted, add_run, run_model
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -31,16 +30,15 @@ def measure_final_state(
     lengths: Sequence[int],
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
-    compute: Mapping[str, Any],
-    trust_remote_code: bool,
-    objective: str = CAUSAL,
+    spec: ModelSpec,
+    batch_tokens: int,
 ) -> None:
     """Writes the table of one model and corpus, which the path of the output names. What it does not hold is among `absent`."""
     name, wanted = output.parent.name, Wanted(modes, lengths, metrics, parameters)
-    sample = texts_for(texts, folder, name, trust_remote_code).sample
+    spec = spec.at(folder)
+    sample = texts_for(texts, spec, name).sample
     # what is drawn here is named by the twins' own numbers
-    bench = Bench(folder, sample, 0, compute["dtype"], find_device(compute["device"]), trust_remote_code, objective)
-    masks = masks_of(bench)
+    bench, masks = Bench(spec, sample, 0), masks_of(spec)
     longest = max(sample.texts.tokens)
     missing = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
     model = bench.model()
@@ -49,7 +47,7 @@ def measure_final_state(
     del model  # or two models would be in memory
     for variant in progress([TRAINED, *(f"untrained-{twin}" for twin in range(twins))], f"{name} final state"):
         own, read = make_run(variant, bench)
-        seen = run_model(own, read, [facts["depth"], facts["depth"] + 1], wanted, compute["batch_tokens"], masks)
+        seen = run_model(own, read, [facts["depth"], facts["depth"] + 1], wanted, batch_tokens, masks)
         del own
         absences = add_run(table, variant, seen, sample.texts, wanted)
         if variant == TRAINED:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geomkit.config import CAUSAL
+from geomkit.config import ModelSpec
 from geomkit.lm.dumping import recorder_of
 from geomkit.lm.passes import job_of, row_sums
 from geomkit.store.parts import PART
@@ -18,14 +18,13 @@ def sum_rows(
     texts: Path,
     output: Path,
     dump: Mapping[str, Any],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
     modes: Sequence[str],
     variants: Sequence[str],
     seed: int,
     origin: Mapping[str, Any],
-    trust_remote_code: bool,
     part: str,
-    objective: str = CAUSAL,
     whitened: Any = None,
 ) -> None:
     """Writes the sums of rows of every batch of a part, which may have none; a refused file if the model shows no hidden states.
@@ -33,9 +32,7 @@ def sum_rows(
     modes, whitened: what is to be measured afterwards. Raises ConfigError, before the model runs, where memory would not do.
     """
     with refused_files([output]):
-        job = job_of(
-            folder, texts, output.parent.name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened
-        )
+        job = job_of(*(spec.at(folder), texts, output.parent.name, dump, batch_tokens, modes, seed, origin, part, whitened))
         count = len(job.share.batches)
         with write_row_sums(output, job.of_run | {PART: part}, count) as writer:
             for variant in variants if count else []:

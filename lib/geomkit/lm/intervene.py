@@ -5,19 +5,17 @@ the keys and values of chosen tokens, in every layer, and itself: what those tok
 in them. The stricter variant takes the other tokens out of the input, so that it is lost too; positions stay what they were.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from geomkit.errors import RefusalError
-from geomkit.lm.models import find_device, load_model, load_tokenizer
 
 QUERIES = 256
 """Queries in one pass: their attention to each other, which is masked, costs the square of that."""
@@ -71,12 +69,6 @@ def attending(model: PreTrainedModel) -> PreTrainedModel:
     with refusing(model, "no attention weights to be had"):
         model.set_attn_implementation("eager")
     return model.requires_grad_(False).eval()
-
-
-def load(folder: Path, compute: Mapping[str, Any], trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model in a folder, where `compute` says, and its tokenizer."""
-    tokenizer = load_tokenizer(folder, trust_remote_code)
-    return load_model(folder, compute["dtype"], find_device(compute["device"]), trust_remote_code), tokenizer
 
 
 @torch.no_grad()

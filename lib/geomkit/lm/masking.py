@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from geomkit.config import MASKED, ModelSpec
 from geomkit.errors import DataError
-from geomkit.lm.models import suffix
+from geomkit.lm.models import load_tokenizer, suffix
 from geomkit.lm.selfcheck import forward, predictions
 
 
@@ -24,6 +25,11 @@ def masking(tokenizer: PreTrainedTokenizerBase) -> Masking:
         raise DataError(f"{type(tokenizer).__name__}: no mask token, so no objective: masked; known tokens that are special: "
                         f"{', '.join(tokenizer.all_special_tokens) or 'none'}")  # fmt: skip
     return Masking(int(tokenizer.mask_token_id), suffix(tokenizer))
+
+
+def masks_of(spec: ModelSpec) -> Masking | None:
+    """How the tokens of a masked model are masked; None for a causal one."""
+    return masking(load_tokenizer(spec)) if spec.objective == MASKED else None
 
 
 @torch.inference_mode()

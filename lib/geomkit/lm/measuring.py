@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.arrays import as_numpy, reals
-from geomkit.config import CAUSAL
+from geomkit.config import ModelSpec
 from geomkit.lm.capture import Recorder
 from geomkit.lm.dumping import of_model, padded_counts, recorder_of
 from geomkit.lm.passes import Job, all_row_sums, asked, job_of, passes
@@ -67,7 +67,8 @@ def measure_model(
     texts: Path,
     output: Path,
     dump: Mapping[str, Any],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
     modes: Sequence[str],
     lengths: Sequence[int],
     variants: Sequence[str],
@@ -75,8 +76,6 @@ def measure_model(
     gain: Mapping[str, Any] | None,
     seed: int,
     origin: Mapping[str, Any],
-    trust_remote_code: bool,
-    objective: str = CAUSAL,
     left_out: Mapping[str, str] = ALL_NULLS,
     whitened: Any = None,
     sinks: Mapping[str, Any] | None = None,
@@ -94,9 +93,10 @@ def measure_model(
     absent = dict(left_out)
     widths: dict[State, int] = {}
     with refused_files([output]):
-        job = job_of(folder, texts, name, dump, compute, modes, seed, origin, trust_remote_code, objective, part, whitened)
+        spec = spec.at(folder)
+        job = job_of(spec, texts, name, dump, batch_tokens, modes, seed, origin, part, whitened)
         with writing(output, job, plan, variants, drawn, absent) as writer:
-            writer.vocabulary(padded_counts(job.stored, folder, trust_remote_code))
+            writer.vocabulary(padded_counts(job.stored, spec))
             for variant in variants if job.share.batches else []:
                 before = read_row_sums([Path(path) for path in sums], job.of_run, variant) if part else None
                 model, run = make_run(variant, job.bench)

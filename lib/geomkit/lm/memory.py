@@ -3,15 +3,14 @@ on which device the sums of each state are kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.config import CAUSAL, resolve_layers
+from geomkit.config import ModelSpec, resolve_layers
 from geomkit.errors import ConfigError
-from geomkit.lm.models import blocks, load_config, setting, skeleton
+from geomkit.lm.models import blocks, find_device, load_config, setting, skeleton
 from geomkit.lm.placing import (
     GB,
     HOST,
@@ -138,38 +137,27 @@ def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> L
     return Layout(runs_on(places, tables), found, found[-1], weights)
 
 
-def planned(
-    folder: Path, dtype: str, device: torch.device, trust_remote_code: bool, objective: str = CAUSAL
-) -> tuple[int, Layout]:
+def planned(spec: ModelSpec) -> tuple[int, Layout]:
     """The model's parameters, tied ones once, and where it will run, found without memory for its weights.
 
     Raises ConfigError where nothing holds them.
     """
-    placed = place(folder.name, weight_bytes(folder, getattr(torch, dtype)), device)
-    model = skeleton(folder, dtype, trust_remote_code, objective)
+    device = find_device(spec.device)
+    placed = place(spec.folder.name, weight_bytes(spec.folder, getattr(torch, spec.dtype)), device)
+    model = skeleton(spec)
     return sum(weight.numel() for weight in model.parameters()), layout(model, placed, devices(device)[0])
 
 
 def check_memory(
-    name: str,
-    folder: Path,
-    dump: Mapping[str, Any],
-    modes: Sequence[str],
-    compute: Mapping[str, Any],
-    device: torch.device,
-    trust_remote_code: bool,
-    whitened: Any = None,
-    objective: str = CAUSAL,
+    name: str, spec: ModelSpec, dump: Mapping[str, Any], modes: Sequence[str], batch_tokens: int, whitened: Any = None
 ) -> Homes:
     """Where the sums of each state are kept while a model is measured.
 
     Raises ConfigError that says what a model needs, and what would fit, where memory does not suffice.
     """
-    parameters, where = planned(folder, compute["dtype"], device, trust_remote_code, objective)
-    found = need(
-        *(load_config(folder, trust_remote_code), parameters, dump["layers"], dump["sublayers"], modes),
-        *(compute["dtype"], compute["batch_tokens"], whitened),
-    )
+    device = find_device(spec.device)
+    parameters, where = planned(spec)
+    found = need(*(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened))
     homes = find_homes(name, found, where, {each: free_memory(each) for each in devices(device)})
     if device.type != "cpu" and (away := [state.path for state in found.states if homes[state] == HOST]):
         print(f"{name}: no GPU has room for the sums of {', '.join(away)}; the host keeps them, and adds to them")
@@ -238,23 +226,14 @@ def too_little(name: str, found: Need, rooms: Sequence[Room], fit: int) -> Confi
     return ConfigError(f"{name}: needs {found.sums / GB:.1f} GB for sums: {sums}; {'; '.join(map(str, rooms))}; {way}")
 
 
-def check_rows(
-    name: str,
-    folder: Path,
-    tokens: int,
-    widths: Sequence[int],
-    compute: Mapping[str, Any],
-    device: torch.device,
-    trust_remote_code: bool,
-    objective: str = CAUSAL,
-) -> None:
+def check_rows(name: str, spec: ModelSpec, tokens: int, widths: Sequence[int]) -> None:
     """Raises ConfigError where the host's memory does not suffice to keep the rows (tokens, width) of a state of each width in
     float32, and, for what is done with one of them, six times its rows in float64 and three times the sums of each fold of
     documents."""
     rows, widest = sum(4 * tokens * width for width in widths), max(widths)
     work = 6 * 8 * tokens * widest + 3 * FOLDS * 8 * widest**2
     # what the host holds of the weights is gone when rows are projected
-    weights = planned(folder, compute["dtype"], device, trust_remote_code, objective)[1].weights.get(HOST, 0)
+    weights = planned(spec)[1].weights.get(HOST, 0)
     needed, free = rows + max(work, weights), free_memory(HOST)
     if needed > free:
         raise ConfigError(

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from geomkit.config import CAUSAL, MASKED, tokenizer_folder
+from geomkit.config import CAUSAL, MASKED, ModelSpec, tokenizer_folder
 from geomkit.errors import ConfigError, DataError, RefusalError
 from geomkit.lm.gguf_metadata import GgufFile, apply_metadata, apply_tokenizer, gguf_file
 from geomkit.lm.loading import cast, drawing, reading, unused
@@ -103,19 +103,20 @@ def loading(path: Path, what: str) -> Iterator[None]:
         raise DataError(f"{path}: no {what} could be loaded from it ({why})") from None
 
 
-def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, with the rules of its tokenizer.json where there is one.
+def load_tokenizer(model: ModelSpec | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, or of a folder, with the rules of its tokenizer.json where there is one.
 
     Raises DataError if there is none, for which transformers may make up an empty one, or if a file of it cannot be read.
     """
-    place = tokenizer_folder(folder)
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(model)
+    place = tokenizer_folder(spec.folder)
     check_tokenizer(place)
     if (place / "config.json").exists():  # whose model_type names a class
         stated(place)
     file = place / "tokenizer.json"
     with loading(place, "tokenizer"):
         try:
-            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust_remote_code)
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=spec.trust_remote_code)
         except BaseException:
             if file.is_file():
                 check_readable(file)  # if this is the cause, it says so
@@ -123,7 +124,7 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
         if file.is_file():
             tokenizer = with_rules_of(file, tokenizer)
         if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
-            raise DataError(f"{folder}: no tokenizer in it, nor in a folder tokenizer beside it")
+            raise DataError(f"{spec.folder}: no tokenizer in it, nor in a folder tokenizer beside it")
         around(tokenizer)  # settings of a wrong type show when a text is split
     return tokenizer
 
@@ -183,15 +184,16 @@ def stated(folder: Path) -> dict[str, Any]:
     return said
 
 
-def load_config(folder: Path, trust_remote_code: bool = False):
-    """The configuration of a model folder.
+def load_config(spec: ModelSpec):
+    """The configuration of a model.
 
     Raises DataError if there is none, or if it is not a configuration, and RefusalError for an encoder with a decoder, which
     reads two texts.
     """
+    folder = spec.folder
     stated(folder)
     with loading(folder, "model configuration"):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=spec.trust_remote_code)
         if getattr(config, "is_encoder_decoder", False):
             raise RefusalError(
                 f"{folder}: {config.model_type} is an encoder with a decoder (is_encoder_decoder in config.json); "
@@ -262,17 +264,15 @@ def parents(model: nn.Module, *parts: nn.Module | None) -> list[str]:
     return [names[one].rpartition(".")[0] or names[one] for one in parts if one is not None]
 
 
-def load_model(
-    folder: Path, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
-) -> PreTrainedModel:
-    """The trained model in eval mode. Memory holds its weights in `dtype`, and no copy of them in another type.
+def load_model(spec: ModelSpec) -> PreTrainedModel:
+    """The trained model in eval mode. Memory holds its weights in the type of the run, and no copy of them in another type.
 
     A model that does not fit the GPU is spread over all of them and the host's memory (`geomkit.lm.placing`). A quantised
     checkpoint is loaded as transformers loads it. Raises DataError if it cannot be loaded, and as `load_weights` does, and
     ConfigError if no memory holds it.
     """
-    kind = getattr(torch, dtype)
-    load_config(folder, trust_remote_code)
+    folder, kind, device = spec.folder, getattr(torch, spec.dtype), find_device(spec.device)
+    load_config(spec)
     check_adapter(folder)
     check_files(folder)
     limits = place(folder.name, weight_bytes(folder, kind), device).limits
@@ -282,10 +282,10 @@ def load_model(
         # such a model must not be moved once it is loaded, and its own parts say how much they take
         placed = {"device_map": {"": device}} if limits is None else {"device_map": "auto", "max_memory": limits}
     elif limits is not None:
-        placed = {"device_map": device_map(skeleton(folder, dtype, trust_remote_code, objective), limits)}
+        placed = {"device_map": device_map(skeleton(spec), limits)}
     with reading(folder, kind):
-        options = {"pretrained_model_name_or_path": folder, "dtype": dtype, "trust_remote_code": trust_remote_code}
-        model = load_weights(folder, objective, **options, **placed)
+        options = {"pretrained_model_name_or_path": folder, "dtype": spec.dtype, "trust_remote_code": spec.trust_remote_code}
+        model = load_weights(folder, spec.objective, **options, **placed)
     return (model if placed else model.to(device)).eval()
 
 
@@ -301,11 +301,17 @@ def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
         )
 
 
-def skeleton(folder: Path, dtype: str, trust_remote_code: bool = False, objective: str = CAUSAL) -> PreTrainedModel:
+def skeleton(spec: ModelSpec) -> PreTrainedModel:
     """The model's modules without memory for weights; without quantisation."""
-    config = without_quantization(load_config(folder, trust_remote_code))
-    with loading(folder, f"{objective} language model"), torch.device("meta"):
-        return OBJECTIVES[objective].from_config(config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        return initialised(spec, getattr(torch, spec.dtype))
+
+
+def initialised(spec: ModelSpec, dtype: torch.dtype) -> PreTrainedModel:
+    """A model of the same architecture, its weights as they are before training; without quantisation."""
+    config = without_quantization(load_config(spec))
+    with loading(spec.folder, f"{spec.objective} language model"):
+        return OBJECTIVES[spec.objective].from_config(config, dtype=dtype, trust_remote_code=spec.trust_remote_code)
 
 
 def quantization(folder: Path) -> dict | None:
@@ -318,24 +324,21 @@ def quantized(model: PreTrainedModel) -> bool:
     return bool(getattr(model, "is_quantized", False)) or hasattr(model.config, "quantization_config")
 
 
-def untrained_twin(
-    folder: Path, seed: int, dtype: str, device: torch.device, trust_remote_code: bool = False, objective: str = CAUSAL
-) -> PreTrainedModel:
+def untrained_twin(spec: ModelSpec, seed: int) -> PreTrainedModel:
     """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone.
 
     In a short type these are the float32 twin's, rounded; memory holds one of them at a time in float32. The twin of a quantised
     checkpoint is the architecture without quantisation: weights are initialised before they are quantised.
     """
-    kind, config = getattr(torch, dtype), without_quantization(load_config(folder, trust_remote_code))
-    with loading(folder, f"{objective} language model"), torch.random.fork_rng(devices=[]), drawing(kind):
+    kind, device = getattr(torch, spec.dtype), find_device(spec.device)
+    with torch.random.fork_rng(devices=[]), drawing(kind):
         torch.manual_seed(seed)
-        model = OBJECTIVES[objective].from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+        model = initialised(spec, torch.float32)
     if kind != torch.float32:
-        like = skeleton(folder, dtype, trust_remote_code, objective)
-        cast(model, kind, {name: buffer.dtype for name, buffer in like.named_buffers()})
+        cast(model, kind, {name: buffer.dtype for name, buffer in skeleton(spec).named_buffers()})
     model.eval()
     if device.type == "cuda":
-        limits = place(folder.name, sum(weight.nbytes for weight in model.parameters()), device).limits
+        limits = place(spec.folder.name, sum(weight.nbytes for weight in model.parameters()), device).limits
         return model.to(device) if limits is None else spread(model, limits)
     return model
 

@@ -1,16 +1,16 @@
 """A fact put into filler and asked for: whether removing tokens from the input finds where it is (docs/protocol_1.md)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError
-from geomkit.lm.models import find_device, load_model, load_tokenizer, prefix
+from geomkit.lm.models import load_model, load_tokenizer, prefix
 from geomkit.logs import progress
 from geomkit.measures.needle import STATEMENTS, Margins, Scores, Told, call
 from geomkit.sources.corpora import stored_documents
@@ -144,10 +144,10 @@ def experiment(
             yield index, Told(kind, found, call(found, Margins()))
 
 
-def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: int, compute: Mapping[str, Any]) -> None:
+def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: int, spec: ModelSpec) -> None:
     """Writes needle.csv: a row for each text and kind of context."""
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder, compute["dtype"], find_device(compute["device"])).eval()
+    spec = spec.at(folder)
+    tokenizer, model = load_tokenizer(spec), load_model(spec)
     documents = [document.text for document in stored_documents(fillers, "all")]
     found = progress(experiment(model, tokenizer, documents, seed, texts), "needles", texts * len(STATEMENTS))
     rows = [

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from geomkit.arrays import as_numpy, namespace, reals
-from geomkit.config import CAUSAL
+from geomkit.config import ModelSpec
 from geomkit.lm.capture import Captured, Recorder, batch_groups, batch_limit, capture, with_texts
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.dumping import Share, masks_of, prepare, share_of
-from geomkit.lm.masking import Masking
+from geomkit.lm.dumping import Share, prepare, share_of
+from geomkit.lm.masking import Masking, masks_of
 from geomkit.lm.memory import check_memory
 from geomkit.lm.models import load_config
 from geomkit.lm.placing import Homes
@@ -68,16 +68,14 @@ class Job:
 
 
 def job_of(
-    folder: Path,
+    spec: ModelSpec,
     texts: Path,
     name: str,
     dump: Mapping[str, Any],
-    compute: Mapping[str, Any],
+    batch_tokens: int,
     modes: Sequence[str],
     seed: int,
     origin: Mapping[str, Any],
-    trust_remote_code: bool,
-    objective: str = CAUSAL,
     part: str | None = None,
     whitened: Any = None,
 ) -> Job:
@@ -85,11 +83,11 @@ def job_of(
 
     Raises ConfigError, before the model is loaded, where memory would not do.
     """
-    stored = texts_for(texts, folder, name, trust_remote_code)
-    bench, facts = prepare(folder, stored, name, compute, seed, origin, trust_remote_code, objective)
-    homes = check_memory(name, folder, dump, modes, compute, bench.device, trust_remote_code, whitened, objective)
-    masks, batch_tokens = masks_of(bench), compute["batch_tokens"]
-    groups = batch_groups(stored.sample, batch_limit(load_config(folder, trust_remote_code), batch_tokens), masks)
+    stored = texts_for(texts, spec, name)
+    bench, facts = prepare(spec, stored, name, seed, origin)
+    homes = check_memory(name, spec, dump, modes, batch_tokens, whitened)
+    masks = masks_of(spec)
+    groups = batch_groups(stored.sample, batch_limit(load_config(spec), batch_tokens), masks)
     names = [part_name(number, numbered(part)[1]) for number in range(numbered(part)[1])] if part else [None]
     shares = {each: share_of(groups, stored.sample.texts, each) for each in names}
     busy = [each for each, share in shares.items() if share.batches]

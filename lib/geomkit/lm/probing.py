@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from transformers import PreTrainedModel
 
-from geomkit.config import resolve_layers
+from geomkit.config import ModelSpec, resolve_layers
 from geomkit.errors import DataError
 from geomkit.lm.capture import Recorder, rows_of_texts
-from geomkit.lm.intervene import Pass, Score, attending, check, gradient_input, leave_one_out, load, masked, removed, run
-from geomkit.lm.models import blocks, prefix
+from geomkit.lm.intervene import Pass, Score, attending, check, gradient_input, leave_one_out, masked, removed, run
+from geomkit.lm.models import blocks, load_model, load_tokenizer, prefix
 from geomkit.logs import progress
 from geomkit.measures.attention import best_head, rollout, value_weighted
 from geomkit.measures.selection import Context, LassoPath, lasso_path, selectors
@@ -50,15 +50,16 @@ def probe_model(
     selection: Mapping[str, Any],
     methods: Sequence[str],
     gain: Mapping[str, float],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
     seed: int,
-    trust_remote_code: bool,
 ) -> None:
     """Writes what every method chooses at targets of the texts whose spectra were measured, how the model fares with it, and the
     rows of these texts. Refused, if it cannot be probed."""
     with refused_files([output]), Spectra(spectra) as measured:
         measured.check_causal("what the past tells of the next token, and attention to it")
-        model, tokenizer = load(folder, compute, trust_remote_code)
+        spec = spec.at(folder)
+        tokenizer, model = load_tokenizer(spec), load_model(spec)
         start, budgets, known = prefix(tokenizer), selection["budgets"], measured.text_list
         sample = Sample(np.split(measured.tokens(TRAINED)[0], known.offset[1:-1]), list(start), known)
         targets, absent = draw_targets(sample, selection, seed, spectra)
@@ -66,7 +67,7 @@ def probe_model(
         states = [state for state in measured.widths if state.sublayer == "block"]
         if missing := [layer for layer in layers if State(layer) not in states]:
             raise DataError(f"{spectra}: it has no layer {missing[0]}; add it to dump.layers")
-        shown = capture_texts(model, sample, targets, states, layers, compute["batch_tokens"])
+        shown = capture_texts(model, sample, targets, states, layers, batch_tokens)
         attending(model)
         length = max(len(sample.ids[target.text]) for target in targets)
         importance, heads = weigh(model, sample, targets, layers, length, output.parent.name)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
+from geomkit.config import ModelSpec, resolve_layers
 from geomkit.errors import DataError
-from geomkit.lm.intervene import Pass, attending, check, leave_one_out, load, masked, run
-from geomkit.lm.models import blocks, prefix
+from geomkit.lm.intervene import Pass, attending, check, leave_one_out, masked, run
+from geomkit.lm.models import blocks, load_model, load_tokenizer, prefix
 from geomkit.lm.probing import distinct
 from geomkit.logs import progress
 from geomkit.measures.ablation import DRAWS, Positions, counts, noise_rows, orders, stretched, takes_noise
@@ -32,15 +32,15 @@ def remove_tokens(
     removal: Mapping[str, Any],
     methods: Sequence[str],
     gain: Mapping[str, float],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
     seed: int,
-    trust_remote_code: bool,
 ) -> None:
     """Writes removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
     fractions."""
     fractions = sorted({0.0, *removal["fractions"]})
     with refused_files([output]), Probe(probe) as known:
-        model, tokenizer = load(folder, compute, trust_remote_code)
+        spec = spec.at(folder)
+        tokenizer, model = load_tokenizer(spec), load_model(spec)
         attending(model)
         start = prefix(tokenizer)
         layers = resolve_layers(removal["layers"], len(blocks(model)))

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import MASKED
+from geomkit.config import ModelSpec
 from geomkit.lm.capture import all_rows
 from geomkit.lm.cutting import texts_for
 from geomkit.lm.dumping import of_model, recorder_of
-from geomkit.lm.masking import masking
+from geomkit.lm.masking import masks_of
 from geomkit.lm.memory import asked_states, check_rows
-from geomkit.lm.models import find_device, load_config, load_model, load_tokenizer, setting
+from geomkit.lm.models import load_config, load_model, setting
 from geomkit.store.dumps import DTYPE
 from geomkit.store.held import Held
 from geomkit.store.texts import Texts
@@ -23,29 +23,26 @@ def run_again(
     texts: Path,
     model: str,
     asked: Mapping[str, Any],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
 ) -> Held:
     """Rows that are asked for, the same as in a dump in float32. Memory holds all of them; ConfigError, before the model is
     loaded, says what they would take where it does not.
 
-    asked: `layers` and `sublayers` as of a dump; `firsts`, whether of each document's first text alone; the model's `objective`,
-    and `trust_remote_code`.
+    asked: `layers` and `sublayers` as of a dump; `firsts`, whether of each document's first text alone.
     """
-    trust_remote_code, sublayers = asked["trust_remote_code"], asked["sublayers"]
-    sample = texts_for(texts, folder, model, trust_remote_code).sample
+    spec = spec.at(folder)
+    sample = texts_for(texts, spec, model).sample
     chosen = first_texts(sample.texts) if asked["firsts"] else list(range(len(sample.ids)))
     listed = chosen_texts(sample.texts, chosen)
-    device, config = find_device(compute["device"]), load_config(folder, trust_remote_code)
-    widths = [
-        setting(config, "hidden_size") for _ in asked_states(setting(config, "num_hidden_layers"), asked["layers"], sublayers)
-    ]
-    check_rows(model, folder, sum(listed.tokens), widths, compute, device, trust_remote_code, asked["objective"])
-    loaded = load_model(folder, compute["dtype"], device, trust_remote_code, asked["objective"])
-    masks = masking(load_tokenizer(folder, trust_remote_code)) if asked["objective"] == MASKED else None
+    config = load_config(spec)
+    states = asked_states(setting(config, "num_hidden_layers"), asked["layers"], asked["sublayers"])
+    check_rows(model, spec, sum(listed.tokens), [setting(config, "hidden_size")] * len(states))
+    loaded = load_model(spec)
     recorder = recorder_of(loaded, asked)
-    rows = all_rows(recorder, sample, compute["batch_tokens"], masks, chosen)
+    rows = all_rows(recorder, sample, batch_tokens, masks_of(spec), chosen)
     ids = np.concatenate([sample.ids[text] for text in chosen])
-    facts = of_model(loaded) | {"objective": asked["objective"], DTYPE: compute["dtype"]}
+    facts = of_model(loaded) | {"objective": spec.objective, DTYPE: spec.dtype}
     return Held(facts, recorder.absent, listed, ids, rows)
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import resolve_layers
+from geomkit.config import ModelSpec, resolve_layers
 from geomkit.laws.resampling import Documents
 from geomkit.lm.cutting import texts_for
-from geomkit.lm.models import blocks, find_device, sizes
+from geomkit.lm.masking import masks_of
+from geomkit.lm.models import blocks, sizes
 from geomkit.lm.running import Seen, Wanted, add_loss, add_run, run_model
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
@@ -29,7 +30,7 @@ from geomkit.variants import TRAINED, VARIANTS, base, make_run
 
 
 def measure_training(
-    folders: Sequence[str],
+    folders: Sequence[Path],
     seeds: Mapping[str, int | None],
     texts: Path,
     output: Path,
@@ -42,10 +43,10 @@ def measure_training(
     normalisation: str,
     metrics: Sequence[str],
     parameters: Mapping[str, float],
-    compute: Mapping[str, Any],
+    spec: ModelSpec,
+    batch_tokens: int,
     resamples: int,
     seed: int,
-    trust_remote_code: bool,
 ) -> None:
     """folders: of the models in the order of their steps. seeds: by their names, in that order. drawn: nulls of drawn rows."""
     wanted = Wanted([normalisation], [length], metrics, parameters, plain=False, documents=True)
@@ -54,8 +55,9 @@ def measure_training(
     missing: dict[str, str] = {}
     first = next(iter(seeds))
     for name, folder in progress(zip(seeds, folders, strict=True), output.parent.name, len(seeds)):
-        sample = texts_for(texts, Path(folder), name, trust_remote_code).sample
-        bench = Bench(Path(folder), sample, seed, compute["dtype"], find_device(compute["device"]), trust_remote_code)
+        spec = spec.at(folder)
+        sample = texts_for(texts, spec, name).sample
+        bench, masks = Bench(spec, sample, seed), masks_of(spec)
         for variant in variants:
             if base(variant) != variant and name != first:
                 continue  # its weights are of the architecture, whatever the step
@@ -63,7 +65,7 @@ def measure_training(
             depth = len(blocks(model))
             common = {"model": name, "seed": seeds[name], "depth": depth, **vars(sizes(model))}
             table.common = {**table.common, **common}
-            seen = run_model(model, read, resolve_layers(layers, depth), wanted, compute["batch_tokens"])
+            seen = run_model(model, read, resolve_layers(layers, depth), wanted, batch_tokens, masks)
             del model
             missing |= add_run(table, variant, seen, sample.texts, wanted)
             add_loss(table, variant, seen, sample.texts)

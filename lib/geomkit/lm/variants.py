@@ -1,12 +1,10 @@
 """What a model is run for: itself, its untrained twins, and shuffled texts. `geomkit.variants` says how to add one."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import torch
 from transformers import PreTrainedModel
 
-from geomkit.config import CAUSAL
+from geomkit.config import ModelSpec
 from geomkit.lm.models import load_model, untrained_twin
 from geomkit.source import variant
 from geomkit.store.texts import Sample
@@ -14,15 +12,11 @@ from geomkit.store.texts import Sample
 
 @dataclass
 class Bench:
-    """What a variant is made of: a model's folder, texts, and the seed of everything random. One model at a time is in memory."""
+    """What a variant is made of: a model, texts, and the seed of everything random. One model at a time is in memory."""
 
-    folder: Path
+    spec: ModelSpec
     texts: Sample
     seed: int
-    dtype: str
-    device: torch.device
-    trust_remote_code: bool
-    objective: str = CAUSAL
     held: PreTrainedModel | None = field(default=None, init=False)
     twin: int | None = field(default=None, init=False)
 
@@ -30,8 +24,7 @@ class Bench:
         """The trained model, or an untrained twin by its seed."""
         if self.held is None or self.twin != twin:
             self.held = None  # or two models would be in memory
-            options = (self.dtype, self.device, self.trust_remote_code, self.objective)
-            self.held = load_model(self.folder, *options) if twin is None else untrained_twin(self.folder, twin, *options)
+            self.held = load_model(self.spec) if twin is None else untrained_twin(self.spec, twin)
             self.twin = twin
         return self.held
 
