@@ -32,7 +32,7 @@ def sum_rows(
     modes, whitened: what is to be measured afterwards. Raises ConfigError, before the model runs, where memory would not do.
     """
     with refused_files([output]):
-        job = job_of(*(spec.at(folder), texts, output.parent.name, dump, batch_tokens, modes, seed, origin, part, whitened))
+        job = job_of(spec.at(folder), texts, output.parent.name, dump, batch_tokens, modes, seed, origin, part, whitened)
         count = len(job.share.batches)
         with write_row_sums(output, job.of_run | {PART: part}, count) as writer:
             for variant in variants if count else []:
