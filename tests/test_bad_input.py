@@ -19,7 +19,7 @@ import pytest
 import yaml
 from test_config import SHIPPED, changed, run_check
 
-from geomkit.config import NAME
+from geomkit.config import NAME, ModelSpec
 from geomkit.errors import DataError, GeomkitError
 from geomkit.logs import explained
 from geomkit.sources.corpora import prepare_corpus, stored_documents
@@ -193,7 +193,7 @@ def test_a_text_of_no_or_one_token(count, tmp_path, tiny):
     from geomkit.lm.cutting import cut_texts
 
     pq.write_table(pa.table({"document": ["a"], "split": ["test"], "text": ["a" * count]}), tmp_path / "c.parquet")
-    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 4}, "seed": 0, "trust_remote_code": False}
+    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 4}, "seed": 0, "spec": ModelSpec()}
     output = tmp_path / "results/texts/t/c.h5"
     refused(tmp_path, lambda: cut_texts(tiny("llama"), tmp_path / "c.parquet", output, **options), "c.parquet", "two tokens")
 
@@ -325,14 +325,13 @@ def cut_off(path: Path) -> None:
 
 @pytest.mark.parametrize("case", MODELS)
 def test_a_model(case, tiny, tmp_path):
-    import torch
 
     from geomkit.lm.models import load_model
 
     spoil, words = MODELS[case]
     folder = shutil.copytree(tiny("llama"), tmp_path / "llama")
     spoil(folder)
-    refused(tmp_path, lambda: load_model(folder, "float32", torch.device("cpu")), str(folder), *words)
+    refused(tmp_path, lambda: load_model(ModelSpec(folder, device="cpu")), str(folder), *words)
 
 
 # what a job says

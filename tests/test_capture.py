@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError
 from geomkit.lm import capture as module
 from geomkit.lm.capture import Captured, Recorder, batches, capture
@@ -104,7 +105,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Any:
         model = BertForMaskedLM(BertConfig(vocab_size=300, max_position_embeddings=64, **options))
     folder = tmp_path_factory.mktemp("bert")
     model.save_pretrained(folder)
-    return load_model(folder, "float32", torch.device("cpu"))
+    return load_model(ModelSpec(folder, device="cpu"))
 
 
 @pytest.mark.parametrize("lengths", [(11,), (11, 11), (11, 7), (2, 2), (60, 60)])

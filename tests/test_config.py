@@ -13,6 +13,7 @@ from geomkit.catalogue import declared_by_kind
 from geomkit.checks import check_device, check_shared, checked_models, validate
 from geomkit.config import (
     Model,
+    ModelSpec,
     download,
     expand_models,
     layer_name,
@@ -214,6 +215,13 @@ def test_the_shipped_ladder_is_expanded():
     folders = sorted(path.parent for path in (RESOURCES / "ladder").glob("*/config.json"))
     assert [model.folder for model in found.values()] == folders
     assert folders
+
+
+def test_how_a_model_is_loaded_is_what_its_entry_says():
+    entry = {"source": "bundled", "path": "ladder/ladder-16-s0", "trust_remote_code": True, "objective": "masked"}
+    found = expand_models({"mine": entry, "plain": entry | {"trust_remote_code": False, "objective": "causal"}}, RESOURCES)
+    assert found["mine"].spec("cpu", "bfloat16").at(Path("x")) == ModelSpec(Path("x"), "masked", True, "cpu", "bfloat16")
+    assert found["plain"].spec("auto") == ModelSpec()
 
 
 def test_a_folder_with_a_model_is_that_model_under_the_entrys_name(here):

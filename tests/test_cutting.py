@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import cutting as module
 from geomkit.lm.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
@@ -302,13 +303,13 @@ def corpus(documents: list[Document], tmp_path: Path) -> Path:
 
 
 def cut_with(folder: Path, corpus: Path, output: Path, split: str = "all") -> None:
-    cut_texts(folder, corpus, output, split, {"count": 45, "length": 16}, seed=3, trust_remote_code=False)
+    cut_texts(folder, corpus, output, split, {"count": 45, "length": 16}, seed=3, spec=ModelSpec())
 
 
 def test_texts_that_are_shorter_than_every_length_are_found_as_they_are_cut(tiny, tmp_path):
     """Before a model runs: the key is named, and nothing is written. A text that is long enough is one too many."""
     write_documents([Document("a", "Fog."), Document("b", "Fog over the harbour.")], tmp_path / "c.parquet")
-    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 16}, "seed": 3, "trust_remote_code": False}
+    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 16}, "seed": 3, "spec": ModelSpec()}
     folder, output = tiny("gpt-neox"), tmp_path / "t.h5"
     cut_texts(folder, tmp_path / "c.parquet", output, **options)
     longest = max(read_texts(output).sample.texts.tokens)
@@ -359,8 +360,7 @@ def test_a_tokenizer_that_pads_is_the_same_tokenizer(tokenizer, tiny):
 
 def dump_with(folder: Path, texts: Path, output: Path) -> None:
     dump = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    compute = {"device": "cpu", "dtype": "float32", "batch_tokens": 4096}
-    dump_model(folder, texts, [str(output)], dump, compute, 3, {"source": "local"}, False)
+    dump_model(folder, texts, [str(output)], dump, ModelSpec(device="cpu"), 4096, 3, {"source": "local"})
 
 
 def test_a_dump_runs_the_stored_texts_and_pads_the_counts(corpus, tiny, tmp_path):

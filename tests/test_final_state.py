@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError
 from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
@@ -19,7 +20,7 @@ from geomkit.store.texts import Sample, Texts, write_texts
 
 LENGTHS, DOCUMENTS = [20, 7, 20, 12], ["a", "a", "b", "c"]
 METRICS = ["erank_covariance", "rate_distortion", "alpha_req"]
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 45}
+COMPUTE = {"spec": ModelSpec(device="cpu"), "batch_tokens": 45}
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def run(folder, texts, output, **changed):
         "metrics": METRICS,
         "parameters": {"eps2": 0.5},
     }
-    options |= {"family": "tiny", "seed": 1, "compute": COMPUTE, "trust_remote_code": False}
+    options |= {"family": "tiny", "seed": 1, **COMPUTE}
     measure_final_state(folder, texts, output, **(options | changed))
     found = pq.read_table(output)
     return found.to_pylist(), json.loads(found.schema.metadata[b"absent"])
@@ -50,7 +51,7 @@ def test_every_number_is_that_of_the_dumped_states(tiny, texts, tmp_path, archit
     rows, missing = run(tiny(architecture), texts, tmp_path / "m/c.parquet")
     outputs = [str(tmp_path / f"dumps/m/c/{name}.h5") for name in ("trained", "untrained-2")]
     dump = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    dump_model(tiny(architecture), texts, outputs, dump, COMPUTE, 0, {}, False)
+    dump_model(tiny(architecture), texts, outputs, dump, seed=0, origin={}, **COMPUTE)
     seen = 0
     for path, variant in zip(outputs, ("trained", "untrained-2"), strict=True):
         with Dump(path) as file:
@@ -114,10 +115,7 @@ def test_arrays_have_a_row_for_each_twin_and_a_column_for_each_text(tiny, texts,
 
 
 def test_batches_change_nothing_but_rounding(tiny, texts, tmp_path):
-    one, many = (
-        run(tiny("gpt2"), texts, tmp_path / f"{size}/m/c.parquet", compute=COMPUTE | {"batch_tokens": size})[0]
-        for size in (1000, 20)
-    )
+    one, many = (run(tiny("gpt2"), texts, tmp_path / f"{size}/m/c.parquet", batch_tokens=size)[0] for size in (1000, 20))
     assert [{**row, "value": 0, "bound": 0} for row in one] == [{**row, "value": 0, "bound": 0} for row in many]
     np.testing.assert_allclose([row["value"] for row in one], [row["value"] for row in many], rtol=1e-3)
 

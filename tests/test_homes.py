@@ -13,6 +13,7 @@ import pytest
 import torch
 from test_measuring import contents, measure
 
+from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError
 from geomkit.lm import capture, memory, placing, variants
 from geomkit.lm.memory import Layout, Need, find_homes, layout
@@ -87,7 +88,7 @@ def test_several_devices_without_room_are_all_named():
 
 
 def test_where_a_model_runs_is_known_before_it_is_loaded(tiny):
-    empty = skeleton(tiny("gpt-neox"), "bfloat16")
+    empty = skeleton(ModelSpec(tiny("gpt-neox"), dtype="bfloat16"))
     total, block = (sum(weight.nbytes for weight in part.parameters()) for part in (empty, empty.gpt_neox.layers[0]))
     assert layout(empty, Placement(None), ONE) == Layout(ONE, [ONE] * 2, ONE, {ONE: total})
     limits = {0: 4 * block, 1: 4 * block, "cpu": 0}
@@ -106,14 +107,14 @@ def test_where_a_model_runs_is_known_before_it_is_loaded(tiny):
 def test_sums_are_placed_by_the_memory_of_each_device_before_a_run(tiny, monkeypatch, capsys):
     """Two GPUs, on neither of which the model fits."""
     folder = tiny("gpt-neox")
-    total = sum(weight.nbytes for weight in skeleton(folder, "float32").parameters())
+    total = sum(weight.nbytes for weight in skeleton(ModelSpec(folder)).parameters())
     free = {ONE: total * 2 // 3, OTHER: 10 * total, HOST: GB}
     monkeypatch.setattr(placing, "placement", partial(placing.placement, margin=0))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for module in (placing, memory):
         monkeypatch.setattr(module, "free_memory", free.__getitem__)
-    dump, compute = {"layers": "all", "sublayers": True}, {"dtype": "float32", "batch_tokens": 1}
-    wanted = ("m", folder, dump, ["unit"], compute, torch.device("cuda"), False)
+    wanted = ("m", ModelSpec(folder), {"layers": "all", "sublayers": True}, ["unit"], 1)
     assert set(memory.check_memory(*wanted).values()) == {ONE, OTHER}
     assert "host" not in capsys.readouterr().out
     free[OTHER] = total * 2 // 3
@@ -130,7 +131,7 @@ def whole(tiny, tmp_path) -> dict[str, np.ndarray]:
 
 
 def test_a_model_on_cpu_and_disk_is_measured_as_the_whole_one_bit_for_bit(whole, tiny, tmp_path, spread, monkeypatch):
-    monkeypatch.setattr(variants, "load_model", lambda folder, *_: spread("gpt-neox"))
+    monkeypatch.setattr(variants, "load_model", lambda spec: spread("gpt-neox"))
     found = contents(measure(tiny("gpt-neox"), tmp_path / "parted", MODES))[0]
     assert found.keys() == whole.keys()
     assert {name.split("/")[-1] for name in found} >= {"gcv", "moment", "without", "surprisal"}

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from geomkit import job
+from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError
 from geomkit.job import arguments, call, check_rules, is_function, prepared, signature
 
@@ -149,6 +150,21 @@ def test_a_digest_changes_with_names_values_and_what_a_wildcard_chooses():
     assert digest("a", size=lambda wildcards: len(wildcards)) != digest("ab", size=lambda wildcards: len(wildcards))
     assert digest("a", size=lambda wildcards, input: 1) == digest("a", size=lambda wildcards, input: 2)
     assert digest(states="other") != digest(states=STORED)
+
+
+def test_how_a_model_is_run_counts_in_the_digest():
+    def how(**changed):
+        return digest("w", spec=lambda wildcards: ModelSpec(device="cpu")._replace(**changed))
+
+    others = [{"device": "auto"}, {"dtype": "bfloat16"}, {"objective": "masked"}, {"trust_remote_code": True}]
+    assert len({how(), *(how(**other) for other in others)}) == 1 + len(others)
+    code = (
+        "from geomkit.config import ModelSpec; from geomkit.job import call; "
+        f"print(call({MERGE!r}, spec=ModelSpec(device='cpu'))['code']('w'))"
+    )
+    again = [sys.executable, "-c", code]
+    found = subprocess.run(again, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT / "lib")})
+    assert found.stdout.strip() == how()
 
 
 def test_a_bound_function_counts_in_the_digest(tmp_path, monkeypatch):

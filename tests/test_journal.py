@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomkit.config import ModelSpec
 from geomkit.store.journal import Journal
 
 RECORDS = [{"ids": np.arange(n, dtype=np.int32), "hidden/1": np.full((n, 3), n, np.float32)} for n in (4, 0, 7)]
@@ -82,7 +83,6 @@ class Killed(BaseException):
 @pytest.fixture
 def run(tiny, monkeypatch):
     """Dumps six texts in as many batches, and counts those that the model runs. After `kill` of them the job is killed."""
-    import torch
 
     from geomkit.lm import dumping
     from geomkit.lm.capture import batch_groups
@@ -107,7 +107,7 @@ def run(tiny, monkeypatch):
 
         capture, dumping.capture = dumping.capture, counted
         try:
-            model = load_model(tiny("gpt-neox"), "float32", torch.device("cpu"))
+            model = load_model(ModelSpec(tiny("gpt-neox"), device="cpu"))
             everything = dumping.share_of(batch_groups(sample, 12), sample.texts, None)
             dumping.write(model, sample, output, {"seed": seed}, None, DUMP, 12, None, everything)
         finally:

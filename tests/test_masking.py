@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.components import measure_components
@@ -27,7 +28,8 @@ from geomkit.studies.spectra import decompose_dumps
 
 FIRST, LAST, MASK = 297, 298, 299
 MASKS = Masking(MASK, [LAST])
-COMPUTE = {"dtype": "float32", "device": "cpu", "batch_tokens": 64}
+SPEC = ModelSpec(device="cpu")
+BATCH = 64
 GAIN = {"n": 12, "eps2": 0.5}
 ENCODERS = ("bert", "modernbert")
 
@@ -99,18 +101,18 @@ def test_masking_takes_what_a_tokenizer_puts_behind_a_text(mask_tokenizer, token
 
 
 def test_without_the_objective_a_model_that_reads_in_both_directions_is_refused(tiny, tmp_path):
-    from geomkit.lm.models import find_device, load_model
+    from geomkit.lm.models import load_model
 
-    model = load_model(tiny("bert"), "float32", find_device("cpu"))
+    model = load_model(ModelSpec(tiny("bert"), device="cpu"))
     with pytest.raises(RefusalError, match=r"BertLMHeadModel: .* it reads in both directions"):
         next(capture(Recorder(model, [1], False), sample(8, 8), 64))
 
 
 def test_a_decoder_is_no_masked_model(tiny):
-    from geomkit.lm.models import find_device, load_model
+    from geomkit.lm.models import load_model
 
     with pytest.raises(DataError, match="no masked language model could be loaded"):
-        load_model(tiny("llama"), "float32", find_device("cpu"), objective="masked")
+        load_model(ModelSpec(tiny("llama"), device="cpu", objective="masked"))
 
 
 @pytest.fixture
@@ -130,7 +132,9 @@ def dumped(tiny, tmp_path, mask_tokenizer, tokenizer):
         for path in dumps:
             path.parent.mkdir(parents=True, exist_ok=True)
         options = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-        dump_model(tiny(architecture), texts, [str(path) for path in dumps], options, COMPUTE, 0, {}, False, objective)
+        dump_model(
+            tiny(architecture), texts, [str(path) for path in dumps], options, SPEC._replace(objective=objective), BATCH, 0, {}
+        )
         decompose_dumps([str(path) for path in dumps], spectra(dumps[0]), ["unit", "centre-unit"], [8, 12], ["gaussian"], GAIN, 0)
         return dumps[0]
 
@@ -178,7 +182,9 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
         assert "masked" in absent(table)["information gain"]
 
     components = tmp_path / f"components/{architecture}/c.parquet"
-    measure_components(tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, COMPUTE, False, objective)
+    measure_components(
+        tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, SPEC._replace(objective=objective), BATCH
+    )
     summarise_components(components, tmp_path / "components.csv", 0)
     effects = read_csv(tmp_path / "components.csv", SublayerEffect)
     assert {row.layer for row in effects if row.kind == "after" and row.sublayer == "block"} >= {0, 1, 2}
@@ -192,12 +198,27 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
         assert why in absent(components)["ablations"]
 
 
+def test_losses_along_a_training_of_masked_models_are_those_of_masked_tokens(dumped, tiny, tmp_path):
+    from geomkit.lm.trajectory import measure_training
+
+    path, table = dumped("bert", "masked"), tmp_path / "trajectory/bert/c.parquet"
+    measure_training(
+        [tiny("bert")], {"bert": None}, tmp_path / "texts.h5", table, tmp_path / "resamples.parquet", family="f", layers="last",
+        variants=["trained"], drawn=[], length=12, normalisation="unit", metrics=["erank_covariance"], parameters={},
+        spec=SPEC._replace(objective="masked"), batch_tokens=BATCH, resamples=2, seed=0,
+    )  # fmt: skip
+    with Dump(path) as dump:
+        expected = [dump.surprisal(text).mean() for text in range(6)]
+    losses = [row["value"] for row in read_columns(table, ["metric", "value"]) if row["metric"] == "loss"]
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(("architecture", "why"), [("bert", "objective is masked"), ("mamba", "MambaForCausalLM: ")])
 def test_a_model_without_attention_to_the_past_is_not_probed(dumped, tiny, tmp_path, architecture, why):
     path = dumped(architecture, "masked" if architecture == "bert" else "causal")
     probe = tmp_path / f"probes/{architecture}/c.h5"
     selection = {"layers": ["last"], "texts": 2, "targets": 1, "budgets": [1, 2], "removed": 0}
-    probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], GAIN, COMPUTE, 0, False)
+    probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], GAIN, SPEC, BATCH, 0)
     from geomkit.store.probes import Probe
 
     with pytest.raises(RefusalError, match=why):
@@ -215,7 +236,7 @@ def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tm
     dump, probe, removals = (tmp_path / f"{stage}/m/c.h5" for stage in ("dumps", "probes", "removals"))
     with refused_files([dump, probe]):
         raise RefusalError("Both: ways")
-    remove_tokens(tiny("bert"), probe, removals, {"fractions": [0.5]}, [], GAIN, COMPUTE, 0, False)
+    remove_tokens(tiny("bert"), probe, removals, {"fractions": [0.5]}, [], GAIN, SPEC, 0)
     for name, record, measured in (
         ("ablation", Removal, lambda *out: measure_removals(removals, probe, *out, "f", None, GAIN, 0)),
         ("sinks", SinkEffect, lambda *out: measure_without_sinks(dump, *out, "f", None, 0.5, 0)),
@@ -227,7 +248,7 @@ def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tm
     texts = tmp_path / "texts.h5"
     write_texts(texts, sample(8, 8), np.ones(300, dtype=np.int64), {"model": "m"})
     table = tmp_path / "components/m/c.parquet"
-    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, COMPUTE, False)
+    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, SPEC, BATCH)
     summarise_components(table, tmp_path / "components.csv", 0)
     assert "it reads in both directions" in absent(table)[EVERYTHING]
     assert read_csv(tmp_path / "components.csv", SublayerEffect) == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError
 from geomkit.lm.needle import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
 from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, call, outcome
@@ -114,8 +115,7 @@ def test_scores_are_written_with_what_they_are_called(tiny, tmp_path, monkeypatc
 
     write_documents([Document(f"d{number}", FILLER * 6) for number in range(3)], tmp_path / "fillers.parquet")
     monkeypatch.setattr(needle, "DRAWS", 2)
-    compute = {"dtype": "float32", "device": "cpu"}
-    score_needles(tiny("llama"), tmp_path / "fillers.parquet", tmp_path / "needle.csv", 2, 0, compute)
+    score_needles(tiny("llama"), tmp_path / "fillers.parquet", tmp_path / "needle.csv", 2, 0, ModelSpec(device="cpu"))
     rows = read_csv(tmp_path / "needle.csv", NeedleText)
     assert [row.kind for row in rows] == list(STATEMENTS) * 2
     assert {row.model for row in rows} == {"llama"}

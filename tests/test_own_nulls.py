@@ -70,16 +70,16 @@ def test_a_null_that_is_left_out_is_absent_with_its_reason_dumped_or_not(tiny, t
     folder, texts = tiny("llama"), texts_of(tiny("llama"), tmp_path / "texts.h5")
     dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in ("trained", "shuffled", "untrained-0")]
     dump = {"layers": "last", "sublayers": False}
-    options = {"seed": SEED, "origin": {}, "trust_remote_code": False}
+    options = {"seed": SEED, "origin": {}}
     kind = {"dtype": "float32", "compression": None}
-    dump_model(folder, texts, map(str, dumps), dump | kind, COMPUTE, variants=["trained", "shuffled"], **options)
+    dump_model(folder, texts, map(str, dumps), dump | kind, **COMPUTE, variants=["trained", "shuffled"], **options)
     with pytest.raises(RefusalError, match="m has no variant untrained-0"):
         Dump(dumps[2])
     left_out = {"untrained": "models.m.nulls leaves it out"}
     what = {"modes": ["unit"], "lengths": [4], "drawn": [], "gain": GAIN, "seed": SEED, "left_out": left_out}
     stored, running = tmp_path / "stored/m/c.h5", tmp_path / "running/m/c.h5"
     decompose_dumps([str(path) for path in dumps[:2]], stored, **what)
-    runs = {"compute": COMPUTE, "variants": ["trained", "shuffled"]}
+    runs = {**COMPUTE, "variants": ["trained", "shuffled"]}
     measure_model(folder, texts, running, dump, **runs, **what | options)
     for path in (stored, running):
         with Spectra(path) as file:

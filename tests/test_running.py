@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from geomkit.config import ModelSpec
 from geomkit.lm.control_metrics import measure_controls
 from geomkit.lm.cutting import tokenizer_sha256
 from geomkit.lm.dumping import dump_model
@@ -23,8 +23,8 @@ from geomkit.store.texts import Sample, Texts, write_texts
 LENGTHS, DOCUMENTS = [20, 7, 20, 20, 12], ["a", "a", "b", "c", "c"]
 LONG = [0, 2, 3]
 METRICS = ["erank_covariance", "rate_distortion_ratio"]
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 45}
-WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}, "compute": COMPUTE}
+COMPUTE = {"spec": ModelSpec(device="cpu"), "batch_tokens": 45}
+WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}, **COMPUTE}
 DUMP = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
 
 
@@ -53,13 +53,13 @@ def models(tiny, tmp_path_factory):
                 if weight.ndim > 1:
                     weight.mul_(factor)
         model.save_pretrained(folder / f"t-s0-step{step}")
-    return {path.name: str(path) for path in sorted(folder.iterdir())}
+    return {path.name: path for path in sorted(folder.iterdir())}
 
 
 def states(folder, texts, output):
     """Rows of every layer of the trained model and of the shuffled texts."""
     outputs = [str(output / f"m/c/{variant}.h5") for variant in ("trained", "shuffled")]
-    dump_model(folder, texts, outputs, DUMP, COMPUTE, 3, {}, False)
+    dump_model(folder, texts, outputs, DUMP, seed=3, origin={}, **COMPUTE)
     found = {}
     for path in outputs:
         with Dump(path) as dump:
@@ -82,7 +82,7 @@ def along(models, texts, tmp_path_factory):
     output = folder / "t-s0/c.parquet"
     measure_training(
         [*models.values()], dict.fromkeys(models, 0), texts, output, folder / "t-s0/resamples/c.parquet",
-        family="f", resamples=20, seed=3, trust_remote_code=False, **options,
+        family="f", resamples=20, seed=3, **options,
     )  # fmt: skip
     return output, folder / "t-s0/resamples/c.parquet"
 
@@ -92,7 +92,7 @@ def test_values_of_every_step_and_layer_are_those_of_the_dumped_states(models, t
     assert list(runs.models) == list(models)
     assert runs.documents == DOCUMENTS
     for name, folder in models.items():
-        for (variant, layer), (_, clouds) in states(Path(folder), texts, tmp_path / name).items():
+        for (variant, layer), (_, clouds) in states(folder, texts, tmp_path / name).items():
             for metric, own in measure(spectrum(normalise(clouds, "unit")), METRICS, eps2=0.5).items():
                 found = runs.models[name].at(layer, metric, variant)
                 assert found[LONG] == pytest.approx(own.value, rel=1e-5)
@@ -108,7 +108,7 @@ def test_what_is_the_same_at_every_step_is_measured_once(models, along):
 
 def test_the_corpus_is_all_rows_together_and_its_resamples_are_near(models, texts, along, tmp_path):
     name, folder = list(models.items())[1]
-    rows, _ = states(Path(folder), texts, tmp_path)["trained", 2]
+    rows, _ = states(folder, texts, tmp_path)["trained", 2]
     own = measure(spectrum(normalise(rows, "unit")), METRICS, eps2=0.5)["erank_covariance"].value
     table = pq.read_table(along[0]).to_pylist()
     (found,) = [
@@ -138,7 +138,7 @@ def test_drawn_rows_are_as_flat_as_chance_allows(along):
 
 def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny, models, texts, tmp_path):
     output = tmp_path / "controls.parquet"
-    measure_controls([Path(folder) / "config.json" for folder in models.values()], texts, output, family="controls", **WANTED)
+    measure_controls([folder / "config.json" for folder in models.values()], texts, output, family="controls", **WANTED)
     assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
     runs = read_runs([output]).models
     first = next(iter(models))
@@ -147,14 +147,14 @@ def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny
     # both are of one width: the donor is the first, and all of its directions are its own rows
     own = runs[first].at("last", "erank_covariance")[LONG]
     assert runs[first].at("last", "erank_covariance", "projected")[LONG] == pytest.approx(own, rel=1e-6)
-    _, clouds = states(Path(models[first]), texts, tmp_path)["trained", 2]
+    _, clouds = states(models[first], texts, tmp_path)["trained", 2]
     known = projected(clouds, "unit", document_folds([DOCUMENTS[k] for k in LONG]), [32])[32]
     assert measure(known.spectrum, METRICS, eps2=0.5)["erank_covariance"].value == pytest.approx(own, rel=1e-5)
 
 
 def test_the_loss_of_a_text_is_its_mean_surprisal(models, texts, along, tmp_path):
     name, folder = next(iter(models.items()))
-    dump_model(Path(folder), texts, [str(tmp_path / "m/c/trained.h5")], DUMP, COMPUTE, 0, {}, False)
+    dump_model(folder, texts, [str(tmp_path / "m/c/trained.h5")], DUMP, seed=0, origin={}, **COMPUTE)
     with Dump(tmp_path / "m/c/trained.h5") as dump:
         surprisal = [dump.surprisal(text) for text in range(len(LENGTHS))]
     own = [np.nanmean(values) for values in surprisal]

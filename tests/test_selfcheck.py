@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from geomkit.config import ModelSpec
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.masking import Masking
@@ -21,7 +22,6 @@ from geomkit.lm.selfcheck import READINGS, Reading, read_states
 from geomkit.store.dumps import State
 from geomkit.store.texts import Sample, Texts
 
-CPU = torch.device("cpu")
 WIDTH, DEPTH, VOCABULARY = 16, 3, 50
 
 CODE = """
@@ -211,7 +211,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
                 weight += 0.3 * torch.randn(weight.shape)
         made.save_pretrained(tmp_path)
         (tmp_path / "config.json").write_text(json.dumps({**about, "architectures": ["OwnForCausalLM"]}))
-        return load_model(tmp_path, "float32", CPU, trust_remote_code=True)
+        return load_model(ModelSpec(tmp_path, device="cpu", trust_remote_code=True))
 
     return load
 

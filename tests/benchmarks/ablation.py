@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from geomkit.config import ModelSpec
 from geomkit.lm.ablating import ablate, every_sublayer, forward
 from geomkit.lm.capture import surprisals, with_prefix
 from geomkit.lm.models import load_model
@@ -73,7 +74,7 @@ def main() -> None:
     )
     missed = []
     for name, (folder, number, tokens, times) in models.items():
-        model = load_model(folder, "float32", torch.device("cpu"))
+        model = load_model(ModelSpec(folder, device="cpu"))
         ours, bare, losses, count = rounds(model, texts(number, tokens, model.config.get_text_config().vocab_size), times)
         target = f"> {TARGET}" if name in HELD else ""
         print(

@@ -18,6 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
+from geomkit.config import ModelSpec
 from geomkit.lm.capture import Recorder, batches, capture
 from geomkit.lm.models import blocks, load_model
 from geomkit.store.dumps import Dump, write_dump
@@ -103,7 +104,7 @@ def agree(model: PreTrainedModel, sample: Sample, file: Path) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     models = {
-        "ladder-64": (load_model(LADDER, "float32", torch.device("cpu")), 192, 11),
+        "ladder-64": (load_model(ModelSpec(LADDER, device="cpu")), 192, 11),
         "random-512": (random_model(), 32, 7),
     }
     print(f"Texts of {LENGTH} tokens, batches of {BATCH_TOKENS}, float32; medians, ratios of runs in turn")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geomkit.config import ModelSpec
 from geomkit.sources.corpora import Document, write_documents
 
 ROOT = Path(__file__).parents[2]
@@ -44,10 +45,9 @@ def write_corpora(folder: Path) -> None:
             folder / size / "corpus.parquet",
         )
         asked = {"count": texts, "length": LENGTH}
-        cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, False)
+        cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, ModelSpec())
 
 
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 8192}
 SPECTRA = {
     "modes": ["unit", "centre-unit"],
     "lengths": [LENGTH],
@@ -55,7 +55,7 @@ SPECTRA = {
     "gain": {"n": LENGTH, "eps2": 0.5},
     "seed": 0,
 }
-RUN = {"folder": MODEL, "compute": COMPUTE, "origin": {}, "trust_remote_code": False, "objective": "causal"}
+RUN = {"folder": MODEL, "spec": ModelSpec(device="cpu"), "batch_tokens": 8192, "origin": {}}
 
 
 def dump(folder: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geomkit.config import ModelSpec
 from geomkit.store.texts import Sample, Texts, write_texts
 
 MODEL = Path(__file__).parents[2] / "workflow/resources/ladder/ladder-128-s0"
@@ -40,8 +41,8 @@ def peak(count: int) -> int:
         for number in (FEW, count):
             measure_model(
                 MODEL, texts_of(Path(name), number), Path(name) / f"m/{number}.h5", {"layers": "all", "sublayers": False},
-                {"device": "cpu", "dtype": "float32", "batch_tokens": 2048}, modes=["unit"], lengths=[LENGTH],
-                variants=["trained"], drawn=[], gain=None, seed=0, origin={}, trust_remote_code=False,
+                ModelSpec(device="cpu"), 2048, modes=["unit"], lengths=[LENGTH],
+                variants=["trained"], drawn=[], gain=None, seed=0, origin={},
             )  # fmt: skip
             if number == FEW:
                 Path("/proc/self/clear_refs").write_text("5")

@@ -13,7 +13,7 @@ import torch
 from conformance.tiny import DECODERS, NAMES, make
 from torch import nn
 
-from geomkit.config import CAUSAL, MASKED
+from geomkit.config import CAUSAL, MASKED, ModelSpec
 from geomkit.errors import GeomkitError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.dumping import of_model
@@ -49,7 +49,7 @@ def check(objective: str, name: str, folder: Path) -> Outcome:
     except Exception as error:  # whatever keeps transformers from making it is the reason why it is not tried
         return Outcome(*about, MISSING, textwrap.shorten(f"{type(error).__name__}: {error}", 160))
     try:
-        loaded = load_model(folder, "float32", torch.device("cpu"), objective=objective)
+        loaded = load_model(ModelSpec(folder, device="cpu", objective=objective))
         of_model(loaded)
         measured = captured(loaded, objective)
     except GeomkitError as error:

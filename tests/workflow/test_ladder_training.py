@@ -68,13 +68,12 @@ def test_the_learning_curve_has_the_columns_that_are_shipped_and_falls(trained):
 
 
 def test_the_model_is_a_folder_that_transformers_loads(trained):
-    import torch
-
+    from geomkit.config import ModelSpec
     from geomkit.lm.models import load_tokenizer, untrained_twin
 
     folder = trained / "ladder-16-s0"
     assert len(load_tokenizer(folder)) == 300
-    assert untrained_twin(folder, 0, "float32", torch.device("cpu")).config.hidden_size == 16
+    assert untrained_twin(ModelSpec(folder, device="cpu"), 0).config.hidden_size == 16
     assert not list((trained / "checkpoints").iterdir())
 
 

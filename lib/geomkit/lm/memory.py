@@ -157,7 +157,7 @@ def check_memory(
     """
     device = find_device(spec.device)
     parameters, where = planned(spec)
-    found = need(*(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened))
+    found = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened)
     homes = find_homes(name, found, where, {each: free_memory(each) for each in devices(device)})
     if device.type != "cpu" and (away := [state.path for state in found.states if homes[state] == HOST]):
         print(f"{name}: no GPU has room for the sums of {', '.join(away)}; the host keeps them, and adds to them")
