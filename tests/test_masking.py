@@ -29,6 +29,7 @@ FIRST, LAST, MASK = 297, 298, 299
 MASKS = Masking(MASK, [LAST])
 COMPUTE = {"dtype": "float32", "device": "cpu", "batch_tokens": 64}
 GAIN = {"n": 12, "eps2": 0.5}
+METRICS = ["rate_distortion_ratio", "erank_covariance"]
 ENCODERS = ("bert", "modernbert")
 
 
@@ -178,7 +179,9 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
         assert "masked" in absent(table)["information gain"]
 
     components = tmp_path / f"components/{architecture}/c.parquet"
-    measure_components(tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, COMPUTE, False, objective)
+    measure_components(
+        tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, COMPUTE, False, objective, metrics=METRICS
+    )
     summarise_components(components, tmp_path / "components.csv", 0)
     effects = read_csv(tmp_path / "components.csv", SublayerEffect)
     assert {row.layer for row in effects if row.kind == "after" and row.sublayer == "block"} >= {0, 1, 2}
@@ -227,7 +230,7 @@ def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tm
     texts = tmp_path / "texts.h5"
     write_texts(texts, sample(8, 8), np.ones(300, dtype=np.int64), {"model": "m"})
     table = tmp_path / "components/m/c.parquet"
-    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, COMPUTE, False)
+    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, COMPUTE, False, metrics=METRICS)
     summarise_components(table, tmp_path / "components.csv", 0)
     assert "it reads in both directions" in absent(table)[EVERYTHING]
     assert read_csv(tmp_path / "components.csv", SublayerEffect) == []

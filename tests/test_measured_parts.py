@@ -42,7 +42,7 @@ MEASURED: dict[str, Any] = {
     "lengths": LENGTHS,
     "drawn": DRAWN,
     "gain": {"n": 12, "eps2": 0.5},
-    "sinks": {"thresholds": [10, 2], "eps2": 0.5},
+    "sinks": {"thresholds": [10, 2], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
 }
 
 

@@ -23,7 +23,7 @@ from geomkit.studies.spectra import decompose_dumps
 TEXTS = Texts(["a", "a", "b", "c", "c", "c"], [12, 9, 5, 12, 12, 3], [40, 30, 20, 41, 42, 9])
 VARIANTS = ["trained", "shuffled", "untrained-0"]
 LENGTHS, GAIN, SEED = [4, 12, 20], {"n": 12, "eps2": 0.5}, 3
-SINKS = {"thresholds": [1.5, 10.0], "eps2": 0.5}
+SINKS = {"thresholds": [1.5, 10.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]}
 COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 26}
 """Batches that begin and end within documents."""
 

@@ -90,7 +90,10 @@ def store(path: Path, tiny: Callable[[str], Path], architecture: str, sample: Sa
 
 
 def spectra(dumps: Sequence[str], output: Path, part: str | None = None, gain: Any = GAIN) -> str:
-    asked = {"whitened": "all", "sinks": {"thresholds": [10, 2], "eps2": 0.5}}
+    asked = {
+        "whitened": "all",
+        "sinks": {"thresholds": [10, 2], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
+    }
     decompose_dumps(dumps, output, MODES, LENGTHS, DRAWN, gain, 0, part=part, **asked)
     return str(output)
 

@@ -191,7 +191,7 @@ def test_documents_are_compared_as_from_a_dump_with_the_rows_of_their_first_text
     for number, states in enumerate((partial(Dump, dumps(run, NAMES[:1])[0]), running)):
         table = tmp_path / f"{number}/{NAMES[0]}/c.parquet"
         texts = (tmp_path / "c.parquet", tmp_path / "c.parquet", tmp_path / "human.txt")
-        judge(states, *texts, table, table.with_suffix(".csv"), "ladder", 0, 10, 20, 0.5, 0)
+        judge(states, *texts, table, table.with_suffix(".csv"), "ladder", 0, 10, 20, 0.5, 0, metrics=["erank_covariance"])
         found.append(read_csv(table.with_suffix(".csv"), Likeness))
     alike(found[1], found[0])
     assert {row.sublayer for row in found[1]} == {"block", "attention", "mlp"}

@@ -1,8 +1,8 @@
 rule final_state:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
         output="results/final_state/{model}/{corpus}.parquet",
     log:
@@ -10,29 +10,17 @@ rule final_state:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
+        **running(5, list),
     params:
         **call(
             "geomkit.lm.final_state:measure_final_state",
-            content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            **OF_MODEL,
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
-            twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
+            twins=plan.twins_of,
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
-            compute=config["compute"],
+            **MEASURED,
         ),
     message:
         "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"
@@ -44,8 +32,8 @@ rule fixed_width:
     input:
         final_states=expand(
             "results/final_state/{model}/{corpus}.parquet",
-            model=running("entropy"),
-            corpus=chosen("entropy")["corpus"],
+            model=plan.running("entropy"),
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         table="results/entropy.parquet",
         diff_erank="results/scaling/diff_erank.csv",
@@ -61,8 +49,7 @@ rule fixed_width:
     params:
         **call(
             "geomkit.studies.fixed_width:compare_at_fixed_width",
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Comparing models of one width with their controls"
@@ -73,7 +60,8 @@ rule fixed_width:
 rule own_directions:
     input:
         projections=expand(
-            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            "results/projections/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
         ),
     output:
         output="results/scaling/own_directions.csv",
@@ -84,8 +72,7 @@ rule own_directions:
     params:
         **call(
             "geomkit.studies.own_directions:measure_own_directions",
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Measuring models of one size on fewer of their own directions"
@@ -95,35 +82,27 @@ rule own_directions:
 
 rule follow:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         spectra=family_spectra("entropy"),
     output:
         output="results/following/{model}/{corpus}.parquet",
     log:
         "results/logs/follow/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("entropy")),
+        model=one_of(plan.streamed_of("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **running(10),
     params:
         **call(
             "geomkit.studies.following:follow_model",
-            states="geomkit.lm.rerunning:run_again",
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-            families=of_family("entropy", "family"),
-            seeds=of_family("entropy", "seed"),
+            **run_again(["last", "final"]),
+            **relatives("entropy"),
             mode=config["scaling"]["primary"]["normalise"],
-            parameters=PARAMETERS,
+            parameters=plan.parameters,
         ),
     message:
         "Measuring {wildcards.model} at lengths that follow the width, on {wildcards.corpus}"
@@ -135,18 +114,18 @@ rule following:
     input:
         dumps=expand(
             "results/dumps/{model}/{corpus}/trained.h5",
-            model=kept("entropy"),
-            corpus=chosen("entropy")["corpus"],
+            model=plan.dumped_of("entropy"),
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         spectra=expand(
             "results/spectra/{model}/{corpus}.h5",
-            model=measured("entropy"),
-            corpus=chosen("entropy")["corpus"],
+            model=plan.streamed_of("entropy"),
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         tables=expand(
             "results/following/{model}/{corpus}.parquet",
-            model=measured("entropy"),
-            corpus=chosen("entropy")["corpus"],
+            model=plan.streamed_of("entropy"),
+            corpus=plan.chosen("entropy")["corpus"],
         ),
     output:
         output="results/scaling/following.csv",
@@ -159,12 +138,10 @@ rule following:
     params:
         **call(
             "geomkit.studies.following:judge_following",
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            **plan.members("entropy"),
             mode=config["scaling"]["primary"]["normalise"],
-            parameters=PARAMETERS,
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            parameters=plan.parameters,
+            **RESAMPLED,
         ),
     message:
         "Judging laws at lengths that follow the width"

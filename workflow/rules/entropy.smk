@@ -1,3 +1,7 @@
+DEFAULT += ["results/entropy_layers.pdf", "results/entropy_absent.csv"]
+DOWNLOADS += inputs.downloads("entropy")
+
+
 rule entropy:
     input:
         spectra="results/spectra/{model}/{corpus}.h5",
@@ -14,12 +18,7 @@ rule entropy:
             "geomkit.studies.entropy:measure_spectra",
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
         "Measuring {wildcards.model} on {wildcards.corpus}"
@@ -30,7 +29,8 @@ rule entropy:
 rule width_nulls:
     input:
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+            "results/spectra/{model}/{{corpus}}.h5",
+            model=plan.chosen("entropy")["model"],
         ),
     output:
         output="results/nulls/{corpus}.parquet",
@@ -43,16 +43,10 @@ rule width_nulls:
     params:
         **call(
             "geomkit.studies.width_nulls:measure_width_nulls",
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
         "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
@@ -64,10 +58,7 @@ rule width_nulls:
 PROJECTING = {
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
-    "metrics": (
-        None if config["entropy"]["metrics"] == "all" else config["entropy"]["metrics"]
-    ),
-    "parameters": PARAMETERS,
+    **MEASURED,
     "draws": 20,
     "bracket": {
         "modes": [config["scaling"]["primary"]["normalise"]],
@@ -79,34 +70,26 @@ PROJECTING = {
 
 rule project:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         spectra=family_spectra("entropy"),
     output:
         output="results/projections/{model}/{corpus}.parquet",
     log:
         "results/logs/project/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("entropy")),
+        model=one_of(plan.streamed_of("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **running(10),
     params:
         **call(
             "geomkit.studies.projections:project_donor",
-            states="geomkit.lm.rerunning:run_again",
             **PROJECTING,
-            families=of_family("entropy", "family"),
-            seeds=of_family("entropy", "seed"),
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
+            **run_again(["last", "final"]),
+            **relatives("entropy"),
         ),
     message:
         "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
@@ -117,14 +100,15 @@ rule project:
 rule projections:
     input:
         dumps=expand(
-            "results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")
+            "results/dumps/{model}/{{corpus}}/trained.h5",
+            model=plan.dumped_of("entropy"),
         ),
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=measured("entropy")
+            "results/spectra/{model}/{{corpus}}.h5", model=plan.streamed_of("entropy")
         ),
         tables=expand(
             "results/projections/{model}/{{corpus}}.parquet",
-            model=measured("entropy"),
+            model=plan.streamed_of("entropy"),
         ),
     output:
         output="results/projections/{corpus}.parquet",
@@ -139,8 +123,7 @@ rule projections:
         **call(
             "geomkit.studies.projections:write_projections",
             **PROJECTING,
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            **plan.members("entropy"),
         ),
     message:
         "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"
@@ -152,9 +135,12 @@ rule entropy_table:
     input:
         "results/weights/entropy.csv",
         tables=[
-            *expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
             *expand(
-                "results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+                "results/entropy/{model}/{corpus}.parquet", **plan.chosen("entropy")
+            ),
+            *expand(
+                "results/nulls/{corpus}.parquet",
+                corpus=plan.chosen("entropy")["corpus"],
             ),
         ],
     output:

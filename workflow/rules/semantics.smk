@@ -1,28 +1,33 @@
+JUDGEMENTS = config["semantics"]["judgements"]
+DEFAULT += plan.wanted("semantics", "results/semantics.pdf")
+DOWNLOADS += inputs.downloads(
+    "semantics", corpora=[config["semantics"]["background"], JUDGEMENTS]
+)
 # how documents are compared, from a dump or a model that runs once more
 JUDGING = {
-    "family": lambda wildcards: MODELS[wildcards.model].family,
-    "model_seed": lambda wildcards: MODELS[wildcards.model].seed,
+    **ABOUT_MODEL,
     "halves": config["semantics"]["halves"],
     "resamples": config["semantics"]["resamples"],
     "eps2": config["entropy"]["eps2"],
+    "metrics": plan.metrics_with("central"),
     "seed": config["seed"],
 }
 
 
 rule semantics:
     input:
-        rest(judgement_files),
+        rest(inputs.corpus_files, corpus=JUDGEMENTS),
         dump="results/dumps/{model}/{corpus}/trained.h5",
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
-        judgements=head(judgement_files),
+        judgements=head(inputs.corpus_files, corpus=JUDGEMENTS),
     output:
         output="results/semantics/{model}/{corpus}.parquet",
         summary="results/semantics/{model}/{corpus}.csv",
     log:
         "results/logs/semantics/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(DUMPED),
+        model=one_of(plan.dumped),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -32,7 +37,7 @@ rule semantics:
             "geomkit.studies.semantics:judge",
             states="geomkit.store.held:stored",
             **JUDGING,
-            content=lambda wildcards: corpus_content(JUDGED),
+            content=lambda wildcards: inputs.source_content("corpora", JUDGEMENTS),
         ),
     message:
         "Comparing {wildcards.model} with judgements of {wildcards.corpus}"
@@ -42,39 +47,35 @@ rule semantics:
 
 rule compare:
     input:
-        rest(judgement_files),
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.corpus_files, corpus=JUDGEMENTS),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
-        judgements=head(judgement_files),
+        judgements=head(inputs.corpus_files, corpus=JUDGEMENTS),
     output:
         output="results/semantics/{model}/{corpus}.parquet",
         summary="results/semantics/{model}/{corpus}.csv",
     log:
         "results/logs/compare/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(name for name in MODELS if name not in DUMPED),
+        model=one_of(plan.streamed),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **running(10),
     params:
         **call(
             "geomkit.studies.semantics:judge",
-            states="geomkit.lm.rerunning:run_again",
             **JUDGING,
-            content=lambda wildcards: [
-                corpus_content(JUDGED),
-                model_content(wildcards),
-            ],
-            asked=asked_again(config["dump"]["layers"], sublayers=True, firsts=True),
-            compute=config["compute"],
+            **run_again(config["dump"]["layers"], sublayers=True, firsts=True)
+            | {
+                "content": lambda wildcards: [
+                    inputs.source_content("corpora", JUDGEMENTS),
+                    inputs.model_content(wildcards),
+                ]
+            },
         ),
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"
@@ -85,10 +86,10 @@ rule compare:
 rule semantics_table:
     input:
         tables=expand(
-            "results/semantics/{model}/{corpus}.parquet", **chosen("semantics")
+            "results/semantics/{model}/{corpus}.parquet", **plan.chosen("semantics")
         ),
         summaries=expand(
-            "results/semantics/{model}/{corpus}.csv", **chosen("semantics")
+            "results/semantics/{model}/{corpus}.csv", **plan.chosen("semantics")
         ),
     output:
         output="results/semantics.parquet",

@@ -4,14 +4,14 @@ rule spectra:
             "results/dumps/{model}/{corpus}/{variant}.h5",
             model=wildcards.model,
             corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
+            variant=plan.runs_of(wildcards),
         ),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(WHOLE),
+        model=one_of(plan.whole(plan.dumped)),
     group:
         MEASURING
     conda:
@@ -24,11 +24,11 @@ rule spectra:
             "geomkit.studies.spectra:decompose_dumps",
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            drawn=drawn_for,
-            left_out=without,
-            gain=gain_constants,
-            whitened=whitened_layers,
-            sinks=sinks_asked,
+            drawn=plan.drawn_for,
+            left_out=plan.without,
+            gain=plan.gain_constants,
+            whitened=plan.whitened_layers,
+            sinks=plan.sinks_asked,
             seed=config["seed"],
         ),
     message:
@@ -43,16 +43,16 @@ use rule spectra as spectra_part with:
             "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
             model=wildcards.model,
             corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
-            part=PARTS,
+            variant=plan.runs_of(wildcards),
+            part=plan.parts,
         ),
     output:
         output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/spectra/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
+        part=one_of(plan.parts),
     message:
         "Decomposing part {wildcards.part} of the states of {wildcards.model} on {wildcards.corpus}"
 
@@ -60,13 +60,13 @@ use rule spectra as spectra_part with:
 rule merge_spectra:
     input:
         dump_path("trained") if config["dump"]["keep"] is True else [],
-        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
+        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=plan.parts),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/merge_spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IN_PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
     conda:
         "../../envs/geomkit.yaml"
     params:
@@ -74,8 +74,8 @@ rule merge_spectra:
             "geomkit.store.spectra_parts:merge_spectra",
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
         ),
     message:
         "Merging the spectra of {wildcards.model} on {wildcards.corpus}"
@@ -85,42 +85,33 @@ rule merge_spectra:
 
 rule measure:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/measure/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_WHOLE),
+        model=one_of(plan.whole(plan.streamed)),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **running(10),
     params:
         **call(
             "geomkit.lm.measuring:measure_model",
-            content=model_content,
+            **OF_MODEL,
             origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
             dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
-            left_out=without,
-            gain=gain_constants,
-            whitened=whitened_layers,
-            sinks=sinks_asked,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
+            left_out=plan.without,
+            gain=plan.gain_constants,
+            whitened=plan.whitened_layers,
+            sinks=plan.sinks_asked,
             seed=config["seed"],
         ),
     message:
@@ -131,38 +122,29 @@ rule measure:
 
 rule sum_rows:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
         output=temp("results/sums/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/sum_rows/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.streamed)),
+        part=one_of(plan.parts),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **running(10),
     params:
         **call(
             "geomkit.lm.first_pass:sum_rows",
-            content=model_content,
+            **OF_MODEL,
             origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
             dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
             modes=config["entropy"]["normalise"],
-            variants=runs_of,
-            whitened=whitened_layers,
+            variants=plan.runs_of,
+            whitened=plan.whitened_layers,
             seed=config["seed"],
         ),
     message:
@@ -173,13 +155,13 @@ rule sum_rows:
 
 use rule measure as measure_part with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         # the mean is that of all texts, so every part waits for the sums of all
         sums=(
-            expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=PARTS)
-            if FIRST_SUMMED
+            expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=plan.parts)
+            if plan.first_summed
             else []
         ),
     output:
@@ -187,35 +169,35 @@ use rule measure as measure_part with:
     log:
         "results/logs/measure/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.streamed)),
+        part=one_of(plan.parts),
     message:
         "Running and decomposing {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
 
 
 rule merge_measured:
     input:
-        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
+        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=plan.parts),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/merge_measured/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
+        model=one_of(plan.in_parts(plan.streamed)),
     conda:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + input.size_mb // len(PARTS)),
+        * (4000 + input.size_mb // len(plan.parts)),
         runtime=lambda wildcards, input, attempt: attempt
-        * (30 + input.size_mb // (100 * len(PARTS))),
+        * (30 + input.size_mb // (100 * len(plan.parts))),
     params:
         **call(
             "geomkit.store.partial_spectra:merge_measured",
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
         ),
     message:
         "Merging what was measured of {wildcards.model} on {wildcards.corpus}"

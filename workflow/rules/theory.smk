@@ -1,15 +1,19 @@
+from geomkit.trainings import fact_cells
+
 FACTS = relative(RESOURCES / "theory/facts.csv")
 STEPS = relative(RESOURCES / "theory/small_steps.csv")
 RADII = relative(RESOURCES / "theory/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
+TOKENIZER = ancient(relative(RESOURCES / "ladder/tokenizer"))
+TOKENIZER_FILES = list(map(relative, files_below(RESOURCES / "ladder/tokenizer")))
 SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 
 
 rule theory_ngram_ids:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/ngrams.h5",
     log:
@@ -130,9 +134,9 @@ rule theory_curves:
 
 rule condition:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         spectra=family_spectra("theory"),
     output:
         gains="results/theory/conditional/{model}/{corpus}.csv",
@@ -140,24 +144,16 @@ rule condition:
     log:
         "results/logs/theory/condition/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("theory")),
+        model=one_of(plan.streamed_of("theory")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **running(10),
     params:
         **call(
             "geomkit.studies.conditional:condition_model",
-            states="geomkit.lm.rerunning:run_again",
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-            families=of_family("theory", "family"),
-            seeds=of_family("theory", "seed"),
+            **run_again(["last", "final"]),
+            **relatives("theory"),
             length=config["texts"]["length"],
             eps2=config["theory"]["eps2"],
             seed=config["seed"],
@@ -172,23 +168,23 @@ rule theory_conditional:
     input:
         dumps=expand(
             "results/dumps/{model}/{corpus}/trained.h5",
-            model=kept("theory"),
-            corpus=chosen("theory")["corpus"],
+            model=plan.dumped_of("theory"),
+            corpus=plan.chosen("theory")["corpus"],
         ),
         spectra=expand(
             "results/spectra/{model}/{corpus}.h5",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            model=plan.streamed_of("theory"),
+            corpus=plan.chosen("theory")["corpus"],
         ),
         made_gains=expand(
             "results/theory/conditional/{model}/{corpus}.csv",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            model=plan.streamed_of("theory"),
+            corpus=plan.chosen("theory")["corpus"],
         ),
         made_documents=expand(
             "results/theory/documents/{model}/{corpus}.csv",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            model=plan.streamed_of("theory"),
+            corpus=plan.chosen("theory")["corpus"],
         ),
     output:
         gains="results/theory/conditional.csv",
@@ -202,8 +198,7 @@ rule theory_conditional:
     params:
         **call(
             "geomkit.studies.conditional:measure_conditional",
-            families=of_models("theory", "family"),
-            seeds=of_models("theory", "seed"),
+            **plan.members("theory"),
             length=config["texts"]["length"],
             eps2=config["theory"]["eps2"],
             seed=config["seed"],
@@ -216,7 +211,7 @@ rule theory_conditional:
 
 rule theory_bigrams:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         models=[
             path
             for name in SHIPPED_LADDER
@@ -224,7 +219,7 @@ rule theory_bigrams:
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/bigrams.csv",
     log:
@@ -373,7 +368,10 @@ rule planted_facts_cell:
 
 rule planted_facts:
     input:
-        tables=planted_cells(),
+        tables=expand(
+            "results/theory/training/facts/{cell}.csv",
+            cell=fact_cells(config["theory"]["facts"]),
+        ),
     output:
         output="results/theory/training/facts.csv",
     log:
@@ -392,9 +390,9 @@ rule planted_facts:
 
 rule small_steps:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/training/small_steps.csv",
         radii="results/theory/training/step_radii.csv",

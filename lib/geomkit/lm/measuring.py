@@ -149,7 +149,8 @@ def measure_variant(
     for batch, texts in passes(recorder, run, job, name):
         if plan.asked.sinks and variant == TRAINED:
             layers = sorted(state.layer for state in batch.states if state.sublayer == "block")
-            effects = effects or SinkEffects.blank(plan.asked.sinks["thresholds"], layers, job.share.texts)
+            asked = plan.asked.sinks
+            effects = effects or SinkEffects.blank(asked["thresholds"], layers, asked["metrics"], job.share.texts)
             effects.add(batch.states, job.share.texts, texts, plan.asked.sinks["eps2"], states_type(job.facts))
         ids.append(batch.ids)
         surprisal.append(batch.surprisal)

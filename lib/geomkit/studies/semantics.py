@@ -1,6 +1,6 @@
 """Do distances between documents' hidden states agree with people's judgements of how alike the documents are?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ KINDS = ("pearson", "spearman")
 BASELINES = ("tfidf", "random_projection", "length")
 EQUAL = ("bures_wasserstein", "bures", "frobenius")
 """Distances that use a covariance, which depends on the number of tokens: documents are cut to equal numbers."""
-METRICS = ("rate_distortion_ratio", "erank_covariance")
 PROJECTION = 256
 """Width of the random projection."""
 
@@ -61,10 +60,13 @@ def judge(
     resamples: int,
     eps2: float,
     seed: int,
+    *,
+    metrics: Sequence[str],
 ) -> None:
     """Writes the table and the summary of one model and corpus, which the path of the table names.
 
-    states: of each document's first text at least. judgements: a folder with a file of a square matrix, or the file.
+    states: of each document's first text at least. judgements: a folder with a file of a square matrix, or the file. metrics: of
+    spectra with one row for each document.
     """
     model, name = output.parent.name, output.stem
     texts = [row["text"] for row in read_columns(corpus, ["document", "text"])]
@@ -74,7 +76,7 @@ def judge(
     with refused_table(output, COLUMNS, summary, Likeness), states() as dump:
         common: dict[str, Any] = {"model": model, "family": family, "seed": model_seed, "corpus": name, **facts(dump.attributes)}
         places, absent = document_texts(dump, named, model), dict(dump.absent)
-        layers, spectra = by_layer(dump, places, eps2, seed)
+        layers, spectra = by_layer(dump, places, metrics, eps2, seed)
         found = merged(layers, baselines(texts, others, [dump.ids(place) for place in places], seed))
         rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
         for row in rows:
@@ -120,7 +122,9 @@ def document_texts(dump: Dump | Held, named: list[str], model: str) -> list[int]
     return [first[name] for name in named]
 
 
-def by_layer(dump: Dump | Held, places: list[int], eps2: float, seed: int) -> tuple[Compared, list[dict[str, Any]]]:
+def by_layer(
+    dump: Dump | Held, places: list[int], metrics: Sequence[str], eps2: float, seed: int
+) -> tuple[Compared, list[dict[str, Any]]]:
     """Every distance at every layer, after each sublayer too where these were dumped, and the spectra of documents' rows beside
     those of their tokens."""
     names: list[tuple[State, str, int]] = []
@@ -132,17 +136,17 @@ def by_layer(dump: Dump | Held, places: list[int], eps2: float, seed: int) -> tu
         for name, distance in distances.items():
             names.append((state, name, width))
             similar.append(-pairs(distance(equal if name in EQUAL else documents)))
-        spectra += document_spectra(documents, state, eps2, dump.dtype)
+        spectra += document_spectra(documents, state, metrics, eps2, dump.dtype)
     return Compared(names, np.array(similar)), spectra
 
 
-def document_spectra(documents: Documents, state: State, eps2: float, dtype: str) -> list[dict[str, Any]]:
+def document_spectra(documents: Documents, state: State, metrics: Sequence[str], eps2: float, dtype: str) -> list[dict[str, Any]]:
     """Metrics of the corpus with one row for each document, its mean or last token, and with all of their tokens."""
     clouds = {"mean": documents.means, "last": documents.last, "tokens": np.concatenate(documents.tokens)}
     found = []
     for name, rows in clouds.items():
         unit = normalise(rows, "centre-unit", dtype=dtype)
-        for metric, result in measure(row_spectrum(unit, True), METRICS, eps2=eps2).items():
+        for metric, result in measure(row_spectrum(unit, True), metrics, eps2=eps2).items():
             where: dict[str, Any] = {**state._asdict(), "d": rows.shape[1], "metric": metric, "n": len(rows)}
             value: dict[str, Any] = {"value": float(result.value), "low": None, "high": None}
             found.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})

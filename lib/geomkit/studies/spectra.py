@@ -90,7 +90,7 @@ def extract(writer: SpectraWriter, dump: DumpParts, state: State, wanted: StateE
 def sink_effects(dump: DumpParts, texts: Texts, sinks: Mapping[str, Any], name: str) -> SinkEffects:
     """Metrics of all texts without their sinks, in one pass over all states."""
     states = [state for state in dump.states if state.sublayer == "block"]
-    found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], texts)
+    found = SinkEffects.blank(sinks["thresholds"], [state.layer for state in states], sinks["metrics"], texts)
     for first, last in progress(list(blocks(range(len(texts.tokens)))), f"{name}, sinks"):
         found.add(
             {state: dump.rows(state, first, last) for state in states}, texts, range(first, last), sinks["eps2"], dump.dtype
