@@ -117,7 +117,16 @@ def test_the_models_curves_are_those_that_were_written(rows):
 
 def test_a_long_first_token_is_the_raw_spectrum_and_one_row_of_unit_rows(dump, tmp_path):
     spectra = tmp_path / "spectra/m/c.h5"
-    decompose_dumps([str(dump)], spectra, ["unit"], [4], [], None, 0, sinks={"thresholds": [10.0, 200.0], "eps2": 0.5})
+    decompose_dumps(
+        [str(dump)],
+        spectra,
+        ["unit"],
+        [4],
+        [],
+        None,
+        0,
+        sinks={"thresholds": [10.0, 200.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
+    )
     measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0.5, 0)
     found = read_csv(tmp_path / "s.csv", SinkEffect)
     where = {"layer": 1, "metric": "erank_covariance"}

@@ -16,6 +16,7 @@ from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.components import CONTRAST, contrasts, summarise_components
 
 COMPUTE = (ModelSpec(device="cpu"), 64)
+METRICS = ["rate_distortion_ratio", "erank_covariance"]
 
 
 def sample():
@@ -29,7 +30,7 @@ def measured(tiny, tmp_path):
     def run(architecture):
         texts, table = tmp_path / "texts.h5", tmp_path / f"{architecture}/c.parquet"
         write_texts(texts, sample(), np.zeros(300, dtype=np.int64), {"model": "m"})
-        measure_components(tiny(architecture), texts, table, "f", 0, 3, {"n": 20, "eps2": 0.5}, *COMPUTE)
+        measure_components(tiny(architecture), texts, table, "f", 0, 3, {"n": 20, "eps2": 0.5}, *COMPUTE, metrics=METRICS)
         summarise_components(table, tmp_path / "summary.csv", 0)
         return table, read_csv(tmp_path / "summary.csv", SublayerEffect)
 
@@ -42,7 +43,7 @@ def test_heads_are_measured_where_they_can_be_and_absent_with_a_reason_elsewhere
     for architecture, heads in (("gpt-neox", {f"head-{k}" for k in range(4)}), ("gpt2", set())):
         table = tmp_path / f"{architecture}/c.parquet"
         gain = {"n": 20, "eps2": 0.5}
-        measure_components(tiny(architecture), texts, table, "f", 0, 3, gain, *COMPUTE, heads=True)
+        measure_components(tiny(architecture), texts, table, "f", 0, 3, gain, *COMPUTE, heads=True, metrics=METRICS)
         rows = [row for row in read_columns(table, ["sublayer", "metric", "layer"]) if row["sublayer"].startswith("head-")]
         assert {row["sublayer"] for row in rows} == heads
         absent = json.loads(pq.read_schema(table).metadata[b"absent"])

@@ -31,6 +31,7 @@ MASKS = Masking(MASK, [LAST])
 SPEC = ModelSpec(device="cpu")
 BATCH = 64
 GAIN = {"n": 12, "eps2": 0.5}
+METRICS = ["rate_distortion_ratio", "erank_covariance"]
 ENCODERS = ("bert", "modernbert")
 
 
@@ -183,7 +184,7 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
 
     components = tmp_path / f"components/{architecture}/c.parquet"
     measure_components(
-        tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, SPEC._replace(objective=objective), BATCH
+        tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, SPEC._replace(objective=objective), BATCH, metrics=METRICS
     )
     summarise_components(components, tmp_path / "components.csv", 0)
     effects = read_csv(tmp_path / "components.csv", SublayerEffect)
@@ -248,7 +249,7 @@ def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tm
     texts = tmp_path / "texts.h5"
     write_texts(texts, sample(8, 8), np.ones(300, dtype=np.int64), {"model": "m"})
     table = tmp_path / "components/m/c.parquet"
-    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, SPEC, BATCH)
+    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, SPEC, BATCH, metrics=METRICS)
     summarise_components(table, tmp_path / "components.csv", 0)
     assert "it reads in both directions" in absent(table)[EVERYTHING]
     assert read_csv(tmp_path / "components.csv", SublayerEffect) == []

@@ -56,6 +56,7 @@ def rows(files):
         partial(Dump, dump),
         folder / "lee.parquet", folder / "background.parquet", folder / "human.txt", folder / "out/m/lee.parquet",
         folder / "out/m/lee.csv", "f", 0, 20, 100, 0.5, 0,
+        metrics=["rate_distortion_ratio", "erank_covariance"],
     )  # fmt: skip
     return read_csv(folder / "out/m/lee.csv", Likeness)
 

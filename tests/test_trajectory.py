@@ -165,7 +165,7 @@ def test_seeds_that_were_kept_at_other_steps_are_refused_by_name(tmp_path):
 
 def pages(found):
     points, turns, laws = found
-    return [*trajectory_figures(points, turns, METRICS, PRIMARY), *laws_figures(points, laws, PRIMARY)]
+    return [*trajectory_figures(points, turns, METRICS, METRICS[-2:], PRIMARY), *laws_figures(points, laws, PRIMARY)]
 
 
 @pytest.mark.slow

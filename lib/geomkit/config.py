@@ -6,6 +6,7 @@ import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -274,15 +275,23 @@ def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[
     return [model for model in models.values() if {model.name, model.key, model.family} & set(names)]
 
 
+def trainings(models: Iterable[Model]) -> dict[str, list[Model]]:
+    """The models of each training, first step first; trainings in order of their names."""
+    by_step = sorted(models, key=lambda model: (model.training, model.step or 0))
+    return {training: list(steps) for training, steps in groupby(by_step, key=lambda model: model.training)}
+
+
+def stages(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Blocks of the configuration's schema that select models and corpora, by key."""
+    return {
+        name: part for name, part in schema["properties"].items() if {"models", "corpora"} <= part.get("properties", {}).keys()
+    }
+
+
 def require(name: str, known: Collection[str], key: str, kind: str) -> None:
     """Raises ConfigError, naming the key, for a name that is not among the known ones."""
     if name not in known:
         raise ConfigError(f"config: {key}: unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
-
-
-def metric_parameters(entropy: Mapping[str, Any]) -> dict[str, float]:
-    """Parameters of metrics by name, all that the configuration sets."""
-    return {"eps2": entropy["eps2"], **entropy.get("parameters", {})}
 
 
 def adapter_folder(entry: Mapping[str, Any]) -> Path:

@@ -7,12 +7,13 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geomkit.config import Model, resolve_layers
+from geomkit.config import resolve_layers
+from geomkit.plan import Plan
 
 Rates = Mapping[tuple[str, str], float]
 """Seconds for one unit of work, by stage and term."""
@@ -145,24 +146,17 @@ WIDTHS_AND_DEPTHS = (("hidden_size", "n_embd", "d_model"), ("num_hidden_layers",
 """Names that configurations give to them."""
 
 
-def estimate(
-    models: Iterable[Model],
-    dumped: Iterable[str],
-    config: Mapping[str, Any],
-    variants: Mapping[str, int],
-    summed: int,
-    rates: Rates,
-) -> str:
-    """A sentence on what it takes to get all spectra of the configured models, from nothing; `dumped` names those with a dump,
-    and `variants` says how many each is run for."""
-    named, corpora, bills, unknown, kept = set(dumped), len(config["entropy"]["corpora"]), [], [], 0.0
+def estimate(plan: Plan, rates: Rates) -> str:
+    """A sentence on what it takes to get the spectra of all models that run for the stage `entropy`, from nothing."""
+    config, bills, unknown, kept = plan.config, [], [], 0.0
+    corpora = len(config["entropy"]["corpora"])
     size = 4 if config["compute"]["dtype"] == "float32" else 2
-    for model in models:
-        shape = shape_of(model.folder, config, variants[model.name], summed)
+    for model in [plan.models[name] for name in plan.running("entropy")]:
+        shape = shape_of(model.folder, config, len(plan.runs[model.name]), len(plan.first_summed))
         if shape is None:
             unknown.append(model.name)
             continue
-        bills += [bill(shape, rates, model.name in named, size, config["compute"]["batch_tokens"])]
+        bills += [bill(shape, rates, model.name in plan.dumped, size, config["compute"]["batch_tokens"])]
         kept += dump_bytes(shape) if config["dump"]["keep"] is True else 0
     time, memory, disk = (
         corpora * sum(one.seconds for one in bills),

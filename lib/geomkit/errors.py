@@ -2,6 +2,8 @@
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -23,6 +25,15 @@ class DataError(GeomkitError):
 
 class RefusalError(DataError):
     """A model cannot be measured in this way, whatever its files: its architecture does not give what is asked for."""
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Ends the program with one line where the configuration is at fault."""
+    try:
+        yield
+    except ConfigError as error:
+        raise SystemExit(f"ConfigError: {error}") from None
 
 
 def one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Which trainings of the ladder a configuration asks for, and what their files are called."""
+"""Which trainings of the ladder and on planted facts a configuration asks for, and what their files are called."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -35,3 +35,16 @@ def grid_cells(grid: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
         for width, seed in trainings(grid["runs"])
         for unique, tokens in budgets
     ]
+
+
+def fact_cells(facts: Mapping[str, Any]) -> list[str]:
+    """Models of planted facts: every width, exponent and seed on the law itself, and the axis of data at the widest model and the
+    first seed."""
+    of_size = [
+        f"w{width}-a{exponent:g}-s{seed}-law"
+        for seed in range(facts["seeds"])
+        for exponent in facts["exponents"]
+        for width in facts["widths"]
+    ]
+    widest = max(facts["widths"])
+    return of_size + [f"w{widest}-a{exponent:g}-s0-d{texts}" for exponent in facts["exponents"] for texts in facts["samples"]]

@@ -1,10 +1,12 @@
-NEEDLE = SimpleNamespace(model=config["ablation"]["needle"]["model"])
+NEEDLE = config["ablation"]["needle"]
+DEFAULT += plan.wanted("ablation", "results/ablation.pdf")
+DOWNLOADS += inputs.downloads("ablation")
 
 
 rule removal:
     input:
-        rest(model_files),
-        folder=head(model_files),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
         probe="results/probes/{model}/{corpus}.h5",
     output:
         output="results/removals/{model}/{corpus}.h5",
@@ -13,20 +15,17 @@ rule removal:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
+        **running(5, list),
     params:
         **call(
             "geomkit.lm.removing:remove_tokens",
-            content=model_content,
-            spec=spec_of,
+            **OF_MODEL,
             removal={
                 key: config["ablation"][key]
                 for key in ("texts", "targets", "layers", "fractions")
             },
-            methods=SELECTORS,
-            gain=GAIN,
+            methods=plan.selectors,
+            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -51,9 +50,8 @@ rule ablation:
     params:
         **call(
             "geomkit.studies.ablation:measure_removals",
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-            gain=GAIN,
+            **ABOUT_MODEL,
+            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -64,8 +62,12 @@ rule ablation:
 
 rule ablation_table:
     input:
-        tables=expand("results/ablation/{model}/{corpus}.parquet", **chosen("ablation")),
-        summaries=expand("results/ablation/{model}/{corpus}.csv", **chosen("ablation")),
+        tables=expand(
+            "results/ablation/{model}/{corpus}.parquet", **plan.chosen("ablation")
+        ),
+        summaries=expand(
+            "results/ablation/{model}/{corpus}.csv", **plan.chosen("ablation")
+        ),
     output:
         output="results/ablation.parquet",
         absent="results/ablation_absent.csv",
@@ -100,8 +102,7 @@ rule sinks:
     params:
         **call(
             "geomkit.studies.sinks:measure_without_sinks",
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+            **ABOUT_MODEL,
             eps2=config["entropy"]["eps2"],
             seed=config["seed"],
         ),
@@ -113,8 +114,12 @@ rule sinks:
 
 rule sinks_table:
     input:
-        tables=expand("results/sinks/{model}/{corpus}.parquet", **chosen("ablation")),
-        summaries=expand("results/sinks/{model}/{corpus}.csv", **chosen("ablation")),
+        tables=expand(
+            "results/sinks/{model}/{corpus}.parquet", **plan.chosen("ablation")
+        ),
+        summaries=expand(
+            "results/sinks/{model}/{corpus}.csv", **plan.chosen("ablation")
+        ),
     output:
         output="results/sinks.parquet",
         absent="results/sinks_absent.csv",
@@ -136,9 +141,9 @@ rule sinks_table:
 
 rule needle:
     input:
-        lambda wildcards: model_files(NEEDLE)[1:],
-        folder=lambda wildcards: model_files(NEEDLE)[0],
-        fillers=f"results/corpora/{config['ablation']['needle']['fillers']}.parquet",
+        rest(inputs.model_files, model=NEEDLE["model"]),
+        folder=head(inputs.model_files, model=NEEDLE["model"]),
+        fillers=f"results/corpora/{NEEDLE['fillers']}.parquet",
     output:
         output="results/needle/needle.csv",
     log:
@@ -152,9 +157,9 @@ rule needle:
     params:
         **call(
             "geomkit.lm.needle:score_needles",
-            content=lambda wildcards: model_content(NEEDLE),
-            texts=config["ablation"]["needle"]["texts"],
-            spec=lambda wildcards: spec_of(NEEDLE),
+            content=lambda wildcards: inputs.content_of(MODELS[NEEDLE["model"]]),
+            texts=NEEDLE["texts"],
+            spec=spec_of(MODELS[NEEDLE["model"]]),
             seed=config["seed"],
         ),
     message:

@@ -1,8 +1,12 @@
+DEFAULT += plan.wanted("components", "results/components.pdf")
+DOWNLOADS += inputs.downloads("components")
+
+
 rule components:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
         output="results/components/{model}/{corpus}.parquet",
     log:
@@ -10,19 +14,16 @@ rule components:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
+        **running(5, list),
     params:
         **call(
             "geomkit.lm.components:measure_components",
-            content=model_content,
-            spec=spec_of,
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+            **OF_MODEL,
+            **ABOUT_MODEL,
             number=config["components"]["texts"],
             heads=config["components"]["heads"],
             gain={"n": config["texts"]["length"], "eps2": config["entropy"]["eps2"]},
+            metrics=plan.metrics_with("central"),
             batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
@@ -56,10 +57,10 @@ rule components_summary:
 rule components_table:
     input:
         tables=expand(
-            "results/components/{model}/{corpus}.parquet", **chosen("components")
+            "results/components/{model}/{corpus}.parquet", **plan.chosen("components")
         ),
         summaries=expand(
-            "results/components/{model}/{corpus}.csv", **chosen("components")
+            "results/components/{model}/{corpus}.csv", **plan.chosen("components")
         ),
     output:
         output="results/components.parquet",

@@ -1,8 +1,8 @@
 rule final_state:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
         output="results/final_state/{model}/{corpus}.parquet",
     log:
@@ -10,26 +10,18 @@ rule final_state:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
+        **running(5, list),
     params:
         **call(
             "geomkit.studies.final_state:measure_final_state",
             **RUNNING,
             dump=LAST_STATES,
             seed=0,  # what is drawn here is named by the twins' own numbers
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-            twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
+            **ABOUT_MODEL,
+            twins=plan.twins_of,
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
         "Measuring the final state of {wildcards.model} and of untrained twins on {wildcards.corpus}"
@@ -41,8 +33,8 @@ rule fixed_width:
     input:
         final_states=expand(
             "results/final_state/{model}/{corpus}.parquet",
-            model=running("entropy"),
-            corpus=chosen("entropy")["corpus"],
+            model=plan.running("entropy"),
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         table="results/entropy.parquet",
         diff_erank="results/scaling/diff_erank.csv",
@@ -58,8 +50,7 @@ rule fixed_width:
     params:
         **call(
             "geomkit.studies.fixed_width:compare_at_fixed_width",
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Comparing models of one width with their controls"
@@ -70,7 +61,8 @@ rule fixed_width:
 rule own_directions:
     input:
         projections=expand(
-            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            "results/projections/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
         ),
     output:
         output="results/scaling/own_directions.csv",
@@ -81,8 +73,7 @@ rule own_directions:
     params:
         **call(
             "geomkit.studies.own_directions:measure_own_directions",
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Measuring models of one size on fewer of their own directions"
@@ -91,23 +82,22 @@ rule own_directions:
 
 
 FOLLOWING = {
-    "families": of_family("entropy", "family"),
-    "seeds": of_family("entropy", "seed"),
+    **relatives("entropy"),
     "mode": config["scaling"]["primary"]["normalise"],
-    "parameters": PARAMETERS,
+    "parameters": plan.parameters,
 }
 
 
 rule follow:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=spectra_of_family("entropy"),
+        spectra=family_spectra("entropy"),
     output:
         output="results/following/{model}/{corpus}.parquet",
     log:
         "results/logs/follow/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(kept("entropy")),
+        model=one_of(plan.dumped_of("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -123,14 +113,14 @@ rule follow:
 
 use rule follow as follow_running with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=spectra_of_family("entropy"),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        spectra=family_spectra("entropy"),
     wildcard_constraints:
-        model=one_of(measured("entropy")),
+        model=one_of(plan.streamed_of("entropy")),
     resources:
-        **LOADING,
+        **running(10),
     params:
         **call(
             "geomkit.studies.following:follow_model",
@@ -143,8 +133,10 @@ use rule follow as follow_running with:
 
 rule following:
     input:
-        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("entropy")),
-        tables=expand("results/following/{model}/{corpus}.parquet", **chosen("entropy")),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.chosen("entropy")),
+        tables=expand(
+            "results/following/{model}/{corpus}.parquet", **plan.chosen("entropy")
+        ),
     output:
         output="results/scaling/following.csv",
     log:
@@ -156,11 +148,9 @@ rule following:
     params:
         **call(
             "geomkit.studies.following:judge_following",
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            **plan.members("entropy"),
             mode=config["scaling"]["primary"]["normalise"],
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Judging laws at lengths that follow the width"

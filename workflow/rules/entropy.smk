@@ -1,3 +1,7 @@
+DEFAULT += ["results/entropy_layers.pdf", "results/entropy_absent.csv"]
+DOWNLOADS += inputs.downloads("entropy")
+
+
 rule entropy:
     input:
         spectra="results/spectra/{model}/{corpus}.h5",
@@ -14,12 +18,7 @@ rule entropy:
             "geomkit.studies.entropy:measure_spectra",
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
         "Measuring {wildcards.model} on {wildcards.corpus}"
@@ -30,7 +29,8 @@ rule entropy:
 rule width_nulls:
     input:
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+            "results/spectra/{model}/{{corpus}}.h5",
+            model=plan.chosen("entropy")["model"],
         ),
     output:
         output="results/nulls/{corpus}.parquet",
@@ -43,16 +43,10 @@ rule width_nulls:
     params:
         **call(
             "geomkit.studies.width_nulls:measure_width_nulls",
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
         "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
@@ -62,14 +56,10 @@ rule width_nulls:
 
 # what a model's rows are projected on, from a dump or while the model runs
 PROJECTING = {
-    "families": of_family("entropy", "family"),
-    "seeds": of_family("entropy", "seed"),
+    **relatives("entropy"),
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
-    "metrics": (
-        None if config["entropy"]["metrics"] == "all" else config["entropy"]["metrics"]
-    ),
-    "parameters": PARAMETERS,
+    **MEASURED,
     "draws": 20,
     "bracket": {
         "modes": [config["scaling"]["primary"]["normalise"]],
@@ -82,13 +72,13 @@ PROJECTING = {
 rule project:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=spectra_of_family("entropy"),
+        spectra=family_spectra("entropy"),
     output:
         output="results/projections/{model}/{corpus}.parquet",
     log:
         "results/logs/project/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(kept("entropy")),
+        model=one_of(plan.dumped_of("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -104,14 +94,14 @@ rule project:
 
 use rule project as project_running with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=spectra_of_family("entropy"),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        spectra=family_spectra("entropy"),
     wildcard_constraints:
-        model=one_of(measured("entropy")),
+        model=one_of(plan.streamed_of("entropy")),
     resources:
-        **LOADING,
+        **running(10),
     params:
         **call(
             "geomkit.studies.projections:project_donor",
@@ -124,11 +114,12 @@ use rule project as project_running with:
 rule projections:
     input:
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+            "results/spectra/{model}/{{corpus}}.h5",
+            model=plan.chosen("entropy")["model"],
         ),
         tables=expand(
             "results/projections/{model}/{{corpus}}.parquet",
-            model=chosen("entropy")["model"],
+            model=plan.chosen("entropy")["model"],
         ),
     output:
         output="results/projections/{corpus}.parquet",
@@ -139,8 +130,7 @@ rule projections:
     params:
         **call(
             "geomkit.studies.projections:join_projections",
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
         ),
     message:
@@ -153,9 +143,12 @@ rule entropy_table:
     input:
         "results/weights/entropy.csv",
         tables=[
-            *expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
             *expand(
-                "results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+                "results/entropy/{model}/{corpus}.parquet", **plan.chosen("entropy")
+            ),
+            *expand(
+                "results/nulls/{corpus}.parquet",
+                corpus=plan.chosen("entropy")["corpus"],
             ),
         ],
     output:

@@ -1,21 +1,6 @@
 rule fetch:
     input:
-        [
-            fetched_folder("models", MODELS[name].key)
-            for stage in STAGES
-            for name in chosen(stage)["model"]
-        ],
-        [
-            fetched_folder("corpora", name)
-            for stage in STAGES
-            if config[stage]["models"]
-            for name in chosen(stage)["corpus"]
-        ],
-        [
-            fetched_folder("corpora", config["semantics"][key])
-            for key in ("background", "judgements")
-            if config["semantics"]["models"]
-        ],
+        lambda wildcards: DOWNLOADS,
     localrule: True
 
 
@@ -51,8 +36,8 @@ use rule fetch_model as fetch_corpus with:
 
 rule stage:
     input:
-        rest(unstaged),
-        source=head(unstaged),
+        rest(unstaged_files),
+        source=head(unstaged_files),
     output:
         target=directory("results/staged/{place}"),
     log:
@@ -75,9 +60,9 @@ rule stage:
 
 rule convert_model:
     input:
-        rest(converted_files),
-        adapter_files,
-        source=head(converted_files),
+        rest(inputs.converted_files),
+        lambda wildcards: given_files(inputs.adapter_files, wildcards),
+        source=head(inputs.converted_files),
     output:
         output=directory("results/models/{name}"),
     log:
@@ -86,14 +71,11 @@ rule convert_model:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * max(4000, 12 * megabytes(input)),
+        * max(4000, 12 * inputs.megabytes(input)),
     params:
         **call(
             "geomkit.lm.convert:convert_model",
-            content=lambda wildcards: [
-                entry_content("models", wildcards.name),
-                adapter_content(wildcards),
-            ],
+            content=inputs.converted_content,
             adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
             spec=lambda wildcards: MODELS[wildcards.name].spec("cpu"),
         ),

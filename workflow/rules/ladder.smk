@@ -111,7 +111,7 @@ rule ladder_cell:
                 wildcards.batch,
             ),
             primary=config["scaling"]["primary"],
-            parameters=PARAMETERS,
+            parameters=plan.parameters,
             device=config["compute"]["device"],
             checkpoint=f"{CELL}.safetensors",
         ),
@@ -251,6 +251,48 @@ use rule ladder_controls as ladder_steps_table with:
         "results/logs/ladder/steps.log",
     message:
         "Joining the losses at the steps whose weights are kept"
+
+
+rule controls_measured:
+    input:
+        models=[
+            *[
+                relative(RESOURCES / "ladder" / name / "model.safetensors")
+                for name in LADDER
+            ],
+            *expand("results/ladder/controls/{name}/model.safetensors", name=CONTROLS),
+        ],
+        texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
+    output:
+        output="results/ladder/controls.parquet",
+    log:
+        "results/logs/ladder/controls_measured.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        **call(
+            "geomkit.studies.control_metrics:measure_controls",
+            states="geomkit.lm.stream:runs_by_name",
+            spec=settings.ModelSpec(
+                device=config["compute"]["device"], dtype=config["compute"]["dtype"]
+            ),
+            batch_tokens=config["compute"]["batch_tokens"],
+            dump=LAST_STATES,
+            seed=config["seed"],
+            corpus=config["ladder"]["corpus"],
+            parameters=plan.parameters,
+            family="controls",
+            length=config["scaling"]["primary"]["length"],
+            normalisation=config["scaling"]["primary"]["normalise"],
+            metrics=config["scaling"]["primary"]["metrics"],
+        ),
+    message:
+        "Measuring the ladder and the trainings beside it"
+    script:
+        "../scripts/run.py"
 
 
 rule ladder_card:

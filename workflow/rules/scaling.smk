@@ -1,5 +1,9 @@
-# a resample of a corpus takes an eigenvalue decomposition for each layer, normalisation, variant and model
-CORPUS_RESAMPLES = min(200, config["scaling"]["bootstrap"])
+DEFAULT += [
+    "results/scaling_plot.pdf",
+    "results/nulls_plot.pdf",
+    "results/losses_plot.pdf",
+    "results/data_plot.pdf",
+]
 GRID = relative(RESOURCES / "ladder/training_grid.csv")
 CARD = relative(RESOURCES / "ladder/losses.csv")
 
@@ -7,7 +11,8 @@ CARD = relative(RESOURCES / "ladder/losses.csv")
 rule corpus_resamples:
     input:
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+            "results/spectra/{model}/{{corpus}}.h5",
+            model=plan.chosen("entropy")["model"],
         ),
     output:
         output="results/resamples/{corpus}.parquet",
@@ -21,18 +26,10 @@ rule corpus_resamples:
     params:
         **call(
             "geomkit.studies.resamples:resample_corpora",
-            families={
-                name: MODELS[name].family for name in chosen("entropy")["model"]
-            },
-            seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+            **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
-            resamples=CORPUS_RESAMPLES,
+            **MEASURED,
+            resamples=plan.corpus_resamples,
             seed=config["seed"],
         ),
     message:
@@ -45,7 +42,8 @@ rule scaling:
     input:
         table="results/entropy.parquet",
         resampled=expand(
-            "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            "results/resamples/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         published=relative(RESOURCES / "published/matrix_entropy.csv"),
     output:
@@ -63,9 +61,8 @@ rule scaling:
             "geomkit.studies.exponents:compare_exponents",
             primary=config["scaling"]["primary"],
             exploratory=config["scaling"].get("exploratory", []),
-            resamples=config["scaling"]["bootstrap"],
             held_out=config["scaling"]["held_out"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Fitting the scaling laws"
@@ -77,7 +74,8 @@ rule verdicts:
     input:
         table="results/entropy.parquet",
         projections=expand(
-            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            "results/projections/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
         ),
     output:
         verdicts="results/scaling/verdicts.csv",
@@ -90,8 +88,7 @@ rule verdicts:
         **call(
             "geomkit.studies.verdicts:judge_laws",
             primary=config["scaling"]["primary"],
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Judging laws with model size"
@@ -101,9 +98,10 @@ rule verdicts:
 
 rule growth:
     input:
-        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("entropy")),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.chosen("entropy")),
         resampled=expand(
-            "results/resamples/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            "results/resamples/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         slopes="results/scaling/slopes.csv",
         null_slopes="results/scaling/null_slopes.csv",
@@ -120,14 +118,10 @@ rule growth:
     params:
         **call(
             "geomkit.studies.growth:compare_growth",
-            families={
-                name: MODELS[name].family for name in chosen("entropy")["model"]
-            },
-            seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
+            **plan.members("entropy"),
             lengths=config["entropy"]["lengths"],
             primary=config["scaling"]["primary"],
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Measuring Diff-eRank, and what grows and what falls with size"
@@ -162,7 +156,8 @@ rule loss_axes:
     input:
         table="results/entropy.parquet",
         projected=expand(
-            "results/projections/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+            "results/projections/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
         ),
         card=CARD,
     output:
@@ -180,9 +175,8 @@ rule loss_axes:
             card_family="ladder",
             card_length=config["ladder"]["recipe"]["context"],
             primary=config["scaling"]["primary"],
-            resamples=config["scaling"]["bootstrap"],
             held_out=config["scaling"]["held_out"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Fitting laws of the loss on three measures of size, and what entropy adds to the best"
@@ -205,8 +199,7 @@ rule data_laws:
             "geomkit.studies.data_laws:fit_data_laws",
             metrics=config["scaling"]["primary"]["metrics"],
             held_out=config["scaling"]["held_out"],
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Fitting the law of the loss over model size and data"

@@ -1,27 +1,32 @@
+JUDGEMENTS = config["semantics"]["judgements"]
+DEFAULT += plan.wanted("semantics", "results/semantics.pdf")
+DOWNLOADS += inputs.downloads(
+    "semantics", corpora=[config["semantics"]["background"], JUDGEMENTS]
+)
 JUDGING = {
-    "family": lambda wildcards: MODELS[wildcards.model].family,
-    "model_seed": lambda wildcards: MODELS[wildcards.model].seed,
+    **ABOUT_MODEL,
     "halves": config["semantics"]["halves"],
     "resamples": config["semantics"]["resamples"],
     "eps2": config["entropy"]["eps2"],
+    "metrics": plan.metrics_with("central"),
     "seed": config["seed"],
 }
 
 
 rule semantics:
     input:
-        rest(judgement_files),
+        rest(inputs.corpus_files, corpus=JUDGEMENTS),
         dumps="results/dumps/{model}/{corpus}/trained.h5",
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
-        judgements=head(judgement_files),
+        judgements=head(inputs.corpus_files, corpus=JUDGEMENTS),
     output:
         output="results/semantics/{model}/{corpus}.parquet",
         summary="results/semantics/{model}/{corpus}.csv",
     log:
         "results/logs/semantics/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(DUMPED),
+        model=one_of(plan.dumped),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -31,7 +36,7 @@ rule semantics:
             "geomkit.studies.semantics:judge",
             **STORED,
             **JUDGING,
-            content=lambda wildcards: corpus_content(JUDGED),
+            content=lambda wildcards: inputs.source_content("corpora", JUDGEMENTS),
         ),
     message:
         "Comparing {wildcards.model} with judgements of {wildcards.corpus}"
@@ -41,31 +46,31 @@ rule semantics:
 
 use rule semantics as compare with:
     input:
-        rest(judgement_files),
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.corpus_files, corpus=JUDGEMENTS),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
-        judgements=head(judgement_files),
+        judgements=head(inputs.corpus_files, corpus=JUDGEMENTS),
     log:
         "results/logs/compare/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(name for name in MODELS if name not in DUMPED),
+        model=one_of(plan.streamed),
     resources:
-        **LOADING,
+        **running(10),
     params:
         **call(
             "geomkit.studies.semantics:judge",
+            **JUDGING,
             **RUNNING
-            | JUDGING
             | {
                 "content": lambda wildcards: [
-                    corpus_content(JUDGED),
-                    model_content(wildcards),
+                    inputs.source_content("corpora", JUDGEMENTS),
+                    inputs.model_content(wildcards),
                 ]
             },
-            dump={"layers": config["dump"]["layers"], "sublayers": True},
+            dump=CHOSEN_STATES | {"sublayers": True},
         ),
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"
@@ -74,10 +79,10 @@ use rule semantics as compare with:
 rule semantics_table:
     input:
         tables=expand(
-            "results/semantics/{model}/{corpus}.parquet", **chosen("semantics")
+            "results/semantics/{model}/{corpus}.parquet", **plan.chosen("semantics")
         ),
         summaries=expand(
-            "results/semantics/{model}/{corpus}.csv", **chosen("semantics")
+            "results/semantics/{model}/{corpus}.csv", **plan.chosen("semantics")
         ),
     output:
         output="results/semantics.parquet",

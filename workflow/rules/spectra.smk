@@ -2,12 +2,12 @@
 MEASURED_ROWS = {
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
-    "variants": runs_of,
-    "drawn": drawn_for,
-    "left_out": without,
-    "gain": gain_constants,
-    "whitened": whitened_layers,
-    "sinks": sinks_asked,
+    "variants": plan.runs_of,
+    "drawn": plan.drawn_for,
+    "left_out": plan.without,
+    "gain": plan.gain_constants,
+    "whitened": plan.whitened_layers,
+    "sinks": plan.sinks_asked,
     "seed": config["seed"],
 }
 
@@ -18,14 +18,14 @@ rule spectra:
             "results/dumps/{model}/{corpus}/{variant}.h5",
             model=wildcards.model,
             corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
+            variant=plan.runs_of(wildcards),
         ),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(WHOLE),
+        model=one_of(plan.whole(plan.dumped)),
     group:
         MEASURING
     conda:
@@ -43,17 +43,17 @@ rule spectra:
 
 use rule spectra as measure with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     log:
         "results/logs/measure/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_WHOLE),
+        model=one_of(plan.whole(plan.streamed)),
     group:
         None
     resources:
-        **LOADING,
+        **running(10),
     params:
         **call(
             "geomkit.studies.spectra:decompose",
@@ -75,15 +75,15 @@ rule sum_rows:
             part=wildcards.part,
             model=wildcards.model,
             corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
+            variant=plan.runs_of(wildcards),
         ),
     output:
         output=temp("results/sums/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/sum_rows/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
+        part=one_of(plan.parts),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -92,8 +92,8 @@ rule sum_rows:
         **call(
             "geomkit.studies.spectra:sum_rows",
             **STORED,
-            variants=runs_of,
-            drawn=drawn_for,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
             seed=config["seed"],
         ),
     message:
@@ -104,24 +104,24 @@ rule sum_rows:
 
 use rule sum_rows as run_sums with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     log:
         "results/logs/run_sums/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.streamed)),
+        part=one_of(plan.parts),
     resources:
-        **LOADING,
+        **running(10),
     params:
         **call(
             "geomkit.studies.spectra:sum_rows",
             **RUNNING,
-            variants=runs_of,
-            drawn=drawn_for,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
             modes=config["entropy"]["normalise"],
-            whitened=whitened_layers,
+            whitened=plan.whitened_layers,
             dump=CHOSEN_STATES,
             seed=config["seed"],
         ),
@@ -130,8 +130,8 @@ use rule sum_rows as run_sums with:
 
 
 SUMS = (
-    expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=PARTS)
-    if FIRST_SUMMED
+    expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=plan.parts)
+    if plan.first_summed
     else []
 )
 
@@ -143,7 +143,7 @@ use rule spectra as spectra_part with:
             part=wildcards.part,
             model=wildcards.model,
             corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
+            variant=plan.runs_of(wildcards),
         ),
         sums=SUMS,
     output:
@@ -151,25 +151,25 @@ use rule spectra as spectra_part with:
     log:
         "results/logs/spectra/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
+        part=one_of(plan.parts),
     message:
         "Decomposing part {wildcards.part} of {wildcards.corpus} for {wildcards.model}"
 
 
 use rule measure as measure_part with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         sums=SUMS,
     output:
         output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/measure/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.streamed)),
+        part=one_of(plan.parts),
     message:
         "Running and decomposing {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
 
@@ -179,23 +179,23 @@ rule merge_spectra:
         # of a model whose dump is kept, all of it is there when its spectra are
         lambda wildcards: (
             "results/dumps/{model}/{corpus}/trained.h5"
-            if config["dump"]["keep"] is True and wildcards.model in IN_PARTS
+            if config["dump"]["keep"] is True and wildcards.model in plan.dumped
             else []
         ),
-        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
+        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=plan.parts),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/merge_spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of([*IN_PARTS, *MEASURED_IN_PARTS]),
+        model=one_of(plan.in_parts(MODELS)),
     conda:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + input.size_mb // len(PARTS)),
+        * (4000 + input.size_mb // len(plan.parts)),
         runtime=lambda wildcards, input, attempt: attempt
-        * (30 + input.size_mb // (100 * len(PARTS))),
+        * (30 + input.size_mb // (100 * len(plan.parts))),
     params:
         **call(
             "geomkit.store.partial_spectra:merge_spectra",

@@ -1,15 +1,19 @@
+from geomkit.trainings import fact_cells
+
 FACTS = relative(RESOURCES / "theory/facts.csv")
 STEPS = relative(RESOURCES / "theory/small_steps.csv")
 RADII = relative(RESOURCES / "theory/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
+TOKENIZER = ancient(relative(RESOURCES / "ladder/tokenizer"))
+TOKENIZER_FILES = list(map(relative, files_below(RESOURCES / "ladder/tokenizer")))
 SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 
 
 rule theory_ngram_ids:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/ngrams.h5",
     log:
@@ -129,8 +133,7 @@ rule theory_curves:
 
 
 CONDITIONING = {
-    "families": of_family("theory", "family"),
-    "seeds": of_family("theory", "seed"),
+    **relatives("theory"),
     "length": config["texts"]["length"],
     "eps2": config["theory"]["eps2"],
     "seed": config["seed"],
@@ -140,14 +143,14 @@ CONDITIONING = {
 rule condition:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=spectra_of_family("theory"),
+        spectra=family_spectra("theory"),
     output:
         gains="results/theory/conditional/{model}/{corpus}.csv",
         documents="results/theory/documents/{model}/{corpus}.csv",
     log:
         "results/logs/theory/condition/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(kept("theory")),
+        model=one_of(plan.dumped_of("theory")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -162,14 +165,14 @@ rule condition:
 
 use rule condition as condition_running with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=spectra_of_family("theory"),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        spectra=family_spectra("theory"),
     wildcard_constraints:
-        model=one_of(measured("theory")),
+        model=one_of(plan.streamed_of("theory")),
     resources:
-        **LOADING,
+        **running(10),
     params:
         **call(
             "geomkit.studies.conditional:condition_model",
@@ -181,12 +184,12 @@ use rule condition as condition_running with:
 
 rule theory_conditional:
     input:
-        spectra=expand("results/spectra/{model}/{corpus}.h5", **chosen("theory")),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.chosen("theory")),
         made_gains=expand(
-            "results/theory/conditional/{model}/{corpus}.csv", **chosen("theory")
+            "results/theory/conditional/{model}/{corpus}.csv", **plan.chosen("theory")
         ),
         made_documents=expand(
-            "results/theory/documents/{model}/{corpus}.csv", **chosen("theory")
+            "results/theory/documents/{model}/{corpus}.csv", **plan.chosen("theory")
         ),
     output:
         gains="results/theory/conditional.csv",
@@ -198,8 +201,7 @@ rule theory_conditional:
     params:
         **call(
             "geomkit.studies.conditional:join_conditional",
-            families=of_models("theory", "family"),
-            seeds=of_models("theory", "seed"),
+            **plan.members("theory"),
         ),
     message:
         "Joining the conditional entropies of representations"
@@ -209,7 +211,7 @@ rule theory_conditional:
 
 rule theory_bigrams:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         models=[
             path
             for name in SHIPPED_LADDER
@@ -217,7 +219,7 @@ rule theory_bigrams:
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/bigrams.csv",
     log:
@@ -366,7 +368,10 @@ rule planted_facts_cell:
 
 rule planted_facts:
     input:
-        tables=planted_cells(),
+        tables=expand(
+            "results/theory/training/facts/{cell}.csv",
+            cell=fact_cells(config["theory"]["facts"]),
+        ),
     output:
         output="results/theory/training/facts.csv",
     log:
@@ -385,9 +390,9 @@ rule planted_facts:
 
 rule small_steps:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/training/small_steps.csv",
         radii="results/theory/training/step_radii.csv",

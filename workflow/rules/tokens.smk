@@ -1,7 +1,14 @@
+DEFAULT += [
+    "results/token_regression.pdf",
+    *(["results/tokens.html"] if plan.probed()["model"] else []),
+]
+DOWNLOADS += inputs.downloads("tokens")
+
+
 rule probe:
     input:
-        rest(model_files),
-        folder=head(model_files),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
         spectra="results/spectra/{model}/{corpus}.h5",
     output:
         output="results/probes/{model}/{corpus}.h5",
@@ -10,25 +17,20 @@ rule probe:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 5),
+        **running(5),
     params:
         **call(
             "geomkit.lm.probing:probe_model",
-            content=model_content,
-            spec=spec_of,
+            **OF_MODEL,
+            batch_tokens=config["compute"]["batch_tokens"],
             selection={
                 key: value
                 for key, value in config["tokens"]["selection"].items()
                 if key not in ("models", "methods", "budgets")
             }
             | {"budgets": sorted(config["tokens"]["selection"]["budgets"])},
-            methods=SELECTORS,
-            gain=GAIN,
-            batch_tokens=config["compute"]["batch_tokens"],
+            methods=plan.selectors,
+            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -52,9 +54,8 @@ rule tokens:
     params:
         **call(
             "geomkit.studies.gain:measure_gains",
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-            gain=gain_constants,
+            **ABOUT_MODEL,
+            gain=plan.gain_constants,
             seed=config["seed"],
         ),
     message:
@@ -79,9 +80,8 @@ rule selection:
     params:
         **call(
             "geomkit.studies.selection:compare_selections",
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-            gain=gain_constants,
+            **ABOUT_MODEL,
+            gain=plan.gain_constants,
             seed=config["seed"],
         ),
     message:
@@ -93,12 +93,14 @@ rule selection:
 rule tokens_table:
     input:
         tables=[
-            *expand("results/tokens/{model}/{corpus}.parquet", **chosen("tokens")),
-            *expand("results/selection/{model}/{corpus}.parquet", **probed()),
+            *expand(
+                "results/tokens/{model}/{corpus}.parquet", **plan.chosen("tokens")
+            ),
+            *expand("results/selection/{model}/{corpus}.parquet", **plan.probed()),
         ],
         summaries=[
-            *expand("results/tokens/{model}/{corpus}.csv", **chosen("tokens")),
-            *expand("results/selection/{model}/{corpus}.csv", **probed()),
+            *expand("results/tokens/{model}/{corpus}.csv", **plan.chosen("tokens")),
+            *expand("results/selection/{model}/{corpus}.csv", **plan.probed()),
         ],
     output:
         output="results/tokens.parquet",
@@ -143,8 +145,8 @@ rule token_regression:
 
 rule token_texts:
     input:
-        probes=expand("results/probes/{model}/{corpus}.h5", **probed()),
-        spectra=expand("results/spectra/{model}/{corpus}.h5", **probed()),
+        probes=expand("results/probes/{model}/{corpus}.h5", **plan.probed()),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.probed()),
     output:
         output="results/token_texts.json",
     log:

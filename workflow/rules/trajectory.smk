@@ -1,22 +1,23 @@
-# the metrics of the literature on phases of training, beside those of the protocol
-PHASED = ["erank_singular", "alpha_req"]
-TRAJECTORY_METRICS = [
-    *config["scaling"]["primary"]["metrics"],
-    *[name for name in PHASED if name not in config["scaling"]["primary"]["metrics"]],
-]
-TRAJECTORIES = sorted({model.training for model in ALONG_TRAINING})
-ALONG = {"training": TRAJECTORIES, "corpus": chosen("trajectory")["corpus"]}
+# metrics of the literature on phases of training, which measures whole corpora, beside those of the protocol
+PHASED = plan.metrics_with("phases")
+ALONG_TRAINING = list(
+    dict.fromkeys([*config["scaling"]["primary"]["metrics"], *PHASED])
+)
+# models by training, first step first
+TRAININGS = settings.trainings(map(MODELS.get, plan.chosen("trajectory")["model"]))
+PAIRS = {"training": list(TRAININGS), "corpus": config["trajectory"]["corpora"]}
+DOWNLOADS += inputs.downloads("trajectory")
 
 
 rule trajectory_training:
     input:
-        lambda wildcards: files_of_models(
-            model.name for model in models_along(wildcards.training)
+        lambda wildcards: all_files(
+            model.name for model in TRAININGS[wildcards.training]
         ),
-        folders=lambda wildcards: folders_of_models(
-            model.name for model in models_along(wildcards.training)
+        folders=lambda wildcards: folders(
+            model.name for model in TRAININGS[wildcards.training]
         ),
-        texts=lambda wildcards: f"results/texts/{first_of(wildcards).tokenizer}/{wildcards.corpus}.h5",
+        texts=lambda wildcards: f"results/texts/{TRAININGS[wildcards.training][0].tokenizer}/{wildcards.corpus}.h5",
     output:
         output="results/trajectory/{training}/{corpus}.parquet",
         resampled="results/trajectory/{training}/resamples/{corpus}.parquet",
@@ -33,25 +34,23 @@ rule trajectory_training:
             "geomkit.studies.measure_training:measure_training",
             states="geomkit.lm.stream:runs_by_name",
             content=lambda wildcards: [
-                content_of(model) for model in models_along(wildcards.training)
+                inputs.content_of(model) for model in TRAININGS[wildcards.training]
             ],
-            spec=lambda wildcards: spec_of(
-                SimpleNamespace(model=first_of(wildcards).name)
-            ),
-            batch_tokens=config["compute"]["batch_tokens"],
-            dump={"layers": config["dump"]["layers"], "sublayers": False},
             # of each model in the order of the folders
             seeds=lambda wildcards: {
-                model.name: model.seed for model in models_along(wildcards.training)
+                model.name: model.seed for model in TRAININGS[wildcards.training]
             },
-            family=lambda wildcards: first_of(wildcards).family,
-            variants=lambda wildcards: RUNS[first_of(wildcards).name],
-            drawn=lambda wildcards: variants.drawn(
-                OWN_NULLS[first_of(wildcards).name]
-            ),
-            metrics=TRAJECTORY_METRICS,
-            parameters=PARAMETERS,
-            resamples=CORPUS_RESAMPLES,
+            family=lambda wildcards: TRAININGS[wildcards.training][0].family,
+            spec=lambda wildcards: spec_of(TRAININGS[wildcards.training][0]),
+            batch_tokens=config["compute"]["batch_tokens"],
+            dump=CHOSEN_STATES | {"sublayers": False},
+            variants=lambda wildcards: plan.runs[
+                TRAININGS[wildcards.training][0].name
+            ],
+            drawn=lambda wildcards: plan.drawn[TRAININGS[wildcards.training][0].name],
+            metrics=ALONG_TRAINING,
+            parameters=plan.parameters,
+            resamples=plan.corpus_resamples,
             seed=config["seed"],
             length=config["scaling"]["primary"]["length"],
             normalisation=config["scaling"]["primary"]["normalise"],
@@ -65,9 +64,9 @@ rule trajectory_training:
 rule trajectory:
     input:
         "results/weights/trajectory.csv",
-        tables=expand("results/trajectory/{training}/{corpus}.parquet", **ALONG),
+        tables=expand("results/trajectory/{training}/{corpus}.parquet", **PAIRS),
         resampled=expand(
-            "results/trajectory/{training}/resamples/{corpus}.parquet", **ALONG
+            "results/trajectory/{training}/resamples/{corpus}.parquet", **PAIRS
         ),
     output:
         points="results/trajectory/points.csv",
@@ -82,12 +81,11 @@ rule trajectory:
             "geomkit.studies.trajectory:study_trajectories",
             trainings={
                 model.name: (model.training, model.seed, model.step)
-                for model in ALONG_TRAINING
+                for model in map(MODELS.get, plan.chosen("trajectory")["model"])
             },
             primary=config["scaling"]["primary"],
-            metrics=TRAJECTORY_METRICS,
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            metrics=ALONG_TRAINING,
+            **RESAMPLED,
         ),
     message:
         "Finding where metrics turn in training, and whether they follow the loss"
@@ -114,7 +112,8 @@ rule trajectory_plot:
         **call(
             "geomkit.figures.trajectory:draw_trajectories",
             primary=config["scaling"]["primary"],
-            metrics=TRAJECTORY_METRICS,
+            metrics=ALONG_TRAINING,
+            of_corpora=PHASED,
         ),
     message:
         "Drawing metrics and loss over training"

@@ -1,51 +1,11 @@
+from geomkit.lm.names import expand as trainings_of
+
 GROUPS = {
     str(training): group
     for group, members in config["ladder"]["controls"].items()
     for one in members
     for training in trainings_of(one)
 }
-
-
-rule controls_measured:
-    input:
-        models=[
-            *[
-                relative(RESOURCES / "ladder" / name / "model.safetensors")
-                for name in LADDER
-            ],
-            *expand("results/ladder/controls/{name}/model.safetensors", name=CONTROLS),
-        ],
-        texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
-    output:
-        output="results/ladder/controls.parquet",
-    log:
-        "results/logs/ladder/controls_measured.log",
-    conda:
-        "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
-    params:
-        **call(
-            "geomkit.studies.control_metrics:measure_controls",
-            states="geomkit.lm.stream:runs_by_name",
-            spec=settings.ModelSpec(
-                device=config["compute"]["device"], dtype=config["compute"]["dtype"]
-            ),
-            batch_tokens=config["compute"]["batch_tokens"],
-            dump=LAST_STATES,
-            seed=config["seed"],
-            parameters=PARAMETERS,
-            corpus=config["ladder"]["corpus"],
-            family="controls",
-            length=config["scaling"]["primary"]["length"],
-            normalisation=config["scaling"]["primary"]["normalise"],
-            metrics=config["scaling"]["primary"]["metrics"],
-        ),
-    message:
-        "Measuring the ladder and the trainings beside it"
-    script:
-        "../scripts/run.py"
 
 
 rule width_depth:
@@ -69,8 +29,7 @@ rule width_depth:
             groups=GROUPS,
             recipe=config["ladder"]["recipe"],
             primary=config["scaling"]["primary"],
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
         "Telling width, depth and parameters apart"

@@ -34,7 +34,6 @@ SPREADS = {
     "divergence_gini": "Gini of KL",
     "divergence_effective_share": "effective share of tokens, KL",
 }
-METRICS = ("erank_covariance", "rate_distortion_ratio")
 MODES = ("unit", "centre-unit", "raw")
 
 
@@ -152,9 +151,10 @@ def dots(axis: Axes, rows: Sequence[Removal], methods: Sequence[str | None]) -> 
 def sinks_page(model: str, corpus: str, rows: Sequence[SinkEffect]) -> Figure:
     """Metrics over layers for each normalisation, with all tokens and without sinks at each threshold."""
     figure = Figure(figsize=(7.2, 4.6))
-    axes = figure.subplots(len(METRICS), len(MODES), sharex=True)
+    metrics = sorted({row.metric for row in rows if row.kind == "all"})
+    axes = figure.subplots(len(metrics), len(MODES), sharex=True, squeeze=False)
     thresholds = sorted({row.threshold for row in rows if row.threshold is not None})
-    for line, metric in zip(axes, METRICS, strict=True):
+    for line, metric in zip(axes, metrics, strict=True):
         for axis, mode in zip(line, MODES, strict=True):
             mine = [row for row in rows if (row.metric, row.normalise) == (metric, mode)]
             layers(axis, [row for row in mine if row.kind == "all"], "k", "all tokens", "-")

@@ -10,7 +10,6 @@ from geomkit.figures.style import BLACK, BLUE, VERMILION, name_of, save
 from geomkit.store.records.experiments import SublayerEffect
 from geomkit.store.records.files import read_csv
 
-METRICS = ("rate_distortion_ratio", "erank_covariance", "gain")
 PAINT = {"attention": BLUE, "mlp": VERMILION, "block": BLACK}
 KINDS = {"zero": ("o", "zero"), "mean": ("s", "mean of other documents")}
 NAMES = {"gain": "information gain (nats)", "loss": "loss (nats a token)"}
@@ -23,16 +22,18 @@ def components_figure(rows: Sequence[SublayerEffect]) -> Iterator[Figure]:
 
 
 def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
+    metrics = list(dict.fromkeys(row.metric for row in rows if row.metric != "loss"))
     figure = Figure(figsize=(7.2, 6.6))
-    axes = figure.subplots(3, 3, sharex=True)
-    for axis, metric in zip(axes[0], METRICS, strict=True):
+    axes = figure.subplots(3, len(metrics), sharex=True, squeeze=False)
+    for axis, metric in zip(axes[0], metrics, strict=True):
         for sublayer, paint in PAINT.items():
             after = [row for row in rows if (row.kind, row.metric, row.sublayer) == ("after", metric, sublayer)]
             line(axis, after, paint, "-", "o" if sublayer == "block" else ".", f"after {sublayer}")
         axis.set_title(f"after each sublayer: {NAMES.get(metric, name_of(metric))}")
     if axes[0, 0].has_data():
         axes[0, 0].legend()
-    panels = [("loss", None), *((metric, "last") for metric in METRICS), *((metric, "final") for metric in METRICS[:2])]
+    panels = [("loss", None), *((metric, "last") for metric in metrics)]
+    panels += [(metric, "final") for metric in metrics if metric != "gain"]
     for axis, (metric, at) in zip(axes[1:].flat, panels, strict=True):
         for sublayer in ("attention", "mlp"):
             for kind, (marker, label) in KINDS.items():

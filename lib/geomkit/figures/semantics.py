@@ -14,7 +14,6 @@ KINDS = ("pearson", "spearman")
 BASELINES = {"tfidf": ("TF-IDF", "-"), "random_projection": ("random projection", "--"), "length": ("length", ":")}
 CLOUDS = {"mean": "mean of each document", "last": "last token of each document", "tokens": "all tokens"}
 SUBLAYERS = {"attention": ":", "mlp": "-."}
-METRICS = ("rate_distortion_ratio", "erank_covariance")
 
 
 def semantics_figure(rows: Sequence[Likeness]) -> Iterator[Figure]:
@@ -25,17 +24,20 @@ def semantics_figure(rows: Sequence[Likeness]) -> Iterator[Figure]:
 
 def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
     figure = Figure(figsize=(7.2, 5.4))
-    axes = figure.subplots(2, 2)
-    for axis, kind in zip(axes[0], KINDS, strict=True):
+    metrics = list(dict.fromkeys(row.metric for row in rows if row.kind == "spectrum"))
+    axes = figure.subplots(2, max(len(KINDS), len(metrics)), squeeze=False)
+    for axis, kind in zip(axes[0], KINDS, strict=False):
         agreement_panel(axis, [row for row in rows if (row.agreement, row.kind) == (kind, "agreement")])
         axis.set_title(f"{kind.capitalize()}'s correlation with judgements\n{verdict(rows, kind)}")
-    for axis, metric in zip(axes[1], METRICS, strict=True):
+    for axis, metric in zip(axes[1], metrics, strict=False):
         spectra = [row for row in rows if (row.kind, row.metric) == ("spectrum", metric)]
         for (name, label), paint in zip(CLOUDS.items(), COLOURS, strict=False):
             points = sorted((row.layer, row.value) for row in spectra if (row.distance, row.sublayer) == (name, "block"))
             axis.plot([x for x, _ in points], [y for _, y in points], color=paint, marker=".", label=label)
         axis.set(xlabel="layer", title=f"{name_of(metric)} of the corpus, centred unit rows")
         axis.legend()
+    for axis in (*axes[0, len(KINDS) :], *axes[1, len(metrics) :]):
+        axis.axis("off")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     documents = max((row.documents for row in rows), default=0)

@@ -16,22 +16,24 @@ from geomkit.store.records.axes import StepLaw, StepPoint, StepTurn
 from geomkit.store.records.files import read_csv
 from geomkit.variants import TRAINED
 
-CORPUS_METRICS = ("erank_singular", "alpha_req")
-"""Of which the literature measures the whole corpus."""
 JUDGED = "last"
 SHUFFLED, UNTRAINED = "shuffled", "untrained"
 ARROWS = {True: "up", False: "down"}
 
 
 def trajectory_figures(
-    points: Sequence[StepPoint], turns: Sequence[StepTurn], metrics: Sequence[str], place: Mapping[str, Any]
+    points: Sequence[StepPoint],
+    turns: Sequence[StepTurn],
+    metrics: Sequence[str],
+    of_corpora: Sequence[str],
+    place: Mapping[str, Any],
 ) -> Iterator[Figure]:
     """points.csv and turns.csv: for each family, size and corpus a page of values and one of differences from nulls."""
     for key in dict.fromkeys(size_of(row) for row in points):
         mine, turned = [row for row in points if size_of(row) == key], [row for row in turns if size_of(row) == key]
         head = f"{mine[0].family} on {mine[0].corpus}, width {mine[0].width}"
         where = f"{head}: first {place['length']} tokens, {place['normalise']}{distortion(row.eps2 for row in mine)}"
-        yield values_page(mine, turned, metrics, where, place["length"])
+        yield values_page(mine, turned, metrics, of_corpora, where, place["length"])
         yield differences_page(mine, metrics, where, place["length"])
 
 
@@ -40,11 +42,16 @@ def size_of(row: StepPoint | StepTurn) -> tuple[str, str, int]:
 
 
 def values_page(
-    points: Sequence[StepPoint], turns: Sequence[StepTurn], metrics: Sequence[str], where: str, length: int
+    points: Sequence[StepPoint],
+    turns: Sequence[StepTurn],
+    metrics: Sequence[str],
+    of_corpora: Sequence[str],
+    where: str,
+    length: int,
 ) -> Figure:
     """Every layer over the steps; a turn of the last block's curve with its interval of steps."""
     panels: list[tuple[str, int | None]] = [(metric, length) for metric in metrics]
-    panels += [(metric, None) for metric in CORPUS_METRICS if metric in metrics]
+    panels += [(metric, None) for metric in of_corpora]
     lines = -(-(len(panels) + 2) // 2)
     figure = Figure(figsize=(WIDTH, 0.5 + 1.45 * lines))
     axes = figure.subplots(lines, 2, squeeze=False).flatten()
@@ -270,9 +277,15 @@ def forest(axis: Axes, laws: Sequence[StepLaw]) -> None:
 
 
 def draw_trajectories(
-    points: Path, turns: Path, laws: Path, output: Path, primary: Mapping[str, Any], metrics: Sequence[str]
+    points: Path,
+    turns: Path,
+    laws: Path,
+    output: Path,
+    primary: Mapping[str, Any],
+    metrics: Sequence[str],
+    of_corpora: Sequence[str],
 ) -> None:
-    """Writes results/trajectory_plot.pdf."""
+    """Writes results/trajectory_plot.pdf. of_corpora: metrics of which the whole corpus is shown, too."""
     values, told = read_csv(points, StepPoint), read_csv(laws, StepLaw)
-    pages = [*trajectory_figures(values, read_csv(turns, StepTurn), metrics, primary), *laws_figures(values, told, primary)]
-    save(pages, output)
+    pages = trajectory_figures(values, read_csv(turns, StepTurn), metrics, of_corpora, primary)
+    save([*pages, *laws_figures(values, told, primary)], output)

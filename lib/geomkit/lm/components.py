@@ -23,7 +23,6 @@ from geomkit.store.states import State
 from geomkit.store.tables import COMPONENT_COLUMNS, TableWriter
 from geomkit.store.texts import Sample, Texts, read_texts
 
-METRICS = ("rate_distortion_ratio", "erank_covariance")
 GAIN = "gain"
 """Mean information gain of a text's tokens, nats."""
 Key = tuple[int, str, str, str | None, str]
@@ -41,6 +40,8 @@ def measure_components(
     spec: ModelSpec,
     batch_tokens: int,
     heads: bool = False,
+    *,
+    metrics: Sequence[str],
 ) -> None:
     """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
 
@@ -51,7 +52,7 @@ def measure_components(
     with refused_table(output, COMPONENT_COLUMNS):
         spec = spec.at(folder)
         model, masks = load_model(spec), masks_of(spec)
-        write_components(model, masks, texts, output, family, model_seed, number, gain, batch_tokens, heads)
+        write_components(model, masks, texts, output, family, model_seed, number, gain, metrics, batch_tokens, heads)
 
 
 def write_components(
@@ -63,6 +64,7 @@ def write_components(
     model_seed: int | None,
     number: int,
     gain: Mapping[str, float],
+    metrics: Sequence[str],
     batch_tokens: int,
     heads: bool,
 ) -> None:
@@ -71,14 +73,14 @@ def write_components(
     depth, name = len(blocks(model)), output.parent.name
     common = {"model": name, "family": family, "seed": model_seed, "corpus": output.stem, "depth": depth, **vars(sizes(model))}
     absent: dict[str, str] = {}
-    values = dict(after_sublayers(model, masks, sample, gain, batch_tokens, absent, name))
+    values = dict(after_sublayers(model, masks, sample, gain, metrics, batch_tokens, absent, name))
     try:
         if masks is not None:
             raise RefusalError(
                 f"{type(model).__name__}: it predicts masked tokens, and ablations are measured by the next token's loss"
             )
         ablations = [*every_sublayer(model), *(heads_of(model, absent) if heads else ())]
-        values |= without_sublayers(model, ablations, sample, gain, batch_tokens, name)
+        values |= without_sublayers(model, ablations, sample, gain, metrics, batch_tokens, name)
     except DataError as error:
         absent["ablations"] = str(error)
     table = TableWriter(
@@ -115,10 +117,10 @@ def spread(sample: Sample, number: int) -> Sample:
     return Sample([sample.ids[text] for text in chosen], sample.prefix, kept)
 
 
-def state_metrics(rows: np.ndarray, gain: Mapping[str, float]) -> dict[str, float]:
+def state_metrics(rows: np.ndarray, gain: Mapping[str, float], metrics: Sequence[str]) -> dict[str, float]:
     """Metrics of one text's rows (n, d), scaled to unit length."""
     unit = normalise(rows, "unit")
-    found = {name: float(result.value) for name, result in measure(row_spectrum(unit), METRICS, eps2=gain["eps2"]).items()}
+    found = {name: float(result.value) for name, result in measure(row_spectrum(unit), metrics, eps2=gain["eps2"]).items()}
     return found | {GAIN: float(information_gain(unit, gain["eps2"], int(gain["n"])).mean())}
 
 
@@ -127,6 +129,7 @@ def after_sublayers(
     masks: Masking | None,
     sample: Sample,
     gain: Mapping[str, float],
+    metrics: Sequence[str],
     batch_tokens: int,
     absent: dict[str, str],
     name: str,
@@ -140,7 +143,7 @@ def after_sublayers(
         while start < len(part.ids):
             stop = start + len(sample.ids[text])
             for state, rows in part.states.items():
-                for metric, value in state_metrics(rows[start:stop], gain).items():
+                for metric, value in state_metrics(rows[start:stop], gain, metrics).items():
                     values[state.layer, state.sublayer, "after", state.sublayer, metric][text] = value
             start, text = stop, text + 1
     absent.update(recorder.absent)
@@ -148,7 +151,13 @@ def after_sublayers(
 
 
 def without_sublayers(
-    model, ablations: Sequence[Ablation], sample: Sample, gain: Mapping[str, float], batch_tokens: int, name: str
+    model,
+    ablations: Sequence[Ablation],
+    sample: Sample,
+    gain: Mapping[str, float],
+    metrics: Sequence[str],
+    batch_tokens: int,
+    name: str,
 ) -> Mapping[Key, np.ndarray]:
     """Losses (texts,), and metrics of the last block's output and what follows the final norm, of the model as it is (layer 0,
     kind `none`) and without each sublayer in turn."""
@@ -163,7 +172,7 @@ def without_sublayers(
             ends = np.cumsum([len(sample.ids[text]) for text in found.texts])[:-1]
             for state, rows in found.states.items():
                 for text, cloud in zip(found.texts, np.split(rows, ends), strict=True):
-                    for metric, value in state_metrics(cloud, gain).items():
+                    for metric, value in state_metrics(cloud, gain, metrics).items():
                         values[*named(found.ablation), shown[state], metric][text] = value
             yield found
 

@@ -3,6 +3,8 @@
 p = lambda / sum(lambda) throughout. A new metric is one function here with `@metrics.register(name, label=..., unit=...)`, all
 literals: it takes a Spectrum, and parameters of its own, each by keyword and with a default, and returns a Measurement, or else
 a sentence that says why a spectrum of that shape has none. Its parameters are set by config.yaml's `entropy.parameters`.
+`central=True` also measures and draws it without attention sinks, at sublayers, and with one row for each document;
+`phases=True` along training.
 
 What is demanded of a metric: it keeps a batch's axes, so that a batch is a loop; it does not change where rows are rotated or
 permuted, for it sees nothing but their spectrum; its value lies between 0 and its bound, up to 1e-9, or it has no bound (None).
@@ -205,7 +207,7 @@ def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     return Measurement(half * length, half * highest)
 
 
-@metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio")
+@metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio", central=True)
 def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """L / B of `rate_distortion`: the share of what n rows of d columns could reach. 1 for a flat spectrum, NaN for zero rows."""
     length, highest = _coding_length(spectrum, eps2)
@@ -242,7 +244,7 @@ def renyi_2(spectrum: Spectrum) -> Measurement:
     return Measurement(namespace(spectrum.eigenvalues).log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
 
 
-@metrics.register("erank_covariance", label="effective rank", unit="directions")
+@metrics.register("erank_covariance", label="effective rank", unit="directions", central=True)
 def erank_covariance(spectrum: Spectrum) -> Measurement:
     """Effective rank of the covariance, exp(`matrix_entropy`): the one that Diff-eRank uses.
 
@@ -251,7 +253,7 @@ def erank_covariance(spectrum: Spectrum) -> Measurement:
     return Measurement(namespace(spectrum.eigenvalues).exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
 
 
-@metrics.register("erank_singular", label="effective rank, singular", unit="directions")
+@metrics.register("erank_singular", label="effective rank, singular", unit="directions", phases=True)
 def erank_singular(spectrum: Spectrum) -> Measurement:
     """Effective rank of the rows, exp(-sum q ln q), q = s / sum(s), s the singular values of Z: RankMe, without its 1e-7.
 
@@ -289,7 +291,7 @@ def nuclear_norm(spectrum: Spectrum) -> Measurement:
     return Measurement(value, xp.sqrt(spectrum.n * spectrum.m * spectrum.trace))
 
 
-@metrics.register("alpha_req", label="decay of the spectrum", unit="exponent")
+@metrics.register("alpha_req", label="decay of the spectrum", unit="exponent", phases=True)
 def alpha_req(spectrum: Spectrum) -> Measurement | str:
     """Decay of the spectrum: minus the slope of ln lambda_i on ln i by least squares, i from ceil(0.05 m) to floor(0.5 m).
 

@@ -117,7 +117,7 @@ def measure_variant(
 
 
 def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: States) -> SinkEffects:
-    return SinkEffects.blank(sinks["thresholds"], [state.layer for state in blocks], len(states.share))
+    return SinkEffects.blank(sinks["thresholds"], [state.layer for state in blocks], sinks["metrics"], len(states.share))
 
 
 class Passes:

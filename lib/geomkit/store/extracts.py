@@ -24,7 +24,7 @@ class Requested:
     """What is asked of the trained model's states, each None if it is not.
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
-    them, for whitenings by other documents. sinks: `thresholds`, and `eps2`, for metrics of texts without attention sinks.
+    them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, for texts without attention sinks.
     """
 
     gain: Mapping[str, Any] | None = None

@@ -21,7 +21,6 @@ from geomkit.measures.spectra import modes, normalise, row_spectrum
 from geomkit.store.hdf5 import put, read
 from geomkit.store.states import Batch, State, States
 
-METRICS = ("rate_distortion_ratio", "erank_covariance")
 PLACE = "trained/sinks"
 
 
@@ -38,13 +37,13 @@ class SinkEffects:
     without: np.ndarray
 
     @classmethod
-    def blank(cls, thresholds: Sequence[float], layers: Sequence[int], texts: int) -> "SinkEffects":
+    def blank(cls, thresholds: Sequence[float], layers: Sequence[int], metrics: Sequence[str], texts: int) -> "SinkEffects":
         """With room for so many texts."""
         names = list(modes)
-        shape = (len(layers), len(names), len(METRICS), texts)
+        shape = (len(layers), len(names), len(metrics), texts)
         count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
         return cls(
-            [float(one) for one in thresholds], layers, names, METRICS, count, whole, np.full((len(thresholds), *shape), np.nan)
+            [float(one) for one in thresholds], layers, names, metrics, count, whole, np.full((len(thresholds), *shape), np.nan)
         )
 
     def add(self, batch: Batch, states: States, eps2: float) -> None:
@@ -65,13 +64,14 @@ class SinkEffects:
         self.count[:, texts] = np.sum(outliers, axis=-1)
         for row, cloud in enumerate(clouds):
             for column, mode in enumerate(self.modes):
-                whole = metrics_of(cloud, mode, eps2, dtype)
+                whole = metrics_of(cloud, self.metrics, mode, eps2, dtype)
                 self.whole[row, column][:, texts] = whole
                 for number, of_texts in enumerate(outliers):
                     for place, (text, found) in enumerate(zip(texts, of_texts, strict=True)):
                         if (~found).sum() >= 2:
-                            left = metrics_of(cloud[place][~found], mode, eps2, dtype) if found.any() else whole[:, place]
-                            self.without[number, row, column, :, text] = left
+                            left = cloud[place][~found]
+                            own = metrics_of(left, self.metrics, mode, eps2, dtype) if found.any() else whole[:, place]
+                            self.without[number, row, column, :, text] = own
 
     def write(self, file: h5py.File) -> None:
         for name in ("count", "whole", "without"):
@@ -79,13 +79,13 @@ class SinkEffects:
         file[PLACE].attrs.update({name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")})
 
 
-def metrics_of(rows: np.ndarray, mode: str, eps2: float, dtype: str) -> np.ndarray:
+def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
     """Metrics (metrics, ...) of rows (..., n, d). The rate distortion of raw rows is that of rows of mean squared length 1."""
     scaled = normalise(rows, mode, dtype=dtype)
     if mode == "raw":
         scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
-    found = measure(row_spectrum(scaled, mode == "centre-unit"), METRICS, eps2=eps2)
-    return np.array([found[name].value for name in METRICS])
+    found = measure(row_spectrum(scaled, mode == "centre-unit"), metrics, eps2=eps2)
+    return np.array([found[name].value for name in metrics])
 
 
 def read_sinks(file: h5py.File) -> SinkEffects:

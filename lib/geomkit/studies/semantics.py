@@ -35,7 +35,6 @@ KINDS = ("pearson", "spearman")
 BASELINES = ("tfidf", "random_projection", "length")
 EQUAL = ("bures_wasserstein", "bures", "frobenius")
 """Distances that use a covariance, which depends on the number of tokens: documents are cut to equal numbers."""
-METRICS = ("rate_distortion_ratio", "erank_covariance")
 PROJECTION = 256
 """Width of the random projection."""
 
@@ -62,10 +61,13 @@ def judge(
     resamples: int,
     eps2: float,
     seed: int,
+    *,
+    metrics: Sequence[str],
 ) -> None:
     """Writes the table and the summary of one model and corpus, which the path of the table names.
 
-    states: of each document's first text at least. judgements: a folder with a file of a square matrix, or the file.
+    states: of each document's first text at least. judgements: a folder with a file of a square matrix, or the file. metrics: of
+    spectra with one row for each document.
     """
     model, name = output.parent.name, output.stem
     texts = [row["text"] for row in read_columns(corpus, ["document", "text"])]
@@ -77,7 +79,7 @@ def judge(
         gathered = opened.gather(texts=places)
         common = columns_of(output, opened.attributes, family, model_seed)
         absent, sizes = dict(opened.absent), [opened.texts.tokens[place] for place in places]
-        layers, spectra = by_layer(gathered, sizes, opened.dtype, eps2, seed)
+        layers, spectra = by_layer(gathered, sizes, opened.dtype, metrics, eps2, seed)
         found = merged(layers, baselines(texts, others, [opened.ids(place) for place in places], seed))
         rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
         for row in rows:
@@ -124,7 +126,7 @@ def document_texts(texts: Texts, named: list[str], model: str) -> list[int]:
 
 
 def by_layer(
-    gathered: Mapping[State, np.ndarray], sizes: Sequence[int], dtype: str, eps2: float, seed: int
+    gathered: Mapping[State, np.ndarray], sizes: Sequence[int], dtype: str, metrics: Sequence[str], eps2: float, seed: int
 ) -> tuple[Compared, list[dict[str, Any]]]:
     """Every distance at every layer, after each sublayer too where there are these, and the spectra of documents' rows beside
     those of their tokens. gathered: rows of documents of the given sizes, one after another."""
@@ -138,17 +140,17 @@ def by_layer(
         for name, distance in distances.items():
             names.append((state, name, width))
             similar.append(-pairs(distance(equal if name in EQUAL else documents)))
-        spectra += document_spectra(documents, state, eps2, dtype)
+        spectra += document_spectra(documents, state, metrics, eps2, dtype)
     return Compared(names, np.array(similar)), spectra
 
 
-def document_spectra(documents: Documents, state: State, eps2: float, dtype: str) -> list[dict[str, Any]]:
+def document_spectra(documents: Documents, state: State, metrics: Sequence[str], eps2: float, dtype: str) -> list[dict[str, Any]]:
     """Metrics of the corpus with one row for each document, its mean or last token, and with all of their tokens."""
     clouds = {"mean": documents.means, "last": documents.last, "tokens": np.concatenate(documents.tokens)}
     found = []
     for name, rows in clouds.items():
         unit = normalise(rows, "centre-unit", dtype=dtype)
-        for metric, result in measure(row_spectrum(unit, True), METRICS, eps2=eps2).items():
+        for metric, result in measure(row_spectrum(unit, True), metrics, eps2=eps2).items():
             where: dict[str, Any] = {**state._asdict(), "d": rows.shape[1], "metric": metric, "n": len(rows)}
             value: dict[str, Any] = {"value": float(result.value), "low": None, "high": None}
             found.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})
