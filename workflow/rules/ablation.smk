@@ -79,7 +79,6 @@ rule ablation_table:
     params:
         **call(
             "geomkit.store.tables:merge_stage",
-            record="Removal",
         ),
     message:
         "Joining the tables of ablation"
@@ -131,7 +130,6 @@ rule sinks_table:
     params:
         **call(
             "geomkit.store.tables:merge_stage",
-            record="SinkEffect",
         ),
     message:
         "Joining the tables of sinks"

@@ -73,7 +73,6 @@ rule components_table:
     params:
         **call(
             "geomkit.store.tables:merge_stage",
-            record="SublayerEffect",
         ),
     message:
         "Joining the tables of components"

@@ -95,7 +95,6 @@ rule semantics_table:
     params:
         **call(
             "geomkit.store.tables:merge_stage",
-            record="Likeness",
         ),
     message:
         "Joining the tables of semantics"

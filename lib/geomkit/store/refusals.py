@@ -15,7 +15,6 @@ from geomkit.errors import RefusalError
 from geomkit.store.hdf5 import REFUSED, created
 from geomkit.store.provenance import replacing
 from geomkit.store.records.files import write_csv
-from geomkit.store.records.tokens import TokenScore
 from geomkit.store.tables import COLUMNS, EVERYTHING, TableWriter
 
 
@@ -38,7 +37,7 @@ def refuse(output: Path, reason: str) -> None:
 
 @contextmanager
 def refused_table(
-    output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None, record: type[Any] = TokenScore
+    output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None, record: type[Any] | None = None
 ) -> Iterator[None]:
     """If the model is refused inside the block, the table is empty and says why, and so is a summary of rows of a record."""
     try:
@@ -46,5 +45,5 @@ def refused_table(
     except RefusalError as reason:
         print(f"refused: {reason}")
         TableWriter(schema).write(output, {EVERYTHING: str(reason)})
-        if summary is not None:
+        if summary is not None and record is not None:
             write_csv(summary, record, [])

@@ -15,9 +15,7 @@ from geomkit.errors import DataError
 from geomkit.store.parquet import parquet_file, read_table
 from geomkit.store.provenance import replacing
 from geomkit.store.records.absence import Absent
-from geomkit.store.records.experiments import Likeness, Removal, SinkEffect, SublayerEffect
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.tokens import TokenScore
+from geomkit.store.records.files import join_csv, write_csv
 
 if TYPE_CHECKING:  # or a new metric would be a reason to write every table again
     from geomkit.measures.entropy import Measurement
@@ -189,27 +187,16 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
         writer.add_key_value_metadata({"absent": json.dumps(absent)})
 
 
-SUMMARIES: dict[str, type[Any]] = {kind.__name__: kind for kind in (TokenScore, Removal, SinkEffect, SublayerEffect, Likeness)}
-"""Rows of the summaries that stages have beside their tables."""
-
-
 def merge_stage(
-    tables: Iterable[Path],
-    output: Path,
-    absent: Path,
-    summaries: Iterable[Path] = (),
-    summary: str | None = None,
-    record: str = "TokenScore",
+    tables: Sequence[Path], output: Path, absent: Path, summaries: Sequence[Path] = (), summary: Path | None = None
 ) -> None:
-    """One table of all models and corpora, one summary of rows of the named record where there are any, and a list (CSV) of what
-    they do not hold."""
-    parts = [Path(table) for table in tables]
-    merge(parts, output, parquet_file(parts[0]).schema_arrow.remove_metadata())
+    """One table of all models and corpora, one of their summaries where there are any, and a list (CSV) of what they do not
+    hold."""
+    merge(tables, output, parquet_file(tables[0]).schema_arrow.remove_metadata())
     listed = [Absent(model=model, corpus=corpus, absent=what, reason=why) for (model, corpus, what), why in read_absent(output)]
     write_csv(absent, Absent, listed)
-    if summary:
-        kind = SUMMARIES[record]
-        write_csv(Path(summary), kind, [row for part in summaries for row in read_csv(Path(part), kind)])
+    if summary is not None:
+        join_csv(summary, summaries)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:

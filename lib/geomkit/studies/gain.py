@@ -67,7 +67,7 @@ def measure_gains(
     gain: Mapping[str, float],
     seed: int,
 ) -> None:
-    with refused_table(output, TOKEN_COLUMNS, summary), Spectra(spectra) as file:
+    with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Spectra(spectra) as file:
         common: Row = {**columns_of(spectra, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = common["depth"]

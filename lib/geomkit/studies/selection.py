@@ -59,7 +59,7 @@ def compare_selections(
     seed: int,
 ) -> None:
     model = probe.parent.name
-    with refused_table(output, TOKEN_COLUMNS, summary), Probe(probe) as file, Spectra(spectra) as measured:
+    with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Probe(probe) as file, Spectra(spectra) as measured:
         common = {**columns_of(probe, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))

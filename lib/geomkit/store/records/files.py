@@ -45,6 +45,18 @@ def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
             file.write(line(to_cell(values[name], kinds.get(name, float), f"{path}: column {name!r}") for name in names))
 
 
+def join_csv(path: Path, parts: Sequence[Path]) -> None:
+    """Rows of CSV files of one kind, file after file. Raises DataError, naming the file, for one with other columns."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for part in parts:
+            header, rows = part.read_bytes().split(b"\n", 1)
+            if file.tell() == 0:
+                file.write(first := header + b"\n")
+            if header + b"\n" != first:
+                raise DataError(f"{part}: its columns are not those of {parts[0]}; remove it and run again")
+            file.write(rows)
+
+
 def folders_of(files: Iterable[Path]) -> list[Path]:
     """Folders that hold the files, each once, in the order of the files."""
     return list(dict.fromkeys(file.parent for file in files))
