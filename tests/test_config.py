@@ -17,7 +17,6 @@ from geomkit.config import (
     download,
     expand_models,
     layer_name,
-    metric_parameters,
     origin,
     read_column,
     resolve_layers,
@@ -418,11 +417,6 @@ def test_what_does_not_fit_together_is_named_by_its_key(here, key, value, messag
 def test_parts_go_with_dumps_and_without(here):
     for keep in (True, False, "none"):
         run_check(changed("dump", SHIPPED["dump"] | {"parts": 7, "keep": keep}))
-
-
-def test_parameters_of_metrics_are_one_mapping(here):
-    assert metric_parameters(SHIPPED["entropy"]) == {"eps2": 0.5}
-    assert metric_parameters(SHIPPED["entropy"] | {"parameters": {"power": 3}}) == {"eps2": 0.5, "power": 3}
 
 
 def test_a_source_of_ones_own_is_one_function(here, monkeypatch):

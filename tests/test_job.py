@@ -87,7 +87,7 @@ def test_names_that_do_not_fit_are_found_before_a_job_runs(change, message):
 
 
 def test_a_function_that_is_bound_takes_and_needs_names_of_the_rule():
-    bound = {"states": STORED, "family": "f", "model_seed": 0, "halves": 1, "resamples": 1, "eps2": 0.5, "seed": 0}
+    bound = {"states": STORED, "family": "f", "model_seed": 0, "halves": 1, "resamples": 1, "eps2": 0.5, "seed": 0, "metrics": []}
     texts = ("corpus", "background", "judgements")
     fits = rule(JUDGE, inputs=("dump", *texts), outputs=("output", "summary"), **bound)
     check_rules([fits])

@@ -13,8 +13,9 @@ import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 from test_bad_input import refused
-from test_config import SHIPPED, changed, run_check
+from test_config import SCHEMA, SHIPPED, changed, run_check
 
+from geomkit.config import stages
 from geomkit.errors import ConfigError, DataError
 from geomkit.sources.states import import_states
 from geomkit.store.donors import opened_sources
@@ -311,7 +312,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no folder of the corpus": ({}, {"entropy": ["mine"]}, r"models\.mine\.path: mine has no folder sotu"),
     **{
         stage: ({}, {stage: ["mine"]}, rf"{stage}\.models: mine are imported states, and this stage needs")
-        for stage in ("tokens", "ablation", "components", "semantics", "theory", "trajectory")
+        for stage, block in stages(SCHEMA).items()
+        if "needs" in block
     },
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geomkit.config import Known, Model, expand_models, fetched, require, resolve_layers, select, source_path
+from geomkit.config import Known, Model, expand_models, fetched, require, resolve_layers, select, source_path, stages
 from geomkit.configfiles import ConfigFiles, Written
 from geomkit.errors import ConfigError
 
@@ -19,7 +19,7 @@ NO_FILES = ConfigFiles()
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: ConfigFiles = NO_FILES) -> None:
-    """Raises ConfigError that names the key, for an unknown key or a value that the schema does not allow.
+    """Raises ConfigError that names the key: an unknown one, one at the top that is missing, or a value that is not allowed.
 
     files: what the configuration was read from, for what a value is as it is written.
     """
@@ -31,7 +31,8 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
     types = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": lambda _, value: whole(value), "number": lambda _, value: finite(value)}
     )
-    errors = extend(Draft202012Validator, type_checker=types)(schema).iter_errors(config)
+    whole_schema = {**schema, "required": list(schema["properties"])}
+    errors = extend(Draft202012Validator, type_checker=types)(whole_schema).iter_errors(config)
     error = best_match(errors, key=lambda error: -len(error.path))
     if error is None:
         return
@@ -136,7 +137,7 @@ def _checked_models(
         for name, entry in config[kind].items():
             check_entry(f"{kind}.{name}", entry, known[source], described, known["corpus reader"] if kind == "corpora" else {})
     models = expand_models(config["models"], resources)
-    check(config, models, known, resources)
+    check(config, models, known, resources, stages(schema))
     return models
 
 
@@ -174,8 +175,16 @@ def reader_keys(key: str, entry: Mapping[str, Any], of_source: Collection[str], 
     return [name for name in readers[reader].keys if name not in of_source]
 
 
-def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, resources: Path) -> None:
+def check(
+    config: Mapping[str, Any],
+    models: Mapping[str, Model],
+    known: Known,
+    resources: Path,
+    blocks: Mapping[str, Mapping[str, Any]],
+) -> None:
     """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
+
+    blocks: those of the schema that select models and corpora.
 
     Raises ConfigError that names the key.
     """
@@ -183,8 +192,8 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         if not fetched(corpus):
             source_path(f"corpora.{name}", corpus, resources)
     entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
-    for name in entropy["corpora"]:
-        require(name, config["corpora"], "entropy.corpora", "corpus")
+    for stage, block in blocks.items():
+        check_stage(config, models, stage, block.get("needs"))
     for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
         require(name, known["metric"], "entropy.metrics", "metric")
     for name in entropy["normalise"]:
@@ -198,8 +207,6 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
         for name in names:
             require(name, config["corpora"], f"ladder.{key}", "corpus")
     check_tokens(config, models, known)
-    for name in config["theory"]["corpora"]:
-        require(name, config["corpora"], "theory.corpora", "corpus")
     measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
     for name in primary["metrics"]:
         require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
@@ -219,7 +226,6 @@ def check(config: Mapping[str, Any], models: Mapping[str, Model], known: Known, 
     for model in of_size:
         check_layers(config, model, "scaling.primary.layer", primary["layer"])
     check_steps(config, models, of_size)
-    select(config["theory"]["models"], models, "theory.models")
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
     check_experiments(config, models)
@@ -252,8 +258,6 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
                 "which have no law with size; name it in trajectory.models"
             )
     taken: dict[tuple[str, str, int | None], str] = {}
-    for name in config["trajectory"]["corpora"]:
-        require(name, config["corpora"], "trajectory.corpora", "corpus")
     for model in select(config["trajectory"]["models"], models, "trajectory.models"):
         if model.step is None:
             remedy = f"set models.{model.key}.step"
@@ -277,24 +281,20 @@ def check_nulls(config: Mapping[str, Any], known: Known) -> None:
             raise ConfigError(f"config: models.{name}.untrained_seeds: untrained is not among {where}")
 
 
-RUNNING = {
-    "tokens": "token ids, surprisal and counts of tokens",
-    "ablation": "a model that runs with masks",
-    "components": "a model that runs without its sublayers",
-    "semantics": "the texts that were read",
-    "trajectory": "a model that runs at each step",
-    "theory": "token ids",
-}
-"""What stages need that imported states do not have."""
+def check_stage(config: Mapping[str, Any], models: Mapping[str, Model], stage: str, need: str | None) -> None:
+    """Raises ConfigError for an unknown model or corpus of a stage, and for imported states where a stage needs more than states:
+    `need` says what."""
+    chosen = select(config[stage]["models"], models, f"{stage}.models")
+    for name in config[stage]["corpora"] if chosen else []:
+        require(name, config["corpora"], f"{stage}.corpora", "corpus")
+    for model in chosen if need else []:
+        if model.imported:
+            raise ConfigError(f"config: {stage}.models: {model.name} are imported states, and this stage needs {need}")
 
 
 def check_imported(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
-    """Raises ConfigError for imported states where a stage needs more than states, for an unknown layout, for a null that takes a
-    model, and for a corpus without a folder."""
-    for stage, need in RUNNING.items():
-        for model in select(config[stage]["models"], models, f"{stage}.models"):
-            if model.imported:
-                raise ConfigError(f"config: {stage}.models: {model.name} are imported states, and this stage needs {need}")
+    """Raises ConfigError for imported states of an unknown layout, with a null that takes a model, or without a folder of a
+    corpus."""
     for model in filter(lambda model: model.imported, models.values()):
         key, layout = f"models.{model.key}", model.entry.get("layout", "arrays")
         require(layout, known["layout of states"], f"{key}.layout", "layout of states")
@@ -323,8 +323,6 @@ def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
 def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
     """The part of `check` about tokens."""
     tokens, selection = config["tokens"], config["tokens"]["selection"]
-    for name in tokens["corpora"]:
-        require(name, config["corpora"], "tokens.corpora", "corpus")
     for name in [] if selection["methods"] == "all" else selection["methods"]:
         require(name, known["selection method"], "tokens.selection.methods", "selection method")
     measured = {model.name for model in select(tokens["models"], models, "tokens.models")}
@@ -337,12 +335,8 @@ def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: 
 
 
 def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
-    """The part of `check` about ablation, components and semantics."""
+    """The part of `check` about ablation and semantics."""
     ablation, semantics = config["ablation"], config["semantics"]
-    for stage in ("ablation", "components", "semantics"):
-        select(config[stage]["models"], models, f"{stage}.models")
-        for name in config[stage]["corpora"] if config[stage]["models"] else []:
-            require(name, config["corpora"], f"{stage}.corpora", "corpus")
     chosen_by = config["tokens"]["selection"]["layers"]
     for model in select(ablation["models"], models, "ablation.models"):
         check_layers(config, model, "ablation.layers", ablation["layers"])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import yaml
 from workflow_case import ROOT, Case, Outcome, Run
 
+from geomkit.config import stages
 from geomkit.measures.entropy import metrics
 from geomkit.variants import drawn, nulls, of_kind, runs
 
@@ -15,6 +16,13 @@ MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 
 
 SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / ".test/config.yaml").read_text())
+
+
+STAGES = stages(yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()))
+
+
+WITHOUT = {stage: {"models": []} for stage, block in STAGES.items() if "$ref" not in block["properties"]["models"]}
+"""Stages that may select no model, without one."""
 
 
 TEXTS, LENGTHS = SETTINGS["texts"]["count"], tuple(SETTINGS["entropy"]["lengths"])

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from runs import write_corpus
+from runs import WITHOUT, write_corpus
 from workflow_case import Case, copy_project
 
 RUNS = [{"widths": [16], "seeds": 1}]
@@ -13,7 +13,7 @@ SETTINGS = {
     "compute": {"device": "cpu"},
     "entropy": {"models": ["ladder-16-s0"], "corpora": ["small"]},
     "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
-    **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
+    **WITHOUT,
     "ladder": {
         "corpus": "small",
         "runs": RUNS,
