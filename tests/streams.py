@@ -14,8 +14,8 @@ from geomkit.lm.models import load_tokenizer
 from geomkit.lm.stream import runs
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import stored
-from geomkit.store.parts import part_name
 from geomkit.store.partial_spectra import merge_spectra
+from geomkit.store.parts import part_name
 from geomkit.store.states import Open
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.spectra import decompose, sum_rows
@@ -45,7 +45,7 @@ def store(path: Path, folder: Path) -> Path:
     draw, ends = np.random.default_rng(0), np.cumsum(DOCUMENTS) - 1
     ids = [draw.integers(1, 300, 12 - 5 * (text in ends)).astype(np.int32) for text in range(len(names))]
     sizes = [len(own) for own in ids]
-    sha256 = tokenizer_sha256(load_tokenizer(ModelSpec(folder)))
+    sha256 = tokenizer_sha256(load_tokenizer(folder))
     facts = {"model": "m", "tokenizer sha256": sha256, "corpus sha256": "c", "seed": 0}
     write_texts(path, Sample(ids, [], Texts(names, sizes, sizes)), np.arange(300), facts)
     return path

@@ -24,11 +24,12 @@ from geomkit.errors import DataError, GeomkitError
 from geomkit.logs import explained
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 from geomkit.sources.fetch import fetch
-from geomkit.store.dumps import Dump, State, write_dump
+from geomkit.store.dumps import Dump, write_dump
 from geomkit.store.parquet import read_table
 from geomkit.store.probes import Probe
 from geomkit.store.removals import Removals
 from geomkit.store.spectra import Spectra
+from geomkit.store.states import State
 from geomkit.store.tables import merge_stage
 from geomkit.store.texts import Texts, read_texts
 
@@ -199,7 +200,7 @@ def test_a_text_of_no_or_one_token(count, tmp_path, tiny):
 
 
 def write(path: Path, rows: np.ndarray, dtype: str = "float32") -> None:
-    with write_dump(path, Texts(["d"], [len(rows)], [9]), {"depth": 1}, {}, dtype, None) as writer:
+    with write_dump(path, Texts(["d"], [len(rows)], [9]), {"depth": 1}, {}, dtype, None, [1]) as writer:
         surprisal = np.r_[np.nan, np.ones(len(rows) - 1)].astype(np.float32)
         writer.append(np.arange(len(rows)), surprisal, {State(1): rows})
 
@@ -448,10 +449,11 @@ def full(tmp_path: Path) -> Iterator[Path]:
 DUMPING = """
     import numpy as np
     from pathlib import Path
-    from geomkit.store.dumps import State, write_dump
+    from geomkit.store.dumps import write_dump
+    from geomkit.store.states import State
     from geomkit.store.texts import Texts
 
-    with write_dump(Path({path!r}), Texts(["a"], [4000], [9]), {{}}, {{}}, "float32", None) as writer:
+    with write_dump(Path({path!r}), Texts(["a"], [4000], [9]), {{}}, {{}}, "float32", None, [1]) as writer:
         for start in range(0, 4000, 100):
             writer.append(np.zeros(100, int), np.ones(100, np.float32), {{State(0): np.ones((100, {width}), np.float32)}})
 """

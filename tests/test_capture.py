@@ -22,7 +22,8 @@ from geomkit.lm.cutting import sample
 from geomkit.lm.models import blocks, load_model
 from geomkit.lm.selfcheck import READINGS, read_states
 from geomkit.sources.corpora import Document
-from geomkit.store.dumps import Dump, State, write_dump
+from geomkit.store.dumps import Dump, write_dump
+from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts
 
 TOLERANCE = 1e-5
@@ -328,7 +329,7 @@ def test_where_sublayers_do_not_add_up_they_are_absent_with_a_reason(load, archi
 def test_the_dump_tells_why_sublayers_are_absent(load, architecture, tmp_path):
     """What only the first batch shows is in the file, though its writer was there before."""
     recorder, run = Recorder(load(architecture), EVERY, sublayers=True), texts(11, 7)
-    with write_dump(tmp_path / "trained.h5", run.texts, {}, recorder.absent, "float32", None) as writer:
+    with write_dump(tmp_path / "trained.h5", run.texts, {}, recorder.absent, "float32", None, [2]) as writer:
         for part in capture(recorder, run, 4096):
             writer.append(*part)
     with Dump(tmp_path / "trained.h5") as dump:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError, DataError
 from geomkit.lm import cutting as module
 from geomkit.lm.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
-from geomkit.lm.dumping import dump_model
+from geomkit.lm.stream import runs
 from geomkit.sources.corpora import Document, split_of, stored_documents, write_documents
-from geomkit.store.dumps import Dump, State
+from geomkit.store.dumping import dump_states
+from geomkit.store.dumps import Dump
+from geomkit.store.states import State
 from geomkit.store.texts import read_texts
 
 
@@ -359,8 +362,8 @@ def test_a_tokenizer_that_pads_is_the_same_tokenizer(tokenizer, tiny):
 
 
 def dump_with(folder: Path, texts: Path, output: Path) -> None:
-    dump = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    dump_model(folder, texts, [str(output)], dump, ModelSpec(device="cpu"), 4096, 3, {"source": "local"})
+    states = partial(runs, folder, texts, "m", ModelSpec(device="cpu"), 4096, 3)
+    dump_states(states, [output], {"dtype": "float32", "compression": None}, ["trained"])
 
 
 def test_a_dump_runs_the_stored_texts_and_pads_the_counts(corpus, tiny, tmp_path):
@@ -373,7 +376,7 @@ def test_a_dump_runs_the_stored_texts_and_pads_the_counts(corpus, tiny, tmp_path
         counts = dump.vocabulary()
         np.testing.assert_array_equal(counts[: len(stored.counts)], stored.counts)
         assert len(counts) == max(300, len(stored.counts))
-        assert dump.width(State(0)) == 32
+        assert dump.widths[State(0)] == 32
 
 
 def test_a_model_with_another_tokenizer_is_refused_and_both_are_named(corpus, tiny, bos_tokenizer, tmp_path):

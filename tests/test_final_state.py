@@ -1,6 +1,7 @@
 """The table of the final state: every number again from dumped states, and what is absent."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,18 +10,20 @@ import pytest
 from geomkit.config import ModelSpec
 from geomkit.errors import DataError
 from geomkit.lm.cutting import tokenizer_sha256
-from geomkit.lm.dumping import dump_model
-from geomkit.lm.final_state import measure_final_state
+from geomkit.lm.stream import runs
 from geomkit.measures.entropy import measure
 from geomkit.measures.norms import plain
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.store.dumps import Dump, State
+from geomkit.store.dumping import dump_states
+from geomkit.store.dumps import Dump
 from geomkit.store.final_states import read_final_state
+from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.studies.final_state import measure_final_state
 
 LENGTHS, DOCUMENTS = [20, 7, 20, 12], ["a", "a", "b", "c"]
 METRICS = ["erank_covariance", "rate_distortion", "alpha_req"]
-COMPUTE = {"spec": ModelSpec(device="cpu"), "batch_tokens": 45}
+STATES = {"layers": ["last", "final"], "sublayers": False}
 
 
 @pytest.fixture
@@ -32,7 +35,11 @@ def texts(tmp_path, tokenizer):
     return tmp_path / "texts.h5"
 
 
-def run(folder, texts, output, **changed):
+def states(folder, texts, batch_tokens=45):
+    return partial(runs, folder, texts, "m", ModelSpec(device="cpu"), batch_tokens, 0, STATES)
+
+
+def run(folder, texts, output, batch_tokens=45, **changed):
     options = {
         "twins": 3,
         "modes": ["unit", "centre-unit"],
@@ -40,8 +47,8 @@ def run(folder, texts, output, **changed):
         "metrics": METRICS,
         "parameters": {"eps2": 0.5},
     }
-    options |= {"family": "tiny", "seed": 1, **COMPUTE}
-    measure_final_state(folder, texts, output, **(options | changed))
+    options |= {"family": "tiny", "model_seed": 1}
+    measure_final_state(states(folder, texts, batch_tokens), output, **(options | changed))
     found = pq.read_table(output)
     return found.to_pylist(), json.loads(found.schema.metadata[b"absent"])
 
@@ -49,16 +56,16 @@ def run(folder, texts, output, **changed):
 @pytest.mark.parametrize(("architecture", "kind", "eps"), [("gpt2", "layer", 1e-5), ("llama", "rms", 1e-6)])
 def test_every_number_is_that_of_the_dumped_states(tiny, texts, tmp_path, architecture, kind, eps):
     rows, missing = run(tiny(architecture), texts, tmp_path / "m/c.parquet")
-    outputs = [str(tmp_path / f"dumps/m/c/{name}.h5") for name in ("trained", "untrained-2")]
-    dump = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    dump_model(tiny(architecture), texts, outputs, dump, seed=0, origin={}, **COMPUTE)
+    variants = ("trained", "untrained-2")
+    outputs = [tmp_path / f"dumps/m/c/{name}.h5" for name in variants]
+    dump_states(states(tiny(architecture), texts), outputs, STATES | {"dtype": "float32", "compression": None}, variants)
     seen = 0
-    for path, variant in zip(outputs, ("trained", "untrained-2"), strict=True):
+    for path, variant in zip(outputs, variants, strict=True):
         with Dump(path) as file:
             assert (file.attributes["final norm"], file.attributes["final norm eps"]) == (kind, eps)
-            states = {("block", 2): file.rows(State(2), 0, 4), ("block", 3): file.rows(State(3), 0, 4)}
-            states["plain", 3] = plain(states["block", 2], kind, eps)
-            for (part, layer), values in states.items():
+            clouds_of = {("block", 2): file.rows(State(2), 0, 4), ("block", 3): file.rows(State(3), 0, 4)}
+            clouds_of["plain", 3] = plain(clouds_of["block", 2], kind, eps)
+            for (part, layer), values in clouds_of.items():
                 for mode in ("unit", "centre-unit"):
                     clouds = np.stack([values[first : first + 20] for first in (0, 27)])
                     own = measure(spectrum(normalise(clouds, mode), centred=mode == "centre-unit"), METRICS[:2])
@@ -123,7 +130,7 @@ def test_batches_change_nothing_but_rounding(tiny, texts, tmp_path):
 def test_without_a_final_norm_nothing_is_plain(tiny, texts, tmp_path):
     rows, missing = run(tiny("openai-gpt"), texts, tmp_path / "m/c.parquet", twins=1)
     assert {row["sublayer"] for row in rows} == {"block"}
-    assert missing["plain"] == "OpenAIGPTLMHeadModel has no norm between its last block and its output"
+    assert missing["plain"] == "m has no final norm that is known"
 
 
 def test_texts_of_another_tokenizer_are_refused(tiny, texts, tmp_path):

@@ -47,4 +47,4 @@ def test_jobs_that_only_need_numpy_import_nothing_heavy():
 
 @pytest.mark.slow
 def test_a_job_that_runs_a_model_imports_torch():
-    assert first_to_load(["geomkit.store.tables", "geomkit.lm.dumping"])["torch"] == "geomkit.lm.dumping"
+    assert first_to_load(["geomkit.store.tables", "geomkit.lm.stream"])["torch"] == "geomkit.lm.stream"

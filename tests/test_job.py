@@ -18,7 +18,7 @@ from geomkit.job import arguments, call, check_rules, is_function, prepared, sig
 ROOT = Path(__file__).parents[1]
 MERGE = "geomkit.store.tables:merge_stage"
 JUDGE = "geomkit.studies.semantics:judge"
-STORED = "geomkit.store.held:stored"
+STORED = "geomkit.store.dumps:stored"
 
 
 class Names(dict):
@@ -40,11 +40,11 @@ def rule(function: str = MERGE, *, inputs=("tables",), outputs=("output", "absen
 
 
 def test_a_signature_is_read_without_an_import():
-    code = "import sys; from geomkit.job import signature; print(*sorted(signature('geomkit.lm.dumping:dump_model').required));"
+    code = "import sys; from geomkit.job import signature; print(*sorted(signature('geomkit.lm.stream:runs').required));"
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
-    assert {"folder", "texts", "outputs"} <= set(said.split())
+    assert {"folder", "texts", "spec"} <= set(said.split())
     assert "part" not in said.split()
 
 
@@ -89,9 +89,9 @@ def test_names_that_do_not_fit_are_found_before_a_job_runs(change, message):
 def test_a_function_that_is_bound_takes_and_needs_names_of_the_rule():
     bound = {"states": STORED, "family": "f", "model_seed": 0, "halves": 1, "resamples": 1, "eps2": 0.5, "seed": 0, "metrics": []}
     texts = ("corpus", "background", "judgements")
-    fits = rule(JUDGE, inputs=("dump", *texts), outputs=("output", "summary"), **bound)
+    fits = rule(JUDGE, inputs=("dumps", *texts), outputs=("output", "summary"), **bound)
     check_rules([fits])
-    with pytest.raises(ConfigError, match="needs 'dump'"):
+    with pytest.raises(ConfigError, match="needs 'dumps'"):
         check_rules([rule(JUDGE, inputs=texts, outputs=("output", "summary"), **bound)])
 
 
@@ -124,7 +124,7 @@ def test_a_parameter_is_not_taken_from_a_wildcard_of_its_name():
     assert arguments(lambda model: None, {"model": "given"}, {"model": "wildcard"}) == {"model": "given"}
 
 
-@pytest.mark.parametrize("value", ["geomkit.store.held:stored", "geomkit.a:b"])
+@pytest.mark.parametrize("value", ["geomkit.store.dumps:stored", "geomkit.a:b"])
 def test_names_of_functions_are_known(value):
     assert is_function(value)
 
@@ -171,7 +171,7 @@ def test_a_bound_function_counts_in_the_digest(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(job, "code_digest", lambda modules, *rest: seen.append([path.stem for path in modules]) or "d")
     digest(states=STORED)
-    assert seen == [["tables", "held"]]
+    assert seen == [["tables", "dumps"]]
 
 
 RUN = """

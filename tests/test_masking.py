@@ -1,6 +1,7 @@
 """Models that read in both directions: their tokens' surprisal against each token masked by hand, and what is absent of them."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,22 @@ from geomkit.config import ModelSpec
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.components import measure_components
-from geomkit.lm.dumping import dump_model, of_reading
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.probing import probe_model
-from geomkit.store.dumps import Dump, State
+from geomkit.lm.stream import of_reading, runs, runs_by_name
+from geomkit.store.dumping import dump_states
+from geomkit.store.dumps import Dump, stored
 from geomkit.store.records.experiments import SublayerEffect
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_files
+from geomkit.store.states import State
 from geomkit.store.tables import read_columns
 from geomkit.store.texts import Sample, StoredTexts, Texts, write_texts
 from geomkit.studies.components import summarise_components
 from geomkit.studies.entropy import measure_spectra
 from geomkit.studies.gain import measure_gains
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.studies.spectra import decompose
 
 FIRST, LAST, MASK = 297, 298, 299
 MASKS = Masking(MASK, [LAST])
@@ -129,14 +132,14 @@ def dumped(tiny, tmp_path, mask_tokenizer, tokenizer):
         own = tokenizer_sha256(mask_tokenizer if masked else tokenizer)
         attributes = {"model": "m", "tokenizer sha256": own, "corpus sha256": "0", "seed": 0}
         write_texts(texts, found, np.ones(300, dtype=np.int64), attributes)
-        dumps = [tmp_path / f"dumps/{architecture}/c/{name}.h5" for name in ("trained", "shuffled", "untrained-0")]
+        variants = ["trained", "shuffled", "untrained-0"]
+        dumps = [tmp_path / f"dumps/{architecture}/c/{name}.h5" for name in variants]
         for path in dumps:
             path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-        dump_model(
-            tiny(architecture), texts, [str(path) for path in dumps], options, SPEC._replace(objective=objective), BATCH, 0, {}
-        )
-        decompose_dumps([str(path) for path in dumps], spectra(dumps[0]), ["unit", "centre-unit"], [8, 12], ["gaussian"], GAIN, 0)
+        states = partial(runs, tiny(architecture), texts, architecture, SPEC._replace(objective=objective), BATCH, 0)
+        dump_states(states, dumps, {"dtype": "float32", "compression": None}, variants)
+        modes, lengths = ["unit", "centre-unit"], [8, 12]
+        decompose(partial(stored, dumps), spectra(dumps[0]), modes, lengths, variants, ["gaussian"], GAIN, 0)
         return dumps[0]
 
     return run
@@ -200,13 +203,15 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
 
 
 def test_losses_along_a_training_of_masked_models_are_those_of_masked_tokens(dumped, tiny, tmp_path):
-    from geomkit.lm.trajectory import measure_training
+    from geomkit.studies.measure_training import measure_training
 
     path, table = dumped("bert", "masked"), tmp_path / "trajectory/bert/c.parquet"
+    states = partial(
+        runs_by_name, tmp_path / "texts.h5", SPEC._replace(objective="masked"), BATCH, 0, {"layers": "last", "sublayers": False}
+    )
     measure_training(
-        [tiny("bert")], {"bert": None}, tmp_path / "texts.h5", table, tmp_path / "resamples.parquet", family="f", layers="last",
-        variants=["trained"], drawn=[], length=12, normalisation="unit", metrics=["erank_covariance"], parameters={},
-        spec=SPEC._replace(objective="masked"), batch_tokens=BATCH, resamples=2, seed=0,
+        states, [tiny("bert")], {"bert": None}, table, tmp_path / "resamples.parquet", family="f", variants=["trained"], drawn=[],
+        length=12, normalisation="unit", metrics=["erank_covariance"], parameters={}, resamples=2, seed=0,
     )  # fmt: skip
     with Dump(path) as dump:
         expected = [dump.surprisal(text).mean() for text in range(6)]

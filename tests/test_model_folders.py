@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from test_bad_input import POINTER, tree
 from geomkit.config import ModelSpec
 from geomkit.errors import DataError, GeomkitError, RefusalError
 from geomkit.lm.cutting import cut_texts
-from geomkit.lm.dumping import dump_model
 from geomkit.lm.models import load_config, load_model, load_tokenizer, prefix, skeleton, suffix, untrained_twin
+from geomkit.lm.stream import runs
 from geomkit.logs import explained
 from geomkit.sources.corpora import write_documents
+from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
 from geomkit.store.texts import read_texts
 from geomkit.store.weights import write_weights
@@ -52,8 +54,8 @@ def measure(folder: Path, corpus: Path, output: Path, length: int = 16) -> Path:
 
 
 def dump(folder: Path, texts: Path, output: Path) -> Path:
-    options: dict[str, Any] = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    dump_model(folder, texts, [str(output)], options, ModelSpec(device="cpu"), 4096, 0, {"source": "local"})
+    states = partial(runs, folder, texts, output.parent.parent.name, ModelSpec(device="cpu"), 4096, 0)
+    dump_states(states, [output], {"dtype": "float32", "compression": None}, ["trained"])
     return output
 
 

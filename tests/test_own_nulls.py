@@ -1,23 +1,22 @@
 """Models that choose their own nulls: a null that one lacks is absent with a reason, and takes no other model from a law."""
 
 import json
+from functools import partial
 
 import h5py
 import numpy as np
 import pytest
+from streams import STATES, STORAGE, VARIANTS, Case, spectra
 from test_config import changed, run_check
 from test_growth import WIDTHS, run
-from test_measuring import COMPUTE, GAIN, SEED, texts_of
 
 from geomkit import variants
 from geomkit.config import origin
 from geomkit.errors import ConfigError, RefusalError
-from geomkit.lm.dumping import dump_model
-from geomkit.lm.measuring import measure_model
-from geomkit.store.dumps import Dump
+from geomkit.store.dumping import dump_states
+from geomkit.store.dumps import Dump, stored
 from geomkit.store.measured import Key, beside
 from geomkit.store.spectra import Spectra
-from geomkit.studies.spectra import decompose_dumps
 
 ENTROPY = {"nulls": ["gaussian", "shuffled", "untrained"], "untrained_seeds": 3, "eps2": 0.5}
 FEW = {"source": "local", "nulls": ["shuffled"]}
@@ -67,21 +66,14 @@ def test_twins_of_an_entry_need_the_null_in_entropy():
 
 
 def test_a_null_that_is_left_out_is_absent_with_its_reason_dumped_or_not(tiny, tmp_path):
-    folder, texts = tiny("llama"), texts_of(tiny("llama"), tmp_path / "texts.h5")
-    dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in ("trained", "shuffled", "untrained-0")]
-    dump = {"layers": "last", "sublayers": False}
-    options = {"seed": SEED, "origin": {}}
-    kind = {"dtype": "float32", "compression": None}
-    dump_model(folder, texts, map(str, dumps), dump | kind, **COMPUTE, variants=["trained", "shuffled"], **options)
+    case, own = Case(tiny("llama"), tmp_path), ["trained", "shuffled"]
+    dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in VARIANTS]
+    dump_states(case.running(modes=None), dumps, STATES | STORAGE, own)
     with pytest.raises(RefusalError, match="m has no variant untrained-0"):
         Dump(dumps[2])
-    left_out = {"untrained": "models.m.nulls leaves it out"}
-    what = {"modes": ["unit"], "lengths": [4], "drawn": [], "gain": GAIN, "seed": SEED, "left_out": left_out}
-    stored, running = tmp_path / "stored/m/c.h5", tmp_path / "running/m/c.h5"
-    decompose_dumps([str(path) for path in dumps[:2]], stored, **what)
-    runs = {**COMPUTE, "variants": ["trained", "shuffled"]}
-    measure_model(folder, texts, running, dump, **runs, **what | options)
-    for path in (stored, running):
+    what = {"modes": ["unit"], "variants": own, "drawn": [], "left_out": {"untrained": "models.m.nulls leaves it out"}}
+    for name, states in (("dumped", partial(stored, dumps[:2])), ("running", case.running())):
+        path = spectra(states, tmp_path / name / "m/c.h5", **what)
         with Spectra(path) as file:
             assert sorted(file.variants) == ["shuffled", "trained"]
         with h5py.File(path) as file:

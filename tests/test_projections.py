@@ -3,24 +3,27 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from dumped import spectra_of
 
 from geomkit.errors import DataError
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.store.dumps import State, write_dump
+from geomkit.store.dumps import stored, write_dump
 from geomkit.store.measured import MeasuredModel
 from geomkit.store.projections import read_projections
 from geomkit.store.provenance import rng
+from geomkit.store.states import State
 from geomkit.store.texts import Texts
-from geomkit.studies.projections import Settings, powers_of_two, write_projections
+from geomkit.studies.projections import Settings, join_projections, powers_of_two, project_donor
 
 LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]
@@ -50,9 +53,13 @@ def dumped(
     attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": 2 * width**2}
     attributes |= {"final norm": norm, "final norm eps": 1e-5}
     tokens = rng(ids, "ids").integers(0, 300, sum(LENGTHS))
-    with write_dump(path, texts, attributes, {}, "float32", None) as writer:
+    with write_dump(path, texts, attributes, {}, "float32", None, [5, 3]) as writer:
         states = {State(layer): hidden(name, layer, final if final and layer == 2 else width) for layer in layers}
-        writer.append(tokens, np.zeros(sum(LENGTHS), np.float32), states)
+        stop = sum(LENGTHS[:5])
+        for rows in (slice(stop), slice(stop, None)):
+            writer.append(
+                tokens[rows], np.zeros(len(tokens[rows]), np.float32), {state: own[rows] for state, own in states.items()}
+            )
     return path
 
 
@@ -60,7 +67,11 @@ def table(folder: Path, dumps: Mapping[str, Path], settings: Settings = SETTINGS
     """Rows and what is absent."""
     output = folder / "sotu.parquet"
     seeds = {name: int(name[-1]) if "-s" in name else None for name in dumps}
-    write_projections(dumps.values(), dict.fromkeys(dumps, "family"), seeds, output, **vars(settings))
+    families, spectra = dict.fromkeys(dumps, "family"), spectra_of(dumps.values(), folder)
+    tables = [folder / f"projections/{name}/sotu.parquet" for name in dumps]
+    for dump, own in zip(dumps.values(), tables, strict=True):
+        project_donor(partial(stored, dump), spectra, own, families, seeds, **vars(settings))
+    join_projections(spectra, tables, families, seeds, output, settings.modes)
     found = pq.read_table(output)
     return found.to_pylist(), json.loads(found.schema.metadata[b"absent"])
 

@@ -2,30 +2,33 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from geomkit.config import ModelSpec
-from geomkit.lm.control_metrics import measure_controls
 from geomkit.lm.cutting import tokenizer_sha256
-from geomkit.lm.dumping import dump_model
-from geomkit.lm.trajectory import measure_training
+from geomkit.lm.stream import runs, runs_by_name
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.store.dumps import Dump, State
+from geomkit.store.dumping import dump_states
+from geomkit.store.dumps import Dump
 from geomkit.store.runs import read_runs
+from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.studies.control_metrics import measure_controls
+from geomkit.studies.measure_training import measure_training
 
 LENGTHS, DOCUMENTS = [20, 7, 20, 20, 12], ["a", "a", "b", "c", "c"]
 LONG = [0, 2, 3]
 METRICS = ["erank_covariance", "rate_distortion_ratio"]
-COMPUTE = {"spec": ModelSpec(device="cpu"), "batch_tokens": 45}
-WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}, **COMPUTE}
-DUMP = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
+HOW = (ModelSpec(device="cpu"), 45, 3)
+"""How a model is run, tokens in a batch, and the seed."""
+WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}}
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +59,23 @@ def models(tiny, tmp_path_factory):
     return {path.name: path for path in sorted(folder.iterdir())}
 
 
+def dump(folder, texts, *outputs):
+    dump_states(
+        partial(runs, folder, texts, "m", *HOW), outputs, {"dtype": "float32", "compression": None}, ["trained", "shuffled"]
+    )
+
+
 def states(folder, texts, output):
     """Rows of every layer of the trained model and of the shuffled texts."""
-    outputs = [str(output / f"m/c/{variant}.h5") for variant in ("trained", "shuffled")]
-    dump_model(folder, texts, outputs, DUMP, seed=3, origin={}, **COMPUTE)
+    outputs = [output / f"m/c/{variant}.h5" for variant in ("trained", "shuffled")]
+    dump(folder, texts, *outputs)
     found = {}
     for path in outputs:
-        with Dump(path) as dump:
+        with Dump(path) as file:
             for layer in range(4):
-                rows = dump.rows(State(layer), 0, len(LENGTHS))
+                rows = file.rows(State(layer), 0, len(LENGTHS))
                 start = np.cumsum([0, *LENGTHS[:-1]])
-                found[path.rpartition("/")[2][:-3], layer] = rows, rows[start[LONG, None] + np.arange(20)]
+                found[path.stem, layer] = rows, rows[start[LONG, None] + np.arange(20)]
     return found
 
 
@@ -74,15 +83,14 @@ def states(folder, texts, output):
 def along(models, texts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("along")
     options = {
-        "layers": "all",
         "variants": ["trained", "shuffled", "untrained-0", "untrained-1"],
         "drawn": ["gaussian"],
         **WANTED,
     }
     output = folder / "t-s0/c.parquet"
     measure_training(
-        [*models.values()], dict.fromkeys(models, 0), texts, output, folder / "t-s0/resamples/c.parquet",
-        family="f", resamples=20, seed=3, **options,
+        partial(runs_by_name, texts, *HOW), [*models.values()], dict.fromkeys(models, 0), output,
+        folder / "t-s0/resamples/c.parquet", family="f", resamples=20, seed=3, **options,
     )  # fmt: skip
     return output, folder / "t-s0/resamples/c.parquet"
 
@@ -138,7 +146,9 @@ def test_drawn_rows_are_as_flat_as_chance_allows(along):
 
 def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny, models, texts, tmp_path):
     output = tmp_path / "controls.parquet"
-    measure_controls([folder / "config.json" for folder in models.values()], texts, output, family="controls", **WANTED)
+    states_of = partial(runs_by_name, texts, *HOW, {"layers": ["last", "final"], "sublayers": False})
+    files = [folder / "config.json" for folder in models.values()]
+    measure_controls(states_of, files, output, corpus="c", family="controls", **WANTED)
     assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
     runs = read_runs([output]).models
     first = next(iter(models))
@@ -154,8 +164,8 @@ def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny
 
 def test_the_loss_of_a_text_is_its_mean_surprisal(models, texts, along, tmp_path):
     name, folder = next(iter(models.items()))
-    dump_model(folder, texts, [str(tmp_path / "m/c/trained.h5")], DUMP, seed=0, origin={}, **COMPUTE)
-    with Dump(tmp_path / "m/c/trained.h5") as dump:
-        surprisal = [dump.surprisal(text) for text in range(len(LENGTHS))]
+    dump(folder, texts, tmp_path / "m/c/trained.h5")
+    with Dump(tmp_path / "m/c/trained.h5") as file:
+        surprisal = [file.surprisal(text) for text in range(len(LENGTHS))]
     own = [np.nanmean(values) for values in surprisal]
     assert read_runs([along[0]]).models[name].loss == pytest.approx(own, rel=1e-5)

@@ -9,9 +9,10 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.dumps import Dump, State, write_dump
+from geomkit.store.dumps import stored, write_dump
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import read_csv
+from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies.semantics import judge, read_judgements
 
@@ -30,7 +31,7 @@ def files(tmp_path, request):
     dump = tmp_path / "dumps/m/lee/trained.h5"
     dump.parent.mkdir(parents=True)
     with write_dump(
-        dump, Texts([f"{n:02d}" for n in order], lengths[order].tolist(), [1] * COUNT), FACTS, {}, "float32", None
+        dump, Texts([f"{n:02d}" for n in order], lengths[order].tolist(), [1] * COUNT), FACTS, {}, "float32", None, [1] * COUNT
     ) as w:
         for number in order:
             rows = 0.1 * draw.standard_normal((lengths[number], WIDTH))
@@ -53,7 +54,7 @@ def files(tmp_path, request):
 def rows(files):
     folder, dump = files
     judge(
-        partial(Dump, dump),
+        partial(stored, dump),
         folder / "lee.parquet", folder / "background.parquet", folder / "human.txt", folder / "out/m/lee.parquet",
         folder / "out/m/lee.csv", "f", 0, 20, 100, 0.5, 0,
         metrics=["rate_distortion_ratio", "erank_covariance"],

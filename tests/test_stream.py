@@ -1,9 +1,7 @@
 """States are one stream: what is measured of dumps is measured of the running model, bit for bit; memory is known beforehand."""
 
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import h5py
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import DRAWN, MEASURED, MODES, VARIANTS, Case, spectra
+from streams import DRAWN, MODES, VARIANTS, Case, spectra
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from geomkit.config import ModelSpec
@@ -23,7 +21,6 @@ from geomkit.lm.placing import HOST, free_memory
 from geomkit.measures import spectra as covariances
 from geomkit.store import decomposition
 from geomkit.store.drawn import Drawn
-from geomkit.store.dumps import Dump
 from geomkit.store.spectra import Spectra
 from geomkit.store.states import State
 from geomkit.store.texts import Texts

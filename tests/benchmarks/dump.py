@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
 from geomkit.config import ModelSpec
-from geomkit.lm.capture import Recorder, batches, capture
+from geomkit.lm.capture import Recorder, batch_groups, batches, capture
 from geomkit.lm.models import blocks, load_model
 from geomkit.store.dumps import Dump, write_dump
 from geomkit.store.texts import Sample, Texts
@@ -63,7 +63,8 @@ def bare(model: PreTrainedModel, sample: Sample, file: Path) -> None:
 
 def dump(model: PreTrainedModel, sample: Sample, file: Path) -> None:
     recorder = Recorder(model, range(len(blocks(model)) + 2), sublayers=False)
-    with write_dump(file, sample.texts, {}, recorder.absent, "float32", None) as writer:
+    borders = [len(run) for group in batch_groups(sample, BATCH_TOKENS) for run in group]
+    with write_dump(file, sample.texts, {}, recorder.absent, "float32", None, borders) as writer:
         for part in capture(recorder, sample, BATCH_TOKENS):
             writer.append(*part)
 

@@ -15,8 +15,10 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,35 +50,42 @@ def write_corpora(folder: Path) -> None:
         cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, ModelSpec())
 
 
-SPECTRA = {
+SPECTRA: dict[str, Any] = {
     "modes": ["unit", "centre-unit"],
     "lengths": [LENGTH],
+    "variants": ["trained", "shuffled"],
     "drawn": ["gaussian"],
     "gain": {"n": LENGTH, "eps2": 0.5},
     "seed": 0,
 }
-RUN = {"folder": MODEL, "spec": ModelSpec(device="cpu"), "batch_tokens": 8192, "origin": {}}
+
+
+def run(folder: Path, modes: list[str] | None = None):
+    """States of the model as it runs."""
+    from geomkit.lm.stream import runs
+
+    return partial(runs, MODEL, folder / "texts.h5", "m", ModelSpec(device="cpu"), 8192, 0, modes=modes)
 
 
 def dump(folder: Path) -> None:
-    from geomkit.lm.dumping import dump_model
+    from geomkit.store.dumping import dump_states
 
-    settings = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    outputs = [folder / "trained.h5", folder / "shuffled.h5"]
-    dump_model(texts=folder / "texts.h5", outputs=outputs, dump=settings, seed=0, **RUN)
+    outputs = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
+    dump_states(run(folder), outputs, {"dtype": "float32", "compression": None}, SPECTRA["variants"])
 
 
 def spectra(folder: Path) -> None:
-    from geomkit.studies.spectra import decompose_dumps
+    from geomkit.store.dumps import stored
+    from geomkit.studies.spectra import decompose
 
-    decompose_dumps(dumps=[folder / "trained.h5", folder / "shuffled.h5"], output=folder / "spectra.h5", **SPECTRA)
+    dumps = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
+    decompose(partial(stored, dumps), folder / "spectra.h5", **SPECTRA)
 
 
 def measure(folder: Path) -> None:
-    from geomkit.lm.measuring import measure_model
+    from geomkit.studies.spectra import decompose
 
-    wanted = {"dump": {"layers": "all", "sublayers": False}, "variants": ["trained", "shuffled"]}
-    measure_model(texts=folder / "texts.h5", output=folder / "m/running.h5", **wanted, **RUN, **SPECTRA)
+    decompose(run(folder, SPECTRA["modes"]), folder / "m/running.h5", **SPECTRA)
 
 
 STAGES = {"dump": dump, "spectra": spectra, "measure": measure}

@@ -8,6 +8,7 @@ growth since the smallest count over that of the texts: results (eigenvalues, id
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def texts_of(folder: Path, count: int) -> Path:
     from geomkit.lm.models import load_tokenizer
 
     ids = list(np.random.default_rng(0).integers(3, 1000, (count, LENGTH)).astype(np.int32))
-    facts = {"model": "m", "tokenizer sha256": tokenizer_sha256(load_tokenizer(MODEL)), "corpus sha256": "c", "seed": 0}
+    facts = {
+        "model": "m",
+        "tokenizer sha256": tokenizer_sha256(load_tokenizer(MODEL)),
+        "corpus sha256": "c",
+        "seed": 0,
+    }
     listed = Texts([str(text // 5) for text in range(count)], [LENGTH] * count, [LENGTH] * count)
     write_texts(folder / f"{count}.h5", Sample(ids, [], listed), np.ones(1000, np.int64), facts)
     return folder / f"{count}.h5"
@@ -35,15 +41,14 @@ def texts_of(folder: Path, count: int) -> Path:
 
 def peak(count: int) -> int:
     """Highest resident bytes of the job on as many texts."""
-    from geomkit.lm.measuring import measure_model
+    from geomkit.lm.stream import runs
+    from geomkit.studies.spectra import decompose
 
     with tempfile.TemporaryDirectory() as name:
         for number in (FEW, count):
-            measure_model(
-                MODEL, texts_of(Path(name), number), Path(name) / f"m/{number}.h5", {"layers": "all", "sublayers": False},
-                ModelSpec(device="cpu"), 2048, modes=["unit"], lengths=[LENGTH],
-                variants=["trained"], drawn=[], gain=None, seed=0, origin={},
-            )  # fmt: skip
+            texts = texts_of(Path(name), number)
+            states = partial(runs, MODEL, texts, "m", ModelSpec(device="cpu"), 2048, 0, modes=["unit"])
+            decompose(states, Path(name) / f"m/{number}.h5", ["unit"], [LENGTH], ["trained"], [], None, 0)
             if number == FEW:
                 Path("/proc/self/clear_refs").write_text("5")
     return next(int(line.split()[1]) << 10 for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)

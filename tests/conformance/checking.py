@@ -16,11 +16,11 @@ from torch import nn
 from geomkit.config import CAUSAL, MASKED, ModelSpec
 from geomkit.errors import GeomkitError
 from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.dumping import of_model
 from geomkit.lm.masking import Masking
 from geomkit.lm.models import OBJECTIVES, blocks, load_model, sizes
 from geomkit.lm.selfcheck import read_states
-from geomkit.store.dumps import State
+from geomkit.lm.stream import of_model
+from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts
 
 LENGTHS, FIRST, LAST, MASK = (17, 9, 12), 0, 2, 4

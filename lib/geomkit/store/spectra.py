@@ -125,7 +125,7 @@ def write_spectra(
 ) -> Iterator[SpectraWriter]:
     """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
     with replacing(path) as temporary, created(temporary) as file:
-        file.attrs.update({**attributes, "schema": SCHEMA})
+        file.attrs.update(sorted({**attributes, "schema": SCHEMA}.items()))
         for name, values in lists_of(texts).items():
             put(file, f"texts/{name}", values)
         names = list(dict.fromkeys(texts.document))

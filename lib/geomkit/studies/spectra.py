@@ -49,7 +49,8 @@ def decompose(
             absent = {**left_out, **trained.absent, **what_is_absent(trained, lengths)}
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
             how = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
-            settings = requested(**how, whitened=whitened, sinks=sinks, together=len(trained.groups()) == 1)
+            how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states
+            settings = requested(**how, whitened=whitened, sinks=sinks)
         with (
             write_spectra(output, own_texts, known, absent)
             if part is None
