@@ -54,9 +54,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spectrum = Spectrum(np.ones((12, 8)), 64, int(np.sqrt(size)))
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
-            writer.add_metrics(
-                spectrum, results, {name: None for name in results}, **rows, layer=number, normalise="unit", variant=variant
-            )
+            writer.add_metrics(spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
         for variant in ("trained", "stretched"):
             writer.add(
                 variant=variant,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.errors import DataError
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.measured import by_cell, corpus_losses, endpoint, text_means
 from geomkit.store.tables import COLUMNS, TableWriter, check_seeds, merge, read_absent
@@ -333,13 +333,12 @@ def test_seeds_tell_models_of_one_size_apart_and_one_model_needs_none():
 def test_metrics_of_a_spectrum_are_rows_metric_after_metric(texts, tmp_path):
     eigenvalues = np.array([[4.0, 2.0, 1.0, 0.5], [1.0, 1.0, 1.0, 0.0]])
     spectrum = Spectrum(eigenvalues if texts else eigenvalues[0], 8, 4)
-    results = measure(spectrum)
-    eps2 = eps2_of(results, {"eps2": 0.5})
+    results = measure(spectrum, eps2=0.25)
     where: dict[str, Any] = {"text": texts, "document": ["a", "b"]} if texts else {"text": -1}
     table, one_by_one = TableWriter(model="m"), TableWriter(model="m")
-    table.add_metrics(spectrum, results, eps2, **where, variant="trained")
+    table.add_metrics(spectrum, results, **where, variant="trained")
     for name, result in results.items():
-        shape = {"n": 8, "d": 4, "eps2": eps2[name], "variant": "trained"}
+        shape = {"n": 8, "d": 4, "eps2": 0.25 if "rate" in name else None, "variant": "trained"}
         one_by_one.add(**where, **shape, metric=name, value=np.atleast_1d(result.value), bound=result.bound)
     for writer, path in ((table, "a.parquet"), (one_by_one, "b.parquet")):
         writer.write(tmp_path / path, {})

@@ -15,7 +15,7 @@ from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.running import Wanted, add_loss, add_run, run_model
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import measure
 from geomkit.measures.norms import plain
 from geomkit.measures.projection import projected
 from geomkit.store.dumps import PLAIN, State
@@ -73,7 +73,7 @@ def add_projected(
         for result in projected(clouds, mode, document_folds(documents), widths, dtype=compute["dtype"]).values():
             found = measure(result.spectrum, wanted.metrics, **wanted.parameters)
             where = {**columns, **state._asdict(), "variant": "projected", "normalise": mode}
-            table.add_metrics(result.spectrum, found, eps2_of(found, wanted.parameters), **where)
+            table.add_metrics(result.spectrum, found, **where)
 
 
 def states_of(model: PreTrainedModel, sample: Sample, batch_tokens: int) -> dict[State, np.ndarray]:

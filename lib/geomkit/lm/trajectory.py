@@ -18,7 +18,7 @@ from geomkit.lm.models import blocks, find_device, sizes
 from geomkit.lm.running import Seen, Wanted, add_loss, add_run, run_model
 from geomkit.lm.variants import Bench
 from geomkit.logs import progress
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, row_spectrum
 from geomkit.store.dumps import State
 from geomkit.store.measured import write_resamples
@@ -92,13 +92,13 @@ def add_corpus(
             whole.merge(part)
         found = whole.spectrum()
         results = measure(found, wanted.metrics, **wanted.parameters)
-        eps2 = eps2_of(results, wanted.parameters)
         where = {"variant": TRAINED, "normalise": wanted.modes[0]}
-        table.add_metrics(found, results, eps2, text=-1, **state._asdict(), **where)
+        table.add_metrics(found, results, text=-1, **state._asdict(), **where)
         again = measure(redrawn(parts, draws, centred=False), wanted.metrics, **wanted.parameters)
         for metric, result in again.items():
-            place = {"family": family, "model": name, "layer": str(state.layer), "metric": metric, "eps2": eps2[metric]}
-            rows.append({**where, **place, "values": np.broadcast_to(result.value, resamples)})
+            place = {"family": family, "model": name, "layer": str(state.layer), "metric": metric}
+            eps2, values = result.parameters.get("eps2"), np.broadcast_to(result.value, resamples)
+            rows.append({**where, **place, "eps2": eps2, "values": values})
     return rows
 
 
@@ -112,4 +112,4 @@ def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: W
     results = measure(found, wanted.metrics, **wanted.parameters)
     columns = {"text": numbers, "document": [texts.document[text] for text in numbers]}
     none = dict.fromkeys(State._fields)
-    table.add_metrics(found, results, eps2_of(results, wanted.parameters), **columns, **none, variant=null, normalise=mode)
+    table.add_metrics(found, results, **columns, **none, variant=null, normalise=mode)

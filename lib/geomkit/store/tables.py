@@ -126,14 +126,8 @@ class TableWriter:
         undefined = pc.is_nan(block["value"])
         self.blocks.append(block.filter(pc.invert(undefined)) if pc.any(undefined).as_py() else block)
 
-    def add_metrics(
-        self,
-        spectrum: "Spectrum",
-        results: Mapping[str, "Measurement"],
-        eps2: Mapping[str, float | None],
-        **columns: object,
-    ) -> None:
-        """Rows for each metric of a spectrum, or of a batch of them; eps2: `geomkit.measures.entropy.eps2_of` each."""
+    def add_metrics(self, spectrum: "Spectrum", results: Mapping[str, "Measurement"], **columns: object) -> None:
+        """Rows for each metric of a spectrum, or of a batch of them."""
         if not results:
             return
         found, size = results.values(), spectrum.trace.size
@@ -145,7 +139,7 @@ class TableWriter:
         again = {name: [*column] * len(found) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
         self.add(
             **{**columns, **again, "n": spectrum.n, "d": spectrum.d},
-            **{"metric": of_each(results), "eps2": of_each(eps2[name] for name in results)},
+            **{"metric": of_each(results), "eps2": of_each(one.parameters.get("eps2") for one in found)},
             **{name: of_each(getattr(one, name) for one in found) for name in ("value", "bound")},
         )
 
