@@ -1,7 +1,7 @@
 """One training's models at several steps, measured text by text at every layer, beside their nulls.
 
 Variants of the table: `trained` and `shuffled` of every step; untrained twins and drawn rows once, under the first step's name,
-for they are the same at every step. Text -1 is the whole corpus, whose resamples (`geomkit.store.measured.write_resamples`) are
+for they are the same at every step. Text -1 is the whole corpus, whose resamples (`geomkit.store.tables.write_resamples`) are
 of the same documents at all steps.
 """
 
@@ -21,9 +21,8 @@ from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, row_spectrum
 from geomkit.store.dumps import State
-from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
-from geomkit.store.tables import TableWriter
+from geomkit.store.tables import TableWriter, write_resamples
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED, VARIANTS, base, make_run
 

@@ -72,6 +72,13 @@ COMPONENT_COLUMNS = pa.schema([*COLUMNS, ("kind", NAME), ("at", NAME)])
 DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
 """Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
 
+RESAMPLES = pa.schema(
+    [(name, pa.string()) for name in ("family", "model", "variant", "layer", "normalise", "metric")]
+    + [("eps2", pa.float64()), ("values", pa.list_(pa.float64()))]
+)
+"""Metrics of resampled corpora; every list is as long, and its k-th value is of the same draw of documents. eps2 is that of
+metrics that depend on it, else null. A layer is a name or a number."""
+
 EVERYTHING = "everything"
 """What is absent of a model that was refused."""
 
@@ -204,6 +211,12 @@ def merge_stage(
     if summary:
         kind = SUMMARIES[record]
         write_csv(Path(summary), kind, [row for part in summaries for row in read_csv(Path(part), kind)])
+
+
+def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A table of resampled corpora: its columns are those of RESAMPLES."""
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({name: [row[name] for row in rows] for name in RESAMPLES.names}, RESAMPLES), temporary)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import Spectrum, is_centred, redrawn
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
-from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
+from geomkit.store.tables import write_resamples
 from geomkit.variants import VARIANTS, base
 
 LAYERS = ("last", "final")
