@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,8 +17,10 @@ from geomkit.measures.norms import plain
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
-from geomkit.store.final_states import read_final_state
 from geomkit.store.states import State
+from geomkit.store.dumps import Dump
+from geomkit.store.states import State
+from geomkit.store.measurements import Where, read_measurements
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.final_state import measure_final_state
 
@@ -92,23 +95,26 @@ def test_every_number_is_that_of_the_dumped_states(tiny, texts, tmp_path, archit
 
 def test_untrained_twins_have_nothing_to_remove_and_the_trained_model_has(tiny, texts, tmp_path):
     run(tiny("gpt2"), texts, tmp_path / "m/c.parquet")
-    found = read_final_state(tmp_path / "m/c.parquet")
-    key = next(key for key in found.trained if key[0] == "final" and key[1:] == ("unit", 20, "erank_covariance"))
-    bare = key._replace(layer="plain")
-    np.testing.assert_allclose(found.twins[key], found.twins[bare], rtol=1e-4)
-    assert (np.abs(found.trained[key] / found.trained[bare] - 1)[0, [0, 2]] > 1e-3).all()
+    found = read_measurements(tmp_path / "m/c.parquet", "tiny", "c").variants
+    where = Where("final", "unit", 20, "erank_covariance")
+    bare = replace(where, layer="plain")
+    for twin in ("untrained-0", "untrained-2"):
+        np.testing.assert_allclose(found[twin][where], found[twin][bare], rtol=1e-4)
+    assert (np.abs(found["trained"][where] / found["trained"][bare] - 1)[0, [0, 2]] > 1e-3).all()
 
 
-def test_arrays_have_a_row_for_each_twin_and_a_column_for_each_text(tiny, texts, tmp_path):
+def test_arrays_have_a_column_for_each_text(tiny, texts, tmp_path):
     rows, _ = run(tiny("llama"), texts, tmp_path / "m/c.parquet")
-    found = read_final_state(tmp_path / "m/c.parquet")
-    assert (found.model, found.family, found.seed, found.width, found.documents) == ("m", "tiny", 1, 32, DOCUMENTS)
+    found = read_measurements(tmp_path / "m/c.parquet", "tiny", "c")
+    (model,) = found.models
+    assert (model.name, model.seed, model.width, found.documents) == ("m", 1, 32, DOCUMENTS)
     assert (found.eps2["rate_distortion"], found.eps2["erank_covariance"]) == (0.5, None)
-    assert {key.layer for key in found.trained} == {"last", "final", "plain"}
-    key = next(key for key in found.twins if key == ("plain", "centre-unit", 20, "rate_distortion"))
-    assert found.twins[key].shape == (3, 4)
-    assert found.trained[key].shape == (1, 4)
-    assert np.isnan(found.twins[key][:, [1, 3]]).all()
+    assert {where.layer for where in found.variants["trained"]} == {"last", "final", "plain"}
+    assert set(found.variants) == {"trained", "untrained-0", "untrained-1", "untrained-2"}
+    place = Where("plain", "centre-unit", 20, "rate_distortion")
+    twin = found.variants["untrained-1"][place]
+    assert twin.shape == found.variants["trained"][place].shape == (1, 4)
+    assert np.isnan(twin[0, [1, 3]]).all()
     where = {
         "variant": "untrained-1",
         "sublayer": "plain",
@@ -118,7 +124,7 @@ def test_arrays_have_a_row_for_each_twin_and_a_column_for_each_text(tiny, texts,
         "text": 2,
     }
     (row,) = [row for row in rows if all(row[name] == value for name, value in where.items())]
-    assert found.twins[key][1, 2] == row["value"]
+    assert twin[0, 2] == row["value"]
 
 
 def test_batches_change_nothing_but_rounding(tiny, texts, tmp_path):

@@ -49,7 +49,7 @@ def family(folder: Path, name: str, losses: np.ndarray, metric: np.ndarray, null
         for variant, values in (("trained", metric), ("stretched", null)):
             spectrum = Spectrum(np.ones((TEXTS, 8)), 64, int(WIDTHS[k]))
             measured = {"erank_covariance": Measurement(texts * np.exp(values[k]), None)}
-            writer.add_metrics(spectrum, measured, {"erank_covariance": None}, **where, variant=variant)
+            writer.add_metrics(spectrum, measured, **where, variant=variant)
         for text in range(TEXTS):
             writer.add(variant="trained", text=text, document=documents[text], metric="loss", value=losses[k, seed], n=TOKENS)
         writer.write(folder / f"{name}-{k}-{seed}" / "c.parquet", {})

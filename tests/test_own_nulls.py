@@ -15,13 +15,14 @@ from geomkit.config import origin
 from geomkit.errors import ConfigError, RefusalError
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump, stored
-from geomkit.store.measured import Key, beside
+from geomkit.store.dumps import Dump
+from geomkit.store.measurements import Where, beside
 from geomkit.store.spectra import Spectra
 
 ENTROPY = {"nulls": ["gaussian", "shuffled", "untrained"], "untrained_seeds": 3, "eps2": 0.5}
 FEW = {"source": "local", "nulls": ["shuffled"]}
 TWINS = {"source": "local", "untrained_seeds": 5}
-KEY = Key("last", "unit", 16, "erank_covariance")
+WHERE = Where("last", "unit", 16, "erank_covariance")
 
 
 def test_an_entry_chooses_its_nulls_and_another_has_all():
@@ -83,20 +84,20 @@ def test_a_null_that_is_left_out_is_absent_with_its_reason_dumped_or_not(tiny, t
 def test_a_null_that_one_model_lacks_takes_no_model_from_the_law():
     trained = np.arange(1.0, 7).reshape(2, 3)
     lacking = np.array([[1.0, 2, 3], [np.nan] * 3])
-    found = beside({"trained": {KEY: trained}, "shuffled": {KEY: lacking}, "gaussian": {KEY: 2 * trained}}, KEY)
+    found = beside({"trained": {WHERE: trained}, "shuffled": {WHERE: lacking}, "gaussian": {WHERE: 2 * trained}}, WHERE)
     assert set(found) == {"trained", "gaussian"}
 
 
 def test_twins_that_all_models_have_are_averaged():
     trained = np.ones((2, 3))
-    twins = {"untrained-0": {KEY: 2 * trained}, "untrained-1": {KEY: np.array([[8.0] * 3, [np.nan] * 3])}}
-    np.testing.assert_array_equal(beside({"trained": {KEY: trained}, **twins}, KEY)["untrained"], 2 * trained)
+    twins = {"untrained-0": {WHERE: 2 * trained}, "untrained-1": {WHERE: np.array([[8.0] * 3, [np.nan] * 3])}}
+    np.testing.assert_array_equal(beside({"trained": {WHERE: trained}, **twins}, WHERE)["untrained"], 2 * trained)
 
 
 def test_a_model_that_has_no_value_itself_leaves_no_null_out():
     """Its law fails for that reason alone."""
     trained = np.array([[1.0], [np.nan]])
-    assert set(beside({"trained": {KEY: trained}, "gaussian": {KEY: trained}}, KEY)) == {"trained", "gaussian"}
+    assert set(beside({"trained": {WHERE: trained}, "gaussian": {WHERE: trained}}, WHERE)) == {"trained", "gaussian"}
 
 
 def test_a_model_without_twins_has_no_diff_erank_and_the_others_have(tmp_path, monkeypatch):

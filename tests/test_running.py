@@ -17,7 +17,7 @@ from geomkit.measures.projection import projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
-from geomkit.store.runs import read_runs
+from geomkit.store.measurements import Where, only_family, read_measurements
 from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.control_metrics import measure_controls
@@ -95,14 +95,18 @@ def along(models, texts, tmp_path_factory):
     return output, folder / "t-s0/resamples/c.parquet"
 
 
+def read(table):
+    return read_measurements(table, *only_family(table), by_size=False)
+
+
 def test_values_of_every_step_and_layer_are_those_of_the_dumped_states(models, texts, along, tmp_path):
-    runs = read_runs([along[0]])
-    assert list(runs.models) == list(models)
-    assert runs.documents == DOCUMENTS
-    for name, folder in models.items():
+    measured = read(along[0])
+    assert [model.name for model in measured.models] == list(models)
+    assert measured.documents == DOCUMENTS
+    for row, (name, folder) in enumerate(models.items()):
         for (variant, layer), (_, clouds) in states(folder, texts, tmp_path / name).items():
             for metric, own in measure(spectrum(normalise(clouds, "unit")), METRICS, eps2=0.5).items():
-                found = runs.models[name].at(layer, metric, variant)
+                found = measured.at(Where(layer, "unit", 20, metric), variant)[row]
                 assert found[LONG] == pytest.approx(own.value, rel=1e-5)
                 assert np.isnan(np.delete(found, LONG)).all()
 
@@ -136,7 +140,7 @@ def test_the_corpus_is_all_rows_together_and_its_resamples_are_near(models, text
 
 
 def test_drawn_rows_are_as_flat_as_chance_allows(along):
-    values = read_runs([along[0]]).models["t-s0-step1"].at(None, "erank_covariance", "gaussian")[LONG]
+    values = read(along[0]).at(Where(None, "unit", 20, "erank_covariance", directions=32), "gaussian")[0, LONG]
     again = [
         measure(spectrum(normalise(np.random.default_rng(k).standard_normal((20, 32)), "unit")))["erank_covariance"].value
         for k in range(50)
@@ -150,22 +154,20 @@ def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny
     files = [folder / "config.json" for folder in models.values()]
     measure_controls(states_of, files, output, corpus="c", family="controls", **WANTED)
     assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
-    runs = read_runs([output]).models
-    first = next(iter(models))
-    for name in models:
-        assert {place.layer for place in runs[name].values if place.variant == "trained"} == {None, 2, 3, "plain"}
+    measured, first, where = read(output), next(iter(models)), Where("last", "unit", 20, "erank_covariance")
+    assert {place.layer for place in measured.variants["trained"]} == {"last", "final", "plain"}
     # both are of one width: the donor is the first, and all of its directions are its own rows
-    own = runs[first].at("last", "erank_covariance")[LONG]
-    assert runs[first].at("last", "erank_covariance", "projected")[LONG] == pytest.approx(own, rel=1e-6)
+    own = measured.at(where)[0, LONG]
+    assert measured.projections("projected", where, [32])[0][0, LONG] == pytest.approx(own, rel=1e-6)
     _, clouds = states(models[first], texts, tmp_path)["trained", 2]
     known = projected(clouds, "unit", document_folds([DOCUMENTS[k] for k in LONG]), [32])[32]
     assert measure(known.spectrum, METRICS, eps2=0.5)["erank_covariance"].value == pytest.approx(own, rel=1e-5)
 
 
 def test_the_loss_of_a_text_is_its_mean_surprisal(models, texts, along, tmp_path):
-    name, folder = next(iter(models.items()))
+    folder = next(iter(models.values()))
     dump(folder, texts, tmp_path / "m/c/trained.h5")
     with Dump(tmp_path / "m/c/trained.h5") as file:
         surprisal = [file.surprisal(text) for text in range(len(LENGTHS))]
     own = [np.nanmean(values) for values in surprisal]
-    assert read_runs([along[0]]).models[name].loss == pytest.approx(own, rel=1e-5)
+    assert read(along[0]).losses["trained"].values[0] == pytest.approx(own, rel=1e-5)

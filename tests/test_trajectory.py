@@ -7,10 +7,9 @@ from drawings import check_column
 from geomkit.errors import DataError
 from geomkit.figures.trajectory import laws_figures, trajectory_figures
 from geomkit.laws.statistics import partial_correlation
-from geomkit.store.measured import write_resamples
 from geomkit.store.records.axes import StepLaw, StepPoint, StepTurn
 from geomkit.store.records.files import read_csv
-from geomkit.store.tables import TableWriter
+from geomkit.store.tables import TableWriter, write_resamples
 from geomkit.studies.trajectory import left_out, study_trajectories
 
 STEPS = [16, 35, 77, 169, 370, 812, 1781, 3907]

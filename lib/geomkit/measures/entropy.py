@@ -15,7 +15,7 @@ that shape could have: that is for its author to prove, and no code relies on it
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from numbers import Real
 
 import numpy as np
@@ -34,10 +34,12 @@ class Measurement:
 
     For a batch of spectra the value, and the bound where it depends on the rows' lengths, are arrays over the batch.
     A value is NaN where it is undefined: 0 / 0 for zero rows, the logarithm of a zero eigenvalue.
+    parameters: those that the metric was given, such as eps2.
     """
 
     value: float | Array
     bound: float | Array | None
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
@@ -92,7 +94,7 @@ def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measureme
         value = stack([reals(one.value, like=like) for one in every])
         bounds = [one.bound for one in every if one.bound is not None]
         together[name] = Measurement(
-            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None
+            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None, found[0].parameters
         )
     return together
 
@@ -116,16 +118,6 @@ def measured_and_absent(
     return measured, {name: result for name, result in results.items() if isinstance(result, str)}
 
 
-def depends(name: str, parameter: str) -> bool:
-    """Whether a metric has a parameter, such as `eps2`: its values are those of that parameter's value alone."""
-    return parameter in _parameters(metrics[name])
-
-
-def eps2_of(names: Iterable[str], parameters: Mapping[str, float]) -> dict[str, float | None]:
-    """The squared distortion of each named metric among these parameters; None for one that does not depend on it."""
-    return {name: parameters.get("eps2") if depends(name, "eps2") else None for name in names}
-
-
 def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]) -> dict[str, Measurement | str]:
     own = {name: _parameters(function) for name, function in metrics.items()}
     if unknown := parameters.keys() - set().union(*own.values()):
@@ -133,10 +125,13 @@ def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mappi
     for key, value in parameters.items():
         if not isinstance(value, Real):
             raise ConfigError(f"{key} must be a number, found {value!r}")
-    return {
-        name: function(spectrum, **{key: value for key, value in parameters.items() if key in own[name]})
-        for name, function in ((name, metrics[name]) for name in (metrics if names is None else names))
-    }
+    results = {}
+    for name in metrics if names is None else names:
+        function = metrics[name]
+        given = {key: value for key, value in parameters.items() if key in own[name]}
+        result = function(spectrum, **given)
+        results[name] = result if isinstance(result, str) else replace(result, parameters=given)
+    return results
 
 
 @functools.cache

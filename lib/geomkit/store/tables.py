@@ -70,6 +70,13 @@ COMPONENT_COLUMNS = pa.schema([*COLUMNS, ("kind", NAME), ("at", NAME)])
 DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
 """Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
 
+RESAMPLES = pa.schema(
+    [(name, pa.string()) for name in ("family", "model", "variant", "layer", "normalise", "metric")]
+    + [("eps2", pa.float64()), ("values", pa.list_(pa.float64()))]
+)
+"""Metrics of resampled corpora; every list is as long, and its k-th value is of the same draw of documents. eps2 is that of
+metrics that depend on it, else null. A layer is a name or a number."""
+
 EVERYTHING = "everything"
 """What is absent of a model that was refused."""
 
@@ -124,14 +131,8 @@ class TableWriter:
         undefined = pc.is_nan(block["value"])
         self.blocks.append(block.filter(pc.invert(undefined)) if pc.any(undefined).as_py() else block)
 
-    def add_metrics(
-        self,
-        spectrum: "Spectrum",
-        results: Mapping[str, "Measurement"],
-        eps2: Mapping[str, float | None],
-        **columns: object,
-    ) -> None:
-        """Rows for each metric of a spectrum, or of a batch of them; eps2: `geomkit.measures.entropy.eps2_of` each."""
+    def add_metrics(self, spectrum: "Spectrum", results: Mapping[str, "Measurement"], **columns: object) -> None:
+        """Rows for each metric of a spectrum, or of a batch of them."""
         if not results:
             return
         found, size = results.values(), spectrum.trace.size
@@ -143,7 +144,7 @@ class TableWriter:
         again = {name: [*column] * len(found) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
         self.add(
             **{**columns, **again, "n": spectrum.n, "d": spectrum.d},
-            **{"metric": of_each(results), "eps2": of_each(eps2[name] for name in results)},
+            **{"metric": of_each(results), "eps2": of_each(one.parameters.get("eps2") for one in found)},
             **{name: of_each(getattr(one, name) for one in found) for name in ("value", "bound")},
         )
 
@@ -197,6 +198,12 @@ def merge_stage(
     write_csv(absent, Absent, listed)
     if summary is not None:
         join_csv(summary, summaries)
+
+
+def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A table of resampled corpora: its columns are those of RESAMPLES."""
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({name: [row[name] for row in rows] for name in RESAMPLES.names}, RESAMPLES), temporary)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:

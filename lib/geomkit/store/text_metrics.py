@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from geomkit.measures.accumulation import text_spectra
-from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
+from geomkit.measures.entropy import measured_and_absent, undefined
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
 from geomkit.store.states import PLAIN, State, States, scores
@@ -86,8 +86,7 @@ def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: 
         long_enough = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
         results, without = measured_and_absent(found, wanted.metrics, wanted.parameters)
-        eps2 = eps2_of(results, wanted.parameters)
-        table.add_metrics(found, results, eps2, **columns, **state._asdict(), variant=variant, normalise=mode)
+        table.add_metrics(found, results, **columns, **state._asdict(), variant=variant, normalise=mode)
         missing |= {f"{name}, {mode}, n = {n}": why for name, why in without.items()}
         where = f"{variant}, {mode}, n = {n}, /{state.path}"
         missing |= {f"{name}, {where}": why for name, why in undefined(found, results).items()}

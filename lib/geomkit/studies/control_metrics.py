@@ -8,7 +8,7 @@ import numpy as np
 
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import measure
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.projection import projected
 from geomkit.store.records.files import folders_of
@@ -61,7 +61,7 @@ def add_projected(table: TableWriter, states: States, widths: Sequence[int], wan
         for result in projected(clouds, mode, document_folds(documents), widths, dtype=states.dtype).values():
             found = measure(result.spectrum, wanted.metrics, **wanted.parameters)
             where = {**columns, **state._asdict(), "variant": "projected", "normalise": mode}
-            table.add_metrics(result.spectrum, found, eps2_of(found, wanted.parameters), **where)
+            table.add_metrics(result.spectrum, found, **where)
 
 
 def rows_of(states: States) -> dict[State, np.ndarray]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import eps2_of, measured_and_absent, undefined
+from geomkit.measures.entropy import measured_and_absent, undefined
 from geomkit.measures.spectra import Spectrum
 from geomkit.source import named
 from geomkit.store.refusals import refused_table
@@ -50,8 +50,7 @@ def add_spectrum(
     where = f"{variant}, {mode}, n = {spectrum.n}"
     results, without = measured_and_absent(spectrum, metrics, parameters)
     missing = {f"{name}, {where}": why for name, why in without.items()}
-    eps2 = eps2_of(results, parameters)
-    table.add_metrics(spectrum, results, eps2, **rows, **state._asdict(), variant=variant, normalise=mode)
+    table.add_metrics(spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
     return missing | {f"{name}, {where}, /{state.path}": why for name, why in undefined(spectrum, results).items()}
 
 

@@ -17,16 +17,18 @@ from geomkit.laws.verdicts import MARGINS
 from geomkit.logs import progress
 from geomkit.measures.nulls import table_nulls
 from geomkit.source import named
-from geomkit.store.measured import (
-    Key,
-    Measured,
+from geomkit.store.measurements import (
+    LOSS,
+    SHARED,
+    Measurements,
     Variants,
+    Where,
     beside,
-    endpoint,
+    corpus_losses,
     families,
-    read_losses,
-    read_measured,
+    read_measurements,
     read_resamples,
+    text_means,
 )
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv, write_json
@@ -38,8 +40,6 @@ AGAINST = ("params_nonembedding", "params_total", "width")
 JUDGED_LAYERS, JUDGED_SIZE = ("last", "final"), "params_nonembedding"
 """What verdicts.csv judges of metrics with a margin, text by text."""
 FORMS = ("power", "offset_power", "log_linear")
-LOSS = Key(None, None, None, "loss")
-"""The loss on the corpus, beside the metrics of clouds."""
 
 
 def compare_exponents(
@@ -59,18 +59,15 @@ def compare_exponents(
     draws = {Path(path).stem: Path(path) for path in resampled}
     found: list[Judged] = []
     for family, corpus in families(table):
-        measured = read_measured(table, family, corpus)
-        drawn = read_resamples(draws[corpus], family, [model.name for model in measured.models])
-        ladder = Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus))
-        ladder.add_losses(read_losses(table, family, corpus, measured.models))
-        source = {"family": family, "published": False, "corpus": corpus}
-        found += compared(ladder, primary, source)
+        measured = read_measurements(table, family, corpus, SHARED)
+        drawn = read_resamples(draws[corpus], family, {model.name: model.depth for model in measured.models})
+        found += compared(Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus)), primary)
     found += published_exponents(published)
     combinations = sum(slope.slope is not None for slope, _ in found)
     write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in found])
     write_csv(null_slopes, NullSlope, [null for _, nulls in found for null in nulls])
     fitted = dict(primary) | {"metrics": [*primary["metrics"], *exploratory]}
-    points = [row for row in endpoint(table, **fitted) if row["variant"] == "trained"]
+    points = [row for row in text_means(table, **fitted) + corpus_losses(table) if row["variant"] == "trained"]
     write_json(fits, list[MetricLaw], [law for group in by_law(points) for law in laws(group, primary, held_out)])
 
 
@@ -83,28 +80,25 @@ class Ladder:
     The same draws serve everything, so what is compared is paired.
     """
 
-    def __init__(self, measured: Measured, drawn: Variants, resamples: int, draws: np.random.Generator):
-        self.values, self.drawn, self.eps2 = measured.variants, drawn, measured.eps2
+    def __init__(self, measured: Measurements, drawn: Variants, resamples: int, draws: np.random.Generator):
+        self.measured, self.drawn = measured, drawn
         n = np.array([model.params_nonembedding for model in measured.models])
         self.groups = [n == one for one in np.unique(n)]
         first = [measured.models[int(np.argmax(group))] for group in self.groups]
         self.sizes = {name: np.array([float(getattr(model, name)) for model in first]) for name in AGAINST}
         self.draws = draw_resamples(measured.documents, [int(group.sum()) for group in self.groups], resamples, draws)
-
-    def add_losses(self, losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        """The corpus's loss from nats and tokens of each text (models, texts), in the same draws of documents."""
-        for variant, (nats, tokens) in losses.items():
-            self.values[variant][LOSS] = (nats.sum(axis=1) / tokens.sum(axis=1))[:, None]
-            self.drawn.setdefault(variant, {})[LOSS] = self.draws.means(nats) / self.draws.means(tokens)
+        for variant, loss in measured.known_losses().items():
+            measured.variants[variant][LOSS] = loss.corpus[:, None]
+            drawn.setdefault(variant, {})[LOSS] = self.draws.means(loss.nats) / self.draws.means(loss.tokens)
 
     def split(self, values: np.ndarray) -> list[np.ndarray]:
         """Values (models, ...) as an array (seeds, ...) for each size."""
         return [values[group] for group in self.groups]
 
-    def levels(self, key: Key) -> dict[str, Levels]:
-        """Of what a key names, trained and every null."""
-        values, drawn = beside(self.values, key), beside(self.drawn, key)
-        if key.length is not None:
+    def levels(self, where: Where) -> dict[str, Levels]:
+        """Of one place, trained and every null."""
+        values, drawn = beside(self.measured.variants, where), beside(self.drawn, where)
+        if where.length is not None:
             return text_levels({name: self.split(array) for name, array in values.items()}, self.draws)
         return {
             name: model_levels(self.split(array[:, 0]), self.split(drawn[name]) if name in drawn else None, self.draws.seeds)
@@ -112,15 +106,14 @@ class Ladder:
         }
 
 
-def compared(ladder: Ladder, primary: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[Judged]:
+def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[Judged]:
     """Every metric, length, layer and normalisation against every measure of size."""
-    place = (primary["layer"], primary["normalise"], primary["length"])
-    for key in progress(sorted(ladder.values["trained"], key=lambda key: key.order), "exponents"):
-        where = {**source, **key._asdict(), "eps2": ladder.eps2.get(key.metric)}
-        levels = ladder.levels(key)
+    tested = [Where(primary["layer"], primary["normalise"], primary["length"], metric) for metric in primary["metrics"]]
+    for where in progress(sorted(ladder.measured.variants["trained"], key=lambda where: where.order), "exponents"):
+        levels = ladder.levels(where)
         results = exponents(ladder.sizes, levels.pop("trained"), levels)
         for name, result in results.items():
-            yield judged(where | {"against": name}, result, key[:3] == place and key.metric in primary["metrics"])
+            yield judged(ladder.measured.source | where.columns | {"against": name}, result, where in tested)
 
 
 def judged(where: Mapping[str, Any], result: Exponent, primary: bool) -> Judged:

@@ -4,7 +4,7 @@ themselves without the final norm's weights, and beside other seeds; and Diff-eR
 No row compares widths, so no null for width has a part in it. All are exploratory."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import hypot, sqrt
 from pathlib import Path
@@ -17,16 +17,15 @@ from geomkit.errors import DataError
 from geomkit.laws.contrasts import Contrast, Terms, contrast, within
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.store.final_states import FinalState, read_final_state
-from geomkit.store.measured import Key, Measured, families, read_losses, read_measured
+from geomkit.store.measurements import FINAL, SHARED, Measurements, Where, families, read_measurements
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.published import PublishedValue
 from geomkit.store.records.scaling import DiffErank, FixedWidth
 from geomkit.store.states import PLAIN
+from geomkit.variants import TRAINED
 
 CENTRED = ("unit", "centre-unit")
-Values = Mapping[Key, np.ndarray]
 Row = Mapping[str, Any]
 EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", "twins", "documents", "detectable"))
 
@@ -37,20 +36,19 @@ def compare_at_fixed_width(
     """final_states: each model's table of the final state, which lies in a folder of its name and is named by its corpus."""
     rows: list[FixedWidth] = []
     for family, corpus in families(table):
-        found = [read_final_state(path) for path in map(Path, final_states) if path.stem == corpus]
-        states = [state for state in found if state is not None and state.family == family]
+        found = [read_measurements(path, family, corpus) for path in map(Path, final_states) if path.stem == corpus]
+        states = [state for state in found if state.models]
         draws = Drawn(resamples, rng(seed, "fixed width", family, corpus))
-        source = {"family": family, "published": False, "corpus": corpus}
-        measured = read_measured(table, family, corpus)
-        losses = read_losses(table, family, corpus, measured.models).get("trained")
-        rows += beside_twins(states, draws, source)
-        rows += beside_shuffled(measured, draws, source)
-        rows += beside_plain(states, draws, source)
-        if losses is not None:
-            rows += beside_loss(measured, states, losses[0].sum(axis=1) / losses[1].sum(axis=1), source)
+        measured = read_measurements(table, family, corpus, SHARED)
+        loss = measured.known_losses().get(TRAINED)
+        rows += beside_twins(states, draws)
+        rows += beside_shuffled(measured, draws)
+        rows += beside_plain(states, draws)
+        if loss is not None:
+            rows += beside_loss(measured, states, loss.corpus)
         widths = {model.name: model.width for model in measured.models}
         own = [one for one in read_csv(diff_erank, DiffErank) if (one.family, one.corpus) == (family, corpus)]
-        rows += of_diff_erank([one for one in own if one.variant == "measured"], widths, source)
+        rows += of_diff_erank([one for one in own if one.variant == "measured"], widths, measured.source)
     write_csv(output, FixedWidth, [*rows, *of_published(read_csv(published, PublishedValue))])
 
 
@@ -72,53 +70,71 @@ class Drawn:
         return self.found[names]
 
 
-def by_width(states: Sequence[FinalState]) -> list[list[FinalState]]:
-    """Seeds of each width together. Raises DataError for seeds that were measured on different texts."""
-    ordered = sorted(states, key=lambda state: (state.width, state.params_nonembedding, state.model))
-    groups = [list(group) for _, group in groupby(ordered, key=lambda state: (state.width, state.params_nonembedding))]
-    for group in groups:
-        for state in group[1:]:
-            if state.documents != group[0].documents:
-                raise DataError(f"{group[0].model} and {state.model} are of one width, but read different texts")
+def by_width(states: Sequence[Measurements]) -> list[list[Measurements]]:
+    """Seeds of each width together, each the measurements of one model.
+
+    Raises DataError for seeds that were measured on different texts.
+    """
+
+    def size(state: Measurements) -> tuple[int, int]:
+        return state.models[0].width, state.models[0].params_nonembedding
+
+    groups = [list(group) for _, group in groupby(sorted(states, key=lambda one: (*size(one), one.models[0].name)), key=size)]
+    for first, *others in groups:
+        for state in others:
+            if state.documents != first.documents:
+                raise DataError(f"{first.models[0].name} and {state.models[0].name} are of one width, but read different texts")
     return groups
 
 
-def stacked(group: Sequence[FinalState], key: Key) -> np.ndarray | None:
-    """A key's values of all trained seeds, (seeds, texts); None if one has none."""
-    found = [state.trained.get(key) for state in group]
+def stacked(group: Sequence[Measurements], where: Where) -> np.ndarray | None:
+    """Values of all trained seeds, (seeds, texts); None if one has none."""
+    found = [state.variants[TRAINED].get(where) for state in group]
     return np.vstack([values for values in found if values is not None]) if all(values is not None for values in found) else None
 
 
-def twin_values(group: Sequence[FinalState], key: Key) -> np.ndarray | None:
-    """A key's values of the twins, (twins, texts): twin k of every seed is drawn from one number, so that they are averaged."""
-    found = [values for state in group if (values := state.twins.get(key)) is not None]
-    if len(found) < len(group):
+def twin_values(group: Sequence[Measurements], where: Where) -> np.ndarray | None:
+    """Values of the twins, (twins, texts): twin k of every seed is drawn from one number, so that they are averaged."""
+    found = [twins_of(state, where) for state in group]
+    if not all(found):
         return None
     number = min(len(values) for values in found)
-    means: np.ndarray = np.mean([values[:number] for values in found], axis=0)
+    means: np.ndarray = np.mean([np.vstack(values[:number]) for values in found], axis=0)
     return means
 
 
-def beside_twins(states: Sequence[FinalState], draws: Drawn, source: Row) -> Iterator[FixedWidth]:
+def twins_of(state: Measurements, where: Where) -> list[np.ndarray]:
+    """Values (1, texts) of each twin of a model, NaN where it has none; nothing where no twin has any."""
+    twins = sorted(state.variants.keys() - {TRAINED}, key=lambda name: int(name.rpartition("-")[2]))
+    found = [state.variants[twin].get(where) for twin in twins]
+    missing = np.full((1, len(state.documents)), np.nan)
+    return [missing if values is None else values for values in found] if any(values is not None for values in found) else []
+
+
+def beside_twins(states: Sequence[Measurements], draws: Drawn) -> Iterator[FixedWidth]:
     """Trained minus untrained, and what of it centring changes."""
     for group in progress(by_width(states), "untrained"):
-        first = group[0]
-        for key in keys(first.trained):
-            terms = pair(group, key)
+        for where in places(group[0]):
+            terms = pair(group, where)
             if terms is None:
                 continue
-            where = place(source, key, first.eps2) | {"width": first.width}
-            yield contrasted(where | {"control": "untrained"}, *terms, draws, first.documents)
-            if key.normalise != CENTRED[0] or (other := pair(group, key._replace(normalise=CENTRED[1]))) is None:
+            row = of_group(group, where)
+            yield contrasted(row | {"control": "untrained"}, *terms, draws, group[0].documents)
+            if where.normalise != CENTRED[0] or (other := pair(group, replace(where, normalise=CENTRED[1]))) is None:
                 continue
             both = [[*mine, *negative(its)] for mine, its in zip(terms, other, strict=True)]
-            where = where | {"normalise": None, "control": "mean-direction"}
-            yield contrasted(where, both[0], both[1], draws, first.documents)
+            row |= {"normalise": None, "control": "mean-direction"}
+            yield contrasted(row, both[0], both[1], draws, group[0].documents)
 
 
-def pair(group: Sequence[FinalState], key: Key) -> tuple[Terms, Terms] | None:
+def of_group(group: Sequence[Measurements], where: Where) -> dict[str, Any]:
+    """Columns that say whose and where."""
+    return {**group[0].source, **where.columns, "width": group[0].models[0].width}
+
+
+def pair(group: Sequence[Measurements], where: Where) -> tuple[Terms, Terms] | None:
     """Terms of the trained seeds and of the twins."""
-    trained, twins = stacked(group, key), twin_values(group, key)
+    trained, twins = stacked(group, where), twin_values(group, where)
     return None if trained is None or twins is None else ([(1, trained)], [(1, twins)])
 
 
@@ -126,30 +142,30 @@ def negative(terms: Terms) -> Terms:
     return [(-sign, values) for sign, values in terms]
 
 
-def beside_plain(states: Sequence[FinalState], draws: Drawn, source: Row) -> Iterator[FixedWidth]:
+def beside_plain(states: Sequence[Measurements], draws: Drawn) -> Iterator[FixedWidth]:
     """After the final norm minus without its gain and bias; the layer is that of the former."""
     for group in by_width(states):
-        first = group[0]
-        for key in keys(first.trained):
-            if key.layer != "final":
+        for where in places(group[0]):
+            if where.layer != FINAL:
                 continue
-            final, plain = stacked(group, key), stacked(group, key._replace(layer=PLAIN))
+            final, plain = stacked(group, where), stacked(group, replace(where, layer=PLAIN))
             if final is not None and plain is not None:
-                where = place(source, key, first.eps2) | {"width": first.width, "control": "norm"}
-                yield contrasted(where, [(1, final), (-1, plain)], None, draws, first.documents)
+                row = of_group(group, where) | {"control": "norm"}
+                yield contrasted(row, [(1, final), (-1, plain)], None, draws, group[0].documents)
 
 
-def beside_shuffled(measured: Measured, draws: Drawn, source: Row) -> Iterator[FixedWidth]:
+def beside_shuffled(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth]:
     """Text minus its tokens in an order of chance, at every length and of the corpus, which has one value."""
-    trained, shuffled = measured.variants.get("trained", {}), measured.variants.get("shuffled", {})
+    shuffled = measured.variants.get("shuffled", {})
     width = np.array([model.width for model in measured.models])
-    for key in progress(keys(trained), "shuffled"):
-        if key not in shuffled:
+    for where in progress(places(measured), "shuffled"):
+        if where not in shuffled:
             continue
+        trained = measured.variants[TRAINED][where]
         for one in np.unique(width).tolist():
-            where = place(source, key, measured.eps2) | {"width": one, "control": "shuffled"}
-            terms = [(1, trained[key][width == one]), (-1, shuffled[key][width == one])]
-            yield contrasted(where, terms, None, draws, measured.documents if key.length else None)
+            row = measured.source | where.columns | {"width": one, "control": "shuffled"}
+            terms = [(1, trained[width == one]), (-1, shuffled[where][width == one])]
+            yield contrasted(row, terms, None, draws, measured.documents if where.length else None)
 
 
 def contrasted(where: Row, seeds: Terms, twins: Terms | None, draws: Drawn, documents: Sequence[str] | None) -> FixedWidth:
@@ -167,33 +183,29 @@ def columns_of(found: Contrast, documents: Sequence[str] | None) -> dict[str, An
     return own | {"documents": number}
 
 
-def keys(values: Values) -> list[Key]:
-    return sorted(values, key=lambda key: key.order)
+def places(measured: Measurements) -> list[Where]:
+    """Where trained models were measured, in order."""
+    return sorted(measured.variants.get(TRAINED, {}), key=lambda where: where.order)
 
 
-def place(source: Row, key: Key, eps2: Mapping[str, float | None]) -> dict[str, Any]:
-    """The columns that say whose and where."""
-    return {**source, **key._asdict(), "eps2": eps2.get(key.metric)}
-
-
-def beside_loss(measured: Measured, states: Sequence[FinalState], loss: np.ndarray, source: Row) -> Iterator[FixedWidth]:
+def beside_loss(measured: Measurements, states: Sequence[Measurements], loss: np.ndarray) -> Iterator[FixedWidth]:
     """Correlation of every metric with the loss (models,) over seeds, widths held fixed."""
     names, size = [model.name for model in measured.models], np.array([model.params_nonembedding for model in measured.models])
-    values = dict(measured.variants.get("trained", {}))
-    of_model = {state.model: state for state in states}
+    values = dict(measured.variants.get(TRAINED, {}))
+    of_model = {state.models[0].name: state for state in states}
     if of_model.keys() >= set(names):
-        for key in keys(of_model[names[0]].trained):
-            if key.layer == PLAIN and (found := stacked([of_model[name] for name in names], key)) is not None:
-                values[key] = found
-    for key in keys(values):
-        where = place(source, key, measured.eps2) | {"width": None, "control": "loss"}
-        whole = np.isfinite(values[key]).all(axis=0)
+        for where in places(of_model[names[0]]):
+            if where.layer == PLAIN and (found := stacked([of_model[name] for name in names], where)) is not None:
+                values[where] = found
+    for where in sorted(values, key=lambda where: where.order):
+        row = measured.source | where.columns | {"width": None, "control": "loss"}
+        whole = np.isfinite(values[where]).all(axis=0)
         try:
-            told = logs_within(values[key][:, whole], loss, size)
+            told = logs_within(values[where][:, whole], loss, size)
         except DataError as reason:
-            yield FixedWidth(**where, **EMPTY, reason=str(reason))
+            yield FixedWidth(**row, **EMPTY, reason=str(reason))
         else:
-            yield FixedWidth(**where, **(EMPTY | told), reason="")
+            yield FixedWidth(**row, **(EMPTY | told), reason="")
 
 
 def logs_within(values: np.ndarray, loss: np.ndarray, size: np.ndarray) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
-from geomkit.measures.entropy import Measurement, eps2_of, measure
+from geomkit.measures.entropy import Measurement, measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.store.donors import Source, by_corpus, families_of, family_of, incomparable
@@ -157,7 +157,7 @@ def shown(model: Source, cell: Cell, mode: str, parameters: Mapping[str, float])
         if directions.rank.min() >= k:
             found = projected(rows, mode, fold, [k], directions, model.dtype)[k].spectrum
             narrower[k] = per_text(measure(found, list(MARGINS), **parameters), len(cell.texts))
-    return Shown(per_text(own, len(cell.texts)), narrower, eps2_of(own, parameters))
+    return Shown(per_text(own, len(cell.texts)), narrower, {name: one.parameters.get("eps2") for name, one in own.items()})
 
 
 def per_text(results: Mapping[str, Measurement], texts: int) -> Values:

@@ -15,7 +15,7 @@ from geomkit.measures.entropy import diff_erank, measure
 from geomkit.measures.nulls import table_nulls_of_rank, width_nulls
 from geomkit.measures.spectra import Spectrum
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
-from geomkit.store.measured import Key, read_resamples
+from geomkit.store.measurements import Where, read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.published import PublishedValue
@@ -145,8 +145,9 @@ def drawn_texts(clouds: Clouds, resamples: int, seed: int, corpus: str) -> np.nd
 
 def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
     """The same of the corpus, None if its matrix entropy was not resampled."""
-    drawn = read_resamples(path, members[0].family, [member.name for member in members])
-    ranks = {name: np.exp(keys[key]) for name, keys in drawn.items() if (key := Key(LAYER, MODE, None, "matrix_entropy")) in keys}
+    drawn = read_resamples(path, members[0].family, {member.name: member.facts["depth"] for member in members})
+    where = Where(LAYER, MODE, None, "matrix_entropy")
+    ranks = {name: np.exp(arrays[where]) for name, arrays in drawn.items() if where in arrays}
     twins = [rank for name, rank in ranks.items() if base(name) == TWINS]
     return np.mean(twins, axis=0) - ranks["trained"] if twins and "trained" in ranks else None
 

@@ -19,8 +19,18 @@ from geomkit.laws.prediction import (
     prediction,
 )
 from geomkit.laws.resampling import Resamples, draw_resamples, over_seeds
-from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_losses, read_measured
-from geomkit.store.projections import Projections, read_projections
+from geomkit.store.measurements import (
+    PROJECTED,
+    RANDOM,
+    SHARED,
+    Loss,
+    MeasuredModel,
+    Measurements,
+    Where,
+    beside,
+    families,
+    read_measurements,
+)
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_json
 from geomkit.store.records.fits import EntropyLoss, LossAxes, LossPlace, ModelLoss, SizeLaw
@@ -48,33 +58,31 @@ def study_loss_axes(
     found: list[LossAxes] = []
     told: list[EntropyLoss] = []
     for family, corpus in families(table):
-        measured = read_measured(table, family, corpus)
-        source = {"family": family, "published": False, "corpus": corpus}
-        losses = read_losses(table, family, corpus, measured.models).get("trained")
+        measured = read_measurements(table, family, corpus, SHARED)
+        losses = measured.known_losses().get("trained")
         ladder = Ladder(measured, losses, resamples, rng(seed, "slopes", family, corpus))
         if losses is not None:
-            place = {"place": LossPlace.TEXTS, "pieces": losses[1].shape[1], "tokens": int(losses[1].sum(axis=1).max())}
-            entry, ladder.laws = loss_axes(source | place, measured.models, ladder.loss, held_out)
+            place = {"place": LossPlace.TEXTS, "pieces": len(measured.documents), "tokens": int(losses.tokens.sum(axis=1).max())}
+            models = [model_loss(model.name, model, loss) for model, loss in zip(measured.models, ladder.loss, strict=True)]
+            entry, ladder.laws = loss_axes(measured.source | place, models, held_out)
             found.append(entry)
-        donors = read_projections(nulls[corpus], family, measured.models, len(measured.documents), primary["metrics"])
-        told += [row for key in endpoints(primary) for row in beside_loss(ladder, key, donors, source)]
+        donors = read_measurements(nulls[corpus], family, corpus, metrics=primary["metrics"], like=measured)
+        told += [row for where in endpoints(measured, primary) for row in beside_loss(ladder, where, donors)]
     found += card_axes(card, card_family, card_length, held_out)
     write_json(axes, list[LossAxes], found)
     write_json(entropy_loss, list[EntropyLoss], told)
 
 
-def loss_axes(
-    where: Mapping[str, Any], models: Sequence[MeasuredModel], loss: np.ndarray, held_out: int
-) -> tuple[LossAxes, list[AxisLaw]]:
-    """Every law of losses (models,) on every measure of size, and the best; `where` are source and place."""
-    groups = by_size(models)
-    of_models = tuple(
-        ModelLoss(
-            model=model.name, seed=model.seed, params_nonembedding=model.params_nonembedding, params_total=model.params_total,
-            width=model.width, loss=float(value),
-        )
-        for model, value in zip(models, loss, strict=True)
+def model_loss(name: str, model: MeasuredModel | LadderLoss, loss: float) -> ModelLoss:
+    return ModelLoss(
+        model=name, seed=model.seed, params_nonembedding=model.params_nonembedding, params_total=model.params_total,
+        width=model.width, loss=float(loss),
     )  # fmt: skip
+
+
+def loss_axes(where: Mapping[str, Any], models: Sequence[ModelLoss], held_out: int) -> tuple[LossAxes, list[AxisLaw]]:
+    """Every law of the models' losses on every measure of size, and the best; `where` are source and place."""
+    groups, loss = by_size(models), np.array([model.loss for model in models])
     laws: list[AxisLaw] = []
     chosen: dict[str, Any]
     try:
@@ -83,44 +91,47 @@ def loss_axes(
         chosen = {"best_against": winner.axis, "best_form": winner.fit.form, "reason": ""}
     except DataError as error:
         chosen = {"best_against": None, "best_form": None, "reason": str(error)}
-    return LossAxes(**where, models=of_models, laws=tuple(SizeLaw(**law.columns) for law in laws), **chosen), laws
+    return LossAxes(**where, models=tuple(models), laws=tuple(SizeLaw(**law.columns) for law in laws), **chosen), laws
 
 
 def card_axes(card: Path, family: str, length: int, held_out: int) -> Iterator[LossAxes]:
     """The same of the losses on the model card, of every corpus that is on it; windows predict `length` tokens each."""
     rows = sorted(read_csv(card, LadderLoss), key=lambda row: (row.params_nonembedding, row.model))
-    models = [MeasuredModel(row.model, row.seed, row.params_nonembedding, row.params_total, row.width) for row in rows]
     place = {"place": LossPlace.CARD, "pieces": TEST_WINDOWS, "tokens": TEST_WINDOWS * length}
     for name in rows[0].losses if rows else []:
         if not name.startswith("loss_per_byte_"):
             source = {"family": family, "published": False, "corpus": name.removeprefix("loss_")}
-            yield loss_axes(source | place, models, np.array([row.losses[name] for row in rows]), held_out)[0]
+            yield loss_axes(source | place, [model_loss(row.model, row, row.losses[name]) for row in rows], held_out)[0]
 
 
-def by_size(models: Sequence[MeasuredModel]) -> list[np.ndarray]:
+def by_size(models: Sequence[MeasuredModel] | Sequence[ModelLoss]) -> list[np.ndarray]:
     """Which models have each number of parameters without embeddings: masks (models,), smallest size first."""
     n = np.array([model.params_nonembedding for model in models])
     return [n == one for one in np.unique(n)]
 
 
-def measures_of_size(models: Sequence[MeasuredModel], groups: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def measures_of_size(
+    models: Sequence[MeasuredModel] | Sequence[ModelLoss], groups: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
     """By name, of each size."""
     first = [models[int(np.argmax(group))] for group in groups]
     return {name: np.array([float(getattr(model, name)) for model in first]) for name in AXES}
 
 
-def endpoints(primary: Mapping[str, Any]) -> list[Key]:
+def endpoints(measured: Measurements, primary: Mapping[str, Any]) -> list[Where]:
     """The primary metrics at the primary layer, after the last block and after the final norm."""
     layers = dict.fromkeys((primary["layer"], *LAYERS))
-    return [Key(layer, primary["normalise"], primary["length"], metric) for layer in layers for metric in primary["metrics"]]
+    return [
+        Where(layer, primary["normalise"], primary["length"], metric, eps2=measured.eps2.get(metric))
+        for layer in layers
+        for metric in primary["metrics"]
+    ]
 
 
 class Ladder:
     """One family on one corpus, its models by size, with its losses and draws of documents and then seeds."""
 
-    def __init__(
-        self, measured: Measured, losses: tuple[np.ndarray, np.ndarray] | None, resamples: int, draws: np.random.Generator
-    ):
+    def __init__(self, measured: Measurements, losses: Loss | None, resamples: int, draws: np.random.Generator):
         self.measured, self.losses, self.groups = measured, losses, by_size(measured.models)
         self.widths = np.array([model.width for model in measured.models])
         numbers = [int(group.sum()) for group in self.groups]
@@ -130,17 +141,20 @@ class Ladder:
         self._baselines: dict[bytes, Baseline] = {}
 
     @cached_property
-    def loss(self) -> np.ndarray:
-        """Of each model on all texts."""
+    def known(self) -> Loss:
         if self.losses is None:
             raise DataError("no loss was measured on these texts")
-        return np.asarray(self.losses[0].sum(axis=1) / self.losses[1].sum(axis=1))
+        return self.losses
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """Of each model on all texts."""
+        return self.known.corpus
 
     @cached_property
     def drawn_loss(self) -> np.ndarray:
         """Of each model in every resample of documents: (models, resamples)."""
-        nats, tokens = self.losses or (self.loss, self.loss)
-        return np.asarray(self.draws.means(nats) / self.draws.means(tokens))
+        return np.asarray(self.draws.means(self.known.nats) / self.draws.means(self.known.tokens))
 
     def baseline(self, kept: np.ndarray) -> "Baseline":
         """The best law of the loss at some sizes. Raises DataError if there is none."""
@@ -182,31 +196,30 @@ class Baseline:
         return leave_one_out_joint(log_metric, self.loss, self.sizes, self.left_out)
 
 
-def beside_loss(ladder: Ladder, key: Key, donors: Projections, source: Mapping[str, Any]) -> Iterator[EntropyLoss]:
+def beside_loss(ladder: Ladder, where: Where, donors: Measurements) -> Iterator[EntropyLoss]:
     """What a metric, and each of its nulls, tells about the loss: nulls of donors at the sizes for which there is one."""
-    where = {**source, **key._asdict(), "eps2": ladder.measured.eps2.get(key.metric)}
-    variants = beside(ladder.measured.variants, key)
+    columns = ladder.measured.source | where.columns
+    variants = beside(ladder.measured.variants, where)
     if "trained" not in variants:
-        reason = f"no {key.metric} of the first {key.length} tokens, {key.normalise}, at layer {key.layer}"
-        yield EntropyLoss(**where, variant="trained", status=Status.FAILED, reason=reason)
+        reason = f"no {where.metric} of the first {where.length} tokens, {where.normalise}, at layer {where.layer}"
+        yield EntropyLoss(**columns, variant="trained", status=Status.FAILED, reason=reason)
         return
     everywhere = np.ones(len(ladder.groups), dtype=bool)
     for name in variants:
-        yield told(ladder, where, name, variants, everywhere)
-    for name, (values, models) in donor_nulls(donors, key, ladder.widths).items():
-        yield told(ladder, where, name, {"trained": variants["trained"], name: values}, ladder.size_wise(models))
+        yield told(ladder, columns, name, variants, everywhere)
+    for name, (values, models) in donor_nulls(donors, where, ladder.widths).items():
+        yield told(ladder, columns, name, {"trained": variants["trained"], name: values}, ladder.size_wise(models))
 
 
-def donor_nulls(donors: Projections, key: Key, widths: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def donor_nulls(donors: Measurements, where: Where, widths: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Nulls of the widest models of a family, averaged over these: values (models, texts), and which models are narrower."""
-    own = {name: of_layer[key.layer] for name, of_layer in donors.widths.items() if key.layer in of_layer}
-    widest = [name for name, width in own.items() if width == max(own.values())]
-    found: dict[str, list[np.ndarray]] = {}
-    for name in widest:
-        for variant, values in donors.donors[name].items():
-            if key in values:
-                found.setdefault(variant, []).append(values[key])
-    return {name: (np.mean(arrays, axis=0), widths < max(own.values())) for name, arrays in found.items()}
+    own = donors.widths.get(where.layer, np.zeros(1, int))
+    found = {}
+    for variant in (PROJECTED, RANDOM):
+        nulls = donors.projections(variant, where, widths.tolist())
+        if widest := [nulls[row] for row in np.flatnonzero(own == own.max()).tolist() if row in nulls]:
+            found[variant] = (np.mean(widest, axis=0), widths < own.max())
+    return found
 
 
 def told(

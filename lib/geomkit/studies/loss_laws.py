@@ -12,7 +12,7 @@ from geomkit.laws.axes import law_on_axis
 from geomkit.laws.fit import NoFit, fit, profile
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.peers import Peer, beside_peers
-from geomkit.store.measured import corpus_losses
+from geomkit.store.measurements import corpus_losses
 from geomkit.store.records.files import read_csv, write_csv, write_json
 from geomkit.store.records.fits import LossLaw, LossRegion, PeerValue
 from geomkit.store.records.published import PublishedLaw, PublishedValue

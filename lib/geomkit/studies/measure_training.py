@@ -1,7 +1,7 @@
 """One training's models at several steps, measured text by text at every layer, beside their nulls.
 
 Variants of the table: `trained` and `shuffled` of every step; untrained twins and drawn rows once, under the first step's name,
-for they are the same at every step. Text -1 is the whole corpus, whose resamples (`geomkit.store.measured.write_resamples`) are
+for they are the same at every step. Text -1 is the whole corpus, whose resamples (`geomkit.store.tables.write_resamples`) are
 of the same documents at all steps.
 """
 
@@ -12,12 +12,11 @@ import numpy as np
 
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, row_spectrum
-from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.states import OpenByName, State
-from geomkit.store.tables import TableWriter, facts
+from geomkit.store.tables import TableWriter, facts, write_resamples
 from geomkit.store.text_metrics import Seen, Wanted, add_loss, add_run, read_stream
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED, VARIANTS, base
@@ -81,13 +80,13 @@ def add_corpus(
             whole.merge(part)
         found = whole.spectrum()
         results = measure(found, wanted.metrics, **wanted.parameters)
-        eps2 = eps2_of(results, wanted.parameters)
         where = {"variant": TRAINED, "normalise": wanted.modes[0]}
-        table.add_metrics(found, results, eps2, text=-1, **state._asdict(), **where)
+        table.add_metrics(found, results, text=-1, **state._asdict(), **where)
         again = measure(redrawn(parts, draws, centred=False), wanted.metrics, **wanted.parameters)
         for metric, result in again.items():
-            place = {"family": family, "model": name, "layer": str(state.layer), "metric": metric, "eps2": eps2[metric]}
-            rows.append({**where, **place, "values": np.broadcast_to(result.value, resamples)})
+            place = {"family": family, "model": name, "layer": str(state.layer), "metric": metric}
+            eps2, values = result.parameters.get("eps2"), np.broadcast_to(result.value, resamples)
+            rows.append({**where, **place, "eps2": eps2, "values": values})
     return rows
 
 
@@ -101,4 +100,4 @@ def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: W
     results = measure(found, wanted.metrics, **wanted.parameters)
     columns = {"text": numbers, "document": [texts.document[text] for text in numbers]}
     none = dict.fromkeys(State._fields)
-    table.add_metrics(found, results, eps2_of(results, wanted.parameters), **columns, **none, variant=null, normalise=mode)
+    table.add_metrics(found, results, **columns, **none, variant=null, normalise=mode)

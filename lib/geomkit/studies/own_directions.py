@@ -1,87 +1,65 @@
 """Models of one size on fewer of their own leading directions (own_directions.csv): what keeping directions alone changes, in a
 family that has no sizes to compare."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from geomkit.arrays import Array
 from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.laws.statistics import slope_weights
 from geomkit.laws.verdicts import MARGINS
-from geomkit.store.parquet import read_table
+from geomkit.store.measurements import PROJECTED, Measurements, Where, families, read_measurements
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import OwnDirections
-from geomkit.store.states import PLAIN
 
-KEPT = "norm_kept"
-PLACES = ("last", "final")
-COLUMNS = ["family", "donor", "layer", "sublayer", "depth", "normalise", "n", "d", "metric", "text", "document", "value", "eps2"]
+KEPT, COMMON = "norm_kept", "common-dimension"
 
 
 def measure_own_directions(projections: Sequence[Path], output: Path, resamples: int, seed: int) -> None:
     """Of every family of one size: tables of projections, each named by its corpus, give its donors (seeds averaged)."""
     rows: list[OwnDirections] = []
     for path in map(Path, projections):
-        for family in families_of_one_size(path):
-            rows += of_family(path, family, resamples, rng(seed, "own directions", family, path.stem))
+        for family, corpus in families(path):
+            models = read_measurements(path, family, corpus, metrics=[KEPT], variants=[COMMON], by_size=False).models
+            if len({model.params_nonembedding for model in models}) == 1:
+                donors = read_measurements(path, family, corpus, metrics=[*MARGINS, KEPT], variants=[PROJECTED], by_size=False)
+                rows += of_family(donors, resamples, rng(seed, "own directions", family, path.stem))
     write_csv(output, OwnDirections, rows)
 
 
-def families_of_one_size(path: Path) -> list[str]:
-    """Those whose models, on their common number of directions, have one size."""
-    table = read_table(
-        path, columns=["family", "params_nonembedding"], filters=pc.field("variant") == "common-dimension"
-    ).unify_dictionaries()
-    sizes: dict[str, set[int]] = {}
-    for row in table.group_by(["family", "params_nonembedding"], use_threads=False).aggregate([]).to_pylist():
-        sizes.setdefault(row["family"], set()).add(row["params_nonembedding"])
-    return sorted(family for family, found in sizes.items() if len(found) == 1)
-
-
-def of_family(path: Path, family: str, resamples: int, draw: np.random.Generator) -> Iterator[OwnDirections]:
+def of_family(donors: Measurements, resamples: int, draw: np.random.Generator) -> Iterator[OwnDirections]:
     """A row for every place, metric and number of directions, and one for the slope over these."""
-    where = (pc.field("family") == family) & (pc.field("variant") == "projected") & pc.field("metric").isin([*MARGINS, KEPT])
-    rows = read_table(path, columns=COLUMNS, filters=where).to_pylist()
-    document = {row["text"]: row["document"] for row in rows}
-    texts = np.array(sorted(document))
-    draws = Documents.draw([document[text] for text in texts], resamples, draw).draws
-    cells: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        place = PLAIN if row["sublayer"] == PLAIN else PLACES[row["layer"] - row["depth"]]
-        cells.setdefault((place, row["normalise"], row["n"], row["metric"]), []).append(row)
-    for (place, mode, n, metric), mine in sorted(cells.items()):
-        if metric == KEPT:
-            continue
-        share = cells[place, mode, n, KEPT]
-        directions, values = by_directions(mine, texts)
+    arrays = donors.variants[PROJECTED]
+    texts = np.any([np.isfinite(values).any(axis=0) for values in arrays.values()], axis=0)
+    documents = np.array(donors.documents, dtype=object)[texts]
+    draws = Documents.draw(documents, resamples, draw).draws
+    places: dict[Where, list[Where]] = {}
+    for where in arrays:
+        places.setdefault(replace(where, directions=None), []).append(where)
+    for place, own in sorted(places.items(), key=lambda pair: pair[0].order):
+        values = np.array([mean_of_seeds(arrays[where][:, texts]) for where in own])
         whole = np.isfinite(values).all(axis=0)
-        if not whole.any():
+        if place.metric == KEPT or not whole.any():
             continue
-        curve = Curve(directions, values[:, whole], draws[whole])
-        common: dict[str, Any] = {"family": family, "published": False, "corpus": path.stem, "layer": place, "normalise": mode}
-        common |= {"length": n, "eps2": mine[0]["eps2"], "metric": metric}
-        common |= {"documents": len({document[text] for text in texts[whole]})}
-        for k, level, (low, high) in curve.levels():
-            kept = float(np.mean([row["value"] for row in share if row["d"] == k]))
+        curve = Curve(np.array([where.directions for where in own]), values[:, whole], draws[whole])
+        common: dict[str, Any] = donors.source | place.columns | {"documents": len(set(documents[whole]))}
+        for where, (k, level, (low, high)) in zip(own, curve.levels(), strict=True):
+            share = arrays[replace(where, metric=KEPT)]
+            kept = float(np.mean(share[np.isfinite(share)]))
             yield OwnDirections(**common, directions=k, value=level, low=low, high=high, norm_kept=kept)
         if (found := curve.slope()) is not None:
             yield OwnDirections(**common, directions=None, value=found[0], low=found[1][0], high=found[1][1], norm_kept=None)
 
 
-def by_directions(rows: Sequence[Mapping[str, Any]], texts: Array) -> tuple[Array, Array]:
-    """Numbers of directions (k,), ascending, and values (k, texts), seeds averaged; NaN where there is none."""
-    directions = np.unique([row["d"] for row in rows])
-    total, number = np.zeros((2, directions.size, texts.size))
-    for row in rows:
-        cell = np.searchsorted(directions, row["d"]), np.searchsorted(texts, row["text"])
-        total[cell] += row["value"]
-        number[cell] += 1
-    return directions, total / np.where(number > 0, number, np.nan)
+def mean_of_seeds(values: Array) -> Array:
+    """Means (texts,) of values (seeds, texts); NaN where there is none."""
+    number = np.isfinite(values).sum(axis=0)
+    return np.nansum(values, axis=0) / np.where(number > 0, number, np.nan)
 
 
 class Curve:

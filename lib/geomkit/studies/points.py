@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geomkit.config import resolve_layers
-from geomkit.store.measured import corpus_losses, text_means
+from geomkit.store.measurements import corpus_losses, name_layer, text_means
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import Point
 
@@ -20,12 +19,8 @@ def collect_points(table: Path, output: Path, primary: Mapping[str, Any], explor
     """Raises DataError where the table has no such means."""
     length, normalise = primary["length"], primary["normalise"]
     means = text_means(table, [*primary["metrics"], *exploratory], length, normalise)
-    points = [point(row, length, normalise, at_layer(row, primary["layer"])) for row in means]
+    points = [point(row, length, normalise, name_layer(row["layer"], row["depth"]) == primary["layer"]) for row in means]
     write_csv(output, Point, points + [point(row, None, None, True) for row in corpus_losses(table)])
-
-
-def at_layer(row: Mapping[str, Any], layer: int | str) -> bool:
-    return [row["layer"]] == resolve_layers(layer, row["depth"])
 
 
 def point(row: Mapping[str, Any], length: int | None, normalise: str | None, primary: bool) -> Point:

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from geomkit.logs import progress
 from geomkit.measures.controls import document_folds
-from geomkit.measures.entropy import Measurement, eps2_of, measure
+from geomkit.measures.entropy import Measurement, measure
 from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
@@ -244,13 +244,12 @@ class Rows:
         count = len(self.texts)
         for k, result in results.items():
             measured = measure(result.spectrum, self.settings.metrics, **self.settings.parameters)
-            eps2 = eps2_of(measured, self.settings.parameters) | {"norm_kept": None}
-            for name, found in [*measured.items(), ("norm_kept", Measurement(result.kept, 1.0))]:
+            for name, found in (measured | {"norm_kept": Measurement(result.kept, 1.0)}).items():
                 cells["text"] += self.texts
                 cells["document"] += self.documents
                 cells["metric"] += [name] * count
                 cells["d"] += [k] * count
-                cells["eps2"] += [eps2[name]] * count
+                cells["eps2"] += [found.parameters.get("eps2")] * count
                 cells["value"] += over_draws(found.value, count)
                 cells["bound"] += [None] * count if found.bound is None else over_draws(found.bound, count)
         self.table.add(**{**self.where, **columns, **cells}, variant=variant)

@@ -11,12 +11,12 @@ import numpy as np
 
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import Spectrum, is_centred, redrawn
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
-from geomkit.store.measured import write_resamples
 from geomkit.store.provenance import rng
+from geomkit.store.tables import write_resamples
 from geomkit.variants import VARIANTS, base
 
 LAYERS = ("last", "final")
@@ -43,11 +43,9 @@ def resample_corpora(
             for layer, mode in progress(list(product(LAYERS, modes)), f"{family} on {output.stem}"):
                 for model, variant, spectrum in resampled(members, layer, mode, draws):
                     where = {"family": family, "model": model, "variant": variant, "layer": layer, "normalise": mode}
-                    results = measure(spectrum, metrics, **parameters)
-                    eps2 = eps2_of(results, parameters)
-                    for name, result in results.items():
-                        values: dict[str, object] = {"eps2": eps2[name], "values": np.broadcast_to(result.value, resamples)}
-                        rows.append({**where, "metric": name, **values})
+                    for name, result in measure(spectrum, metrics, **parameters).items():
+                        eps2, values = result.parameters.get("eps2"), np.broadcast_to(result.value, resamples)
+                        rows.append({**where, "metric": name, "eps2": eps2, "values": values})
     write_resamples(output, rows)
 
 

@@ -3,13 +3,14 @@ loss at fixed width beyond what the step alone tells (laws.csv)."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from scipy import stats
 
 from geomkit.arrays import Array
@@ -19,12 +20,22 @@ from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import partial_correlation
 from geomkit.laws.turns import PHASES, Course, Direction, beside_phases, course
 from geomkit.laws.verdicts import holm
-from geomkit.store.parquet import read_table
+from geomkit.store.measurements import (
+    LOSS,
+    MeasuredModel,
+    Measurements,
+    Variants,
+    Where,
+    number_layer,
+    only_family,
+    read_measurements,
+    read_resamples,
+)
 from geomkit.store.provenance import rng
 from geomkit.store.records.axes import StepLaw, StepPoint, StepTurn
 from geomkit.store.records.files import write_csv
-from geomkit.store.runs import MeasuredRun, Runs, read_runs
 from geomkit.store.tables import check_seeds
+from geomkit.variants import TRAINED, base
 
 RANKME, ALPHA = "erank_singular", "alpha_req"
 OPPOSITE: Mapping[Direction, Direction] = {"fall": "rise", "rise": "fall"}
@@ -36,43 +47,78 @@ LAYERS = ("last", "final")
 
 @dataclass(frozen=True)
 class Training:
-    """The models of one training in the order of their steps."""
+    """The models of one training. rows: theirs in the arrays, in the order of their steps; drawn: resamples of the corpus."""
 
     name: str
     seed: int | None
     steps: tuple[int, ...]
-    models: Sequence[MeasuredRun]
+    measured: Measurements
+    rows: list[int]
+    drawn: Variants
 
     @property
-    def first(self) -> MeasuredRun:
-        return self.models[0]
+    def models(self) -> list[MeasuredModel]:
+        """In the order of their steps."""
+        return [self.measured.models[row] for row in self.rows]
+
+    @property
+    def size(self) -> tuple[str, int]:
+        """Family and number of parameters."""
+        return self.measured.family, self.models[0].params_nonembedding
 
     @cached_property
     def loss(self) -> Array:
         """ln, at every step."""
-        return np.log([run.loss.mean() for run in self.models])
+        return np.log(self.measured.losses[TRAINED].values[self.rows].mean(axis=1))
 
-    def level(self, layer: int | str, metric: str) -> Array:
+    def values(self, where: Where) -> Array:
+        """At every step, of texts (steps, texts), or of the whole corpus (steps, 1). Raises DataError where a step has none."""
+        found = self.measured.at(where)
+        for row, model in zip(self.rows, self.models, strict=True):
+            if found is None or not np.isfinite(found[row]).any():
+                raise DataError(f"{model.name}: no {where.metric} at layer {where.layer}, {TRAINED}")
+        return np.asarray(found)[self.rows]
+
+    def level(self, where: Where) -> Array:
         """ln of the mean over texts, at every step. NaN where it is not positive."""
-        return logarithm(np.array([run.at(layer, metric).mean() for run in self.models]))
+        return logarithm(self.values(where).mean(axis=1))
+
+    def drawn_level(self, where: Where, draws: Array) -> Array:
+        """ln of means in draws (texts, resamples) of documents, or of the resampled corpus, at every step: (steps, resamples)."""
+        if where.length is not None:
+            return logarithm(np.array([row @ draws for row in self.values(where)]))
+        if where not in self.drawn.get(TRAINED, {}):
+            raise DataError(f"{self.name}: {where.metric} of the corpus was not resampled at layer {where.layer}")
+        return logarithm(self.drawn[TRAINED][where][self.rows])
+
+    def everything(self) -> Iterator[tuple[str, Where, Array]]:
+        """Values of models, untrained twins averaged: each variant at every place of texts, and its loss; then the corpus."""
+        for variant in dict.fromkeys(map(base, self.measured.variants)):
+            twins = [name for name in self.measured.variants if base(name) == variant]
+            for where in dict.fromkeys(where for name in twins for where in self.measured.variants[name]):
+                if where.length is not None and (found := self.measured.at(where, variant)) is not None:
+                    yield variant, where, found
+            losses = [self.measured.losses[name].values for name in twins if name in self.measured.losses]
+            if losses:
+                yield variant, LOSS, np.mean(losses, axis=0)
+        own = self.measured.variants[TRAINED]
+        yield from ((TRAINED, where, own[where]) for where in own if where in self.drawn.get(TRAINED, {}))
 
 
 @dataclass(frozen=True)
 class Group:
-    """The trainings (seeds) of one family and size on one corpus, all with the same steps."""
+    """The trainings (seeds) of one family and size on one corpus, all with the same steps.
 
-    family: str
+    draws: (texts, resamples), each column's sum 1. place: normalisation and length of what is judged.
+    """
+
     trainings: Sequence[Training]
-    runs: Runs
-    corpora: Mapping[tuple[str, str, str], tuple[float, Array]]
-    """Of the whole corpus, by model, layer and metric: the value, and those of resamples of its documents (resamples,)."""
     draws: Array
-    """(texts, resamples), each column's sum 1."""
     place: Mapping[str, Any]
 
     @property
-    def first(self) -> MeasuredRun:
-        return self.trainings[0].first
+    def measured(self) -> Measurements:
+        return self.trainings[0].measured
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -80,21 +126,17 @@ class Group:
 
     @property
     def facts(self) -> dict[str, Any]:
-        run = self.first
-        return {
-            "family": self.family, "corpus": self.runs.corpus, "params_nonembedding": run.params_nonembedding, "width": run.width,
-        }  # fmt: skip
+        family, size = self.trainings[0].size
+        width = self.measured.narrowest(self.trainings[0].rows[0])
+        return {"family": family, "corpus": self.measured.corpus, "params_nonembedding": size, "width": width}
 
-    def course(self, layer: int | str, metric: str, length: int | None) -> Course:
-        """Of ln of a metric of texts, or (length None) of the whole corpus. Raises DataError where there is none."""
-        if length is None:
-            known = [[self.corpora[run.model, str(run.number(layer)), metric] for run in one.models] for one in self.trainings]
-            each = np.array([[value for value, _ in of_steps] for of_steps in known])
-            drawn = np.array([[draws for _, draws in of_steps] for of_steps in known])
-            return course(logarithm(each), logarithm(drawn).mean(axis=0).T)
-        drawn_levels = [[logarithm(run.at(layer, metric) @ self.draws) for run in one.models] for one in self.trainings]
-        seeds = np.array([one.level(layer, metric) for one in self.trainings])
-        return course(seeds, np.mean(drawn_levels, axis=0).T)
+    def where(self, layer: str, metric: str) -> Where:
+        return Where(layer, self.place["normalise"], self.place["length"], metric, eps2=self.measured.eps2.get(metric))
+
+    def course(self, where: Where) -> Course:
+        """Of ln of a metric of texts, or of the whole corpus. Raises DataError where there is none."""
+        drawn = [one.drawn_level(where, self.draws) for one in self.trainings]
+        return course(np.array([one.level(where) for one in self.trainings]), np.mean(drawn, axis=0).T)
 
 
 def logarithm(values: Array) -> Array:
@@ -114,62 +156,51 @@ def study_trajectories(
     resamples: int,
     seed: int,
 ) -> None:
-    """tables: of each training and corpus, the corpus in its name. trainings: of each model by name, its training, seed and step.
+    """tables: of each training and corpus, the corpus in its name; resampled: in the same order. trainings: of each model by
+    name, its training, seed and step.
 
-    Raises DataError for a model without a step, for two of one family, size, seed and step, and for seeds of other steps.
+    Raises DataError for two models of one family, size, seed and step, for seeds of other steps, and for trainings on one corpus
+    that have read different texts.
     """
+    by_corpus: dict[str, list[Training]] = {}
+    for table, again in zip(map(Path, tables), map(Path, resampled), strict=True):
+        by_corpus.setdefault(table.stem, []).append(read_training(table, again, trainings))
     found: list[Group] = []
-    for corpus in dict.fromkeys(Path(table).stem for table in tables):
-        runs = read_runs([Path(table) for table in tables if Path(table).stem == corpus])
-        again = read_corpora(
-            [Path(table) for table in tables if Path(table).stem == corpus],
-            [Path(table) for table in resampled if Path(table).stem == corpus],
-        )
-        draws = Documents.draw(runs.documents, resamples, rng(seed, "trajectory", corpus)).draws
-        place = {"length": primary["length"], "normalise": primary["normalise"]}
-        found += groups_of(runs, again, trainings, draws / draws.sum(axis=0), place)
+    for corpus, members in by_corpus.items():
+        documents = members[0].measured.documents
+        for one in members:
+            if one.measured.documents != documents:
+                raise DataError(f"{one.name}: its texts on {corpus} are not those of {members[0].name} (another tokenizer?)")
+        draws = Documents.draw(documents, resamples, rng(seed, "trajectory", corpus)).draws
+        found += groups_of(members, trainings, draws / draws.sum(axis=0), primary)
     write_csv(points, StepPoint, [row for group in found for row in points_of(group, metrics)])
     write_csv(turns, StepTurn, [row for group in found for row in turns_of(group, metrics)])
     write_csv(laws, StepLaw, laws_of(found, primary["metrics"]))
 
 
-def read_corpora(tables: Sequence[Path], resampled: Sequence[Path]) -> dict[tuple[str, str, str], tuple[float, Array]]:
-    """Metrics of the whole corpus, and of resampled ones, by model, layer and metric."""
-    draws = {
-        (row["model"], row["layer"], row["metric"]): np.array(row["values"])
-        for path in resampled
-        for row in read_table(path).to_pylist()
-    }
-    rows = [row for path in tables for row in read_table(path, filters=pc.field("text") == -1).to_pylist()]
-    keys = [(row["model"], str(row["layer"]), row["metric"]) for row in rows]
-    return {key: (row["value"], draws[key]) for key, row in zip(keys, rows, strict=True) if key in draws}
+def read_training(table: Path, resampled: Path, trainings: Mapping[str, tuple[str, int | None, int]]) -> Training:
+    """The models of one table."""
+    family, corpus = only_family(table)
+    measured = read_measurements(table, family, corpus, by_size=False)
+    step = [trainings[model.name][2] for model in measured.models]
+    rows = sorted(range(len(step)), key=lambda row: step[row])
+    name, seed, _ = trainings[measured.models[rows[0]].name]
+    drawn = read_resamples(resampled, family, {model.name: model.depth for model in measured.models})
+    return Training(name, seed, tuple(step[row] for row in rows), measured, rows, drawn)
 
 
 def groups_of(
-    runs: Runs,
-    again: Mapping[tuple[str, str, str], tuple[float, Array]],
-    trainings: Mapping[str, tuple[str, int | None, int]],
-    draws: Array,
-    place: Mapping[str, Any],
+    members: Sequence[Training], trainings: Mapping[str, tuple[str, int | None, int]], draws: Array, place: Mapping[str, Any]
 ) -> list[Group]:
     """Trainings by family and size, smallest first."""
-    sizes: dict[tuple[str, int], list[MeasuredRun]] = {}
-    for run in runs.models.values():
-        sizes.setdefault((run.family, run.params_nonembedding), []).append(run)
     groups = []
-    for (family, _), members in sorted(sizes.items()):
-        check_seeds(family, ((run.model, trainings[run.model][1:], run.params_nonembedding) for run in members))
-        of_training: dict[str, list[MeasuredRun]] = {}
-        for run in sorted(members, key=lambda run: trainings[run.model][2]):
-            of_training.setdefault(trainings[run.model][0], []).append(run)
-        found = [
-            Training(name, trainings[models[0].model][1], tuple(trainings[run.model][2] for run in models), models)
-            for name, models in sorted(of_training.items())
-        ]
+    for (family, size), group in groupby(sorted(members, key=lambda one: (one.size, one.name)), key=lambda one: one.size):
+        found = list(group)
+        check_seeds(family, ((model.name, trainings[model.name][1:], size) for one in found for model in one.models))
         for one in found[1:]:
             if one.steps != found[0].steps:
                 raise DataError(f"{family}: {found[0].name} and {one.name} were not kept at the same steps")
-        groups.append(Group(family, found, runs, again, draws, place))
+        groups.append(Group(found, draws, place))
     return groups
 
 
@@ -179,24 +210,14 @@ def groups_of(
 def points_of(group: Group, metrics: Sequence[str]) -> Iterator[StepPoint]:
     """Everything that figures draw: every variant and layer, the whole corpus, and the loss."""
     for one in group.trainings:
-        for step, run in zip(one.steps, one.models, strict=True):
-            facts = group.facts | {"training": one.name, "seed": one.seed, "step": step, "depth": run.depth}
-            for place, values in run.values.items():
-                if place.metric not in (*metrics, "loss") or not np.isfinite(values).any():
-                    continue
-                at = group.place if place.metric != "loss" else dict.fromkeys(group.place)
-                where = {
-                    **at,
-                    "layer": None if place.layer is None else str(place.layer),
-                    "eps2": group.runs.eps2.get(place.metric),
-                }
-                value = float(np.nanmean(values))
-                yield StepPoint(**facts, **where, variant=place.variant, metric=place.metric, value=value)
-            for (model, layer, metric), (value, _) in group.corpora.items():
-                if model == run.model and metric in metrics:
-                    where = {"layer": layer, "length": None, "normalise": group.place["normalise"]}
-                    where |= {"eps2": group.runs.eps2.get(metric)}
-                    yield StepPoint(**facts, **where, variant="trained", metric=metric, value=value)
+        known = [found for found in one.everything() if found[1].metric in (*metrics, LOSS.metric)]
+        for step, row, model in zip(one.steps, one.rows, one.models, strict=True):
+            facts = group.facts | {"training": one.name, "seed": one.seed, "step": step, "depth": model.depth}
+            for variant, where, values in known:
+                if np.isfinite(values[row]).any():
+                    number = number_layer(where.layer, model.depth)
+                    columns = facts | where.columns | {"layer": None if number is None else str(number)}
+                    yield StepPoint(**columns, variant=variant, value=float(np.nanmean(values[row])))
 
 
 # turns
@@ -207,21 +228,18 @@ def turns_of(group: Group, metrics: Sequence[str]) -> Iterator[StepTurn]:
     for length in (group.place["length"], None):
         for layer in LAYERS:
             for metric in metrics:
-                try:
-                    found = group.course(layer, metric, length)
-                except (DataError, KeyError):
-                    continue
-                yield from legs_of(group, found, layer, metric, length)
+                where = replace(group.where(layer, metric), length=length)
+                with suppress(DataError):
+                    yield from legs_of(group, group.course(where), where)
 
 
-def legs_of(group: Group, found: Course, layer: str, metric: str, length: int | None) -> Iterator[StepTurn]:
+def legs_of(group: Group, found: Course, where: Where) -> Iterator[StepTurn]:
     steps = group.steps
-    phases = beside_phases(found.directions, PUBLISHED[metric]) if metric in PUBLISHED else ""
-    where = {"layer": layer, "length": length, "normalise": group.place["normalise"], "eps2": group.runs.eps2.get(metric)}
+    phases = beside_phases(found.directions, PUBLISHED[where.metric]) if where.metric in PUBLISHED else ""
     for number, leg in enumerate(found.legs):
         turn = found.turns[number] if number < len(found.turns) else None
         yield StepTurn(
-            **group.facts, **where, metric=metric, number=number, start=steps[leg.start], stop=steps[leg.stop],
+            **group.facts, **where.columns, number=number, start=steps[leg.start], stop=steps[leg.stop],
             turn_low=None if turn is None else steps[turn.low], turn_high=None if turn is None else steps[turn.high],
             change=leg.change, low=leg.low, high=leg.high, counts=leg.counts, seeds=len(group.trainings), phases=phases,
         )  # fmt: skip
@@ -233,8 +251,8 @@ def legs_of(group: Group, found: Course, layer: str, metric: str, length: int | 
 def laws_of(groups: Sequence[Group], metrics: Sequence[str]) -> list[StepLaw]:
     """Of each family and corpus: a metric against the loss with ln step held fixed, and its rival; means are tested together."""
     rows: list[StepLaw] = []
-    for family, corpus in dict.fromkeys((group.family, group.runs.corpus) for group in groups):
-        mine = [group for group in groups if (group.family, group.runs.corpus) == (family, corpus)]
+    for source in dict.fromkeys((group.measured.family, group.measured.corpus) for group in groups):
+        mine = [group for group in groups if (group.measured.family, group.measured.corpus) == source]
         means: list[int] = []
         for layer in LAYERS:
             for metric in metrics:
@@ -253,9 +271,9 @@ def law_rows(
     groups: Sequence[Group], layer: str, metric: str, predictor: str
 ) -> tuple[list[tuple[StepLaw, float | None]], float | None]:
     """A row for each training, and last their mean with its interval over seeds, with its p value where there is one."""
-    first = groups[0]
-    where: dict[str, Any] = {"family": first.family, "corpus": first.runs.corpus, "metric": metric, "predictor": predictor}
-    where |= {"layer": layer, **first.place, "eps2": first.runs.eps2.get(metric), "primary": predictor == "metric"}
+    place, source = groups[0].where(layer, metric), groups[0].measured
+    where: dict[str, Any] = {"family": source.family, "corpus": source.corpus, "predictor": predictor}
+    where |= place.columns | {"primary": predictor == "metric"}
     nothing: dict[str, Any] = dict.fromkeys(
         ("low", "high", "p_adjusted", "tests", "freedom", "detectable", "error_step", "error_step_and_metric")
     )
@@ -265,7 +283,7 @@ def law_rows(
         of_width.append([])
         for one in group.trainings:
             try:
-                value, errors = of_training(one, layer, metric, predictor)
+                value, errors = of_training(one, place, predictor)
             except DataError as reason:
                 rows.append((StepLaw(**where, **nothing, training=one.name, value=None, trainings=1, reason=str(reason)), None))
                 continue
@@ -287,16 +305,16 @@ def law_rows(
     return rows, p
 
 
-def of_training(one: Training, layer: str, metric: str, predictor: str) -> tuple[float, tuple[float, float]]:
+def of_training(one: Training, where: Where, predictor: str) -> tuple[float, tuple[float, float]]:
     """The partial correlation over steps, and the errors of ln loss at steps left out, by ln step and with the metric.
 
     Raises DataError for a metric that has no logarithm at some step, and for too few steps.
     """
     if len(one.steps) < 6:
         raise DataError(f"{one.name}: {len(one.steps)} steps are too few; at least 6 are needed")
-    level, step = one.level(layer, metric), np.log(np.array(one.steps, dtype=float))
+    level, step = one.level(where), np.log(np.array(one.steps, dtype=float))
     if not np.isfinite(level).all():
-        raise DataError(f"{one.name}: at some step there is no {metric}, or none that is positive")
+        raise DataError(f"{one.name}: at some step there is no {where.metric}, or none that is positive")
     first, other = (level, step) if predictor == "metric" else (step, level)
     value = partial_correlation(first, one.loss, other)
     return value, (left_out(one.loss, [step, step**2]), left_out(one.loss, [step, step**2, level]))

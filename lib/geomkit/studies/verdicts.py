@@ -14,8 +14,17 @@ from geomkit.laws.differences import Difference, difference_of
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
-from geomkit.store.measured import Key, Measured, MeasuredModel, beside, families, read_measured
-from geomkit.store.projections import Projections, read_projections
+from geomkit.store.measurements import (
+    PROJECTED,
+    RANDOM,
+    SHARED,
+    MeasuredModel,
+    Measurements,
+    Where,
+    beside,
+    families,
+    read_measurements,
+)
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import LawVerdict, SizeDifference
@@ -24,7 +33,7 @@ from geomkit.store.states import PLAIN
 PRIMARY = ("last", "final")
 LAYERS = (*PRIMARY, PLAIN)
 """Those that are judged: `plain`, the final state without gain and bias, is in the table of projections alone."""
-PROJECTED, RANDOM, STRETCHED = "projected", "random-projection", "stretched"
+COMMON, STRETCHED = "common-dimension", "stretched"
 KEPT = "norm_kept"
 
 
@@ -44,23 +53,21 @@ def judge_laws(
     judged: list[LawVerdict] = []
     by_size: list[SizeDifference] = []
     for family, corpus in families(table):
-        measured = read_measured(table, family, corpus)
-        ladder = Levels.of(measured, tables[corpus], family, resamples, rng(seed, "verdicts", family, corpus))
-        keys = [key for key in ladder.keys if key.metric in MARGINS]
-        found = judge({str(key): ladder.endpoint(key, is_primary(key, primary)) for key in keys}, separate=True)
-        where = {"family": family, "published": False, "corpus": corpus}
-        for key in keys:
-            place = where | key._asdict() | {"eps2": measured.eps2.get(key.metric)}
-            judged.append(ladder.verdict(key, found[str(key)], place))
-            by_size += ladder.differences(key, place)
+        measured = read_measurements(table, family, corpus, SHARED)
+        ladder = Levels.of(measured, tables[corpus], resamples, rng(seed, "verdicts", family, corpus))
+        places = [where for where in ladder.places if where.metric in MARGINS]
+        found = judge({str(where): ladder.endpoint(where, is_primary(where, primary)) for where in places}, separate=True)
+        for where in places:
+            judged.append(ladder.verdict(where, found[str(where)]))
+            by_size += ladder.differences(where)
     write_csv(verdicts, LawVerdict, judged)
     write_csv(differences, SizeDifference, by_size)
 
 
-def is_primary(key: Key, primary: Mapping[str, Any]) -> bool:
+def is_primary(where: Where, primary: Mapping[str, Any]) -> bool:
     """Whether it is one of the tests that were fixed beforehand: both layers at the primary length and normalisation."""
-    at_place = key.layer in PRIMARY and (key.normalise, key.length) == (primary["normalise"], primary["length"])
-    return at_place and key.metric in primary["metrics"]
+    at_place = where.layer in PRIMARY and (where.normalise, where.length) == (primary["normalise"], primary["length"])
+    return at_place and where.metric in primary["metrics"]
 
 
 @dataclass(frozen=True)
@@ -71,89 +78,88 @@ class Levels:
     """
 
     models: Sequence[MeasuredModel]
-    values: Measured
-    projections: Projections
+    values: Measurements
+    projections: Measurements
     texts: Array
 
     @classmethod
-    def of(cls, measured: Measured, projections: Path, family: str, resamples: int, draw: np.random.Generator) -> "Levels":
-        names = [*MARGINS, KEPT]
-        found = read_projections(projections, family, measured.models, len(measured.documents), names)
-        trained = {**measured.variants["trained"], **found.trained}
+    def of(cls, measured: Measurements, projections: Path, resamples: int, draw: np.random.Generator) -> "Levels":
+        found = read_measurements(projections, measured.family, measured.corpus, metrics=[*MARGINS, KEPT], like=measured)
+        trained = {**measured.variants["trained"], **found.variants.get("trained", {})}
         measured = replace(measured, variants=measured.variants | {"trained": trained})
         return cls(measured.models, measured, found, Documents.draw(measured.documents, resamples, draw).draws)
 
     @property
-    def keys(self) -> list[Key]:
+    def places(self) -> list[Where]:
         """Everything measured on single texts at the layers that are judged, in order."""
-        found = [key for key in self.values.variants["trained"] if key.layer in LAYERS and key.length is not None]
-        return sorted(found, key=lambda key: key.order)
+        found = [where for where in self.values.variants["trained"] if where.layer in LAYERS and where.length is not None]
+        return sorted(found, key=lambda where: where.order)
 
     @property
     def sizes(self) -> Array:
         """Distinct sizes, ascending."""
         return np.unique([float(model.params_nonembedding) for model in self.models])
 
-    def places(self, size: float) -> list[int]:
+    def of_size(self, size: float) -> list[int]:
         """Numbers of the models of a size: its seeds."""
         return [row for row, model in enumerate(self.models) if model.params_nonembedding == size]
 
-    def difference(self, key: Key, null: Array) -> Difference | None:
+    def difference(self, where: Where, null: Array) -> Difference | None:
         """ln(measured / null) from values (models, texts), at the sizes at which the null is known; None at fewer than one."""
         size = [model.params_nonembedding for model in self.models]
-        return difference_of(size, self.values.variants["trained"][key], null, self.texts)
+        return difference_of(size, self.values.variants["trained"][where], null, self.texts)
 
-    def donors(self, key: Key, variant: str, own: bool = False) -> dict[str, Difference]:
+    def donors(self, where: Where, variant: str, own: bool = False) -> dict[str, Difference]:
         """By donor width, widest first, the difference from its projections; seeds of a donor are averaged geometrically.
 
         At the donor's own size the null is the measurement itself, and that size is left out unless `own`.
         """
         groups: dict[int, list[Array]] = {}
-        for name, variants in self.projections.donors.items():
-            if variant in variants and key in variants[variant]:
-                groups.setdefault(self.projections.widths[name][str(key.layer)], []).append(variants[variant][key])
         width = np.array([model.width for model in self.models])
+        for row, null in self.projections.projections(variant, where, width.tolist()).items():
+            groups.setdefault(int(self.projections.widths[where.layer][row]), []).append(null)
         found = {}
         for of_donor, arrays in sorted(groups.items(), reverse=True):
             null = np.exp(np.mean(np.log(arrays), axis=0))
             null = np.where((width <= of_donor if own else width < of_donor)[:, None], null, np.nan)
-            if (difference := self.difference(key, null)) is not None:
+            if (difference := self.difference(where, null)) is not None:
                 found[f"width {of_donor}"] = difference
         return found
 
-    def endpoint(self, key: Key, primary: bool) -> Endpoint:
+    def endpoint(self, where: Where, primary: bool) -> Endpoint:
         """What is judged: the differences from every donor, and the bracket of the nulls that rescale a spectrum."""
-        bracket = dict(zip([RANDOM], self.donors(key, RANDOM).values(), strict=False))
-        if (rescaled := beside(self.values.variants, key).get(STRETCHED)) is not None:
-            difference = self.difference(key, rescaled)
+        bracket = dict(zip([RANDOM], self.donors(where, RANDOM).values(), strict=False))
+        if (rescaled := beside(self.values.variants, where).get(STRETCHED)) is not None:
+            difference = self.difference(where, rescaled)
             bracket |= {} if difference is None else {STRETCHED: difference}
         why = "no model of the family is wide enough to be a donor" if len(self.sizes) > 1 else "a family of one size"
-        return Endpoint(self.donors(key, PROJECTED), MARGINS[key.metric], bracket, primary, why)
+        return Endpoint(self.donors(where, PROJECTED), MARGINS[where.metric], bracket, primary, why)
 
     def exponent(self, values: Array) -> tuple[float | None, float | None, float | None]:
         """Slope of ln of values (models, texts) on ln N with its t interval, seeds averaged; None where there is none."""
         with np.errstate(divide="ignore", invalid="ignore"):
             level = np.log(np.nanmean(values, axis=1))
-        means = [level[self.places(size)].mean() for size in self.sizes]
+        means = [level[self.of_size(size)].mean() for size in self.sizes]
         try:
             found = slope(np.log(self.sizes), means)
         except DataError:
             return None, None, None
         return found.value, found.low, found.high
 
-    def verdict(self, key: Key, judgement: Judgement, place: Mapping[str, Any]) -> LawVerdict:
+    def verdict(self, where: Where, judgement: Judgement) -> LawVerdict:
         widths = [model.width for model in self.models]
-        own, low, high = self.exponent(self.values.variants["trained"][key])
-        common = self.projections.common.get(key)
+        own, low, high = self.exponent(self.values.variants["trained"][where])
+        common = self.projections.variants.get(COMMON, {}).get(where)
         of_common = self.exponent(common) if common is not None else (None, None, None)
-        with_own = next(iter(self.donors(key, PROJECTED, own=True).values()), None)
+        with_own = next(iter(self.donors(where, PROJECTED, own=True).values()), None)
         judged = judgement.columns
         columns: dict[str, Any] = {name: None if judged.get(name) == "" else judged.get(name) for name in LawVerdict.JUDGED}
         return LawVerdict(
-            **place,
+            **self.values.source,
+            **where.columns,
             **columns,
             primary=judgement.primary,
-            straddles=min(widths) < int(key.length or 0) < max(widths),
+            straddles=min(widths) < int(where.length or 0) < max(widths),
             exponent=own,
             exponent_low=low,
             exponent_high=high,
@@ -163,29 +169,27 @@ class Levels:
             common_dimension_high=of_common[2],
         )
 
-    def differences(self, key: Key, place: Mapping[str, Any]) -> Iterator[SizeDifference]:
+    def differences(self, where: Where) -> Iterator[SizeDifference]:
         """Size by size, for every donor and for the bracket."""
-        nulls = {(PROJECTED, name): one for name, one in self.donors(key, PROJECTED).items()}
-        nulls |= {(name, ""): one for name, one in self.endpoint(key, False).bracket.items()}
-        norms = self.norms_kept(key)
+        nulls = {(PROJECTED, name): one for name, one in self.donors(where, PROJECTED).items()}
+        nulls |= {(name, ""): one for name, one in self.endpoint(where, False).bracket.items()}
+        norms = self.norms_kept(where)
         for (null, donor), difference in nulls.items():
             for size, mean, seeds in zip(difference.size, difference.means, difference.seeds, strict=True):
-                model = self.models[self.places(float(size))[0]]
+                model = self.models[self.of_size(float(size))[0]]
                 yield SizeDifference(
-                    **place, null=null, donor=donor, params_nonembedding=int(size), width=model.width, seeds=len(seeds),
-                    difference=float(mean), norm_kept=norms.get((donor, model.width)) if null == PROJECTED else None,
+                    **self.values.source, **where.columns, null=null, donor=donor, params_nonembedding=int(size),
+                    width=model.width, seeds=len(seeds), difference=float(mean),
+                    norm_kept=norms.get((donor, model.width)) if null == PROJECTED else None,
                 )  # fmt: skip
 
-    def norms_kept(self, key: Key) -> dict[tuple[str, int], float]:
+    def norms_kept(self, where: Where) -> dict[tuple[str, int], float]:
         """Share of the donor's squared norm that a width's directions hold, by donor and width."""
         found: dict[tuple[str, int], list[float]] = {}
-        where = key._replace(metric=KEPT)
-        for name, variants in self.projections.donors.items():
-            rows = variants.get(PROJECTED, {}).get(where)
-            if rows is None:
-                continue
-            donor = f"width {self.projections.widths[name][str(key.layer)]}"
-            for row, model in enumerate(self.models):
-                if np.isfinite(rows[row]).any():
-                    found.setdefault((donor, model.width), []).append(float(np.nanmean(rows[row])))
+        widths = [model.width for model in self.models]
+        for row, shares in self.projections.projections(PROJECTED, replace(where, metric=KEPT), widths).items():
+            donor = f"width {self.projections.widths[where.layer][row]}"
+            for width, share in zip(widths, shares, strict=True):
+                if np.isfinite(share).any():
+                    found.setdefault((donor, width), []).append(float(np.nanmean(share)))
         return {place: float(np.mean(values)) for place, values in found.items()}

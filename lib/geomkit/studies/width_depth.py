@@ -4,7 +4,7 @@ measure of size the loss follows where embeddings are tied (tied.csv), whether t
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,26 @@ from geomkit.laws.regression import Coefficient, Regression, on_line, regress, t
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import categories, partial_correlation_interval
 from geomkit.laws.verdicts import MARGINS, Kind, decide, holm
+from geomkit.store.measurements import (
+    LOSS,
+    PROJECTED,
+    MeasuredModel,
+    Measurements,
+    Where,
+    only_family,
+    read_measurements,
+)
 from geomkit.store.provenance import rng
 from geomkit.store.records.absence import Absent
 from geomkit.store.records.axes import CellPoint, Effect, RateCheck, SeedCorrelation, TiedShare
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.ladder import ControlTraining
-from geomkit.store.runs import MeasuredRun, Runs, read_runs
 from geomkit.store.tables import EVERYTHING
+from geomkit.variants import TRAINED
 
 LADDER = "ladder"
 LAYERS = ("last", "final", "plain")
 PRIMARY = ("last", "final")
-LOSS = "loss"
 DESIGNS: Mapping[str, tuple[str, ...]] = {
     "width and N": ("width", "N"),
     "width, depth and N": ("width", "depth", "N"),
@@ -48,9 +56,11 @@ MLP = 4
 
 @dataclass(frozen=True)
 class Trained:
-    """A training: its measurements, and in what it differs from the ladder."""
+    """A training: its model, that one's row in the arrays, and in what it differs from the ladder."""
 
-    run: MeasuredRun
+    model: MeasuredModel
+    row: int
+    width: int
     group: str
     layers: int
     mlp: int
@@ -62,34 +72,50 @@ class Trained:
 
     @property
     def cell(self) -> tuple[int, int, int]:
-        return self.run.width, self.layers, self.mlp
+        return self.width, self.layers, self.mlp
 
 
 @dataclass(frozen=True)
 class Axes:
-    """All trainings, the donor's rows by width, and draws of documents (texts, resamples), each column's sum 1."""
+    """All trainings, the donor of the null, and draws of documents (texts, resamples), each column's sum 1."""
 
+    measured: Measurements
     trained: Sequence[Trained]
-    donor: MeasuredRun
-    runs: Runs
+    donor: Trained
     draws: Array
-    place: Mapping[str, Any]
+    primary: Mapping[str, Any]
 
     def of(self, *groups: str) -> list[Trained]:
         return [one for one in self.trained if one.group in groups]
 
-    def null(self, layer: str, metric: str, width: int) -> Array | None:
+    @property
+    def places(self) -> list[Where]:
+        """The primary metrics at every layer."""
+        names, eps2 = self.primary["metrics"], self.measured.eps2
+        at = self.primary["normalise"], self.primary["length"]
+        return [Where(layer, *at, metric, eps2=eps2.get(metric)) for layer in LAYERS for metric in names]
+
+    def values(self, one: Trained, where: Where) -> Array:
+        """Of one training (texts,). Raises DataError where it was not measured."""
+        return self.measured.losses[TRAINED].values[one.row] if where == LOSS else self.row(one, where, TRAINED)
+
+    def null(self, where: Where, width: int) -> Array | None:
         """The donor on as many directions as `width` (texts,); None at the donor's own width, where it is the measurement."""
-        if width >= self.donor.width:
-            return None
-        for place, values in self.donor.values.items():
-            if (place.variant, place.layer, place.metric, place.d) == ("projected", self.donor.number(layer), metric, width):
-                return values
-        raise DataError(f"{self.donor.model}: no projection on {width} directions at layer {layer}")
+        return self.row(self.donor, replace(where, directions=width), PROJECTED) if width < self.donor.width else None
+
+    def row(self, one: Trained, where: Where, variant: str) -> Array:
+        values = self.measured.variants.get(variant, {}).get(where)
+        if values is None or not np.isfinite(values[one.row]).any():
+            raise DataError(f"{one.model.name}: no {where.metric} at layer {where.layer}, {variant}")
+        found: Array = values[one.row]
+        return found
 
     def level(self, values: Array) -> tuple[float, Array]:
         """ln of the mean over texts, and in every draw of documents."""
         return math.log(values.mean()), np.log(values @ self.draws)
+
+    def log_loss(self, one: Trained) -> float:
+        return self.level(self.values(one, LOSS))[0]
 
 
 def study_width_and_depth(
@@ -109,96 +135,84 @@ def study_width_and_depth(
 ) -> None:
     """table: of the ladder and all trainings; trainings: controls.csv. groups: of each training that was asked for, by name, why;
     one that is not in the tables is named in `absent`, and all else is done without it."""
-    runs = read_runs([table])
+    measured = read_measurements(table, *only_family(table), by_size=False)
     known = {row.model: row for row in read_csv(trainings, ControlTraining)}
-    draws = Documents.draw(runs.documents, resamples, rng(seed, "width and depth")).draws
-    place = {"corpus": runs.corpus, "length": primary["length"], "normalise": primary["normalise"]}
-    trained = [trained_of(run, known.get(name), groups.get(name, LADDER)) for name, run in runs.models.items()]
-    donor = max(runs.models.values(), key=lambda run: run.width)
-    axes = Axes(trained, donor, runs, draws / draws.sum(axis=0), place)
+    draws = Documents.draw(measured.documents, resamples, rng(seed, "width and depth")).draws
+    trained = [trained_of(measured, row, known, groups) for row in range(len(measured.models))]
+    donor = max(trained, key=lambda one: one.width)
+    axes = Axes(measured, trained, donor, draws / draws.sum(axis=0), primary)
     missing = [
-        Absent(model=name, corpus=runs.corpus, absent=EVERYTHING, reason="it is not among the trainings that ship")
+        Absent(model=name, corpus=measured.corpus, absent=EVERYTHING, reason="it is not among the trainings that ship")
         for name in groups
-        if name not in runs.models
+        if name not in {one.model.name for one in trained}
     ]
     write_csv(absent, Absent, missing)
-    write_csv(points, CellPoint, [point for one in trained for point in points_of(axes, one, primary)])
-    write_csv(effects, Effect, adjusted(list(effects_of(axes, primary["metrics"]))))
+    write_csv(points, CellPoint, [point for one in trained for point in points_of(axes, one)])
+    write_csv(effects, Effect, adjusted(list(effects_of(axes))))
     write_csv(tied, TiedShare, tied_shares(axes))
     write_csv(rates, RateCheck, rate_checks(axes, recipe["peak_rate"]))
-    write_csv(seeds, SeedCorrelation, seed_correlations(axes, primary["metrics"]))
+    write_csv(seeds, SeedCorrelation, seed_correlations(axes))
 
 
-def trained_of(run: MeasuredRun, own: ControlTraining | None, group: str) -> Trained:
+def trained_of(measured: Measurements, row: int, known: Mapping[str, ControlTraining], groups: Mapping[str, str]) -> Trained:
     """A training from its row of controls.csv; a model of the ladder has none, and is named <family>-<width>-s<seed>."""
+    model, width = measured.models[row], measured.narrowest(row)
+    own, group = known.get(model.name), groups.get(model.name, LADDER)
     if own is None:
-        return Trained(run, LADDER, run.depth, MLP * run.width, False, int(run.model.rpartition("-s")[2]), None, None, None)
-    return Trained(run, group, own.layers, own.mlp, own.tied, own.seed, own.peak_rate, own.weight_decay, own.loss_validation)
+        seed = int(model.name.rpartition("-s")[2])
+        return Trained(model, row, width, LADDER, model.depth, MLP * width, False, seed, None, None, None)
+    return Trained(
+        model, row, width, group, own.layers, own.mlp, own.tied, own.seed, own.peak_rate, own.weight_decay, own.loss_validation
+    )
 
 
-def points_of(axes: Axes, one: Trained, primary: Mapping[str, Any]) -> Iterator[CellPoint]:
-    run = one.run
+def points_of(axes: Axes, one: Trained) -> Iterator[CellPoint]:
     facts: dict[str, Any] = {
-        "corpus": axes.place["corpus"], "model": run.model, "group": one.group, "width": run.width, "layers": one.layers,
+        "corpus": axes.measured.corpus, "model": one.model.name, "group": one.group, "width": one.width, "layers": one.layers,
         "mlp": one.mlp, "tied": one.tied, "seed": one.seed, "peak_rate": one.peak_rate, "weight_decay": one.weight_decay,
-        "params_nonembedding": run.params_nonembedding, "params_total": run.params_total,
+        "params_nonembedding": one.model.params_nonembedding, "params_total": one.model.params_total,
     }  # fmt: skip
-    for layer in LAYERS:
-        for metric in primary["metrics"]:
-            null = axes.null(layer, metric, run.width)
-            where = {
-                "layer": layer,
-                "length": primary["length"],
-                "normalise": primary["normalise"],
-                "eps2": axes.runs.eps2[metric],
-            }
-            value = float(run.at(layer, metric).mean())
-            yield CellPoint(**facts, **where, metric=metric, value=value, null=None if null is None else float(null.mean()))
-    nowhere: dict[str, Any] = dict.fromkeys(("layer", "length", "normalise", "eps2"))
-    yield CellPoint(**facts, **nowhere, metric=LOSS, value=float(run.loss.mean()), null=None)
+    for where in [*axes.places, LOSS]:
+        null = axes.null(where, one.width) if where != LOSS else None
+        value = float(axes.values(one, where).mean())
+        yield CellPoint(**facts, **where.columns, value=value, null=None if null is None else float(null.mean()))
 
 
 # regressions
 
 
-def effects_of(axes: Axes, metrics: Sequence[str]) -> Iterator[Effect]:
+def effects_of(axes: Axes) -> Iterator[Effect]:
     """Every endpoint, design and set of cells; of the loss as well."""
     whole = axes.of(LADDER, "depth")
-    narrow = [one for one in whole if one.run.width <= NARROW]
+    narrow = [one for one in whole if one.width <= NARROW]
+    metrics = sorted(axes.places, key=lambda where: axes.primary["metrics"].index(where.metric))
     for cells, trained in (("all", whole), (f"widths to {NARROW}", narrow)):
         for design in DESIGNS:
-            yield from effect_rows(axes, trained, "metric", LOSS, None, design, cells)
-            for metric in metrics:
-                for layer in LAYERS:
-                    for of in ASKED:
-                        yield from effect_rows(axes, trained, of, metric, layer, design, cells)
+            yield from effect_rows(axes, trained, "metric", LOSS, design, cells)
+            for where in metrics:
+                for of in ASKED:
+                    yield from effect_rows(axes, trained, of, where, design, cells)
 
 
-def effect_rows(
-    axes: Axes, trained: Sequence[Trained], of: str, metric: str, layer: str | None, design: str, cells: str
-) -> Iterator[Effect]:
+def effect_rows(axes: Axes, trained: Sequence[Trained], of: str, where: Where, design: str, cells: str) -> Iterator[Effect]:
     """A regression as a row for each column, or one that says why there is none."""
-    where: dict[str, Any] = {"corpus": axes.place["corpus"], "of": of, "metric": metric, "design": design, "cells": cells}
-    at = axes.place if layer else dict.fromkeys(("length", "normalise"))
-    where |= {"layer": layer, "length": at["length"], "normalise": at["normalise"], "eps2": axes.runs.eps2.get(metric)}
-    used = [one for one in trained if design != "width and depth" or one.mlp == MLP * one.run.width]
+    common = {"corpus": axes.measured.corpus, "of": of, "design": design, "cells": cells} | where.columns
+    used = [one for one in trained if design != "width and depth" or one.mlp == MLP * one.width]
     if of == "difference":
-        used = [one for one in used if one.run.width < axes.donor.width]
-    table, values, drawn = cell_levels(axes, used, of, metric, layer)
+        used = [one for one in used if one.width < axes.donor.width]
+    table, values, drawn = cell_levels(axes, used, of, where)
     columns = DESIGNS[design]
     try:
         found = regress({name: table[name] for name in columns}, values, drawn)
     except DataError as error:
-        yield refused_effect(where, columns[0], len(values), str(error))
+        yield refused_effect(common, columns[0], len(values), str(error))
         return
-    first = cells == "all" and design == FIRST and layer in PRIMARY and metric != LOSS
+    first = cells == "all" and design == FIRST and where.layer in PRIMARY
     for name in columns:
-        yield effect(where, name, found, margin_of(metric, name), first and name == ASKED[of])
+        yield effect(common, name, found, margin_of(where.metric, name), first and name == ASKED[of])
 
 
-def cell_levels(
-    axes: Axes, trained: Sequence[Trained], of: str, metric: str, layer: str | None
-) -> tuple[dict[str, Array], list[Array], Array]:
+def cell_levels(axes: Axes, trained: Sequence[Trained], of: str, where: Where) -> tuple[dict[str, Array], list[Array], Array]:
     """Columns of the design (cells,), each cell's values of its seeds, and its means in draws of documents."""
     cells = sorted({one.cell for one in trained})
     values, drawn, sizes = [], [], []
@@ -206,9 +220,8 @@ def cell_levels(
         mine = [one for one in trained if one.cell == cell]
         own, again = [], []
         for one in mine:
-            measured = one.run.loss if layer is None else one.run.at(layer, metric)
-            value, draws = axes.level(measured)
-            null = axes.null(layer, metric, one.run.width) if of == "difference" and layer is not None else None
+            value, draws = axes.level(axes.values(one, where))
+            null = axes.null(where, one.width) if of == "difference" else None
             if null is not None:
                 of_null, of_draws = axes.level(null)
                 value, draws = value - of_null, draws - of_draws
@@ -216,7 +229,7 @@ def cell_levels(
             again.append(draws)
         values.append(np.array(own))
         drawn.append(np.mean(again, axis=0))
-        sizes.append(mine[0].run.params_nonembedding)
+        sizes.append(mine[0].model.params_nonembedding)
     width, depth, _ = (np.log(np.array(column, dtype=float)) for column in zip(*cells, strict=True))
     return {"width": width, "depth": depth, "N": np.log(np.array(sizes, dtype=float))}, values, np.array(drawn)
 
@@ -289,32 +302,22 @@ def coefficient_of(row: Effect) -> Coefficient:
 def tied_shares(axes: Axes) -> list[TiedShare]:
     """Tied models beside untied ones of their width, and the share pooled over widths. None without tied models."""
     ladder = axes.of(LADDER)
-    widths = sorted({one.run.width for one in ladder})
-    mean = {width: float(np.mean([axes.level(one.run.loss)[0] for one in ladder if one.run.width == width])) for width in widths}
-    total = {one.run.width: one.run.params_total for one in ladder}
+    widths = sorted({one.width for one in ladder})
+    mean = {width: float(np.mean([axes.log_loss(one) for one in ladder if one.width == width])) for width in widths}
+    total = {one.width: one.model.params_total for one in ladder}
     line = (np.log([float(total[width]) for width in widths]), np.array([mean[width] for width in widths]))
     rows = []
-    for one in sorted(axes.of("tied"), key=lambda one: one.run.width):
-        width = one.run.width
-        expected = float(on_line(*line, math.log(one.run.params_total))) - mean[width]
-        value = axes.level(one.run.loss)[0] - mean[width]
-        rows.append(
-            TiedShare(
-                corpus=axes.place["corpus"],
-                width=width,
-                params_total=one.run.params_total,
-                expected=expected,
-                value=value,
-                low=None,
-                high=None,
-                follows="",
-            )
-        )
+    for one in sorted(axes.of("tied"), key=lambda one: one.width):
+        width, size = one.width, one.model.params_total
+        expected = float(on_line(*line, math.log(size))) - mean[width]
+        value = axes.log_loss(one) - mean[width]
+        of_width: dict[str, Any] = {"corpus": axes.measured.corpus, "width": width, "params_total": size, "expected": expected}
+        rows.append(TiedShare(**of_width, value=value, low=None, high=None, follows=""))
     if len(rows) < 2:
         return rows
     share = through_origin([float(row.expected or 0.0) for row in rows], [row.value for row in rows])
     whole = TiedShare(
-        corpus=axes.place["corpus"], width=None, params_total=None, expected=None, value=share.value, low=share.low,
+        corpus=axes.measured.corpus, width=None, params_total=None, expected=None, value=share.value, low=share.low,
         high=share.high, follows=followed(share.low, share.high),
     )  # fmt: skip
     return [*rows, whole]
@@ -336,10 +339,8 @@ def followed(low: float, high: float) -> str:
 def rate_checks(axes: Axes, recipe: float) -> Iterator[RateCheck]:
     """Of every shape that was trained at several rates, the recipe's among them."""
     ladder = axes.of(LADDER)
-    sizes = sorted({one.run.params_nonembedding for one in ladder})
-    within = pure_error(
-        [[axes.level(one.run.loss)[0] for one in ladder if one.run.params_nonembedding == size] for size in sizes]
-    )
+    sizes = sorted({one.model.params_nonembedding for one in ladder})
+    within = pure_error([[axes.log_loss(one) for one in ladder if one.model.params_nonembedding == size] for size in sizes])
     if within is None:
         return
     allowed = float(stats.norm.ppf(1 - LEVEL / 2)) * math.sqrt(2 * within.variance)
@@ -360,17 +361,16 @@ def rate_checks(axes: Axes, recipe: float) -> Iterator[RateCheck]:
 # seeds at fixed width
 
 
-def seed_correlations(axes: Axes, metrics: Sequence[str]) -> list[SeedCorrelation]:
+def seed_correlations(axes: Axes) -> list[SeedCorrelation]:
     """Of every endpoint, widths held fixed; and with them the recipe's rate and decay."""
     trained = axes.of("seeds")
-    width = [one.run.width for one in trained]
+    width = [one.width for one in trained]
     recipe = [[one.peak_rate for one in trained], [one.weight_decay for one in trained]]
     found: list[SeedCorrelation] = []
-    for layer in LAYERS:
-        for metric in metrics:
-            held: dict[str, list[list[Any]]] = {"width": [width], "width, rate and decay": [width, *recipe]}
-            for fixed, labels in held.items():
-                found.append(seed_correlation(axes, trained, layer, metric, fixed, labels))
+    held: dict[str, list[list[Any]]] = {"width": [width], "width, rate and decay": [width, *recipe]}
+    for where in axes.places:
+        for fixed, labels in held.items():
+            found.append(seed_correlation(axes, trained, where, fixed, labels))
     primary = [number for number, row in enumerate(found) if row.primary and row.p is not None]
     for number, p in zip(primary, holm([float(found[number].p or 0.0) for number in primary]), strict=True):
         found[number] = SeedCorrelation(**(vars(found[number]) | {"p_adjusted": p, "tests": len(primary)}))
@@ -378,23 +378,23 @@ def seed_correlations(axes: Axes, metrics: Sequence[str]) -> list[SeedCorrelatio
 
 
 def seed_correlation(
-    axes: Axes, trained: Sequence[Trained], layer: str, metric: str, fixed: str, labels: Sequence[Sequence[Any]]
+    axes: Axes, trained: Sequence[Trained], where: Where, fixed: str, labels: Sequence[Sequence[Any]]
 ) -> SeedCorrelation:
     """One correlation with Fisher's interval, and the smallest that a test at 5 % finds with 80 % power."""
-    where: dict[str, Any] = {**axes.place, "layer": layer, "eps2": axes.runs.eps2.get(metric), "metric": metric, "fixed": fixed}
-    where |= {"primary": fixed == "width" and layer in PRIMARY, "models": len(trained), "p_adjusted": None, "tests": None}
+    common: dict[str, Any] = {"corpus": axes.measured.corpus, **where.columns, "fixed": fixed, "models": len(trained)}
+    common |= {"primary": fixed == "width" and where.layer in PRIMARY, "p_adjusted": None, "tests": None}
     try:
         controls = categories(*[np.array(label) for label in labels])
         value, low, high, freedom = partial_correlation_interval(
-            [axes.level(one.run.at(layer, metric))[0] for one in trained],
-            [axes.level(one.run.loss)[0] for one in trained],
+            [axes.level(axes.values(one, where))[0] for one in trained],
+            [axes.log_loss(one) for one in trained],
             controls if controls.size else (),
         )
     except (DataError, ValueError) as error:
         none: dict[str, Any] = dict.fromkeys(("value", "low", "high", "p", "freedom", "detectable"))
-        return SeedCorrelation(**where, **none, reason=f"{len(trained)} models: {error}")
+        return SeedCorrelation(**common, **none, reason=f"{len(trained)} models: {error}")
     z = abs(math.atanh(value)) * math.sqrt(freedom) if abs(value) < 1 else math.inf
     return SeedCorrelation(
-        **where, value=value, low=low, high=high, p=2 * float(stats.norm.sf(z)), freedom=freedom,
+        **common, value=value, low=low, high=high, p=2 * float(stats.norm.sf(z)), freedom=freedom,
         detectable=detectable_correlation(freedom), reason="",
     )  # fmt: skip

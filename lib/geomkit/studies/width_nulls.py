@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.measures.entropy import eps2_of, measured_and_absent
+from geomkit.measures.entropy import measured_and_absent
 from geomkit.measures.nulls import width_nulls
 from geomkit.store.families import Member, incomparable, opened_families, spectra_at
 from geomkit.store.tables import TableWriter
@@ -70,6 +70,5 @@ def add_nulls(
         for variant, null in nulls.items():
             results, without = measured_and_absent(null, metrics, parameters)
             missing |= {f"{name}, {variant} of {model.name}, {mode}, n = {null.n}": why for name, why in without.items()}
-            eps2 = eps2_of(results, parameters)
-            table.add_metrics(null, results, eps2, **where, variant=variant, normalise=mode)
+            table.add_metrics(null, results, **where, variant=variant, normalise=mode)
     return missing
