@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from geomkit.laws.verdicts import Kind
+from geomkit.ledger.promote import ship
+from geomkit.ledger.table import CHAPTERS, chapter_of, write_ledger
+from geomkit.store.findings import claims, from_interval, from_kind
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.scaling import LawVerdict
 from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims.laws import replicated
-from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
-from geomkit.studies.claims.registry import claims, from_interval, from_kind
-from geomkit.studies.claims.shipping import ship
+from geomkit.studies.claims.size_laws import replicated
 
 JUDGED = {"verdict": Kind.BEYOND, "reason": "why", "difference": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "sizes": 6}
 ROW = LawVerdict(

@@ -9,7 +9,7 @@ from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
 from geomkit.store.records.axes import Effect, SeedCorrelation, StepLaw, StepTurn, TiedShare
 from geomkit.store.records.claims import ClaimVerdict
-from geomkit.studies.claims import axes
+from geomkit.studies.claims import width_depth as axes
 
 
 class Given:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from geomkit.figures.ledger import write_findings
+from geomkit.ledger.promote import ship
+from geomkit.ledger.table import rows_of
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
 from geomkit.store.records.files import read_csv, write_csv
-from geomkit.studies.claims import experiments
-from geomkit.studies.claims.ledger import rows_of
-from geomkit.studies.claims.shipping import ship
+from geomkit.studies.claims import removal as experiments
 
 SUPPORTED, REFUTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.UNDECIDED
 OWN = {

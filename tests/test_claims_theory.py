@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from geomkit.store.findings import Finding, claims
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.theory import Conclusion
 from geomkit.studies.claims import theory
-from geomkit.studies.claims.registry import Finding, claims
 
 NAMES = [name for name in claims if claims[name].__module__ == theory.__name__]
 ROW = Conclusion(

@@ -23,10 +23,10 @@ from geomkit.figures.ledger import (
     write_page,
 )
 from geomkit.figures.style import WIDTH
+from geomkit.ledger.table import CHAPTERS, chapter_of, write_ledger
+from geomkit.store.findings import claims
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import read_csv, write_csv
-from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
-from geomkit.studies.claims.registry import claims
 
 ROOT = Path(__file__).parents[1]
 NUMBERS: dict[str, Any] = {"value": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "null": "projected", "sizes": 6}

@@ -26,7 +26,7 @@ rule claims:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.claims.ledger:write_ledger",
+            "geomkit.ledger.table:write_ledger",
         ),
     message:
         "Judging claims"
@@ -95,7 +95,7 @@ rule findings_rows:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.claims.shipping:ship",
+            "geomkit.ledger.promote:ship",
         ),
     message:
         "Choosing the rows of {wildcards.stage} that ship"
@@ -114,7 +114,7 @@ rule findings_claims:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.claims.ledger:write_ledger",
+            "geomkit.ledger.table:write_ledger",
         ),
     message:
         "Judging claims by the findings that ship"

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
+from geomkit.store.findings import Finding, Inputs, claims, from_interval
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.data import Correlation, DataLaw, DataLaws, GridDraw
 from geomkit.store.records.endpoints import Interval
 from geomkit.store.records.fits import EntropyLoss, Fitted, LossAxes, PeerValue, SizeLaw
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 OFFSET = "offset_power"
 AXES = {"params_nonembedding": "parameters without embeddings", "params_total": "all parameters", "width": "width"}

@@ -3,9 +3,9 @@
 from itertools import groupby
 
 from geomkit.laws.exponents import Verdict
+from geomkit.store.findings import Finding, Inputs, claims, every_one, from_interval
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.scaling import FixedWidth, Growth
-from geomkit.studies.claims.registry import Finding, Inputs, claims, every_one, from_interval
 
 MATRIX_ENTROPY = "matrix_entropy_over_ln_width"
 

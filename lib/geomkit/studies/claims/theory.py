@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from geomkit.store.findings import Finding, Inputs, claims, from_interval
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.theory import Conclusion
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 SUPPORTED, REFUTED, UNDECIDED, UNTESTED = (
     ClaimVerdict.SUPPORTED,

@@ -1,8 +1,8 @@
 """Claims about tokens: information gain, and Lasso against attention."""
 
+from geomkit.store.findings import Finding, Inputs, claims, from_interval
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 LASSO_BUDGET = 8
 LASSO, ATTENTION, CHANCE = "lasso", "attention_mean", "random"

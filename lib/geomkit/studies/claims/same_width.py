@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from geomkit.store.dumps import PLAIN
+from geomkit.store.findings import Finding, Inputs, claims, every_one, from_interval, unless_plain_agrees
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.scaling import FixedWidth
-from geomkit.studies.claims.registry import Finding, Inputs, claims, every_one, from_interval, unless_plain_agrees
 
 LAYERS = ("last", "final", PLAIN)
 RANK, RATIO = "erank_covariance", "rate_distortion_ratio"

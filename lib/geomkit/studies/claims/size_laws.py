@@ -7,9 +7,7 @@ from itertools import groupby
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
 from geomkit.store.dumps import PLAIN
-from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
-from geomkit.studies.claims.registry import (
+from geomkit.store.findings import (
     Finding,
     Inputs,
     claims,
@@ -17,6 +15,8 @@ from geomkit.studies.claims.registry import (
     from_kind,
     unless_plain_agrees,
 )
+from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
 
 SAME = 1e-9
 """Exponents closer than this are of one number: no text is shorter than a model is wide."""

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from geomkit.measures.needle import Margins, Scores, Told, outcome
+from geomkit.store.findings import Finding, Inputs, claims, from_interval
 from geomkit.store.records.claims import ClaimVerdict
 from geomkit.store.records.endpoints import Measured
 from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 T = TypeVar("T")
 SINKS = {"removable": "sinks may be removed", "kept": "sinks stay"}

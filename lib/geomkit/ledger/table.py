@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from geomkit.store.findings import Finding, Inputs, claims
 from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import write_csv
-from geomkit.studies.claims import axes, experiments, fixed_width, laws, loss, published, theory, tokens
-from geomkit.studies.claims.registry import Finding, Inputs, claims
+from geomkit.studies.claims import loss, published, removal, same_width, size_laws, theory, tokens, width_depth
 
-CHAPTERS = (laws, fixed_width, axes, loss, published, theory, tokens, experiments)
+CHAPTERS = (size_laws, same_width, width_depth, loss, published, theory, tokens, removal)
 """Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
 
 

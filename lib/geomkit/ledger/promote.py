@@ -7,13 +7,13 @@ from typing import Any
 from geomkit.store.records.experiments import Likeness, Removal, SublayerEffect
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims import experiments, tokens
+from geomkit.studies.claims import removal, tokens
 
 READ: dict[str, tuple[type[Any], Callable[[Any], bool]]] = {
     "tokens_summary": (TokenScore, tokens.reads),
-    "ablation_summary": (Removal, experiments.reads_removal),
-    "components_summary": (SublayerEffect, experiments.reads_sublayer),
-    "semantics_summary": (Likeness, experiments.reads_likeness),
+    "ablation_summary": (Removal, removal.reads_removal),
+    "components_summary": (SublayerEffect, removal.reads_sublayer),
+    "semantics_summary": (Likeness, removal.reads_likeness),
 }
 """By the name of a summary: its record, and whether a claim reads a row."""
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from geomkit.laws.verdicts import Kind
+from geomkit.store.findings import Finding, Inputs, claims
 from geomkit.store.records.axes import Effect, SeedCorrelation, StepLaw, StepTurn, TiedShare
 from geomkit.store.records.claims import ClaimVerdict
-from geomkit.studies.claims.registry import Finding, Inputs, claims
 
 DECIDES = "width and N"
 ASIDE = "final"
