@@ -204,7 +204,7 @@ def test_a_source_gives_the_model(table):
 def test_a_claim_is_in_the_ledger(walk):
     walk.python(
         "from pathlib import Path; from geomkit.ledger.table import write_ledger\n"
-        "write_ledger(['results/scaling/verdicts.csv'], Path('results/claims.csv')); print('null')"
+        "write_ledger([Path('results/scaling/verdicts.csv')], Path('results/claims.csv')); print('null')"
     )
     rows = [row for row in walk.rows("claims.csv") if row["claim"] == CLAIM]
     assert {"ladder on notes" in row["scope"] for row in rows} == {True}

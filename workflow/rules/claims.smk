@@ -1,9 +1,10 @@
-# records that claims know by their names: those that ship, and those that this run's default targets make
+from geomkit.shipped import FINDINGS
+
+# records that claims read: those that ship, and those that this run's default targets make
 SHIPPED = [
-    file
-    for folder in ("findings", "needle", "theory")
-    for file in map(relative, files_below(RESOURCES / folder))
-    if Path(file).suffix in (".csv", ".json")
+    relative(path)
+    for path in (RESOURCES / "findings" / one.path for one in FINDINGS)
+    if path.is_file()
 ]
 OWN = [
     "results/scaling/verdicts.csv",
@@ -78,27 +79,6 @@ rule claims_plot:
         ),
     message:
         "Drawing claims with their nulls and margins"
-    script:
-        "../scripts/run.py"
-
-
-rule findings_rows:
-    input:
-        summary="results/{stage}_summary.csv",
-    output:
-        output="results/findings/{stage}_summary.csv",
-    log:
-        "results/logs/findings/{stage}_summary.log",
-    wildcard_constraints:
-        stage="tokens|ablation|components|semantics",
-    conda:
-        "../../envs/geomkit.yaml"
-    params:
-        **call(
-            "geomkit.ledger.promote:ship",
-        ),
-    message:
-        "Choosing the rows of {wildcards.stage} that ship"
     script:
         "../scripts/run.py"
 

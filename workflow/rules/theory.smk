@@ -1,6 +1,6 @@
-FACTS = relative(RESOURCES / "theory/facts.csv")
-STEPS = relative(RESOURCES / "theory/small_steps.csv")
-RADII = relative(RESOURCES / "theory/step_radii.csv")
+FACTS = relative(RESOURCES / "findings/theory/training/facts.csv")
+STEPS = relative(RESOURCES / "findings/theory/training/small_steps.csv")
+RADII = relative(RESOURCES / "findings/theory/training/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
 SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 

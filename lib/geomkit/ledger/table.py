@@ -2,29 +2,39 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
-from geomkit.store.findings import Finding, Inputs, claims
-from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.source import every
+from geomkit.store.findings import UNTESTED, Claim, Finding, Inputs, claims
 from geomkit.store.records.files import write_csv
-from geomkit.studies.claims import loss, published, removal, same_width, size_laws, theory, tokens, width_depth
 
-CHAPTERS = (size_laws, same_width, width_depth, loss, published, theory, tokens, removal)
-"""Modules that register claims, in the order of the ledger. Each begins with `Claims about` what the chapter is called after."""
+for module in every("geomkit.studies.claims.*"):
+    import_module(module)
+
+ORDER = (
+    *("size_laws", "same_width", "width_depth", "training", "loss", "published", "theory"),
+    *("tokens", "removal", "components", "sinks", "semantics", "needle"),
+)
+"""Studies in the order of the ledger; others follow by name."""
+MISSING = Finding(scope="", effect="", verdict=UNTESTED, reason="nothing has been measured about it here")
 
 
-def write_ledger(files: Sequence[Path], output: Path) -> None:
-    """Every claim that is registered, tested or not, from files of records: a claim knows them by their names, and of one name
-    later files go before earlier ones."""
-    inputs = Inputs([Path(file) for file in files])
-    chapters = [chapter.__name__ for chapter in CHAPTERS]
-    names = sorted(claims, key=lambda name: chapters.index(claims[name].__module__))
-    write_csv(output, Claim, [row for name in names for row in rows_of(name, inputs)])
+def write_ledger(files: Iterable[Path], output: Path) -> None:
+    """Write every claim that is registered, tested or not, with what files of records say about it."""
+    inputs = Inputs(files)
+    write_csv(output, Claim, [row for name in sorted(claims, key=place_of) for row in rows_of(name, inputs)])
+
+
+def place_of(name: str) -> tuple[int, str]:
+    """The place of a claim's study in the ledger."""
+    study = claims[name].__module__.removesuffix(".claims").rpartition(".")[2]
+    return ORDER.index(study) if study in ORDER else len(ORDER), study
 
 
 def chapter_of(name: str) -> str:
-    """What a claim's module says that its claims are about."""
+    """What a claim's module says that its claims are about: up to a colon or a stop."""
     words = (sys.modules[claims[name].__module__].__doc__ or "").partition("Claims about ")[2]
     subject = re.split(r"[.:]", words)[0]
     return subject[:1].upper() + subject[1:]
@@ -32,16 +42,7 @@ def chapter_of(name: str) -> str:
 
 def rows_of(name: str, inputs: Inputs) -> list[Claim]:
     """A claim's findings as records; one that is untested where there are none."""
-    facts = claims.facts[name]
-    missing = Finding(scope="", effect="", verdict=ClaimVerdict.UNTESTED, reason="nothing has been measured about it here")
+    facts = {"headline": None} | dict(claims.facts[name])
     return [
-        Claim(
-            chapter=chapter_of(name),
-            claim=name,
-            statement=facts["statement"],
-            source=facts["source"],
-            headline=facts.get("headline"),
-            **vars(finding),
-        )
-        for finding in claims[name](inputs) or [missing]
+        Claim(chapter=chapter_of(name), claim=name, **facts, **vars(finding)) for finding in claims[name](inputs) or [MISSING]
     ]

@@ -1,63 +1,72 @@
 """Claims about models of one width: trained beside untrained, text beside shuffled text, and seed beside seed."""
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 
-from geomkit.store.dumps import PLAIN
-from geomkit.store.findings import Finding, Inputs, claims, every_one, from_interval, unless_plain_agrees
-from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.findings import (
+    FINAL,
+    PLAIN,
+    REFUTED,
+    UNDECIDED,
+    ClaimVerdict,
+    Finding,
+    Inputs,
+    agreed,
+    claims,
+    estimate,
+    from_interval,
+    from_sign,
+    of_all,
+    scope,
+)
 from geomkit.store.records.scaling import FixedWidth
 
-LAYERS = ("last", "final", PLAIN)
+LAYERS = ("last", FINAL, PLAIN)
 RANK, RATIO = "erank_covariance", "rate_distortion_ratio"
-AT_EVERY_WIDTH = "ln of the effective rank, {}, at every width"
 
 
-def controlled(inputs: Inputs, control: str, metric: str) -> list[FixedWidth]:
-    """Rows of a control at single texts, in the order of the file."""
-    rows = inputs.rows("fixed_width.csv", FixedWidth)
-    return [row for row in rows if (row.control, row.metric) == (control, metric) and row.length is not None]
-
-
-def longest(rows: Sequence[FixedWidth]) -> list[FixedWidth]:
-    """Of each family and corpus the rows of the greatest length."""
+def controlled(inputs: Inputs, control: str, metric: str, normalise: str | None, every_length: bool = False) -> list[FixedWidth]:
+    """Rows of a control at single texts, in the order of the file: of each family and corpus those of the greatest length, or
+    of every one."""
+    rows = inputs.rows("scaling/fixed_width.csv", FixedWidth)
+    rows = [row for row in rows if (row.control, row.metric) == (control, metric) and row.length is not None]
     most: dict[tuple[str, str], int] = {}
     for row in rows:
         most[row.family, row.corpus] = max(row.length or 0, most.get((row.family, row.corpus), 0))
-    return [row for row in rows if row.length == most[row.family, row.corpus]]
+    kept = rows if every_length else [row for row in rows if row.length == most[row.family, row.corpus]]
+    return [row for row in kept if row.normalise == normalise]
 
 
-def over_widths(rows: Sequence[FixedWidth], claimed: int, effect: str) -> list[Finding]:
-    """A finding for each place: supported where the interval at every width has the claimed sign, refuted where one has the
-    other. What the final state shows must show without the final norm's gain and bias as well."""
-    groups: dict[tuple[str, str, str | None, int | None, str | None], list[FixedWidth]] = {}
+def by_place(rows: Iterable[FixedWidth]) -> list[list[FixedWidth]]:
+    """Rows that have a value, of each place, narrowest first."""
+    groups: dict[str, list[FixedWidth]] = {}
     for row in rows:
-        if row.layer in LAYERS and row.value is not None:
-            groups.setdefault((row.family, row.corpus, row.layer, row.length, row.normalise), []).append(row)
-    told = {place: every_one([row.sign for row in mine], claimed) for place, mine in groups.items()}
+        if row.value is not None and row.layer in LAYERS:
+            groups.setdefault(scope(row), []).append(row)
+    return [sorted(group, key=lambda row: row.width or 0) for group in groups.values()]
+
+
+def at_widths(rows: Sequence[FixedWidth], effect: str, verdict: ClaimVerdict, but: str = "", details: str = "") -> Finding:
+    """A finding on rows of all widths."""
+    return Finding(
+        scope=scope(rows[0]),
+        effect=f"ln of the effective rank, {effect}, at every width",
+        verdict=verdict,
+        reason=", ".join(f"{estimate(row.value, row.low, row.high, 2)} at width {row.width}" for row in rows) + but,
+        sizes=len(rows),
+        documents=rows[0].documents,
+        details=details,
+    )
+
+
+def at_every_width(rows: Sequence[FixedWidth], claimed: int, effect: str) -> list[Finding]:
+    """A finding for each place: supported where the interval at every width has the claimed sign, refuted where one has the
+    other."""
+    groups = {group[0]: group for group in by_place(rows)}
     found = []
-    for (family, corpus, layer, length, normalise), mine in groups.items():
-        verdict, but = told[family, corpus, layer, length, normalise], ""
-        if layer == "final":
-            verdict, but = unless_plain_agrees(verdict, told.get((family, corpus, PLAIN, length, normalise)))
-        how = "" if normalise is None else f", {normalise}"
-        found.append(
-            Finding(
-                scope=f"{family} on {corpus}, {layer}, {length} tokens{how}",
-                effect=effect,
-                verdict=verdict,
-                reason=", ".join(at_width(row) for row in sorted(mine, key=lambda row: row.width or 0)) + but,
-                sizes=len(mine),
-                documents=mine[0].documents,
-                details=twins_of(mine),
-            )
-        )
+    for first, mine in groups.items():
+        verdict, but = agreed(first, groups, lambda row: of_all([from_sign(one.sign, claimed) for one in groups[row]]))
+        found.append(at_widths(mine, effect, verdict, but, twins_of(mine)))
     return found
-
-
-def at_width(row: FixedWidth) -> str:
-    interval = "" if row.low is None or row.high is None else f" [{row.low:+.2f}, {row.high:+.2f}]"
-    return f"{row.value:+.2f}{interval} at width {row.width}"
 
 
 def twins_of(rows: Sequence[FixedWidth]) -> str:
@@ -71,8 +80,7 @@ def twins_of(rows: Sequence[FixedWidth]) -> str:
     source="ours",
 )
 def training_lowers(inputs: Inputs) -> list[Finding]:
-    rows = [row for row in longest(controlled(inputs, "untrained", RANK)) if row.normalise == "unit"]
-    return over_widths(rows, -1, AT_EVERY_WIDTH.format("trained minus untrained"))
+    return at_every_width(controlled(inputs, "untrained", RANK, "unit"), -1, "trained minus untrained")
 
 
 @claims.register(
@@ -81,8 +89,7 @@ def training_lowers(inputs: Inputs) -> list[Finding]:
     source="Wei et al. 2024",
 )
 def training_lowers_centred(inputs: Inputs) -> list[Finding]:
-    rows = [row for row in longest(controlled(inputs, "untrained", RANK)) if row.normalise == "centre-unit"]
-    return over_widths(rows, -1, AT_EVERY_WIDTH.format("trained minus untrained, centred"))
+    return at_every_width(controlled(inputs, "untrained", RANK, "centre-unit"), -1, "trained minus untrained, centred")
 
 
 @claims.register(
@@ -91,8 +98,8 @@ def training_lowers_centred(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def mean_direction(inputs: Inputs) -> list[Finding]:
-    rows = longest(controlled(inputs, "mean-direction", RANK))
-    return over_widths(rows, -1, AT_EVERY_WIDTH.format("trained minus untrained, uncentred minus centred"))
+    rows = controlled(inputs, "mean-direction", RANK, None)
+    return at_every_width(rows, -1, "trained minus untrained, uncentred minus centred")
 
 
 @claims.register(
@@ -102,8 +109,8 @@ def mean_direction(inputs: Inputs) -> list[Finding]:
 )
 def text_beside_shuffled(inputs: Inputs) -> list[Finding]:
     """At every length; without the final state, of which no shuffled text is measured without gain and bias."""
-    rows = [row for row in controlled(inputs, "shuffled", RANK) if row.normalise == "unit" and row.layer == "last"]
-    return over_widths(rows, -1, AT_EVERY_WIDTH.format("text minus shuffled text"))
+    rows = controlled(inputs, "shuffled", RANK, "unit", every_length=True)
+    return at_every_width([row for row in rows if row.layer == "last"], -1, "text minus shuffled text")
 
 
 @claims.register(
@@ -113,21 +120,10 @@ def text_beside_shuffled(inputs: Inputs) -> list[Finding]:
 )
 def norm_matters(inputs: Inputs) -> list[Finding]:
     """Refuted where the interval at one width excludes 0; one that covers 0 shows nothing."""
-    rows = [row for row in longest(controlled(inputs, "norm", RANK)) if row.normalise == "unit" and row.value is not None]
-    found = []
-    for (family, corpus), group in groupby(rows, key=lambda row: (row.family, row.corpus)):
-        mine = sorted(group, key=lambda row: row.width or 0)
-        found.append(
-            Finding(
-                scope=f"{family} on {corpus}, final, {mine[0].length} tokens, unit",
-                effect=AT_EVERY_WIDTH.format("with gain and bias minus without"),
-                verdict=ClaimVerdict.REFUTED if any(row.sign for row in mine) else ClaimVerdict.UNDECIDED,
-                reason=", ".join(map(at_width, mine)),
-                sizes=len(mine),
-                documents=mine[0].documents,
-            )
-        )
-    return found
+    return [
+        at_widths(mine, "with gain and bias minus without", REFUTED if any(row.sign for row in mine) else UNDECIDED)
+        for mine in by_place(controlled(inputs, "norm", RANK, "unit"))
+    ]
 
 
 @claims.register(
@@ -136,25 +132,14 @@ def norm_matters(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def between_seeds(inputs: Inputs) -> list[Finding]:
+    rows = [row for row in controlled(inputs, "loss", RATIO, "unit") if row.layer in LAYERS]
     found = []
-    rows = [row for row in longest(controlled(inputs, "loss", RATIO)) if row.normalise == "unit" and row.layer in LAYERS]
-    told = {(row.family, row.corpus, row.layer): from_interval(row.low, row.high, 1) for row in rows}
     for row in rows:
-        verdict, but = told[row.family, row.corpus, row.layer], ""
-        if row.layer == "final":
-            verdict, but = unless_plain_agrees(verdict, told.get((row.family, row.corpus, PLAIN)))
+        verdict, but = agreed(row, rows, lambda one: from_interval(one.low, one.high, 1))
         power = (
             "" if row.detectable is None else f"; {row.detectable:.2f} is the smallest that so many seeds show with 80 % power"
         )
-        found.append(
-            Finding(
-                scope=f"{row.family} on {row.corpus}, {row.layer}, {row.length} tokens, {row.normalise}",
-                effect="correlation over seeds of ln of the ratio with the loss, widths held fixed",
-                value=row.value,
-                low=row.low,
-                high=row.high,
-                verdict=verdict,
-                reason=f"{row.seeds} models{power}{but}" if row.value is not None else row.reason,
-            )
-        )
+        reason = f"{row.seeds} models{power}{but}" if row.value is not None else row.reason
+        effect = "correlation over seeds of ln of the ratio with the loss, widths held fixed"
+        found.append(Finding.of(row, effect, verdict, reason, documents=None))
     return found
