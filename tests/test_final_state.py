@@ -1,8 +1,8 @@
 """The table of the final state: every number again from dumped states, and what is absent."""
 
 import json
-from functools import partial
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,10 +17,8 @@ from geomkit.measures.norms import plain
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
-from geomkit.store.states import State
-from geomkit.store.dumps import Dump
-from geomkit.store.states import State
 from geomkit.store.measurements import Where, read_measurements
+from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.final_state import measure_final_state
 

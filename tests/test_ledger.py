@@ -23,10 +23,10 @@ from geomkit.figures.ledger import (
     write_page,
 )
 from geomkit.figures.style import WIDTH
-from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.ledger.table import write_ledger
+from geomkit.shipped import FINDINGS
+from geomkit.store.findings import Claim, ClaimVerdict
 from geomkit.store.records.files import read_csv, write_csv
-from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
-from geomkit.studies.claims.registry import claims
 
 ROOT = Path(__file__).parents[1]
 NUMBERS: dict[str, Any] = {"value": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "null": "projected", "sizes": 6}
@@ -155,23 +155,12 @@ def test_the_figure_of_many_claims_goes_over_pages_a_column_wide():
         assert figure.get_figheight() < 11
 
 
-def test_every_claim_is_in_a_chapter():
-    modules = [chapter.__name__ for chapter in CHAPTERS]
-    assert {claims[name].__module__ for name in claims} == set(modules)
-    assert {chapter_of(name) for name in claims} >= {"Laws with model size", "Tokens"}
-
-
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger made anew from the records that ship, as `make findings` makes it."""
     folder = tmp_path_factory.mktemp("findings")
-    records = [
-        str(path)
-        for name in ("findings", "needle", "sinks", "theory")
-        for path in sorted((ROOT / "workflow/resources" / name).rglob("*.*"))
-        if path.suffix in (".csv", ".json")
-    ]
-    write_ledger(records, folder / "claims.csv")
+    paths = [ROOT / "workflow/resources/findings" / one.path for one in FINDINGS]
+    write_ledger(filter(Path.is_file, paths), folder / "claims.csv")
     write_findings(folder / "claims.csv", ROOT / "README.md", folder / "findings.md", folder / "README.md")
     return folder
 

@@ -187,7 +187,16 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
 
     components = tmp_path / f"components/{architecture}/c.parquet"
     measure_components(
-        tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, SPEC._replace(objective=objective), BATCH, metrics=METRICS
+        tiny(architecture),
+        tmp_path / "texts.h5",
+        components,
+        "f",
+        None,
+        4,
+        GAIN,
+        SPEC._replace(objective=objective),
+        BATCH,
+        metrics=METRICS,
     )
     summarise_components(components, tmp_path / "components.csv", 0)
     effects = read_csv(tmp_path / "components.csv", SublayerEffect)

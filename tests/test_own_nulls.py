@@ -15,7 +15,6 @@ from geomkit.config import origin
 from geomkit.errors import ConfigError, RefusalError
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump, stored
-from geomkit.store.dumps import Dump
 from geomkit.store.measurements import Where, beside
 from geomkit.store.spectra import Spectra
 

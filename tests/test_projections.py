@@ -18,8 +18,6 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.store.dumps import stored, write_dump
-from geomkit.store.dumps import write_dump
-from geomkit.store.states import State
 from geomkit.store.measurements import Where, read_measurements
 from geomkit.store.provenance import rng
 from geomkit.store.states import State

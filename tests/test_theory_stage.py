@@ -18,9 +18,11 @@ from geomkit.errors import DataError
 from geomkit.figures import theory as figures
 from geomkit.figures.ledger import findings_page
 from geomkit.laws.theory import SkillGraph
+from geomkit.ledger.table import rows_of
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
 from geomkit.store.dumps import stored, write_dump
+from geomkit.store.findings import claims
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.ladder import LadderLoss, Training
 from geomkit.store.records.theory import (
@@ -41,8 +43,6 @@ from geomkit.store.splits import frequency_table, read_split, write_splits
 from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies import theory
-from geomkit.studies.claims.ledger import rows_of
-from geomkit.studies.claims.registry import claims
 from geomkit.studies.conclusions.arithmetic import of_simulation
 from geomkit.studies.conclusions.conclude import conclude
 from geomkit.studies.conclusions.ngrams import of_quanta

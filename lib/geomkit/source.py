@@ -70,6 +70,15 @@ def described(module: str, decorator: str, library: Path = LIBRARY) -> dict[str,
     return found
 
 
+def every(pattern: str, library: Path = LIBRARY) -> list[str]:
+    """Names of the modules of the library that match a pattern such as `geomkit.studies.claims.*`, in order.
+
+    The digest of code follows calls with a literal string, as it follows imports.
+    """
+    files = sorted(library.glob(pattern.replace(".", "/") + ".py"))
+    return [".".join(file.relative_to(library).with_suffix("").parts) for file in files if file.stem != "__init__"]
+
+
 def own_keys(node: ast.FunctionDef | ast.ClassDef) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A function's keyword-only parameters, and those of them that have no default; a class has none."""
     if isinstance(node, ast.ClassDef):
@@ -114,6 +123,8 @@ class Source:
             match node:
                 case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
                     self.reads.append((reader, str(module), str(decorator)))
+                case ast.Call(ast.Name("every"), [ast.Constant(pattern)]):
+                    self.imports += every(str(pattern))
 
     @functools.cached_property
     def code(self) -> str:

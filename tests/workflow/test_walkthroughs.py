@@ -140,7 +140,7 @@ def test_a_study_adds_files_of_its_own_and_two_blocks():
 def test_nothing_that_is_added_is_there_already():
     for kind, name in NEW.items():
         assert name not in declared_by_kind()[kind]
-    assert CLAIM not in described("geomkit.studies.claims.laws", "claims.register")
+    assert CLAIM not in described("geomkit.studies.claims.size_laws", "claims.register")
 
 
 def test_the_code_keeps_the_projects_style(tmp_path):
@@ -231,8 +231,8 @@ def test_a_source_gives_the_model(table):
 @pytest.mark.workflow
 def test_a_claim_is_in_the_ledger(walk):
     walk.python(
-        "from pathlib import Path; from geomkit.studies.claims.ledger import write_ledger\n"
-        "write_ledger(['results/scaling/verdicts.csv'], Path('results/claims.csv')); print('null')"
+        "from pathlib import Path; from geomkit.ledger.table import write_ledger\n"
+        "write_ledger([Path('results/scaling/verdicts.csv')], Path('results/claims.csv')); print('null')"
     )
     rows = [row for row in walk.rows("claims.csv") if row["claim"] == CLAIM]
     assert {"ladder on notes" in row["scope"] for row in rows} == {True}

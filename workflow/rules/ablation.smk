@@ -173,7 +173,7 @@ rule ablation_figure:
             "results/sinks_summary.csv",
             relative(RESOURCES / "findings/sinks_summary.csv"),
         ],
-        needle=relative(RESOURCES / "needle/needle.csv"),
+        needle=relative(RESOURCES / "findings/needle/needle.csv"),
     output:
         output=report(
             "results/ablation.pdf",

@@ -1,10 +1,11 @@
+from geomkit.shipped import FINDINGS
+
 DEFAULT += ["results/claims.html", "results/claims.pdf"]
-# records that claims know by their names: those that ship, and those that this run's default targets make
+# records that claims read: those that ship, and those that this run's default targets make
 SHIPPED = [
-    file
-    for folder in ("findings", "needle", "theory")
-    for file in map(relative, files_below(RESOURCES / folder))
-    if Path(file).suffix in (".csv", ".json")
+    relative(path)
+    for path in (RESOURCES / "findings" / one.path for one in FINDINGS)
+    if path.is_file()
 ]
 OWN = [
     "results/scaling/verdicts.csv",
@@ -27,7 +28,7 @@ rule claims:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.claims.ledger:write_ledger",
+            "geomkit.ledger.table:write_ledger",
         ),
     message:
         "Judging claims"
@@ -83,27 +84,6 @@ rule claims_plot:
         "../scripts/run.py"
 
 
-rule findings_rows:
-    input:
-        summary="results/{stage}_summary.csv",
-    output:
-        output="results/findings/{stage}_summary.csv",
-    log:
-        "results/logs/findings/{stage}_summary.log",
-    wildcard_constraints:
-        stage=one_of(plan.stages),
-    conda:
-        "../../envs/geomkit.yaml"
-    params:
-        **call(
-            "geomkit.studies.claims.shipping:ship",
-        ),
-    message:
-        "Choosing the rows of {wildcards.stage} that ship"
-    script:
-        "../scripts/run.py"
-
-
 rule findings_claims:
     input:
         files=SHIPPED,
@@ -115,7 +95,7 @@ rule findings_claims:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.claims.ledger:write_ledger",
+            "geomkit.ledger.table:write_ledger",
         ),
     message:
         "Judging claims by the findings that ship"

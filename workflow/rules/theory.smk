@@ -1,8 +1,8 @@
 from geomkit.trainings import fact_cells
 
-FACTS = relative(RESOURCES / "theory/facts.csv")
-STEPS = relative(RESOURCES / "theory/small_steps.csv")
-RADII = relative(RESOURCES / "theory/step_radii.csv")
+FACTS = relative(RESOURCES / "findings/theory/training/facts.csv")
+STEPS = relative(RESOURCES / "findings/theory/training/small_steps.csv")
+RADII = relative(RESOURCES / "findings/theory/training/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
 TOKENIZER = ancient(relative(RESOURCES / "ladder/tokenizer"))
 TOKENIZER_FILES = list(map(relative, files_below(RESOURCES / "ladder/tokenizer")))

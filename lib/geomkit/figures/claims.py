@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import BLUE, GREEN, VERMILION, WIDTH, save
-from geomkit.store.records.claims import Claim, ClaimVerdict
+from geomkit.store.findings import Claim, ClaimVerdict
 from geomkit.store.records.files import read_csv
 
 PAINT = {

@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 
 from geomkit.errors import DataError
+from geomkit.store.findings import Claim, ClaimVerdict
 from geomkit.store.provenance import replacing
-from geomkit.store.records.claims import Claim, ClaimVerdict
 from geomkit.store.records.files import read_csv
 
 PLACE = "{{ ledger }}"

@@ -1,6 +1,10 @@
 """Rows of the theory of skills, of planted facts and of small steps."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from geomkit.store.findings import ClaimVerdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,20 +326,107 @@ class StepRadius:
     reached: bool
 
 
+class Test(StrEnum):
+    """Tests of the theory. A row of conclusions.csv is named by its test and, where there are several, by its case."""
+
+    ARITHMETIC = "skill-graph-arithmetic"
+    RELATION = "exponent-relation"
+    RIVAL = "exponent-rival"
+    OTHER_RELATIONS = "exponent-relation-sensitivity"
+    CURVE = "exact-curve"
+    SUM = "sum-on-exact-curve"
+    OTHER_CURVES = "exact-curve-sensitivity"
+    EXPONENT = "table-exponent"
+    ALPHA = "table-alpha"
+    BETA = "table-beta"
+    OTHER_EXPONENTS = "table-exponent-sensitivity"
+    CONSTANT_BUDGET = "budget-constant"
+    CLASS_BUDGET = "budget-by-class"
+    IDENTITY = "identity"
+    CONDITIONAL = "conditional-entropy"
+    DOCUMENTS = "between-documents"
+    QUANTA = "quanta"
+    FACTS_SIZE = "facts-size"
+    FACTS_CAPACITY = "facts-one-c"
+    FACTS_GAP = "facts-gap"
+    FACTS_MOST_FREQUENT = "facts-most-frequent"
+    FACTS_EDGE = "facts-edge"
+    FACTS_INSIDE = "facts-inside"
+    FACTS_BEYOND = "facts-beyond"
+    FACTS_DATA = "facts-data"
+    FACTS_UNSEEN = "facts-unseen"
+    STEPS_BY_CHANCE = "small-steps-chance"
+    STEPS_ALONG_GRADIENT = "small-steps-gradient"
+    STEPS_OF_TRAINING = "small-steps-training"
+
+
+YES, NO = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED
+
+
+class Status(StrEnum):
+    """What a test of the theory found, with the `verdict` on what it tests: undecided where a status has none."""
+
+    verdict: ClaimVerdict
+
+    def __new__(cls, word: str, verdict: ClaimVerdict = ClaimVerdict.UNDECIDED) -> Self:
+        status = str.__new__(cls, word)
+        status._value_, status.verdict = word, verdict
+        return status
+
+    UNDECIDED = "undecided"
+    UNTESTED = "untested", ClaimVerdict.UNTESTED
+    FAILED = "failed"
+    EXPLORATORY = "exploratory"
+    COUNTED = "counted"
+    SUPPORTED = "supported", YES
+    CONTRADICTED = "contradicted", NO
+    MIXED = "mixed"
+    AGREES = "agrees", YES
+    DIFFERS = "differs", NO
+    THEORY = "theory", YES
+    RIVAL = "rival", NO
+    NEITHER = "neither", NO
+    DESCRIBES = "describes", YES
+    DESCRIBES_NOT = "does not describe", NO
+    CONVERGED = "converged"
+    BOUND_HIT = "bound hit"
+    LAW = "law", YES
+    NO_LAW = "no asymptotic law", NO
+    RIGHT = "right", YES
+    BEST_AND_RIGHT = "right, better", YES
+    WRONG = "wrong", NO
+    BEST_AND_WRONG = "wrong, better", NO
+    HOLDS = "holds", YES
+    BROKEN = "broken", NO
+    BEYOND_WIDTH = "beyond width"
+    COVERS_SLOPE = "covers the curve's slope"
+    OTHER_SLOPE = "has another slope", NO
+    AS_PREDICTED = "as predicted", YES
+    SHARP = "sharp", YES
+    GRADUAL = "gradual", NO
+    MOSTLY_BEYOND = "mostly beyond", YES
+    PARTIAL_KNOWLEDGE = "partial knowledge", NO
+    CONFIDENT_ERRORS = "confident errors", NO
+    RADIUS = "radius", YES
+    THROUGHOUT = "holds throughout", NO
+    WITHIN = "within", YES
+    PARTLY = "partly", NO
+    OUTSIDE = "outside", NO
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
     """A row of theory/conclusions.csv: an effect with its interval, what the theory predicts for it and what a rival does.
 
-    scope: models, texts or cells that it speaks of. status: theory, rival, neither, undecided, or what the question names;
-    `untested` with a reason where there are no numbers. spread: the effect is a median, and low and high are the least and the
-    most; else they are ends of a 95 % interval.
+    scope: models, texts or cells that it speaks of. status: `untested`, with a reason in the note, where there are no numbers.
+    spread: the effect is a median, and low and high are the least and the most; else they are ends of a 95 % interval.
     """
 
     name: str
     scope: str
     question: str
     primary: bool
-    status: str
+    status: Status
     unit: str
     effect: float | None
     low: float | None
@@ -344,3 +435,8 @@ class Conclusion:
     predicted: float | None
     rival: float | None
     note: str
+
+    @property
+    def test(self) -> Test:
+        """The test of which the row is a case. Raises ValueError for a name that begins with none."""
+        return max((test for test in Test if f"{self.name}-".startswith(f"{test}-")), key=len)

@@ -4,11 +4,22 @@ from collections.abc import Iterator, Mapping
 
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
-from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.data import Correlation, DataLaw, DataLaws, GridDraw
+from geomkit.store.findings import (
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    UNTESTED,
+    Finding,
+    Inputs,
+    claims,
+    estimate,
+    from_interval,
+    scope,
+    sign_of,
+)
+from geomkit.store.records.data import DataLaw, DataLaws, GridDraw
 from geomkit.store.records.endpoints import Interval
 from geomkit.store.records.fits import EntropyLoss, Fitted, LossAxes, PeerValue, SizeLaw
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
 
 OFFSET = "offset_power"
 AXES = {"params_nonembedding": "parameters without embeddings", "params_total": "all parameters", "width": "width"}
@@ -17,7 +28,7 @@ RATIO, SIZE = "rate_distortion_ratio", "params_nonembedding"
 
 
 def places(inputs: Inputs) -> list[LossAxes]:
-    return inputs.rows("loss_axes.json", LossAxes)
+    return inputs.rows("scaling/loss_axes.json", LossAxes)
 
 
 def where(entry: LossAxes) -> str:
@@ -30,9 +41,7 @@ def of_form(inputs: Inputs, form: str) -> list[Finding]:
 
 
 def law_finding(entry: LossAxes, law: SizeLaw) -> Finding:
-    verdict = {Fitness.REJECTED: ClaimVerdict.REFUTED, Fitness.UNTESTED: ClaimVerdict.UNTESTED}.get(
-        law.lack, ClaimVerdict.UNDECIDED
-    )
+    verdict = {Fitness.REJECTED: REFUTED, Fitness.UNTESTED: UNTESTED}.get(law.lack, UNDECIDED)
     error = "" if law.error_left_out is None else f"; error on sizes left out {law.error_left_out:.2%}"
     low, high = law.interval.get("E", (None, None))
     return Finding(
@@ -85,10 +94,10 @@ def one_offset(inputs: Inputs) -> list[Finding]:
     for entry in places(inputs):
         known = {law.against: law for law in entry.laws if law.form == OFFSET and "E" in law.interval}
         intervals = [law.interval["E"] for law in known.values()]
-        verdict = ClaimVerdict.UNDECIDED if len(known) > 1 else ClaimVerdict.UNTESTED
+        verdict = UNDECIDED if len(known) > 1 else UNTESTED
         if any(apart(one, other) for one in intervals for other in intervals):
-            verdict = ClaimVerdict.REFUTED
-        numbers = [f"{law.params['E']:.2f} {between(law.interval['E'])} with {AXES[name]}" for name, law in known.items()]
+            verdict = REFUTED
+        numbers = [f"{estimate(law.params['E'], *law.interval['E'], 2, '')} with {AXES[name]}" for name, law in known.items()]
         few = "fewer than two measures of size have a law that seeds do not reject"
         reason = ", ".join(numbers) if len(known) > 1 else "; ".join([few, *numbers])
         effect = "irreducible losses in nats a token"
@@ -101,10 +110,6 @@ def apart(one: Interval, other: Interval) -> bool:
     return one[1] is not None and other[0] is not None and one[1] < other[0]
 
 
-def between(interval: Interval) -> str:
-    return f"[{', '.join('…' if end is None else f'{end:.2f}' for end in interval)}]"
-
-
 @claims.register(
     "entropy foretells the loss",
     statement="A metric of hidden states lowers the error with which the best law of size foretells the loss of other sizes.",
@@ -113,7 +118,7 @@ def between(interval: Interval) -> str:
 def entropy_foretells(inputs: Inputs) -> list[Finding]:
     """At the last block alone: at the final state nothing is known without the norm's gain and bias. Errors have no interval, so
     that one which is lower supports nothing; one which is not lower refutes."""
-    rows = [row for row in inputs.rows("entropy_loss.json", EntropyLoss) if row.layer == "last"]
+    rows = [row for row in inputs.rows("scaling/entropy_loss.json", EntropyLoss) if row.layer == "last"]
     nulls = {(row.family, row.corpus, row.metric): row for row in rows if row.variant == "projected"}
     found = []
     for row in rows:
@@ -122,15 +127,15 @@ def entropy_foretells(inputs: Inputs) -> list[Finding]:
             continue
         gain = min(errors) - row.error_law
         found.append(
-            Finding(
-                scope=f"{row.family} on {row.corpus}, {row.metric}, {row.layer}, {row.length} tokens, {row.normalise}",
-                effect="error on sizes left out with the metric minus without, nats a token",
+            Finding.of(
+                row,
+                "error on sizes left out with the metric minus without, nats a token",
+                REFUTED if gain >= 0 else UNDECIDED,
+                f"{row.error_law:.4f} by {row.law_form} of {AXES[str(row.law_against)]}, at best {min(errors):.4f} with it"
+                f"{beside_null(nulls.get((row.family, row.corpus, row.metric)))}",
+                scope=scope(row, row.metric),
                 value=gain,
                 null="the best law of size",
-                sizes=row.sizes,
-                verdict=ClaimVerdict.REFUTED if gain >= 0 else ClaimVerdict.UNDECIDED,
-                reason=f"{row.error_law:.4f} by {row.law_form} of {AXES[str(row.law_against)]}, at best {min(errors):.4f} with it"
-                f"{beside_null(nulls.get((row.family, row.corpus, row.metric)))}",
             )
         )
     return found
@@ -149,7 +154,7 @@ def beside_null(null: EntropyLoss | None) -> str:
 
 def grids(inputs: Inputs) -> Iterator[tuple[str, GridDraw]]:
     """Draws of the grid over size and data, each with its name."""
-    laws = inputs.single("data_laws.json", DataLaws)
+    laws = inputs.single("scaling/data_laws.json", DataLaws)
     for draw in laws.draws if laws else ():
         yield f"grid of {draw.cells} cells, draw {draw.seed} of documents", draw
 
@@ -163,40 +168,30 @@ def published_exponents(inputs: Inputs) -> list[Finding]:
     """Refuted only where the interval excludes the published value, on the same side, with and without cells whose longest
     training is best."""
     found = []
-    for scope, draw in grids(inputs):
+    for name, draw in grids(inputs):
         inner = {law.form: law for law in draw.laws_without_longest}
         for law in draw.laws:
-            found += [exponent(scope, law, inner.get(law.form), peer) for peer in law.peers if peer.parameter in law.params]
+            found += [exponent(name, law, inner.get(law.form), peer) for peer in law.peers if peer.parameter in law.params]
     return found
 
 
-def exponent(scope: str, law: DataLaw, inner: Fitted | None, peer: PeerValue) -> Finding:
+def exponent(grid: str, law: DataLaw, inner: Fitted | None, peer: PeerValue) -> Finding:
     name = peer.parameter
     low, high = law.bootstrap.get(name, (None, None))
     without = inner.interval.get(name) if inner is not None else None
-    sides = {side(peer.value, (low, high)), side(peer.value, without or (None, None))}
-    words = "" if inner is None or without is None else f"{inner.params[name]:.3f} {open_ended(without)}"
+    sides = {sign_of(*interval, peer.value) for interval in ((low, high), without or (None, None))}
+    words = "" if inner is None or without is None else estimate(inner.params[name], *without, sign="")
     return Finding(
-        scope=f"{scope}, {law.form}, {name}",
+        scope=f"{grid}, {law.form}, {name}",
         effect=f"{name} of the form {law.form}, interval over cells",
         value=law.params[name],
         low=low,
         high=high,
         null=f"published by {peer.law}",
         against=peer.value,
-        verdict=ClaimVerdict.REFUTED if sides in ({-1}, {1}) else ClaimVerdict.UNDECIDED,
+        verdict=REFUTED if sides in ({-1}, {1}) else UNDECIDED,
         reason=f"without cells whose longest training is best: {words or 'no interval'}",
     )
-
-
-def side(value: float, interval: Interval) -> int:
-    """1 where the interval lies above the value, -1 below, 0 where it does not exclude it."""
-    low, high = interval
-    return int(low is not None and value < low) - int(high is not None and value > high)
-
-
-def open_ended(interval: Interval) -> str:
-    return f"[{', '.join('…' if end is None else f'{end:.3f}' for end in interval)}]"
 
 
 @claims.register(
@@ -206,20 +201,20 @@ def open_ended(interval: Interval) -> str:
 )
 def better_form(inputs: Inputs) -> list[Finding]:
     """Supported or refuted where all draws of documents agree; errors have no interval."""
-    errors = {scope: draw.errors[SIZE] for scope, draw in grids(inputs)}
-    pairs = {scope: (of["kaplan"], of["chinchilla"]) for scope, of in errors.items()}
-    known = {scope: (own, other) for scope, (own, other) in pairs.items() if own is not None and other is not None}
+    errors = {name: draw.errors[SIZE] for name, draw in grids(inputs)}
+    pairs = {name: (of["kaplan"], of["chinchilla"]) for name, of in errors.items()}
+    known = {name: (own, other) for name, (own, other) in pairs.items() if own is not None and other is not None}
     if not known:
         return []
     better = {own < other for own, other in known.values()}
-    verdict = ClaimVerdict.UNDECIDED if len(known) < 2 or len(better) > 1 else ClaimVerdict.SUPPORTED
+    verdict = UNDECIDED if len(known) < 2 or len(better) > 1 else SUPPORTED
     return [
         Finding(
             scope="the ladder's grid",
             effect="error on sizes left out, nats a token",
-            verdict=ClaimVerdict.REFUTED if verdict is ClaimVerdict.SUPPORTED and better == {False} else verdict,
+            verdict=REFUTED if verdict is SUPPORTED and better == {False} else verdict,
             reason="; ".join(
-                f"{scope}: {own:.3f} by Kaplan's, {other:.3f} by Chinchilla's" for scope, (own, other) in known.items()
+                f"{name}: {own:.3f} by Kaplan's, {other:.3f} by Chinchilla's" for name, (own, other) in known.items()
             ),
             details="Kaplan's form was tried after Chinchilla's sum had been seen to miss",
         )
@@ -234,32 +229,25 @@ def better_form(inputs: Inputs) -> list[Finding]:
 def entropy_at_fixed_size_and_data(inputs: Inputs) -> list[Finding]:
     """Decided only where the interval says the same without the smallest amount of data, which is one to four documents."""
     found = []
-    for scope, draw in grids(inputs):
+    for name, draw in grids(inputs):
         if (metric := draw.metrics.get(RATIO)) is None:
             continue
         own, more = (of.get("size and data") for of in (metric.correlations, metric.correlations_without_least_data))
         if own is None:
             continue
-        told = [from_interval(one.low, one.high, 1) if one is not None else ClaimVerdict.UNDECIDED for one in (own, more)]
+        told = [from_interval(one.low, one.high, 1) if one is not None else UNDECIDED for one in (own, more)]
+        without = "unknown" if more is None else estimate(more.value, more.low, more.high, 2)
         found.append(
-            Finding(
-                scope=f"{scope}, {RATIO}",
-                effect="correlation of ln of the ratio and the loss, size and data held fixed",
-                value=own.value,
-                low=own.low,
-                high=own.high,
-                verdict=told[0] if told[0] is told[1] else ClaimVerdict.UNDECIDED,
-                reason=f"without the smallest amount of data {in_words(more)}",
+            Finding.of(
+                own,
+                "correlation of ln of the ratio and the loss, size and data held fixed",
+                told[0] if told[0] is told[1] else UNDECIDED,
+                f"without the smallest amount of data {without}",
+                scope=f"{name}, {RATIO}",
                 details=over_data(metric.over_data_by_size),
             )
         )
     return found
-
-
-def in_words(found: Correlation | None) -> str:
-    if found is None:
-        return "unknown"
-    return f"{found.value:+.2f}" + ("" if found.low is None or found.high is None else f" [{found.low:+.2f}, {found.high:+.2f}]")
 
 
 def over_data(by_size: Mapping[str, float | None]) -> str:

@@ -3,23 +3,35 @@
 from itertools import groupby
 
 from geomkit.laws.exponents import Verdict
-from geomkit.store.records.claims import ClaimVerdict
+from geomkit.store.findings import (
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    ClaimVerdict,
+    Finding,
+    Inputs,
+    claims,
+    from_interval,
+    from_sign,
+    of_all,
+)
 from geomkit.store.records.scaling import FixedWidth, Growth
-from geomkit.studies.claims.registry import Finding, Inputs, claims, every_one, from_interval
 
 MATRIX_ENTROPY = "matrix_entropy_over_ln_width"
 
 
 def growth(inputs: Inputs, measure: str) -> list[Growth]:
-    return [row for row in inputs.rows("growth.csv", Growth) if row.measure == measure]
+    return [row for row in inputs.rows("scaling/growth.csv", Growth) if row.measure == measure]
 
 
-def finding(row: Growth, verdict: ClaimVerdict, effect: str, null: str | None, reason: str) -> Finding:
+def where(row: Growth | FixedWidth) -> str:
     tokens = "published" if row.published else f"{row.length} tokens" if row.length else "whole corpus"
-    return Finding(
-        scope=f"{row.family} on {row.corpus}, {tokens}", effect=effect, value=row.slope, low=row.low, high=row.high, null=null,
-        verdict=verdict, reason=reason,
-    )  # fmt: skip
+    return f"{row.family} on {row.corpus}, {tokens}"
+
+
+def with_size(row: Growth, effect: str, verdict: ClaimVerdict, reason: str) -> Finding:
+    """The slope of a measure on ln N."""
+    return Finding.of(row, effect, verdict, reason, scope=where(row), value=row.slope, null="no change with size")
 
 
 def of_nulls(row: Growth) -> str:
@@ -37,12 +49,12 @@ def published_entropies(inputs: Inputs) -> list[Finding]:
     """Tables have no tokens: a slope is judged by two weaker nulls, a constant entropy and a stretched spectrum."""
     found = []
     for row in growth(inputs, MATRIX_ENTROPY):
-        verdict = ClaimVerdict.UNDECIDED
+        verdict = UNDECIDED
         if row.verdict is Verdict.OUTSIDE and None not in (row.slope, row.fixed_spectrum_slope):
             below = (row.slope or 0.0) < (row.fixed_spectrum_slope or 0.0)
-            verdict = ClaimVerdict.SUPPORTED if below else ClaimVerdict.REFUTED
+            verdict = SUPPORTED if below else REFUTED
         reason = f"{row.verdict}{': ' + row.reason if row.reason else ''}; {of_nulls(row)}"
-        found.append(finding(row, verdict, "exponent with N", "no change with size", reason))
+        found.append(with_size(row, "exponent with N", verdict, reason))
     return found
 
 
@@ -54,11 +66,10 @@ def published_entropies(inputs: Inputs) -> list[Finding]:
 def diff_erank_grows(inputs: Inputs) -> list[Finding]:
     """Whatever the reason: the interval over sizes alone decides, and nulls for width are printed beside it."""
     return [
-        finding(
+        with_size(
             row,
-            from_interval(row.low, row.high, 1),
             "directions for each e-fold of N",
-            "no change with size",
+            from_interval(row.low, row.high, 1),
             f"{row.growth or 'no slope'}; {of_nulls(row) or 'no null for width'}",
         )
         for row in growth(inputs, "diff_erank")
@@ -72,20 +83,19 @@ def diff_erank_grows(inputs: Inputs) -> list[Finding]:
 )
 def diff_erank_is_positive(inputs: Inputs) -> list[Finding]:
     """Of the ladder, at every width; of published values their sign alone is known."""
-    rows = [row for row in inputs.rows("fixed_width.csv", FixedWidth) if row.control == "diff_erank"]
+    rows = [row for row in inputs.rows("scaling/fixed_width.csv", FixedWidth) if row.control == "diff_erank"]
     found = []
-    for (family, corpus, published, length), group in groupby(
-        rows, key=lambda row: (row.family, row.corpus, row.published, row.length or 0)
-    ):
+    for scope, group in groupby(rows, key=where):
         mine = [row for row in group if row.value is not None]
+        published = any(row.published for row in mine)
         numbers = ", ".join(f"{row.value:+.1f} at width {row.width}" for row in mine)
-        where = f"{family} on {corpus}, " + ("published" if published else f"{length} tokens" if length else "whole corpus")
-        if published:
-            verdict = ClaimVerdict.UNDECIDED
-            reason = f"{numbers}; no intervals were published"
-        else:
-            verdict = every_one([row.sign for row in mine], 1)
-            reason = numbers
-        effect = "directions, untrained minus trained, at every width"
-        found.append(Finding(scope=where, effect=effect, verdict=verdict, reason=reason, sizes=len(mine)))
+        found.append(
+            Finding(
+                scope=scope,
+                effect="directions, untrained minus trained, at every width",
+                verdict=UNDECIDED if published else of_all([from_sign(row.sign, 1) for row in mine]),
+                reason=f"{numbers}; no intervals were published" if published else numbers,
+                sizes=len(mine),
+            )
+        )
     return found

@@ -1,52 +1,33 @@
 """Claims about the theory of skills: conditional entropy behind the laws of size and data, and small steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
-from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.theory import Conclusion
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
+from geomkit.store.findings import REFUTED, SUPPORTED, UNTESTED, ClaimVerdict, Finding, Inputs, claims, from_interval
+from geomkit.store.records.theory import Conclusion, Status, Test
 
-SUPPORTED, REFUTED, UNDECIDED, UNTESTED = (
-    ClaimVerdict.SUPPORTED,
-    ClaimVerdict.REFUTED,
-    ClaimVerdict.UNDECIDED,
-    ClaimVerdict.UNTESTED,
-)
-Meaning = Mapping[str, ClaimVerdict]
-"""What the status of a conclusion means for a claim; `undecided` and `untested` mean themselves."""
-OF_THEORY: Meaning = {"theory": SUPPORTED, "rival": REFUTED, "neither": REFUTED}
-OF_RIVAL: Meaning = {"theory": REFUTED, "rival": SUPPORTED, "neither": REFUTED}
-OF_TEST: Meaning = {"supported": SUPPORTED, "contradicted": REFUTED}
-OF_BUDGET: Meaning = {"right": SUPPORTED, "right, better": SUPPORTED, "wrong": REFUTED, "wrong, better": REFUTED}
-ITSELF: Meaning = {"undecided": UNDECIDED, "untested": UNTESTED}
-
-
-def conclusions(inputs: Inputs, *names: str) -> list[Conclusion]:
-    """Rows whose names begin with one of these, in the order of the file."""
-    return [row for row in inputs.rows("theory_conclusions.csv", Conclusion) if row.name.startswith(names)]
+Meaning = Callable[[Conclusion], ClaimVerdict]
 
 
 def findings(
     inputs: Inputs,
-    names: str | tuple[str, ...],
-    meaning: Meaning,
+    *tests: Test,
     null: str | None,
-    beside: str = "",
+    beside: Test | None = None,
     against: float | None = None,
+    meaning: Meaning = lambda row: row.status.verdict,
 ) -> list[Finding]:
-    """Each conclusion as a finding; what the conclusion called `beside` says goes into the first one's details."""
-    rows = conclusions(inputs, *([names] if isinstance(names, str) else names))
-    details = [f"{row.scope}: {row.note}" for row in conclusions(inputs, beside)] if beside else []
-    main = [row for row in rows if row.name != beside]
-    return [finding(row, meaning, null, "; ".join(details) if place == 0 else "", against) for place, row in enumerate(main)]
+    """Findings on all cases of these tests; the first has the test `beside` them in its details."""
+    rows = inputs.rows("theory/conclusions.csv", Conclusion)
+    found = [finding(row, meaning(row), null, against) for row in rows if row.test in tests]
+    others = "; ".join(f"{row.scope}: {row.note}" for row in rows if row.test is beside)
+    return [replace(found[0], details=others), *found[1:]] if found else []
 
 
-def finding(row: Conclusion, meaning: Meaning, null: str | None, details: str = "", against: float | None = None) -> Finding:
-    """The verdict is that of the status; a status that the claim does not know decides nothing. The least and the most beside a
-    median are no interval: they are told in words."""
-    verdict = {**meaning, **ITSELF}.get(row.status, UNDECIDED)
-    parts = [row.status] if row.status != verdict or not row.note else []
+def finding(row: Conclusion, verdict: ClaimVerdict, null: str | None, against: float | None) -> Finding:
+    """The least and the most beside a median are no interval: they are told in words. Without `against` the value is compared
+    with what the theory predicts, or what a rival does."""
+    parts = [str(row.status)] if row.status != verdict or not row.note else []
     parts += [f"from {row.low:.3f} to {row.high:.3f}"] if row.spread else []
     parts += [row.note] if row.note else []
     return Finding(
@@ -60,17 +41,22 @@ def finding(row: Conclusion, meaning: Meaning, null: str | None, details: str = 
         null=null if row.effect is not None else None,
         against=round(next((value for value in (against, row.predicted, row.rival) if value is not None), 0.0), 3),
         primary=row.primary,
-        details=details,
     )
 
 
-def by_interval(inputs: Inputs, name: str) -> list[Finding]:
+def by_interval(row: Conclusion) -> ClaimVerdict:
     """Growth beside a null: the sign of an interval."""
-    found = []
-    for row in conclusions(inputs, name):
-        verdict = UNTESTED if row.status == "untested" else from_interval(row.low, row.high, 1)
-        found.append(finding(row, {row.status: verdict}, "projected"))
-    return found
+    return UNTESTED if row.status is Status.UNTESTED else from_interval(row.low, row.high, 1)
+
+
+def of_rival(row: Conclusion) -> ClaimVerdict:
+    """What a test of the theory means for its rival."""
+    return {Status.THEORY: REFUTED, Status.RIVAL: SUPPORTED}.get(row.status, row.status.verdict)
+
+
+def of_bias(row: Conclusion) -> ClaimVerdict:
+    """Computed without sampling: what is printed as another number is another number."""
+    return SUPPORTED if round(row.effect or 0.0, 3) == 0 else REFUTED
 
 
 # arithmetic and the grid
@@ -82,7 +68,7 @@ def by_interval(inputs: Inputs, name: str) -> list[Finding]:
     source="ours",
 )
 def closed_forms(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "skill-graph-arithmetic", {"agrees": SUPPORTED, "differs": REFUTED}, "level of the intervals")
+    return findings(inputs, Test.ARITHMETIC, null="level of the intervals")
 
 
 @claims.register(
@@ -91,7 +77,7 @@ def closed_forms(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def exponent_relation(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "exponent-relation", OF_THEORY, "the theory", beside="exponent-relation-sensitivity")
+    return findings(inputs, Test.RELATION, null="the theory", beside=Test.OTHER_RELATIONS)
 
 
 @claims.register(
@@ -100,7 +86,7 @@ def exponent_relation(inputs: Inputs) -> list[Finding]:
     source="ours, the theory's rival",
 )
 def exponent_rival(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "exponent-rival", OF_RIVAL, "one exponent", against=0.0)
+    return findings(inputs, Test.RIVAL, null="one exponent", against=0.0, meaning=of_rival)
 
 
 @claims.register(
@@ -109,8 +95,7 @@ def exponent_rival(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def exact_curve(inputs: Inputs) -> list[Finding]:
-    meaning = {"describes": SUPPORTED, "does not describe": REFUTED}
-    return findings(inputs, "exact-curve", meaning, "the better power law", beside="exact-curve-sensitivity")
+    return findings(inputs, Test.CURVE, null="the better power law", beside=Test.OTHER_CURVES)
 
 
 @claims.register(
@@ -119,12 +104,8 @@ def exact_curve(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def sum_on_exact_curve(inputs: Inputs) -> list[Finding]:
-    """Computed without sampling: what is printed as another number is another number."""
-    return [
-        finding(row, {row.status: SUPPORTED if round(row.effect or 0.0, 3) == 0 else REFUTED}, "the theory")
-        for row in conclusions(inputs, "sum-on-exact-curve")
-        if row.effect is not None
-    ]
+    found = findings(inputs, Test.SUM, null="the theory", meaning=of_bias)
+    return [one for one in found if one.value is not None]
 
 
 @claims.register(
@@ -133,8 +114,7 @@ def sum_on_exact_curve(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def table_exponent(inputs: Inputs) -> list[Finding]:
-    meaning = {"law": SUPPORTED, "no asymptotic law": REFUTED}
-    return findings(inputs, "table-exponent", meaning, "Zipf's law", beside="table-exponent-sensitivity")
+    return findings(inputs, Test.EXPONENT, null="Zipf's law", beside=Test.OTHER_EXPONENTS)
 
 
 @claims.register(
@@ -143,7 +123,7 @@ def table_exponent(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def table_predicts(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, ("table-alpha", "table-beta"), OF_THEORY, "the frequencies")
+    return findings(inputs, Test.ALPHA, Test.BETA, null="the frequencies")
 
 
 # n-grams
@@ -155,7 +135,7 @@ def table_predicts(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def one_entropy(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "budget-constant", OF_BUDGET, "prediction")
+    return findings(inputs, Test.CONSTANT_BUDGET, null="prediction")
 
 
 @claims.register(
@@ -164,7 +144,7 @@ def one_entropy(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def entropies_add(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "budget-by-class", OF_BUDGET, "prediction")
+    return findings(inputs, Test.CLASS_BUDGET, null="prediction")
 
 
 @claims.register(
@@ -173,7 +153,7 @@ def entropies_add(inputs: Inputs) -> list[Finding]:
     source="Michaud et al. 2023",
 )
 def quanta(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "quanta", OF_THEORY, "in proportion to N")
+    return findings(inputs, Test.QUANTA, null="in proportion to N")
 
 
 # representations
@@ -186,10 +166,8 @@ def quanta(inputs: Inputs) -> list[Finding]:
 )
 def identities(inputs: Inputs) -> list[Finding]:
     """Numbers near 10^-15 are told in words: a table of three decimals has none of them."""
-    return [
-        replace(found, value=None, null=None, reason=f"{found.reason}, {found.effect} {found.value:.1e}")
-        for found in findings(inputs, "identity", {"holds": SUPPORTED, "broken": REFUTED}, None)
-    ]
+    found = findings(inputs, Test.IDENTITY, null=None)
+    return [replace(one, value=None, reason=f"{one.reason}, {one.effect} {one.value:.1e}") for one in found]
 
 
 @claims.register(
@@ -198,7 +176,7 @@ def identities(inputs: Inputs) -> list[Finding]:
     source="ours, after Tan, Li, Huang 2024",
 )
 def conditional_entropy(inputs: Inputs) -> list[Finding]:
-    return by_interval(inputs, "conditional-entropy")
+    return findings(inputs, Test.CONDITIONAL, null="projected", meaning=by_interval)
 
 
 @claims.register(
@@ -207,7 +185,7 @@ def conditional_entropy(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def between_documents(inputs: Inputs) -> list[Finding]:
-    return by_interval(inputs, "between-documents")
+    return findings(inputs, Test.DOCUMENTS, null="projected", meaning=by_interval)
 
 
 # planted facts
@@ -219,7 +197,7 @@ def between_documents(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def facts_by_size(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "facts-size", OF_TEST, "in proportion to N")
+    return findings(inputs, Test.FACTS_SIZE, null="in proportion to N")
 
 
 @claims.register(
@@ -228,7 +206,7 @@ def facts_by_size(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def facts_one_capacity(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "facts-one-c", OF_TEST, "one c")
+    return findings(inputs, Test.FACTS_CAPACITY, null="one c")
 
 
 @claims.register(
@@ -238,7 +216,7 @@ def facts_one_capacity(inputs: Inputs) -> list[Finding]:
 )
 def facts_by_curve(inputs: Inputs) -> list[Finding]:
     """Covering a slope does not show it: only another slope decides."""
-    return findings(inputs, "facts-gap", {"covers the curve's slope": UNDECIDED, "has another slope": REFUTED}, "exact curve")
+    return findings(inputs, Test.FACTS_GAP, null="exact curve")
 
 
 @claims.register(
@@ -247,7 +225,7 @@ def facts_by_curve(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def facts_most_frequent(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "facts-most-frequent", {"as predicted": SUPPORTED, "contradicted": REFUTED}, "the theory")
+    return findings(inputs, Test.FACTS_MOST_FREQUENT, null="the theory")
 
 
 @claims.register(
@@ -256,7 +234,7 @@ def facts_most_frequent(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def facts_edge(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "facts-edge", {"sharp": SUPPORTED, "gradual": REFUTED}, "the theory")
+    return findings(inputs, Test.FACTS_EDGE, null="the theory")
 
 
 @claims.register(
@@ -265,7 +243,7 @@ def facts_edge(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def facts_inside(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "facts-inside", {"mostly beyond": SUPPORTED, "contradicted": REFUTED}, "the theory")
+    return findings(inputs, Test.FACTS_INSIDE, null="the theory")
 
 
 @claims.register(
@@ -275,8 +253,7 @@ def facts_inside(inputs: Inputs) -> list[Finding]:
 )
 def facts_beyond(inputs: Inputs) -> list[Finding]:
     """Models on one side of what the theory says contradict it; models on both sides decide nothing."""
-    meaning = {"partial knowledge": REFUTED, "confident errors": REFUTED, "mixed": UNDECIDED}
-    return findings(inputs, ("facts-beyond", "facts-unseen"), meaning, "ln 64")
+    return findings(inputs, Test.FACTS_BEYOND, Test.FACTS_UNSEEN, null="ln 64")
 
 
 @claims.register(
@@ -285,7 +262,7 @@ def facts_beyond(inputs: Inputs) -> list[Finding]:
     source="ours, implied by Tan, Li, Huang 2024",
 )
 def facts_by_data(inputs: Inputs) -> list[Finding]:
-    return findings(inputs, "facts-data", OF_TEST, "the exact sum")
+    return findings(inputs, Test.FACTS_DATA, null="the exact sum")
 
 
 # small steps
@@ -297,8 +274,7 @@ def facts_by_data(inputs: Inputs) -> list[Finding]:
     source="Tan, Li, Huang 2024",
 )
 def steps_of_training(inputs: Inputs) -> list[Finding]:
-    meaning = {"within": SUPPORTED, "partly": REFUTED, "outside": REFUTED}
-    return findings(inputs, "small-steps-training", meaning, "the quadratic form")
+    return findings(inputs, Test.STEPS_OF_TRAINING, null="the quadratic form")
 
 
 @claims.register(
@@ -307,5 +283,4 @@ def steps_of_training(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def radii(inputs: Inputs) -> list[Finding]:
-    meaning = {"radius": SUPPORTED, "holds throughout": REFUTED}
-    return findings(inputs, ("small-steps-chance", "small-steps-gradient"), meaning, None)
+    return findings(inputs, Test.STEPS_BY_CHANCE, Test.STEPS_ALONG_GRADIENT, null=None)

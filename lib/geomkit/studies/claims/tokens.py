@@ -1,10 +1,25 @@
 """Claims about tokens: information gain, and Lasso against attention."""
 
-from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims.registry import Finding, Inputs, claims, from_interval
+from collections.abc import Iterable, Sequence
 
-LASSO_BUDGET = 8
+from geomkit.store.findings import (
+    SUPPORTED,
+    UNDECIDED,
+    ClaimVerdict,
+    Finding,
+    Inputs,
+    claims,
+    estimate,
+    from_interval,
+    nearest,
+    same,
+    scope,
+)
+from geomkit.store.records.tokens import TokenScore
+
+BUDGET = 8
+"""Tokens that a method selects, by which claims are judged; a run without this budget is judged by the nearest one."""
+NUMBERS = {1: "one", 2: "two", 4: "four", 8: "eight"}
 LASSO, ATTENTION, CHANCE = "lasso", "attention_mean", "random"
 HALF = 0.5
 LAYERS = ("middle", "last")
@@ -16,23 +31,25 @@ def summary(inputs: Inputs) -> list[TokenScore]:
     return inputs.rows("tokens_summary.csv", TokenScore)
 
 
-def scope(row: TokenScore) -> str:
-    return f"{row.model} on {row.corpus}, {row.name or row.layer}"
+def budget_of(rows: Iterable[TokenScore]) -> float | None:
+    """The number of selected tokens by which these rows are judged."""
+    return nearest(BUDGET, {row.k for row in rows if row.k is not None})
 
 
-def reads(row: TokenScore) -> bool:
-    """Whether a claim reads a row."""
-    if row.metric in CORRELATIONS:
-        return row.name in LAYERS
+def shipped(rows: Sequence[TokenScore]) -> list[TokenScore]:
+    """Rows that claims read."""
+    budget = budget_of(rows)
+    return [row for row in rows if (row.name in LAYERS if row.metric in CORRELATIONS else judged(row, budget))]
+
+
+def judged(row: TokenScore, budget: float | None) -> bool:
+    """Whether a row is a score of a method that is compared, in the last block."""
     methods = (LASSO, ATTENTION, CHANCE)
-    return row.metric.removesuffix("_win") in SCORES and row.method in methods and row.k == LASSO_BUDGET and row.name == "last"
+    return row.metric.removesuffix("_win") in SCORES and row.method in methods and row.k == budget and row.name == "last"
 
 
 def finding(row: TokenScore, effect: str, null: str, verdict: ClaimVerdict, reason: str, against: float = 0.0) -> Finding:
-    return Finding(
-        scope=scope(row), effect=effect, value=row.value, low=row.low, high=row.high, null=null, against=against,
-        documents=row.documents, verdict=verdict, reason=reason,
-    )  # fmt: skip
+    return Finding.of(row, effect, verdict, reason, scope=scope(row, row.name), null=null, against=against)
 
 
 def correlations(inputs: Inputs, metric: str, claimed: int, effect: str) -> list[Finding]:
@@ -48,10 +65,10 @@ def correlations(inputs: Inputs, metric: str, claimed: int, effect: str) -> list
         verdict = from_interval(row.low, row.high, claimed)
         reason = "no shuffled text beside it"
         if null is not None and null.value is not None and null.low is not None and null.high is not None:
-            reason = f"shuffled text {null.value:+.2f} [{null.low:+.2f}, {null.high:+.2f}]"
+            reason = f"shuffled text {estimate(null.value, null.low, null.high, 2)}"
             overlaps = row.low is None or row.high is None or (row.low <= null.high and null.low <= row.high)
-            if verdict is ClaimVerdict.SUPPORTED and overlaps:
-                verdict, reason = ClaimVerdict.UNDECIDED, f"{reason}, whose interval overlaps"
+            if verdict is SUPPORTED and overlaps:
+                verdict, reason = UNDECIDED, f"{reason}, whose interval overlaps"
         plain = raw.get((model, corpus, name, variant))
         if plain is not None and plain.value is not None:
             reason += f"; {plain.value:+.2f} with nothing held fixed"
@@ -78,29 +95,31 @@ def gain_foretells(inputs: Inputs) -> list[Finding]:
 
 
 def wins(inputs: Inputs, metric: str, effect: str, other: str = ATTENTION) -> list[Finding]:
-    """How often Lasso beats another method at a budget of eight tokens in the last block, against one half."""
+    """How often Lasso beats another method in the last block, against one half; `effect` names the number of tokens."""
+    rows = summary(inputs)
+    budget = budget_of(rows)
     found = []
-    for first in (0, 1):
-        for row in summary(inputs):
-            if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", other, LASSO_BUDGET, first):
+    for first, candidates in enumerate(("the first token among the candidates", "without the first token")):
+        for row in rows:
+            if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", other, budget, first):
                 continue
             if row.name != "last" or row.value is None:
                 continue
-            candidates = "the first token among the candidates" if first == 0 else "without the first token"
+            number = NUMBERS.get(row.k or 0, str(row.k))
             verdict = from_interval(row.low, row.high, 1, HALF)
             reason = f"{row.n} targets{levels(inputs, row, metric, other)}"
-            found.append(finding(row, f"{effect}, {candidates}", "one half", verdict, reason, HALF))
+            found.append(finding(row, f"{effect.format(number)}, {candidates}", "one half", verdict, reason, HALF))
     return found
 
 
 def levels(inputs: Inputs, row: TokenScore, metric: str, other: str) -> str:
     """What the win is of: the mean scores of both methods."""
-    place = (row.model, row.corpus, row.layer, row.variant, row.k, row.first, metric)
-    scores = {
-        one.method: one.value
+    alike = [
+        one
         for one in summary(inputs)
-        if (one.model, one.corpus, one.layer, one.variant, one.k, one.first, one.metric) == place and one.value is not None
-    }
+        if one.metric == metric and same(one, row, "model", "corpus", "layer", "variant", "k", "first")
+    ]
+    scores = {one.method: one.value for one in alike if one.value is not None}
     if not {LASSO, other} <= scores.keys():
         return ""
     return f"; means {scores[LASSO]:.2f} for Lasso, {scores[other]:.2f} for {other.replace('_', ' ')}"
@@ -113,7 +132,7 @@ def levels(inputs: Inputs, row: TokenScore, metric: str, other: str) -> str:
     headline=5,
 )
 def lasso_for_the_model(inputs: Inputs) -> list[Finding]:
-    return wins(inputs, "divergence", "share of targets on which Lasso's eight tokens leave the lower KL than mean attention's")
+    return wins(inputs, "divergence", "share of targets on which Lasso's {} tokens leave the lower KL than mean attention's")
 
 
 @claims.register(
@@ -122,9 +141,7 @@ def lasso_for_the_model(inputs: Inputs) -> list[Finding]:
     source="Tan, Li, Huang 2024",
 )
 def lasso_in_reconstruction(inputs: Inputs) -> list[Finding]:
-    return wins(
-        inputs, "reconstruction_unseen", "share of targets that eight tokens of Lasso rebuild better than mean attention's"
-    )
+    return wins(inputs, "reconstruction_unseen", "share of targets that {} tokens of Lasso rebuild better than mean attention's")
 
 
 @claims.register(
@@ -133,7 +150,7 @@ def lasso_in_reconstruction(inputs: Inputs) -> list[Finding]:
     source="Tan, Li, Huang 2024",
 )
 def lasso_on_what_it_has_seen(inputs: Inputs) -> list[Finding]:
-    return wins(inputs, "reconstruction", "share of targets that eight tokens of Lasso rebuild better than mean attention's")
+    return wins(inputs, "reconstruction", "share of targets that {} tokens of Lasso rebuild better than mean attention's")
 
 
 @claims.register(
@@ -142,7 +159,7 @@ def lasso_on_what_it_has_seen(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def lasso_alone(inputs: Inputs) -> list[Finding]:
-    return wins(inputs, "removed_divergence", "share of targets on which eight tokens alone leave the lower KL")
+    return wins(inputs, "removed_divergence", "share of targets on which {} tokens alone leave the lower KL")
 
 
 @claims.register(
@@ -151,5 +168,5 @@ def lasso_alone(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def lasso_beside_chance(inputs: Inputs) -> list[Finding]:
-    effect = "share of targets on which Lasso's eight tokens leave the lower KL than random ones"
+    effect = "share of targets on which Lasso's {} tokens leave the lower KL than random ones"
     return wins(inputs, "divergence", effect, CHANCE)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from scipy import stats
 
-from geomkit.store.records.theory import Conclusion, SimulatedGraph
+from geomkit.store.records.theory import Conclusion, SimulatedGraph, Status, Test
 from geomkit.studies.conclusions.table import row
 
 TOGETHER = 0.95
@@ -20,10 +20,10 @@ def of_simulation(rows: Sequence[SimulatedGraph]) -> Iterator[Conclusion]:
     low, high = stats.binomtest(hits, len(graphs), TOGETHER).proportion_ci(0.95)
     p = float(stats.binom.cdf(hits, len(graphs), TOGETHER))
     yield row(
-        "skill-graph-arithmetic",
+        Test.ARITHMETIC,
         f"{len(graphs)} kinds of sampled graphs",
         "Do sampled graphs of texts and skills agree with the closed forms?",
-        "agrees" if p >= 0.05 else "differs",
+        Status.AGREES if p >= 0.05 else Status.DIFFERS,
         hits / len(graphs),
         low=float(low),
         high=float(high),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -13,8 +14,9 @@ from geomkit.arrays import Array
 from geomkit.laws.planted import THRESHOLDS, capacity, threshold
 from geomkit.laws.statistics import Estimate, slope
 from geomkit.laws.theory import SkillGraph, data_exponent
-from geomkit.store.records.theory import Conclusion, FactModel
-from geomkit.studies.conclusions.table import counted, on_sizes, row, shown
+from geomkit.store.findings import estimate
+from geomkit.store.records.theory import Conclusion, FactModel, Status, Test
+from geomkit.studies.conclusions.table import counted, on_sizes, row
 
 UNKNOWN = math.log(64)
 """Nats that a fact costs which is not held."""
@@ -61,17 +63,17 @@ def settled(rows: Sequence[FactModel], judge: Callable[[Sequence[FactModel], str
     (_, first), (name, other) = found
     if first.status == other.status:
         return first
-    number = "" if other.effect is None else f", with {shown(other.effect, other.low, other.high)}"
+    number = "" if other.effect is None else f", with {estimate(other.effect, other.low, other.high, sign='')}"
     note = f"{first.note}; {first.status}, but {other.status} where change is {name}{number}"
-    return Conclusion(**vars(first) | {"status": "undecided", "note": note})
+    return replace(first, status=Status.UNDECIDED, note=note)
 
 
-def verdict(wide: Estimate, narrow: Estimate, expected: float = 1.0) -> str:
+def verdict(wide: Estimate, narrow: Estimate, expected: float = 1.0) -> Status:
     """Contradicted where the 95 % interval excludes what is expected; supported where the 90 % interval is close to it."""
     if not wide.low <= expected <= wide.high:
-        return "contradicted"
+        return Status.CONTRADICTED
     ends = sorted(end / expected for end in (narrow.low, narrow.high))
-    return "supported" if ends[0] >= CLOSE[0] and ends[1] <= CLOSE[1] else "undecided"
+    return Status.SUPPORTED if ends[0] >= CLOSE[0] and ends[1] <= CLOSE[1] else Status.UNDECIDED
 
 
 def graph_of(rows: Sequence[FactModel]) -> SkillGraph:
@@ -85,22 +87,22 @@ def graph_of(rows: Sequence[FactModel]) -> SkillGraph:
 def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: str) -> Conclusion:
     """Test 1: the slope of ln n on ln N."""
     primary = size == "params_total"
-    name = f"facts-size-a{exponent:g}" + ("" if primary else "-nonembedding")
+    case = f"a{exponent:g}" + ("" if primary else "-nonembedding")
     measure = "all parameters" if primary else "parameters without embeddings"
     scope = f"planted facts, a = {exponent:g}, {measure}"
     question = f"Do models hold facts in proportion to their size, a = {exponent:g}, {measure}?"
     sizes = [getattr(each, size) for each in rows]
+    about: dict[str, Any] = {"case": case, "predicted": 1.0, "primary": primary}
     if len(set(sizes)) < FEWEST:
-        return row(name, scope, question, "untested", predicted=1.0, primary=primary, note=f"{len(set(sizes))} widths; {left}")
+        return row(Test.FACTS_SIZE, scope, question, Status.UNTESTED, **about, note=f"{len(set(sizes))} widths; {left}")
     wide, narrow = (on_sizes(sizes, [each.n for each in rows], level) for level in (0.95, 0.9))
     return row(
-        name,
+        Test.FACTS_SIZE,
         scope,
         question,
         verdict(wide, narrow),
         wide,
-        predicted=1.0,
-        primary=primary,
+        **about,
         unit="slope of ln n on ln N",
         note=f"{len(rows)} models of {len(set(sizes))} widths; 90 % interval {narrow.low:.3f} to {narrow.high:.3f}; {left}",
     )
@@ -108,19 +110,15 @@ def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: st
 
 def whatever_training(rows: Sequence[FactModel], exponent: float) -> Conclusion:
     """Test 1 on all cells, also those whose gap still falls: exploratory, so it has no verdict."""
-    found = vars(held_by_size(exponent, "params_total", rows, "exploratory, cells whose gap still falls are in it"))
-    status = found["status"] if found["status"] == "untested" else "exploratory"
-    more = {"name": f"{found['name']}-all", "scope": f"{found['scope']}, all cells", "status": status, "primary": False}
-    return Conclusion(**found | more)
+    found = held_by_size(exponent, "params_total", rows, "exploratory, cells whose gap still falls are in it")
+    status = found.status if found.status is Status.UNTESTED else Status.EXPLORATORY
+    return replace(found, name=f"{found.name}-all", scope=f"{found.scope}, all cells", status=status, primary=False)
 
 
 def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
     """Test 2: the ratio of c = n / N at the largest exponent to that at the smallest, paired by width and seed."""
-    name, scope, question = (
-        "facts-one-c",
-        "planted facts, all parameters",
-        "Have both exponents one c, the number of facts that a parameter holds?",
-    )
+    scope, question = "planted facts, all parameters", "Have both exponents one c, the number of facts that a parameter holds?"
+    about: dict[str, Any] = {"predicted": 1.0, "primary": True}
     exponents = sorted({each.exponent for each in rows})
     by = {(each.exponent, each.width, each.seed): math.log(each.n / each.params_total) for each in rows}
     pairs: dict[int, list[float]] = {}
@@ -129,17 +127,17 @@ def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
         if exponent == exponents[-1] != exponents[0] and other in by:
             pairs.setdefault(width, []).append(by[exponent, width, seed] - by[other])
     if len(pairs) < FEWEST:
-        return row(name, scope, question, "untested", predicted=1.0, primary=True, note=f"{len(pairs)} widths with both; {left}")
+        note = f"{len(pairs)} widths with both; {left}"
+        return row(Test.FACTS_CAPACITY, scope, question, Status.UNTESTED, **about, note=note)
     means = [float(np.mean(values)) for values in pairs.values()]
     wide, narrow = (ratio_of(means, level) for level in (0.95, 0.9))
     return row(
-        name,
+        Test.FACTS_CAPACITY,
         scope,
         question,
         verdict(wide, narrow),
         wide,
-        predicted=1.0,
-        primary=True,
+        **about,
         unit=f"c at a = {exponents[-1]:g} over c at a = {exponents[0]:g}",
         note=f"{sum(map(len, pairs.values()))} pairs of {len(pairs)} widths; {left}",
     )
@@ -155,21 +153,23 @@ def ratio_of(logs: Sequence[float], level: float) -> Estimate:
 
 def gap_by_size(exponent: float, rows: Sequence[FactModel]) -> Conclusion:
     """Test 3: the slope of ln gap on ln N beside that of the theory's curve; both laws' errors are in the note."""
-    name, scope = f"facts-gap-a{exponent:g}", f"planted facts, a = {exponent:g}, all parameters"
+    case, scope = f"a{exponent:g}", f"planted facts, a = {exponent:g}, all parameters"
     question = f"Does the gap fall with size as the theory's exact curve does, a = {exponent:g}?"
     if len({each.params_total for each in rows}) < FEWEST:
-        return row(name, scope, question, "untested", note=f"{len({each.width for each in rows})} widths")
+        note = f"{len({each.width for each in rows})} widths"
+        return row(Test.FACTS_GAP, scope, question, Status.UNTESTED, case=case, note=note)
     sizes, gaps, scatter = means_of(rows)
     found = slope(np.log(sizes), gaps)
     c, curve = capacity(graph_of(rows), sizes, np.exp(gaps))
     line = gaps.mean() + found.value * (np.log(sizes) - np.log(sizes).mean())
     exact = slope(np.log(sizes), curve).value
     return row(
-        name,
+        Test.FACTS_GAP,
         scope,
         question,
-        "covers the curve's slope" if found.low <= exact <= found.high else "has another slope",
+        Status.COVERS_SLOPE if found.low <= exact <= found.high else Status.OTHER_SLOPE,
         found,
+        case=case,
         predicted=exact,
         unit="slope of ln gap on ln N",
         note=f"c = {c:.3g}; largest residual of ln gap {np.abs(gaps - curve).max():.3f} about the curve, "
@@ -197,10 +197,10 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
     chance = [each.held / each.facts for each in rows if each.overlap is not None]
     below = sum(value < LEAST_OVERLAP for value in overlap)
     yield spread(
-        "facts-most-frequent",
+        Test.FACTS_MOST_FREQUENT,
         f"{len(rows)} models on endless texts",
         "Are the facts that a model holds the most frequent ones?",
-        "contradicted" if below else "as predicted",
+        Status.CONTRADICTED if below else Status.AS_PREDICTED,
         overlap,
         predicted=1.0,
         unit="median overlap",
@@ -208,12 +208,12 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
         f"{len(others)} that are excluded; an even choice would have up to {max(chance, default=0):.3f}",
     )
     octaves = [each.edge for each in rows if each.edge is not None]
-    kinds = ["sharp" if edge <= SHARP else "gradual" if edge > GRADUAL else "undecided" for edge in octaves]
+    kinds = [Status.SHARP if edge <= SHARP else Status.GRADUAL if edge > GRADUAL else Status.UNDECIDED for edge in octaves]
     yield spread(
-        "facts-edge",
+        Test.FACTS_EDGE,
         f"{len(rows)} models on endless texts",
         "How sharp is the edge between facts that are held and facts that are not?",
-        kinds[0] if len(set(kinds)) == 1 else "mixed",
+        kinds[0] if len(set(kinds)) == 1 else Status.MIXED,
         octaves,
         predicted=0.0,
         unit="median octaves of rank",
@@ -222,10 +222,10 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
     parts = [each.inside for each in rows]
     above = sum(part > 0.5 for part in parts)
     yield spread(
-        "facts-inside",
+        Test.FACTS_INSIDE,
         f"{len(rows)} models on endless texts",
         "How much of the gap is at ranks that the theory says are held?",
-        "contradicted" if above else "mostly beyond",
+        Status.CONTRADICTED if above else Status.MOSTLY_BEYOND,
         parts,
         predicted=0.0,
         unit="median share of the gap",
@@ -233,10 +233,10 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
     )
     beyond = [each.beyond for each in rows if each.beyond is not None]
     yield spread(
-        "facts-beyond",
+        Test.FACTS_BEYOND,
         f"{len(rows)} models on endless texts",
         "What does a fact cost whose rank is above four times the number that the gap implies?",
-        on_one_side(beyond, "partial knowledge", "confident errors"),
+        on_one_side(beyond),
         beyond,
         predicted=1.0,
         unit="median loss over ln 64",
@@ -244,18 +244,18 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
     )
 
 
-def on_one_side(ratios: Sequence[float], below: str, above: str) -> str:
-    """What ratios mean that are all below 1, or all above it."""
+def on_one_side(ratios: Sequence[float]) -> Status:
+    """What losses over ln 64 mean that are all below 1, or all above it."""
     sides = {ratio > 1 for ratio in ratios}
-    return "mixed" if len(sides) > 1 else above if sides == {True} else below
+    return Status.MIXED if len(sides) > 1 else Status.CONFIDENT_ERRORS if sides == {True} else Status.PARTIAL_KNOWLEDGE
 
 
-def spread(name: str, scope: str, question: str, status: str, values: Sequence[float], **more: Any) -> Conclusion:
+def spread(test: Test, scope: str, question: str, status: Status, values: Sequence[float], **more: Any) -> Conclusion:
     """A median with the least and the most; `untested` without a value."""
     if not values:
-        return row(name, scope, question, "untested", **more)
+        return row(test, scope, question, Status.UNTESTED, **more)
     ends: dict[str, Any] = {"low": min(values), "high": max(values), "spread": True}
-    return row(name, scope, question, status, float(np.median(values)), **ends, **more)
+    return row(test, scope, question, status, float(np.median(values)), **ends, **more)
 
 
 # axis of data
@@ -264,7 +264,7 @@ def spread(name: str, scope: str, question: str, status: str, values: Sequence[f
 def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) -> Conclusion:
     """Test 8: the slope of ln gap on ln D beside that of the exact sum; by rule 10 without data that leave the law's own gap."""
     primary = of == "gap"
-    name = f"facts-data-a{exponent:g}" + ("" if primary else "-charged")
+    about: dict[str, Any] = {"case": f"a{exponent:g}" + ("" if primary else "-charged"), "primary": primary}
     charged = "" if primary else ", unseen facts charged ln 64"
     scope = f"planted facts, a = {exponent:g}, {len(rows)} amounts of texts{charged}"
     question = f"Does the gap fall with data as the theory's exact sum does, a = {exponent:g}{charged}?"
@@ -272,7 +272,8 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
     left += f"; limited by size: {', '.join(each.cell for each in rows if each.limited) or 'none'}"
     texts = [float(each.samples or 0) for each in used]
     if len(set(texts)) < FEWEST:
-        return row(name, scope, question, "untested", primary=primary, note=f"{len(set(texts))} amounts of data; {left}")
+        note = f"{len(set(texts))} amounts of data; {left}"
+        return row(Test.FACTS_DATA, scope, question, Status.UNTESTED, **about, note=note)
     gaps = [getattr(each, of) for each in used]
     wide, narrow = (slope(np.log(texts), np.log(gaps), level) for level in (0.95, 0.9))
     times, exact = threshold(graph_of(used), texts, gaps)
@@ -282,13 +283,13 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
     if not primary and seen < ALL_UNSEEN:
         left = f"the gap is the mass of unseen facts, so tau = 1 holds nearly by arithmetic; {left}"
     return row(
-        name,
+        Test.FACTS_DATA,
         scope,
         question,
         verdict(wide, narrow, expected),
         wide,
+        **about,
         predicted=expected,
-        primary=primary,
         unit="slope of ln gap on ln D",
         note=f"tau = {times}{end}, at most {seen:.1%} of a gap from facts in the texts, largest residual of ln gap "
         f"{np.abs(np.log(gaps) - exact).max():.3f}; {len(texts)} amounts of data; "
@@ -300,10 +301,10 @@ def unseen(rows: Sequence[FactModel]) -> Conclusion:
     """Test 9: what facts cost that training has not shown."""
     ratios = [each.unseen_ratio for each in rows if each.unseen_ratio is not None]
     return spread(
-        "facts-unseen",
+        Test.FACTS_UNSEEN,
         f"{len(rows)} models on finite texts",
         "What do facts cost that training never showed?",
-        on_one_side(ratios, "partial knowledge", "confident errors"),
+        on_one_side(ratios),
         ratios,
         predicted=1.0,
         unit="median of their gap over ln 64 times their mass",

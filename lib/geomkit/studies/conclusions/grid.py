@@ -6,30 +6,33 @@ import numpy as np
 
 from geomkit.laws.theory import data_exponent
 from geomkit.laws.theory_exponents import covers
-from geomkit.store.records.theory import Conclusion, ExponentRelation, GridPart, SkillCurve, TableExponent
-from geomkit.studies.conclusions.table import counted, one, row, shown
+from geomkit.store.findings import estimate
+from geomkit.store.records.theory import Conclusion, ExponentRelation, GridPart, SkillCurve, Status, TableExponent, Test
+from geomkit.studies.conclusions.table import counted, one, row, status_of
 
 
 def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
     main = one(rows)
+    status, why = status_of(main.status)
+    exponents = [f"{name} {estimate(*measured_exponent(main, name), sign='')}" for name in ("alpha", "beta")]
     yield row(
-        "exponent-relation",
+        Test.RELATION,
         part_of(main),
         "Is beta = alpha / (1 + alpha)?",
-        main.status,
+        status,
         main.theory,
         low=main.theory_low,
         high=main.theory_high,
         predicted=0.0,
         primary=True,
         unit="beta - alpha / (1 + alpha)",
-        note=", ".join(f"{name} {shown(*measured_exponent(main, name))}" for name in ("alpha", "beta")),
+        note=", ".join([*exponents, *([why] if why else [])]),
     )
     yield row(
-        "exponent-rival",
+        Test.RIVAL,
         part_of(main),
         "Is beta = alpha?",
-        main.status,
+        status,
         main.rival,
         low=main.rival_low,
         high=main.rival_high,
@@ -42,10 +45,10 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
     )
     share = sum(each.status == "theory" for each in rows) / len(rows)
     yield row(
-        "exponent-relation-sensitivity",
+        Test.OTHER_RELATIONS,
         f"{len(rows)} combinations of laws, sizes, cells and draws",
         "What do other laws, measures of size, cells and draws say?",
-        "counted",
+        Status.COUNTED,
         share,
         unit="share that only the theory's 0 fits",
         note=of_form,
@@ -65,25 +68,25 @@ def measured_exponent(main: ExponentRelation, name: str) -> tuple[float | None, 
 
 def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
     main = one(rows)
+    errors = [estimate(spread, sign="") for spread in (main.residual_sd, main.chinchilla_sd, main.kaplan_sd)]
     laws = [error for error in (main.chinchilla_left_out, main.kaplan_left_out) if error is not None]
-    status = "untested" if main.describes is None else "describes" if main.describes else "does not describe"
+    described = {None: Status.UNTESTED, True: Status.DESCRIBES, False: Status.DESCRIBES_NOT}
     yield row(
-        "exact-curve",
+        Test.CURVE,
         f"{main.table}, {part_of(main)}",
         "Does the exact curve of trigrams predict sizes left out as well as power laws do?",
-        status,
+        described[main.describes],
         main.left_out,
         rival=min(laws) if laws else None,
         primary=True,
         unit="root-mean-square error of ln L",
-        note=f"{main.status}; on the fitted sizes {shown(main.residual_sd)} beside Chinchilla's {shown(main.chinchilla_sd)} and "
-        f"Kaplan's {shown(main.kaplan_sd)}",
+        note=f"{main.status}; on the fitted sizes {errors[0]} beside Chinchilla's {errors[1]} and Kaplan's {errors[2]}",
     )
     yield row(
-        "sum-on-exact-curve",
+        Test.SUM,
         f"{main.table}, {part_of(main)}",
         "What does Chinchilla's sum find where the theory's curve is the truth?",
-        main.sum_status or "untested",
+        Status(main.sum_status or Status.UNTESTED),
         main.sum_departure,
         predicted=0.0,
         unit="beta - alpha / (1 + alpha)",
@@ -92,10 +95,10 @@ def of_curves(rows: Sequence[SkillCurve]) -> Iterator[Conclusion]:
     judged = [each for each in rows if each.describes is not None]
     verdicts = ["describes" if each.describes else "does not" for each in judged]
     yield row(
-        "exact-curve-sensitivity",
+        Test.OTHER_CURVES,
         f"{len(rows)} combinations of tables, sizes, cells and draws",
         "And other tables, measures of size, cells and draws?",
-        "counted",
+        Status.COUNTED,
         sum(bool(each.describes) for each in judged) / len(judged) if judged else None,
         unit="share that describes",
         note=f"of {len(judged)} with enough sizes {counted(verdicts)}",
@@ -106,27 +109,31 @@ def of_exponents(
     rows: Sequence[TableExponent], main: ExponentRelation, published: dict[tuple[str, str], float | None]
 ) -> Iterator[Conclusion]:
     table = one(rows)
+    status, why = status_of(table.status)
     yield row(
-        "table-exponent",
+        Test.EXPONENT,
         f"{table.table} of the ladder's training text",
         "Have trigrams an exponent a > 0, without which the infinite table has no law?",
-        table.status,
+        status,
         table.a,
         low=table.a_low,
         high=table.a_high,
         primary=True,
         unit="a",
-        note=f"above {table.xmin} counts, {table.types:,} types",
+        note=f"above {table.xmin} counts, {table.types:,} types" + (f"; {why}" if why else ""),
     )
-    for name, value in (("alpha", table.a), ("beta", None if table.a is None else float(data_exponent(table.a)))):
+    for test, name, value in (
+        (Test.ALPHA, "alpha", table.a),
+        (Test.BETA, "beta", None if table.a is None else float(data_exponent(table.a))),
+    ):
         rival = published[("chinchilla", name)]
         measured = measured_exponent(main, name)
-        status = "untested"
+        status = Status.UNTESTED
         if None not in (measured[0], value, rival):
             ends = (-np.inf if measured[1] is None else measured[1], np.inf if measured[2] is None else measured[2])
-            status = covers(ends, value, rival)  # type: ignore[arg-type]
+            status = Status(covers(ends, value, rival))  # type: ignore[arg-type]
         yield row(
-            f"table-{name}",
+            test,
             f"{table.table}, {part_of(main)}",
             f"Is {name} what the trigrams' exponent says?",
             status,
@@ -143,10 +150,10 @@ def of_exponents(
         f"{name}: {counted(each.status.split(':')[0] for each in rows if each.table == name)}" for name in tables_of(rows)
     ]
     yield row(
-        "table-exponent-sensitivity",
+        Test.OTHER_EXPONENTS,
         f"{len(rows)} combinations of tables and least counts",
         "And other tables and least counts?",
-        "counted",
+        Status.COUNTED,
         sum(each.status == "law" for each in rows) / len(rows),
         unit="share with a > 0",
         note="; ".join(of_table),

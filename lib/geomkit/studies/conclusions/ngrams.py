@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from geomkit.laws.theory_exponents import covers
-from geomkit.store.records.theory import Conclusion, LearntRank, NgramGap
+from geomkit.store.records.theory import Conclusion, LearntRank, NgramGap, Status, Test
 from geomkit.studies.conclusions.table import counted, on_sizes, row
 
 TOLERANCE = 0.1
@@ -18,15 +18,19 @@ def of_budgets(rows: Sequence[NgramGap]) -> Iterator[Conclusion]:
         whole = mine[0].measured
         errors = {name: np.array([getattr(each, name) - each.measured for each in mine]) for name in ("constant", "by_class")}
         better = min(errors, key=lambda name: float(np.sqrt(np.mean(errors[name] ** 2))))
-        for name, what in (("constant", "one h"), ("by_class", "h of rank classes")):
+        for test, name, what in (
+            (Test.CONSTANT_BUDGET, "constant", "one h"),
+            (Test.CLASS_BUDGET, "by_class", "h of rank classes"),
+        ):
             largest = float(np.abs(errors[name]).max()) / whole
-            status = ("right" if largest <= TOLERANCE else "wrong") + (", better" if name == better else "")
+            status = Status(("right" if largest <= TOLERANCE else "wrong") + (", better" if name == better else ""))
             yield row(
-                f"budget-{name.replace('_', '-')}-{frequencies}",
+                test,
                 f"trigrams of test text, frequencies of {frequencies}",
                 f"Does {what} predict the gap of trigram budgets?",
                 status,
                 largest,
+                case=frequencies,
                 predicted=0.0,
                 primary=frequencies == "training",
                 unit="largest error over the gap at n = 0",
@@ -37,25 +41,25 @@ def of_budgets(rows: Sequence[NgramGap]) -> Iterator[Conclusion]:
 def of_quanta(rows: Sequence[LearntRank]) -> Iterator[Conclusion]:
     for share in dict.fromkeys(each.share for each in rows):
         mine = [each for each in rows if each.share == share and each.rank is not None]
-        name = "quanta-improvement" if share is None else f"quanta-rank-{share:g}"
+        case = "improvement" if share is None else f"rank-{share:g}"
         scope = "shipped ladder, bigrams of test text" + ("" if share is None else f", {share:g} learnt")
         question = (
             "Does the rank where loss falls move with N?" if share is None else f"Does the rank of {share:g} learnt move with N?"
         )
         if len({each.params_nonembedding for each in mine}) < 3:
             reasons = counted(each.reason for each in rows if each.share == share and each.reason)
-            yield row(
-                name, scope, question, "untested", predicted=1.0, rival=0.0, note=f"such a rank at {len(mine)} widths; {reasons}"
-            )
+            note = f"such a rank at {len(mine)} widths; {reasons}"
+            yield row(Test.QUANTA, scope, question, Status.UNTESTED, case=case, predicted=1.0, rival=0.0, note=note)
             continue
         found = on_sizes([each.params_nonembedding for each in mine], [each.rank for each in mine])
         ranks = ", ".join(f"{each.rank:,.0f} ({each.width})" for each in mine)
         yield row(
-            name,
+            Test.QUANTA,
             scope,
             question,
-            covers((found.low, found.high), 1.0, 0.0),
+            Status(covers((found.low, found.high), 1.0, 0.0)),
             found,
+            case=case,
             predicted=1.0,
             rival=0.0,
             unit="slope of ln rank on ln N",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from geomkit.laws.statistics import slope
-from geomkit.store.records.theory import Conclusion, ConditionalGain, DocumentVariance
+from geomkit.store.records.theory import Conclusion, ConditionalGain, DocumentVariance, Status, Test
 from geomkit.studies.conclusions.table import row
 
 ROUNDING = 1e-12
@@ -16,11 +16,12 @@ def of_representations(gains: Sequence[ConditionalGain], documents: Sequence[Doc
     for name, what in (("chain_residual", "the chain rule of gains"), ("residual", "the law of total covariance")):
         worst = max(getattr(each, name) for each in documents)
         yield row(
-            "identity-" + ("chain-rule" if name == "chain_residual" else "total-covariance"),
+            Test.IDENTITY,
             f"{len(documents)} models, layers and nulls",
             f"Does {what} hold to rounding?",
-            "holds" if worst < ROUNDING else "broken",
+            Status.HOLDS if worst < ROUNDING else Status.BROKEN,
             worst,
+            case="chain-rule" if name == "chain_residual" else "total-covariance",
             predicted=0.0,
             unit="largest relative error",
         )
@@ -30,31 +31,30 @@ def of_representations(gains: Sequence[ConditionalGain], documents: Sequence[Doc
             if gain.layer == layer:
                 whole.setdefault((gain.variant, gain.params_nonembedding), []).append((gain.value, gain.tokens))
         values = {key: sum(value * n for value, n in parts) / sum(n for _, n in parts) for key, parts in whole.items()}
-        yield from beside_null(
-            "conditional-entropy", f"Does the mean gain at `{layer}` grow beyond what width gives?", layer, values
-        )
+        yield from beside_null(Test.CONDITIONAL, f"Does the mean gain at `{layer}` grow beyond what width gives?", layer, values)
         share = {(each.variant, each.params_nonembedding): each.between for each in documents if each.layer == layer}
         yield from beside_null(
-            "between-documents", f"Does documents' share of variance at `{layer}` change beyond width?", layer, share
+            Test.DOCUMENTS, f"Does documents' share of variance at `{layer}` change beyond width?", layer, share
         )
 
 
-def beside_null(name: str, question: str, layer: str, values: dict[tuple[str, int], float]) -> Iterator[Conclusion]:
+def beside_null(test: Test, question: str, layer: str, values: dict[tuple[str, int], float]) -> Iterator[Conclusion]:
     """The slope of ln(value / projected null) on ln N, over sizes below the donor's."""
     sizes = sorted(size for variant, size in values if variant == "projected")
     scope = f"{len(sizes) + 1} models, layer {layer}"
     if len(sizes) < 3:
-        yield row(f"{name}-{layer}", scope, question, "untested", note=f"{len(sizes)} sizes with a null")
+        yield row(test, scope, question, Status.UNTESTED, case=layer, note=f"{len(sizes)} sizes with a null")
         return
     ratio = np.log([values["trained", size] / values["projected", size] for size in sizes])
     found, own = slope(np.log(sizes), ratio), slope(np.log(sizes), np.log([values["trained", size] for size in sizes]))
-    status = "undecided" if found.low <= 0 <= found.high else "beyond width"
+    status = Status.UNDECIDED if found.low <= 0 <= found.high else Status.BEYOND_WIDTH
     yield row(
-        f"{name}-{layer}",
+        test,
         scope,
         question,
         status,
         found,
+        case=layer,
         predicted=0.0,
         unit="exponent of value / projected null",
         note=f"exploratory; {len(sizes)} sizes; own exponent {own.value:+.3f}",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from geomkit.store.records.theory import Conclusion, StepRadius, StepRow
+from geomkit.store.records.theory import Conclusion, Status, StepRadius, StepRow, Test
 from geomkit.studies.conclusions.table import row
 
 TOLERANCE = 0.1
@@ -13,12 +13,14 @@ TOLERANCE = 0.1
 
 def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[Conclusion]:
     for each in radii:
+        direction, *number = each.direction.split(" ")
         yield row(
-            f"small-steps-{each.direction.replace(' ', '-')}-{each.sign}",
+            Test(f"small-steps-{direction}"),
             f"direction of {each.direction}, {each.sign}",
             f"Up to which step does the quadratic form hold, {each.direction}, {each.sign}?",
-            "radius" if each.reached else "holds throughout",
+            Status.RADIUS if each.reached else Status.THROUGHOUT,
             each.relative,
+            case="-".join([*number, each.sign]),
             unit="|delta| / |theta|",
             note=f"within 10 %; KL there {each.kl:.3g} nats a position",
         )
@@ -26,13 +28,14 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
     for lag, mine in by_lag(training).items():
         ratios, sizes = [each.ratio for each in mine], [each.kl for each in mine]
         within = sum(abs(ratio - 1) <= TOLERANCE for ratio in ratios)
-        status = "within" if within == len(mine) else "outside" if not within else "partly"
+        status = Status.WITHIN if within == len(mine) else Status.PARTLY if within else Status.OUTSIDE
         yield row(
-            f"small-steps-training-{lag}",
+            Test.STEPS_OF_TRAINING,
             f"{mine[0].model}, from step s to {lag}",
             f"Are steps of real training small, from s to {lag}?",
             status,
             float(np.median(ratios)),
+            case=lag,
             low=min(ratios),
             high=max(ratios),
             spread=True,

@@ -1,4 +1,4 @@
-"""What conclusions share: a row, the primary row, counts of statuses, slopes on sizes, and numbers in words."""
+"""Rows of conclusions.csv, the primary row of a table, counts of statuses, and slopes on sizes."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,19 +8,21 @@ import numpy as np
 
 from geomkit.errors import DataError
 from geomkit.laws.statistics import Estimate, slope
-from geomkit.store.records.theory import Conclusion
+from geomkit.store.records.theory import Conclusion, Status, Test
 
 R = TypeVar("R")
 
 
-def row(name: str, scope: str, question: str, status: str, effect: Estimate | float | None = None, **more: Any) -> Conclusion:
-    """What is not said is nothing. An estimate brings its interval."""
+def row(
+    test: Test, scope: str, question: str, status: Status, effect: Estimate | float | None = None, case: str = "", **more: Any
+) -> Conclusion:
+    """A test, or a case of it. What is not said is nothing. An estimate brings its interval."""
     columns: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival"))
     columns |= {"primary": False, "spread": False, "unit": "", "note": ""}
     columns["effect"] = effect
     if isinstance(effect, Estimate):
         columns |= {"effect": effect.value, "low": effect.low, "high": effect.high}
-    return Conclusion(name=name, scope=scope, question=question, status=status, **columns | more)
+    return Conclusion(name="-".join(filter(None, (test, case))), scope=scope, question=question, status=status, **columns | more)
 
 
 def one(rows: Iterable[R]) -> R:
@@ -43,10 +45,7 @@ def on_sizes(sizes: Sequence[float], values: Sequence[Any], level: float = 0.95)
     return slope(np.log(x), y, level)
 
 
-def shown(value: float | None, low: float | None = None, high: float | None = None) -> str:
-    """A number with its interval, where it has one; an open end is an ellipsis."""
-    if value is None:
-        return "none"
-    if low is None and high is None:
-        return f"{value:.3f}"
-    return f"{value:.3f} [{', '.join('…' if each is None else f'{each:.3f}' for each in (low, high))}]"
+def status_of(words: str) -> tuple[Status, str]:
+    """The status of a fit, and the reason that stands behind a colon."""
+    word, _, reason = words.partition(": ")
+    return Status(word), reason

@@ -1,89 +1,71 @@
 """Claims about laws with model size."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import groupby
 
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
-from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
-from geomkit.store.states import PLAIN
-from geomkit.studies.claims.registry import (
+from geomkit.store.findings import (
+    FINAL,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    ClaimVerdict,
     Finding,
     Inputs,
+    agreed,
     claims,
+    estimate,
     from_interval,
     from_kind,
-    unless_plain_agrees,
+    of_all,
+    plain_of,
+    same,
+    scope,
+    sign_of,
 )
+from geomkit.store.records.scaling import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
 
-SAME = 1e-9
+LEAST = 1e-9
 """Exponents closer than this are of one number: no text is shorter than a model is wide."""
-PLACE = ("family", "published", "corpus", "layer", "length", "normalise", "metric")
 RATIO, ERANK, PAPER = "rate_distortion_ratio", "erank_covariance", "rate_distortion_paper"
+PLACE = ("family", "published", "corpus", "layer", "length", "normalise")
 
 
 def verdicts(inputs: Inputs) -> list[LawVerdict]:
-    return inputs.rows("verdicts.csv", LawVerdict)
+    return inputs.rows("scaling/verdicts.csv", LawVerdict)
 
 
-def scope(row: LawVerdict) -> str:
-    return f"{row.family} on {row.corpus}, {row.layer}, {row.length} tokens, {row.normalise}"
+def beside_null(row: LawVerdict | FollowedVerdict, rows: Sequence, claimed: int, effect: str, **columns: object) -> Finding:
+    """The difference of a law from the projected null, and what its test means for the claim that it has a sign."""
+    verdict, but = agreed(row, rows, lambda one: from_kind(one.verdict, one.difference, claimed))
+    reason = f"{row.verdict}: {row.reason}{f' ({row.flags})' if row.flags else ''}{but}"
+    return Finding.of(row, effect, verdict, reason, value=row.difference, null="projected", **columns)
 
 
 def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
     """The primary tests of a metric, as findings about the sign of its difference from the projected null."""
-    found = []
-    for row in verdicts(inputs):
-        if not row.primary or row.metric != metric:
-            continue
-        verdict, but = with_plain(inputs, row, lambda one: from_kind(one.verdict, one.difference, claimed))
-        found.append(
-            Finding(
-                scope=scope(row),
-                effect="exponent with N minus that of the projected null",
-                value=row.difference,
-                low=row.low,
-                high=row.high,
-                margin=row.margin,
-                null="projected",
-                sizes=row.sizes,
-                primary=True,
-                verdict=verdict,
-                reason=f"{row.verdict}: {row.reason}{flags(row)}{but}",
-                details=details(row, inputs.rows("differences.csv", SizeDifference)) + without_weights(inputs, row),
-            )
-        )
-    return found
+    rows, by_size = verdicts(inputs), inputs.rows("scaling/differences.csv", SizeDifference)
+    effect = "exponent with N minus that of the projected null"
+    return [
+        beside_null(row, rows, claimed, effect, primary=True, details=details(row, by_size) + without_weights(row, rows))
+        for row in rows
+        if row.primary and row.metric == metric
+    ]
 
 
-def with_plain(inputs: Inputs, row: LawVerdict, told: Callable[[LawVerdict], ClaimVerdict]) -> tuple[ClaimVerdict, str]:
-    """What a row tells; of the final state only if it tells the same without the final norm's gain and bias, else why not."""
-    if row.layer != "final":
-        return told(row), ""
-    plain = plain_of(inputs, row)
-    return unless_plain_agrees(told(row), None if plain is None else told(plain))
-
-
-def plain_of(inputs: Inputs, row: LawVerdict) -> LawVerdict | None:
-    """The same row without the final norm's gain and bias."""
-    place = replace(row, layer=PLAIN)
-    return next((one for one in verdicts(inputs) if all(getattr(one, name) == getattr(place, name) for name in PLACE)), None)
-
-
-def without_weights(inputs: Inputs, row: LawVerdict) -> str:
+def without_weights(row: LawVerdict, rows: Sequence[LawVerdict]) -> str:
     """The difference of the final state without the final norm's gain and bias, in words."""
-    plain = plain_of(inputs, row) if row.layer == "final" else None
+    plain = plain_of(row, rows) if row.layer == FINAL else None
     if plain is None or plain.difference is None:
         return ""
-    ends = f" [{number(plain.low)}, {number(plain.high)}], {plain.verdict}"
-    return f"; without the final norm's gain and bias {number(plain.difference)}{ends}"
+    number = estimate(plain.difference, plain.low, plain.high)
+    return f"; without the final norm's gain and bias {number}, {plain.verdict}"
 
 
 def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
     """What the test could have found, what the null keeps, and the slopes that were left out of the verdict."""
-    found = [f"exponent itself {number(row.exponent)}"]
+    found = [f"exponent itself {estimate(row.exponent)}"]
     if row.p_adjusted is not None and row.tests is not None:
         found.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
     if row.low_90 is not None and row.high_90 is not None:
@@ -96,33 +78,22 @@ def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
         found.append(f"difference with the donor's own size: {row.difference_with_donor:+.3f}")
     if row.donors:
         found.append(f"difference by donor: {row.donors}")
-    kept = [one.norm_kept for one in by_size if same_place(one, row) and one.norm_kept is not None]
+    mine = [one for one in by_size if same(one, row, *PLACE, "metric")]
+    kept = [one.norm_kept for one in mine if one.norm_kept is not None]
     if kept:
         found.append(f"share of the squared norm that the donors' directions keep: {min(kept):.0%} to {max(kept):.0%}")
     if row.fit is not None:
         misfit = "" if row.misfit is None else f" (largest misfit {row.misfit:+.3f})"
         found.append(f"lack of fit of a power law to the difference: {row.fit}{misfit}")
     if row.fit is Fitness.REJECTED:
-        found.append(f"so size by size, from the primary donor: {size_by_size(row, by_size)}")
+        found.append(f"so size by size, from the primary donor: {size_by_size(mine)}")
     return "; ".join(found)
 
 
-def same_place(one: SizeDifference, row: LawVerdict) -> bool:
-    return all(getattr(one, name) == getattr(row, name) for name in PLACE)
-
-
-def size_by_size(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
+def size_by_size(rows: Sequence[SizeDifference]) -> str:
     """ln(measured / projected) of the widest donor at each width."""
-    mine = [one for one in by_size if same_place(one, row) and one.null == "projected"]
+    mine = [one for one in rows if one.null == "projected"]
     return ", ".join(f"{one.difference:+.3f} at width {one.width}" for one in mine if one.donor == mine[0].donor)
-
-
-def number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:+.3f}"
-
-
-def flags(row: LawVerdict) -> str:
-    return f" ({row.flags})" if row.flags else ""
 
 
 @claims.register(
@@ -152,22 +123,21 @@ def effective_rank_grows(inputs: Inputs) -> list[Finding]:
 )
 def normaliser(inputs: Inputs) -> list[Finding]:
     found = []
-    rows = {(row.family, row.corpus, row.layer, row.length, row.normalise, row.metric): row for row in verdicts(inputs)}
-    for (family, corpus, layer, length, normalise, metric), row in rows.items():
-        paper = rows.get((family, corpus, layer, length, normalise, PAPER))
-        if metric != RATIO or normalise != "unit" or paper is None or row.exponent is None or paper.exponent is None:
+    for row in verdicts(inputs):
+        if row.metric != RATIO or row.normalise != "unit" or row.exponent is None:
             continue
-        part = paper.exponent - row.exponent
-        if abs(part) < SAME:
+        paper = next((one for one in verdicts(inputs) if one.metric == PAPER and same(one, row, *PLACE)), None)
+        if paper is None or paper.exponent is None or abs(part := paper.exponent - row.exponent) < LEAST:
             continue
+        reason = f"{paper.exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound, exactly"
         found.append(
             Finding(
                 scope=scope(row),
                 effect="exponent as the paper normalises minus that over the bound",
                 value=part,
                 null="the bound of n rows in d dimensions",
-                verdict=ClaimVerdict.SUPPORTED if part < 0 else ClaimVerdict.REFUTED,
-                reason=f"{paper.exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound, exactly",
+                verdict=SUPPORTED if part < 0 else REFUTED,
+                reason=reason,
             )
         )
     return found
@@ -184,19 +154,12 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
     found = []
     for (family, corpus, layer), group in groupby(rows, key=lambda row: (row.family, row.corpus, row.layer)):
         mine = sorted(group, key=lambda row: row.length or 0)
-        told = [from_interval(row.exponent_low, row.exponent_high, -1) for row in mine]
-        verdict = ClaimVerdict.UNDECIDED
-        if ClaimVerdict.REFUTED in told:
-            verdict = ClaimVerdict.REFUTED
-        elif set(told) == {ClaimVerdict.SUPPORTED}:
-            verdict = ClaimVerdict.SUPPORTED
-        exponents = ", ".join(f"{row.exponent:+.3f} at {row.length} tokens{straddling(row)}" for row in mine)
         found.append(
             Finding(
                 scope=f"{family} on {corpus}, {layer}, unit",
                 effect="exponents with N",
-                verdict=verdict,
-                reason=exponents,
+                verdict=of_all([from_interval(row.exponent_low, row.exponent_high, -1) for row in mine]),
+                reason=", ".join(f"{row.exponent:+.3f} at {row.length} tokens{straddling(row)}" for row in mine),
                 sizes=mine[-1].sizes,
             )
         )
@@ -215,29 +178,18 @@ def straddling(row: LawVerdict) -> str:
 )
 def following(inputs: Inputs) -> list[Finding]:
     """At as many tokens for each direction in all models, only a difference from the projected null is an exponent with size."""
-    rows = [row for row in inputs.rows("following.csv", FollowedVerdict) if row.metric == RATIO]
-    told = {(row.family, row.corpus, row.layer, row.follows): from_kind(row.verdict, row.difference, -1) for row in rows}
-    found = []
-    for row in rows:
-        verdict, but = told[row.family, row.corpus, row.layer, row.follows], ""
-        if row.layer == "final":
-            verdict, but = unless_plain_agrees(verdict, told.get((row.family, row.corpus, PLAIN, row.follows)))
-        found.append(
-            Finding(
-                scope=f"{row.family} on {row.corpus}, {row.layer}, {row.follows} tokens, {row.normalise}",
-                effect="exponent with N minus that of the projected null, at lengths in proportion to width",
-                value=row.difference,
-                low=row.low,
-                high=row.high,
-                margin=row.margin,
-                null="projected",
-                sizes=row.sizes,
-                verdict=verdict,
-                reason=f"{row.verdict}: {row.reason}{f' ({row.flags})' if row.flags else ''}{but}",
-                details=f"{row.texts} texts are long enough" + (f"; difference by donor: {row.donors}" if row.donors else ""),
-            )
+    rows = [row for row in inputs.rows("scaling/following.csv", FollowedVerdict) if row.metric == RATIO]
+    effect = "exponent with N minus that of the projected null, at lengths in proportion to width"
+    return [
+        beside_null(
+            row,
+            rows,
+            -1,
+            effect,
+            details=f"{row.texts} texts are long enough" + (f"; difference by donor: {row.donors}" if row.donors else ""),
         )
-    return found
+        for row in rows
+    ]
 
 
 @claims.register(
@@ -246,11 +198,12 @@ def following(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def common_dimension(inputs: Inputs) -> list[Finding]:
+    """An interval that covers 0 shows nothing by itself."""
     found = []
     for row in verdicts(inputs):
         if not row.primary or row.metric != ERANK or row.common_dimension is None:
             continue
-        verdict, but = with_plain(inputs, row, of_common_dimension)
+        verdict, but = agreed(row, verdicts(inputs), lambda one: REFUTED if differs(one) else UNDECIDED)
         found.append(
             Finding(
                 scope=scope(row),
@@ -261,20 +214,15 @@ def common_dimension(inputs: Inputs) -> list[Finding]:
                 null="as many directions as the narrowest model is wide",
                 sizes=row.sizes,
                 verdict=verdict,
-                reason=f"the interval over sizes {'excludes' if excludes_zero(row) else 'covers'} 0{but}",
+                reason=f"the interval over sizes {'excludes' if differs(row) else 'covers'} 0{but}",
             )
         )
     return found
 
 
-def excludes_zero(row: LawVerdict) -> bool:
-    low, high = row.common_dimension_low, row.common_dimension_high
-    return low is not None and high is not None and not low <= 0 <= high
-
-
-def of_common_dimension(row: LawVerdict) -> ClaimVerdict:
-    """An interval that covers 0 shows nothing by itself."""
-    return ClaimVerdict.REFUTED if excludes_zero(row) else ClaimVerdict.UNDECIDED
+def differs(row: LawVerdict) -> bool:
+    """Whether models on as many directions of their own have an exponent other than 0."""
+    return sign_of(row.common_dimension_low, row.common_dimension_high) != 0
 
 
 @claims.register(
@@ -292,23 +240,21 @@ def replication(inputs: Inputs) -> list[Finding]:
             continue
         outcome = replicated(first, again)
         found.append(
-            Finding(
+            Finding.of(
+                again,
+                "difference from the projected null on Wikipedia",
+                MEANING.get(outcome, UNDECIDED),
+                f"{outcome}: {first.verdict} on {corpus}, {again.verdict} on {again.corpus}",
                 scope=f"{family}, {metric}, {layer}",
-                effect="difference from the projected null on Wikipedia",
                 value=again.difference,
-                low=again.low,
-                high=again.high,
-                margin=again.margin,
                 null="projected",
-                sizes=again.sizes,
                 primary=True,
-                verdict={"confirmed": ClaimVerdict.SUPPORTED, "contradicted": ClaimVerdict.REFUTED}.get(
-                    outcome, ClaimVerdict.UNDECIDED
-                ),
-                reason=f"{outcome}: {first.verdict} on {corpus}, {again.verdict} on {again.corpus}",
             )
         )
     return found
+
+
+MEANING: dict[str, ClaimVerdict] = {"confirmed": SUPPORTED, "contradicted": REFUTED}
 
 
 def replicated(first: LawVerdict, again: LawVerdict) -> str:
@@ -332,30 +278,23 @@ def replicated(first: LawVerdict, again: LawVerdict) -> str:
 )
 def own_directions(inputs: Inputs) -> list[Finding]:
     """What the projected null rests on, in a family of one size: the interval is over documents, of one training."""
-    rows = inputs.rows("own_directions.csv", OwnDirections)
+    rows = inputs.rows("scaling/own_directions.csv", OwnDirections)
     found = []
     for row in rows:
         if row.metric != ERANK or row.directions is not None or row.layer != "last":
             continue
-        names = ("family", "corpus", "layer", "length", "normalise")
-        alike = [one for one in rows if all(getattr(one, name) == getattr(row, name) for name in names)]
+        alike = [one for one in rows if same(one, row, *PLACE)]
         curve = [one for one in alike if one.metric == ERANK and one.directions is not None]
         ratio = [one for one in alike if one.metric == RATIO and one.directions is None]
+        exponents = [estimate(one.value, one.low, one.high) for one in ratio]
         found.append(
-            Finding(
-                scope=f"{row.family} on {row.corpus}, {row.layer}, {row.length} tokens, {row.normalise}",
-                effect="exponent of the effective rank with the number of its directions",
-                value=row.value,
-                low=row.low,
-                high=row.high,
+            Finding.of(
+                row,
+                "exponent of the effective rank with the number of its directions",
+                from_interval(row.low, row.high, 1),
+                ", ".join(f"{one.value:.3g} on {one.directions} directions" for one in curve),
                 null="no change",
-                documents=row.documents,
-                verdict=from_interval(row.low, row.high, 1),
-                reason=", ".join(f"{one.value:.3g} on {one.directions} directions" for one in curve),
-                details="; ".join(
-                    f"exponent of the rate-distortion entropy over its bound {one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
-                    for one in ratio
-                ),
+                details="; ".join(f"exponent of the rate-distortion entropy over its bound {one}" for one in exponents),
             )
         )
     return found

@@ -1,0 +1,81 @@
+"""What ships of the results: the files, and the commands that make them.
+
+A file ships in `workflow/resources` under the name that it has in `results/`: what claims read in `findings`, what is trained in
+`ladder`.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Shipped(NamedTuple):
+    """A file of the results that ships, or a pattern for files and folders that replace all that shipped of it before.
+
+    path: below `results/`. run: the name of the configuration in `workflow/config` whose run in `runs/` makes it; the default one
+    has none. target: what to ask Snakemake for, if not the file. whole: a file that is there once all of them are.
+    """
+
+    path: str
+    run: str = ""
+    target: str = ""
+    whole: str = ""
+
+    @property
+    def results(self) -> Path:
+        """The folder of results that it is looked for in."""
+        return Path("runs", self.run, "results") if self.run else Path("results")
+
+    @property
+    def command(self) -> str:
+        """What makes it."""
+        run = f" --directory runs/{self.run} --configfile workflow/config/{self.run}.yaml" if self.run else ""
+        return f"snakemake --cores 2 {self.target or f'results/{self.path}'}{run}"
+
+    @property
+    def place(self) -> Path:
+        """Where it ships, below `workflow/resources`."""
+        return Path("." if self.path.startswith("ladder/") else "findings", self.path)
+
+
+FINDINGS = (
+    Shipped("scaling/verdicts.csv"),
+    Shipped("scaling/differences.csv"),
+    Shipped("scaling/growth.csv"),
+    Shipped("scaling/loss_axes.json"),
+    Shipped("scaling/entropy_loss.json"),
+    Shipped("scaling/data_laws.json"),
+    Shipped("scaling/fixed_width.csv"),
+    Shipped("scaling/following.csv"),
+    Shipped("scaling/own_directions.csv", run="directions"),
+    Shipped("tokens_summary.csv", run="tokens"),
+    Shipped("ablation_summary.csv", run="experiments"),
+    Shipped("components_summary.csv", run="experiments"),
+    Shipped("sinks_summary.csv", run="experiments"),
+    Shipped("semantics_summary.csv", run="semantics"),
+    Shipped("needle/needle.csv"),
+    Shipped("theory/conclusions.csv"),
+    Shipped("axes/width_depth.csv"),
+    Shipped("axes/tied.csv"),
+    Shipped("axes/rates.csv"),
+    Shipped("axes/seeds.csv"),
+    Shipped("trajectory/turns.csv"),
+    Shipped("trajectory/laws.csv"),
+)
+"""What claims read. A run's own ledger reads the same files in its own results."""
+TRAININGS = (
+    Shipped("theory/training/facts.csv"),
+    Shipped("theory/training/small_steps.csv"),
+    Shipped("theory/training/step_radii.csv"),
+    Shipped("ladder/README.md", target="ladder"),
+    Shipped("ladder/tokenizer", target="ladder", whole="ladder/README.md"),
+    Shipped("ladder/ladder-*", target="ladder", whole="ladder/README.md"),
+    Shipped("ladder/losses.csv", target="ladder"),
+    Shipped("ladder/training_runs.csv", target="ladder"),
+    Shipped("ladder/sweep.csv"),
+    Shipped("ladder/training_grid.csv"),
+    Shipped("ladder/controls.csv"),
+    Shipped("ladder/controls.parquet"),
+    Shipped("ladder/steps.csv"),
+    Shipped("ladder/steps/ladder-*", target="results/ladder/steps.csv", whole="ladder/steps.csv"),
+)
+"""What stages begin with that would take days to train: planted facts, small steps, and the ladder."""
