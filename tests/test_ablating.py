@@ -21,7 +21,7 @@ from geomkit.lm.ablating import (
 from geomkit.lm.capture import Recorder, capture, with_prefix
 from geomkit.lm.models import blocks
 from geomkit.lm.selfcheck import READINGS, padded
-from geomkit.store.states import State
+from geomkit.state import State
 from geomkit.store.texts import Sample, Texts
 
 COMMON = {"vocab_size": 300, "initializer_range": 0.25, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}

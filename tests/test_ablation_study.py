@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from geomkit.state import State
 from geomkit.store.dumps import Dump, stored, write_dump
 from geomkit.store.probes import write_probe
 from geomkit.store.records.experiments import Removal, SinkEffect
 from geomkit.store.records.files import read_csv
 from geomkit.store.removals import DIRECTIONS, SINKS, Removals, write_removals
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies.ablation import measure_removals
 from geomkit.studies.sinks import measure_without_sinks

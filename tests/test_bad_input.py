@@ -24,12 +24,12 @@ from geomkit.errors import DataError, GeomkitError
 from geomkit.logs import explained
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 from geomkit.sources.fetch import fetch
+from geomkit.state import State
 from geomkit.store.dumps import Dump, write_dump
 from geomkit.store.parquet import read_table
 from geomkit.store.probes import Probe
 from geomkit.store.removals import Removals
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.tables import merge_stage
 from geomkit.store.texts import Texts, read_texts
 
@@ -450,7 +450,7 @@ DUMPING = """
     import numpy as np
     from pathlib import Path
     from geomkit.store.dumps import write_dump
-    from geomkit.store.states import State
+    from geomkit.state import State
     from geomkit.store.texts import Texts
 
     with write_dump(Path({path!r}), Texts(["a"], [4000], [9]), {{}}, {{}}, "float32", None, [1]) as writer:

@@ -22,8 +22,8 @@ from geomkit.lm.cutting import sample
 from geomkit.lm.models import blocks, load_model
 from geomkit.lm.selfcheck import READINGS, read_states
 from geomkit.sources.corpora import Document
+from geomkit.state import State
 from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts
 
 TOLERANCE = 1e-5

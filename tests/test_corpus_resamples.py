@@ -11,11 +11,11 @@ from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
+from geomkit.state import State
 from geomkit.store.families import opened_families
 from geomkit.store.measurements import Where, beside, read_resamples
 from geomkit.store.provenance import rng
 from geomkit.store.spectra import write_spectra
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies.resamples import resample_corpora
 

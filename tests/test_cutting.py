@@ -15,9 +15,9 @@ from geomkit.lm import cutting as module
 from geomkit.lm.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
 from geomkit.lm.stream import runs
 from geomkit.sources.corpora import Document, split_of, stored_documents, write_documents
+from geomkit.state import State
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
-from geomkit.store.states import State
 from geomkit.store.texts import read_texts
 
 

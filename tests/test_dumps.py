@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from geomkit.errors import DataError
+from geomkit.state import State
 from geomkit.store.bfloat16 import from_words, to_words
 from geomkit.store.dumps import Dump, DumpWriter, write_dump
 from geomkit.store.spectra import write_spectra
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27"], [3, 2, 4], [11, 7, 19])

@@ -15,10 +15,10 @@ from geomkit.lm.stream import runs
 from geomkit.measures.entropy import measure
 from geomkit.measures.norms import plain
 from geomkit.measures.spectra import normalise, spectrum
+from geomkit.state import State
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
 from geomkit.store.measurements import Where, read_measurements
-from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.final_state import measure_final_state
 

@@ -6,11 +6,11 @@ import numpy as np
 from dumped import spectra_of
 
 from geomkit.laws.verdicts import Kind
+from geomkit.state import State
 from geomkit.store.dumps import stored, write_dump
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.scaling import FollowedVerdict
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies.following import follow_model, judge_following
 

@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM
 from geomkit.errors import GeomkitError
 from geomkit.logs import explained
 from geomkit.sources.corpora import Document, stored_documents, write_documents
+from geomkit.state import State
 from geomkit.store.dumps import Dump
-from geomkit.store.states import State
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,11 @@ from geomkit.laws.statistics import slope
 from geomkit.measures.entropy import diff_erank
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import Spectrum
+from geomkit.state import State
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.scaling import DiffErank, Growth, NullSlope, Slope
 from geomkit.store.spectra import write_spectra
-from geomkit.store.states import State
 from geomkit.store.tables import write_resamples
 from geomkit.store.texts import Texts
 from geomkit.studies.growth import compare_growth

@@ -19,7 +19,7 @@ from geomkit.lm import capture, memory, placing, variants
 from geomkit.lm.memory import Layout, Need, find_homes, layout
 from geomkit.lm.models import skeleton
 from geomkit.lm.placing import HOST, Placement, device_map
-from geomkit.store.states import State
+from geomkit.state import State
 
 GB = 10**9
 ONE, OTHER = torch.device("cuda", 0), torch.device("cuda", 1)

@@ -11,7 +11,7 @@ from geomkit.errors import DataError
 from geomkit.laws.exponents import Verdict
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.dumps import State
+from geomkit.state import State
 from geomkit.store.measurements import LOSS, SHARED, Where, beside, families, read_measurements
 from geomkit.store.records.files import read_csv, read_json
 from geomkit.store.records.fits import MetricLaw

@@ -15,13 +15,13 @@ from geomkit.lm.components import measure_components
 from geomkit.lm.masking import Masking, masking
 from geomkit.lm.probing import probe_model
 from geomkit.lm.stream import of_reading, runs, runs_by_name
+from geomkit.state import State
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump, stored
 from geomkit.store.records.experiments import SublayerEffect
 from geomkit.store.records.files import read_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_files
-from geomkit.store.states import State
 from geomkit.store.tables import read_columns
 from geomkit.store.texts import Sample, StoredTexts, Texts, write_texts
 from geomkit.studies.components import summarise_components

@@ -9,7 +9,7 @@ from geomkit.lm.capture import Recorder, capture
 from geomkit.lm.models import blocks
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.measures.norms import layer_norm, plain, rms_norm
-from geomkit.store.states import State
+from geomkit.state import State
 from geomkit.store.texts import Sample, Texts
 
 ROWS = np.random.default_rng(0).standard_normal((5, 7)) + 0.3

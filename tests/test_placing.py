@@ -17,7 +17,7 @@ from geomkit.lm.capture import Recorder, all_rows, capture
 from geomkit.lm.models import blocks, find_device, load_model, sizes, untrained_twin
 from geomkit.lm.norms import final_norm
 from geomkit.lm.placing import Placement, place, placement, weight_bytes
-from geomkit.store.states import State
+from geomkit.state import State
 from geomkit.store.texts import Sample, Texts
 
 GB = 10**9

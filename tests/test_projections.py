@@ -17,10 +17,10 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
+from geomkit.state import State
 from geomkit.store.dumps import stored, write_dump
 from geomkit.store.measurements import Where, read_measurements
 from geomkit.store.provenance import rng
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies.projections import Settings, join_projections, powers_of_two, project_donor
 

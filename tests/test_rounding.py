@@ -16,9 +16,9 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.sources.states import import_states
+from geomkit.state import State
 from geomkit.store.dumps import Dump, stored, write_dump
 from geomkit.store.sinks import metrics_of
-from geomkit.store.states import State
 from geomkit.store.tables import absent_of, read_columns
 from geomkit.store.texts import Texts
 from geomkit.studies.entropy import measure_spectra

@@ -15,10 +15,10 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected
 from geomkit.measures.spectra import normalise, spectrum
+from geomkit.state import State
 from geomkit.store.dumping import dump_states
 from geomkit.store.dumps import Dump
 from geomkit.store.measurements import Where, only_family, read_measurements
-from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts, write_texts
 from geomkit.studies.control_metrics import measure_controls
 from geomkit.studies.measure_training import measure_training

@@ -19,7 +19,7 @@ from geomkit.lm.masking import Masking
 from geomkit.lm.models import blocks, load_model, sizes
 from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.selfcheck import READINGS, Reading, read_states
-from geomkit.store.states import State
+from geomkit.state import State
 from geomkit.store.texts import Sample, Texts
 
 WIDTH, DEPTH, VOCABULARY = 16, 3, 50

@@ -9,10 +9,10 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.sources.corpora import Document, write_documents
+from geomkit.state import State
 from geomkit.store.dumps import stored, write_dump
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import read_csv
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies.semantics import judge, read_judgements
 

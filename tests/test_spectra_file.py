@@ -9,9 +9,9 @@ import pytest
 
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
+from geomkit.state import State
 from geomkit.store.dumps import write_dump
 from geomkit.store.spectra import Spectra, SpectraWriter, state_of, write_spectra
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])

@@ -20,10 +20,10 @@ from test_config import SCHEMA, SHIPPED, changed, run_check
 from geomkit.config import stages
 from geomkit.errors import ConfigError, DataError
 from geomkit.sources.states import import_states
+from geomkit.state import State
 from geomkit.store.donors import families_of, incomparable
 from geomkit.store.dumps import Dump, stored
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.studies.entropy import measure_spectra
 from geomkit.studies.spectra import decompose
 

@@ -19,10 +19,10 @@ from geomkit.lm.memory import Layout, need, planned
 from geomkit.lm.models import sizes
 from geomkit.lm.placing import HOST, free_memory
 from geomkit.measures import spectra as covariances
+from geomkit.state import State
 from geomkit.store import decomposition
 from geomkit.store.drawn import Drawn
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 
 

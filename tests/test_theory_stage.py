@@ -21,6 +21,7 @@ from geomkit.laws.theory import SkillGraph
 from geomkit.ledger.table import rows_of
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
+from geomkit.state import State
 from geomkit.store.dumps import stored, write_dump
 from geomkit.store.findings import claims
 from geomkit.store.records.files import read_csv, write_csv
@@ -40,7 +41,6 @@ from geomkit.store.records.theory import (
     TableExponent,
 )
 from geomkit.store.splits import frequency_table, read_split, write_splits
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 from geomkit.studies import theory
 from geomkit.studies.conclusions.arithmetic import of_simulation

@@ -20,7 +20,7 @@ from geomkit.lm.masking import Masking
 from geomkit.lm.models import OBJECTIVES, blocks, load_model, sizes
 from geomkit.lm.selfcheck import read_states
 from geomkit.lm.stream import of_model
-from geomkit.store.states import State
+from geomkit.state import State
 from geomkit.store.texts import Sample, Texts
 
 LENGTHS, FIRST, LAST, MASK = (17, 9, 12), 0, 2, 4

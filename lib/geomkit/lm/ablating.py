@@ -19,7 +19,7 @@ from geomkit.errors import DataError, RefusalError
 from geomkit.lm.capture import Recorder, batch_limit, batches, rows, surprisals, with_prefix
 from geomkit.lm.models import blocks
 from geomkit.lm.selfcheck import first, padded, read_states
-from geomkit.store.states import State
+from geomkit.state import State
 from geomkit.store.texts import Sample
 
 SUBLAYERS = ("attention", "mlp")

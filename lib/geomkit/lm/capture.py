@@ -16,8 +16,8 @@ from geomkit.lm.masking import Masking, masked_surprisals
 from geomkit.lm.models import ATTENTION, MLP, blocks, has_part, holders, output_matrix, part, setting
 from geomkit.lm.placing import HOST, HOSTED, Homes, entry
 from geomkit.lm.selfcheck import entering, first, forward, padded, predictions, read_states
+from geomkit.state import State
 from geomkit.store.decomposition import by_document
-from geomkit.store.states import State
 from geomkit.store.texts import Sample
 
 LOGITS = 1 << 28

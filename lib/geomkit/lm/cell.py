@@ -14,9 +14,9 @@ from geomkit.lm.models import find_device, load_tokenizer, sizes
 from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.sources.corpora import stored_documents
+from geomkit.state import State
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.ladder import TEST_WINDOWS, Cell
-from geomkit.store.states import State
 from geomkit.store.texts import Sample, Texts
 
 

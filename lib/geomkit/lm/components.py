@@ -18,8 +18,8 @@ from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import normalise, row_spectrum
+from geomkit.state import State
 from geomkit.store.refusals import refused_table
-from geomkit.store.states import State
 from geomkit.store.tables import COMPONENT_COLUMNS, TableWriter
 from geomkit.store.texts import Sample, Texts, read_texts
 

@@ -27,8 +27,8 @@ from geomkit.lm.placing import (
     weight_bytes,
 )
 from geomkit.measures.controls import FOLDS
+from geomkit.state import State
 from geomkit.store.decomposition import keeps_documents
-from geomkit.store.states import State
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from geomkit.lm.models import blocks, epsilon
 from geomkit.lm.placing import entry
 from geomkit.lm.selfcheck import first, forward, short_texts
 from geomkit.measures.norms import NORMS, plain
-from geomkit.store.states import State
+from geomkit.state import State
 
 ROWS = 64
 MISFIT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}

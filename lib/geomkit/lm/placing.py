@@ -13,8 +13,8 @@ from accelerate.utils import get_balanced_memory
 from transformers import PreTrainedModel
 
 from geomkit.errors import ConfigError, DataError
+from geomkit.state import State
 from geomkit.store.model_folders import header, weight_files
-from geomkit.store.states import State
 
 GB = 1e9
 HOST = torch.device("cpu")

@@ -17,11 +17,11 @@ from geomkit.logs import progress
 from geomkit.measures.attention import best_head, rollout, value_weighted
 from geomkit.measures.selection import Context, LassoPath, lasso_path, selectors
 from geomkit.measures.spectra import normalise
+from geomkit.state import State
 from geomkit.store.probes import SCORES, write_probe
 from geomkit.store.provenance import rng
 from geomkit.store.refusals import refused_files
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.texts import Sample
 from geomkit.variants import TRAINED
 

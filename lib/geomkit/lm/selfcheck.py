@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 from geomkit.errors import DataError, RefusalError
 from geomkit.lm.models import blocks, epsilon, holders, output_matrix, setting, text_config
 from geomkit.lm.placing import entry
-from geomkit.store.states import State, not_finite
+from geomkit.state import State
+from geomkit.store.states import not_finite
 
 LOOKED = 3
 """Tokens of the texts that are looked at: the fewer, the more of the last one would be seen in those before it."""

@@ -20,9 +20,10 @@ from geomkit.lm.norms import FinalNorm, final_norm
 from geomkit.lm.placing import HOSTED, Homes
 from geomkit.lm.selfcheck import read_states
 from geomkit.lm.variants import Bench
+from geomkit.state import State, order
 from geomkit.store.parts import numbered, requested
 from geomkit.store.provenance import file_sha256, versions
-from geomkit.store.states import DTYPE, Batch, State, States, not_finite, order, ranges, states_type
+from geomkit.store.states import DTYPE, Batch, States, not_finite, ranges, states_type
 from geomkit.store.texts import Sample, StoredTexts, Texts
 from geomkit.variants import make_run
 

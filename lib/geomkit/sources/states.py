@@ -21,10 +21,11 @@ from geomkit.errors import ConfigError, DataError
 from geomkit.logs import progress
 from geomkit.registry import Registry
 from geomkit.sources.corpora import UNWRITABLE, check_start, utf8
+from geomkit.state import State, order
 from geomkit.store.bfloat16 import from_words
 from geomkit.store.dumps import write_dump
 from geomkit.store.provenance import file_sha256, versions
-from geomkit.store.states import DTYPE, State, order, ranges
+from geomkit.store.states import DTYPE, ranges
 from geomkit.store.tables import FACTS
 from geomkit.store.texts import Texts
 from geomkit.store.weights import header

@@ -18,12 +18,13 @@ from geomkit.arrays import as_numpy, reals
 from geomkit.logs import progress
 from geomkit.measures.accumulation import StateSpectra, text_gains
 from geomkit.measures.spectra import FixedPointCovariance, is_centred, is_unit
+from geomkit.state import State
 from geomkit.store.drawn import Drawn
 from geomkit.store.extracts import NOTHING, Requested, StateExtracts
 from geomkit.store.row_sums import RowSum, row_sum, total_of
 from geomkit.store.sinks import SinkEffects
 from geomkit.store.spectra import GAINED, SpectraWriter
-from geomkit.store.states import Batch, State, States
+from geomkit.store.states import Batch, States
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
 

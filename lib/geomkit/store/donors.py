@@ -11,8 +11,9 @@ import numpy as np
 from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.norms import NORMS, plain
+from geomkit.state import PLAIN, State
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import DTYPE, PLAIN, State, States, states_type
+from geomkit.store.states import DTYPE, States, states_type
 from geomkit.store.tables import check_seeds, facts
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED

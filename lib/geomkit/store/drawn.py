@@ -8,8 +8,9 @@ import numpy as np
 from geomkit.arrays import Array
 from geomkit.errors import DataError
 from geomkit.measures.nulls import null_rows
+from geomkit.state import State
 from geomkit.store.provenance import rng
-from geomkit.store.states import Batch, State, States, ranges
+from geomkit.store.states import Batch, States, ranges
 
 
 class Drawn:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from geomkit.logs import progress
+from geomkit.state import State
 from geomkit.store.dumps import write_dump
 from geomkit.store.journal import Journal
 from geomkit.store.parts import PART
 from geomkit.store.provenance import digest
 from geomkit.store.refusals import refuse, refused_files
-from geomkit.store.states import Open, State, States, scores
+from geomkit.store.states import Open, States, scores
 from geomkit.variants import TRAINED
 
 WORTH = 60

@@ -30,10 +30,11 @@ import numpy as np
 
 from geomkit.config import CAUSAL
 from geomkit.errors import DataError
+from geomkit.state import State, order
 from geomkit.store.bfloat16 import from_words, to_words
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
-from geomkit.store.states import Batch, State, States, not_finite, order, ranges, states_type
+from geomkit.store.states import Batch, States, not_finite, ranges, states_type
 from geomkit.store.texts import Texts, lists_of, read_lists
 
 SCHEMA = 1

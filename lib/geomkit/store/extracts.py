@@ -14,8 +14,8 @@ from geomkit.measures.controls import FOLDS, document_folds
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
 from geomkit.measures.spectra import FixedPointCovariance, normalise
+from geomkit.state import State
 from geomkit.store.spectra import SpectraWriter
-from geomkit.store.states import State
 from geomkit.store.texts import Texts
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from geomkit.config import resolve_layers
 from geomkit.errors import RefusalError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
+from geomkit.state import State
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.tables import check_seeds, facts
 
 

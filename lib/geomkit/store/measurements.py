@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geomkit.errors import DataError
+from geomkit.state import PLAIN, State
 from geomkit.store.parquet import parquet_file, read_table
-from geomkit.store.states import PLAIN, State
 from geomkit.store.tables import FACTS, check_seeds
 from geomkit.variants import TRAINED, base
 

@@ -22,6 +22,7 @@ from geomkit.arrays import as_numpy
 from geomkit.errors import DataError
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.spectra import FixedPointCovariance, is_centred
+from geomkit.state import State, order
 from geomkit.store.decomposition import by_document
 from geomkit.store.dumps import BATCHES
 from geomkit.store.hdf5 import put, read
@@ -29,7 +30,7 @@ from geomkit.store.parts import REQUESTED, of_whole, opened_parts
 from geomkit.store.refusals import refused_files
 from geomkit.store.sinks import PLACE, joined_sinks, read_sinks
 from geomkit.store.spectra import Spectra, SpectraWriter, datasets, of_triangle, upper_triangle, write_spectra
-from geomkit.store.states import State, order, ranges
+from geomkit.store.states import ranges
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED
 

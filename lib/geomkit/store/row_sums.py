@@ -17,11 +17,12 @@ import numpy as np
 
 from geomkit.arrays import as_numpy, namespace, reals
 from geomkit.measures.spectra import squared_length
+from geomkit.state import State
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.parts import opened_parts
 from geomkit.store.provenance import replacing
 from geomkit.store.spectra import datasets
-from geomkit.store.states import Batch, State
+from geomkit.store.states import Batch
 
 SCHEMA = 1
 

@@ -18,8 +18,9 @@ from geomkit.arrays import as_numpy
 from geomkit.measures.entropy import measure
 from geomkit.measures.sinks import sinks
 from geomkit.measures.spectra import modes, normalise, row_spectrum
+from geomkit.state import State
 from geomkit.store.hdf5 import put, read
-from geomkit.store.states import Batch, State, States
+from geomkit.store.states import Batch, States
 
 PLACE = "trained/sinks"
 

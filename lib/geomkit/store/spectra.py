@@ -30,9 +30,9 @@ from geomkit.errors import DataError, RefusalError
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import RidgePath
 from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred
+from geomkit.state import State, order
 from geomkit.store.hdf5 import Reader, created, opened, put, read
 from geomkit.store.provenance import replacing
-from geomkit.store.states import State, order
 from geomkit.store.texts import Texts, lists_of, read_lists
 
 SCHEMA = 3

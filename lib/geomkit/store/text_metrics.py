@@ -10,7 +10,8 @@ from geomkit.measures.accumulation import text_spectra
 from geomkit.measures.entropy import measured_and_absent, undefined
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
-from geomkit.store.states import PLAIN, State, States, scores
+from geomkit.state import PLAIN, State
+from geomkit.store.states import States, scores
 from geomkit.store.tables import TableWriter
 from geomkit.store.texts import Texts
 

@@ -11,8 +11,9 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.projection import projected
+from geomkit.state import PLAIN, State
 from geomkit.store.records.files import folders_of
-from geomkit.store.states import PLAIN, OpenByName, State, States
+from geomkit.store.states import OpenByName, States
 from geomkit.store.tables import TableWriter, facts
 from geomkit.store.text_metrics import Wanted, add_loss, add_run, read_stream
 from geomkit.variants import TRAINED

@@ -8,9 +8,9 @@ import numpy as np
 from geomkit.measures.entropy import measured_and_absent, undefined
 from geomkit.measures.spectra import Spectrum
 from geomkit.source import named
+from geomkit.state import State
 from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.tables import TableWriter, columns_of
 from geomkit.store.texts import Texts
 

@@ -17,12 +17,12 @@ from geomkit.errors import DataError
 from geomkit.laws.contrasts import Contrast, Terms, contrast, within
 from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
+from geomkit.state import PLAIN
 from geomkit.store.measurements import FINAL, SHARED, Measurements, Where, families, read_measurements
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import read_csv, write_csv
 from geomkit.store.records.published import PublishedValue
 from geomkit.store.records.scaling import DiffErank, FixedWidth
-from geomkit.store.states import PLAIN
 from geomkit.variants import TRAINED
 
 CENTRED = ("unit", "centre-unit")

@@ -19,12 +19,13 @@ from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import Measurement, measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
+from geomkit.state import PLAIN
 from geomkit.store.donors import Source, by_corpus, families_of, family_of, incomparable
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import FollowedVerdict
-from geomkit.store.states import PLAIN, Open
+from geomkit.store.states import Open
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter
 from geomkit.variants import TRAINED
 

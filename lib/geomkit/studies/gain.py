@@ -11,12 +11,12 @@ from geomkit.config import CAUSAL, layer_name
 from geomkit.errors import DataError
 from geomkit.laws.resampling import Clustered, Documents
 from geomkit.measures.gain import PENALTIES, RidgePath
+from geomkit.state import State
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 Row = dict[str, Any]

@@ -14,8 +14,9 @@ from geomkit.laws.resampling import Documents
 from geomkit.logs import progress
 from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, redrawn, row_spectrum
+from geomkit.state import State
 from geomkit.store.provenance import rng
-from geomkit.store.states import OpenByName, State
+from geomkit.store.states import OpenByName
 from geomkit.store.tables import TableWriter, facts, write_resamples
 from geomkit.store.text_metrics import Seen, Wanted, add_loss, add_run, read_stream
 from geomkit.store.texts import Texts

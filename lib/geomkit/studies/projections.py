@@ -28,10 +28,11 @@ from geomkit.measures.entropy import Measurement, measure
 from geomkit.measures.entropy import absent as missing_metrics
 from geomkit.measures.projection import Projected, leading_directions, projected, random_projected
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
+from geomkit.state import PLAIN
 from geomkit.store.donors import Source, families_of, family_of, incomparable
 from geomkit.store.parquet import read_table
 from geomkit.store.provenance import rng
-from geomkit.store.states import PLAIN, Open
+from geomkit.store.states import Open
 from geomkit.store.tables import DONOR_COLUMNS, TableWriter, absent_of
 from geomkit.variants import TRAINED
 

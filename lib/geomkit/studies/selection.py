@@ -15,13 +15,13 @@ from geomkit.measures.controls import FOLDS, document_folds, strangers, wins
 from geomkit.measures.reconstruction import Reconstruction, Whitening, coordinate_splits, raw_r2
 from geomkit.measures.selection import TOLERANCE, Context, chooses_by, jaccard, method_of, selectors
 from geomkit.measures.spectra import normalise
+from geomkit.state import State
 from geomkit.store.probes import Choice, Probe
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 SPLITS = 10

@@ -22,11 +22,12 @@ from geomkit.measures.semantics import (
     tfidf,
 )
 from geomkit.measures.spectra import normalise, row_spectrum
+from geomkit.state import State
 from geomkit.store.provenance import rng
 from geomkit.store.records.experiments import Likeness
 from geomkit.store.records.files import write_csv
 from geomkit.store.refusals import refused_table
-from geomkit.store.states import Open, State
+from geomkit.store.states import Open
 from geomkit.store.tables import COLUMNS, TableWriter, columns_of, read_columns
 from geomkit.store.texts import Texts
 from geomkit.variants import TRAINED

@@ -8,11 +8,11 @@ import numpy as np
 
 from geomkit.config import layer_name
 from geomkit.errors import RefusalError
+from geomkit.state import State
 from geomkit.store.probes import Probe
 from geomkit.store.records.files import write_json
 from geomkit.store.records.tokens import PageLayer, PageTarget, PageText, TokenPage
 from geomkit.store.spectra import Spectra
-from geomkit.store.states import State
 
 TEXTS = 4
 """Of each model and corpus."""

@@ -14,6 +14,7 @@ from geomkit.laws.differences import Difference, difference_of
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
+from geomkit.state import PLAIN
 from geomkit.store.measurements import (
     PROJECTED,
     RANDOM,
@@ -28,7 +29,6 @@ from geomkit.store.measurements import (
 from geomkit.store.provenance import rng
 from geomkit.store.records.files import write_csv
 from geomkit.store.records.scaling import LawVerdict, SizeDifference
-from geomkit.store.states import PLAIN
 
 PRIMARY = ("last", "final")
 LAYERS = (*PRIMARY, PLAIN)

@@ -17,9 +17,9 @@ from runs import (
 
 from geomkit.measures.selection import selectors
 from geomkit.measures.spectra import normalise
+from geomkit.state import State
 from geomkit.store.dumps import Dump
 from geomkit.store.probes import Probe
-from geomkit.store.states import State
 
 
 def test_gains_of_a_text_add_up_to_ln_det(case, done):
