@@ -48,7 +48,7 @@ def decompose(
             known, counts, own_texts = dict(trained.attributes), trained.vocabulary(), trained.texts.part(trained.share)
             absent = {**left_out, **trained.absent, **what_is_absent(trained, lengths)}
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
-            how = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
+            how: dict[str, Any] = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
             how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states
             settings = requested(**how, whitened=whitened, sinks=sinks)
         with (
