@@ -47,7 +47,7 @@ def dump_states(
 def write(states: States, output: Path, variant: str, dump: Mapping[str, Any], part: str | None, code: str) -> None:
     attributes = {**states.attributes, **({PART: part} if part else {})}
     texts, name, total = states.texts.part(states.share), f"{output.parent.parent.name} {variant}", len(states.borders)
-    ids = [states.ids(text).tobytes() for text in range(len(states.texts.tokens))]
+    ids = [states.ids(text).tobytes() for text in states.share]
     made_of = (sorted(attributes.items()), sorted(dump.items()), list(states.share), ids, code)
     # no output, which Snakemake would delete, though it lies beside them
     journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
