@@ -48,7 +48,7 @@ def write(states: States, output: Path, variant: str, dump: Mapping[str, Any], p
     attributes = {**states.attributes, **({PART: part} if part else {})}
     texts, name, total = states.texts.part(states.share), f"{output.parent.parent.name} {variant}", len(states.borders)
     ids = [states.ids(text).tobytes() for text in states.share]
-    made_of = (sorted(attributes.items()), sorted(dump.items()), list(states.share), ids, code)
+    made_of = (sorted(attributes.items()), sorted(dump.items()), list(states.share), list(states.borders), ids, code)
     # no output, which Snakemake would delete, though it lies beside them
     journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
     try:
