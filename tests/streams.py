@@ -59,6 +59,7 @@ class Case:
     model: Path
     top: Path
     objective: str = "causal"
+    batch_tokens: int = 36
 
     @property
     def texts(self) -> Path:
@@ -68,7 +69,8 @@ class Case:
     def running(self, part: str | None = None, modes: Any = MODES) -> Open:
         """The model as it runs."""
         spec = ModelSpec(device="cpu", objective=self.objective)
-        return partial(runs, self.model, self.texts, "m", spec, 36, 0, STATES, {"source": "test"}, part, modes, "all")
+        how = (spec, self.batch_tokens, 0, STATES, {"source": "test"}, part, modes, "all")
+        return partial(runs, self.model, self.texts, "m", *how)
 
     def dumps(self, part: str | None = None) -> list[Path]:
         """Files of its states, made where they are not there."""
