@@ -10,7 +10,7 @@ import pytest
 from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
 from geomkit.store.dumps import write_dump
-from geomkit.store.spectra import Spectra, SpectraWriter, state_of, write_spectra
+from geomkit.store.spectra import Spectra, SpectraWriter, write_spectra
 from geomkit.store.states import State
 from geomkit.store.texts import Texts
 
@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_path_names_its_state(state):
-    assert state_of(state.path) == state
+    assert State.at(state.path) == state
 
 
 def test_a_corpus_of_texts_that_are_all_too_short_has_no_texts_but_itself(tmp_path):
