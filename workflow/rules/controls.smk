@@ -10,7 +10,7 @@ rule final_state:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(5, list),
+        **loading(5, list),
     params:
         **call(
             "geomkit.lm.final_state:measure_final_state",
@@ -85,7 +85,7 @@ rule follow:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=family_spectra("entropy"),
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/following/{model}/{corpus}.parquet",
     log:
@@ -95,7 +95,7 @@ rule follow:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.following:follow_model",

@@ -73,7 +73,7 @@ rule project:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=family_spectra("entropy"),
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/projections/{model}/{corpus}.parquet",
     log:
@@ -83,7 +83,7 @@ rule project:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.projections:project_donor",

@@ -64,7 +64,7 @@ rule compare:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.semantics:judge",

@@ -97,7 +97,7 @@ rule measure:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.lm.measuring:measure_model",
@@ -135,7 +135,7 @@ rule sum_rows:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.lm.first_pass:sum_rows",

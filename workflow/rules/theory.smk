@@ -137,7 +137,7 @@ rule condition:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=family_spectra("theory"),
+        spectra=spectra_of_family("theory"),
     output:
         gains="results/theory/conditional/{model}/{corpus}.csv",
         documents="results/theory/documents/{model}/{corpus}.csv",
@@ -148,7 +148,7 @@ rule condition:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.conditional:condition_model",
