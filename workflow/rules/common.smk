@@ -1,4 +1,5 @@
 import csv
+import functools
 import os
 import re
 import sys
@@ -54,10 +55,15 @@ OWN_NULLS = {
 }
 RUNS = {name: variants.runs(entropy) for name, entropy in OWN_NULLS.items()}
 VARIANTS = variants.union(config["entropy"], [model.entry for model in MODELS.values()])
+METRICS = config["entropy"]["metrics"]
+if METRICS == "all":
+    METRICS = list(declared_by_kind()["metric"])
 PARAMETERS = settings.metric_parameters(config["entropy"])
 SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
     SELECTORS = list(declared_by_kind()["selection method"])
+# figures show all that is chosen, by names that they read in tables
+call = functools.partial(call, shown=(config, METRICS))
 
 
 ABOVE = "-above-"  # for .. in the path of a copy

@@ -26,11 +26,7 @@ rule final_state:
             twins=lambda wildcards: twins_of(MODELS[wildcards.model].entry),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
+            metrics=METRICS,
             parameters=PARAMETERS,
             compute=config["compute"],
         ),

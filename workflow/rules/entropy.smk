@@ -14,11 +14,7 @@ rule entropy:
             "geomkit.studies.entropy:measure_spectra",
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
+            metrics=METRICS,
             parameters=PARAMETERS,
         ),
     message:
@@ -47,11 +43,7 @@ rule width_nulls:
             seeds=of_models("entropy", "seed"),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
+            metrics=METRICS,
             parameters=PARAMETERS,
         ),
     message:
@@ -64,9 +56,7 @@ rule width_nulls:
 PROJECTING = {
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
-    "metrics": (
-        None if config["entropy"]["metrics"] == "all" else config["entropy"]["metrics"]
-    ),
+    "metrics": METRICS,
     "parameters": PARAMETERS,
     "draws": 20,
     "bracket": {

@@ -26,11 +26,7 @@ rule corpus_resamples:
             },
             seeds={name: MODELS[name].seed for name in chosen("entropy")["model"]},
             modes=config["entropy"]["normalise"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
+            metrics=METRICS,
             parameters=PARAMETERS,
             resamples=CORPUS_RESAMPLES,
             seed=config["seed"],

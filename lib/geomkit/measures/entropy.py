@@ -10,8 +10,6 @@ The bound is meant to be reached, by a flat spectrum for all metrics here that h
 that shape could have: that is for its author to prove, and no code relies on it.
 """
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -38,7 +36,7 @@ class Measurement:
     bound: float | Array | None
 
 
-metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
+metrics: Registry[Callable[..., Measurement | str]] = Registry("metric", by_name=True)
 
 
 def measure(
@@ -114,18 +112,13 @@ def measured_and_absent(
     return measured, {name: result for name, result in results.items() if isinstance(result, str)}
 
 
-def depends(name: str, parameter: str) -> bool:
-    """Whether a metric has a parameter, such as `eps2`: its values are those of that parameter's value alone."""
-    return parameter in _parameters(metrics[name])
-
-
 def eps2_of(names: Iterable[str], parameters: Mapping[str, float]) -> dict[str, float | None]:
     """The squared distortion of each named metric among these parameters; None for one that does not depend on it."""
-    return {name: parameters.get("eps2") if depends(name, "eps2") else None for name in names}
+    return {name: parameters.get("eps2") if "eps2" in metrics.keywords(name) else None for name in names}
 
 
 def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]) -> dict[str, Measurement | str]:
-    own = {name: _parameters(function) for name, function in metrics.items()}
+    own = {name: metrics.keywords(name) for name in metrics}
     if unknown := parameters.keys() - set().union(*own.values()):
         raise ConfigError(f"no metric has the parameter {min(unknown)!r}; known: {', '.join(sorted(set().union(*own.values())))}")
     for key, value in parameters.items():
@@ -135,13 +128,6 @@ def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mappi
         name: function(spectrum, **{key: value for key, value in parameters.items() if key in own[name]})
         for name, function in ((name, metrics[name]) for name in (metrics if names is None else names))
     }
-
-
-@functools.cache
-def _parameters(metric: Callable[..., Measurement | str]) -> frozenset[str]:
-    """Names of a metric's own parameters."""
-    found = inspect.signature(metric).parameters.values()
-    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:

@@ -76,7 +76,7 @@ class Found:
 
 
 Layout = Callable[[Path, Sequence[int] | None], Found]
-layouts: Registry[Layout] = Registry("layout of states")
+layouts: Registry[Layout] = Registry("layout of states", by_name=True)
 
 
 def import_states(
