@@ -1,3 +1,4 @@
+import functools
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,8 @@ with plainly():
     MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
 inputs = Inputs(plan, RESOURCES, shares_folder())
+# figures show all that is chosen, by names that they read in tables
+call = functools.partial(call, shown=(config, plan.metrics))
 
 # what each file of rules adds to: targets of `rule all`, and of `rule fetch`
 DEFAULT, DOWNLOADS = [], []
