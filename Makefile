@@ -24,8 +24,8 @@ check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/snakemake --lint
 
 docs: .venv/main  ## write docs/configuration.md anew from the schema, and docs/costs.md from what was measured
-	$(BIN)/python -m geomkit.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
-	$(BIN)/python -m geomkit.cost_page workflow/resources/costs > docs/costs.md
+	$(BIN)/python -m geomkit.core.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
+	$(BIN)/python -m geomkit.core.cost_page workflow/resources/costs > docs/costs.md
 
 benchmark: .venv/test  ## side by side with peers
 	$(PIP) --editable '.[benchmark]'

@@ -15,7 +15,7 @@ os.environ |= dict.fromkeys(THREADS, "1")  # before anything reads them: tests r
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from geomkit.config import ModelSpec  # noqa: E402
+from geomkit.core.config import ModelSpec  # noqa: E402
 from geomkit.sources.corpora import Document  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ def documents() -> list[Document]:
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """A byte-level BPE of 300 tokens that puts nothing before a text."""
-    from geomkit.lm.ladder import train_tokenizer
+    from geomkit.ladder.training import train_tokenizer
 
     return train_tokenizer([TEXT], VOCABULARY)
 
@@ -150,7 +150,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, mask_tokenize
 def load(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
     """The tiny model of an architecture, loaded anew for whoever wants to change it."""
 
-    from geomkit.lm.models import load_model
+    from geomkit.models.load import load_model
 
     def loaded(architecture: str, dtype: str = "float32") -> Any:
         objective = "masked" if architecture in MASKED else "causal"
@@ -165,7 +165,7 @@ def spread(tiny: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from geomkit.lm.models import skeleton
+    from geomkit.models.load import skeleton
 
     def loaded(architecture: str) -> Any:
         empty = skeleton(ModelSpec(tiny(architecture)))

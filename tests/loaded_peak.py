@@ -10,8 +10,8 @@ LIB = Path(__file__).parents[1] / "lib"
 def main(kind: str, folder: str, dtype: str) -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401 - the baseline is that of all imports
 
-    from geomkit.config import ModelSpec
-    from geomkit.lm.models import load_model, untrained_twin
+    from geomkit.core.config import ModelSpec
+    from geomkit.models.load import load_model, untrained_twin
 
     spec = ModelSpec(Path(folder), device="cpu", dtype=dtype)
     before = reset_peak()

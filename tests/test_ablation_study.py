@@ -6,16 +6,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.state import State
-from geomkit.store.dumps import Dump, stored, write_dump
-from geomkit.store.probes import write_probe
-from geomkit.store.records.experiments import Removal, SinkEffect
-from geomkit.store.records.files import read_csv
-from geomkit.store.removals import DIRECTIONS, SINKS, Removals, write_removals
-from geomkit.store.texts import Texts
-from geomkit.studies.ablation import measure_removals
-from geomkit.studies.sinks import measure_without_sinks
-from geomkit.studies.spectra import decompose
+from geomkit.core.state import State
+from geomkit.states.dumps import Dump, stored, write_dump
+from geomkit.states.probes import write_probe
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.studies.removal.analyse import measure_removals
+from geomkit.studies.removal.removals import DIRECTIONS, SINKS, Removals, write_removals
+from geomkit.studies.sinks.analyse import measure_without_sinks
+from geomkit.tables.experiments import Removal, SinkEffect
+from geomkit.tables.rows import read_csv
 
 FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}
 SIZE, WIDTH, TEXTS, TELLING = 10, 64, 3, 6

@@ -19,19 +19,19 @@ import pytest
 import yaml
 from test_config import SHIPPED, changed, run_check
 
-from geomkit.config import NAME, ModelSpec
-from geomkit.errors import DataError, GeomkitError
-from geomkit.logs import explained
+from geomkit.core.config import NAME, ModelSpec
+from geomkit.core.errors import DataError, GeomkitError
+from geomkit.core.logs import explained
+from geomkit.core.state import State
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 from geomkit.sources.fetch import fetch
-from geomkit.state import State
-from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.parquet import read_table
-from geomkit.store.probes import Probe
-from geomkit.store.removals import Removals
-from geomkit.store.spectra import Spectra
-from geomkit.store.tables import merge_stage
-from geomkit.store.texts import Texts, read_texts
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.probes import Probe
+from geomkit.states.spectra import Spectra
+from geomkit.states.texts import Texts, read_texts
+from geomkit.studies.removal.removals import Removals
+from geomkit.tables.parquet import read_table
+from geomkit.tables.tidy import merge_stage
 
 ROOT = Path(__file__).parents[1]
 
@@ -191,7 +191,7 @@ def test_odd_unicode_is_text(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_text_of_no_or_one_token(count, tmp_path, tiny):
-    from geomkit.lm.cutting import cut_texts
+    from geomkit.models.cutting import cut_texts
 
     pq.write_table(pa.table({"document": ["a"], "split": ["test"], "text": ["a" * count]}), tmp_path / "c.parquet")
     options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 4}, "seed": 0, "spec": ModelSpec()}
@@ -327,7 +327,7 @@ def cut_off(path: Path) -> None:
 @pytest.mark.parametrize("case", MODELS)
 def test_a_model(case, tiny, tmp_path):
 
-    from geomkit.lm.models import load_model
+    from geomkit.models.load import load_model
 
     spoil, words = MODELS[case]
     folder = shutil.copytree(tiny("llama"), tmp_path / "llama")
@@ -341,7 +341,7 @@ def test_a_model(case, tiny, tmp_path):
 def job(tmp_path: Path, code: str) -> tuple[int, str, str]:
     """Exit status, terminal and log of a job that runs the code as a script does."""
     log = tmp_path / "job.log"
-    whole = f"from geomkit.logs import logged\nwith logged({str(log)!r}):\n    {code}"
+    whole = f"from geomkit.core.logs import logged\nwith logged({str(log)!r}):\n    {code}"
     done = subprocess.run(
         [sys.executable, "-c", whole], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "lib")}
     )
@@ -350,7 +350,7 @@ def job(tmp_path: Path, code: str) -> tuple[int, str, str]:
 
 JOBS: dict[str, tuple[str, str]] = {
     "a fault that is named": (
-        "from geomkit.errors import DataError; raise DataError('a.h5:\\n damaged')",
+        "from geomkit.core.errors import DataError; raise DataError('a.h5:\\n damaged')",
         "DataError: a.h5: damaged",
     ),
     "a full disk": (
@@ -418,7 +418,7 @@ def test_a_crash_of_a_library_has_its_traceback_in_the_log(tmp_path):
             "import geomkit; import geomkit.nonesuch",
             "unexpected: ModuleNotFoundError: No module named 'geomkit.nonesuch', please",
         ),
-        ("from geomkit.logs import nonesuch", "unexpected: ImportError: cannot import name 'nonesuch'"),
+        ("from geomkit.core.logs import nonesuch", "unexpected: ImportError: cannot import name 'nonesuch'"),
     ],
 )
 def test_a_job_that_cannot_import_says_so_in_one_line(code, line, tmp_path):
@@ -449,9 +449,9 @@ def full(tmp_path: Path) -> Iterator[Path]:
 DUMPING = """
     import numpy as np
     from pathlib import Path
-    from geomkit.store.dumps import write_dump
-    from geomkit.state import State
-    from geomkit.store.texts import Texts
+    from geomkit.states.dumps import write_dump
+    from geomkit.core.state import State
+    from geomkit.states.texts import Texts
 
     with write_dump(Path({path!r}), Texts(["a"], [4000], [9]), {{}}, {{}}, "float32", None, [1]) as writer:
         for start in range(0, 4000, 100):

@@ -14,17 +14,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError
-from geomkit.lm import capture as module
-from geomkit.lm.capture import Captured, Recorder, batches, capture
-from geomkit.lm.cutting import sample
-from geomkit.lm.models import blocks, load_model
-from geomkit.lm.selfcheck import READINGS, read_states
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.models import capture as module
+from geomkit.models.capture import Captured, Recorder, batches, capture
+from geomkit.models.cutting import sample
+from geomkit.models.load import blocks, load_model
+from geomkit.models.selfcheck import READINGS, read_states
 from geomkit.sources.corpora import Document
-from geomkit.state import State
-from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.texts import Sample, Texts
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.texts import Sample, Texts
 
 TOLERANCE = 1e-5
 EVERY = [0, 1, 2, 3]

@@ -7,12 +7,12 @@ import pytest
 
 from geomkit.laws.verdicts import Kind
 from geomkit.ledger.table import ORDER, write_ledger
-from geomkit.store.findings import Claim, ClaimVerdict, claims, from_interval, from_kind
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.scaling import LawVerdict
-from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims.size_laws import replicated
-from geomkit.studies.claims.tokens import shipped
+from geomkit.studies.size_laws.claims import replicated
+from geomkit.studies.size_laws.rows import LawVerdict
+from geomkit.studies.tokens.claims import shipped
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.findings import Claim, ClaimVerdict, claims, from_interval, from_kind
+from geomkit.tables.rows import read_csv, write_csv
 
 JUDGED = {"verdict": Kind.BEYOND, "reason": "why", "difference": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "sizes": 6}
 ROW = LawVerdict(

@@ -8,9 +8,10 @@ import pytest
 
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
-from geomkit.store.findings import ClaimVerdict
-from geomkit.store.records.axes import Effect, SeedCorrelation, StepLaw, StepTurn, TiedShare
-from geomkit.studies.claims import training, width_depth
+from geomkit.studies.training import claims as training
+from geomkit.studies.width_depth import claims as width_depth
+from geomkit.studies.width_depth.rows import Effect, SeedCorrelation, StepLaw, StepTurn, TiedShare
+from geomkit.tables.findings import ClaimVerdict
 
 
 class Given:

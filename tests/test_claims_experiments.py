@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.figures.ledger import write_findings
+from geomkit.ledger.pages import write_findings
 from geomkit.ledger.table import chapter_of, rows_of
-from geomkit.store.findings import Claim, ClaimVerdict, claims
-from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
-from geomkit.store.records.files import write_csv
-from geomkit.studies.claims.components import CONTRAST, mlps_cost_more, mlps_raise_rank
-from geomkit.studies.claims.components import shipped as shipped_components
-from geomkit.studies.claims.needle import finds_a_fact
-from geomkit.studies.claims.removal import attention_finds, half_is_needed, lasso_finds, spread_over_tokens
-from geomkit.studies.claims.removal import shipped as shipped_removals
-from geomkit.studies.claims.semantics import judge_likeness
-from geomkit.studies.claims.semantics import shipped as shipped_likeness
-from geomkit.studies.claims.sinks import sinks_make_profile
+from geomkit.studies.components.claims import CONTRAST, mlps_cost_more, mlps_raise_rank
+from geomkit.studies.components.claims import shipped as shipped_components
+from geomkit.studies.needle.claims import finds_a_fact
+from geomkit.studies.removal.claims import attention_finds, half_is_needed, lasso_finds, spread_over_tokens
+from geomkit.studies.removal.claims import shipped as shipped_removals
+from geomkit.studies.semantics.claims import judge_likeness
+from geomkit.studies.semantics.claims import shipped as shipped_likeness
+from geomkit.studies.sinks.claims import sinks_make_profile
+from geomkit.tables.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
+from geomkit.tables.findings import Claim, ClaimVerdict, claims
+from geomkit.tables.rows import write_csv
 
 CHAPTER = [name for name in claims if chapter_of(name) == "Where the information sits"]
 SUPPORTED, REFUTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.UNDECIDED

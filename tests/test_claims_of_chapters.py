@@ -12,11 +12,11 @@ from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
 from geomkit.ledger.table import write_ledger
-from geomkit.store.findings import PLAIN, Claim, ClaimVerdict
-from geomkit.store.records.data import BetweenDraws, Correlation, DataLaw, DataLaws, GridDraw, MetricBesideLoss
-from geomkit.store.records.files import read_csv, write_csv, write_json
-from geomkit.store.records.fits import EntropyLoss, Fitted, LossAxes, LossPlace, PeerValue, SizeLaw
-from geomkit.store.records.scaling import FixedWidth, Growth, LawVerdict, OwnDirections
+from geomkit.studies.loss.rows import BetweenDraws, Correlation, DataLaw, DataLaws, GridDraw, MetricBesideLoss
+from geomkit.studies.size_laws.rows import FixedWidth, Growth, LawVerdict, OwnDirections
+from geomkit.tables.findings import PLAIN, Claim, ClaimVerdict
+from geomkit.tables.fits import EntropyLoss, Fitted, LossAxes, LossPlace, PeerValue, SizeLaw
+from geomkit.tables.rows import read_csv, write_csv, write_json
 
 NOWHERE = {"layer": "last", "length": 256, "normalise": "unit", "eps2": None}
 WIDTH = FixedWidth(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from geomkit.store.findings import ClaimVerdict, Finding, claims
-from geomkit.store.records.theory import Conclusion, Status
-from geomkit.studies.claims import theory
+from geomkit.tables.findings import ClaimVerdict, Finding, claims
+from geomkit.theory import claims as theory
+from geomkit.theory.rows import Conclusion, Status
 
 NAMES = [name for name in claims if claims[name].__module__ == theory.__name__]
 ROW = Conclusion(

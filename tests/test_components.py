@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.config import ModelSpec
-from geomkit.lm.components import measure_components, spread
-from geomkit.lm.removing import choose_targets, removed_sets
-from geomkit.store.records.experiments import SublayerEffect
-from geomkit.store.records.files import read_csv
-from geomkit.store.tables import read_columns
-from geomkit.store.texts import Sample, Texts, write_texts
-from geomkit.studies.components import CONTRAST, contrasts, summarise_components
+from geomkit.core.config import ModelSpec
+from geomkit.states.texts import Sample, Texts, write_texts
+from geomkit.studies.components.analyse import CONTRAST, contrasts, summarise_components
+from geomkit.studies.components.run import measure_components, spread
+from geomkit.studies.removal.run import choose_targets, removed_sets
+from geomkit.tables.experiments import SublayerEffect
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import read_columns
 
 COMPUTE = (ModelSpec(device="cpu"), 64)
 METRICS = ["rate_distortion_ratio", "erank_covariance"]

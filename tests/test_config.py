@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.checks import check_device, check_shared, checked_models, validate
-from geomkit.config import (
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.checks import check_device, check_shared, checked_models, validate
+from geomkit.core.config import (
     Model,
     ModelSpec,
     download,
@@ -22,8 +22,8 @@ from geomkit.config import (
     resolve_layers,
     select,
 )
-from geomkit.errors import ConfigError
-from geomkit.source import Declaration
+from geomkit.core.declarations import Declaration
+from geomkit.core.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"

@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 from test_bad_input import tree  # noqa: E402
 
-from geomkit.config import ModelSpec  # noqa: E402
-from geomkit.errors import ConfigError, DataError  # noqa: E402
-from geomkit.lm.convert import convert_model  # noqa: E402
-from geomkit.lm.models import load_model, load_tokenizer  # noqa: E402
+from geomkit.core.config import ModelSpec  # noqa: E402
+from geomkit.core.errors import ConfigError, DataError  # noqa: E402
+from geomkit.models.convert import convert_model  # noqa: E402
+from geomkit.models.load import load_model, load_tokenizer  # noqa: E402
 
 
 @pytest.fixture

@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
-from geomkit.state import State
-from geomkit.store.families import opened_families
-from geomkit.store.measurements import Where, beside, read_resamples
-from geomkit.store.provenance import rng
-from geomkit.store.spectra import write_spectra
-from geomkit.store.texts import Texts
-from geomkit.studies.resamples import resample_corpora
+from geomkit.states.families import opened_families
+from geomkit.states.spectra import write_spectra
+from geomkit.states.texts import Texts
+from geomkit.studies.size_laws.resamples import resample_corpora
+from geomkit.tables.measurements import Where, beside, read_resamples
 
 TEXTS = Texts(["a", "a", "b", "c", "d"], [20, 20, 15, 30, 25], [1] * 5)
 DOCUMENTS = {"a": (0, 40), "b": (40, 55), "c": (55, 85), "d": (85, 110)}

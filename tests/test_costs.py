@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from geomkit import cost_page
-from geomkit.config import Model
-from geomkit.costs import (
+from geomkit.core import cost_page
+from geomkit.core.config import Model
+from geomkit.core.costs import (
     WORK,
     Shape,
     amount,

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geomkit.config import ModelSpec
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import cutting as module
-from geomkit.lm.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
-from geomkit.lm.stream import runs
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.models import cutting as module
+from geomkit.models.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
+from geomkit.models.stream import runs
 from geomkit.sources.corpora import Document, split_of, stored_documents, write_documents
-from geomkit.state import State
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump
-from geomkit.store.texts import read_texts
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import read_texts
 
 
 def encoded(documents: Sequence[Document], tokenizer: Any) -> dict[str, list[int]]:
@@ -174,7 +174,7 @@ def test_places_that_cannot_be_are_no_places(spans):
 def test_a_tokenizer_without_places_leaves_the_loss_per_byte_out_and_says_why(documents):
     from transformers import ByT5Tokenizer
 
-    from geomkit.lm import cutting
+    from geomkit.models import cutting
 
     found = sample(documents, ByT5Tokenizer(), 4, 16, 0)
     assert found.texts.bytes == [0] * 4
@@ -346,14 +346,14 @@ def test_texts_come_from_the_split_that_was_asked_for(corpus, tiny, tmp_path):
 
 
 def test_equal_tokenizers_have_one_digest_wherever_they_lie(tokenizer, bos_tokenizer, tiny):
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.load import load_tokenizer
 
     assert tokenizer_sha256(load_tokenizer(tiny("gpt2"))) == tokenizer_sha256(load_tokenizer(tiny("llama")))
     assert tokenizer_sha256(tokenizer) != tokenizer_sha256(bos_tokenizer)
 
 
 def test_a_tokenizer_that_pads_is_the_same_tokenizer(tokenizer, tiny):
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.load import load_tokenizer
 
     padding = load_tokenizer(tiny("gpt2"))
     padding.backend_tokenizer.enable_truncation(8)

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from matplotlib import colors, markers
 
-from geomkit import config, variants
-from geomkit.catalogue import declared_by_kind
-from geomkit.errors import ConfigError
+from geomkit.core import config, variants
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.declarations import LIBRARY, declared, described
+from geomkit.core.errors import ConfigError
+from geomkit.core.variants import VARIANTS, Variant
 from geomkit.figures.style import DRAWN, NULLS, PROJECTIONS, QUANTITIES, name_of, unit_of
 from geomkit.laws import forms
 from geomkit.measures import entropy, nulls, selection, spectra
-from geomkit.source import LIBRARY, declared, described
-from geomkit.sources import corpora, fetch, states
-from geomkit.variants import VARIANTS, Variant
+from geomkit.sources import corpora, fetch
+from geomkit.sources import imported as states
 
 ROOT = Path(__file__).parents[1]
 REGISTRIES = [
@@ -31,8 +32,8 @@ REGISTRIES = [
     ("geomkit.sources.corpora", "readers", corpora.readers),
     ("geomkit.sources.fetch", "model_sources", fetch.model_sources),
     ("geomkit.sources.fetch", "corpus_sources", fetch.corpus_sources),
-    ("geomkit.sources.states", "layouts", states.layouts),
-    ("geomkit.config", "places", config.places),
+    ("geomkit.sources.imported", "layouts", states.layouts),
+    ("geomkit.core.config", "places", config.places),
     ("geomkit.laws.forms", "forms", forms.forms),
 ]
 

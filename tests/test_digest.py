@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.digest import code_digest, content_digest, files_below
+from geomkit.core.digest import code_digest, content_digest, files_below
 
 FILES = {
     "a.py": "from geomkit.deep.b import helper\n\n\ndef first():\n    return helper() + 1\n",
@@ -16,8 +16,8 @@ FILES = {
     "d.py": "from geomkit.e import pong\n\n\ndef ping(n):\n    return pong(n - 1) if n else 0\n",
     "e.py": "from geomkit.d import ping\n\n\ndef pong(n):\n    return ping(n)\n",
     "shapes.py": '@shapes.register("disc", label="disc", sides=1)\ndef disc(n, *, radius=1.0):\n    return n\n',
-    "names.py": 'from geomkit.source import declared\nNAMES = declared("geomkit.shapes", "shapes.register")\n',
-    "looks.py": 'from geomkit.source import described\nLOOKS = described("geomkit.shapes", "shapes.register")\n',
+    "names.py": 'from geomkit.core.declarations import declared\nNAMES = declared("geomkit.shapes", "shapes.register")\n',
+    "looks.py": 'from geomkit.core.declarations import described\nLOOKS = described("geomkit.shapes", "shapes.register")\n',
     "alone.py": "import numpy\n",
 }
 SCRIPTS = {name: f"from geomkit.{name} import something\n" for name in ("a", "d", "e", "names", "looks", "shapes", "alone")}
@@ -138,7 +138,7 @@ def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
 
 ANIMALS = """
 from geomkit.base import Base, mark
-from geomkit.registry import Registry
+from geomkit.core.registry import Registry
 from geomkit.wax import polish
 from geomkit.zinc import coat
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError
-from geomkit.state import State
-from geomkit.store.bfloat16 import from_words, to_words
-from geomkit.store.dumps import Dump, DumpWriter, write_dump
-from geomkit.store.spectra import write_spectra
-from geomkit.store.texts import Texts
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.states.bfloat16 import from_words, to_words
+from geomkit.states.dumps import Dump, DumpWriter, write_dump
+from geomkit.states.spectra import write_spectra
+from geomkit.states.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27"], [3, 2, 4], [11, 7, 19])
 ATTRIBUTES = {"depth": 2, "model source": "bundled", "seed": 0, "trust": False}

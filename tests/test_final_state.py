@@ -8,19 +8,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError
-from geomkit.lm.cutting import tokenizer_sha256
-from geomkit.lm.stream import runs
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.measures.entropy import measure
 from geomkit.measures.norms import plain
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.state import State
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump
-from geomkit.store.measurements import Where, read_measurements
-from geomkit.store.texts import Sample, Texts, write_texts
-from geomkit.studies.final_state import measure_final_state
+from geomkit.models.cutting import tokenizer_sha256
+from geomkit.models.stream import runs
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import Sample, Texts, write_texts
+from geomkit.studies.same_width.final_state import measure_final_state
+from geomkit.tables.measurements import Where, read_measurements
 
 LENGTHS, DOCUMENTS = [20, 7, 20, 12], ["a", "a", "b", "c"]
 METRICS = ["erank_covariance", "rate_distortion", "alpha_req"]

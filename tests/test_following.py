@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 from dumped import spectra_of
 
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.laws.verdicts import Kind
-from geomkit.state import State
-from geomkit.store.dumps import stored, write_dump
-from geomkit.store.provenance import rng
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.scaling import FollowedVerdict
-from geomkit.store.texts import Texts
-from geomkit.studies.following import follow_model, judge_following
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.studies.proportional_length.analyse import follow_model, judge_following
+from geomkit.studies.size_laws.rows import FollowedVerdict
+from geomkit.tables.rows import read_csv
 
 WIDTHS = (8, 12, 16, 24, 32)
 TOKENS, TEXTS = 64, 12

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from test_cutting import fallback, wordpiece
 
-from geomkit.errors import GeomkitError
-from geomkit.lm.cutting import DocumentTokenizer
-from geomkit.logs import explained
+from geomkit.core.errors import GeomkitError
+from geomkit.core.logs import explained
+from geomkit.models.cutting import DocumentTokenizer
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 
 pytestmark = pytest.mark.slow

@@ -15,11 +15,11 @@ from test_model_folders import WEIGHTS, measure, sharded, tensors
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from geomkit.errors import GeomkitError
-from geomkit.logs import explained
+from geomkit.core.errors import GeomkitError
+from geomkit.core.logs import explained
+from geomkit.core.state import State
 from geomkit.sources.corpora import Document, stored_documents, write_documents
-from geomkit.state import State
-from geomkit.store.dumps import Dump
+from geomkit.states.dumps import Dump
 
 pytestmark = pytest.mark.slow
 

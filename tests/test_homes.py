@@ -14,13 +14,13 @@ import pytest
 import torch
 from streams import Case, contents, spectra
 
-from geomkit.config import ModelSpec
-from geomkit.errors import ConfigError
-from geomkit.lm import capture, memory, placing, variants
-from geomkit.lm.memory import Layout, Need, find_homes, layout
-from geomkit.lm.models import skeleton
-from geomkit.lm.placing import HOST, Placement, device_map
-from geomkit.state import State
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError
+from geomkit.core.state import State
+from geomkit.models import capture, memory, placing, variants
+from geomkit.models.load import skeleton
+from geomkit.models.memory import Layout, Need, find_homes, layout
+from geomkit.models.placing import HOST, Placement, device_map
 
 GB = 10**9
 ONE, OTHER = torch.device("cuda", 0), torch.device("cuda", 1)

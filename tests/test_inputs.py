@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from test_plan import CONFIG, KNOWN
 
-from geomkit.config import expand_models
-from geomkit.digest import content_digest
-from geomkit.errors import ConfigError
-from geomkit.inputs import Inputs, content, made, original, staged, staged_content, unstaged_files, with_files
-from geomkit.plan import Plan
+from geomkit.core.config import expand_models
+from geomkit.core.digest import content_digest
+from geomkit.core.errors import ConfigError
+from geomkit.core.inputs import Inputs, content, made, original, staged, staged_content, unstaged_files, with_files
+from geomkit.core.plan import Plan
 
 PIN = {"source": "hub", "repository": "me/net", "revision": "main"}
 

@@ -11,19 +11,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from geomkit import job
-from geomkit.config import ModelSpec
-from geomkit.errors import ConfigError
-from geomkit.job import arguments, call, check_rules, is_function, prepared, signature
+from geomkit.core import job
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError
+from geomkit.core.job import arguments, call, check_rules, is_function, prepared, signature
+from geomkit.core.variants import VARIANTS
 from geomkit.measures.entropy import metrics
-from geomkit.store.sinks import METRICS
-from geomkit.variants import VARIANTS
+from geomkit.states.sinks import METRICS
 
 ROOT = Path(__file__).parents[1]
-MERGE = "geomkit.store.tables:merge_stage"
-JUDGE = "geomkit.studies.semantics:judge"
-STORED = "geomkit.store.dumps:stored"
-LAYERS = "geomkit.figures.layers:draw_layers"
+MERGE = "geomkit.tables.tidy:merge_stage"
+JUDGE = "geomkit.studies.semantics.analyse:judge"
+STORED = "geomkit.states.dumps:stored"
+LAYERS = "geomkit.studies.entropy.figure:draw_layers"
 
 
 class Names(dict):
@@ -45,7 +45,7 @@ def rule(function: str = MERGE, *, inputs=("tables",), outputs=("output", "absen
 
 
 def test_a_signature_is_read_without_an_import():
-    code = "import sys; from geomkit.job import signature; print(*sorted(signature('geomkit.lm.stream:runs').required));"
+    code = "import sys; from geomkit.core.job import signature; print(*sorted(signature('geomkit.models.stream:runs').required));"
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
@@ -56,10 +56,10 @@ def test_a_signature_is_read_without_an_import():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("geomkit.store.tables:nowhere", "no function 'nowhere'"),
+        ("geomkit.tables.tidy:nowhere", "no function 'nowhere'"),
         ("geomkit.nowhere:it", "is no function of the library"),
         ("numpy:zeros", "is no function of the library"),
-        ("geomkit.store.tables.merge_stage", "is no function of the library"),
+        ("geomkit.tables.tidy.merge_stage", "is no function of the library"),
     ],
 )
 def test_a_function_that_is_not_there_is_refused(function, message):
@@ -74,7 +74,7 @@ def test_a_function_that_is_not_there_is_refused(function, message):
         ({"record": "TokenScore"}, ""),
         (
             {"recrod": "TokenScore"},
-            "rule mine: geomkit.store.tables:merge_stage takes no 'recrod'; it takes absent, output, record",
+            "rule mine: geomkit.tables.tidy:merge_stage takes no 'recrod'; it takes absent, output, record",
         ),
         ({"outputs": ("output",)}, "needs 'absent', which the rule does not give"),
         ({"inputs": ("tables", "weights")}, "takes no 'weights'"),
@@ -129,7 +129,7 @@ def test_a_parameter_is_not_taken_from_a_wildcard_of_its_name():
     assert arguments(lambda model: None, {"model": "given"}, {"model": "wildcard"}) == {"model": "given"}
 
 
-@pytest.mark.parametrize("value", ["geomkit.store.dumps:stored", "geomkit.a:b"])
+@pytest.mark.parametrize("value", ["geomkit.states.dumps:stored", "geomkit.a:b"])
 def test_names_of_functions_are_known(value):
     assert is_function(value)
 
@@ -164,7 +164,7 @@ def test_how_a_model_is_run_counts_in_the_digest():
     others = [{"device": "auto"}, {"dtype": "bfloat16"}, {"objective": "masked"}, {"trust_remote_code": True}]
     assert len({how(), *(how(**other) for other in others)}) == 1 + len(others)
     code = (
-        "from geomkit.config import ModelSpec; from geomkit.job import call; "
+        "from geomkit.core.config import ModelSpec; from geomkit.core.job import call; "
         f"print(call({MERGE!r}, spec=ModelSpec(device='cpu'))['code']('w'))"
     )
     again = [sys.executable, "-c", code]
@@ -187,11 +187,11 @@ def test_names_of_metrics_and_nulls_that_a_job_uses_follow_its_digest():
     def named(function: str, **params) -> set[str]:
         return {*digest(function=function, **params).split()[1:]} & {*metrics, *VARIANTS}
 
-    measure = "geomkit.studies.entropy:measure_spectra"
+    measure = "geomkit.studies.entropy.analyse:measure_spectra"
     assert named(measure) == set()
     assert named(measure, metrics=["erank_covariance"], parameters={"stable_rank": 1}) == {"erank_covariance", "stable_rank"}
     assert named("geomkit.lm.dumping:dump_model", variants=["untrained-0"]) >= {"untrained"}
-    assert named("geomkit.studies.sinks:measure_without_sinks") == {*METRICS}
+    assert named("geomkit.studies.sinks.analyse:measure_without_sinks") == {*METRICS}
 
 
 def test_how_a_metric_is_drawn_counts_for_figures_that_show_it(tmp_path, monkeypatch):
@@ -208,7 +208,7 @@ RUN = """
 from pathlib import Path
 from types import SimpleNamespace
 from tests_job_names import Names
-from geomkit import job
+from geomkit.core import job
 job.load = {loads}
 made = SimpleNamespace(
     input=Names(), output=Names(output="made.txt"), params=Names(function="f", code=""), wildcards=Names(), log=["job.log"]

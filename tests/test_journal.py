@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.store.journal import Journal
+from geomkit.states.journal import Journal
 
 RECORDS = [{"ids": np.arange(n, dtype=np.int32), "hidden/1": np.full((n, 3), n, np.float32)} for n in (4, 0, 7)]
 
@@ -81,8 +81,8 @@ def run(tiny, tmp_path_factory, monkeypatch):
     """Dumps the states of texts in six batches, and counts those that the model runs. It is killed after `kill` of them."""
     from streams import STATES, STORAGE, Case
 
-    from geomkit.lm import stream
-    from geomkit.store import dumping
+    from geomkit.models import stream
+    from geomkit.states import dumping
 
     monkeypatch.setattr(dumping, "WORTH", 0)
     capture, top = stream.capture, tmp_path_factory.mktemp("texts")
@@ -123,7 +123,7 @@ def test_a_dump_that_was_killed_goes_on_after_its_last_whole_batch_and_has_the_s
 
 
 def test_a_run_of_seconds_keeps_no_batches(run, tmp_path, monkeypatch):
-    from geomkit.store import dumping
+    from geomkit.states import dumping
 
     output = tmp_path / "m/c/trained.h5"
     monkeypatch.setattr(dumping, "WORTH", 600)
@@ -142,7 +142,7 @@ def test_batches_of_other_code_or_size_are_not_taken(change, run, tmp_path):
 
 
 def test_an_error_keeps_no_batches(run, tmp_path, monkeypatch):
-    from geomkit.store import dumps
+    from geomkit.states import dumps
 
     output = tmp_path / "m/c/trained.h5"
     append = dumps.DumpWriter.append

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.laws.exponents import Verdict
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
-from geomkit.state import State
-from geomkit.store.measurements import LOSS, SHARED, Where, beside, families, read_measurements
-from geomkit.store.records.files import read_csv, read_json
-from geomkit.store.records.fits import MetricLaw
-from geomkit.store.records.scaling import NullSlope, Slope, by_slope
-from geomkit.store.tables import TableWriter, merge, write_resamples
-from geomkit.studies.exponents import Ladder, compare_exponents
+from geomkit.studies.size_laws.exponents import Ladder, compare_exponents
+from geomkit.studies.size_laws.rows import NullSlope, Slope, by_slope
+from geomkit.tables.fits import MetricLaw
+from geomkit.tables.measurements import LOSS, SHARED, Where, beside, families, read_measurements
+from geomkit.tables.rows import read_csv, read_json
+from geomkit.tables.tidy import TableWriter, merge, write_resamples
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"s": 1e4, "m": 4e4, "l": 2e5, "xl": 1e6}

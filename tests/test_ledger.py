@@ -10,9 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from geomkit.errors import DataError
-from geomkit.figures.claims import PAINT, claims_figure
-from geomkit.figures.ledger import (
+from geomkit.core.errors import DataError
+from geomkit.core.shipped import FINDINGS
+from geomkit.figures.style import WIDTH
+from geomkit.ledger.figure import PAINT, claims_figure
+from geomkit.ledger.pages import (
     END,
     START,
     findings_page,
@@ -22,11 +24,9 @@ from geomkit.figures.ledger import (
     write_findings,
     write_page,
 )
-from geomkit.figures.style import WIDTH
 from geomkit.ledger.table import write_ledger
-from geomkit.shipped import FINDINGS
-from geomkit.store.findings import Claim, ClaimVerdict
-from geomkit.store.records.files import read_csv, write_csv
+from geomkit.tables.findings import Claim, ClaimVerdict
+from geomkit.tables.rows import read_csv, write_csv
 
 ROOT = Path(__file__).parents[1]
 NUMBERS: dict[str, Any] = {"value": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "null": "projected", "sizes": 6}

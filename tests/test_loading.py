@@ -10,11 +10,11 @@ from conftest import ARCHITECTURES, MASKED
 from loaded_peak import configuration, peak
 from transformers import LlamaForCausalLM, initialization
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError
-from geomkit.lm import loading
-from geomkit.lm.loading import BY_NUMBER, BY_ROW, stored_types, unused, widened
-from geomkit.lm.models import load_model, untrained_twin
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
+from geomkit.models import weights as loading
+from geomkit.models.load import load_model, untrained_twin
+from geomkit.models.weights import BY_NUMBER, BY_ROW, stored_types, unused, widened
 
 SHORT = torch.bfloat16
 

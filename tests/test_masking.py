@@ -8,26 +8,26 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError, RefusalError
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.components import measure_components
-from geomkit.lm.masking import Masking, masking
-from geomkit.lm.probing import probe_model
-from geomkit.lm.stream import of_reading, runs, runs_by_name
-from geomkit.state import State
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump, stored
-from geomkit.store.records.experiments import SublayerEffect
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.tokens import TokenScore
-from geomkit.store.refusals import refused_files
-from geomkit.store.tables import read_columns
-from geomkit.store.texts import Sample, StoredTexts, Texts, write_texts
-from geomkit.studies.components import summarise_components
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.gain import measure_gains
-from geomkit.studies.spectra import decompose
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.state import State
+from geomkit.models.capture import Recorder, capture
+from geomkit.models.masking import Masking, masking
+from geomkit.models.probe import probe_model
+from geomkit.models.stream import of_reading, runs, runs_by_name
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.refusals import refused_files
+from geomkit.states.texts import Sample, StoredTexts, Texts, write_texts
+from geomkit.studies.components.analyse import summarise_components
+from geomkit.studies.components.run import measure_components
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.studies.tokens.gains import measure_gains
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.experiments import SublayerEffect
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import read_columns
 
 FIRST, LAST, MASK = 297, 298, 299
 MASKS = Masking(MASK, [LAST])
@@ -77,7 +77,7 @@ def test_each_token_is_masked_alone_and_its_text_is_read_whole(load, architectur
 def test_states_alone_take_one_pass_over_each_batch(load, monkeypatch):
     model, texts = load("bert"), sample(6, 11, 3)
     scored = list(capture(Recorder(model, [1, 3], False), texts, 30, MASKS))
-    monkeypatch.setattr("geomkit.lm.capture.masked_surprisals", lambda *_: pytest.fail("tokens were masked"))
+    monkeypatch.setattr("geomkit.models.capture.masked_surprisals", lambda *_: pytest.fail("tokens were masked"))
     found = list(capture(Recorder(model, [1, 3], False), texts, 30, MASKS, scored=False))
     assert np.isnan(np.concatenate([part.surprisal for part in found])).all()
     for one, other in zip(found, scored, strict=True):
@@ -105,7 +105,7 @@ def test_masking_takes_what_a_tokenizer_puts_behind_a_text(mask_tokenizer, token
 
 
 def test_without_the_objective_a_model_that_reads_in_both_directions_is_refused(tiny, tmp_path):
-    from geomkit.lm.models import load_model
+    from geomkit.models.load import load_model
 
     model = load_model(ModelSpec(tiny("bert"), device="cpu"))
     with pytest.raises(RefusalError, match=r"BertLMHeadModel: .* it reads in both directions"):
@@ -113,7 +113,7 @@ def test_without_the_objective_a_model_that_reads_in_both_directions_is_refused(
 
 
 def test_a_decoder_is_no_masked_model(tiny):
-    from geomkit.lm.models import load_model
+    from geomkit.models.load import load_model
 
     with pytest.raises(DataError, match="no masked language model could be loaded"):
         load_model(ModelSpec(tiny("llama"), device="cpu", objective="masked"))
@@ -122,7 +122,7 @@ def test_a_decoder_is_no_masked_model(tiny):
 @pytest.fixture
 def dumped(tiny, tmp_path, mask_tokenizer, tokenizer):
     """Through the stages: texts, dump, spectra."""
-    from geomkit.lm.cutting import tokenizer_sha256
+    from geomkit.models.cutting import tokenizer_sha256
 
     def run(architecture: str, objective: str = "causal") -> Path:
         masked = objective == "masked"
@@ -212,7 +212,7 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
 
 
 def test_losses_along_a_training_of_masked_models_are_those_of_masked_tokens(dumped, tiny, tmp_path):
-    from geomkit.studies.measure_training import measure_training
+    from geomkit.studies.training.measure import measure_training
 
     path, table = dumped("bert", "masked"), tmp_path / "trajectory/bert/c.parquet"
     states = partial(
@@ -234,7 +234,7 @@ def test_a_model_without_attention_to_the_past_is_not_probed(dumped, tiny, tmp_p
     probe = tmp_path / f"probes/{architecture}/c.h5"
     selection = {"layers": ["last"], "texts": 2, "targets": 1, "budgets": [1, 2], "removed": 0}
     probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], GAIN, SPEC, BATCH, 0)
-    from geomkit.store.probes import Probe
+    from geomkit.states.probes import Probe
 
     with pytest.raises(RefusalError, match=why):
         Probe(probe)
@@ -242,11 +242,11 @@ def test_a_model_without_attention_to_the_past_is_not_probed(dumped, tiny, tmp_p
 
 def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tmp_path):
     """Removals, sinks, components and semantics, as entropy and tokens do."""
-    from geomkit.lm.removing import remove_tokens
-    from geomkit.store.records.experiments import Removal, SinkEffect
-    from geomkit.store.tables import EVERYTHING
-    from geomkit.studies.ablation import measure_removals
-    from geomkit.studies.sinks import measure_without_sinks
+    from geomkit.studies.removal.analyse import measure_removals
+    from geomkit.studies.removal.run import remove_tokens
+    from geomkit.studies.sinks.analyse import measure_without_sinks
+    from geomkit.tables.experiments import Removal, SinkEffect
+    from geomkit.tables.tidy import EVERYTHING
 
     dump, probe, removals = (tmp_path / f"{stage}/m/c.h5" for stage in ("dumps", "probes", "removals"))
     with refused_files([dump, probe]):

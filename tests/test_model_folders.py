@@ -16,17 +16,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_bad_input import POINTER, tree
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError, GeomkitError, RefusalError
-from geomkit.lm.cutting import cut_texts
-from geomkit.lm.models import load_config, load_model, load_tokenizer, prefix, skeleton, suffix, untrained_twin
-from geomkit.lm.stream import runs
-from geomkit.logs import explained
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError, GeomkitError, RefusalError
+from geomkit.core.logs import explained
+from geomkit.models.cutting import cut_texts
+from geomkit.models.load import load_config, load_model, load_tokenizer, prefix, skeleton, suffix, untrained_twin
+from geomkit.models.stream import runs
 from geomkit.sources.corpora import write_documents
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump
-from geomkit.store.texts import read_texts
-from geomkit.store.weights import write_weights
+from geomkit.sources.weights import write_weights
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import read_texts
 
 pytestmark = pytest.mark.slow
 
@@ -519,7 +519,7 @@ def test_a_token_before_every_text_counts(tiny, documents, bos_tokenizer, tmp_pa
 def test_the_context_window_is_what_the_configuration_says(name, options, fits):
     import transformers
 
-    from geomkit.lm.context import window
+    from geomkit.models.context import window
 
     assert window(getattr(transformers, name)(**options)) == fits
 

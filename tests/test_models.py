@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from geomkit.config import ModelSpec
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm.models import (
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.models.load import (
     blocks,
     convert_gguf,
     find_device,

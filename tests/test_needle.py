@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError
-from geomkit.lm.needle import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
 from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, call, outcome
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.records.experiments import NeedleText
-from geomkit.store.records.files import read_csv
+from geomkit.studies.needle.run import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
+from geomkit.tables.experiments import NeedleText
+from geomkit.tables.rows import read_csv
 
 FILLER = "The harbour lay still. A boat came in with its lamp unlit. Nobody on the quay called out to it. The fog had gone."
 KNOWN, LOST = Scores(0.2, 8.0, 8.0, 0.2, 0.25), Scores(9.0, 9.0, 9.0, 9.0, float("nan"))
@@ -41,7 +41,7 @@ def test_losses_of_answers_are_those_of_each_text_alone(load, tokenizer):
 
 
 def test_scores_are_those_of_physically_shorter_inputs(load, tokenizer, monkeypatch):
-    from geomkit.lm import needle
+    from geomkit.studies.needle import run as needle
 
     seen = []
 
@@ -111,7 +111,7 @@ def test_an_untrained_model_is_not_said_to_hold_the_fact(load, tokenizer):
 
 
 def test_scores_are_written_with_what_they_are_called(tiny, tmp_path, monkeypatch):
-    from geomkit.lm import needle
+    from geomkit.studies.needle import run as needle
 
     write_documents([Document(f"d{number}", FILLER * 6) for number in range(3)], tmp_path / "fillers.parquet")
     monkeypatch.setattr(needle, "DRAWS", 2)

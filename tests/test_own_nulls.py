@@ -10,13 +10,13 @@ from streams import STATES, STORAGE, VARIANTS, Case, spectra
 from test_config import changed, run_check
 from test_growth import WIDTHS, run
 
-from geomkit import variants
-from geomkit.config import origin
-from geomkit.errors import ConfigError, RefusalError
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump, stored
-from geomkit.store.measurements import Where, beside
-from geomkit.store.spectra import Spectra
+from geomkit.core import variants
+from geomkit.core.config import origin
+from geomkit.core.errors import ConfigError, RefusalError
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.spectra import Spectra
+from geomkit.tables.measurements import Where, beside
 
 ENTROPY = {"nulls": ["gaussian", "shuffled", "untrained"], "untrained_seeds": 3, "eps2": 0.5}
 FEW = {"source": "local", "nulls": ["shuffled"]}

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import DRAWN, MODES, STATES, STORAGE, VARIANTS, Case, in_parts, spectra
 
-from geomkit.errors import DataError, RefusalError
-from geomkit.lm import stream, variants
-from geomkit.lm.capture import batch_groups
-from geomkit.lm.stream import share_of
+from geomkit.core.errors import DataError, RefusalError
 from geomkit.measures import spectra as covariances
-from geomkit.store import decomposition, dumping
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump
-from geomkit.store.partial_spectra import merge_spectra
-from geomkit.store.parts import merge_dumps, part_name
-from geomkit.store.spectra import Spectra
-from geomkit.store.texts import Sample, Texts
-from geomkit.studies.spectra import sum_rows
+from geomkit.models import stream, variants
+from geomkit.models.capture import batch_groups
+from geomkit.models.stream import share_of
+from geomkit.states import decomposition, dumping
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.partial_spectra import merge_spectra
+from geomkit.states.parts import merge_dumps, part_name
+from geomkit.states.spectra import Spectra
+from geomkit.states.texts import Sample, Texts
+from geomkit.studies.entropy.decompose import sum_rows
 
 pytestmark = pytest.mark.slow
 

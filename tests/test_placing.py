@@ -10,15 +10,15 @@ import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from safetensors.torch import load_file, save_file
 
-from geomkit.config import ModelSpec
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import placing
-from geomkit.lm.capture import Recorder, all_rows, capture
-from geomkit.lm.models import blocks, find_device, load_model, sizes, untrained_twin
-from geomkit.lm.norms import final_norm
-from geomkit.lm.placing import Placement, place, placement, weight_bytes
-from geomkit.state import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.models import placing
+from geomkit.models.capture import Recorder, all_rows, capture
+from geomkit.models.load import blocks, find_device, load_model, sizes, untrained_twin
+from geomkit.models.norms import final_norm
+from geomkit.models.placing import Placement, place, placement, weight_bytes
+from geomkit.states.texts import Sample, Texts
 
 GB = 10**9
 

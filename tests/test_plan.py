@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.config import Model, stages, trainings
-from geomkit.plan import TWINS, Plan, one_of
-from geomkit.trainings import fact_cells
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.config import Model, stages, trainings
+from geomkit.core.plan import TWINS, Plan, one_of
+from geomkit.core.trainings import fact_cells
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())

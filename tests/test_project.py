@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from geomkit import schema_page
+from geomkit.core import schema_page
 
 ROOT = Path(__file__).parents[1]
 

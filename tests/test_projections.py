@@ -12,17 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from dumped import spectra_of
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.state import State
-from geomkit.store.dumps import stored, write_dump
-from geomkit.store.measurements import Where, read_measurements
-from geomkit.store.provenance import rng
-from geomkit.store.texts import Texts
-from geomkit.studies.projections import Settings, join_projections, powers_of_two, project_donor
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.studies.size_laws.projections import Settings, join_projections, powers_of_two, project_donor
+from geomkit.tables.measurements import Where, read_measurements
 
 LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]

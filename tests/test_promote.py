@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from geomkit.core.shipped import FINDINGS, TRAININGS, Shipped
 from geomkit.ledger.promote import READ, promote
-from geomkit.shipped import FINDINGS, TRAININGS, Shipped
 
 RESOURCES = Path(__file__).parents[1] / "workflow/resources"
 FAMILY = Shipped("ladder/ladder-*", target="ladder", whole="ladder/README.md")

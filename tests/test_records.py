@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import pytest
+from geomkit.store import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
-from geomkit.store import records
-from geomkit.store.records.absence import Absent
-from geomkit.store.records.files import columns, defined, open_columns, read_csv, read_json, write_csv, write_json
-from geomkit.store.records.fits import LossRegion, MetricLaw
-from geomkit.store.records.ladder import CurvePoint, LadderLoss, SweptTraining, Training
-from geomkit.store.records.published import PublishedLaw, PublishedValue
-from geomkit.store.records.scaling import NullSlope, Slope, by_slope
+from geomkit.studies.published.rows import PublishedLaw, PublishedValue
+from geomkit.studies.size_laws.rows import NullSlope, Slope, by_slope
+from geomkit.tables.absence import Absent
+from geomkit.tables.fits import LossRegion, MetricLaw
+from geomkit.tables.rows import columns, defined, open_columns, read_csv, read_json, write_csv, write_json
+from geomkit.tables.trainings import CurvePoint, LadderLoss, SweptTraining, Training
 
 RESOURCES = Path(__file__).parents[1] / "workflow/resources"
 MODULES = [import_module(f"{records.__name__}.{module.name}") for module in pkgutil.iter_modules(records.__path__)]

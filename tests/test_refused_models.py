@@ -7,18 +7,18 @@ import h5py
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError, RefusalError
-from geomkit.store.dumps import Dump, stored
-from geomkit.store.families import opened_families
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.tokens import TokenScore
-from geomkit.store.refusals import refused_files, refused_table
-from geomkit.store.spectra import Spectra, write_spectra
-from geomkit.store.tables import EVERYTHING, merge_stage, read_absent
-from geomkit.store.texts import Texts
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.gain import measure_gains
-from geomkit.studies.spectra import decompose
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.families import opened_families
+from geomkit.states.refusals import refused_files, refused_table
+from geomkit.states.spectra import Spectra, write_spectra
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.studies.tokens.gains import measure_gains
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import EVERYTHING, merge_stage, read_absent
 
 REASON = "BertForMaskedLM: it reads in both directions"
 

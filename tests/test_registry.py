@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import ConfigError
+from geomkit.core.errors import ConfigError
+from geomkit.core.registry import Registry, only
 from geomkit.measures.nulls import null_rows
-from geomkit.registry import Registry, only
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from geomkit.arrays import EPSILONS, narrowest, rounding
-from geomkit.errors import ConfigError
+from geomkit.core.arrays import EPSILONS, narrowest, rounding
+from geomkit.core.errors import ConfigError
+from geomkit.core.state import State
 from geomkit.measures.accumulation import StateSpectra, text_spectra
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.sources.states import import_states
-from geomkit.state import State
-from geomkit.store.dumps import Dump, stored, write_dump
-from geomkit.store.sinks import metrics_of
-from geomkit.store.tables import absent_of, read_columns
-from geomkit.store.texts import Texts
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.spectra import decompose
+from geomkit.sources.imported import import_states
+from geomkit.states.dumps import Dump, stored, write_dump
+from geomkit.states.sinks import metrics_of
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.tables.tidy import absent_of, read_columns
 
 N, D = 16, 48
 

@@ -8,20 +8,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.config import ModelSpec
-from geomkit.lm.cutting import tokenizer_sha256
-from geomkit.lm.stream import runs, runs_by_name
+from geomkit.core.config import ModelSpec
+from geomkit.core.state import State
+from geomkit.ladder.control_metrics import measure_controls
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.state import State
-from geomkit.store.dumping import dump_states
-from geomkit.store.dumps import Dump
-from geomkit.store.measurements import Where, only_family, read_measurements
-from geomkit.store.texts import Sample, Texts, write_texts
-from geomkit.studies.control_metrics import measure_controls
-from geomkit.studies.measure_training import measure_training
+from geomkit.models.cutting import tokenizer_sha256
+from geomkit.models.stream import runs, runs_by_name
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import Sample, Texts, write_texts
+from geomkit.studies.training.measure import measure_training
+from geomkit.tables.measurements import Where, only_family, read_measurements
 
 LENGTHS, DOCUMENTS = [20, 7, 20, 20, 12], ["a", "a", "b", "c", "c"]
 LONG = [0, 2, 3]

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.config import ModelSpec
-from geomkit.errors import DataError, RefusalError
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.masking import Masking
-from geomkit.lm.models import blocks, load_model, sizes
-from geomkit.lm.norms import FinalNorm, final_norm
-from geomkit.lm.selfcheck import READINGS, Reading, read_states
-from geomkit.state import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.state import State
+from geomkit.models.capture import Recorder, capture
+from geomkit.models.load import blocks, load_model, sizes
+from geomkit.models.masking import Masking
+from geomkit.models.norms import FinalNorm, final_norm
+from geomkit.models.selfcheck import READINGS, Reading, read_states
+from geomkit.states.texts import Sample, Texts
 
 WIDTH, DEPTH, VOCABULARY = 16, 3, 50
 
@@ -293,7 +293,7 @@ def test_rotary_positions_that_stretch_with_the_longest_text_run_one_length_at_a
 def test_a_model_is_looked_at_once(load, monkeypatch):
     model = load("llama")
     found = read_states(model)
-    monkeypatch.setattr("geomkit.lm.selfcheck.self_check", lambda model: pytest.fail("looked at again"))
+    monkeypatch.setattr("geomkit.models.selfcheck.self_check", lambda model: pytest.fail("looked at again"))
     assert read_states(model) is found == Reading()
 
 

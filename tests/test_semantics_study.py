@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.state import State
-from geomkit.store.dumps import stored, write_dump
-from geomkit.store.records.experiments import Likeness
-from geomkit.store.records.files import read_csv
-from geomkit.store.texts import Texts
-from geomkit.studies.semantics import judge, read_judgements
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.studies.semantics.analyse import judge, read_judgements
+from geomkit.tables.experiments import Likeness
+from geomkit.tables.rows import read_csv
 
 COUNT, WIDTH = 12, 6
 FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}

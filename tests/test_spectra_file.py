@@ -7,12 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
-from geomkit.state import State
-from geomkit.store.dumps import write_dump
-from geomkit.store.spectra import Spectra, SpectraWriter, write_spectra
-from geomkit.store.texts import Texts
+from geomkit.states.dumps import write_dump
+from geomkit.states.spectra import Spectra, SpectraWriter, write_spectra
+from geomkit.states.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
 ROWS = {"a": (0, 16), "naïve 27": (16, 21), "c": (21, 33)}

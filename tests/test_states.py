@@ -17,15 +17,15 @@ from safetensors.torch import save_file as save_tensors
 from test_bad_input import refused
 from test_config import SCHEMA, SHIPPED, changed, run_check
 
-from geomkit.config import stages
-from geomkit.errors import ConfigError, DataError
-from geomkit.sources.states import import_states
-from geomkit.state import State
-from geomkit.store.donors import families_of, incomparable
-from geomkit.store.dumps import Dump, stored
-from geomkit.store.spectra import Spectra
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.spectra import decompose
+from geomkit.core.config import stages
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.sources.imported import import_states
+from geomkit.states.donors import families_of, incomparable
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.spectra import Spectra
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
 
 SIZES = {"depth": 2, "params_total": 900, "params_nonembedding": 600}
 DUMP = {"layers": "all", "dtype": "float32", "compression": None}

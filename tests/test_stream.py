@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from streams import DRAWN, MODES, VARIANTS, Case, contents, spectra
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
-from geomkit.config import ModelSpec
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import memory, placing, stream, variants
-from geomkit.lm.memory import Layout, need, planned
-from geomkit.lm.models import sizes
-from geomkit.lm.placing import HOST, free_memory
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
 from geomkit.measures import spectra as covariances
-from geomkit.state import State
-from geomkit.store import decomposition
-from geomkit.store.drawn import Drawn
-from geomkit.store.spectra import Spectra
-from geomkit.store.texts import Texts
+from geomkit.models import memory, placing, stream, variants
+from geomkit.models.load import sizes
+from geomkit.models.memory import Layout, need, planned
+from geomkit.models.placing import HOST, free_memory
+from geomkit.states import decomposition
+from geomkit.states.drawn import Drawn
+from geomkit.states.spectra import Spectra
+from geomkit.states.texts import Texts
 
 
 @pytest.fixture(scope="module", params=[("gpt-neox", "causal"), ("bert", "masked")], ids=lambda found: found[1])

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.measurements import by_cell, corpus_losses, text_means
-from geomkit.store.tables import COLUMNS, TableWriter, check_seeds, merge, read_absent
-from geomkit.store.texts import Texts
-from geomkit.studies.entropy import add_loss
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.analyse import add_loss
+from geomkit.tables.measurements import by_cell, corpus_losses, text_means
+from geomkit.tables.tidy import COLUMNS, TableWriter, check_seeds, merge, read_absent
 
 SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
 """Parameters of each model, without embeddings and in total."""

@@ -14,19 +14,24 @@ from test_claims_theory import NAMES, Given, judged
 from test_figures import check_column
 from test_planted import cell, facts_of
 
-from geomkit.errors import DataError
-from geomkit.figures import theory as figures
-from geomkit.figures.ledger import findings_page
-from geomkit.laws.theory import SkillGraph
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.ledger.pages import findings_page
 from geomkit.ledger.table import rows_of
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
-from geomkit.state import State
-from geomkit.store.dumps import stored, write_dump
-from geomkit.store.findings import claims
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.ladder import LadderLoss, Training
-from geomkit.store.records.theory import (
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.tables.findings import claims
+from geomkit.tables.rows import read_csv, write_csv
+from geomkit.tables.trainings import LadderLoss, Training
+from geomkit.theory import figure as figures
+from geomkit.theory import relations as theory
+from geomkit.theory.conditional import by_document, condition_model, join_conditional, octaves
+from geomkit.theory.ngrams import budgets_up_to, exponent_of, measure_ngrams
+from geomkit.theory.quanta import learnt_ranks
+from geomkit.theory.relations import curve_of, fit_skill_curves, join_curves, parts_of, relate_exponents
+from geomkit.theory.rows import (
     BigramLoss,
     Conclusion,
     ConditionalGain,
@@ -40,18 +45,13 @@ from geomkit.store.records.theory import (
     StepRow,
     TableExponent,
 )
-from geomkit.store.splits import frequency_table, read_split, write_splits
-from geomkit.store.texts import Texts
-from geomkit.studies import theory
-from geomkit.studies.conclusions.arithmetic import of_simulation
-from geomkit.studies.conclusions.conclude import conclude
-from geomkit.studies.conclusions.ngrams import of_quanta
-from geomkit.studies.conclusions.steps import of_steps
-from geomkit.studies.conditional import by_document, condition_model, join_conditional, octaves
-from geomkit.studies.ngrams import budgets_up_to, exponent_of, measure_ngrams
-from geomkit.studies.quanta import learnt_ranks
-from geomkit.studies.skills import ENTROPIES, entropies, simulate_skills
-from geomkit.studies.theory import curve_of, fit_skill_curves, join_curves, parts_of, relate_exponents
+from geomkit.theory.simulation import ENTROPIES, entropies, simulate_skills
+from geomkit.theory.skills import SkillGraph
+from geomkit.theory.splits import frequency_table, read_split, write_splits
+from geomkit.theory.tests.arithmetic import of_simulation
+from geomkit.theory.tests.conclude import conclude
+from geomkit.theory.tests.ngrams import of_quanta
+from geomkit.theory.tests.steps import of_steps
 
 WIDTHS = (16, 24, 32, 48, 64)
 SIZES = dict(zip(WIDTHS, (6_000, 20_000, 60_000, 200_000, 600_000), strict=True))

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from drawings import check_column
 
-from geomkit.errors import DataError
-from geomkit.figures.trajectory import laws_figures, trajectory_figures
+from geomkit.core.errors import DataError
 from geomkit.laws.statistics import partial_correlation
-from geomkit.store.records.axes import StepLaw, StepPoint, StepTurn
-from geomkit.store.records.files import read_csv
-from geomkit.store.tables import TableWriter, write_resamples
-from geomkit.studies.trajectory import left_out, study_trajectories
+from geomkit.studies.training.analyse import left_out, study_trajectories
+from geomkit.studies.training.figure import laws_figures, trajectory_figures
+from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import TableWriter, write_resamples
 
 STEPS = [16, 35, 77, 169, 370, 812, 1781, 3907]
 TEXTS = 12

@@ -7,9 +7,9 @@ import pytest
 
 from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import Kind, judge
-from geomkit.store.measurements import PROJECTED, RANDOM, MeasuredModel, Measurements, Where
-from geomkit.store.tables import DONOR_COLUMNS, TableWriter
-from geomkit.studies.verdicts import COMMON, KEPT, STRETCHED, Levels, is_primary
+from geomkit.studies.size_laws.verdicts import COMMON, KEPT, STRETCHED, Levels, is_primary
+from geomkit.tables.measurements import PROJECTED, RANDOM, MeasuredModel, Measurements, Where
+from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter
 
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
 MODELS = [MeasuredModel(f"m-{width}-s{seed}", seed, width**3, 2 * width**3, 2, width) for width in WIDTHS for seed in (0, 1)]

@@ -29,7 +29,7 @@ HOMES = {
 __all__ = list(HOMES)
 
 if log := getattr(vars(sys.modules["__main__"]).get("snakemake"), "log", None):  # a job, which has yet to import the rest
-    from geomkit.errors import catch_all
+    from geomkit.core.errors import catch_all
 
     catch_all(log[0])
 

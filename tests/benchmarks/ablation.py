@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.config import ModelSpec
-from geomkit.lm.ablating import ablate, every_sublayer, forward
-from geomkit.lm.capture import surprisals, with_prefix
-from geomkit.lm.models import load_model
-from geomkit.lm.selfcheck import padded
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.models.ablate import ablate, every_sublayer, forward
+from geomkit.models.capture import surprisals, with_prefix
+from geomkit.models.load import load_model
+from geomkit.models.selfcheck import padded
+from geomkit.states.texts import Sample, Texts
 
 ROOT = Path(__file__).parents[2]
 LADDER = ROOT / "workflow/resources/ladder"

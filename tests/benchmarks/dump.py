@@ -18,11 +18,11 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
-from geomkit.config import ModelSpec
-from geomkit.lm.capture import Recorder, batch_groups, batches, capture
-from geomkit.lm.models import blocks, load_model
-from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.models.capture import Recorder, batch_groups, batches, capture
+from geomkit.models.load import blocks, load_model
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.texts import Sample, Texts
 
 LADDER = Path(__file__).parents[2] / "workflow/resources/ladder/ladder-64-s0"
 LENGTH, BATCH_TOKENS = 256, 8192

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import lars_path_gram
 
-from geomkit.config import ModelSpec
+from geomkit.core.config import ModelSpec
 from geomkit.measures.selection import TOLERANCE, LassoPath, lasso_paths
 from geomkit.measures.spectra import normalise
 
@@ -47,7 +47,7 @@ def synthetic(count: int = TOKENS, d: int = 768) -> np.ndarray:
 def hidden_states() -> Iterator[tuple[str, np.ndarray]]:
     import torch
 
-    from geomkit.lm.models import load_model, load_tokenizer
+    from geomkit.models.load import load_model, load_tokenizer
 
     torch.set_num_threads(1)
     folder = max(LADDER.glob("ladder-*"), key=lambda folder: int(folder.name.split("-")[1]))

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.config import ModelSpec
+from geomkit.core.config import ModelSpec
 from geomkit.sources.corpora import Document, write_documents
 
 ROOT = Path(__file__).parents[2]
@@ -36,8 +36,8 @@ TARGET = 16
 
 
 def write_corpora(folder: Path) -> None:
-    from geomkit.lm.cutting import cut_texts
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.cutting import cut_texts
+    from geomkit.models.load import load_tokenizer
 
     words = [token[1:] for token in load_tokenizer(MODEL).get_vocab() if token[0] == "Ġ" and token[1:].isalpha()]
     draw = np.random.default_rng(0)
@@ -62,28 +62,28 @@ SPECTRA: dict[str, Any] = {
 
 def run(folder: Path, modes: list[str] | None = None):
     """States of the model as it runs."""
-    from geomkit.lm.stream import runs
+    from geomkit.models.stream import runs
 
     return partial(runs, MODEL, folder / "texts.h5", "m", ModelSpec(device="cpu"), 8192, 0, modes=modes)
 
 
 def dump(folder: Path) -> None:
-    from geomkit.store.dumping import dump_states
+    from geomkit.states.dumping import dump_states
 
     outputs = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
     dump_states(run(folder), outputs, {"dtype": "float32", "compression": None}, SPECTRA["variants"])
 
 
 def spectra(folder: Path) -> None:
-    from geomkit.store.dumps import stored
-    from geomkit.studies.spectra import decompose
+    from geomkit.states.dumps import stored
+    from geomkit.studies.entropy.decompose import decompose
 
     dumps = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
     decompose(partial(stored, dumps), folder / "spectra.h5", **SPECTRA)
 
 
 def measure(folder: Path) -> None:
-    from geomkit.studies.spectra import decompose
+    from geomkit.studies.entropy.decompose import decompose
 
     decompose(run(folder, SPECTRA["modes"]), folder / "m/running.h5", **SPECTRA)
 

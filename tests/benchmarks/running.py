@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from geomkit.config import ModelSpec
-from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.core.config import ModelSpec
+from geomkit.states.texts import Sample, Texts, write_texts
 
 MODEL = Path(__file__).parents[2] / "workflow/resources/ladder/ladder-128-s0"
 LENGTH, FEW, COUNTS = 256, 10, (50, 200, 800)
@@ -24,8 +24,8 @@ TARGET = 100
 
 
 def texts_of(folder: Path, count: int) -> Path:
-    from geomkit.lm.cutting import tokenizer_sha256
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.cutting import tokenizer_sha256
+    from geomkit.models.load import load_tokenizer
 
     ids = list(np.random.default_rng(0).integers(3, 1000, (count, LENGTH)).astype(np.int32))
     facts = {
@@ -41,8 +41,8 @@ def texts_of(folder: Path, count: int) -> Path:
 
 def peak(count: int) -> int:
     """Highest resident bytes of the job on as many texts."""
-    from geomkit.lm.stream import runs
-    from geomkit.studies.spectra import decompose
+    from geomkit.models.stream import runs
+    from geomkit.studies.entropy.decompose import decompose
 
     with tempfile.TemporaryDirectory() as name:
         for number in (FEW, count):

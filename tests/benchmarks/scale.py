@@ -10,7 +10,7 @@ cache    every state in memory, as TransformerLens' run_with_cache does
 Seconds are those of the processor, so that other work on the machine hardly counts. Memory is the highest resident size of a
 stage above that before it. Stages take turns, and each number is the median of ROUNDS rounds. Written to
 workflow/resources/costs: the measurements (scale.csv), exponents of width and text count (exponents.csv), and a rate for each
-term of the work of `geomkit.costs` (rates.csv). Widths as arguments are measured anew alone.
+term of the work of `geomkit.core.costs` (rates.csv). Widths as arguments are measured anew alone.
 """
 
 import csv
@@ -29,19 +29,19 @@ from scipy.optimize import nnls
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from geomkit.config import ModelSpec
-from geomkit.costs import WORK, Shape
-from geomkit.lm.capture import Recorder, batch_groups, batches, capture
-from geomkit.lm.models import blocks
-from geomkit.lm.placing import HOSTED
-from geomkit.lm.stream import Running, Runs, share_of
-from geomkit.lm.variants import Bench
+from geomkit.core.config import ModelSpec
+from geomkit.core.costs import WORK, Shape
 from geomkit.measures.spectra import normalise
-from geomkit.store.decomposition import Plan, measure_variant
-from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.spectra import write_spectra
-from geomkit.store.states import States
-from geomkit.store.texts import Sample, StoredTexts, Texts
+from geomkit.models.capture import Recorder, batch_groups, batches, capture
+from geomkit.models.load import blocks
+from geomkit.models.placing import HOSTED
+from geomkit.models.stream import Running, Runs, share_of
+from geomkit.models.variants import Bench
+from geomkit.states.decomposition import Plan, measure_variant
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.spectra import write_spectra
+from geomkit.states.stream import States
+from geomkit.states.texts import Sample, StoredTexts, Texts
 
 OUTPUT = Path(__file__).parents[2] / "workflow/resources/costs"
 LENGTH, BATCH_TOKENS, VOCABULARY = 64, 2048, 1024

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import yaml
 from workflow_case import ROOT, Case, Outcome, Run
 
-from geomkit.config import stages
+from geomkit.core.config import stages
+from geomkit.core.variants import drawn, nulls, of_kind, runs
 from geomkit.measures.entropy import metrics
-from geomkit.variants import drawn, nulls, of_kind, runs
 
 MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 """Width and depth of each."""

@@ -68,8 +68,8 @@ def test_the_learning_curve_has_the_columns_that_are_shipped_and_falls(trained):
 
 
 def test_the_model_is_a_folder_that_transformers_loads(trained):
-    from geomkit.config import ModelSpec
-    from geomkit.lm.models import load_tokenizer, untrained_twin
+    from geomkit.core.config import ModelSpec
+    from geomkit.models.load import load_tokenizer, untrained_twin
 
     folder = trained / "ladder-16-s0"
     assert len(load_tokenizer(folder)) == 300

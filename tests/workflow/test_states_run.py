@@ -8,7 +8,7 @@ import pytest
 from runs import SETTINGS, WITHOUT, write_corpus
 from workflow_case import Case
 
-from geomkit.store.dumps import Dump
+from geomkit.states.dumps import Dump
 
 SIZES = {"depth": 2, "params_total": 90000, "params_nonembedding": 60000}
 MODELS = {

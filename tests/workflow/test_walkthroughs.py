@@ -17,8 +17,8 @@ import pytest
 import yaml
 from workflow_case import ROOT, Case, copy_project
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.source import described
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.declarations import described
 
 EXTENSIONS, STUDY = (ROOT / "CONTRIBUTING.md").read_text().split("## A study, from question to figure")
 NEW = {
@@ -45,7 +45,8 @@ LOOK = """
 import json
 from pathlib import Path
 from matplotlib.text import Text
-from geomkit.figures import scaling, style
+from geomkit.studies.size_laws.figure import scaling
+from geomkit.figures import style
 
 seen = {}
 def keep(figures, output):
@@ -140,7 +141,7 @@ def test_a_study_adds_files_of_its_own_and_two_blocks():
 def test_nothing_that_is_added_is_there_already():
     for kind, name in NEW.items():
         assert name not in declared_by_kind()[kind]
-    assert CLAIM not in described("geomkit.studies.claims.size_laws", "claims.register")
+    assert CLAIM not in described("geomkit.studies.size_laws.claims", "claims.register")
 
 
 def test_the_code_keeps_the_projects_style(tmp_path):
@@ -259,7 +260,7 @@ def test_a_study_has_its_table_and_its_figure(walk, table):
 def test_a_study_is_among_the_default_targets_and_on_the_page_of_the_configuration(walk, tmp_path):
     outcome = Case(walk.project, tmp_path, {}).run("--cores", "1", "--dry-run")
     assert (outcome.jobs["peak"], outcome.jobs["peak_figure"]) == (1, 1)
-    code = "import yaml, json; from geomkit.schema_page import page; read = lambda path: yaml.safe_load(open(path))\n"
+    code = "import yaml, json; from geomkit.core.schema_page import page; read = lambda path: yaml.safe_load(open(path))\n"
     files = [str(walk.project / name) for name in ("workflow/schemas/config.schema.yaml", "config.yaml")]
     page = walk.python(f"{code}print(json.dumps(page(*map(read, {files!r}))))")
     assert "## peak\n\nAt which layer" in page

@@ -17,15 +17,16 @@ os.environ.update(
     )
 )
 
-from geomkit import checks, costs
-from geomkit import config as settings
-from geomkit.catalogue import declared_by_kind
-from geomkit.configfiles import LOADER, ConfigFiles
-from geomkit.digest import files_below
-from geomkit.errors import plainly
-from geomkit.inputs import Inputs, made, staged_content, unstaged_files
-from geomkit.job import call, check_rules
-from geomkit.plan import Plan, one_of
+from geomkit.core import checks
+from geomkit.core import costs
+from geomkit.core import config as settings
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.configfiles import LOADER, ConfigFiles
+from geomkit.core.digest import files_below
+from geomkit.core.errors import plainly
+from geomkit.core.inputs import Inputs, made, staged_content, unstaged_files
+from geomkit.core.job import call, check_rules
+from geomkit.core.plan import Plan, one_of
 
 DEFAULTS, SCHEMA = (
     yaml.load((ROOT / path).read_text(), Loader=LOADER)
@@ -159,11 +160,11 @@ OF_MODEL = {
     "spec": lambda wildcards: spec_of(MODELS[wildcards.model]),
 }
 RUNNING = OF_MODEL | {
-    "states": "geomkit.lm.stream:runs",
+    "states": "geomkit.models.stream:runs",
     "origin": lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
     "batch_tokens": config["compute"]["batch_tokens"],
 }
-STORED = {"states": "geomkit.store.dumps:stored"}
+STORED = {"states": "geomkit.states.dumps:stored"}
 # states that a running model is read at: all that are chosen, or those that models of different depth have in common
 CHOSEN_STATES = {key: config["dump"][key] for key in ("layers", "sublayers")}
 LAST_STATES = {"layers": ["last", "final"], "sublayers": False}

@@ -17,7 +17,7 @@ rule components:
         **loading(5, list),
     params:
         **call(
-            "geomkit.lm.components:measure_components",
+            "geomkit.studies.components.run:measure_components",
             **OF_MODEL,
             **ABOUT_MODEL,
             number=config["components"]["texts"],
@@ -45,7 +45,7 @@ rule components_summary:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         **call(
-            "geomkit.studies.components:summarise_components",
+            "geomkit.studies.components.analyse:summarise_components",
             seed=config["seed"],
         ),
     message:
@@ -72,7 +72,7 @@ rule components_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining the tables of components"
@@ -95,7 +95,7 @@ rule components_figure:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.components:draw_components",
+            "geomkit.studies.components.figure:draw_components",
         ),
     message:
         "Drawing what sublayers do"

@@ -14,7 +14,7 @@ rule texts:
         * (2000 + 2 * inputs.megabytes(input)),
     params:
         **call(
-            "geomkit.lm.cutting:cut_texts",
+            "geomkit.models.cutting:cut_texts",
             content=inputs.tokenizer_content,
             # no text depends on what else is said of the tokenizer's model
             spec=lambda wildcards: settings.ModelSpec(
@@ -64,7 +64,7 @@ rule dump:
         * (30 + inputs.megabytes(input) // 50),
     params:
         **call(
-            "geomkit.store.dumping:dump_states",
+            "geomkit.states.dumping:dump_states",
             **RUNNING,
             dump=lambda wildcards: {
                 "sublayers": plan.with_sublayers(wildcards),
@@ -116,7 +116,7 @@ rule merge_dumps:
         runtime=lambda wildcards, input, attempt: attempt * (10 + input.size_mb // 1000),
     params:
         **call(
-            "geomkit.store.parts:merge_dumps",
+            "geomkit.states.parts:merge_dumps",
             dtype=config["dump"]["dtype"],
             compression=config["dump"]["compression"],
         ),
@@ -144,7 +144,7 @@ rule import_states:
         * (30 + inputs.megabytes(input) // 500),
     params:
         **call(
-            "geomkit.sources.states:import_states",
+            "geomkit.sources.imported:import_states",
             content=inputs.states_content,
             entry=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
             dump={
@@ -171,7 +171,7 @@ rule weights:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.weights:write_weights",
+            "geomkit.sources.weights:write_weights",
             content=lambda wildcards: {
                 name: inputs.content_of(MODELS[name])
                 for name in plan.running(wildcards.stage)

@@ -15,7 +15,7 @@ rule entropy:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
     params:
         **call(
-            "geomkit.studies.entropy:measure_spectra",
+            "geomkit.studies.entropy.analyse:measure_spectra",
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
             **MEASURED,
@@ -42,7 +42,7 @@ rule width_nulls:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
     params:
         **call(
-            "geomkit.studies.width_nulls:measure_width_nulls",
+            "geomkit.studies.entropy.width_nulls:measure_width_nulls",
             **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
@@ -85,7 +85,11 @@ rule project:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
-        **call("geomkit.studies.projections:project_donor", **STORED, **PROJECTING),
+        **call(
+            "geomkit.studies.size_laws.projections:project_donor",
+            **STORED,
+            **PROJECTING,
+        ),
     message:
         "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
     script:
@@ -104,7 +108,7 @@ use rule project as project_running with:
         **LOADING,
     params:
         **call(
-            "geomkit.studies.projections:project_donor",
+            "geomkit.studies.size_laws.projections:project_donor",
             **RUNNING,
             **PROJECTING,
             dump=LAST_STATES,
@@ -129,7 +133,7 @@ rule projections:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.projections:join_projections",
+            "geomkit.studies.size_laws.projections:join_projections",
             **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
         ),
@@ -160,7 +164,7 @@ rule entropy_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining the tables of all models"
@@ -179,7 +183,7 @@ rule points:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.points:collect_points",
+            "geomkit.studies.entropy.figure_means:collect_points",
             primary=config["scaling"]["primary"],
             exploratory=config["scaling"].get("exploratory", []),
         ),
@@ -204,7 +208,7 @@ rule entropy_layers:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.layers:draw_layers",
+            "geomkit.studies.entropy.figure:draw_layers",
             primary=config["scaling"]["primary"],
         ),
     message:

@@ -49,7 +49,7 @@ rule stage:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.provenance:copy_folder",
+            "geomkit.core.provenance:copy_folder",
             content=staged_content,
         ),
     message:
@@ -74,7 +74,7 @@ rule convert_model:
         * max(4000, 12 * inputs.megabytes(input)),
     params:
         **call(
-            "geomkit.lm.convert:convert_model",
+            "geomkit.models.convert:convert_model",
             content=inputs.converted_content,
             adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
             spec=lambda wildcards: MODELS[wildcards.name].spec("cpu"),

@@ -33,7 +33,7 @@ rule semantics:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         **call(
-            "geomkit.studies.semantics:judge",
+            "geomkit.studies.semantics.analyse:judge",
             **STORED,
             **JUDGING,
             content=lambda wildcards: inputs.source_content("corpora", JUDGEMENTS),
@@ -61,7 +61,7 @@ use rule semantics as compare with:
         **LOADING,
     params:
         **call(
-            "geomkit.studies.semantics:judge",
+            "geomkit.studies.semantics.analyse:judge",
             **JUDGING,
             **RUNNING
             | {
@@ -94,7 +94,7 @@ rule semantics_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining the tables of semantics"
@@ -117,7 +117,7 @@ rule semantics_figure:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.semantics:draw_semantics",
+            "geomkit.studies.semantics.figure:draw_semantics",
         ),
     message:
         "Drawing how distances agree with judgements"

@@ -1,4 +1,4 @@
-from geomkit.trainings import fact_cells
+from geomkit.core.trainings import fact_cells
 
 FACTS = relative(RESOURCES / "findings/theory/training/facts.csv")
 STEPS = relative(RESOURCES / "findings/theory/training/small_steps.csv")
@@ -22,7 +22,7 @@ rule theory_ngram_ids:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.lm.splitting:encode_splits",
+            "geomkit.theory.run.ngram_ids:encode_splits",
         ),
     message:
         "Encoding the ladder's training, validation and test text"
@@ -39,7 +39,7 @@ rule theory_simulation:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.skills:simulate_skills",
+            "geomkit.theory.simulation:simulate_skills",
             grid=config["theory"]["simulation"],
             seed=config["seed"],
         ),
@@ -61,7 +61,7 @@ rule theory_relations:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.theory:relate_exponents",
+            "geomkit.theory.relations:relate_exponents",
             resamples=config["theory"]["resamples"]["primary"],
             sensitivity=config["theory"]["resamples"]["sensitivity"],
             seed=config["seed"],
@@ -84,7 +84,7 @@ rule theory_ngrams:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.ngrams:measure_ngrams",
+            "geomkit.theory.ngrams:measure_ngrams",
         ),
     message:
         "Measuring frequency tables and budgets of trigrams"
@@ -105,7 +105,7 @@ rule theory_curve:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.theory:fit_skill_curves",
+            "geomkit.theory.relations:fit_skill_curves",
         ),
     message:
         "Fitting the theory's curve of {wildcards.table}"
@@ -124,7 +124,7 @@ rule theory_curves:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.theory:join_curves",
+            "geomkit.theory.relations:join_curves",
         ),
     message:
         "Joining the theory's curves"
@@ -156,7 +156,7 @@ rule condition:
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
-        **call("geomkit.studies.conditional:condition_model", **STORED, **CONDITIONING),
+        **call("geomkit.theory.conditional:condition_model", **STORED, **CONDITIONING),
     message:
         "Measuring the conditional entropy of {wildcards.model} on {wildcards.corpus}"
     script:
@@ -175,7 +175,7 @@ use rule condition as condition_running with:
         **LOADING,
     params:
         **call(
-            "geomkit.studies.conditional:condition_model",
+            "geomkit.theory.conditional:condition_model",
             **RUNNING,
             **CONDITIONING,
             dump=LAST_STATES,
@@ -200,7 +200,7 @@ rule theory_conditional:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.conditional:join_conditional",
+            "geomkit.theory.conditional:join_conditional",
             **plan.members("theory"),
         ),
     message:
@@ -231,7 +231,7 @@ rule theory_bigrams:
         mem_mb=4000,
     params:
         **call(
-            "geomkit.lm.bigrams:measure_bigrams",
+            "geomkit.theory.run.bigrams:measure_bigrams",
             seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
             number=config["theory"]["windows"],
             device=config["compute"]["device"],
@@ -253,7 +253,7 @@ rule theory_quanta:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.quanta:learnt_ranks",
+            "geomkit.theory.quanta:learnt_ranks",
         ),
     message:
         "Finding the ranks up to which bigrams are learnt"
@@ -272,7 +272,7 @@ rule theory_facts:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.facts:study_facts",
+            "geomkit.theory.planted_facts:study_facts",
         ),
     message:
         "Holding planted facts against the theory"
@@ -302,7 +302,7 @@ rule theory_conclusions:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.conclusions.conclude:conclude",
+            "geomkit.theory.tests.conclude:conclude",
         ),
     message:
         "Drawing conclusions about the theory"
@@ -337,7 +337,7 @@ rule theory_plot:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.theory:draw_theory",
+            "geomkit.theory.figure:draw_theory",
         ),
     message:
         "Drawing the theory beside what was measured"
@@ -357,7 +357,7 @@ rule planted_facts_cell:
         runtime=60,
     params:
         **call(
-            "geomkit.lm.facts:train_facts",
+            "geomkit.theory.run.planted_facts:train_facts",
             recipe=config["theory"]["facts"]["recipe"],
         ),
     message:
@@ -380,7 +380,7 @@ rule planted_facts:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.facts:join_facts",
+            "geomkit.theory.planted_facts:join_facts",
         ),
     message:
         "Joining the models of planted facts"
@@ -406,7 +406,7 @@ rule small_steps:
         mem_mb=4000,
     params:
         **call(
-            "geomkit.lm.steps:measure_small_steps",
+            "geomkit.theory.run.small_steps:measure_small_steps",
             recipe=config["ladder"]["recipe"]
             | {"tokens": config["theory"]["steps"]["tokens"]},
             seed=config["seed"],

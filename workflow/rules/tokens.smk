@@ -20,7 +20,7 @@ rule probe:
         **loading(5),
     params:
         **call(
-            "geomkit.lm.probing:probe_model",
+            "geomkit.models.probe:probe_model",
             **OF_MODEL,
             batch_tokens=config["compute"]["batch_tokens"],
             selection={
@@ -53,7 +53,7 @@ rule tokens:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 5),
     params:
         **call(
-            "geomkit.studies.gain:measure_gains",
+            "geomkit.studies.tokens.gains:measure_gains",
             **ABOUT_MODEL,
             gain=plan.gain_constants,
             seed=config["seed"],
@@ -79,7 +79,7 @@ rule selection:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         **call(
-            "geomkit.studies.selection:compare_selections",
+            "geomkit.studies.tokens.selection:compare_selections",
             **ABOUT_MODEL,
             gain=plan.gain_constants,
             seed=config["seed"],
@@ -112,7 +112,7 @@ rule tokens_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining what was found about tokens"
@@ -135,7 +135,7 @@ rule token_regression:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.tokens:draw_tokens",
+            "geomkit.studies.tokens.figure:draw_tokens",
         ),
     message:
         "Drawing gain, ridge and selection of tokens"
@@ -155,7 +155,7 @@ rule token_texts:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.token_texts:collect_texts",
+            "geomkit.studies.tokens.texts:collect_texts",
         ),
     message:
         "Collecting texts for the page of tokens"
@@ -179,7 +179,7 @@ rule tokens_page:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.page:draw_page",
+            "geomkit.studies.tokens.page:draw_page",
         ),
     message:
         "Writing the page of tokens"

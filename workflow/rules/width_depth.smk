@@ -1,4 +1,4 @@
-from geomkit.lm.names import expand as trainings_of
+from geomkit.ladder.names import expand as trainings_of
 
 GROUPS = {
     str(training): group
@@ -25,7 +25,7 @@ rule width_depth:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.width_depth:study_width_and_depth",
+            "geomkit.studies.width_depth.analyse:study_width_and_depth",
             groups=GROUPS,
             recipe=config["ladder"]["recipe"],
             primary=config["scaling"]["primary"],
@@ -58,7 +58,7 @@ rule controls_plot:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.controls:draw_controls",
+            "geomkit.studies.width_depth.figure:draw_controls",
             primary=config["scaling"]["primary"],
         ),
     message:

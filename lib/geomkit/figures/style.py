@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from geomkit.source import described
-from geomkit.store.provenance import replacing
-from geomkit.store.records.endpoints import Endpoint, Source
-from geomkit.variants import TRAINED, Kind, of_kind
+from geomkit.core.declarations import described
+from geomkit.core.provenance import replacing
+from geomkit.core.variants import TRAINED, Kind, of_kind
+from geomkit.tables.endpoints import Endpoint, Source
 
 matplotlib.rcParams.update(
     {
@@ -84,7 +84,7 @@ class Look(NamedTuple):
 
 DRAWN = (
     described("geomkit.measures.nulls", "variant")
-    | described("geomkit.lm.variants", "variant")
+    | described("geomkit.models.variants", "variant")
     | described("geomkit.measures.projection", "variant")
 )
 
@@ -102,9 +102,9 @@ PROJECTIONS = looks("tokens")
 
 QUANTITIES = (
     described("geomkit.measures.entropy", "metrics.register")
-    | described("geomkit.studies.exponents", "named")
+    | described("geomkit.studies.size_laws.exponents", "named")
     | described("geomkit.measures.entropy", "named")
-    | described("geomkit.studies.entropy", "named")
+    | described("geomkit.studies.entropy.analyse", "named")
 )
 """What tables hold values of, in the order in which figures list them; `label` and `unit` are what figures call them."""
 

@@ -1,0 +1,1 @@
+"""Numbers in, dataclasses out: how measurements change with size, data and training."""

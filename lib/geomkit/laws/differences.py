@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.statistics import Array, slope_weights
 
 LEVEL = 0.05

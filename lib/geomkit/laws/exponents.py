@@ -7,11 +7,11 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
+from geomkit.core.variants import WIDTH_NULLS
 from geomkit.laws.differences import ROUNDING
 from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
 from geomkit.laws.statistics import Estimate, slope, slope_weights
-from geomkit.variants import WIDTH_NULLS
 
 
 class Verdict(StrEnum):

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
-from geomkit.arrays import Array
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.laws.forms import Form, Status, forms
 from geomkit.laws.huber import minimise
 

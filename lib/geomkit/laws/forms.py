@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import optimize, special
 
-from geomkit.arrays import Array
-from geomkit.registry import Registry
+from geomkit.core.arrays import Array
+from geomkit.core.registry import Registry
 
 Names = tuple[str, ...]
 Bounds = tuple[float, ...]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
 from geomkit.laws.forms import Form, gram
 
 STEPS = 300

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.laws.differences import ROUNDING, Slope, pure_error
 from geomkit.laws.lack_of_fit import LackOfFit, lack_of_fit
 

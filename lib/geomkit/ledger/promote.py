@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from geomkit.shipped import FINDINGS, TRAININGS, Shipped
-from geomkit.store.records.experiments import Likeness, Removal, SublayerEffect
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims import components, removal, semantics, tokens
+from geomkit.core.shipped import FINDINGS, TRAININGS, Shipped
+from geomkit.studies.components import claims as components
+from geomkit.studies.removal import claims as removal
+from geomkit.studies.semantics import claims as semantics
+from geomkit.studies.tokens import claims as tokens
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.experiments import Likeness, Removal, SublayerEffect
+from geomkit.tables.rows import read_csv, write_csv
 
 READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "tokens_summary.csv": (TokenScore, tokens.shipped),

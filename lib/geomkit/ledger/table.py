@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from geomkit.source import every
-from geomkit.store.findings import UNTESTED, Claim, Finding, Inputs, claims
-from geomkit.store.records.files import write_csv
+from geomkit.core.declarations import every
+from geomkit.tables.findings import UNTESTED, Claim, Finding, Inputs, claims
+from geomkit.tables.rows import write_csv
 
-for module in every("geomkit.studies.claims.*"):
+for module in (*every("geomkit.studies.*.claims"), *every("geomkit.theory.claims")):
     import_module(module)
 
 ORDER = (

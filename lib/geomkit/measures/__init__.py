@@ -1,0 +1,1 @@
+"""Arrays in, dataclasses out: what a cloud of token vectors shows."""

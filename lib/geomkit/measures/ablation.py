@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.special import entr
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.measures.selection import Context, chooses_by, is_stepwise, selectors
 from geomkit.measures.spectra import normalise
 

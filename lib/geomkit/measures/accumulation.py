@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.arrays import Array, indices, namespace
+from geomkit.core.arrays import Array, indices, namespace
 from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred, normalise, row_spectrum
 

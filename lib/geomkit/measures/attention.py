@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
 
 
 def value_weighted(attention: Array, value_norms: Array) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.ngrams import Array, Ints, locate, ngram_codes, ngram_counts
 
 

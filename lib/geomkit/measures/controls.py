@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 
 ROUNDING = 1e-9
 """Scores no further apart are those of one choice: two methods that choose the same tokens draw."""

@@ -19,11 +19,11 @@ from numbers import Real
 import numpy as np
 from scipy.special import entr
 
-from geomkit.arrays import Array, as_numpy, namespace, reals, slack
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.arrays import Array, as_numpy, namespace, reals, slack
+from geomkit.core.declarations import named
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.registry import Registry
 from geomkit.measures.spectra import Spectrum
-from geomkit.registry import Registry
-from geomkit.source import named
 
 
 @dataclass(frozen=True, eq=False)

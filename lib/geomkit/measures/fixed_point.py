@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from geomkit.arrays import Array, indices, namespace, reals
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array, indices, namespace, reals
+from geomkit.core.errors import DataError
 
 BITS = 62
 """Of a whole number, beside its sign and one that rounding may need."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dpotrf
 
-from geomkit.arrays import Array, epsilon, highest, indices, namespace, reals, slack
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array, epsilon, highest, indices, namespace, reals, slack
+from geomkit.core.errors import DataError
 from geomkit.measures.spectra import normalise
 
 PENALTIES = np.logspace(-4, 4, 33)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 
 STATEMENTS = {"needle": 1, "repeated": 8, "plain": 0}
 """How often the fact is stated in each kind of context."""

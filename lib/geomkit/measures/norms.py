@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array, namespace, reals
-from geomkit.errors import ConfigError
+from geomkit.core.arrays import Array, namespace, reals
+from geomkit.core.errors import ConfigError
 
 
 def layer_norm(rows: ArrayLike, eps: float) -> Array:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.declarations import variant
+from geomkit.core.errors import DataError
+from geomkit.core.variants import VARIANTS, of_kind
 from geomkit.measures.spectra import Spectrum
-from geomkit.source import variant
-from geomkit.variants import VARIANTS, of_kind
 
 
 def relative(spectrum: Spectrum) -> Array:

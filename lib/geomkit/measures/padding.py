@@ -8,8 +8,8 @@ import numpy as np
 from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import EPSILONS, Array, as_numpy, indices, namespace, reals
-from geomkit.errors import DataError
+from geomkit.core.arrays import EPSILONS, Array, as_numpy, indices, namespace, reals
+from geomkit.core.errors import DataError
 
 SHAPES = "token vectors must be a matrix (tokens, d) or a batch (texts, tokens, d)"
 ALIKE = 0.15

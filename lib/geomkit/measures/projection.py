@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array, rounding
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array, rounding
+from geomkit.core.declarations import variant
+from geomkit.core.errors import DataError
 from geomkit.measures.spectra import Spectrum, is_centred, normalise, row_spectrum
-from geomkit.source import variant
 
 BLOCK = 16
 """Texts whose rows are in memory in float64."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
-from geomkit.registry import Registry
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
+from geomkit.core.registry import Registry
 
 Positions = NDArray[np.int64]
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
-from geomkit.registry import Registry
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
+from geomkit.core.registry import Registry
 
 ROUNDING = 1e-9
 """Part of the terms of a squared distance up to which a negative value is taken for rounding."""

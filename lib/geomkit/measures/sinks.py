@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 
 THRESHOLD = 10.0
 """A sink's length at some layer, in medians of its text."""

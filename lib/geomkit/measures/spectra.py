@@ -12,11 +12,11 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array, as_numpy, epsilon, highest, namespace, reals, rounding, slack
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.arrays import Array, as_numpy, epsilon, highest, namespace, reals, rounding, slack
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.registry import Registry
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.padding import token_rows, tokens_of, warn_of_padding
-from geomkit.registry import Registry
 
 WIDE = 2048
 """Columns of a covariance that are computed at a time."""
@@ -31,7 +31,7 @@ Normalise = Callable[[Array, Array, ArrayLike | None, float], Array]
 modes: Registry[Normalise] = Registry("mode of normalisation")
 """What `normalise` can do to the rows. A new one is one function here with `@modes.register(name)`, a literal: it takes rows
 (..., n, d) that it may change, their lengths (..., n, 1), the mean row (d,) to subtract or None for each matrix's own, and the
-part of a length that may be rounding (`geomkit.arrays.rounding`), and returns the rows. `centred=True` says that it subtracts
+part of a length that may be rounding (`geomkit.core.arrays.rounding`), and returns the rows. `centred=True` says that it subtracts
 the mean row, so that there are at most n - 1 directions; `unit_rows=True` that no row is longer than 1 afterwards. One without it
 must make no row longer than it was before."""
 
@@ -63,7 +63,7 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any
 
     The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
     dtype: the type that the rows were computed or stored in, where it has fewer digits than that of Z, such as "bfloat16".
-    A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to `geomkit.arrays.rounding` of
+    A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to `geomkit.core.arrays.rounding` of
     its coordinates before, in the type that it was computed in, or 1e-12 of the longest row of its matrix. So rows that are equal
     up to rounding become zero, and a spectrum of them has no shape.
 

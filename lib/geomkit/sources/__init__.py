@@ -1,0 +1,1 @@
+"""Where texts, weights and other programs' states come from; the only wing that uses the network."""

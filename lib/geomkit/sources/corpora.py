@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.registry import Registry
-from geomkit.store.model_folders import check_pointer
-from geomkit.store.provenance import digest, replacing, rng
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.model_folders import check_pointer
+from geomkit.core.provenance import digest, replacing, rng
+from geomkit.core.registry import Registry
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -190,7 +190,7 @@ def text_of(value: object, where: str) -> str:
 def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
     """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row. A null
     is no document."""
-    from geomkit.store.parquet import named, parquet_file  # which loads pyarrow
+    from geomkit.tables.parquet import named, parquet_file  # which loads pyarrow
 
     for file in files_in(path, ".parquet"):
         check_start(file)
@@ -442,7 +442,7 @@ def prepare_corpus(source: Path, output: Path, reader: str, column: str | None =
 
 def write_documents(documents: Iterable[Document], path: Path) -> None:
     """Documents with their splits as one Parquet file: columns document, split, text. Memory holds one row group."""
-    from geomkit.store.parquet import write_rows  # which loads pyarrow
+    from geomkit.tables.parquet import write_rows  # which loads pyarrow
 
     rows = ({"document": name, "split": split_of(name), "text": text} for name, text in documents)
     with replacing(path) as temporary:
@@ -470,7 +470,7 @@ def stored_documents(path: Path, split: str) -> StoredDocuments:
 
     Raises DataError if there are none.
     """
-    from geomkit.store.parquet import parquet_file  # which loads pyarrow
+    from geomkit.tables.parquet import parquet_file  # which loads pyarrow
 
     file = parquet_file(path)
     places = array("q")

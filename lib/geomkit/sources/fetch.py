@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from geomkit.errors import SourceError
-from geomkit.registry import Registry
-from geomkit.store.provenance import file_sha256, link_or_copy, replacing_folder, scratch_folder
+from geomkit.core.errors import SourceError
+from geomkit.core.provenance import file_sha256, link_or_copy, replacing_folder, scratch_folder
+from geomkit.core.registry import Registry
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.py")
 """Configuration, tokenizer, and the code of models that bring their own (run only where `trust_remote_code` is on)."""
@@ -41,7 +41,7 @@ corpus_sources: Registry[Fetch] = Registry("corpus source")
 """Where a catalogue entry's files may come from over the network. A new one is one function here with
 `@model_sources.register(name)` or `@corpus_sources.register(name)` or both, literals: it takes the folder to fill, which appears
 when it is whole or not at all, and by keyword what an entry of it says; a keyword without a default is required. Sources that
-are on this machine already are `geomkit.config.places`."""
+are on this machine already are `geomkit.core.config.places`."""
 
 
 def fetch(entry: Mapping[str, Any], folder: Path) -> None:
@@ -193,7 +193,7 @@ def texts_from_hub(
     """
     from datasets import load_dataset
 
-    from geomkit.store.parquet import write_rows
+    from geomkit.tables.parquet import write_rows
 
     where = f"{repository}, split {split!r}"
     with hub_errors(where):

@@ -1,0 +1,1 @@
+"""One folder for each question: what is measured, the rows, the analysis, the claims and the figure."""

@@ -10,9 +10,9 @@ import pytest
 from runs import MODELS, SETTINGS, listed, write_corpus
 from workflow_case import Case, Outcome
 
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.scaling import FollowedVerdict
-from geomkit.store.records.theory import ConditionalGain
+from geomkit.studies.size_laws.rows import FollowedVerdict
+from geomkit.tables.rows import read_csv
+from geomkit.theory.rows import ConditionalGain
 
 NONE = {"dump": {"keep": "none"}, "theory": {"models": list(MODELS), "corpora": ["small"]}}
 STAGES = ("entropy", "tokens", "ablation", "sinks")

@@ -12,7 +12,7 @@ from runs import MODELS, listed, upstream
 
 
 def test_a_change_of_the_library_reruns_the_rules_that_use_it_and_what_follows(case, done):
-    path = case.project / "lib/geomkit/lm/capture.py"
+    path = case.project / "lib/geomkit/models/capture.py"
     source = path.read_text()
     try:
         path.write_text(source + "\n\nCHANGED = 1\n")
@@ -31,7 +31,7 @@ def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_
             remarked = re.sub(r"^( +)(?=return\b)", r'\1"""A remark."""  # and another\n\1', source, flags=re.MULTILINE)
             path.write_text(re.sub(r'"""[A-Z].*?"""', '"""Other words."""', remarked, flags=re.DOTALL))
         assert all(path.read_text() != source for path, source in sources.items() if "return" in source)
-        figure = case.project / "lib/geomkit/figures/layers.py"
+        figure = case.project / "lib/geomkit/studies/entropy/figure.py"
         figure.write_text(figure.read_text() + "\n\nCHANGED = 1\n")
         outcome = listed(case)
     finally:

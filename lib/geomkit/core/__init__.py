@@ -1,0 +1,1 @@
+"""The ground: errors, the configuration, the plan of a run, jobs and their digests, logs, atomic writes. Everything may import it."""

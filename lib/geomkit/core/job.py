@@ -1,0 +1,182 @@
+"""Run the library function that a rule names, with the rule's inputs, outputs and parameters as its arguments.
+
+A rule says `params: **call("geomkit.studies.semantics.analyse:judge", halves=100)` and `script: "../scripts/run.py"`. Its named inputs
+and outputs are arguments, as paths; so are its parameters, and wildcards that the function takes. Unnamed inputs are waited for,
+and not passed. A parameter that names a function, such as `states="geomkit.store.held:stored"`, is passed as that function, bound
+to those of the rule's names that it takes. While a workflow is parsed, nothing of what is named is imported.
+"""
+
+import ast
+import functools
+import inspect
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from geomkit.core.declarations import LIBRARY, module_path
+from geomkit.core.digest import code_digest
+from geomkit.core.errors import ConfigError
+from geomkit.core.registry import only
+
+FUNCTION = re.compile(r"(?P<module>geomkit(?:\.\w+)+):(?P<name>\w+)")
+"""Name of a library function in a rule."""
+OWN = ("function", "code", "content")
+"""Parameters of a rule that only say what a job depends on: they are passed to a function that takes them, and to no other."""
+
+
+def call(function: str, /, shown: Any = (), **parameters: Any) -> dict[str, Any]:
+    """Parameters of a rule that calls a function of the library.
+
+    `code` is a digest of the function's module, of the library behind it, and of the parameters by name: Snakemake compares
+    sorted values alone, so two parameters that swap theirs would change nothing. Then come the names of what a configuration
+    chooses, such as metrics, that the parameters or the code have: they alone count, and may be used. `shown` has more names of
+    what figures show. The digest is computed for jobs that are looked at.
+    """
+
+    def digest(wildcards: Any) -> str:
+        values = {key: chosen(value, wildcards) for key, value in sorted(parameters.items())}
+        named = [function, *(value for value in values.values() if is_function(value))]
+        modules, text = [module_of(name) for name in named], repr((function, values))
+        asked = words((values, [name.partition(":")[2] for name in named]))
+        found, names = code_digest(modules, LIBRARY, text, words=asked, shown=words(shown))
+        return " ".join([found, *names])
+
+    return {"function": function, "code": digest, **parameters}
+
+
+def words(value: Any) -> Iterator[str]:
+    """All strings in a value, keys of mappings among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from words([*value.items()])
+    elif isinstance(value, Iterable):
+        for one in value:
+            yield from words(one)
+
+
+def chosen(value: Any, wildcards: Any) -> Any:
+    """A parameter's value for a job; None of a function that also takes inputs or threads, which is no reason to run again."""
+    if not callable(value):
+        return value
+    return value(wildcards) if len(inspect.signature(value).parameters) == 1 else None
+
+
+def is_function(value: Any) -> bool:
+    return isinstance(value, str) and FUNCTION.fullmatch(value) is not None
+
+
+def module_of(function: str) -> Path:
+    """The file of the module of a function. Raises ConfigError for what is no name of one."""
+    found = FUNCTION.fullmatch(function)
+    path = module_path(found["module"]) if found else None
+    if path is None or not path.is_file():
+        raise ConfigError(f"{function!r} is no function of the library: it is named as geomkit.module:function")
+    return path
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Names of a function's parameters, and of those that have no default."""
+
+    names: frozenset[str]
+    required: frozenset[str]
+
+
+@functools.cache
+def signature(function: str) -> Signature:
+    """The signature of a function, read without importing its module. Raises ConfigError for a function that is not there."""
+    path, name = module_of(function), function.partition(":")[2]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            positional = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+            optional = positional[len(positional) - len(node.args.defaults) :]
+            named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            keywords = {one.arg: default is None for one, default in named}
+            names = frozenset([*positional, *keywords])
+            required = {*positional} - {*optional} | {key for key, needed in keywords.items() if needed}
+            return Signature(names, frozenset(required))
+    raise ConfigError(f"{path}: no function {name!r}")
+
+
+def check_rules(rules: Iterable[Any]) -> None:
+    """Checks the names of every rule that calls a function of the library.
+
+    Raises ConfigError for names that are missing, surplus, misspelt or given twice, before any job runs.
+    """
+    faults = []
+    for rule in rules:
+        if is_function(rule.params.get("function")):
+            given = Counter(name for kind in (rule.input, rule.output, rule.params) for name in kind.keys())  # noqa: SIM118
+            functions = [value for value in rule.params if is_function(value)]
+            found = mismatches(functions, given.keys() - {*OWN}, set(rule.wildcard_names))
+            twice = [f"{name!r} is given twice" for name, times in given.items() if times > 1]
+            faults += [f"rule {rule.name}: {fault}" for fault in (*twice, *found)]
+    if faults:
+        raise ConfigError("; ".join(faults))
+
+
+def mismatches(functions: Sequence[str], given: set[str], wildcards: set[str]) -> Iterator[str]:
+    """Names of a rule that do not fit the functions that it calls; the rule's own function comes first."""
+    signatures = [signature(function) for function in functions]
+    taken = frozenset[str]().union(*(one.names for one in signatures))
+    needed = frozenset[str]().union(*(one.required for one in signatures))
+    for name in sorted(given - taken):
+        yield f"{functions[0]} takes no {name!r}; it takes {', '.join(sorted(taken))}"
+    for name in sorted(needed - given - wildcards - {*OWN}):
+        yield f"{functions[0]} needs {name!r}, which the rule does not give"
+
+
+def paths(value: Any) -> Path | list[Path]:
+    """A named input or output: one path, or a list."""
+    return Path(value) if isinstance(value, str | Path) else [Path(one) for one in value]
+
+
+def arguments(function: Callable, given: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
+    """Those of the given values and wildcards that a function takes; a wildcard becomes the number that it is annotated as."""
+    taken = inspect.signature(function).parameters
+    words = {key: value for key, value in wildcards.items() if key in taken and key not in given}
+    hints = get_type_hints(function) if words else {}
+    numbers = {key: hints[key](value) if hints.get(key) in (int, float) else value for key, value in words.items()}
+    return {key: value for key, value in given.items() if key in taken} | numbers
+
+
+def load(function: str) -> Callable:
+    """The function of that name."""
+    module, _, name = function.partition(":")
+    loaded: Callable = getattr(import_module(module), name)
+    return loaded
+
+
+def prepared(job: Any) -> tuple[Callable, dict[str, Any]]:
+    """The function of a Snakemake job, and its arguments."""
+    wildcards = dict(job.wildcards.items())
+    given: dict[str, Any] = {key: paths(value) for kind in (job.input, job.output) for key, value in kind.items()}
+    given |= {key: value for key, value in job.params.items() if key != "function"}
+    bound = {key: load(value) for key, value in given.items() if is_function(value)}
+    for key, function in bound.items():
+        given[key] = functools.partial(function, **arguments(function, given, wildcards))
+    function = load(job.params.function)
+    return function, arguments(function, given, wildcards)
+
+
+def run(job: Any) -> None:
+    """Runs a Snakemake job. With GEOMKIT_DEBUG set, a debugger on the terminal stops at the function's first line."""
+    names = job.params.code.split()[1:] if "code" in job.params.keys() else None  # noqa: SIM118
+    with only(names):
+        if os.environ.get("GEOMKIT_DEBUG"):
+            import pdb
+
+            function, given = prepared(job)
+            pdb.runcall(function, **given)
+            return
+        from geomkit.core.logs import logged  # not while a workflow is parsed: it takes a tenth of a second
+
+        with logged(job.log[0]):
+            function, given = prepared(job)
+            function(**given)

@@ -1,0 +1,1 @@
+"""Hidden states as one stream (`geomkit.states.stream`): stored, drawn, or of a model that runs; and the files made from them."""

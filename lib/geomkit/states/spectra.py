@@ -1,0 +1,271 @@
+"""Eigenvalues of every token cloud of one model and corpus, in one HDF5 file: what all spectral metrics are made from; and what
+each token adds to ln det of the tokens before it.
+
+/{variant}/texts/{normalise}/{n}/{state}   (texts of at least n tokens, m)   of the first n tokens; attribute d
+/{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
+/{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
+/{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
+/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it
+/{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
+/{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
+                                                                             sum of z z^T and the sum of z, unit rows; /tokens
+/vocabulary/count                          (ids,)                            as in the dump
+/texts/{document,tokens,bytes}             as in the dump
+/documents/{name,tokens}                   the documents, in the order of the texts
+attributes                                 as in the dump
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from geomkit.core.arrays import Array, as_numpy
+from geomkit.core.config import CAUSAL
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.provenance import replacing
+from geomkit.core.state import State, order
+from geomkit.measures.fixed_point import FixedPointSum
+from geomkit.measures.gain import RidgePath
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred
+from geomkit.states.hdf5 import Reader, created, opened, put, read
+from geomkit.states.texts import Texts, lists_of, read_lists
+
+SCHEMA = 3
+GAINED = ("trained", "shuffled")
+"""Variants of which information gains are kept, where they are asked for."""
+
+
+class SpectraWriter:
+    def __init__(self, file: h5py.File):
+        self.file = file
+        self.triangles: dict[str, h5py.Dataset] = {}
+
+    def texts(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
+        """Spectra of the first `spectrum.n` tokens of every text that has as many."""
+        self._put(f"{variant}/texts/{mode}/{spectrum.n}/{state.path}", spectrum.eigenvalues, d=spectrum.d)
+
+    def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
+        self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
+
+    def whole(self, variant: str, mode: str, state: State, rows: FixedPointCovariance) -> None:
+        """The spectrum of all rows, from their sum of z z^T."""
+        self.corpus(variant, mode, state, rows.spectrum(centred=is_centred(mode)))
+
+    def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
+        """One document's sum of z z^T."""
+        self.triangle(f"{variant}/documents/{mode}/{state.path}", document, rows.d, upper_triangle(rows.total))
+
+    def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
+        """One document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
+        if path not in self.triangles:
+            shape = (len(self.file["documents/name"]), len(upper))
+            self.triangles[path] = self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True)
+            self.triangles[path].attrs["d"] = d
+        self.triangles[path][document] = upper
+
+    def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
+        """Information gain of every token, text after text, in parts."""
+        self._fill(f"{variant}/gains/{state.path}", np.float64, parts)
+
+    def tokens(self, variant: str, ids: Iterable[np.ndarray], surprisal: Iterable[np.ndarray] | None) -> None:
+        """Token ids and, where it is known, surprisal, text after text, in parts."""
+        self._fill(f"{variant}/tokens/id", np.int32, ids)
+        if surprisal is not None:
+            self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
+
+    def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
+        """The ridge of last tokens, in parts that follow one another."""
+        for name in ("error", "freedom", "gcv"):
+            self._put(f"{variant}/ridge/{state.path}/{name}", np.concatenate([as_numpy(getattr(part, name)) for part in parts]))
+        self._put(f"{variant}/ridge/{state.path}/penalties", parts[0].penalties)
+
+    def folds(
+        self,
+        variant: str,
+        state: State,
+        sums: Sequence[FixedPointCovariance],
+        totals: Sequence[FixedPointSum],
+    ) -> None:
+        """Each fold's sum of z z^T, and of z (d,)."""
+        moment = np.stack([upper_triangle(own.total) for own in sums])
+        total = np.stack([as_numpy(own.value) for own in totals])
+        self.fold_arrays(variant, state, moment, total, np.array([own.n for own in sums]))
+
+    def fold_arrays(self, variant: str, state: State, moment: np.ndarray, total: np.ndarray, tokens: np.ndarray) -> None:
+        """The same as arrays: (folds, d (d + 1) / 2), (folds, d), and how many tokens each fold has."""
+        for name, values in (("moment", moment), ("total", total), ("tokens", tokens)):
+            self._put(f"{variant}/folds/{state.path}/{name}", values)
+
+    def vocabulary(self, counts: np.ndarray) -> None:
+        """How often each token id occurs in other documents: (ids,)."""
+        self._put("vocabulary/count", counts)
+
+    def _fill(self, path: str, dtype: type, parts: Iterable[np.ndarray]) -> None:
+        """A row for each token of the texts; memory holds one part."""
+        data = self.file.create_dataset(path, (int(self.file["texts/tokens"][:].sum()),), dtype, chunks=True, fletcher32=True)
+        start = 0
+        for part in parts:
+            data[start : start + len(part)] = as_numpy(part)
+            start += len(part)
+        if start != len(data):
+            raise DataError(f"/{path}: {start} of {len(data)} tokens were written")
+
+    def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
+        put(self.file, path, as_numpy(values)).attrs.update(attributes)
+
+
+@contextmanager
+def write_spectra(
+    path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str]
+) -> Iterator[SpectraWriter]:
+    """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
+    with replacing(path) as temporary, created(temporary) as file:
+        file.attrs.update(sorted({**attributes, "schema": SCHEMA}.items()))
+        for name, values in lists_of(texts).items():
+            put(file, f"texts/{name}", values)
+        names = list(dict.fromkeys(texts.document))
+        put(file, "documents/name", names)
+        put(
+            file,
+            "documents/tokens",
+            np.bincount([names.index(name) for name in texts.document], weights=texts.tokens).astype(np.int64),
+        )
+        yield SpectraWriter(file)
+        file.attrs["absent"] = json.dumps(absent)
+
+
+class Spectra(Reader):
+    """The file, opened for reading.
+
+    Raises DataError if it is another file, or was written by another version of the schema.
+    """
+
+    def __init__(self, path: Path):
+        self.file = opened(path, "file of eigenvalues", SCHEMA, "documents")
+        self.attributes = dict(self.file.attrs)
+        self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
+        self.text_list = read_lists(self.file, "texts")
+
+    @property
+    def variants(self) -> list[str]:
+        return [name for name in self.file if name not in ("texts", "documents", "vocabulary")]
+
+    @property
+    def objective(self) -> str:
+        """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
+        return str(self.attributes.get("objective", CAUSAL))
+
+    def check_causal(self, what: str) -> None:
+        """Raises RefusalError, naming what was asked for, if the model predicts anything but the next token."""
+        if self.objective != CAUSAL:
+            raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
+
+    @property
+    def widths(self) -> dict[State, int]:
+        """Every state of the trained model with its width, by layer, each block's output after its sublayers."""
+        modes = self.file["trained/corpus"]
+        found = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        return {state: found[state] for state in sorted(found, key=order)}
+
+    def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
+        """(normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens, m)."""
+        for mode, lengths in self.file.get(f"{variant}/texts", {}).items():
+            for n, states in lengths.items():
+                for state, data in datasets(states):
+                    yield mode, state, Spectrum(read(self.file, data.name), int(n), int(data.attrs["d"]))
+
+    def at(self, variant: str, mode: str, n: int | None, state: State) -> Spectrum | None:
+        """Spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured."""
+        path = f"{variant}/corpus/{mode}/{state.path}" if n is None else f"{variant}/texts/{mode}/{n}/{state.path}"
+        data = self.file.get(path)
+        if data is None:
+            return None
+        return Spectrum(read(self.file, path), int(data.attrs["n"]) if n is None else n, int(data.attrs["d"]))
+
+    def corpus(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
+        """(normalise, state, spectrum) of all tokens together."""
+        for mode, states in self.file[f"{variant}/corpus"].items():
+            for state, data in datasets(states):
+                yield mode, state, Spectrum(read(self.file, data.name), int(data.attrs["n"]), int(data.attrs["d"]))
+
+    def documents(self, variant: str, mode: str, state: State) -> list[CovarianceAccumulator]:
+        """Each document's sum of z z^T, for a bootstrap over documents."""
+        data = self.file[f"{variant}/documents/{mode}/{state.path}"]
+        d = int(data.attrs["d"])
+        numbers = read(self.file, "documents/tokens")
+        return [of_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
+
+    def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
+        """(state, information gain of every token in nats, text after text), where gains were measured."""
+        for state, data in datasets(self.file.get(f"{variant}/gains", {})):
+            yield state, read(self.file, data.name)
+
+    def ridges(self, variant: str) -> Iterator[tuple[State, RidgePath]]:
+        """(state, ridge of the last tokens of the longest texts), by layer, where it was asked for."""
+        found = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
+        for state in sorted(found, key=order):
+            yield state, self.ridge(variant, state)
+
+    def ridge(self, variant: str, state: State) -> RidgePath:
+        """The ridge of the last tokens of the longest texts of one state."""
+        place = f"{variant}/ridge/{state.path}"
+        return RidgePath(*(read(self.file, f"{place}/{name}") for name in ("penalties", "error", "freedom", "gcv")))
+
+    def folds(self, variant: str, state: State) -> tuple[list[CovarianceAccumulator], np.ndarray]:
+        """Each fold's sum of z z^T, unit rows, and of z (folds, d). Raises DataError where they were not asked for."""
+        place = f"{variant}/folds/{state.path}"
+        totals = read(self.file, f"{place}/total")
+        triangles, tokens = read(self.file, f"{place}/moment"), read(self.file, f"{place}/tokens")
+        return [of_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
+
+    def vocabulary(self) -> np.ndarray:
+        """How often each token id occurs in other documents of the corpus: (ids,)."""
+        return read(self.file, "vocabulary/count")
+
+    def ids(self, variant: str) -> np.ndarray:
+        """Ids of all tokens, text after text, -1 where they are not known. Raises DataError for a null of drawn rows."""
+        return read(self.file, f"{variant}/tokens/id")
+
+    def tokens(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and surprisal in nats of all tokens, text after text. Raises DataError where surprisals are not known."""
+        return self.ids(variant), read(self.file, f"{variant}/tokens/surprisal")
+
+    def surprisal(self, variant: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Sum over each text in nats, and the number of tokens in it; None where surprisals are not known."""
+        if f"{variant}/tokens/surprisal" not in self.file:
+            return None
+        texts = np.split(self.tokens(variant)[1], self.text_list.offset[1:-1])
+        return np.array([np.nansum(text, dtype=np.float64) for text in texts]), np.array(
+            [np.isfinite(text).sum() for text in texts]
+        )
+
+
+def upper_triangle(total: Array) -> np.ndarray:
+    """The upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices take less time than indices."""
+    return np.concatenate([row[start:] for start, row in enumerate(as_numpy(total))])
+
+
+def of_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
+    """A sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
+    total = np.zeros((d, d))
+    total[upper_indices(d)] = triangle
+    return CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n))
+
+
+@lru_cache(maxsize=8)
+def upper_indices(d: int) -> tuple[np.ndarray, ...]:
+    return np.triu_indices(d)
+
+
+def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:
+    """Every dataset below a group, with the state that its path names, or that its path names but for the last parts."""
+    found: list[str] = []
+    if isinstance(group, h5py.Group):
+        group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
+    for path in found:
+        yield State.at("/".join(path.split("/")[: -above or None])), group[path]

@@ -1,0 +1,1 @@
+"""Laws of the loss with model size, and with data."""

@@ -1,0 +1,1 @@
+"""Laws with model size: values and laws, differences from nulls, growth."""
