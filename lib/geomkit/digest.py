@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from geomkit.source import declared, described, read
+from geomkit.source import declared, described, every, read
 
 
 def code_digest(modules: Iterable[Path], library: Path, *rest: str) -> str:
@@ -22,7 +22,8 @@ def code_digest(modules: Iterable[Path], library: Path, *rest: str) -> str:
         if path not in seen:
             source = read(path)
             seen[path] = source.code + "".join(declarations(*one, library) for one in source.reads)
-            uses = [library.joinpath(*name.split(".")).with_suffix(".py") for name in source.imports]
+            names = source.imports + [name for pattern in source.patterns for name in every(pattern, library)]
+            uses = [library.joinpath(*name.split(".")).with_suffix(".py") for name in names]
             todo += [use for use in uses if use.is_file()]
     return hashlib.sha256("".join([*(seen[path] for path in sorted(seen)), *rest]).encode()).hexdigest()[:16]
 

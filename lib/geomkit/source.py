@@ -119,12 +119,14 @@ class Source:
         """Dotted names of what is imported from the library: modules, and names in them, which may be modules too."""
         self.reads: list[tuple[str, str, str]] = []
         """(`declared` or `described`, module, decorator) of calls that read declarations."""
+        self.patterns: list[str] = []
+        """Patterns of calls of `every`."""
         for node in nodes:
             match node:
                 case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
                     self.reads.append((reader, str(module), str(decorator)))
                 case ast.Call(ast.Name("every"), [ast.Constant(pattern)]):
-                    self.imports += every(str(pattern))
+                    self.patterns.append(str(pattern))
 
     @functools.cached_property
     def code(self) -> str:
