@@ -438,3 +438,18 @@ def test_hidden_files_do_not_count_and_what_links_lead_to_does(folder, tmp_path)
 def test_what_is_not_there_has_no_digest(tmp_path):
     assert held(tmp_path / "gone") is None
     assert files_below(tmp_path / "gone") == [str(tmp_path / "gone")]
+
+
+def test_modules_that_a_pattern_finds_count(project):
+    library = project / "lib"
+    (library / "geomkit/all.py").write_text('from geomkit.core.declarations import every\nMODULES = every("geomkit.deep.*")\n')
+
+    def digest() -> str:
+        return code_digest([library / "geomkit/all.py"], library)[0]
+
+    found = [digest()]
+    for name, text in {"deep/b.py": "def helper():\n    return 5\n", "deep/new.py": "NEW = 1\n", "alone.py": "NEW = 1\n"}.items():
+        (library / "geomkit" / name).write_text(text)
+        found.append(digest())
+    assert len(set(found[:3])) == 3, "a module that changes, and one that is new"
+    assert found[3] == found[2], "one that the pattern does not match"

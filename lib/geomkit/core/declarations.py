@@ -117,7 +117,7 @@ class Part:
     names: what they bind, if they count for those alone who use it. choices: by what names a configuration chooses it. code:
     without comments, docstrings and `LOOKS`. uses: all names in the code. imports: (module, name) of what is imported from the
     library, `*` for all that a module has. reads: (`declared` or `described`, module, decorator) of calls that read declarations.
-    words: all strings in the code.
+    patterns: those of `every`, whose modules are imported. words: all strings in the code.
     """
 
     names: frozenset[str]
@@ -126,12 +126,13 @@ class Part:
     uses: frozenset[str]
     imports: frozenset[tuple[str, str]]
     reads: tuple[tuple[str, str, str], ...]
+    patterns: tuple[str, ...]
     words: frozenset[str]
 
     @classmethod
     def of(cls, body: list[ast.stmt], names: Collection[str] = (), choices: Collection[str] = ()) -> "Part":
         nodes = [node for statement in body for node in ast.walk(statement)]
-        imports, reads = [], []
+        imports, reads, patterns = [], [], []
         for node in nodes:
             match node:
                 case ast.ImportFrom(module=str(module)):
@@ -141,7 +142,7 @@ class Part:
                 case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
                     reads.append((reader, str(module), str(decorator)))
                 case ast.Call(ast.Name("every"), [ast.Constant(pattern)]):
-                    imports += [(module, "*") for module in every(str(pattern))]
+                    patterns.append(str(pattern))
         return cls(
             names=frozenset(names),
             choices=frozenset(choices),
@@ -149,6 +150,7 @@ class Part:
             uses=used(nodes),
             imports=frozenset(one for one in imports if one[0].split(".")[0] == "geomkit"),
             reads=tuple(reads),
+            patterns=tuple(patterns),
             words=names_in(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
         )
 

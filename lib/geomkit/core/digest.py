@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from geomkit.core.declarations import Part, declared, described, module_path, names_in, read
+from geomkit.core.declarations import Part, declared, described, every, module_path, names_in, read
 
 
 def code_digest(
@@ -31,12 +31,13 @@ def code_digest(
         found[path].append(part)
         used[path] |= part.uses
         named.update(part.words)
-        for module, name in part.imports:
-            for target, wanted in ((module, name), (f"{module}.{name}", "*")):
-                file = module_path(target, library)
-                if file.is_file():
-                    used[file].add(wanted)
-                    todo.append(file)
+        uses = [one for module, name in part.imports for one in ((module, name), (f"{module}.{name}", "*"))]
+        uses += [(module, "*") for pattern in part.patterns for module in every(pattern, library)]
+        for module, wanted in uses:
+            file = module_path(module, library)
+            if file.is_file():
+                used[file].add(wanted)
+                todo.append(file)
 
     while todo:
         path = todo.pop()
