@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from geomkit.digest import code_digest, content_digest, files_below
+from geomkit.source import words_in
 
 FILES = {
     "a.py": "from geomkit.deep.b import helper\n\n\ndef first():\n    return helper() + 1\n",
@@ -235,7 +236,7 @@ def test_names_that_code_has_are_counted_with_what_counts_always(zoo):
         "crow": ["crow"],
         **{name: ["cat", "crow", "dog"] for name in WHOLE},
     }
-    assert code_digest([zoo / "none.py"], zoo / "lib", words=["x", "cat-3"])[1] == ["cat"]
+    assert code_digest([zoo / "none.py"], zoo / "lib", words=words_in({"x": ["cat-3"]}))[1] == ["cat"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from geomkit.configfiles import LOADER, ConfigFiles
 from geomkit.digest import content_digest, files_below
 from geomkit.errors import ConfigError
 from geomkit.job import call, check_rules
+from geomkit.source import words_in
 
 DEFAULTS, SCHEMA = (
     yaml.load((ROOT / path).read_text(), Loader=LOADER)
@@ -63,7 +64,7 @@ SELECTORS = config["tokens"]["selection"]["methods"]
 if SELECTORS == "all":
     SELECTORS = list(declared_by_kind()["selection method"])
 # figures show all that is chosen, by names that they read in tables
-call = functools.partial(call, shown=(config, METRICS))
+call = functools.partial(call, shown=words_in((config, METRICS)))
 
 
 ABOVE = "-above-"  # for .. in the path of a copy
