@@ -156,8 +156,8 @@ def prepared(job: Any) -> tuple[Callable, dict[str, Any]]:
 
 def run(job: Any) -> None:
     """Runs a Snakemake job. With GEOMKIT_DEBUG set, a debugger on the terminal stops at the function's first line."""
-    names = job.params.code.split()[1:] if "code" in job.params.keys() else None  # noqa: SIM118
-    with only(names):
+    code = job.params.get("code")
+    with only(None if code is None else code.split()[1:]):
         if os.environ.get("GEOMKIT_DEBUG"):
             import pdb
 
