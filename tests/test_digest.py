@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from geomkit.core.declarations import words_in
 from geomkit.core.digest import code_digest, content_digest, files_below
 
 FILES = {
@@ -235,7 +236,7 @@ def test_names_that_code_has_are_counted_with_what_counts_always(zoo):
         "crow": ["crow"],
         **{name: ["cat", "crow", "dog"] for name in WHOLE},
     }
-    assert code_digest([zoo / "none.py"], zoo / "lib", words=["x", "cat-3"])[1] == ["cat"]
+    assert code_digest([zoo / "none.py"], zoo / "lib", words=words_in({"x": ["cat-3"]}))[1] == ["cat"]
 
 
 @pytest.mark.parametrize(

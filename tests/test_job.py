@@ -193,10 +193,10 @@ def test_names_of_metrics_and_nulls_that_a_job_uses_follow_its_digest():
 def test_how_a_metric_is_drawn_counts_for_figures_that_show_it(tmp_path, monkeypatch):
     library = shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(job, "LIBRARY", library)
-    shown = [digest(function=LAYERS, shown=names) for names in ((), {"metrics": ["stable_rank"]}, ["erank_covariance"])]
+    shown = [digest(function=LAYERS, shown=names) for names in ((), ["stable_rank"], ["erank_covariance"])]
     path = library / "geomkit/measures/entropy.py"
     path.write_text(path.read_text().replace('label="stable rank"', 'label="rank"'))
-    again = [digest(function=LAYERS, shown=names) for names in ((), {"metrics": ["stable_rank"]}, ["erank_covariance"])]
+    again = [digest(function=LAYERS, shown=names) for names in ((), ["stable_rank"], ["erank_covariance"])]
     assert [one == two for one, two in zip(shown, again, strict=True)] == [True, False, True]
 
 

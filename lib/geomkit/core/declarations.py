@@ -151,7 +151,7 @@ class Part:
             imports=frozenset(one for one in imports if one[0].split(".")[0] == "geomkit"),
             reads=tuple(reads),
             patterns=tuple(patterns),
-            words=names_in(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
+            words=words_in(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
         )
 
 
@@ -225,9 +225,16 @@ def registry_by_name(top: ast.stmt) -> list[str]:
     return []
 
 
-def names_in(words: Iterable[str]) -> frozenset[str]:
-    """Words, and what they are without the number that a variant may carry."""
-    return frozenset(name for word in words for name in (word, re.sub(r"-\d*$", "", word)))
+def words_in(value: Any) -> frozenset[str]:
+    """All strings in a value, keys of mappings among them, and what they are without the number that a variant may carry."""
+    match value:
+        case str():
+            return frozenset((value, re.sub(r"-\d*$", "", value)))
+        case Mapping():
+            return words_in(value.items())
+        case Iterable():
+            return frozenset[str]().union(*map(words_in, value))
+    return frozenset()
 
 
 def used(nodes: Iterable[ast.AST]) -> frozenset[str]:

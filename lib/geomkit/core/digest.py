@@ -4,14 +4,14 @@ import functools
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from geomkit.core.declarations import Part, declared, described, every, module_path, names_in, read
+from geomkit.core.declarations import Part, declared, described, every, module_path, read
 
 
 def code_digest(
-    modules: Iterable[Path], library: Path, *rest: str, words: Iterable[str] = (), shown: Iterable[str] = ()
+    modules: Iterable[Path], library: Path, *rest: str, words: Collection[str] = (), shown: Collection[str] = ()
 ) -> tuple[str, list[str]]:
     """A digest of modules, of all that they use of geomkit, which is below the folder `library`, and of other text; and the names
     that count in it of what a configuration chooses.
@@ -24,7 +24,7 @@ def code_digest(
     found: dict[Path, list[Part]] = {}
     apart: dict[Path, list[Part]] = {}
     used: defaultdict[Path, set[str]] = defaultdict(set)
-    named = set(names_in(words))
+    named = set(words)
     todo = list(modules)
 
     def count(path: Path, part: Part) -> None:
@@ -52,7 +52,7 @@ def code_digest(
                     count(path, part)
                     todo.append(path)
                     break
-    text, drawn = [], named | names_in(shown)
+    text, drawn = [], named.union(shown)
     for path in sorted(found):
         parts = sorted(found[path], key=lambda part: part.code)
         text += [part.code for part in parts]

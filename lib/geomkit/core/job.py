@@ -12,13 +12,13 @@ import inspect
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from geomkit.core.declarations import LIBRARY, module_path
+from geomkit.core.declarations import LIBRARY, module_path, words_in
 from geomkit.core.digest import code_digest
 from geomkit.core.errors import ConfigError
 from geomkit.core.registry import only
@@ -29,35 +29,24 @@ OWN = ("function", "code", "content")
 """Parameters of a rule that only say what a job depends on: they are passed to a function that takes them, and to no other."""
 
 
-def call(function: str, /, shown: Any = (), **parameters: Any) -> dict[str, Any]:
+def call(function: str, /, shown: Collection[str] = (), **parameters: Any) -> dict[str, Any]:
     """Parameters of a rule that calls a function of the library.
 
     `code` is a digest of the function's module, of the library behind it, and of the parameters by name: Snakemake compares
     sorted values alone, so two parameters that swap theirs would change nothing. Then come the names of what a configuration
-    chooses, such as metrics, that the parameters or the code have: they alone count, and may be used. `shown` has more names of
-    what figures show. The digest is computed for jobs that are looked at.
+    chooses, such as metrics, that the parameters or the code have: they alone count, and may be used. `shown`: names of what
+    figures show, whose looks count too. The digest is computed for jobs that are looked at.
     """
 
     def digest(wildcards: Any) -> str:
         values = {key: chosen(value, wildcards) for key, value in sorted(parameters.items())}
         named = [function, *(value for value in values.values() if is_function(value))]
         modules, text = [module_of(name) for name in named], repr((function, values))
-        asked = words((values, [name.partition(":")[2] for name in named]))
-        found, names = code_digest(modules, LIBRARY, text, words=asked, shown=words(shown))
+        words = words_in((values, [name.partition(":")[2] for name in named]))
+        found, names = code_digest(modules, LIBRARY, text, words=words, shown=shown)
         return " ".join([found, *names])
 
     return {"function": function, "code": digest, **parameters}
-
-
-def words(value: Any) -> Iterator[str]:
-    """All strings in a value, keys of mappings among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from words([*value.items()])
-    elif isinstance(value, Iterable):
-        for one in value:
-            yield from words(one)
 
 
 def chosen(value: Any, wildcards: Any) -> Any:
@@ -167,8 +156,8 @@ def prepared(job: Any) -> tuple[Callable, dict[str, Any]]:
 
 def run(job: Any) -> None:
     """Runs a Snakemake job. With GEOMKIT_DEBUG set, a debugger on the terminal stops at the function's first line."""
-    names = job.params.code.split()[1:] if "code" in job.params.keys() else None  # noqa: SIM118
-    with only(names):
+    code = job.params.get("code")
+    with only(None if code is None else code.split()[1:]):
         if os.environ.get("GEOMKIT_DEBUG"):
             import pdb
 
