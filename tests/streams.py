@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from geomkit.config import ModelSpec
@@ -58,6 +59,7 @@ class Case:
     model: Path
     top: Path
     objective: str = "causal"
+    batch_tokens: int = 36
 
     @property
     def texts(self) -> Path:
@@ -67,7 +69,8 @@ class Case:
     def running(self, part: str | None = None, modes: Any = MODES) -> Open:
         """The model as it runs."""
         spec = ModelSpec(device="cpu", objective=self.objective)
-        return partial(runs, self.model, self.texts, "m", spec, 36, 0, STATES, {"source": "test"}, part, modes, "all")
+        how = (spec, self.batch_tokens, 0, STATES, {"source": "test"}, part, modes, "all")
+        return partial(runs, self.model, self.texts, "m", *how)
 
     def dumps(self, part: str | None = None) -> list[Path]:
         """Files of its states, made where they are not there."""
@@ -99,3 +102,18 @@ def in_parts(way: Way, top: Path, parts: int, **changed: Any) -> list[Path]:
     made = [spectra(way(name), top / name / "m/c.h5", part=name, sums=sums, **changed) for name in names]
     merge_spectra(made, top / "c.h5")
     return made
+
+
+def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict], dict]:
+    """Arrays and attributes by path, and the file's own attributes."""
+    arrays: dict[str, np.ndarray] = {}
+    attributes: dict[str, dict] = {}
+    with h5py.File(path) as file:
+
+        def visit(name, item):
+            attributes[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
+            if isinstance(item, h5py.Dataset):
+                arrays[name] = item[()]
+
+        file.visititems(visit)
+        return arrays, attributes, dict(file.attrs)

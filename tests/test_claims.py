@@ -122,19 +122,6 @@ def test_replication_is_what_the_protocol_says(first, again, sign, outcome, tmp_
     assert found.reason.startswith(outcome)
 
 
-def test_a_later_file_replaces_what_an_earlier_one_says_of_a_corpus(tmp_path):
-    for name, row in {"shipped": ROW, "own": replace(ROW, verdict=Kind.NESTED)}.items():
-        (tmp_path / name / "scaling").mkdir(parents=True)
-        write_csv(tmp_path / name / "scaling/verdicts.csv", LawVerdict, [row])
-    write_csv(tmp_path / "shipped/scaling/verdicts.csv", LawVerdict, [ROW, replace(ROW, corpus="wikipedia")])
-    write_ledger([tmp_path / "shipped/scaling/verdicts.csv", tmp_path / "own/scaling/verdicts.csv"], tmp_path / "claims.csv")
-    rows = [row for row in read_csv(tmp_path / "claims.csv", Claim) if row.claim == "effective rank grows"]
-    assert {row.scope.split()[2].rstrip(","): row.verdict for row in rows} == {
-        "sotu": ClaimVerdict.WIDTH,
-        "wikipedia": ClaimVerdict.SUPPORTED,
-    }
-
-
 def score(metric: str, **columns: object) -> TokenScore:
     where = {"model": "m", "family": "f", "seed": 0, "corpus": "c", "params_nonembedding": 1, "params_total": 2, "depth": 3}
     where |= {"eps2": 0.5, "variant": "trained", "layer": 3, "sublayer": "block", "name": "last", "d": 8, "documents": 40}

@@ -7,11 +7,12 @@ arrays there.
 import itertools
 import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_measuring import contents, measure
+from streams import Case, contents, spectra
 
 from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError
@@ -125,14 +126,19 @@ def test_sums_are_placed_by_the_memory_of_each_device_before_a_run(tiny, monkeyp
         memory.check_memory(*wanted)
 
 
+def measured(folder: Path, top: Path) -> dict[str, np.ndarray]:
+    top.mkdir()
+    return contents(spectra(Case(folder, top).running(), top / "m/c.h5", modes=MODES))[0]
+
+
 @pytest.fixture
 def whole(tiny, tmp_path) -> dict[str, np.ndarray]:
-    return contents(measure(tiny("gpt-neox"), tmp_path / "whole", MODES))[0]
+    return measured(tiny("gpt-neox"), tmp_path / "whole")
 
 
 def test_a_model_on_cpu_and_disk_is_measured_as_the_whole_one_bit_for_bit(whole, tiny, tmp_path, spread, monkeypatch):
     monkeypatch.setattr(variants, "load_model", lambda spec: spread("gpt-neox"))
-    found = contents(measure(tiny("gpt-neox"), tmp_path / "parted", MODES))[0]
+    found = measured(tiny("gpt-neox"), tmp_path / "parted")
     assert found.keys() == whole.keys()
     assert {name.split("/")[-1] for name in found} >= {"gcv", "moment", "without", "surprisal"}
     for name, values in found.items():
@@ -149,7 +155,7 @@ def test_states_in_several_places_are_measured_as_arrays(whole, tiny, tmp_path, 
         return found
 
     monkeypatch.setattr(capture, "at_home", at_home)
-    found = contents(measure(tiny("gpt-neox"), tmp_path / "mixed", MODES))[0]
+    found = measured(tiny("gpt-neox"), tmp_path / "mixed")
     assert set(kept) == {np.ndarray, torch.Tensor}
     for name, values in found.items():
         largest = np.nanmax(np.abs(whole[name]), initial=0) if values.dtype.kind == "f" else 0

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -14,11 +15,15 @@ from geomkit import job
 from geomkit.config import ModelSpec
 from geomkit.errors import ConfigError
 from geomkit.job import arguments, call, check_rules, is_function, prepared, signature
+from geomkit.measures.entropy import metrics
+from geomkit.store.sinks import METRICS
+from geomkit.variants import VARIANTS
 
 ROOT = Path(__file__).parents[1]
 MERGE = "geomkit.store.tables:merge_stage"
 JUDGE = "geomkit.studies.semantics:judge"
 STORED = "geomkit.store.dumps:stored"
+LAYERS = "geomkit.figures.layers:draw_layers"
 
 
 class Names(dict):
@@ -169,9 +174,34 @@ def test_how_a_model_is_run_counts_in_the_digest():
 
 def test_a_bound_function_counts_in_the_digest(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(job, "code_digest", lambda modules, *rest: seen.append([path.stem for path in modules]) or "d")
+    monkeypatch.setattr(
+        job, "code_digest", lambda modules, *rest, **names: seen.append([path.stem for path in modules]) or ("d", [])
+    )
     digest(states=STORED)
     assert seen == [["tables", "dumps"]]
+
+
+def test_names_of_metrics_and_nulls_that_a_job_uses_follow_its_digest():
+    """Those of parameters, at any depth, with or without a number, and those in the code of the function."""
+
+    def named(function: str, **params) -> set[str]:
+        return {*digest(function=function, **params).split()[1:]} & {*metrics, *VARIANTS}
+
+    measure = "geomkit.studies.entropy:measure_spectra"
+    assert named(measure) == set()
+    assert named(measure, metrics=["erank_covariance"], parameters={"stable_rank": 1}) == {"erank_covariance", "stable_rank"}
+    assert named("geomkit.lm.dumping:dump_model", variants=["untrained-0"]) >= {"untrained"}
+    assert named("geomkit.studies.sinks:measure_without_sinks") == {*METRICS}
+
+
+def test_how_a_metric_is_drawn_counts_for_figures_that_show_it(tmp_path, monkeypatch):
+    library = shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(job, "LIBRARY", library)
+    shown = [digest(function=LAYERS, shown=names) for names in ((), {"metrics": ["stable_rank"]}, ["erank_covariance"])]
+    path = library / "geomkit/measures/entropy.py"
+    path.write_text(path.read_text().replace('label="stable rank"', 'label="rank"'))
+    again = [digest(function=LAYERS, shown=names) for names in ((), {"metrics": ["stable_rank"]}, ["erank_covariance"])]
+    assert [one == two for one, two in zip(shown, again, strict=True)] == [True, False, True]
 
 
 RUN = """

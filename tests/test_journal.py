@@ -78,17 +78,17 @@ class Killed(BaseException):
 
 @pytest.fixture
 def run(tiny, tmp_path_factory, monkeypatch):
-    """Dumps the states of texts in eight batches, and counts those that the model runs. It is killed after `kill` of them."""
+    """Dumps the states of texts in six batches, and counts those that the model runs. It is killed after `kill` of them."""
     from streams import STATES, STORAGE, Case
 
     from geomkit.lm import stream
     from geomkit.store import dumping
 
     monkeypatch.setattr(dumping, "WORTH", 0)
-    capture, case = stream.capture, Case(tiny("gpt-neox"), tmp_path_factory.mktemp("texts"))
+    capture, top = stream.capture, tmp_path_factory.mktemp("texts")
 
-    def dump(output: Path, kill: int | None = None, code: str = "") -> int:
-        ran = 0
+    def dump(output: Path, kill: int | None = None, code: str = "", batch_tokens: int = 36) -> int:
+        ran, case = 0, Case(tiny("gpt-neox"), top, batch_tokens=batch_tokens)
 
         def counted(*arguments, **options):
             nonlocal ran
@@ -105,7 +105,7 @@ def run(tiny, tmp_path_factory, monkeypatch):
     return dump
 
 
-WHOLE = 8
+WHOLE = 6
 """Batches."""
 
 
@@ -132,11 +132,13 @@ def test_a_run_of_seconds_keeps_no_batches(run, tmp_path, monkeypatch):
     assert run(output) == WHOLE
 
 
-def test_batches_of_other_code_are_not_taken(run, tmp_path):
-    output = tmp_path / "m/c/trained.h5"
+@pytest.mark.parametrize("change", [{"code": "other"}, {"batch_tokens": 24}])
+def test_batches_of_other_code_or_size_are_not_taken(change, run, tmp_path):
+    output, fresh = tmp_path / "m/c/trained.h5", tmp_path / "fresh/m/c/trained.h5"
     with pytest.raises(Killed):
         run(output, 4)
-    assert run(output, code="other") == WHOLE
+    assert run(output, **change) == run(fresh, **change)
+    assert output.read_bytes() == fresh.read_bytes()
 
 
 def test_an_error_keeps_no_batches(run, tmp_path, monkeypatch):

@@ -107,17 +107,20 @@ def test_the_readme_changes_between_its_marks_alone():
 def test_the_page_holds_every_finding_and_no_markup_of_texts(tmp_path):
     template = ROOT / "workflow/report/claims.html"
     write_csv(tmp_path / "claims.csv", Claim, ROWS)
-    write_page(tmp_path / "claims.csv", template, tmp_path / "claims.html", tmp_path / "front.csv")
+    write_csv(tmp_path / "shipped.csv", Claim, [SHARE])
+    write_page(tmp_path / "claims.csv", tmp_path / "shipped.csv", template, tmp_path / "claims.html", tmp_path / "front.csv")
     page = (tmp_path / "claims.html").read_text()
     assert "Ranks &lt;grow&gt;." in page
     assert "A &amp; B" in page
     assert '<td class="supported">supported</td>' in page
     assert "smallest difference detectable 0.031" in page
     assert page.count('<section id="claim-') == page.count('<a href="#claim-') == 3
+    own, shipped = page.split('<h1 id="shipped">')
+    assert own.count(SHARE.statement) == shipped.count(SHARE.statement) == shipped.count('<section id="shipped-') == 1
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
     assert (tmp_path / "front.csv").read_text().splitlines()[1].startswith('Ranks <grow>.,"supported 1 of 2')
     with pytest.raises(DataError, match="0 times"):
-        ledger_page("nothing", ROWS)
+        ledger_page("nothing", ROWS, ROWS)
 
 
 def check_column(figure: Figure) -> None:

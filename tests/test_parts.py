@@ -94,7 +94,7 @@ def test_wide_states_of_two_widths_have_the_bytes_too(way, tiny, tmp_path, monke
 
 
 def test_a_part_without_texts_is_a_file_of_its_own_that_runs_no_model(case, tmp_path, monkeypatch):
-    """Six groups of documents in seven parts, whose tokens are those of the texts."""
+    """There are fewer groups of documents than parts, whose tokens are those of the texts."""
     parts = [part_name(number, 7) for number in range(7)]
     tokens = []
     for part in parts:

@@ -11,7 +11,7 @@ from geomkit.errors import DataError
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
 from geomkit.state import State
 from geomkit.store.dumps import write_dump
-from geomkit.store.spectra import Spectra, SpectraWriter, state_of, write_spectra
+from geomkit.store.spectra import Spectra, SpectraWriter, write_spectra
 from geomkit.store.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_path_names_its_state(state):
-    assert state_of(state.path) == state
+    assert State.at(state.path) == state
 
 
 def test_a_corpus_of_texts_that_are_all_too_short_has_no_texts_but_itself(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import DRAWN, MODES, VARIANTS, Case, spectra
+from streams import DRAWN, MODES, VARIANTS, Case, contents, spectra
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from geomkit.config import ModelSpec
@@ -30,21 +30,6 @@ from geomkit.store.texts import Texts
 def case(request, tiny, tmp_path_factory) -> Case:
     architecture, objective = request.param
     return Case(tiny(architecture), tmp_path_factory.mktemp("stream"), objective)
-
-
-def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict], dict]:
-    """Arrays and attributes by path, and the file's own attributes."""
-    arrays: dict[str, np.ndarray] = {}
-    attributes: dict[str, dict] = {}
-    with h5py.File(path) as file:
-
-        def visit(name, item):
-            attributes[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
-            if isinstance(item, h5py.Dataset):
-                arrays[name] = item[()]
-
-        file.visititems(visit)
-        return arrays, attributes, dict(file.attrs)
 
 
 def same(one: Path, other: Path) -> None:

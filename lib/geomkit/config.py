@@ -129,7 +129,7 @@ TOKENIZER_FILES = ("tokenizer*.json", "tokenizer.model", "vocab.*", "*.spm", "sp
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?!\n)"
 """Names of models that can stand in a path: file systems take 255 letters, and files that are being written have longer names."""
 
-places: Registry[Callable[..., Path]] = Registry("place")
+places: Registry[Callable[..., Path]] = Registry("place", by_name=True)
 """Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
 with `@places.register(name)`, a literal: it takes the folder of what is shipped, and by keyword what an entry of it says, and
 returns the path. Sources that come over the network are in geomkit.sources.fetch."""

@@ -3,28 +3,68 @@
 import functools
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from geomkit.source import declared, described, read
+from geomkit.source import Part, declared, described, module_path, names_in, read
 
 
-def code_digest(modules: Iterable[Path], library: Path, *rest: str) -> str:
-    """A digest of modules, of all the modules of geomkit behind them, which are below the folder `library`, and of other text.
+def code_digest(
+    modules: Iterable[Path], library: Path, *rest: str, words: Iterable[str] = (), shown: Iterable[str] = ()
+) -> tuple[str, list[str]]:
+    """A digest of modules, of all that they use of geomkit, which is below the folder `library`, and of other text; and the names
+    that count in it of what a configuration chooses.
 
-    Modules are followed through `from geomkit... import`, and of those whose declarations are read, the declarations count.
-    Comments, docstrings and what is under `if TYPE_CHECKING:` do not count. How declared things are called and drawn counts for
-    those alone who read it.
+    Modules are followed through their imports, and of those whose declarations are read, the declarations count. Comments,
+    docstrings and what is under `if TYPE_CHECKING:` do not. What a configuration chooses by name, such as a metric, counts with
+    what it alone uses only where code that counts, or `words`, has its name. How declared things are called and drawn counts for
+    those who read it, of what a configuration may choose where `shown` has the name too.
     """
-    todo, seen = list(modules), {}
+    found: dict[Path, list[Part]] = {}
+    apart: dict[Path, list[Part]] = {}
+    used: defaultdict[Path, set[str]] = defaultdict(set)
+    named = set(names_in(words))
+    todo = list(modules)
+
+    def count(path: Path, part: Part) -> None:
+        found[path].append(part)
+        used[path] |= part.uses
+        named.update(part.words)
+        for module, name in part.imports:
+            for target, wanted in ((module, name), (f"{module}.{name}", "*")):
+                file = module_path(target, library)
+                if file.is_file():
+                    used[file].add(wanted)
+                    todo.append(file)
+
     while todo:
         path = todo.pop()
-        if path not in seen:
-            source = read(path)
-            seen[path] = source.code + "".join(declarations(*one, library) for one in source.reads)
-            uses = [library.joinpath(*name.split(".")).with_suffix(".py") for name in source.imports]
-            todo += [use for use in uses if use.is_file()]
-    return hashlib.sha256("".join([*(seen[path] for path in sorted(seen)), *rest]).encode()).hexdigest()[:16]
+        if path not in found:
+            found[path] = []
+            always, *apart[path] = read(path).parts
+            count(path, always)
+        for path in apart if not todo else ():
+            for part in apart[path]:
+                if (part.names | part.choices) & (used[path] | named) or "*" in used[path]:
+                    apart[path].remove(part)
+                    count(path, part)
+                    todo.append(path)
+                    break
+    text, drawn = [], named | names_in(shown)
+    for path in sorted(found):
+        parts = sorted(found[path], key=lambda part: part.code)
+        text += [part.code for part in parts]
+        for part in parts:
+            text += [declarations(*one, library, named, drawn) for one in part.reads]
+    digest = hashlib.sha256("".join([*text, *rest]).encode()).hexdigest()[:16]
+    return digest, sorted({name for parts in found.values() for part in parts for name in part.choices})
+
+
+def declarations(kind: str, module: str, decorator: str, library: Path, named: set[str], shown: set[str]) -> str:
+    """What a module declares, but for what a configuration chooses and that is not named."""
+    read, names = (described, shown) if kind == "described" else (declared, named)
+    return repr([one for one in read(module, decorator, library).values() if not one.chosen or one.name in names])
 
 
 SMALL = 2**20
@@ -69,7 +109,3 @@ def walked(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield from walked(entry.path, (*above, real))
         elif entry.is_file():
             yield entry.path
-
-
-def declarations(kind: str, module: str, decorator: str, library: Path) -> str:
-    return repr((described if kind == "described" else declared)(module, decorator, library=library))

@@ -20,7 +20,8 @@ from typing import Any, get_type_hints
 
 from geomkit.digest import code_digest
 from geomkit.errors import ConfigError
-from geomkit.source import LIBRARY
+from geomkit.registry import only
+from geomkit.source import LIBRARY, module_path
 
 FUNCTION = re.compile(r"(?P<module>geomkit(?:\.\w+)+):(?P<name>\w+)")
 """Name of a library function in a rule."""
@@ -28,19 +29,35 @@ OWN = ("function", "code", "content")
 """Parameters of a rule that only say what a job depends on: they are passed to a function that takes them, and to no other."""
 
 
-def call(function: str, **parameters: Any) -> dict[str, Any]:
+def call(function: str, /, shown: Any = (), **parameters: Any) -> dict[str, Any]:
     """Parameters of a rule that calls a function of the library.
 
     `code` is a digest of the function's module, of the library behind it, and of the parameters by name: Snakemake compares
-    sorted values alone, so two parameters that swap theirs would change nothing. It is computed for jobs that are looked at.
+    sorted values alone, so two parameters that swap theirs would change nothing. Then come the names of what a configuration
+    chooses, such as metrics, that the parameters or the code have: they alone count, and may be used. `shown` has more names of
+    what figures show. The digest is computed for jobs that are looked at.
     """
 
     def digest(wildcards: Any) -> str:
         values = {key: chosen(value, wildcards) for key, value in sorted(parameters.items())}
         named = [function, *(value for value in values.values() if is_function(value))]
-        return code_digest([module_of(name) for name in named], LIBRARY, repr((function, values)))
+        modules, text = [module_of(name) for name in named], repr((function, values))
+        asked = words((values, [name.partition(":")[2] for name in named]))
+        found, names = code_digest(modules, LIBRARY, text, words=asked, shown=words(shown))
+        return " ".join([found, *names])
 
     return {"function": function, "code": digest, **parameters}
+
+
+def words(value: Any) -> Iterator[str]:
+    """All strings in a value, keys of mappings among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from words([*value.items()])
+    elif isinstance(value, Iterable):
+        for one in value:
+            yield from words(one)
 
 
 def chosen(value: Any, wildcards: Any) -> Any:
@@ -57,7 +74,7 @@ def is_function(value: Any) -> bool:
 def module_of(function: str) -> Path:
     """The file of the module of a function. Raises ConfigError for what is no name of one."""
     found = FUNCTION.fullmatch(function)
-    path = LIBRARY.joinpath(*found["module"].split(".")).with_suffix(".py") if found else None
+    path = module_path(found["module"]) if found else None
     if path is None or not path.is_file():
         raise ConfigError(f"{function!r} is no function of the library: it is named as geomkit.module:function")
     return path
@@ -150,14 +167,16 @@ def prepared(job: Any) -> tuple[Callable, dict[str, Any]]:
 
 def run(job: Any) -> None:
     """Runs a Snakemake job. With GEOMKIT_DEBUG set, a debugger on the terminal stops at the function's first line."""
-    if os.environ.get("GEOMKIT_DEBUG"):
-        import pdb
+    names = job.params.code.split()[1:] if "code" in job.params.keys() else None  # noqa: SIM118
+    with only(names):
+        if os.environ.get("GEOMKIT_DEBUG"):
+            import pdb
 
-        function, given = prepared(job)
-        pdb.runcall(function, **given)
-        return
-    from geomkit.logs import logged  # not while a workflow is parsed: it takes a tenth of a second
+            function, given = prepared(job)
+            pdb.runcall(function, **given)
+            return
+        from geomkit.logs import logged  # not while a workflow is parsed: it takes a tenth of a second
 
-    with logged(job.log[0]):
-        function, given = prepared(job)
-        function(**given)
+        with logged(job.log[0]):
+            function, given = prepared(job)
+            function(**given)

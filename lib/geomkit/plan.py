@@ -177,10 +177,10 @@ class Plan:
         return min(200, self.config["scaling"]["bootstrap"])
 
     @cached_property
-    def metrics(self) -> list[str] | None:
-        """Metrics that are measured; None for all."""
+    def metrics(self) -> list[str]:
+        """Metrics that are measured."""
         named = self.config["entropy"]["metrics"]
-        return None if named == "all" else named
+        return list(self.known["metric"]) if named == "all" else named
 
     @cached_property
     def parameters(self) -> dict[str, float]:

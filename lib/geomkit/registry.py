@@ -1,6 +1,9 @@
 """Named functions: a metric, a corpus reader or a law's form becomes available by one decorator in one file."""
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from geomkit.errors import ConfigError
@@ -12,11 +15,11 @@ class Registry(Mapping[str, F], Generic[F]):
     """A mapping from name to function that is filled by its `register` decorator and keeps the order of registration.
 
     facts: the decorator's keywords, by name. In the library name and keywords are literals, for `geomkit.source.declared` reads
-    them where nothing may be imported.
+    them where nothing may be imported. by_name: a function counts in the digest of a job that names it, and in no other.
     """
 
-    def __init__(self, kind: str):
-        self.kind = kind
+    def __init__(self, kind: str, by_name: bool = False):
+        self.kind, self.by_name = kind, by_name
         self._facts: dict[str, Mapping[str, Any]] = {}
         self._functions: dict[str, F] = {}
 
@@ -29,11 +32,21 @@ class Registry(Mapping[str, F], Generic[F]):
 
         return add
 
+    def keywords(self, name: str) -> frozenset[str]:
+        """Keyword-only parameters of a function."""
+        return keywords_of(self._found(name))
+
     @property
     def facts(self) -> dict[str, Mapping[str, Any]]:
         return {name: self._facts[name] for name in self._functions}
 
     def __getitem__(self, name: str) -> F:
+        function = self._found(name)
+        if self.by_name:
+            check_counted(self.kind, name)
+        return function
+
+    def _found(self, name: str) -> F:
         if not isinstance(name, str) or name not in self._functions:
             raise ConfigError(f"unknown {self.kind} {name!r}; known: {', '.join(self._functions)}")
         return self._functions[name]
@@ -46,3 +59,32 @@ class Registry(Mapping[str, F], Generic[F]):
 
     def __len__(self) -> int:
         return len(self._functions)
+
+
+@functools.cache
+def keywords_of(function: Callable) -> frozenset[str]:
+    found = inspect.signature(function).parameters.values()
+    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+_counted: Collection[str] | None = None
+
+
+@contextmanager
+def only(names: Collection[str] | None) -> Iterator[None]:
+    """While it lasts, of what is declared by name nothing else can be used. None: all can."""
+    global _counted
+    before, _counted = _counted, names
+    try:
+        yield
+    finally:
+        _counted = before
+
+
+def check_counted(kind: str, name: str) -> None:
+    """Raises ConfigError for a name that does not count in the digest of the job that runs."""
+    if _counted is not None and name not in _counted:
+        raise ConfigError(
+            f"{kind} {name!r} does not count in this job's digest, so that a change of it would not run the job again: "
+            "let the rule give the names that the job uses as a parameter"
+        )

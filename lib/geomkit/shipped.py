@@ -11,11 +11,13 @@ from typing import NamedTuple
 class Shipped(NamedTuple):
     """A file of the results that ships, or a pattern for files and folders that replace all that shipped of it before.
 
-    path: below `results/`. run: the name of the configuration in `workflow/config` whose run in `runs/` makes it; the default one
-    has none. target: what to ask Snakemake for, if not the file. whole: a file that is there once all of them are.
+    path: below `results/`. stage: that of the configuration whose default targets make it, if the stage has models. run: the
+    configuration in `workflow/config` whose run in `runs/` makes what ships; the default one has no name. target: what to ask
+    Snakemake for, if not the file. whole: a file that is there once all of a pattern's files are.
     """
 
     path: str
+    stage: str = ""
     run: str = ""
     target: str = ""
     whole: str = ""
@@ -38,20 +40,20 @@ class Shipped(NamedTuple):
 
 
 FINDINGS = (
-    Shipped("scaling/verdicts.csv"),
-    Shipped("scaling/differences.csv"),
-    Shipped("scaling/growth.csv"),
-    Shipped("scaling/loss_axes.json"),
-    Shipped("scaling/entropy_loss.json"),
-    Shipped("scaling/data_laws.json"),
+    Shipped("scaling/verdicts.csv", stage="entropy"),
+    Shipped("scaling/differences.csv", stage="entropy"),
+    Shipped("scaling/growth.csv", stage="entropy"),
+    Shipped("scaling/loss_axes.json", stage="entropy"),
+    Shipped("scaling/entropy_loss.json", stage="entropy"),
+    Shipped("scaling/data_laws.json", stage="entropy"),
     Shipped("scaling/fixed_width.csv"),
     Shipped("scaling/following.csv"),
     Shipped("scaling/own_directions.csv", run="directions"),
-    Shipped("tokens_summary.csv", run="tokens"),
-    Shipped("ablation_summary.csv", run="experiments"),
-    Shipped("components_summary.csv", run="experiments"),
-    Shipped("sinks_summary.csv", run="experiments"),
-    Shipped("semantics_summary.csv", run="semantics"),
+    Shipped("tokens_summary.csv", stage="tokens", run="tokens"),
+    Shipped("ablation_summary.csv", stage="ablation", run="experiments"),
+    Shipped("components_summary.csv", stage="components", run="experiments"),
+    Shipped("sinks_summary.csv", stage="ablation", run="experiments"),
+    Shipped("semantics_summary.csv", stage="semantics", run="semantics"),
     Shipped("needle/needle.csv"),
     Shipped("theory/conclusions.csv"),
     Shipped("axes/width_depth.csv"),

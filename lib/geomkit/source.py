@@ -6,7 +6,8 @@ unit="nats")`. So names are known, and checked, where numpy is not loaded: while
 
 import ast
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ LOOKS = frozenset({"label", "short", "unit", "marker", "colour", "line"})
 @dataclass(frozen=True)
 class Declaration:
     """facts: the decorator's keywords. keys: the function's keyword-only parameters, which a configuration may set; required:
-    those of them that have no default."""
+    those of them that have no default. chosen: whether a configuration chooses it by name, or it is always there."""
 
     name: str
     facts: Mapping[str, Any]
@@ -33,6 +34,7 @@ class Declaration:
     function: str
     keys: tuple[str, ...]
     required: tuple[str, ...]
+    chosen: bool = False
 
 
 def named(name: str, **facts: Any) -> Callable[[F], F]:
@@ -59,24 +61,31 @@ def declared(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, 
 
 def described(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, Declaration]:
     """`declared` with `LOOKS`: for figures and pages."""
-    path = library.joinpath(*module.split(".")).with_suffix(".py")
+    path = module_path(module, library)
     found: dict[str, Declaration] = {}
-    for node, call in read(path).decorated:
+    source = read(path)
+    for node, call in source.decorated:
         if ast.unparse(call.func) == decorator:
             name, facts = literals(call, path)
             if name in found:
                 raise ConfigError(f"{path}, line {call.lineno}: {name!r} is declared twice")
-            found[name] = Declaration(name, facts, module, node.name, *own_keys(node))
+            found[name] = Declaration(name, facts, module, node.name, *own_keys(node), source.is_chosen(call))
     return found
 
 
 def every(pattern: str, library: Path = LIBRARY) -> list[str]:
-    """Names of the modules of the library that match a pattern such as `geomkit.studies.claims.*`, in order.
+    """Names of the modules of the library that match a pattern such as `geomkit.studies.*.claims`, in order.
 
     The digest of code follows calls with a literal string, as it follows imports.
     """
     files = sorted(library.glob(pattern.replace(".", "/") + ".py"))
     return [".".join(file.relative_to(library).with_suffix("").parts) for file in files if file.stem != "__init__"]
+
+
+@functools.cache
+def module_path(module: str, library: Path = LIBRARY) -> Path:
+    """The file of a module of the library, or where it would be."""
+    return library.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def own_keys(node: ast.FunctionDef | ast.ClassDef) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -101,42 +110,148 @@ def literals(call: ast.Call, path: Path) -> tuple[str, dict[str, Any]]:
     return name, facts
 
 
+@dataclass(frozen=True)
+class Part:
+    """Statements of a module that count together in digests.
+
+    names: what they bind, if they count for those alone who use it. choices: by what names a configuration chooses it. code:
+    without comments, docstrings and `LOOKS`. uses: all names in the code. imports: (module, name) of what is imported from the
+    library, `*` for all that a module has. reads: (`declared` or `described`, module, decorator) of calls that read declarations.
+    words: all strings in the code.
+    """
+
+    names: frozenset[str]
+    choices: frozenset[str]
+    code: str
+    uses: frozenset[str]
+    imports: frozenset[tuple[str, str]]
+    reads: tuple[tuple[str, str, str], ...]
+    words: frozenset[str]
+
+    @classmethod
+    def of(cls, body: list[ast.stmt], names: Collection[str] = (), choices: Collection[str] = ()) -> "Part":
+        nodes = [node for statement in body for node in ast.walk(statement)]
+        imports, reads = [], []
+        for node in nodes:
+            match node:
+                case ast.ImportFrom(module=str(module)):
+                    imports += [(module, alias.name) for alias in node.names]
+                case ast.Import():
+                    imports += [(alias.name, "*") for alias in node.names]
+                case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
+                    reads.append((reader, str(module), str(decorator)))
+                case ast.Call(ast.Name("every"), [ast.Constant(pattern)]):
+                    imports += [(module, "*") for module in every(str(pattern))]
+        return cls(
+            names=frozenset(names),
+            choices=frozenset(choices),
+            code=ast.unparse(ast.Module(body, [])),
+            uses=used(nodes),
+            imports=frozenset(one for one in imports if one[0].split(".")[0] == "geomkit"),
+            reads=tuple(reads),
+            words=names_in(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
+        )
+
+
 class Source:
-    """One module's source: a workflow of many rules reads all of the library while it is parsed, so each tree is walked once."""
+    """One module's source, read without importing it."""
 
     def __init__(self, text: str):
         self.text = text
-        nodes = list(ast.walk(running(text)))
-        definitions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        self.decorated = [(node, call) for node in definitions for call in node.decorator_list if isinstance(call, ast.Call)]
-        """Definitions, and each call that decorates them."""
-        self.imports = [
-            name
-            for node in nodes
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "geomkit"
-            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
-        ]
-        """Dotted names of what is imported from the library: modules, and names in them, which may be modules too."""
-        self.reads: list[tuple[str, str, str]] = []
-        """(`declared` or `described`, module, decorator) of calls that read declarations."""
-        for node in nodes:
-            match node:
-                case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
-                    self.reads.append((reader, str(module), str(decorator)))
-                case ast.Call(ast.Name("every"), [ast.Constant(pattern)]):
-                    self.imports += every(str(pattern))
 
     @functools.cached_property
-    def code(self) -> str:
-        """The source without comments, docstrings, `LOOKS` of declarations and what is for type checkers alone."""
-        tree = running(self.text)
-        for node in statements(tree):
-            if body := getattr(node, "body", None):
-                node.body = [line for line in body if not is_docstring(line)] or [ast.Pass()]  # type: ignore[attr-defined]
-            for call in getattr(node, "decorator_list", []):
-                if isinstance(call, ast.Call):
-                    call.keywords = [keyword for keyword in call.keywords if keyword.arg not in LOOKS]
-        return ast.unparse(tree)
+    def body(self) -> list[ast.stmt]:
+        return running(self.text).body
+
+    @functools.cached_property
+    def decorated(self) -> list[tuple[ast.FunctionDef | ast.ClassDef, ast.Call]]:
+        """Definitions, and each call that decorates them."""
+        nodes = [node for top in self.body for node in ast.walk(top) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        return [(node, call) for node in nodes for call in node.decorator_list if isinstance(call, ast.Call)]
+
+    @functools.cached_property
+    def chosen(self) -> set[str]:
+        """Decorators of registries that are `by_name`."""
+        return {f"{name}.register" for top in self.body for name in registry_by_name(top)}
+
+    def is_chosen(self, call: ast.Call) -> bool:
+        """Whether a decorator declares what a configuration chooses by name: all else that is declared is always there."""
+        decorator = ast.unparse(call.func)
+        kinds = [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
+        return decorator in self.chosen or (
+            decorator == "variant" and [ast.literal_eval(kind) for kind in kinds] in (["model"], ["rows"])
+        )
+
+    @functools.cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What always counts, and then what counts for those alone who need it: each function that declares what a configuration
+        chooses, and each function, constant and import that only such functions use.
+
+        A statement that nothing uses always counts; so do classes, functions under any other decorator, and whatever does not
+        simply bind a name.
+        """
+        body = [bare(top) for top in running(self.text).body if not is_docstring(top)]
+        choices = {top: names for top in body if isinstance(top, ast.FunctionDef) and (names := self.chosen_by(top))}
+        helpers = {top: names for top in body if (names := bound(top))} if choices else {}
+        uses, number = {top: used(ast.walk(top)) for top in body if helpers}, -1
+        while number != len(helpers):
+            number = len(helpers)
+            for top, names in list(helpers.items()):
+                users = [user for user in body if user is not top and uses[user] & names]
+                if not users or not all(user in choices or user in helpers for user in users):
+                    del helpers[top]
+        return (
+            Part.of([top for top in body if top not in choices and top not in helpers]),
+            *(Part.of([top], {top.name}, names) for top, names in choices.items()),
+            *(Part.of([top], names) for top, names in helpers.items()),
+        )
+
+    def chosen_by(self, top: ast.FunctionDef) -> frozenset[str]:
+        """The names by which a configuration chooses a function that has no other decorator."""
+        calls = [call for call in top.decorator_list if isinstance(call, ast.Call) and self.is_chosen(call)]
+        return frozenset(str(ast.literal_eval(call.args[0])) for call in calls if len(calls) == len(top.decorator_list))
+
+
+def registry_by_name(top: ast.stmt) -> list[str]:
+    """The name of a registry that is `by_name`, in a list that is empty for any other statement."""
+    match top:
+        case (
+            ast.Assign(targets=[ast.Name(name)], value=ast.Call(ast.Name("Registry"), keywords=keywords))
+            | ast.AnnAssign(target=ast.Name(name), value=ast.Call(ast.Name("Registry"), keywords=keywords))
+        ):
+            return [name for keyword in keywords if keyword.arg == "by_name" and ast.literal_eval(keyword.value)]
+    return []
+
+
+def names_in(words: Iterable[str]) -> frozenset[str]:
+    """Words, and what they are without the number that a variant may carry."""
+    return frozenset(name for word in words for name in (word, re.sub(r"-\d*$", "", word)))
+
+
+def used(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """All names in the code, whatever they are bound to."""
+    return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
+
+
+def bound(top: ast.stmt) -> frozenset[str]:
+    """Names that a function without decorators, an import, or an assignment to one name binds; of anything else none."""
+    match top:
+        case ast.FunctionDef(name=name, decorator_list=[]) | ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
+            return frozenset([name])
+        case ast.Import(names) | ast.ImportFrom(names=names):
+            return frozenset((alias.asname or alias.name).split(".")[0] for alias in names) - {"*"}
+    return frozenset()
+
+
+def bare(top: ast.stmt) -> ast.stmt:
+    """A statement without docstrings in it, and without `LOOKS` of declarations."""
+    for node in statements(top):
+        if body := getattr(node, "body", None):
+            node.body = [line for line in body if not is_docstring(line)] or [ast.Pass()]  # type: ignore[attr-defined]
+        for call in getattr(node, "decorator_list", []):
+            if isinstance(call, ast.Call):
+                call.keywords = [keyword for keyword in call.keywords if keyword.arg not in LOOKS]
+    return top
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:

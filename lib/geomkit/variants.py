@@ -25,6 +25,7 @@ from typing import Any, Literal, get_args
 
 from geomkit.config import STATES
 from geomkit.errors import ConfigError
+from geomkit.registry import check_counted
 from geomkit.source import Declaration, declared
 
 Kind = Literal["model", "rows", "family", "tokens"]
@@ -50,6 +51,8 @@ class Variant:
 
     def make(self, *arguments: Any, **options: Any) -> Any:
         """Calls its constructor, which is imported now."""
+        if self.chosen:
+            check_counted("null", self.name)
         return getattr(importlib.import_module(self.module), self.function)(*arguments, **options)
 
 

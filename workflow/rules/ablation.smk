@@ -15,7 +15,7 @@ rule removal:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(5, list),
+        **loading(5, list),
     params:
         **call(
             "geomkit.lm.removing:remove_tokens",

@@ -1,3 +1,4 @@
+import functools
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,8 @@ with plainly():
     MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
 inputs = Inputs(plan, RESOURCES, shares_folder())
+# figures show all that is chosen, by names that they read in tables
+call = functools.partial(call, shown=(config, plan.metrics))
 
 # what each file of rules adds to: targets of `rule all`, and of `rule fetch`
 DEFAULT, DOWNLOADS = [], []
@@ -117,7 +120,7 @@ def dump_path(variant):
     return path if kept else temp(path)
 
 
-def family_spectra(stage):
+def spectra_of_family(stage):
     """Spectra of a stage's models of the family of a job's model."""
     return lambda wildcards: [
         f"results/spectra/{name}/{wildcards.corpus}.h5"
@@ -132,15 +135,17 @@ GPU = {"gpu": 1} if config["compute"]["device"] == "cuda" else {}
 MEASURING = "measuring" if inputs.shared and not GPU and len(plan.parts) == 1 else None
 
 
-def running(minute, sized=lambda input: [input.folder]):
-    """Resources of a job that runs a model: it takes a minute for so many megabytes of its folder, or of what is sized."""
-    return {
-        **GPU,
+def loading(minute, sized=lambda input: [input.folder]):
+    """Resources of a job that loads a model: it takes a minute for so many megabytes of its folder, or of what is sized."""
+    return GPU | {
         "mem_mb": lambda wildcards, input, attempt: attempt
         * (4000 + 5 * inputs.megabytes(sized(input))),
         "runtime": lambda wildcards, input, attempt: attempt
         * (60 + inputs.megabytes(sized(input)) // minute),
     }
+
+
+LOADING = loading(10)
 
 
 def spec_of(model):

@@ -14,7 +14,7 @@ rule components:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(5, list),
+        **loading(5, list),
     params:
         **call(
             "geomkit.lm.components:measure_components",

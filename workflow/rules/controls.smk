@@ -10,7 +10,7 @@ rule final_state:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(5, list),
+        **loading(5, list),
     params:
         **call(
             "geomkit.studies.final_state:measure_final_state",
@@ -91,7 +91,7 @@ FOLLOWING = {
 rule follow:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=family_spectra("entropy"),
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/following/{model}/{corpus}.parquet",
     log:
@@ -116,11 +116,11 @@ use rule follow as follow_running with:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=family_spectra("entropy"),
+        spectra=spectra_of_family("entropy"),
     wildcard_constraints:
         model=one_of(plan.streamed_of("entropy")),
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.following:follow_model",

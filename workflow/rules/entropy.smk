@@ -72,7 +72,7 @@ PROJECTING = {
 rule project:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=family_spectra("entropy"),
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/projections/{model}/{corpus}.parquet",
     log:
@@ -97,11 +97,11 @@ use rule project as project_running with:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=family_spectra("entropy"),
+        spectra=spectra_of_family("entropy"),
     wildcard_constraints:
         model=one_of(plan.streamed_of("entropy")),
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.projections:project_donor",

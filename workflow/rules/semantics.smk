@@ -58,7 +58,7 @@ use rule semantics as compare with:
     wildcard_constraints:
         model=one_of(plan.streamed),
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.semantics:judge",

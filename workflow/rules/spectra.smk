@@ -53,7 +53,7 @@ use rule spectra as measure with:
     group:
         None
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.spectra:decompose",
@@ -113,7 +113,7 @@ use rule sum_rows as run_sums with:
         model=one_of(plan.in_parts(plan.streamed)),
         part=one_of(plan.parts),
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.spectra:sum_rows",

@@ -143,7 +143,7 @@ CONDITIONING = {
 rule condition:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=family_spectra("theory"),
+        spectra=spectra_of_family("theory"),
     output:
         gains="results/theory/conditional/{model}/{corpus}.csv",
         documents="results/theory/documents/{model}/{corpus}.csv",
@@ -168,11 +168,11 @@ use rule condition as condition_running with:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=family_spectra("theory"),
+        spectra=spectra_of_family("theory"),
     wildcard_constraints:
         model=one_of(plan.streamed_of("theory")),
     resources:
-        **running(10),
+        **LOADING,
     params:
         **call(
             "geomkit.studies.conditional:condition_model",

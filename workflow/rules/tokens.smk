@@ -17,7 +17,7 @@ rule probe:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **running(5),
+        **loading(5),
     params:
         **call(
             "geomkit.lm.probing:probe_model",

@@ -4,7 +4,7 @@ chapter, and a list of those without a number."""
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -28,14 +28,14 @@ ACROSS = 72
 """Characters of the smallest print across a column."""
 
 
-def claims_figure(rows: Sequence[Claim]) -> Iterator[Figure]:
-    """rows: claims.csv."""
+def claims_figure(rows: Sequence[Claim], of: str = "") -> Iterator[Figure]:
+    """Pages of a ledger; `of` says in their titles whose it is."""
     for chapter, group in groupby(rows, key=lambda row: row.chapter):
         for page in pages(blocks([row for row in group if row.value is not None])):
-            yield drawn(chapter, page)
+            yield drawn(chapter + of, page)
     silent = [row for row in rows if row.value is None]
     if silent:
-        yield from listed(silent)
+        yield from listed(silent, of)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def panel(axis: Axes, block: Block) -> None:
     axis.set_title("\n".join(block.head), loc="left", fontsize=5.4, pad=3)
 
 
-def listed(rows: Sequence[Claim]) -> Iterator[Figure]:
+def listed(rows: Sequence[Claim], of: str) -> Iterator[Figure]:
     """Claims without a number, with their verdicts and why."""
     entries = []
     for row in rows:
@@ -146,10 +146,11 @@ def listed(rows: Sequence[Claim]) -> Iterator[Figure]:
             axis.text(0, y, verdict, fontsize=5.5, va="top", weight="bold", color=PAINT[verdict])
             axis.text(0, y - 1, "\n".join(words), fontsize=5.2, va="top", linespacing=1.25)
             y -= len(words) + 1.6
-        figure.suptitle("Without a number:", fontsize=6, x=0.02, ha="left")
+        figure.suptitle(f"Without a number{of}:", fontsize=6, x=0.02, ha="left")
         yield figure
 
 
-def draw_claims(claims: Path, output: Path) -> None:
-    """Writes results/claims.pdf."""
-    save(claims_figure(read_csv(claims, Claim)), output)
+def draw_claims(claims: Path, shipped: Path, output: Path) -> None:
+    """Writes results/claims.pdf: the ledger of the run, then that of what ships."""
+    own, others = (read_csv(path, Claim) for path in (claims, shipped))
+    save(chain(claims_figure(own), claims_figure(others, " (what ships)")), output)

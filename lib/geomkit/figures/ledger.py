@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 
 from geomkit.errors import DataError
@@ -16,8 +16,8 @@ from geomkit.store.findings import Claim, ClaimVerdict
 from geomkit.store.provenance import replacing
 from geomkit.store.records.files import read_csv
 
-PLACE = "{{ ledger }}"
-"""Where the template of the page for browsers takes the ledger."""
+PLACES = {"claim": "{{ ledger }}", "shipped": "{{ shipped }}"}
+"""Where the template of the page for browsers takes the ledgers of the run and of what ships, by the word of their anchors."""
 START, END = "<!-- findings -->", "<!-- /findings -->"
 """What the README's table stands between."""
 MANY = 1
@@ -215,25 +215,33 @@ def with_table(readme: str, rows: Sequence[Claim]) -> str:
 # HTML
 
 
-def ledger_page(template: str, rows: Sequence[Claim]) -> str:
-    """The template with the ledger in it. Raises DataError unless it has one place for it."""
-    if (places := template.count(PLACE)) != 1:
-        raise DataError(f"template: {PLACE} is there {places} times; it must be there once")
-    chapters, anchor = [], 0
+def ledger_page(template: str, rows: Sequence[Claim], shipped: Sequence[Claim]) -> str:
+    """The template with both ledgers in it. Raises DataError unless it has one place for each."""
+    for place in PLACES.values():
+        if (places := template.count(place)) != 1:
+            raise DataError(f"template: {place} is there {places} times; it must be there once")
+    for (part, place), of_part in zip(PLACES.items(), (rows, shipped), strict=True):
+        template = template.replace(place, ledger_html(of_part, part))
+    return template
+
+
+def ledger_html(rows: Sequence[Claim], part: str) -> str:
+    """An overview, and all claims by chapter."""
+    chapters, number = [], count()
     for chapter, claims in by_chapter(rows):
-        chapters += [f"<h2>{escape(chapter)}</h2>", *(claim_html(of_claim, anchor + k) for k, of_claim in enumerate(claims))]
-        anchor += len(claims)
-    return template.replace(PLACE, "\n".join([overview(rows), *chapters]))
+        sections = [claim_html(of_claim, f"{part}-{next(number)}") for of_claim in claims]
+        chapters += [f"<h2>{escape(chapter)}</h2>", *sections]
+    return "\n".join([overview(rows, part), *chapters])
 
 
-def overview(rows: Sequence[Claim]) -> str:
+def overview(rows: Sequence[Claim], part: str) -> str:
     """How often each verdict was given, by claim."""
     head = ["claim", *ClaimVerdict]
     body = []
-    for anchor, of_claim in enumerate(by_claim(rows)):
+    for number, of_claim in enumerate(by_claim(rows)):
         found = Counter(row.verdict for row in of_claim)
         shown = [f'<td class="{slug(verdict)}">{found[verdict] or ""}</td>' for verdict in ClaimVerdict]
-        body.append(f'<tr><td><a href="#claim-{anchor}">{escape(of_claim[0].claim)}</a></td>{"".join(shown)}</tr>')
+        body.append(f'<tr><td><a href="#{part}-{number}">{escape(of_claim[0].claim)}</a></td>{"".join(shown)}</tr>')
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     return f'<table class="overview"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
@@ -242,10 +250,10 @@ def slug(verdict: ClaimVerdict) -> str:
     return verdict.name.lower()
 
 
-def claim_html(rows: Sequence[Claim], anchor: int) -> str:
+def claim_html(rows: Sequence[Claim], anchor: str) -> str:
     """One claim: what it says, a table of what was measured, and details."""
     first = rows[0]
-    parts = [f'<section id="claim-{anchor}"><h3>{escape(first.claim)}</h3>']
+    parts = [f'<section id="{anchor}"><h3>{escape(first.claim)}</h3>']
     parts.append(f"<blockquote>{escape(first.statement)} <cite>{escape(first.source)}</cite></blockquote>")
     parts.append(f"<p>{escape(said(rows))}</p>")
     for effect, group in groupby(rows, key=lambda row: row.effect):
@@ -268,11 +276,11 @@ def row_html(row: Claim) -> str:
     return f"<tr>{shown}</tr>{more}"
 
 
-def write_page(claims: Path, template: Path, page: Path, front: Path) -> None:
-    """results/claims.html, and a line for each claim for the report's first page."""
+def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: Path) -> None:
+    """results/claims.html, and a line for each claim of the run for the report's first page."""
     rows = read_csv(claims, Claim)
     with replacing(page) as temporary:
-        temporary.write_text(ledger_page(template.read_text(), rows), encoding="utf-8")
+        temporary.write_text(ledger_page(template.read_text(), rows, read_csv(shipped, Claim)), encoding="utf-8")
     with replacing(front) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)

@@ -12,8 +12,6 @@ The bound is meant to be reached, by a flat spectrum for all metrics here that h
 that shape could have: that is for its author to prove, and no code relies on it.
 """
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
@@ -42,7 +40,7 @@ class Measurement:
     parameters: Mapping[str, float] = field(default_factory=dict)
 
 
-metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
+metrics: Registry[Callable[..., Measurement | str]] = Registry("metric", by_name=True)
 
 
 def measure(
@@ -119,7 +117,7 @@ def measured_and_absent(
 
 
 def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]) -> dict[str, Measurement | str]:
-    own = {name: _parameters(function) for name, function in metrics.items()}
+    own = {name: metrics.keywords(name) for name in metrics}
     if unknown := parameters.keys() - set().union(*own.values()):
         raise ConfigError(f"no metric has the parameter {min(unknown)!r}; known: {', '.join(sorted(set().union(*own.values())))}")
     for key, value in parameters.items():
@@ -132,13 +130,6 @@ def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mappi
         result = function(spectrum, **given)
         results[name] = result if isinstance(result, str) else replace(result, parameters=given)
     return results
-
-
-@functools.cache
-def _parameters(metric: Callable[..., Measurement | str]) -> frozenset[str]:
-    """Names of a metric's own parameters."""
-    found = inspect.signature(metric).parameters.values()
-    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:

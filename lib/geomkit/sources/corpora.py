@@ -43,7 +43,7 @@ class Document(NamedTuple):
     text: str
 
 
-readers: Registry[Callable[..., Iterator[Document]]] = Registry("corpus reader")
+readers: Registry[Callable[..., Iterator[Document]]] = Registry("corpus reader", by_name=True)
 """Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`, a literal. One that
 can take the text from any column has the keyword `column`."""
 

@@ -81,7 +81,7 @@ class Found:
 TOGETHER = 16
 """Texts in a batch."""
 Layout = Callable[[Path, Sequence[int] | None], Found]
-layouts: Registry[Layout] = Registry("layout of states")
+layouts: Registry[Layout] = Registry("layout of states", by_name=True)
 
 
 def import_states(

@@ -48,8 +48,8 @@ def dump_states(
 def write(states: States, output: Path, variant: str, dump: Mapping[str, Any], part: str | None, code: str) -> None:
     attributes = {**states.attributes, **({PART: part} if part else {})}
     texts, name, total = states.texts.part(states.share), f"{output.parent.parent.name} {variant}", len(states.borders)
-    ids = [states.ids(text).tobytes() for text in range(len(states.texts.tokens))]
-    made_of = (sorted(attributes.items()), sorted(dump.items()), list(states.share), ids, code)
+    ids = [states.ids(text).tobytes() for text in states.share]
+    made_of = (sorted(attributes.items()), sorted(dump.items()), list(states.share), list(states.borders), ids, code)
     # no output, which Snakemake would delete, though it lies beside them
     journal = Journal(output.with_name(f".{output.stem}.batches"), digest(*made_of))
     try:

@@ -84,31 +84,32 @@ class Inputs:
     """Records by the path of their file below `results/`."""
 
     def __init__(self, files: Iterable[Path]):
-        self.files = [Path(file) for file in files]
-        self.known: dict[tuple[str, type], list[Any]] = {}
+        self.files = list(files)
+        self.known: dict[str, list[Any]] = {}
 
     def rows(self, name: str, record: type[R]) -> list[R]:
-        """Rows of a CSV file, or of a JSON file that holds a list; none where there is no such file."""
-        if (name, record) not in self.known:
-            self.known[name, record] = self._read(name, record)
-        return self.known[name, record]
+        """Rows of a CSV file, or of a JSON file that holds a list, by family and corpus; none without such a file."""
+        if name not in self.known:
+            path = self.path(name)
+            rows: list[R] = []
+            if path is not None:
+                rows = read_json(path, list[record]) if path.suffix == ".json" else read_csv(path, record)  # type: ignore[valid-type]
+            sources = list(dict.fromkeys(map(source_of, rows)))
+            self.known[name] = sorted(rows, key=lambda row: sources.index(source_of(row)))
+        return self.known[name]
 
     def single(self, name: str, record: type[R]) -> R | None:
         """The record that a JSON file holds; None where there is no such file."""
-        paths = [path for path in self.files if path.match(name)]
-        return read_json(paths[-1], record) if paths else None
+        path = self.path(name)
+        return None if path is None else read_json(path, record)
 
-    def _read(self, name: str, record: type[R]) -> list[R]:
-        found: dict[tuple[Any, Any], list[R]] = {}
-        for path in self.files:
-            if not path.match(name):
-                continue
-            rows = read_json(path, list[record]) if path.suffix == ".json" else read_csv(path, record)  # type: ignore[valid-type]
-            own: dict[tuple[Any, Any], list[R]] = {}
-            for row in rows:
-                own.setdefault((getattr(row, "family", None), getattr(row, "corpus", None)), []).append(row)
-            found |= own
-        return [row for rows in found.values() for row in rows]
+    def path(self, name: str) -> Path | None:
+        return next((path for path in self.files if path.match(name)), None)
+
+
+def source_of(row: Any) -> tuple[str | None, str | None]:
+    """Family and corpus, of those that a row has."""
+    return getattr(row, "family", None), getattr(row, "corpus", None)
 
 
 claims: Registry[Callable[[Inputs], list[Finding]]] = Registry("claim")
