@@ -107,7 +107,7 @@ class Axes:
         values = self.measured.variants.get(variant, {}).get(where)
         if values is None or not np.isfinite(values[one.row]).any():
             place = f"{where.metric} at layer {where.layer}, n = {where.length}, {where.normalise}, {variant}"
-            raise DataError(f"{one.model.name}: no {place}; trainings beside the ladder are measured at one scaling.primary alone")
+            raise DataError(f"{one.model.name}: no {place}; trainings beside the ladder were measured at one length alone")
         found: Array = values[one.row]
         return found
 
