@@ -152,23 +152,25 @@ class Running:
     def __init__(self, runs: Runs, variant: str):
         self.runs, self.variant = runs, variant
         self.texts, self.borders, self.share = runs.stored.sample.texts, runs.share.borders, runs.share.texts
-        self._recorder: Recorder | None = None
-        self._sample: Sample
+        self._running: tuple[Recorder, Sample] | None = None
+
+    def _run(self) -> tuple[Recorder, Sample]:
+        """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
+        if self._running is None:
+            model, sample = make_run(self.variant, self.runs.bench)
+            layers = resolve_layers(self.runs.dump["layers"], len(blocks(model)))
+            recorder = Recorder(model, layers, self.runs.dump["sublayers"])
+            recorder.try_out(sample, self.runs.masks)
+            self._running = recorder, sample
+        return self._running
 
     @property
     def recorder(self) -> Recorder:
-        if self._recorder is None:
-            model, self._sample = make_run(self.variant, self.runs.bench)
-            self._recorder = Recorder(
-                model, resolve_layers(self.runs.dump["layers"], len(blocks(model))), self.runs.dump["sublayers"]
-            )
-            self._recorder.try_out(self._sample, self.runs.masks)
-        return self._recorder
+        return self._run()[0]
 
     @property
     def sample(self) -> Sample:
-        """The texts as this variant reads them."""
-        return self._sample if self.recorder else self.runs.stored.sample
+        return self._run()[1]
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -213,12 +215,12 @@ class Running:
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> dict[State, np.ndarray]:
         """See `geomkit.states.stream.States`."""
         runs, spec = self.runs, self.runs.bench.spec
-        if self._recorder is None:
+        if self._running is None:
             config, tokens = load_config(spec), self.texts.tokens
             count = len(asked_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
-            total = sum(tokens if texts is None else [tokens[text] for text in texts])
+            total = sum(tokens[text] for text in (self.share if texts is None else texts))
             check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
-        found = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, texts)
+        found = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, self.share if texts is None else texts)
         return {state: found[state] for state in (self.widths if states is None else states)}
 
     def ids(self, text: int) -> np.ndarray:
@@ -233,7 +235,7 @@ class Running:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._recorder = None  # or two models would be in memory
+        self._running = None  # or two models would be in memory
 
 
 def of_model(model) -> dict[str, object]:

@@ -198,8 +198,9 @@ class Dump(Reader):
         return read(self.file, "tokens/surprisal", slice(*self.offset[text : text + 2]))
 
     def ids(self, text: int) -> np.ndarray:
-        """Token ids of a text: (tokens,)."""
-        return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
+        """Token ids of a text by its number in the corpus: (tokens,)."""
+        own = text - self.share.start
+        return read(self.file, "tokens/id", slice(*self.offset[own : own + 2]))
 
     def vocabulary(self) -> np.ndarray | None:
         """How often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""
@@ -246,7 +247,8 @@ class Gathered(Mapping[State, np.ndarray]):
             raise KeyError(state)
         if self.texts is None:
             return self.dump.rows(state, 0, len(self.dump.share))
-        return np.concatenate([self.dump.rows(state, text, text + 1) for text in self.texts])
+        own = [text - self.dump.share.start for text in self.texts]
+        return np.concatenate([self.dump.rows(state, text, text + 1) for text in own])
 
     def __iter__(self) -> Iterator[State]:
         return iter(self.states)

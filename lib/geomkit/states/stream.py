@@ -59,7 +59,7 @@ class States(Protocol):
         """
 
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:
-        """Rows (tokens, d) of some or all states, of some or all texts in their order. Of a model that runs, memory holds all;
+        """Rows (tokens, d) of some or all states, of some or all texts of the share, by number, in their order. Of a model that runs, memory holds all;
         ConfigError, before it is loaded, says what they would take where memory does not suffice."""
 
     def ids(self, text: int) -> np.ndarray:
