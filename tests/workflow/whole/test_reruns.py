@@ -62,11 +62,11 @@ def again(bench: Bench) -> tuple[PreTrainedModel, Sample]:
     ),
     "reader": (
         "sources/corpora.py",
-        '\n@readers.register("none")\ndef no_documents(path: Path) -> Iterator[Document]:\n    yield from ()\n',
+        '\n@readers.register("nowhere")\ndef no_documents(path: Path) -> Iterator[Document]:\n    yield from ()\n',
     ),
     "layout": (
         "sources/states.py",
-        '\n@layouts.register("none")\ndef no_layout(folder: Path, layers: Sequence[int] | None) -> Found: ...\n',
+        '\n@layouts.register("nowhere")\ndef no_layout(folder: Path, layers: Sequence[int] | None) -> Found: ...\n',
     ),
     "source": (
         "config.py",
