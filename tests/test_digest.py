@@ -325,21 +325,18 @@ FUNCTIONS = {
         (
             "measures/entropy.py",
             {
-                *("measure_spectra", "measure_width_nulls", "resample_corpora", "write_projections", "project_donor"),
+                *("measure_spectra", "measure_width_nulls", "resample_corpora", "project_donor", "join_projections"),
                 *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
                 *("follow_model", "judge_following", "measure_training", "measure_controls"),
-                *("decompose_dumps", "merge_spectra", "measure_model", "merge_measured"),
+                *("decompose", "sum_rows", "merge_spectra"),
             },
         ),
         (
-            "lm/capture.py",
-            {
-                *("dump_model", "measure_model", "sum_rows", "run_again", "probe_model", "remove_tokens", "measure_components"),
-                *("measure_final_state", "train_cell", "measure_training", "measure_controls"),
-            },
+            "models/capture.py",
+            {"runs", "runs_by_name", "probe_model", "remove_tokens", "measure_components", "train_cell"},
         ),
-        ("figures/layers.py", {"draw_layers"}),
-        ("checks.py", set()),
+        ("studies/entropy/figure.py", {"draw_layers"}),
+        ("core/checks.py", set()),
     ],
 )
 def test_a_module_of_the_library_counts_for_the_functions_that_run_it_and_no_others(tmp_path, module, users):

@@ -17,8 +17,7 @@ from geomkit.models.load import ATTENTION, MLP, blocks, has_part, holders, outpu
 from geomkit.models.masking import Masking, masked_surprisals
 from geomkit.models.placing import HOST, HOSTED, Homes, entry
 from geomkit.models.selfcheck import entering, first, forward, padded, predictions, read_states
-from geomkit.states.decomposition import by_document
-from geomkit.states.texts import Sample
+from geomkit.states.texts import Sample, by_document
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""

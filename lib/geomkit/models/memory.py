@@ -28,7 +28,7 @@ from geomkit.models.placing import (
     runs_on,
     weight_bytes,
 )
-from geomkit.states.decomposition import keeps_documents
+from geomkit.states.stream import keeps_documents
 
 
 @dataclass(frozen=True)

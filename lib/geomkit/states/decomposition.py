@@ -9,7 +9,6 @@ the number of parts changes a bit.
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,11 @@ from geomkit.states.extracts import NOTHING, Requested, StateExtracts
 from geomkit.states.row_sums import RowSum, row_sum, total_of
 from geomkit.states.sinks import SinkEffects
 from geomkit.states.spectra import GAINED, SpectraWriter
-from geomkit.states.stream import Batch, States
-from geomkit.states.texts import Texts
+from geomkit.states.stream import WIDEST, Batch, States, keeps_documents
+from geomkit.states.texts import Texts, by_document
 
 FEW = 1 << 22
 """Numbers in the rows of a pass, up to which all of them are kept for the next one."""
-WIDEST = 1024
-"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
-resampling them takes days."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +45,6 @@ class Plan:
         return any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
 
 
-def keeps_documents(state: State, depth: int, width: int) -> bool:
-    """Whether each document's covariance is kept."""
-    return state.layer >= depth and width <= WIDEST
-
-
 def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
     """What spectra of these states will lack, and why."""
     longest = max(states.texts.tokens)
@@ -68,14 +59,6 @@ def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
 def depth_of(states: States) -> int:
     """The number of the model's blocks."""
     return int(str(states.attributes["depth"]))
-
-
-def by_document(names: Sequence[str], start: int = 0) -> Iterator[range]:
-    """The texts of each document, which follow one another, numbered from `start`."""
-    for _, group in groupby(names):
-        stop = start + len(list(group))
-        yield range(start, stop)
-        start = stop
 
 
 def measure_variant(

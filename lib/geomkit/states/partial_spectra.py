@@ -24,7 +24,6 @@ from geomkit.core.state import State, order
 from geomkit.core.variants import TRAINED
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.spectra import FixedPointCovariance, is_centred
-from geomkit.states.decomposition import by_document
 from geomkit.states.dumps import BATCHES
 from geomkit.states.hdf5 import put, read
 from geomkit.states.parts import REQUESTED, of_whole, opened_parts
@@ -32,7 +31,7 @@ from geomkit.states.refusals import refused_files
 from geomkit.states.sinks import PLACE, joined_sinks, read_sinks
 from geomkit.states.spectra import Spectra, SpectraWriter, datasets, of_triangle, upper_triangle, write_spectra
 from geomkit.states.stream import ranges
-from geomkit.states.texts import Texts
+from geomkit.states.texts import Texts, by_document
 
 SUMS = "sums"
 

@@ -15,6 +15,11 @@ DTYPE = "dtype"
 """The attribute that says in which type states were computed."""
 
 
+WIDEST = 1024
+"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
+resampling them takes days."""
+
+
 class Batch(NamedTuple):
     """Rows of some texts, one text after another: ids (tokens,), surprisal (tokens,) in nats, None where nobody knows it or it
     was not requested, and (tokens, d) of each state. `texts` are their numbers in the corpus."""
@@ -99,3 +104,8 @@ def ranges(sizes: Sequence[int], start: int = 0) -> list[range]:
     """Successive runs of the given sizes."""
     ends = start + np.cumsum([0, *sizes])
     return [range(*each) for each in zip(ends.tolist(), ends[1:].tolist(), strict=False)]
+
+
+def keeps_documents(state: State, depth: int, width: int) -> bool:
+    """Whether each document's covariance is kept."""
+    return state.layer >= depth and width <= WIDEST

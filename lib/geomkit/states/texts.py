@@ -11,8 +11,9 @@ attributes         prefix: tokens before every text; model: whose tokenizer cut 
                    cut from; special tokens read, added tokens read: how many of the texts' tokens are such; no bytes
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import h5py
@@ -40,6 +41,14 @@ class Texts:
         """A run of them."""
         own = slice(share.start, share.stop)
         return Texts(self.document[own], self.tokens[own], self.bytes[own])
+
+
+def by_document(names: Sequence[str], start: int = 0) -> Iterator[range]:
+    """The texts of each document, which follow one another, numbered from `start`."""
+    for _, group in groupby(names):
+        stop = start + len(list(group))
+        yield range(start, stop)
+        start = stop
 
 
 @dataclass(frozen=True)

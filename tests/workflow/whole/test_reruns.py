@@ -53,7 +53,7 @@ def ones(n: int, d: int, rng: np.random.Generator) -> Array:
 """,
     ),
     "null that runs": (
-        "lm/variants.py",
+        "models/variants.py",
         """
 @variant("again", kind="model", label="once more", short="again", marker="P", colour="0.1", line=":")
 def again(bench: Bench) -> tuple[PreTrainedModel, Sample]:
@@ -65,11 +65,11 @@ def again(bench: Bench) -> tuple[PreTrainedModel, Sample]:
         '\n@readers.register("nowhere")\ndef no_documents(path: Path) -> Iterator[Document]:\n    yield from ()\n',
     ),
     "layout": (
-        "sources/states.py",
+        "sources/imported.py",
         '\n@layouts.register("nowhere")\ndef no_layout(folder: Path, layers: Sequence[int] | None) -> Found: ...\n',
     ),
     "source": (
-        "config.py",
+        "core/config.py",
         '\n@places.register("here")\ndef here(resources: Path, *, path: str) -> Path:\n    return Path(path)\n',
     ),
 }
@@ -93,7 +93,7 @@ def test_a_new_metric_is_measured_in_spectra_that_are_there(case, done):
     with appended(case, "metric"):
         outcome = listed(case)
         unchosen = listed(case, settings={"entropy": {"metrics": list(metrics)}})
-    assert outcome.changed >= {"entropy", "width_nulls", "projections", "corpus_resamples"}
+    assert outcome.changed >= {"entropy", "width_nulls", "project", "corpus_resamples"}
     assert upstream(outcome) == {"entropy": 2, "width_nulls": 1}
     assert not outcome.jobs.keys() & {"probe", "selection", "removal", "components", "sinks", "tokens"}
     assert unchosen.jobs == {}
