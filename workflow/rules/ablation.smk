@@ -25,7 +25,6 @@ rule removal:
                 for key in ("texts", "targets", "layers", "fractions")
             },
             methods=plan.selectors,
-            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -51,7 +50,6 @@ rule ablation:
         **call(
             "geomkit.studies.ablation:measure_removals",
             **ABOUT_MODEL,
-            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -102,7 +100,6 @@ rule sinks:
         **call(
             "geomkit.studies.sinks:measure_without_sinks",
             **ABOUT_MODEL,
-            eps2=config["entropy"]["eps2"],
             seed=config["seed"],
         ),
     message:

@@ -20,6 +20,7 @@ from geomkit.store.probes import Probe
 from geomkit.store.provenance import rng
 from geomkit.store.refusals import refused_files
 from geomkit.store.removals import DIRECTIONS, SINKS, write_removals
+from geomkit.store.spectra import gain_constants
 
 Ordered = dict[tuple[int, str, str], Positions]
 """One target's orders, by layer, null and method."""
@@ -31,7 +32,6 @@ def remove_tokens(
     output: Path,
     removal: Mapping[str, Any],
     methods: Sequence[str],
-    gain: Mapping[str, float],
     spec: ModelSpec,
     seed: int,
 ) -> None:
@@ -49,6 +49,7 @@ def remove_tokens(
         chosen = choose_targets(known, removal["texts"], removal["targets"])
         documents = [known.document[number] for number in chosen]
         other, length = strangers(documents), int(known.position[chosen].max())
+        gain = gain_constants(known.attributes)
         found = [
             target_orders(known, chosen, number, int(other[number]), layers, methods, gain, seed) for number in range(len(chosen))
         ]

@@ -29,6 +29,7 @@ from geomkit.store.records.experiments import Removal
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.refusals import refused_table
 from geomkit.store.removals import DIRECTIONS, NULLS, SINKS, Hidden, Removals
+from geomkit.store.spectra import gain_constants
 from geomkit.store.tables import REMOVAL_COLUMNS, TableWriter, columns_of
 
 RESAMPLES = 1000
@@ -72,11 +73,11 @@ def measure_removals(
     summary: Path,
     family: str,
     model_seed: int | None,
-    gain: Mapping[str, float],
     seed: int,
 ) -> None:
     """Writes the table of all targets, and the summary with intervals over documents."""
     with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Probe(probe) as known:
+        gain = gain_constants(file.attributes)
         common = {**columns_of(removals, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table = TableWriter(REMOVAL_COLUMNS, **common, variant="trained", sublayer="block", normalise="unit")
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "ablation", removals.stem))

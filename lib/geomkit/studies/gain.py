@@ -16,7 +16,7 @@ from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
-from geomkit.store.spectra import Spectra
+from geomkit.store.spectra import Spectra, gain_constants
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 Row = dict[str, Any]
@@ -64,11 +64,13 @@ def measure_gains(
     summary: Path,
     family: str,
     model_seed: int | None,
-    gain: Mapping[str, float],
     seed: int,
 ) -> None:
     with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Spectra(spectra) as file:
-        common: Row = {**columns_of(spectra, file.attributes, family, model_seed), "eps2": gain["eps2"]}
+        common: Row = {
+            **columns_of(spectra, file.attributes, family, model_seed),
+            "eps2": gain_constants(file.attributes)["eps2"],
+        }
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = common["depth"]
         texts, counts, rows, widths = file.text_list, file.vocabulary(), [], file.widths

@@ -21,7 +21,7 @@ from geomkit.store.provenance import rng
 from geomkit.store.records.files import defined, write_csv
 from geomkit.store.records.tokens import TokenScore
 from geomkit.store.refusals import refused_table
-from geomkit.store.spectra import Spectra
+from geomkit.store.spectra import Spectra, gain_constants
 from geomkit.store.tables import TOKEN_COLUMNS, TableWriter, columns_of
 
 SPLITS = 10
@@ -55,11 +55,11 @@ def compare_selections(
     summary: Path,
     family: str,
     model_seed: int | None,
-    gain: Mapping[str, float],
     seed: int,
 ) -> None:
     model = probe.parent.name
     with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Probe(probe) as file, Spectra(spectra) as measured:
+        gain = gain_constants(file.attributes)
         common = {**columns_of(probe, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))
