@@ -22,7 +22,7 @@ from geomkit.models.intervene import Pass, Score, attending, check, gradient_inp
 from geomkit.models.load import blocks, load_model, load_tokenizer, prefix
 from geomkit.states.probes import SCORES, write_probe
 from geomkit.states.refusals import refused_files
-from geomkit.states.spectra import Spectra
+from geomkit.states.spectra import Spectra, gain_constants
 from geomkit.states.texts import Sample
 
 DRAWS = 3
@@ -49,7 +49,6 @@ def probe_model(
     output: Path,
     selection: Mapping[str, Any],
     methods: Sequence[str],
-    gain: Mapping[str, float],
     spec: ModelSpec,
     batch_tokens: int,
     seed: int,
@@ -76,7 +75,7 @@ def probe_model(
                 effect, texts = importance[layer, "leave_one_out"], [target.text for target in targets]
                 importance[layer, "attention_best_head"] = best_head(heads[layer], effect, texts, SHOWN)
         del heads
-        what = (layers, importance, budgets, methods, gain, seed, absent, output.parent.name)
+        what = (layers, importance, budgets, methods, gain_constants(measured.attributes), seed, absent, output.parent.name)
         arrays = shown | choose(model, sample, shown, targets, *what)
         arrays |= {f"importance/{layer}/{name}": values for (layer, name), values in importance.items()}
         for name in ("text", "position", "document"):

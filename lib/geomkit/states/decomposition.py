@@ -82,7 +82,7 @@ def measure_variant(
         for batch in read(name, scored=number == 0):
             tokens.add(batch)
             if effects and sinks:
-                effects.add(batch, states, sinks["eps2"])
+                effects.add(batch, states)
             for state, rows in batch.rows.items():
                 if state not in measured:
                     measured[state] = Measured.blank(variant, state, states, rows, before or {}, plan)
@@ -93,7 +93,7 @@ def measure_variant(
             if sinks and effects is None:
                 effects = blank_effects(sinks, blocks, states)
                 for batch in progress(states.batches(blocks), f"{name}, sinks", len(states.borders)):
-                    effects.add(batch, states, sinks["eps2"])
+                    effects.add(batch, states)
         if effects:
             effects.write(writer.file)
         for own in measured.values():
@@ -101,7 +101,8 @@ def measure_variant(
 
 
 def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: States) -> SinkEffects:
-    return SinkEffects.blank(sinks["thresholds"], [state.layer for state in blocks], sinks["metrics"], len(states.share))
+    layers = [state.layer for state in blocks]
+    return SinkEffects.blank(sinks["thresholds"], layers, sinks["metrics"], sinks["eps2"], len(states.share))
 
 
 class Passes:

@@ -15,7 +15,7 @@ from geomkit.measures.controls import FOLDS, document_folds
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
 from geomkit.measures.spectra import FixedPointCovariance, normalise
-from geomkit.states.spectra import SpectraWriter
+from geomkit.states.spectra import GAIN, SpectraWriter
 from geomkit.states.texts import Texts
 
 
@@ -30,6 +30,11 @@ class Requested:
     gain: Mapping[str, Any] | None = None
     whitened: Any = None
     sinks: Mapping[str, Any] | None = None
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the file of spectra: constants of the information gain."""
+        return {f"{GAIN} {name}": value for name, value in (self.gain or {}).items()}
 
     def ridge(self, state: State, depth: int) -> bool:
         """Whether the ridge of last tokens is asked for: at the layers that models of any depth have, but for the embedding."""

@@ -4,7 +4,7 @@ hand, for a token is a sink at all layers or at none.
 /trained/sinks/count     (thresholds, texts)                            sinks in each text
 /trained/sinks/whole     (layers, modes, metrics, texts)                of all tokens
 /trained/sinks/without   (thresholds, layers, modes, metrics, texts)    NaN where fewer than two tokens are left
-attributes: thresholds, layers, modes, metrics
+attributes: thresholds, layers, modes, metrics, eps2
 """
 
 from collections.abc import Sequence
@@ -33,21 +33,23 @@ class SinkEffects:
     layers: Sequence[int]
     modes: Sequence[str]
     metrics: Sequence[str]
+    eps2: float
     count: np.ndarray
     whole: np.ndarray
     without: np.ndarray
 
     @classmethod
-    def blank(cls, thresholds: Sequence[float], layers: Sequence[int], metrics: Sequence[str], texts: int) -> "SinkEffects":
+    def blank(
+        cls, thresholds: Sequence[float], layers: Sequence[int], metrics: Sequence[str], eps2: float, texts: int
+    ) -> "SinkEffects":
         """With room for so many texts."""
         names = list(modes)
         shape = (len(layers), len(names), len(metrics), texts)
         count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
-        return cls(
-            [float(one) for one in thresholds], layers, names, metrics, count, whole, np.full((len(thresholds), *shape), np.nan)
-        )
+        without = np.full((len(thresholds), *shape), np.nan)
+        return cls([float(one) for one in thresholds], layers, names, metrics, eps2, count, whole, without)
 
-    def add(self, batch: Batch, states: States, eps2: float) -> None:
+    def add(self, batch: Batch, states: States) -> None:
         """A batch of a stream, with the rows of every block."""
         rows = [as_numpy(batch.rows[State(layer)]) for layer in self.layers]
         start = 0
@@ -55,29 +57,30 @@ class SinkEffects:
             numbers = [text - states.share.start for text in alike]
             stop = start + len(numbers) * size
             clouds = [part[start:stop].reshape(len(numbers), size, -1).astype(np.float64) for part in rows]
-            self.add_texts(numbers, clouds, eps2, states.dtype)
+            self.add_texts(numbers, clouds, states.dtype)
             start = stop
 
-    def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], eps2: float, dtype: str) -> None:
+    def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], dtype: str) -> None:
         """Vectors (texts, tokens, d) of some texts of one size at every layer."""
         norms = np.stack([np.linalg.norm(cloud, axis=-1) for cloud in clouds], axis=1)
         outliers = [[sinks(own, threshold) for own in norms] for threshold in self.thresholds]
         self.count[:, texts] = np.sum(outliers, axis=-1)
         for row, cloud in enumerate(clouds):
             for column, mode in enumerate(self.modes):
-                whole = metrics_of(cloud, self.metrics, mode, eps2, dtype)
+                whole = metrics_of(cloud, self.metrics, mode, self.eps2, dtype)
                 self.whole[row, column][:, texts] = whole
                 for number, of_texts in enumerate(outliers):
                     for place, (text, found) in enumerate(zip(texts, of_texts, strict=True)):
                         if (~found).sum() >= 2:
                             left = cloud[place][~found]
-                            own = metrics_of(left, self.metrics, mode, eps2, dtype) if found.any() else whole[:, place]
+                            own = metrics_of(left, self.metrics, mode, self.eps2, dtype) if found.any() else whole[:, place]
                             self.without[number, row, column, :, text] = own
 
     def write(self, file: h5py.File) -> None:
         for name in ("count", "whole", "without"):
             put(file, f"{PLACE}/{name}", getattr(self, name))
-        file[PLACE].attrs.update({name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")})
+        lists = {name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")}
+        file[PLACE].attrs.update(lists | {"eps2": self.eps2})
 
 
 def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
@@ -98,6 +101,7 @@ def read_sinks(file: h5py.File) -> SinkEffects:
         [int(one) for one in facts["layers"]],
         [str(one) for one in facts["modes"]],
         [str(one) for one in facts["metrics"]],
+        float(facts["eps2"]),
         *arrays,
     )
 

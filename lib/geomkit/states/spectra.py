@@ -12,7 +12,7 @@ each token adds to ln det of the tokens before it.
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
-attributes                                 as in the dump
+attributes                                 as in the dump, and constants of the information gain where that was asked for
 """
 
 import json
@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -36,6 +37,8 @@ from geomkit.states.hdf5 import Reader, created, opened, put, read
 from geomkit.states.texts import Texts, lists_of, read_lists
 
 SCHEMA = 3
+GAIN = "information gain"
+"""What attributes that say the information gain's constants begin with."""
 GAINED = ("trained", "shuffled")
 """Variants of which information gains are kept, where they are asked for."""
 
@@ -117,6 +120,17 @@ class SpectraWriter:
 
     def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
         put(self.file, path, as_numpy(values)).attrs.update(attributes)
+
+
+def gain_constants(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """n and eps2 of c = d / (n eps2), from the attributes of a file of spectra, or of what was made from it.
+
+    Raises DataError where no information gain was asked for.
+    """
+    try:
+        return {name: float(attributes[f"{GAIN} {name}"]) for name in ("n", "eps2")}
+    except KeyError as missing:
+        raise DataError(f"no {missing.args[0]} is known: the spectra were measured without information gains") from None
 
 
 @contextmanager
