@@ -1,4 +1,4 @@
-"""Digests that decide what runs again: of code, modules and the library behind them, and of what files hold."""
+"""Digest code and data, to decide which jobs run again."""
 
 import functools
 import hashlib
@@ -13,8 +13,9 @@ from geomkit.core.declarations import Part, declared, described, module_path, na
 def code_digest(
     modules: Iterable[Path], library: Path, *rest: str, words: Iterable[str] = (), shown: Iterable[str] = ()
 ) -> tuple[str, list[str]]:
-    """A digest of modules, of all that they use of geomkit, which is below the folder `library`, and of other text; and the names
-    that count in it of what a configuration chooses.
+    """Digest modules, all that they use of geomkit below the folder `library`, and other text.
+
+    Also returns the names that count in it of what a configuration chooses.
 
     Modules are followed through their imports, and of those whose declarations are read, the declarations count. Comments,
     docstrings and what is under `if TYPE_CHECKING:` do not. What a configuration chooses by name, such as a metric, counts with
@@ -62,7 +63,7 @@ def code_digest(
 
 
 def declarations(kind: str, module: str, decorator: str, library: Path, named: set[str], shown: set[str]) -> str:
-    """What a module declares, but for what a configuration chooses and that is not named."""
+    """Return what a module declares, without what a configuration chooses by names that are not given."""
     read, names = (described, shown) if kind == "described" else (declared, named)
     return repr([one for one in read(module, decorator, library).values() if not one.chosen or one.name in names])
 
@@ -75,7 +76,7 @@ BLOCKS, BLOCK = 64, 4096
 
 @functools.cache
 def content_digest(path: Path) -> str | None:
-    """A digest of a file, or of the names and contents of all files below a folder; nothing where neither is there.
+    """Digest a file, or the names and contents of all files below a folder; None where neither exists.
 
     Times do not count, so that a copy or a moved link does, and a touch does not. An edit of a file over `SMALL` that keeps its
     size counts only where a block is. A file that changes while the workflow runs keeps its digest until the next run.
@@ -96,7 +97,7 @@ def content_digest(path: Path) -> str | None:
 
 
 def files_below(path: Path) -> list[str]:
-    """The file itself, or all files below a folder and the folders that it links to, sorted, without hidden ones."""
+    """List the file itself, or all files below a folder and the folders that it links to, sorted, without hidden ones."""
     return sorted(walked(str(path))) if path.is_dir() else [str(path)]
 
 

@@ -1,4 +1,4 @@
-"""Classify a fact put into filler from losses alone, by the rule that docs/protocol_1.md fixed."""
+"""Classify whether a text contains a fact, and how often, from losses alone, by the rule that docs/protocol_1.md fixed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ CALLS = {"needle": "concentrated", "repeated": "redundant", "plain": "absent"}
 
 @dataclass(frozen=True)
 class Margins:
-    """What was fixed before the experiment was run, in nats; `right` is a share of the texts of each kind."""
+    """Margins fixed before the experiment was run, in nats; `right` is a share of the texts of each kind."""
 
     known: float = 1.0
     unknown: float = 5.0
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
 
 class Told(NamedTuple):
-    """One text's kind, its scores, and what they alone call it."""
+    """One text's kind, its scores, and the call that the scores alone lead to."""
 
     kind: str
     scores: Scores
@@ -45,7 +45,7 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether removing tokens finds a fact. whole, none: means over needle texts. random_shift: mean of |random - whole| there.
+    """Whether removing tokens locates a fact. whole, none: means over needle texts. random_shift: mean of |random - whole| there.
 
     right: share of the texts of each kind that get their own call. mistaken: texts that get the call of another kind.
     """
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def call(found: Scores, margins: Margins) -> str:
-    """What the scores alone say of a text: `absent`, `redundant`, `concentrated` or `undecided`."""
+    """Classify a text by its scores: `absent`, `redundant`, `concentrated` or `undecided`."""
     if found.whole > margins.unknown:
         return "absent"
     if found.one_kept >= margins.known or found.none - found.whole < margins.lost:
@@ -71,7 +71,8 @@ def call(found: Scores, margins: Margins) -> str:
 
 
 def outcome(texts: Sequence[Told], margins: Margins) -> Outcome:
-    """Whether the instrument works, and whether it tells the three kinds apart by the margin. DataError if a kind has no text."""
+    """Judge whether the method works, and whether it separates the three kinds by the margin. Raises DataError if a kind has no
+    text."""
     calls = {kind: [text.call for text in texts if text.kind == kind] for kind in STATEMENTS}
     if missing := [kind for kind, found in calls.items() if not found]:
         raise DataError(f"no text of the kind {missing[0]!r} was scored")

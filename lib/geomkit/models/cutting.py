@@ -37,23 +37,26 @@ SPLIT, KEEP = "split", "keep"
 
 
 class Tokens(NamedTuple):
-    """Token ids (n,) of one document, and its UTF-8 bytes before and up to the end of each token (n, 2); None
-    where the tokenizer does not say it."""
+    """Token ids (n,) of one document, and its UTF-8 bytes before and up to the end of each token (n, 2); None if unknown."""
 
     ids: NDArray[np.int32]
     spans: NDArray[np.int32] | None
 
     def covered(self, start: int, stop: int, first: bool) -> int:
-        """UTF-8 bytes up to the end of the last of the tokens start..stop-1: from the end of the first of them, or with `first`
-        from where it begins. What it shares with the token before is that one's."""
+        """Count UTF-8 bytes up to the end of the last of the tokens start..stop-1.
+
+        They begin at the end of the first token, or with `first` where it begins. Bytes that it shares with the token before
+        belong to that one.
+        """
         assert self.spans is not None
         (before, begun), done = self.spans[start].tolist(), self.spans[start - 1, 1] if start else 0
         return int(self.spans[stop - 1, 1] - (max(before, done) if first else begun))
 
 
 class DocumentTokenizer:
-    """A tokenizer's reading of documents. Special tokens written in them are split as any other text, or kept; added tokens
-    that are not special always stay.
+    """A tokenizer as it reads documents.
+
+    Special tokens written in them are split as any other text, or kept; added tokens that are not special always stay.
 
     control, added: ids of special tokens, but for that of unknown words, and of the other added tokens.
     """
@@ -88,7 +91,7 @@ class DocumentTokenizer:
 
 
 def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]) -> "PreTrainedTokenizerBase":
-    """A fast tokenizer whose model does not find special tokens among its own words, or the tokenizer itself.
+    """Return a fast tokenizer whose model does not find special tokens among its own words, or the tokenizer itself.
 
     Only Unigram finds them: they have the score 0, before which every other reading of a text stands back.
     """
@@ -105,14 +108,15 @@ def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]
 
 
 def last_step(tokenizer: "PreTrainedTokenizerBase") -> bytes:
-    """The post-processor of a fast tokenizer as JSON."""
+    """Return the post-processor of a fast tokenizer as JSON."""
     found = tokenizer.backend_tokenizer.post_processor
     return b"" if found is None else found.__getstate__()
 
 
 def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = False) -> NDArray[np.int32] | None:
-    """UTF-8 bytes of a text before and up to the end of each token (n, 2), by the tokens' spans of characters; None for spans
-    that are out of order or empty.
+    """Compute the UTF-8 bytes of a text before and up to the end of each token (n, 2), from the tokens' spans of characters.
+
+    None for spans that are out of order or empty.
 
     trimmed: spans lack the spaces that tokens begin with, so that each begins where the one before it ends. A token that begins
     or ends inside a character has all of the character. Tokens that share a span of as many bytes are its bytes: some tokenizers
@@ -137,7 +141,7 @@ def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = Fals
 
 
 def without_bytes(tokens: Sequence[Tokens], tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """Why the bytes that tokens cover are not known, if they are not."""
+    """Return why the bytes that tokens cover are not known, if so."""
     if all(found.spans is not None for found in tokens):
         return None
     why = "are out of order" if tokenizer.is_fast else "are unknown"
@@ -155,7 +159,7 @@ def cut_texts(
     special_tokens: str = SPLIT,
     lengths: Mapping[str, int] = NO_LENGTHS,
 ) -> None:
-    """Writes the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
+    """Write the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
 
     texts: how many (`count`) of how many tokens (`length`). special_tokens: what becomes of those that are written in documents.
     lengths: by key of the configuration, tokens that the longest text must have. Raises ConfigError where it has fewer, and
@@ -193,7 +197,7 @@ def cut_texts(
 
 
 def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Sequence[Document]) -> None:
-    """Raises DataError for a tokenizer that gives the start of some documents other ids than its tokenizer.json does."""
+    """Check that a tokenizer gives the start of some documents the same ids as its tokenizer.json; raise DataError otherwise."""
     file = tokenizer_folder(folder) / "tokenizer.json"
     if not file.is_file():
         return
@@ -216,14 +220,17 @@ def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Seq
 
 
 def differing(found: Sequence[str], expected: Sequence[str]) -> str:
-    """The first tokens that two lists do not share."""
+    """Describe the first tokens that two lists do not share."""
     pairs = zip_longest(found, expected, fillvalue="none")
     return next((f"the first {one!r} for {other!r}" for one, other in pairs if one != other), "of one text")
 
 
 def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """sha256 of what a tokenizer does, whatever files it was loaded from: its rules, its vocabulary, and the tokens that it puts
-    before a text. Settings of padding and truncation, which cutting texts does not use, do not count."""
+    """Hash what a tokenizer does, whatever files it was loaded from.
+
+    That is its rules, its vocabulary, and the tokens that it puts before a text. Settings of padding and truncation, which
+    cutting texts does not use, do not count.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         rules: object = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
@@ -233,8 +240,10 @@ def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def texts_for(path: Path, spec: ModelSpec, name: str) -> StoredTexts:
-    """The texts in a file, for the model of that name. Raises DataError if another tokenizer cut them, or if the model
-    does not take them."""
+    """Open the texts in a file for the model of that name.
+
+    Raises DataError if another tokenizer cut them, or if the model does not take them.
+    """
     stored = read_texts(path)
     if tokenizer_sha256(load_tokenizer(spec)) != stored.attributes["tokenizer sha256"]:
         raise DataError(
@@ -253,7 +262,7 @@ def sample(
     seed: int,
     special_tokens: str = SPLIT,
 ) -> Sample:
-    """`count` texts of `length` tokens, cut out of documents as `geomkit.sources.corpora.cut` does.
+    """Cut `count` texts of `length` tokens from documents, as `geomkit.sources.corpora.cut` does.
 
     Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
     Raises DataError if no document has two tokens.
@@ -292,7 +301,7 @@ def sample(
 
 
 def notes(found: Sample) -> list[str]:
-    """Lines for the log about special tokens and bytes, if any."""
+    """Return lines for the log about special tokens and bytes, if any."""
     facts = found.facts
     read_as = "ordinary text" if facts["special tokens"] == SPLIT else "control tokens"
     said = {
@@ -312,7 +321,7 @@ def vocabulary_counts(
     seed: int,
     special_tokens: str = SPLIT,
 ) -> np.ndarray:
-    """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
+    """Count each token id in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
     counts, read = np.zeros(vocabulary, dtype=np.int64), DocumentTokenizer(tokenizer, special_tokens, spans=False)
     for index in rng(seed, "vocabulary").permutation(len(documents)).tolist():
         document = documents[index]

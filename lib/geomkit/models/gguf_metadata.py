@@ -69,7 +69,10 @@ SINGLE_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codesh
 
 
 class GgufFile:
-    """metadata: values by key; tensors: names of all tensors, and values of those of `ROPE_TENSORS`."""
+    """Metadata and tensors of a GGUF file.
+
+    metadata: values by key; tensors: names of all tensors, and values of those of `ROPE_TENSORS`.
+    """
 
     def __init__(self, path: Path):
         reader = GGUFReader(path)
@@ -95,7 +98,7 @@ class GgufFile:
 
 
 def gguf_file(source: Path) -> Path:
-    """The one GGUF file that is meant. Raises DataError for a folder with none or several, and for a part of a model."""
+    """Find the GGUF file. Raises DataError for a folder with none or several, and for a part of a model."""
     if source.is_dir():
         found = [file for file in files_in(source, ".gguf") if not file.name.startswith(".")]
         if len(found) != 1:
@@ -112,7 +115,7 @@ def gguf_file(source: Path) -> Path:
 
 
 def apply_metadata(file: GgufFile, model: PreTrainedModel) -> None:
-    """Gives a model's configuration what its file says of rotary frequencies.
+    """Set the rotary frequencies of a model's configuration as its file states them.
 
     Raises DataError, naming the key or tensor, for anything else in the file that changes the computation and that transformers
     leaves out.
@@ -131,7 +134,7 @@ def apply_metadata(file: GgufFile, model: PreTrainedModel) -> None:
 
 
 def known(file: GgufFile, key: str) -> bool:
-    """Whether a key describes alone, or transformers reads it."""
+    """Whether a key is only descriptive, or transformers reads it."""
     names = {"minimax-m2": "minimax_m2", "qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss"}
     read = GGUF_CONFIG_MAPPING.get(names.get(file.architecture, file.architecture), {})
     if file.architecture in GGUF_CONFIG_ARCHS and key.split(".")[0] in ("ssm", "shortconv", "rope", "attention"):
@@ -140,7 +143,7 @@ def known(file: GgufFile, key: str) -> bool:
 
 
 def same(key: str, value: Any, config: Any) -> bool:
-    """Whether a key that transformers does not read says what the configuration has, or what changes nothing."""
+    """Whether a key that transformers does not read agrees with the configuration, or changes nothing."""
     if value in (None, 0, False, "none", [], "") or (key in UNIT and value == 1):
         return True
     if key == "rope.scaling.type":
@@ -158,18 +161,18 @@ def same(key: str, value: Any, config: Any) -> bool:
 
 
 def head_width(config: Any) -> int:
-    """Coordinates of an attention head."""
+    """Return the coordinates of an attention head."""
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def rotary_width(config: Any) -> int:
-    """Coordinates of a head that are rotated."""
+    """Return the coordinates of a head that are rotated."""
     share = (getattr(config, "rope_parameters", None) or {}).get("partial_rotary_factor") or 1.0
     return int(head_width(config) * (share if share != 1.0 else getattr(config, "partial_rotary_factor", None) or 1.0))
 
 
 def apply_rope(file: GgufFile, config: Any) -> None:
-    """Rotary frequencies as the file has them: their base, scaling and factors."""
+    """Set rotary frequencies as in the file: their base, scaling and factors."""
     parameters, said = getattr(config, "rope_parameters", None), file.own
     kind = said.get("rope.scaling.type", "none")
     factors = [file.rope[name] for name in ROPE_TENSORS if name in file.rope]
@@ -217,7 +220,7 @@ def apply_rope(file: GgufFile, config: Any) -> None:
 
 
 def unread_tensors(file: GgufFile, model: PreTrainedModel) -> set[str]:
-    """Names of tensors that transformers has no place for, but for factors of rotary frequencies."""
+    """Return the tensors that transformers has no place for, without factors of rotary frequencies."""
     if file.architecture in GGUF_CONFIG_ARCHS:
         return set()  # of these it says itself which it leaves out
     processor = TENSOR_PROCESSORS.get(file.architecture, TensorProcessor)(config=model.config.to_dict())
@@ -225,7 +228,7 @@ def unread_tensors(file: GgufFile, model: PreTrainedModel) -> set[str]:
 
 
 def apply_tokenizer(file: GgufFile, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Gives a tokenizer what its file says of how a text is split into words. Raises DataError for a way that is not known."""
+    """Set how a tokenizer splits a text into words, as its file states. Raises DataError for an unknown way."""
     backend: Tokenizer = tokenizer.backend_tokenizer
     said = {key.removeprefix("tokenizer.ggml."): value for key, value in file.metadata.items()}
     if said.get("model") == "gpt2":

@@ -1,5 +1,4 @@
-"""Memory that measuring a running model takes, known before it runs: weights, a batch, a d x d sum for each state and mode; and
-on which device the sums of each state are kept."""
+"""Plan the memory for measuring a running model, and the device for the sums of each state, before it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +32,11 @@ from geomkit.states.decomposition import keeps_documents
 
 @dataclass(frozen=True)
 class Need:
-    """What measuring takes. states: of blocks and sublayers; own: those of which sums of a document are kept besides, in each of
-    the modes; folded: those of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a
-    batch."""
+    """Sizes that determine the memory for a measurement.
+
+    states: of blocks and sublayers; own: those of which sums of a document are kept besides, in each of the modes; folded: those
+    of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a batch.
+    """
 
     states: Sequence[State]
     modes: int
@@ -52,7 +53,7 @@ class Need:
         return self.d**2 * 8
 
     def sums_of(self, state: State) -> int:
-        """Bytes of the sums of one state."""
+        """Return the bytes of the sums of one state."""
         return ((1 + (state in self.own)) * self.modes + FOLDS * (state in self.folded)) * self.each
 
     @property
@@ -76,14 +77,16 @@ class Need:
 
     @property
     def total(self) -> int:
-        """The sums, two copies of one for its eigenvalues, the weights and a batch."""
+        """Bytes of the sums, two copies of one for its eigenvalues, the weights and a batch."""
         return self.sums + 2 * self.each + self.weights + self.batch
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a model runs, and bytes of weights by the device that holds them. before: the device of the first block's input;
-    blocks: those of the blocks' outputs; after: that of the final state."""
+    """Devices that a model runs on, and bytes of weights on each.
+
+    before: the device of the first block's input; blocks: those of the blocks' outputs; after: that of the final state.
+    """
 
     before: torch.device
     blocks: Sequence[torch.device]
@@ -91,7 +94,7 @@ class Layout:
     weights: Mapping[torch.device, int]
 
     def of(self, state: State) -> torch.device:
-        """The device on which a state is computed."""
+        """Return the device on which a state is computed."""
         return [self.before, *self.blocks, self.after][state.layer]
 
 
@@ -105,7 +108,7 @@ def need(
     batch_tokens: int,
     whitened: Any = None,
 ) -> Need:
-    """What a model of this configuration takes, of `parameters` weights of type `dtype`."""
+    """Compute what a model of this configuration needs, of `parameters` weights of type `dtype`."""
     depth, d = setting(config, "num_hidden_layers"), setting(config, "hidden_size")
     states = asked_states(depth, layers, sublayers)
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
@@ -116,7 +119,7 @@ def need(
 
 
 def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
-    """The states that a configuration asks for of a model of so many blocks that shows its sublayers."""
+    """List the states that a configuration requests, for a model with so many blocks and with sublayers."""
     states = [State(layer) for layer in resolve_layers(layers, depth)]
     if sublayers:
         states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
@@ -124,7 +127,7 @@ def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
 
 
 def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> Layout:
-    """Where a model will run that lies on no device yet, and has the type of the run."""
+    """Plan where a model will run that lies on no device yet, and has the type of the run."""
     places: Mapping[str, Any] = {"": device} if placed.limits is None else device_map(model, placed.limits)
     names = {module: name for name, module in model.named_modules()}
     found = [runs_on(places, names[block]) for block in blocks(model)]
@@ -138,7 +141,7 @@ def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> L
 
 
 def planned(spec: ModelSpec) -> tuple[int, Layout]:
-    """The model's parameters, tied ones once, and where it will run, found without memory for its weights.
+    """Return the model's parameters, tied ones once, and where it will run, without memory for its weights.
 
     Raises ConfigError where nothing holds them.
     """
@@ -151,7 +154,7 @@ def planned(spec: ModelSpec) -> tuple[int, Layout]:
 def check_memory(
     name: str, spec: ModelSpec, dump: Mapping[str, Any], modes: Sequence[str], batch_tokens: int, whitened: Any = None
 ) -> Homes:
-    """Where the sums of each state are kept while a model is measured.
+    """Return where the sums of each state are kept while a model is measured.
 
     Raises ConfigError that says what a model needs, and what would fit, where memory does not suffice.
     """
@@ -166,8 +169,7 @@ def check_memory(
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes of a device: free before the model is loaded, those that its weights and a batch of its states take, and what is
-    left for sums."""
+    """Bytes of a device: free before the model is loaded, those of its weights and a batch, and those left for sums."""
 
     device: torch.device
     free: int
@@ -181,7 +183,7 @@ class Room:
 
 
 def room(found: Need, where: Layout, device: torch.device, free: int) -> Room:
-    """What is left beside weights, a batch, and two copies of a sum for its eigenvalues; and, on a GPU, beside logits."""
+    """Compute what is left beside weights, a batch, and two copies of a sum for its eigenvalues; and, on a GPU, beside logits."""
     batch = found.work + found.rows * sum(where.of(state) == device for state in found.states)
     batch += found.logits if device.type == "cuda" else 0
     weights = where.weights.get(device, 0)
@@ -189,7 +191,7 @@ def room(found: Need, where: Layout, device: torch.device, free: int) -> Room:
 
 
 def find_homes(name: str, found: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
-    """The device that keeps the sums of each state: its own, where there is room; else the GPU that has most, and the host last.
+    """Choose the device for the sums of each state: its own, where there is room; else the GPU with most room, and the host last.
 
     free: bytes of each device that may be used, before the model is loaded. Raises ConfigError, naming the devices and what would
     fit, where they have no room for a batch of their own states, or all together none for the sums.
@@ -213,7 +215,7 @@ def find_homes(name: str, found: Need, where: Layout, free: Mapping[torch.device
 
 
 def too_little(name: str, found: Need, rooms: Sequence[Room], fit: int) -> ConfigError:
-    """An error that says what is needed, where, and how many layers would do where so many sums fit."""
+    """Build an error that says what is needed, where, and how many layers would fit."""
     layers = (fit - FOLDS * len(found.folded)) // found.modes - len(found.own)
     way = (
         f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {layers} layers x {found.modes} modes do"
@@ -227,9 +229,11 @@ def too_little(name: str, found: Need, rooms: Sequence[Room], fit: int) -> Confi
 
 
 def check_rows(name: str, spec: ModelSpec, tokens: int, widths: Sequence[int]) -> None:
-    """Raises ConfigError where the host's memory does not suffice to keep the rows (tokens, width) of a state of each width in
-    float32, and, for what is done with one of them, six times its rows in float64 and three times the sums of each fold of
-    documents."""
+    """Check that the host's memory can keep the rows (tokens, width) of a state of each width; raise ConfigError otherwise.
+
+    They are in float32, and for what is done with one of them, six times its rows in float64 and three times the sums of each
+    fold of documents.
+    """
     rows, widest = sum(4 * tokens * width for width in widths), max(widths)
     work = 6 * 8 * tokens * widest + 3 * FOLDS * 8 * widest**2
     # what the host holds of the weights is gone when rows are projected

@@ -1,4 +1,4 @@
-"""Hidden states of a model that runs, as a stream: on all texts of a corpus, or on a part of them. No state reaches a disk."""
+"""Stream the hidden states of a running model, on all texts of a corpus or a part of them. No state reaches a disk."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def runs(
     modes: Sequence[str] | None = None,
     whitened: Any = None,
 ) -> "Runs":
-    """A model, by its name and folder, on the texts of a corpus, to be called with the names of variants.
+    """Open a model, by its name and folder, on the texts of a corpus, to be called with the names of variants.
 
     dump: the `layers` and `sublayers` that are read; origin: where the model comes from; part: the name of the part of the texts
     that is run, where it is not all of them. modes, whitened: what is to be summed over the corpus, for which ConfigError says,
@@ -64,13 +64,13 @@ def runs(
 def runs_by_name(
     texts: Path, spec: ModelSpec, batch_tokens: int, seed: int, dump: Mapping[str, Any] = EVERYTHING
 ) -> Callable[[str, Path], "Runs"]:
-    """What opens any of several models of one tokenizer, by its name and folder."""
+    """Return a function that opens any of several models of one tokenizer, by its name and folder."""
     return lambda model, folder: runs(folder, texts, model, spec, batch_tokens, seed, dump)
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one job runs: the numbers of its batches, how many texts each of them has, and which texts these are."""
+    """Texts that one job runs: the numbers of its batches, the number of texts in each, and the texts."""
 
     batches: range
     borders: list[int]
@@ -78,7 +78,7 @@ class Share:
 
 
 def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) -> Share:
-    """The share of a part: a group belongs to the part, of all parts of as many tokens, that its first token falls into.
+    """Return the share of a part: a group belongs to the part, of all parts of as many tokens, that its first token falls into.
 
     So parts are runs of whole groups, one after another; the first has texts, and others may have none.
     """
@@ -95,8 +95,10 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
 
 @dataclass(frozen=True)
 class Runs:
-    """A model on the texts of a corpus; called with the name of a variant, it gives its `States`. One model is in memory at a
-    time: each stream is to be closed before the next one is opened."""
+    """A model on the texts of a corpus; called with the name of a variant, it returns its `States`.
+
+    One model is in memory at a time: each stream is to be closed before the next one is opened.
+    """
 
     name: str
     bench: Bench
@@ -114,7 +116,7 @@ class Runs:
 
     @cached_property
     def facts(self) -> dict[str, object]:
-        """Where everything came from, and of a part also how the model is run."""
+        """Attributes of the model and the texts, and of a part also of the run."""
         spec = self.bench.spec
         found: dict[str, object] = (
             {f"model {key}": value for key, value in self.origin.items()}
@@ -138,8 +140,10 @@ class Runs:
 
 
 def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
-    """Attributes on how documents were read. A masked model's first token is scored too: its bytes are known if a prefix made the
-    tokenizer count them."""
+    """Return attributes on how documents were read.
+
+    A masked model's first token is scored too: its bytes are known if a prefix made the tokenizer count them.
+    """
     found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
     if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
         found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
@@ -147,7 +151,7 @@ def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
 
 
 class Running:
-    """`geomkit.states.stream.States` of one variant. Its model is loaded when its states, or what it is, are asked for."""
+    """`geomkit.states.stream.States` of one variant. Its model is loaded when its states, or its attributes, are requested."""
 
     def __init__(self, runs: Runs, variant: str):
         self.runs, self.variant = runs, variant
@@ -167,7 +171,7 @@ class Running:
 
     @property
     def sample(self) -> Sample:
-        """The texts as this variant reads them."""
+        """Texts as this variant reads them."""
         return self._sample if self.recorder else self.runs.stored.sample
 
     @property
@@ -225,7 +229,7 @@ class Running:
         return self.sample.ids[text]
 
     def vocabulary(self) -> np.ndarray:
-        """As many as the model knows."""
+        """Return how often each token id occurs elsewhere in the corpus, padded to the model's vocabulary."""
         counts = self.runs.stored.counts
         return np.pad(counts, (0, max(0, setting(load_config(self.runs.bench.spec), "vocab_size") - len(counts))))
 
@@ -237,8 +241,11 @@ class Running:
 
 
 def of_model(model) -> dict[str, object]:
-    """Attributes of a model: sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of
-    its states, if different."""
+    """Return attributes of a model.
+
+    They are sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of its states, if
+    different.
+    """
     beside, numbering = getattr(model, "left_out", []), read_states(model).numbering
     about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
     about |= {"weights left out": some(beside)} if beside else {}
@@ -246,5 +253,5 @@ def of_model(model) -> dict[str, object]:
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:
-    """What a file says about the final norm, so that its gain and bias can be left out later."""
+    """Return attributes of the final norm, so that its gain and bias can be left out later."""
     return {"final norm": "none"} if isinstance(norm, str) else {"final norm": norm.kind, "final norm eps": norm.eps}

@@ -1,4 +1,4 @@
-"""Hidden states that another program has dumped, read into a dump of ours.
+"""Import hidden states that another program has dumped.
 
 A layout is how a folder holds them: a new one is one function with `@layouts.register(name)`, a literal. It takes the folder and
 the numbers of the layers that an entry names, or None, and returns what it found. No array is read as a whole.
@@ -48,7 +48,8 @@ class Stored:
     read: Rows
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """In float32. Raises DataError, naming file and key, for a value that is not finite or that float32 cannot hold."""
+        """Read rows in float32. Raises DataError, naming file and key, for a value that is not finite or that float32 cannot
+        represent."""
         values = self.read(first, last)
         with np.errstate(over="ignore"):
             found: np.ndarray = from_words(values) if self.kind == "BF16" else np.asarray(values, dtype=np.float32)
@@ -58,7 +59,7 @@ class Stored:
         return found
 
     def check(self, shape: Sequence[int | None]) -> None:
-        """Raises DataError for another shape (None: any length) and for what is no floating type."""
+        """Check the shape (None: any length) and the type; raise DataError otherwise."""
         fits = len(self.shape) == len(shape) and all(want in (None, have) for have, want in zip(self.shape, shape, strict=True))
         if not fits or 0 in self.shape:
             wanted = ", ".join("any" if one is None else str(one) for one in shape)
@@ -90,7 +91,7 @@ def import_states(
     entry: Mapping[str, Any],
     dump: Mapping[str, Any],
 ) -> None:
-    """Writes a dump of the states in a folder. Raises DataError, naming file and key, for what does not fit together.
+    """Write a dump of the states in a folder. Raises DataError, naming file and key, for what does not fit together.
 
     entry: what the catalogue of models says of them: `layout`, `layers`, the model's sizes, and `skip`, the tokens at the start
     of each text that are left out, such as BOS; dump: the layers that are wanted, and how they are stored.
@@ -120,7 +121,7 @@ def import_states(
 
 
 def wanted(folder: Path, states: Mapping[State, Rows], layers: Any, depth: int) -> tuple[dict[State, Rows], dict[str, str]]:
-    """Those states that `dump.layers` asks for, and which of `all` there are not, with the reason.
+    """Select the states that `dump.layers` asks for, and list those of `all` that are missing, with the reason.
 
     Raises DataError for a layer that is named and is not there, and for one that the model does not have.
     """
@@ -137,8 +138,11 @@ def wanted(folder: Path, states: Mapping[State, Rows], layers: Any, depth: int) 
 
 @layouts.register("arrays")
 def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
-    """Our own: texts.csv with `document,tokens`, a line for each text; layer-<k>.npy, or tensors layer-<k> in .safetensors files,
-    each (all tokens, d), texts one after another; and ids.npy (all tokens,), if token ids are known."""
+    """Read this project's layout: texts.csv, layer-<k>.npy or layer-<k> in .safetensors files, and ids.npy if ids are known.
+
+    texts.csv has `document,tokens`, a line for each text; arrays are (all tokens, d), texts one after another; ids.npy is (all
+    tokens,).
+    """
     texts = read_texts(folder / "texts.csv")
     total = int(texts.offset[-1])
     found: dict[State, Stored] = {}
@@ -156,7 +160,7 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
 
 
 def read_texts(path: Path) -> Texts:
-    """The list of texts. Raises DataError, naming the line, for anything but names and numbers."""
+    """Read the list of texts. Raises DataError, naming the line, for anything but names and numbers."""
     if not path.exists():
         raise DataError(f"{path}: not there; it says of each text its document and its tokens")
     reader = csv.DictReader(io.StringIO(utf8(path), newline=""))
@@ -183,7 +187,7 @@ def read_texts(path: Path) -> Texts:
 
 
 def read_ids(path: Path, total: int) -> np.ndarray:
-    """Token ids (tokens,), -1 where there is no file of them."""
+    """Read token ids (tokens,), -1 where there is no file of them."""
     if not path.exists():
         return np.full(total, -1, dtype=np.int32)
     array = npy_array(path)
@@ -194,8 +198,11 @@ def read_ids(path: Path, total: int) -> np.ndarray:
 
 @layouts.register("vllm")
 def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
-    """What vLLM's hidden-state extraction writes: a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d)
-    and `token_ids` (tokens,). The numbers of the layers are not in it."""
+    """Read the output of vLLM's hidden-state extraction.
+
+    It is a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d) and `token_ids` (tokens,). The numbers of
+    the layers are not in it.
+    """
     files = files_of(folder, "*.safetensors")
     if layers is None:
         raise ConfigError("layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
@@ -242,7 +249,7 @@ HOOKS = (
 
 
 def hooked(name: str) -> State | None:
-    """The state that a hook names, if it is one of the residual stream."""
+    """Parse the state that a hook names, if it is one of the residual stream."""
     for pattern, state in HOOKS:
         if found := pattern.fullmatch(name):
             return state(*(map(int, found.groups() or [0])))
@@ -251,8 +258,11 @@ def hooked(name: str) -> State | None:
 
 @layouts.register("saelens")
 def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
-    """What SAELens' CacheActivationsRunner writes: a data set of `datasets` on the disk, with a column for a hook, (context, d)
-    in each row, and `token_ids`. Each row is a text, and a document of its own."""
+    """Read the output of SAELens' CacheActivationsRunner.
+
+    It is a data set of `datasets` on the disk, with a column for a hook, (context, d) in each row, and `token_ids`. Each row is a
+    text, and a document of its own.
+    """
     import pyarrow as pa
 
     files = files_of(folder, "data-*.arrow")
@@ -290,7 +300,7 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
 
 
 def arrow_array(where: str, column: Any) -> Stored:
-    """A column of lists of lists of numbers, whose rows are of one shape."""
+    """Open a column of lists of lists of numbers, whose rows are of one shape."""
     import pyarrow as pa
 
     values = column.combine_chunks()
@@ -309,7 +319,7 @@ def arrow_array(where: str, column: Any) -> Stored:
 
 
 def arrow_ids(where: str, table: Any, total: int) -> np.ndarray:
-    """Token ids of all rows, -1 where they were not kept."""
+    """Read the token ids of all rows, -1 where they were not stored."""
     if "token_ids" not in table.column_names:
         return np.full(total, -1, dtype=np.int32)
     found: np.ndarray = table["token_ids"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int32)
@@ -319,7 +329,7 @@ def arrow_ids(where: str, table: Any, total: int) -> np.ndarray:
 
 
 def flat(array: Stored) -> Rows:
-    """Rows of texts of one length (texts, context, d) as rows of tokens."""
+    """View rows of texts of one length (texts, context, d) as rows of tokens."""
     context = array.shape[1]
 
     def rows(first: int, last: int) -> np.ndarray:
@@ -331,7 +341,7 @@ def flat(array: Stored) -> Rows:
 
 
 def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> Rows:
-    """Rows of arrays one after another, the k-th of which begins at starts[k]; read: of array k the rows first..last-1."""
+    """Join rows of arrays, the k-th of which begins at starts[k]; read: of array k the rows first..last-1."""
 
     def rows(first: int, last: int) -> np.ndarray:
         numbers = range(int(np.searchsorted(starts, first, "right")) - 1, int(np.searchsorted(starts, last, "left")))
@@ -342,7 +352,7 @@ def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> R
 
 
 def files_of(folder: Path, pattern: str) -> list[Path]:
-    """Files of that kind, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
+    """List files that match a pattern, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
     found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
     for file in found:
         check_start(file)
@@ -350,7 +360,7 @@ def files_of(folder: Path, pattern: str) -> list[Path]:
 
 
 def npy_array(file: Path) -> Stored:
-    """An array in a .npy file, mapped. Raises DataError for a file that is none, or that holds Python objects."""
+    """Map an array in a .npy file. Raises DataError for another kind of file, or one with Python objects."""
     try:
         mapped = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -366,7 +376,7 @@ def npy_array(file: Path) -> Stored:
 
 
 def tensors(files: Sequence[Path]) -> Iterator[Stored]:
-    """Every tensor of safetensors files. Raises DataError for a file that is none, or that is cut off."""
+    """Open every tensor of safetensors files. Raises DataError for another kind of file, or a truncated one."""
     for file in files:
         try:
             listed, start = header(file)

@@ -1,5 +1,6 @@
-"""Metrics of texts as they are and without their attention sinks, in a file of spectra: taken while all states of a text are at
-hand, for a token is a sink at all layers or at none.
+"""Metrics of texts with and without their attention sinks, in a file of spectra.
+
+They are taken while all states of a text are at hand, for a token is a sink at all layers or at none.
 
 /trained/sinks/count     (thresholds, texts)                            sinks in each text
 /trained/sinks/whole     (layers, modes, metrics, texts)                of all tokens
@@ -27,7 +28,7 @@ PLACE = "trained/sinks"
 
 @dataclass(frozen=True)
 class SinkEffects:
-    """What the file holds: count, whole and without as above."""
+    """Content of the file: count, whole and without as above."""
 
     thresholds: Sequence[float]
     layers: Sequence[int]
@@ -39,7 +40,7 @@ class SinkEffects:
 
     @classmethod
     def blank(cls, thresholds: Sequence[float], layers: Sequence[int], metrics: Sequence[str], texts: int) -> "SinkEffects":
-        """With room for so many texts."""
+        """Allocate arrays for so many texts."""
         names = list(modes)
         shape = (len(layers), len(names), len(metrics), texts)
         count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
@@ -48,7 +49,7 @@ class SinkEffects:
         )
 
     def add(self, batch: Batch, states: States, eps2: float) -> None:
-        """A batch of a stream, with the rows of every block."""
+        """Add a batch of a stream, with the rows of every block."""
         rows = [as_numpy(batch.rows[State(layer)]) for layer in self.layers]
         start = 0
         for size, alike in groupby(batch.texts, key=lambda text: states.texts.tokens[text]):
@@ -59,7 +60,7 @@ class SinkEffects:
             start = stop
 
     def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], eps2: float, dtype: str) -> None:
-        """Vectors (texts, tokens, d) of some texts of one size at every layer."""
+        """Add vectors (texts, tokens, d) of some texts of one size at every layer."""
         norms = np.stack([np.linalg.norm(cloud, axis=-1) for cloud in clouds], axis=1)
         outliers = [[sinks(own, threshold) for own in norms] for threshold in self.thresholds]
         self.count[:, texts] = np.sum(outliers, axis=-1)
@@ -81,7 +82,10 @@ class SinkEffects:
 
 
 def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
-    """Metrics (metrics, ...) of rows (..., n, d). The rate distortion of raw rows is that of rows of mean squared length 1."""
+    """Compute metrics (metrics, ...) of rows (..., n, d).
+
+    The rate distortion of raw rows is that of rows of mean squared length 1.
+    """
     scaled = normalise(rows, mode, dtype=dtype)
     if mode == "raw":
         scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
@@ -90,7 +94,7 @@ def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float,
 
 
 def read_sinks(file: h5py.File) -> SinkEffects:
-    """Raises DataError where they were not asked for."""
+    """Read the sink effects. Raises DataError where they were not requested."""
     arrays = [read(file, f"{PLACE}/{name}") for name in ("count", "whole", "without")]
     facts = file[PLACE].attrs
     return SinkEffects(
@@ -103,7 +107,7 @@ def read_sinks(file: h5py.File) -> SinkEffects:
 
 
 def joined_sinks(parts: Sequence[SinkEffects]) -> SinkEffects:
-    """Those of texts in several parts, one after another."""
+    """Join the sink effects of texts in several parts."""
     arrays = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("count", "whole", "without"))
     count, whole, without = arrays
     return replace(parts[0], count=count, whole=whole, without=without)

@@ -43,8 +43,10 @@ def number_layer(layer: Layer, depth: int) -> Layer:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a metric was measured: the layer's name, how many first tokens of each text (None: the whole corpus), how rows were
-    normalised, and on how many of a model's directions, if on fewer than all. The loss has no layer and no normalisation.
+    """Place of a measurement: layer, length, normalisation, and number of directions.
+
+    layer: its name. length: how many first tokens of each text (None: the whole corpus). directions: on how many of a model's
+    directions, if on fewer than all. The loss has no layer and no normalisation.
 
     eps2: squared distortion of a metric that depends on it. A table has one for each metric, so it tells no two places apart.
     """
@@ -58,18 +60,18 @@ class Where:
 
     @property
     def order(self) -> tuple[str, str, int, str]:
-        """Sorting by it puts the corpus first."""
+        """Sort key that puts the corpus first."""
         return str(self.layer or ""), self.normalise or "", self.length or 0, self.metric
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Columns of records of this place."""
+        """Columns of records for this place."""
         return {name: getattr(self, name) for name in ("layer", "normalise", "length", "metric", "eps2")}
 
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """A model that one row of the arrays was measured on. width: of its widest state."""
+    """A model in one row of the arrays. width: of its widest state."""
 
     name: str
     seed: int | None
@@ -87,26 +89,28 @@ Variants = dict[str, Arrays]
 
 
 class Loss(NamedTuple):
-    """Nats a token of each text, and how many tokens they are a mean over: (models, texts), NaN and 0 where there are none."""
+    """Loss of each text in nats a token, and the number of tokens it averages: (models, texts), NaN and 0 where there are none."""
 
     values: np.ndarray
     tokens: np.ndarray
 
     @property
     def nats(self) -> np.ndarray:
-        """Of each text, the sum over its tokens."""
+        """Sum of the loss over each text's tokens, in nats."""
         return np.where(self.tokens > 0, self.tokens * self.values, 0)
 
     @property
     def corpus(self) -> np.ndarray:
-        """Of each model, nats a token over all texts."""
+        """Loss of each model over all texts, in nats a token."""
         return np.asarray(self.nats.sum(axis=1) / self.tokens.sum(axis=1))
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """One family on one corpus: by variant and place an array (models, texts), or (models, 1) of the whole corpus, NaN where
-    there is no value. Variants and places are in the order of the table's variants, layers, and metrics.
+    """Metrics of one family on one corpus: by variant and place an array (models, texts).
+
+    For the whole corpus it is (models, 1); NaN where there is no value. Variants and places are in the order of the table's
+    variants, layers, and metrics.
 
     documents: of each text, empty where none is known. widths: by layer, of each model (models,), 0 where it has none.
     """
@@ -121,12 +125,12 @@ class Measurements:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Columns of records that say whose numbers they are."""
+        """Columns of records that state the source of the numbers."""
         return {"family": self.family, "published": False, "corpus": self.corpus}
 
     @cached_property
     def losses(self) -> dict[str, Loss]:
-        """By variant."""
+        """Losses by variant."""
         return self.load_losses()
 
     @cached_property
@@ -134,15 +138,16 @@ class Measurements:
         return {where.metric: where.eps2 for arrays in self.variants.values() for where in arrays}
 
     def narrowest(self, row: int) -> int:
-        """Dimensions of the narrowest state of a model."""
+        """Return the dimensions of a model's narrowest state."""
         return min(int(width[row]) for layer, width in self.widths.items() if layer is not None and width[row])
 
     def known_losses(self) -> dict[str, Loss]:
-        """Losses of the variants that all models have one of."""
+        """Losses of the variants that every model has."""
         return {variant: loss for variant, loss in self.losses.items() if loss.tokens.any(axis=1).all()}
 
     def at(self, where: Where, variant: str = TRAINED) -> np.ndarray | None:
-        """The array of a place whose layer is named in any way, untrained twins averaged; None where no model was measured.
+        """Return the array of a place whose layer is named in any way, untrained twins averaged; None where no model was
+        measured.
 
         A number is each model's own layer of that number, whatever its depth.
         """
@@ -155,7 +160,7 @@ class Measurements:
         return np.mean(found, axis=0) if found else None
 
     def projections(self, variant: str, where: Where, widths: Sequence[int]) -> dict[int, np.ndarray]:
-        """Of each model by its row, what it is on as many of its directions as each of the widths: (widths, texts).
+        """Return the values of each model, by its row, on as many of its directions as each of the widths: (widths, texts).
 
         NaN for a width that it was not projected on; models that were projected on none are left out.
         """
@@ -172,7 +177,7 @@ class Measurements:
 
 
 def beside(variants: Variants, where: Where) -> dict[str, np.ndarray]:
-    """Arrays of one place: trained models and every null, untrained twins averaged.
+    """Return the arrays of one place: trained models and every null, untrained twins averaged.
 
     A null, or a twin, that a model with trained values has none of is left out: it would take the model from the law.
     """
@@ -185,7 +190,7 @@ def beside(variants: Variants, where: Where) -> dict[str, np.ndarray]:
 
 
 def has_values(values: np.ndarray) -> np.ndarray:
-    """Of each model (models,), whether there is any value."""
+    """Whether each model (models,) has any value."""
     found: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
     return found
 
@@ -207,14 +212,14 @@ def rows_at(layer: Layer) -> pc.Expression:
 
 
 def families(path: Path) -> list[tuple[str, str]]:
-    """(family, corpus) of everything in a table, sorted."""
+    """List (family, corpus) of everything in a table, sorted."""
     table = read_table(path, columns=["family", "corpus"]).unify_dictionaries()
     pairs = table.group_by(["family", "corpus"], use_threads=False).aggregate([]).to_pylist()
     return sorted((row["family"], row["corpus"]) for row in pairs)
 
 
 def only_family(path: Path) -> tuple[str, str]:
-    """(family, corpus) of a table of one. Raises DataError for any other number."""
+    """Return (family, corpus) of a table with only one. Raises DataError for any other number."""
     found = families(path)
     if len(found) != 1:
         raise DataError(f"{path}: it holds measurements of {len(found)} families and corpora, not of one")
@@ -231,8 +236,9 @@ def read_measurements(
     by_size: bool = True,
     like: Measurements | None = None,
 ) -> Measurements:
-    """Read what a table holds of a family on a corpus, at blocks' outputs and `plain`, or at some layers, of some metrics or
-    variants.
+    """Read the measurements of a family on a corpus from a table, optionally of some layers, metrics or variants only.
+
+    By default at blocks' outputs and `plain`.
 
     Models come by size and name, each told from others of its size by a seed; or (not by_size) in the table's order; or are those
     of `like`, whose texts they have read. In a table of projections a row's model is the donor.
@@ -257,13 +263,13 @@ def read_measurements(
 
 
 def models_of(table: pa.Table, model: str) -> list[MeasuredModel]:
-    """Models in the order of the table's rows; what no row says of one is None."""
+    """Return models in the order of the table's rows; attributes that no row states are None."""
     found = table.group_by([model], use_threads=False).aggregate([(name, "max") for name in ("seed", *FACTS, "d")]).to_pylist()
     return [MeasuredModel(row[model], *(row[f"{name}_max"] for name in ("seed", *FACTS, "d"))) for row in found]
 
 
 def widths_of(table: pa.Table, model: str, places: Mapping[str, int]) -> dict[Layer, np.ndarray]:
-    """By layer, the most dimensions of any row of each model."""
+    """Return the largest width of each model's rows, by layer."""
     keys = [model, "depth", "layer", "sublayer"]
     found: dict[Layer, np.ndarray] = {}
     for row in table.group_by(keys, use_threads=False).aggregate([("d", "max")]).to_pylist():
@@ -273,7 +279,7 @@ def widths_of(table: pa.Table, model: str, places: Mapping[str, int]) -> dict[La
 
 
 def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int, eps2: Mapping[str, float | None]) -> Variants:
-    """The table's values as arrays."""
+    """Return the table's values as arrays."""
     if not len(table):
         return {}
     text, layer, depth, n, d = (table[name].fill_null(-1).to_numpy() for name in ("text", "layer", "depth", "n", "d"))
@@ -297,7 +303,7 @@ def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int
 
 
 def losses_of(path: Path, whose: pc.Expression, places: Mapping[str, int], texts: int) -> dict[str, Loss]:
-    """Losses of texts by variant."""
+    """Return losses of texts by variant."""
     columns = ["model", "variant", "text", "n", "value"]
     table = read_table(path, columns=columns, filters=whose & TEXTS & (pc.field("metric") == "loss")).unify_dictionaries()
     found: dict[str, Loss] = {}
@@ -310,7 +316,7 @@ def losses_of(path: Path, whose: pc.Expression, places: Mapping[str, int], texts
 
 
 def distortions(table: pa.Table, path: Path) -> dict[str, float | None]:
-    """The eps2 of each metric in a table. Raises DataError for a metric that was measured at two."""
+    """Return the eps2 of each metric in a table. Raises DataError for a metric that was measured at two."""
     found: dict[str, float | None] = {}
     for row in table.group_by(["metric", "eps2"], use_threads=False).aggregate([]).to_pylist():
         if found.setdefault(row["metric"], row["eps2"]) != row["eps2"]:
@@ -319,7 +325,7 @@ def distortions(table: pa.Table, path: Path) -> dict[str, float | None]:
 
 
 def text_documents(path: Path, whose: pc.Expression) -> list[str]:
-    """Names of all texts' documents: those too short for any length have at least a loss."""
+    """Return the names of all texts' documents: those too short for any length have at least a loss."""
     table = read_table(path, columns=["text", "document"], filters=whose & TEXTS).unify_dictionaries().combine_chunks()
     text, (documents, document) = table["text"].to_numpy(), codes(table["document"])
     found = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
@@ -328,7 +334,9 @@ def text_documents(path: Path, whose: pc.Expression) -> list[str]:
 
 
 def by_cell(*columns: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """The values of every cell that columns (rows,) of whole numbers from 0 have, sorted, each with the numbers of its rows.
+    """Group rows by the values of integer columns (rows,) that start at 0: each cell, sorted, with the numbers of its rows.
+
+    It counts, since sorting few distinct values in millions of rows would take ten times as long.
 
     Of few distinct values in millions of rows: it counts where sorting them would take ten times as long.
     """
@@ -346,7 +354,7 @@ def by_cell(*columns: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]
 
 
 def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Names, the last of them None, and which of them each row has: (rows,)."""
+    """Encode a column: names, the last of them None, and which of them each row has: (rows,)."""
     encoded = column.combine_chunks()
     names = [*encoded.dictionary.to_pylist(), None]
     return np.array(names, dtype=object), encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
@@ -378,8 +386,9 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
 
 
 def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str, layer: Layer = None) -> list[dict[str, Any]]:
-    """One row for each model, corpus, variant, layer (or of one layer) and metric: the mean, over texts, of their first `length`
-    tokens.
+    """Average each metric over texts: one row for each model, corpus, variant, layer (or of one layer) and metric.
+
+    Means are of the first `length` tokens of texts.
 
     The columns are those of the tables, in order of corpus, metric, family and size. Raises DataError if there are none.
     """
@@ -407,12 +416,12 @@ def why_none(path: Path, length: int) -> str:
 
 
 def corpus_losses(path: Path) -> list[dict[str, Any]]:
-    """One row for each model, corpus and variant that a model was run on: the loss in nats a token."""
+    """Average the loss over a corpus: one row for each model, corpus and variant that a model was run on, in nats a token."""
     return mean_rows(path, (pc.field("metric") == "loss") & (pc.field("text") == -1))
 
 
 def mean_rows(path: Path, chosen: pc.Expression) -> list[dict[str, Any]]:
-    """Means of the chosen rows that are of one model, corpus, variant, layer and metric."""
+    """Average the chosen rows of one model, corpus, variant, layer and metric."""
     keys = ["family", "model", "seed", *FACTS, "d", "corpus", "variant", "layer", "metric", "eps2"]
     table = read_table(path, columns=[*keys, "value", "bound"], filters=chosen).unify_dictionaries().combine_chunks()
     means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])
