@@ -49,7 +49,7 @@ class ConfigFiles:
         self._tops = [(path, top) for path, node in self._files for top in tops(node, known)]
 
     def check(self) -> None:
-        """Check for keys that occur twice and for numbers that YAML reads otherwise than written; raise ConfigError with lines."""
+        """Check for keys that occur twice and numbers that YAML reads otherwise than written; raise ConfigError with lines."""
         for path, node in self._files:
             for keys, first, second in repeated(node):
                 raise ConfigError(

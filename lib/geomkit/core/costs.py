@@ -50,7 +50,7 @@ def forward_work(shape: Shape) -> dict[str, float]:
 
 
 def spectra_work(shape: Shape) -> dict[str, float]:
-    """Count the work of one variant's spectra: sums of z z^T and their eigenvalues, Gram matrices of texts and theirs, and rows."""
+    """Count the work of one variant's spectra: sums of z z^T and their eigenvalues, Gram matrices of texts and theirs, rows."""
     each = shape.states * shape.modes
     clouds = [(min(n, shape.d), n) for n in shape.lengths]
     return {

@@ -12,7 +12,7 @@ class GeomkitError(Exception):
 
 
 class ConfigError(GeomkitError):
-    """The configuration asks for something that does not exist or does not fit together."""
+    """The configuration has an invalid or inconsistent value."""
 
 
 class SourceError(GeomkitError):

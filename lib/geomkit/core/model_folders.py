@@ -127,7 +127,7 @@ def weight_map(index: Path) -> dict[str, str]:
 
 
 def check_files(folder: Path) -> None:
-    """Check weight files. Raises DataError for files that are missing, empty, pointers, truncated, or not those of their index."""
+    """Check weight files. Raises DataError for missing, empty or truncated files, pointers, and files not those of their index."""
     files = weight_files(folder)
     for file in files:
         check_file(file)

@@ -96,7 +96,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def unfinished(path: Path) -> Path:
-    """Return a temporary name of this process beside `path`, and remove those that killed processes of this machine left there."""
+    """Return a temporary name of this process beside `path`, and remove those of killed processes of this machine."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         host, _, process = left.name.removesuffix(".part").removeprefix(f".{path.name}.").rpartition("-")
         if host == socket.gethostname() and (int(process) == os.getpid() or not runs(int(process))):

@@ -136,7 +136,7 @@ def drawn(entropy: Mapping[str, Any]) -> list[str]:
 
 
 def base(name: str) -> str:
-    """Return the declared name of a variant that may carry a number: `untrained` for `untrained-0`. Other names stay as they are."""
+    """Return the declared name of a variant that may carry a number: `untrained` for `untrained-0`. Other names stay."""
     found = re.fullmatch(r"(.+)-\d+", name)
     return found[1] if found and found[1] in VARIANTS and VARIANTS[found[1]].seeds else name
 

@@ -263,7 +263,7 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, *, held_out: int = 1, level: floa
 
 
 def heldout_error(form: str, x: Array, y: Array, held_out: int) -> float | None:
-    """Compute the mean of ln(predicted / measured) at the `held_out` largest values of x[0]; None if the rest determines no law."""
+    """Compute the mean ln(predicted / measured) at the `held_out` largest values of x[0]; None if the rest determines no law."""
     values = np.unique(x[0])
     if not 0 < held_out < values.size:
         return None

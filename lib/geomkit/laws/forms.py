@@ -121,7 +121,7 @@ class Power(Line):
 
 @forms.register("log_linear")
 class LogLinear(Line):
-    """Logarithmic law y = a + b ln x. Its errors are relative too, so that its residuals and AICc compare with the other forms'."""
+    """Logarithmic law y = a + b ln x. Its errors are relative too, so its residuals and AICc compare with the other forms'."""
 
     def model(self, theta: Array) -> Model:
         f = theta @ self.design.T

@@ -116,7 +116,7 @@ def turn(seeds: Array, drawn: Array, ends: Sequence[int], place: int, mean: Arra
 
 
 def beside_phases(directions: Sequence[Direction], phases: Sequence[Direction] = PHASES) -> str:
-    """Compare legs with expected phases: `follows` if they are equal, `in part` for a run of two or more of them, else `differs`."""
+    """Compare legs with expected phases: `follows` if equal, `in part` for a run of two or more of them, else `differs`."""
     found, known = tuple(directions), tuple(phases)
     if found == known:
         return "follows"

@@ -34,5 +34,8 @@ def bigram_loss(training: np.ndarray, validation: np.ndarray, test: np.ndarray, 
 
 
 def gzip_loss(training: bytes, test: bytes) -> float:
-    """Compute the nats a byte that gzip takes for the test text after the training text, of which it remembers the last 32 KiB."""
+    """Compute the nats a byte that gzip takes for the test text after the training text.
+
+    gzip remembers the last 32 KiB of the training text.
+    """
     return (len(gzip.compress(training + test, 9)) - len(gzip.compress(training, 9))) * 8 * float(np.log(2)) / len(test)

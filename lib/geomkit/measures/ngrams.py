@@ -49,7 +49,7 @@ def ngram_codes(documents: Sequence[ArrayLike], order: int, vocabulary: int) -> 
 
 
 def ngram_counts(documents: Sequence[ArrayLike], order: int, vocabulary: int) -> tuple[Ints, Ints]:
-    """Count n-grams: types (types,) in the order of their codes, and their counts, which add up to the n-grams of all documents."""
+    """Count n-grams: types (types,) in the order of their codes, and counts, which add up to the n-grams of all documents."""
     codes, counts = np.unique(ngram_codes(documents, order, vocabulary), return_counts=True)
     return codes, counts.astype(np.int64)
 

@@ -182,7 +182,7 @@ def _frame(d: int, k: int, rng: np.random.Generator) -> Array:
 
 
 def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str, error: float) -> dict[int, Projected]:
-    """Take the first k columns of rows (..., n, columns), scaled to length 1; whole (..., n) is each row's total squared length."""
+    """Take the first k columns of rows (..., n, columns), scaled to length 1; whole (..., n): each row's total squared length."""
     results = {}
     for k in widths:
         part = rows[..., :k]

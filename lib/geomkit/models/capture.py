@@ -313,7 +313,7 @@ def capture_masked(
     only: Collection[int] | None,
     scored: bool,
 ) -> Iterator[Captured]:
-    """Run `capture` for a masked model: one pass over each batch as it is, and if tokens are scored one copy of a text for each."""
+    """Run `capture` for a masked model: one pass over each batch and, if tokens are scored, one copy of a text for each."""
     limit = batch_limit(recorder.model.config, batch_tokens)
     for run in batches_to_run(sample, limit, masking, only):
         texts = with_prefix(sample, run, masking.suffix)

@@ -394,7 +394,7 @@ def text_config(config: Any) -> Any:
 
 
 def setting(config: Any, key: str, default: int | None = None) -> int:
-    """Read a number of `SETTINGS` from a model's configuration, of its text. Raises RefusalError for one without it or a default."""
+    """Read a number of `SETTINGS` from a model's configuration, of its text. Raises RefusalError without it or a default."""
     text = text_config(config)
     names = (key, *SETTINGS[key])
     found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)

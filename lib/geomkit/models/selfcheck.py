@@ -377,7 +377,7 @@ def final_state(name: str, probe: Probe, how: Reading) -> Reading:
 
 
 def check_final(name: str, probe: Probe, how: Reading) -> None:
-    """Check that the final state has the width of the blocks, unless the model itself returns it; raise RefusalError otherwise."""
+    """Check that the final state has the blocks' width, unless the model itself returns it; raise RefusalError otherwise."""
     final, width = probe.final(how), probe.returned[0][0].shape[-1]
     if final.shape[-1] != width and not any(same(each, final) for each in probe.own[-1:]):
         raise RefusalError(f"{name}: its blocks return {width} numbers for each token, and its final state has {final.shape[-1]}")

@@ -167,7 +167,7 @@ def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
 
 
 def json_object(line: str, column: str, where: str) -> dict[str, Any]:
-    """Parse the object on a line. Raises DataError, which begins with `where`, for anything else and for one without the column."""
+    """Parse the object on a line. Raises DataError, which begins with `where`, for anything else or without the column."""
     apart = "; write each object on a line of its own"
     over_lines = f"{apart}, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
     try:

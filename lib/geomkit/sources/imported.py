@@ -225,7 +225,7 @@ def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     held: dict[tuple[int, int, int], np.ndarray] = {}
 
     def read(number: int, first: int, last: int) -> np.ndarray:
-        """All layers of a file's rows, kept until others are read: layers are asked for one after another."""
+        """Read all layers of a file's rows, cached until other rows are read: layers are requested one after another."""
         if (key := (number, first, last)) not in held:
             held.clear()
             held[key] = parts[number].rows(first, last)

@@ -39,7 +39,7 @@ def refuse(output: Path, reason: str) -> None:
 def refused_table(
     output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None, record: type[Any] | None = None
 ) -> Iterator[None]:
-    """If the model is refused inside the block, write an empty table with the reason, and likewise a summary of rows of a record."""
+    """If the model is refused inside the block, write an empty table with the reason, and an empty summary of a record's rows."""
     try:
         yield
     except RefusalError as reason:

@@ -248,7 +248,7 @@ class Spectra(Reader):
 
 
 def upper_triangle(total: Array) -> np.ndarray:
-    """Flatten the upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices take less time than indices."""
+    """Flatten the upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices are faster than indices."""
     return np.concatenate([row[start:] for start, row in enumerate(as_numpy(total))])
 
 

@@ -190,7 +190,7 @@ SEEN = {("ladder", "sotu"), ("ladder", "lee")}
 def over_documents(
     row: Any, effect: str, null: str, claimed: int, reason: str = "", against: float = 0.0, **columns: Any
 ) -> Finding:
-    """Build a finding of an experiment: its interval over documents decides whether the value is above (1) or below (-1) another."""
+    """Build a finding of an experiment, by whether its interval over documents lies above (1) or below (-1) a number."""
     verdict = from_interval(row.low, row.high, claimed, against)
     own = {"null": null, "against": against, "primary": (row.family, row.corpus) not in SEEN} | columns
     return Finding.of(row, effect, verdict, reason or "the interval over documents", **own)

@@ -89,7 +89,7 @@ Variants = dict[str, Arrays]
 
 
 class Loss(NamedTuple):
-    """Loss of each text in nats a token, and the number of tokens it averages: (models, texts), NaN and 0 where there are none."""
+    """Loss of each text in nats a token, and the number of tokens it averages: (models, texts), NaN and 0 where there is none."""
 
     values: np.ndarray
     tokens: np.ndarray
