@@ -44,8 +44,8 @@ def reals(values: ArrayLike, like: ArrayLike | None = None, copy: bool = False) 
 @functools.cache
 def widest(xp: Any, device: Any) -> Any:
     """Return the widest real type of a device."""
-    found = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
-    return found.get("float64", found["float32"])
+    types = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    return types.get("float64", types["float32"])
 
 
 def indices(values: ArrayLike, like: Array) -> Any:

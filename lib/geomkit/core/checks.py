@@ -265,9 +265,9 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
     steps: dict[str, set[int | None]] = {}
     for model in of_size:
         steps.setdefault(model.family, set()).add(model.step)
-    for family, found in steps.items():
-        if len(found) > 1:
-            listed = ", ".join(map(str, sorted(found, key=str)))
+    for family, family_steps in steps.items():
+        if len(family_steps) > 1:
+            listed = ", ".join(map(str, sorted(family_steps, key=str)))
             raise ConfigError(
                 f"config: entropy.models: {family} is a family of training steps ({listed}), "
                 "which have no law with size; name it in trajectory.models"

@@ -103,13 +103,13 @@ class Model:
         if not file.exists():
             return None
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            settings = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"config: models.{self.key}: {file} cannot be read as JSON: {error}") from None
-        if not isinstance(found, dict):
+        if not isinstance(settings, dict):
             raise ConfigError(f"config: models.{self.key}: {file} is no mapping, as the configuration of a model is")
         keys = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-        depth = next((found[key] for key in keys if type(found.get(key)) is int), 0)
+        depth = next((settings[key] for key in keys if type(settings.get(key)) is int), 0)
         return depth if depth > 0 else None
 
 
@@ -240,22 +240,22 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
     if entry["source"] != STATES and not converted(entry) and not (path / "config.json").exists():
-        found = sorted(file.parent for file in path.glob("[!.]*/config.json"))
-        if not found and (path / ADAPTER).exists():
+        folders = sorted(file.parent for file in path.glob("[!.]*/config.json"))
+        if not folders and (path / ADAPTER).exists():
             raise ConfigError(
                 f"config: models.{key}.path: {path} holds an adapter alone ({ADAPTER}); set path to the model that it was "
                 "trained on, and adapter to this folder"
             )
-        if not found:
+        if not folders:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
-        for folder in found:
+        for folder in folders:
             if not re.fullmatch(NAME, folder.name):
                 raise ConfigError(
                     f"config: models.{key}.path: {folder.name} is no name of a model, which has letters, digits, dots, hyphens "
                     "and underscores, 128 at most, and no dot in front; rename the folder, or list the models one by one"
                 )
-        ends = [seed_and_step(folder.name) for folder in found]
-        return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
+        ends = [seed_and_step(folder.name) for folder in folders]
+        return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(folders, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]
 
 
@@ -305,8 +305,8 @@ def adapter_folder(entry: Mapping[str, Any]) -> Path:
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """List the tokenizer files in a folder. Hidden ones are skipped: macOS leaves `._tokenizer.json` beside what it copies."""
-    found = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
-    return sorted(file for file in found if not file.name.startswith("."))
+    files = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def tokenizer_folder(folder: Path) -> Path:
@@ -331,12 +331,12 @@ def resolve_layers(layers: Any, depth: int) -> list[int]:
     if isinstance(layers, Mapping):
         return sorted({*range(0, depth + 1, layers["every"]), depth, depth + 1})
     words = {"middle": [-(-depth // 2)], "last": [depth], "final": [depth + 1], "all": list(range(depth + 2))}
-    found: set[int] = set()
+    numbers: set[int] = set()
     for layer in layers if isinstance(layers, list) else [layers]:
-        found |= set(words.get(layer, [layer]))
-    if wrong := sorted(layer for layer in found if not 0 <= layer <= depth + 1):
+        numbers |= set(words.get(layer, [layer]))
+    if wrong := sorted(layer for layer in numbers if not 0 <= layer <= depth + 1):
         raise ConfigError(f"layer {wrong[0]} does not exist: this model has 0 (embedding) to {depth + 1} (after the final norm)")
-    return sorted(found)
+    return sorted(numbers)
 
 
 def layer_name(layer: int, depth: int) -> str:

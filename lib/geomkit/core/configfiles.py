@@ -88,8 +88,8 @@ class ConfigFiles:
         said = str(error)
         if re.search(r", lines? \d", said) or not said.startswith("config: "):
             return error
-        found = self.find(*named(said.removeprefix("config: "), config))
-        return ConfigError(f"{said} ({found.place})") if found else error
+        written = self.find(*named(said.removeprefix("config: "), config))
+        return ConfigError(f"{said} ({written.place})") if written else error
 
     def find(self, keys: Sequence[Any], value: Any) -> Written | None:
         """Find the last file that sets these keys; None if the command line set the value."""
@@ -159,11 +159,11 @@ def repeated(node: Node) -> Iterator[tuple[Keys, Node, Node]]:
 
 def scalars(node: Node) -> Iterator[tuple[Keys, ScalarNode]]:
     """Walk all scalars below a node, keys of mappings included."""
-    for keys, found in inside(node):
-        if isinstance(found, ScalarNode):
-            yield keys, found
-        elif isinstance(found, MappingNode):
-            yield from (((*keys, key.value), key) for key, _ in found.value if isinstance(key, ScalarNode))
+    for keys, inner in inside(node):
+        if isinstance(inner, ScalarNode):
+            yield keys, inner
+        elif isinstance(inner, MappingNode):
+            yield from (((*keys, key.value), key) for key, _ in inner.value if isinstance(key, ScalarNode))
 
 
 def value_of(node: Node) -> Any:

@@ -153,8 +153,8 @@ def ratios(cells: Sequence[Cell]) -> Iterator[list[object]]:
             (("forward", "spectra"), ("dump", "spectra")),
         ]
         seconds = [[[of.get((d, texts, stage), math.nan) for stage in stages] for stages in pair] for pair in compared]
-        found = [sum(above) / sum(below) for above, below in seconds]
-        yield [d, texts, *("" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in found)]
+        quotients = [sum(above) / sum(below) for above, below in seconds]
+        yield [d, texts, *("" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in quotients)]
 
 
 def example(name: str, parameters: float, depth: int, d: int, rates: Rates) -> list[str]:

@@ -65,15 +65,15 @@ def declared(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, 
 def described(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, Declaration]:
     """Return what `declared` returns together with `LOOKS`, for figures and pages."""
     path = module_path(module, library)
-    found: dict[str, Declaration] = {}
+    declarations: dict[str, Declaration] = {}
     source = read(path)
     for node, call in source.decorated:
         if ast.unparse(call.func) == decorator:
             name, facts = literals(call, path)
-            if name in found:
+            if name in declarations:
                 raise ConfigError(f"{path}, line {call.lineno}: {name!r} is declared twice")
-            found[name] = Declaration(name, facts, module, node.name, *own_keys(node), source.is_chosen(call))
-    return found
+            declarations[name] = Declaration(name, facts, module, node.name, *own_keys(node), source.is_chosen(call))
+    return declarations
 
 
 def every(pattern: str, library: Path = LIBRARY) -> list[str]:

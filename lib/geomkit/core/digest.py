@@ -22,14 +22,14 @@ def code_digest(
     what it alone uses only where code that counts, or `words`, has its name. How declared things are called and drawn counts for
     those who read it, of what a configuration may choose where `shown` has the name too.
     """
-    found: dict[Path, list[Part]] = {}
+    counted: dict[Path, list[Part]] = {}
     apart: dict[Path, list[Part]] = {}
     used: defaultdict[Path, set[str]] = defaultdict(set)
     named = set(names_in(words))
     todo = list(modules)
 
     def count(path: Path, part: Part) -> None:
-        found[path].append(part)
+        counted[path].append(part)
         used[path] |= part.uses
         named.update(part.words)
         for module, name in part.imports:
@@ -41,8 +41,8 @@ def code_digest(
 
     while todo:
         path = todo.pop()
-        if path not in found:
-            found[path] = []
+        if path not in counted:
+            counted[path] = []
             always, *apart[path] = read(path).parts
             count(path, always)
         for path in apart if not todo else ():
@@ -53,13 +53,13 @@ def code_digest(
                     todo.append(path)
                     break
     text, drawn = [], named | names_in(shown)
-    for path in sorted(found):
-        parts = sorted(found[path], key=lambda part: part.code)
+    for path in sorted(counted):
+        parts = sorted(counted[path], key=lambda part: part.code)
         text += [part.code for part in parts]
         for part in parts:
             text += [declarations(*one, library, named, drawn) for one in part.reads]
     digest = hashlib.sha256("".join([*text, *rest]).encode()).hexdigest()[:16]
-    return digest, sorted({name for parts in found.values() for part in parts for name in part.choices})
+    return digest, sorted({name for parts in counted.values() for part in parts for name in part.choices})
 
 
 def declarations(kind: str, module: str, decorator: str, library: Path, named: set[str], shown: set[str]) -> str:
@@ -83,17 +83,17 @@ def content_digest(path: Path) -> str | None:
     """
     if not path.exists():
         return None
-    found, top = hashlib.sha256(), str(path)
+    sha, top = hashlib.sha256(), str(path)
     for file in files_below(path):
         with open(file, "rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
-            found.update(f"{file.removeprefix(top)}\0{size}\0".encode(errors="surrogateescape"))
+            sha.update(f"{file.removeprefix(top)}\0{size}\0".encode(errors="surrogateescape"))
             if size <= SMALL:
-                found.update(stream.read())
+                sha.update(stream.read())
             for block in range(BLOCKS if size > SMALL else 0):
                 stream.seek(block * (size - BLOCK) // (BLOCKS - 1))
-                found.update(stream.read(BLOCK))
-    return found.hexdigest()[:16]
+                sha.update(stream.read(BLOCK))
+    return sha.hexdigest()[:16]
 
 
 def files_below(path: Path) -> list[str]:

@@ -97,12 +97,12 @@ class Inputs:
 
         Raises FileNotFoundError for an input that is yet to be made, by which Snakemake knows that it must ask again.
         """
-        found: set[Path] = set()
+        on_disk: set[Path] = set()
         for path in map(original, files):
             if self.shared:
                 path.stat()
-            found |= set(path.rglob("*")) if path.is_dir() else {path}
-        return sum(path.stat().st_size for path in found if path.is_file()) // 10**6
+            on_disk |= set(path.rglob("*")) if path.is_dir() else {path}
+        return sum(path.stat().st_size for path in on_disk if path.is_file()) // 10**6
 
     # digests
 

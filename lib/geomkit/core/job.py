@@ -43,8 +43,8 @@ def call(function: str, /, shown: Any = (), **parameters: Any) -> dict[str, Any]
         named = [function, *(value for value in values.values() if is_function(value))]
         modules, text = [module_of(name) for name in named], repr((function, values))
         asked = words((values, [name.partition(":")[2] for name in named]))
-        found, names = code_digest(modules, LIBRARY, text, words=asked, shown=words(shown))
-        return " ".join([found, *names])
+        hashed, names = code_digest(modules, LIBRARY, text, words=asked, shown=words(shown))
+        return " ".join([hashed, *names])
 
     return {"function": function, "code": digest, **parameters}
 
@@ -77,8 +77,8 @@ def is_function(value: Any) -> bool:
 
 def module_of(function: str) -> Path:
     """Return the file of a function's module. Raises ConfigError if the name is not that of a function."""
-    found = FUNCTION.fullmatch(function)
-    path = module_path(found["module"]) if found else None
+    match = FUNCTION.fullmatch(function)
+    path = module_path(match["module"]) if match else None
     if path is None or not path.is_file():
         raise ConfigError(f"{function!r} is no function of the library: it is named as geomkit.module:function")
     return path
@@ -118,9 +118,9 @@ def check_rules(rules: Iterable[Any]) -> None:
         if is_function(rule.params.get("function")):
             given = Counter(name for kind in (rule.input, rule.output, rule.params) for name in kind.keys())  # noqa: SIM118
             functions = [value for value in rule.params if is_function(value)]
-            found = mismatches(functions, given.keys() - {*OWN}, set(rule.wildcard_names))
+            unfit = mismatches(functions, given.keys() - {*OWN}, set(rule.wildcard_names))
             twice = [f"{name!r} is given twice" for name, times in given.items() if times > 1]
-            faults += [f"rule {rule.name}: {fault}" for fault in (*twice, *found)]
+            faults += [f"rule {rule.name}: {fault}" for fault in (*twice, *unfit)]
     if faults:
         raise ConfigError("; ".join(faults))
 

@@ -42,12 +42,12 @@ def read_object(file: Path) -> dict[str, Any]:
     """Read a JSON object from a file. Raises DataError for a file that is missing, is not JSON, or contains something else."""
     check_file(file)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: not a valid JSON file ({type(error).__name__}: {error}); copy or download it again") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{file}: holds a JSON {type(found).__name__}, but should hold an object of keys and values")
-    return found
+    if not isinstance(value, dict):
+        raise DataError(f"{file}: holds a JSON {type(value).__name__}, but should hold an object of keys and values")
+    return value
 
 
 def check_config(folder: Path) -> dict[str, Any]:
@@ -55,14 +55,14 @@ def check_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not os.path.lexists(file):
         raise DataError(f"{folder}: {without_config(folder)}")
-    found = read_object(file)
-    if not found.get("model_type") and "auto_map" not in found:
+    config = read_object(file)
+    if not config.get("model_type") and "auto_map" not in config:
         raise DataError(f"{file}: no model_type, so its architecture is unknown; save the model with save_pretrained")
-    if not isinstance(found.get("model_type", ""), str):
+    if not isinstance(config.get("model_type", ""), str):
         raise DataError(
-            f"{file}: model_type is {found['model_type']!r}, but should be the name of an architecture, such as llama"
+            f"{file}: model_type is {config['model_type']!r}, but should be the name of an architecture, such as llama"
         )
-    return found
+    return config
 
 
 def without_config(folder: Path) -> str:
@@ -108,26 +108,26 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / shard for shard in sorted(set(weight_map(index).values()))]
     others = [file.name for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.part")
               for file in visible(folder, pattern)]  # fmt: skip
-    found = f"; there is {', '.join(others[:3])}" if others else ""
-    raise DataError(f"{folder}: no weights: no file named {' or '.join(SINGLE)}, nor their {INDEX}{found}")
+    hint = f"; there is {', '.join(others[:3])}" if others else ""
+    raise DataError(f"{folder}: no weights: no file named {' or '.join(SINGLE)}, nor their {INDEX}{hint}")
 
 
 def weight_map(index: Path) -> dict[str, str]:
     """Read the shard of each tensor from an index. Raises DataError for an index that does not state it."""
-    found = read_object(index).get("weight_map")
-    if not isinstance(found, dict) or not found or not all(isinstance(shard, str) for shard in found.values()):
+    shard_of = read_object(index).get("weight_map")
+    if not isinstance(shard_of, dict) or not shard_of or not all(isinstance(shard, str) for shard in shard_of.values()):
         raise DataError(f"{index}: no weight_map, which should name the file of each tensor; copy or download it again")
-    if outside := [shard for shard in found.values() if Path(shard).name != shard]:
+    if outside := [shard for shard in shard_of.values() if Path(shard).name != shard]:
         raise DataError(f"{index}: names {outside[0]}, which is no file of the same folder")
-    shards = sorted(set(found.values()))
+    shards = sorted(set(shard_of.values()))
     if missing := [shard for shard in shards if not os.path.lexists(index.parent / shard)]:
         number = f"{len(missing)} of {len(shards)} files are missing"
         raise DataError(f"{index.parent}: no {missing[0]}, which its index names ({number}); download what is missing")
-    return found
+    return shard_of
 
 
 def check_files(folder: Path) -> None:
-    """Check weight files. Raises DataError for missing, empty or truncated files, pointers, and files not those of their index."""
+    """Check weight files. Raises DataError for missing, empty or truncated files, pointers, and files of another index."""
     files = weight_files(folder)
     for file in files:
         check_file(file)
@@ -148,12 +148,12 @@ def header(file: Path) -> tuple[dict[str, dict], int]:
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         try:
-            found = json.loads(stream.read(length)) if length <= min(HEADER, size - 8) else None
+            entries = json.loads(stream.read(length)) if length <= min(HEADER, size - 8) else None
         except (ValueError, RecursionError):
-            found = None
-    if not isinstance(found, dict):
+            entries = None
+    if not isinstance(entries, dict):
         raise DataError(f"{file}: not a safetensors file; copy or download it again")
-    tensors = {name: one for name, one in found.items() if name != "__metadata__"}
+    tensors = {name: one for name, one in entries.items() if name != "__metadata__"}
     try:
         end = max((one["data_offsets"][1] for one in tensors.values()), default=0)
         kinds = [(one["dtype"], [*one["shape"]]) for one in tensors.values()]

@@ -64,8 +64,8 @@ class Registry(Mapping[str, F], Generic[F]):
 
 @functools.cache
 def keywords_of(function: Callable) -> frozenset[str]:
-    found = inspect.signature(function).parameters.values()
-    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 _counted: Collection[str] | None = None

@@ -59,16 +59,16 @@ class Variant:
 def of_declaration(one: Declaration) -> Variant:
     """Build a variant from its declaration. Raises ConfigError for an unknown kind or keyword."""
     try:
-        found = Variant(one.name, module=one.module, function=one.function, **one.facts)
+        result = Variant(one.name, module=one.module, function=one.function, **one.facts)
     except TypeError as error:
         raise ConfigError(f"variant {one.name!r} in {one.module}: {error}") from None
-    if found.kind not in get_args(Kind):
+    if result.kind not in get_args(Kind):
         raise ConfigError(
-            f"variant {one.name!r} in {one.module}: unknown kind {found.kind!r}; known: {', '.join(get_args(Kind))}"
+            f"variant {one.name!r} in {one.module}: unknown kind {result.kind!r}; known: {', '.join(get_args(Kind))}"
         )
-    if found.width and found.kind != "family":
-        raise ConfigError(f'variant {one.name!r} in {one.module}: width=True is for kind "family", not for {found.kind!r}')
-    return found
+    if result.width and result.kind != "family":
+        raise ConfigError(f'variant {one.name!r} in {one.module}: width=True is for kind "family", not for {result.kind!r}')
+    return result
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -99,10 +99,10 @@ def nulls() -> list[str]:
 def own(entropy: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the block `entropy` for one catalogue entry, which may set its own `nulls` and numbers of seeds."""
     keys = ("nulls", *filter(None, (one.seeds for one in VARIANTS.values())))
-    found = {**entropy, **{key: entry[key] for key in keys if key in entry}}
+    merged = {**entropy, **{key: entry[key] for key in keys if key in entry}}
     if entry.get("source") == STATES:
-        found["nulls"] = [name for name in found["nulls"] if VARIANTS[name].kind == "rows"]
-    return found
+        merged["nulls"] = [name for name in merged["nulls"] if VARIANTS[name].kind == "rows"]
+    return merged
 
 
 def union(entropy: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -123,11 +123,11 @@ def left_out(entropy: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> 
 
 def runs(entropy: Mapping[str, Any]) -> list[str]:
     """List the variants that a model is run for: itself, and the chosen nulls, each as often as configured."""
-    found = []
+    names = []
     for one in of_kind("model"):
         if one.name in (TRAINED, *entropy["nulls"]):
-            found += [f"{one.name}-{seed}" for seed in range(entropy[one.seeds])] if one.seeds else [one.name]
-    return found
+            names += [f"{one.name}-{seed}" for seed in range(entropy[one.seeds])] if one.seeds else [one.name]
+    return names
 
 
 def drawn(entropy: Mapping[str, Any]) -> list[str]:
@@ -137,8 +137,8 @@ def drawn(entropy: Mapping[str, Any]) -> list[str]:
 
 def base(name: str) -> str:
     """Return the declared name of a variant that may carry a number: `untrained` for `untrained-0`. Other names stay."""
-    found = re.fullmatch(r"(.+)-\d+", name)
-    return found[1] if found and found[1] in VARIANTS and VARIANTS[found[1]].seeds else name
+    match = re.fullmatch(r"(.+)-\d+", name)
+    return match[1] if match and match[1] in VARIANTS and VARIANTS[match[1]].seeds else name
 
 
 def make_run(name: str, bench: Any) -> Any:

@@ -79,10 +79,10 @@ def snakemake_above() -> int | None:
 
 def ancestors() -> list[int]:
     """List the process numbers of this process's ancestors, nearest first."""
-    found = [os.getppid()]
-    while found[-1] > 1 and (above := parent(found[-1])):
-        found.append(above)
-    return found
+    processes = [os.getppid()]
+    while processes[-1] > 1 and (above := parent(processes[-1])):
+        processes.append(above)
+    return processes
 
 
 def parent(process: int) -> int:

@@ -178,15 +178,15 @@ def solve(form: str, x: ArrayLike, y: ArrayLike, own_threshold: bool = True) -> 
         return Solution(law, z, theta[k], float(loss[k]), delta)
 
     follows = kind.delta is None or not own_threshold
-    found = best(DELTA if follows or kind.delta is None else kind.delta)
+    solution = best(DELTA if follows or kind.delta is None else kind.delta)
     if follows:
-        found = best(max(DELTA, OUTLIER * found.scale), found.theta)
+        solution = best(max(DELTA, OUTLIER * solution.scale), solution.theta)
     for name in kind.amplitudes:
-        if found.theta[kind.names.index(name)] == 0:
+        if solution.theta[kind.names.index(name)] == 0:
             raise NoFit(f"{name} is 0: y does not fall")
-    if not np.isfinite(list(found.params.values())).all():
+    if not np.isfinite(list(solution.params.values())).all():
         raise NoFit("parameters beyond the range of floating point")
-    return found
+    return solution
 
 
 @dataclass(frozen=True)
@@ -242,23 +242,23 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, *, held_out: int = 1, level: floa
     kind = forms[form]
     x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
     try:
-        found = solve(form, x, y)
+        solution = solve(form, x, y)
     except NoFit as reason:
         return Fit(form, Status.FAILED, np.unique(x, axis=1).shape[1], reason=str(reason))
-    n, k = found.z.size, found.theta.size + 1
-    squares = float(found.residuals @ found.residuals)
-    at_bound = any(value in bounds for value, *bounds in zip(found.theta, kind.lower, kind.upper, strict=True))
+    n, k = solution.z.size, solution.theta.size + 1
+    squares = float(solution.residuals @ solution.residuals)
+    at_bound = any(value in bounds for value, *bounds in zip(solution.theta, kind.lower, kind.upper, strict=True))
     return Fit(
         form=form,
         status=Status.BOUND_HIT if at_bound else Status.CONVERGED,
         n=n,
-        params=found.params,
-        interval={name: found.interval(name, level) for name in kind.intervals},
-        residual_sd=math.sqrt(squares / found.freedom),
+        params=solution.params,
+        interval={name: solution.interval(name, level) for name in kind.intervals},
+        residual_sd=math.sqrt(squares / solution.freedom),
         aicc=n * math.log(squares / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1) if squares and n > k + 1 else None,
         heldout_error=heldout_error(form, x, y, held_out),
-        objective=found.loss,
-        delta=found.delta,
+        objective=solution.loss,
+        delta=solution.delta,
     )
 
 
@@ -297,11 +297,11 @@ def profile(form: str, x: ArrayLike, y: ArrayLike, grid: Mapping[str, ArrayLike]
     kind = forms[form]
     if not set(grid) <= set(kind.intervals):
         raise ConfigError(f"{form}: no profile over {', '.join(grid)}; known: {', '.join(kind.intervals)}")
-    found = solve(form, x, y)
+    solution = solve(form, x, y)
     axes = {name: np.asarray(values, dtype=float) for name, values in grid.items()}
     mesh = np.meshgrid(*axes.values(), indexing="ij")
-    statistic = found.statistic({kind.names.index(name): points.ravel() for name, points in zip(axes, mesh, strict=True)})
-    return Profile(axes, statistic.reshape(mesh[0].shape), float(stats.f.ppf(level, len(axes), found.freedom)))
+    statistic = solution.statistic({kind.names.index(name): points.ravel() for name, points in zip(axes, mesh, strict=True)})
+    return Profile(axes, statistic.reshape(mesh[0].shape), float(stats.f.ppf(level, len(axes), solution.freedom)))
 
 
 @dataclass(frozen=True)

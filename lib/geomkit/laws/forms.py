@@ -178,12 +178,12 @@ class PowerSum(Form):
         Exponents are from the grid, and for each E and the amplitudes by non-negative least squares of f / y - 1. The best 16 of
         the grid; their loss is another, so they are starts only.
         """
-        found = []
+        candidates = []
         for exponent in np.stack(np.meshgrid(*[self.exponents] * self.variables), axis=-1).reshape(-1, self.variables):
             columns = np.vstack([np.ones_like(z), np.exp(-exponent[:, None] * self.l)]) * np.exp(-z)
             linear, error = optimize.nnls(columns.T, np.ones_like(z))
-            found.append((error, linear[0], *np.column_stack([linear[1:], exponent]).ravel()))
-        return np.array(sorted(found)[:16])[:, 1:]
+            candidates.append((error, linear[0], *np.column_stack([linear[1:], exponent]).ravel()))
+        return np.array(sorted(candidates)[:16])[:, 1:]
 
     def params(self, theta: Array) -> dict[str, Array]:
         amplitude = theta[..., 1::2] * np.exp(theta[..., 2::2] * self.centre)
@@ -249,13 +249,13 @@ class Kaplan(Form):
 
         For exponents of the grid y^(1 / beta) is linear in the two laws' own.
         """
-        found, (size, data), level = [], self.l, z.mean()
+        candidates, (size, data), level = [], self.l, z.mean()
         for alpha, beta in product(self.exponents, repeat=2):
             columns = np.exp(-(np.stack([alpha * size, beta * data]) + z - level) / beta)
             linear, error = optimize.nnls(columns.T, np.ones_like(z))
             a, b = level + beta * np.log(np.maximum(linear, 1e-30))
-            found.append((beta * error, a, alpha, b, beta))
-        return np.array(sorted(found)[:16])[:, 1:]
+            candidates.append((beta * error, a, alpha, b, beta))
+        return np.array(sorted(candidates)[:16])[:, 1:]
 
     def params(self, theta: Array) -> dict[str, Array]:
         a, alpha, b, beta = np.moveaxis(theta, -1, 0)
@@ -266,5 +266,5 @@ class Kaplan(Form):
     def formula(params: Mapping[str, float], x: Array) -> Array:
         alpha, beta = params["alpha"], params["beta"]
         of_size, of_data = alpha * np.log(params["N_c"] / x[0]), beta * np.log(params["D_c"] / x[1])
-        found: Array = np.exp(beta * np.logaddexp(of_size / beta, of_data / beta))
-        return found
+        y: Array = np.exp(beta * np.logaddexp(of_size / beta, of_data / beta))
+        return y

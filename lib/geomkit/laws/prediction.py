@@ -111,12 +111,12 @@ class LeftOut(NamedTuple):
 
 def forms_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> list[LeftOut]:
     """Fit the laws of `laws_without`."""
-    x, y, found = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
+    x, y, laws = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
     for name in np.unique(np.asarray(groups)):
         rest = np.asarray(groups) != name
         law = solve(form, x[:, rest], y[rest], own_threshold=False)
-        found.append(LeftOut(law.form.at(np.log(x)), law.theta))
-    return found
+        laws.append(LeftOut(law.form.at(np.log(x)), law.theta))
+    return laws
 
 
 def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, laws: Sequence[LeftOut]) -> float:

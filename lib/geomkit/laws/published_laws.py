@@ -22,10 +22,10 @@ def beside_peers(law: Fit, peers: Sequence[Peer], published: Mapping[tuple[str, 
 
     published: by law and parameter.
     """
-    found = []
+    rows = []
     for peer in peers if not law.failed else []:
         value = peer.sign * published[peer.law, peer.parameter]
         ends = law.interval.get(peer.ours)
         inside = None if ends is None else bool(ends[0] <= value <= ends[1])
-        found.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": inside})
-    return found
+        rows.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": inside})
+    return rows

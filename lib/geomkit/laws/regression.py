@@ -79,15 +79,15 @@ def regress(columns: Mapping[str, ArrayLike], seeds: Sequence[ArrayLike], drawn:
         raise DataError(f"{names} are collinear in these {cells} cells: condition number {condition:.3g}, allowed {CONDITION:g}")
     design = np.vstack([np.ones(cells), table]).T
     weights = np.linalg.pinv(design)
-    found = weights @ means
-    residuals = means - design @ found
+    solution = weights @ means
+    residuals = means - design @ solution
     scatter = math.sqrt(residuals @ residuals / (cells - design.shape[1]))
     within = pure_error(values)
     numbers = np.array([cell.size for cell in values], dtype=float)
     draws = None if drawn is None else np.std(weights @ np.asarray(drawn, dtype=float), axis=1, ddof=1)
     coefficients = {
         name: Coefficient(
-            value=float(found[row]),
+            value=float(solution[row]),
             sizes=cells,
             scatter=scatter * float(np.linalg.norm(weights[row])),
             pure=math.sqrt(within.variance * float((weights[row] ** 2 / numbers).sum())) if within else None,

@@ -48,10 +48,12 @@ class Documents:
 
         Raises DataError for no observations.
         """
-        found, index = np.unique(np.asarray(names), return_inverse=True)
-        if not found.size:
+        documents, index = np.unique(np.asarray(names), return_inverse=True)
+        if not documents.size:
             raise DataError("there is no observation to draw documents of")
-        return cls(index, rng.multinomial(found.size, np.full(found.size, 1 / found.size), size=resamples).astype(float))
+        return cls(
+            index, rng.multinomial(documents.size, np.full(documents.size, 1 / documents.size), size=resamples).astype(float)
+        )
 
     @property
     def draws(self) -> Array:

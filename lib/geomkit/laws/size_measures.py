@@ -54,13 +54,13 @@ def laws_on_axes(
     values = [np.asarray(seeds, dtype=float) for seeds in losses]
     if not all(seeds.size and np.isfinite(seeds).all() and (seeds > 0).all() for seeds in values):
         raise DataError("a law of the loss needs losses that are finite and positive at every size")
-    found = []
+    laws = []
     for name, axis in axes.items():
         x = np.asarray(axis, dtype=float)
         if x.shape != (len(values),):
             raise DataError(f"{name} has shape {x.shape}; the losses have {len(values)} sizes")
-        found += [law_on_axis(name, form, x, values, held_out) for form in among]
-    return found
+        laws += [law_on_axis(name, form, x, values, held_out) for form in among]
+    return laws
 
 
 def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_out: int = 1, without_each: bool = True) -> AxisLaw:

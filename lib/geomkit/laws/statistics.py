@@ -100,14 +100,14 @@ def explained(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None)
     y = np.asarray(y, dtype=float)
     table = np.vstack([np.ones(y.size), np.asarray(controls, dtype=float)]).T
     fitted = slice(None) if among is None else np.asarray(among)
-    found: Array = table @ np.linalg.lstsq(table[fitted], y[fitted], rcond=None)[0]
-    return found
+    prediction: Array = table @ np.linalg.lstsq(table[fitted], y[fitted], rcond=None)[0]
+    return prediction
 
 
 def categories(*labels: ArrayLike) -> Array:
     """Encode labels (n,) as controls (controls, n), whatever their effect is: a column for each value but one."""
-    found = [np.unique(np.asarray(label), return_inverse=True) for label in labels]
-    return np.vstack([np.eye(values.size)[1:, index] for values, index in found])
+    coded = [np.unique(np.asarray(label), return_inverse=True) for label in labels]
+    return np.vstack([np.eye(values.size)[1:, index] for values, index in coded])
 
 
 def partial_correlation_interval(

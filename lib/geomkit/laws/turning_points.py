@@ -90,8 +90,8 @@ def course(seeds: ArrayLike, drawn: ArrayLike) -> Course:
         gone = {ends[shortest], ends[shortest + 1]} - {0, steps - 1}
         ends = [end for end in ends if end not in gone]
     legs = [leg(each, draws, start, stop) for start, stop in pairwise(ends)]
-    found = tuple(turn(each, draws, ends, place, mean) for place in range(1, len(ends) - 1))
-    return Course(found, tuple(legs))
+    turns = tuple(turn(each, draws, ends, place, mean) for place in range(1, len(ends) - 1))
+    return Course(turns, tuple(legs))
 
 
 def leg(seeds: Array, drawn: Array, start: int, stop: int) -> Leg:
@@ -117,8 +117,8 @@ def turn(seeds: Array, drawn: Array, ends: Sequence[int], place: int, mean: Arra
 
 def beside_phases(directions: Sequence[Direction], phases: Sequence[Direction] = PHASES) -> str:
     """Compare legs with expected phases: `follows` if equal, `in part` for a run of two or more of them, else `differs`."""
-    found, known = tuple(directions), tuple(phases)
-    if found == known:
+    legs, known = tuple(directions), tuple(phases)
+    if legs == known:
         return "follows"
     runs = {known[start:stop] for start in range(len(known)) for stop in range(start + 2, len(known) + 1)}
-    return "in part" if found in runs else "differs"
+    return "in part" if legs in runs else "differs"

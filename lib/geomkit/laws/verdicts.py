@@ -200,12 +200,12 @@ class Judgement:
         """Caveats that a reader needs beside the verdict."""
         if self.slope is None:
             return ()
-        found = list(self.slope.flags)
+        caveats = list(self.slope.flags)
         if not self.bracketed:
-            found.append("no bracket")
+            caveats.append("no bracket")
         if not self.without:
-            found.append("too few sizes to leave one out")
-        return (*found, "fragile") if self.fragile else tuple(found)
+            caveats.append("too few sizes to leave one out")
+        return (*caveats, "fragile") if self.fragile else tuple(caveats)
 
     @property
     def by_size(self) -> list[tuple[float, float, int]]:
@@ -244,16 +244,16 @@ def judge(endpoints: Mapping[str, Endpoint], separate: bool = False) -> dict[str
     and never alters it. `separate`: see `Slope`.
     """
     counted = {name: endpoint.counted for name, endpoint in endpoints.items()}
-    found = _judge(counted, separate)
-    tested = {name: counted[name] for name, judgement in found.items() if judgement.difference is not None}
-    sizes = {name: judgement.difference.size for name, judgement in found.items() if judgement.difference is not None}
+    judgements = _judge(counted, separate)
+    tested = {name: counted[name] for name, judgement in judgements.items() if judgement.difference is not None}
+    sizes = {name: judgement.difference.size for name, judgement in judgements.items() if judgement.difference is not None}
     without: dict[str, dict[float, Kind]] = {name: {} for name in tested}
     for size in np.unique(np.concatenate([*sizes.values(), np.empty(0)])):
         rest = {name: endpoint.without(size) for name, endpoint in tested.items()}
         for name, judgement in _judge(rest, separate).items():
             if size in sizes[name] and sizes[name].size > 3:
                 without[name][float(size)] = judgement.verdict.kind
-    return {name: replace(judgement, without=without.get(name, {})) for name, judgement in found.items()}
+    return {name: replace(judgement, without=without.get(name, {})) for name, judgement in judgements.items()}
 
 
 def _judge(endpoints: Mapping[str, Endpoint], separate: bool) -> dict[str, Judgement]:

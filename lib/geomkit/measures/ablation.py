@@ -156,8 +156,8 @@ def random_removal(
     problem: Explained, rng: np.random.Generator, fractions: Sequence[float] = FRACTIONS, draws: int = DRAWS
 ) -> Removal:
     """Compute the curves of random orders, each (draws, fractions)."""
-    found = [removal(problem, rng.permutation(problem.size), fractions) for _ in range(draws)]
-    return Removal(np.stack([each.residual for each in found]), np.stack([each.coding for each in found]))
+    curves = [removal(problem, rng.permutation(problem.size), fractions) for _ in range(draws)]
+    return Removal(np.stack([each.residual for each in curves]), np.stack([each.coding for each in curves]))
 
 
 def effective_rank(gram: ArrayLike, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Array:
@@ -168,14 +168,14 @@ def effective_rank(gram: ArrayLike, order: ArrayLike, fractions: Sequence[float]
     """
     gram = np.asarray(gram, dtype=np.float64)
     positions = _permutation(order, len(gram))
-    found = np.full(len(fractions), np.nan)
+    ranks = np.full(len(fractions), np.nan)
     for index, count in enumerate(counts(fractions, len(gram))):
         left = positions[count:]
         if left.size and np.trace(part := gram[np.ix_(left, left)]) > 0:
             values = np.linalg.eigvalsh(part)
             values = np.where(values > len(left) * np.finfo(np.float64).eps * values[-1], values, 0.0)
-            found[index] = np.exp(entr(values / values.sum()).sum())
-    return found
+            ranks[index] = np.exp(entr(values / values.sum()).sum())
+    return ranks
 
 
 def area(curve: ArrayLike, random: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> float:
@@ -299,14 +299,14 @@ def orders(
     lengths = np.full(size + 1, np.nan) if norms is None else np.asarray(norms, dtype=np.float64)
     padded = {name: np.append(values, np.nan) for name, values in (scores or {}).items()}
     context = Context(Z @ Z.T, size, 0, penalty, lengths, padded, rng)
-    found: dict[str, Positions] = {}
+    completed: dict[str, Positions] = {}
     for method in methods:
         if method == "random" or (method == "norm" and norms is None):
             continue
         chosen = selectors[method](context, [min(budget, size) if is_stepwise(method) else size])
         if not isinstance(chosen, str):
-            found[method] = complete(chosen[-1], size, rng)
-    return found
+            completed[method] = complete(chosen[-1], size, rng)
+    return completed
 
 
 def stretched(scores: ArrayLike, size: int) -> Array:

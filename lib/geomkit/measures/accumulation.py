@@ -61,8 +61,8 @@ class StateSpectra:
         rows = namespace(self.mean).concat([own for own, _ in self.waiting])
         tokens = np.concatenate([sizes for _, sizes in self.waiting])
         self.waiting = []
-        for mode, n, found in text_spectra(rows, tokens, self.modes, self.lengths, self.dtype):
-            self.parts[mode, n].append(found)
+        for mode, n, spectrum in text_spectra(rows, tokens, self.modes, self.lengths, self.dtype):
+            self.parts[mode, n].append(spectrum)
 
     def end_document(self) -> dict[str, CovarianceAccumulator]:
         """End a document and return its sums by normalisation; the next text begins another."""

@@ -53,5 +53,5 @@ def best_head(heads: Array, effect: Array, texts: Sequence[int], k: int) -> Arra
     share = np.array([captured(rows[:, past], row[past], k) for rows, row, past in zip(heads, effect, known, strict=True)])
     half = np.searchsorted(np.unique(texts), texts) % 2
     chosen = np.array([share[half != own].mean(axis=0).argmax() if (half != own).any() else 0 for own in (0, 1)])
-    found: Array = heads[np.arange(len(heads)), chosen[half]]
-    return found
+    weights: Array = heads[np.arange(len(heads)), chosen[half]]
+    return weights

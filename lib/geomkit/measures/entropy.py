@@ -80,7 +80,7 @@ def undefined(spectrum: Spectrum, measured: Mapping[str, Measurement]) -> dict[s
         if nan.any():
             whose = f"undefined for {int(nan.sum())} of {nan.size} texts" if nan.ndim else "undefined"
             kinds = {"rows that are zero, or equal up to rounding": nan & zero, "a zero eigenvalue": nan & ~zero}
-            reasons[name] = f"{whose} ({'; '.join(why for why, found in kinds.items() if found.any())})"
+            reasons[name] = f"{whose} ({'; '.join(why for why, mask in kinds.items() if mask.any())})"
     return reasons
 
 
@@ -88,14 +88,14 @@ def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measureme
     """Join measurements of several spectra as those of a batch."""
     together = {}
     for name in dict.fromkeys(name for part in parts for name in part):
-        found = [part[name] for part in parts if name in part]
-        like, none = found[0].value, Measurement(np.nan, np.nan)
+        measured = [part[name] for part in parts if name in part]
+        like, none = measured[0].value, Measurement(np.nan, np.nan)
         every = [part.get(name, none) for part in parts]
         stack = namespace(like).stack
         value = stack([reals(one.value, like=like) for one in every])
         bounds = [one.bound for one in every if one.bound is not None]
         together[name] = Measurement(
-            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None, found[0].parameters
+            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None, measured[0].parameters
         )
     return together
 

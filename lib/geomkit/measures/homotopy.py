@@ -153,7 +153,7 @@ def settled(sign, weight, slope):
 
 
 @compiled
-def record(active, weight, slope, step, level, budgets, found, penalty, indices, weights):
+def record(active, weight, slope, step, level, budgets, reached, penalty, indices, weights):
     """Store the solution at level - step for the budgets that it fits and that have fewer tokens so far.
 
     At the end of the path, where that is 0, it is stored for all that it fits and that are not reached. Weights that are 0 but
@@ -165,8 +165,8 @@ def record(active, weight, slope, step, level, budgets, found, penalty, indices,
     for i in range(active.size):
         size += abs(weight[i] + step * slope[i]) > SHORTEST * total
     for k in range(budgets.size):
-        if size <= budgets[k] and (found[k] < size or (level == step and found[k] < budgets[k])):
-            found[k], penalty[k], place = size, level - step, 0
+        if size <= budgets[k] and (reached[k] < size or (level == step and reached[k] < budgets[k])):
+            reached[k], penalty[k], place = size, level - step, 0
             indices[k], weights[k] = -1, 0.0
             for i in range(active.size):
                 value = weight[i] + step * slope[i]
@@ -183,7 +183,7 @@ def follow(gram, target, budgets, factor, penalty, indices, weights):
     penalty[:], indices[:], weights[:] = highest, -1, 0.0
     if highest <= ROUNDING * np.sqrt(longest * gram[target, target]):
         return
-    tokens, closed, found = np.empty(target, np.int64), np.zeros(target, np.bool_), np.zeros_like(budgets)
+    tokens, closed, reached = np.empty(target, np.int64), np.zeros(target, np.bool_), np.zeros_like(budgets)
     signs, fit, push, values, slopes = np.empty(target), np.empty(target), np.empty(target), np.empty(target), np.empty(target)
     correlation, drift = np.empty(target), np.empty(target)
     size, level, tie, shortest = 0, highest, ROUNDING * highest, SHORTEST * highest
@@ -199,10 +199,10 @@ def follow(gram, target, budgets, factor, penalty, indices, weights):
         step, token = next_event(level, tie, longest, correlation, drift, closed, active, sign, weight, slope)
         start, end = settled(sign, weight, slope), level - step <= shortest
         if step - start > shortest:
-            record(active, weight, slope, (start + step) / 2, level, budgets, found, penalty, indices, weights)
+            record(active, weight, slope, (start + step) / 2, level, budgets, reached, penalty, indices, weights)
         if end:
-            record(active, weight, slope, level, level, budgets, found, penalty, indices, weights)
-        if end or np.array_equal(found, budgets):
+            record(active, weight, slope, level, level, budgets, reached, penalty, indices, weights)
+        if end or np.array_equal(reached, budgets):
             return
         level -= step
         for j in range(target):

@@ -59,22 +59,22 @@ class Outcome:
     told_apart: bool
 
 
-def call(found: Scores, margins: Margins) -> str:
+def call(scores: Scores, margins: Margins) -> str:
     """Classify a text by its scores: `absent`, `redundant`, `concentrated` or `undecided`."""
-    if found.whole > margins.unknown:
+    if scores.whole > margins.unknown:
         return "absent"
-    if found.one_kept >= margins.known or found.none - found.whole < margins.lost:
+    if scores.one_kept >= margins.known or scores.none - scores.whole < margins.lost:
         return "undecided"
-    if found.without_one - found.whole <= margins.kept:
+    if scores.without_one - scores.whole <= margins.kept:
         return "redundant"
-    return "concentrated" if found.without_one - found.whole >= margins.lost else "undecided"
+    return "concentrated" if scores.without_one - scores.whole >= margins.lost else "undecided"
 
 
 def outcome(texts: Sequence[Told], margins: Margins) -> Outcome:
     """Judge whether the method works, and whether it separates the three kinds by the margin. Raises DataError if a kind has no
     text."""
     calls = {kind: [text.call for text in texts if text.kind == kind] for kind in STATEMENTS}
-    if missing := [kind for kind, found in calls.items() if not found]:
+    if missing := [kind for kind, results in calls.items() if not results]:
         raise DataError(f"no text of the kind {missing[0]!r} was scored")
     needles = np.array([text.scores for text in texts if text.kind == "needle"], dtype=float)
     whole, none = float(needles[:, 0].mean()), float(needles[:, 1].mean())

@@ -99,8 +99,8 @@ class NgramBudget:
     def contexts(self) -> tuple[Ints, Ints, Array]:
         """Codes of the training contexts (contexts,), the context of each type as an index (types,), and how often each context
         is followed."""
-        found, index = np.unique(self.codes // self.vocabulary, return_inverse=True)
-        return found, index.astype(np.int64), np.bincount(index, self.counts, minlength=found.size).astype(float)
+        codes, index = np.unique(self.codes // self.vocabulary, return_inverse=True)
+        return codes, index.astype(np.int64), np.bincount(index, self.counts, minlength=codes.size).astype(float)
 
     @cached_property
     def backoff(self) -> Array:
@@ -131,8 +131,8 @@ class NgramBudget:
             np.where(seen, share[context], 1.0) * self.pairs[codes // self.vocabulary % self.vocabulary, codes % self.vocabulary]
         )
         own = (self.counts[at] - self.discount) * (scale / followed)[index[at]]
-        found: Array = -np.log(np.where(known & held[at], own, fallback))
-        return found
+        surprisal: Array = -np.log(np.where(known & held[at], own, fallback))
+        return surprisal
 
 
 def locate(table: Ints, values: Ints) -> tuple[Ints, NDArray[np.bool_]]:

@@ -54,15 +54,15 @@ def _as_array(Z: Any) -> Any:
     if is_torch_array(Z):
         return Z
     try:
-        found = np.asarray(Z)
+        array = np.asarray(Z)
     except (ValueError, TypeError):
         raise DataError(f"{SHAPES}, found a {type(Z).__name__} whose rows differ in length, or no array") from None
-    if found.dtype == object:  # a data frame of several types
+    if array.dtype == object:  # a data frame of several types
         try:
-            return found.astype(np.float64)
+            return array.astype(np.float64)
         except (ValueError, TypeError):
             raise DataError(f"{SHAPES} of real numbers, found {_named(Z)}") from None
-    return found
+    return array
 
 
 def _named(Z: Any) -> str:
@@ -115,8 +115,8 @@ def warn_of_padding(Z: Array) -> None:
     if len(texts) > 1:
         same = _alike(texts[:COMPARED, None, -2:], texts[None, :COMPARED, -2:], mean).all(axis=-1)
         padded[:COMPARED] |= same.sum(axis=-1) > 1
-    if found := int(padded.sum()):
-        of = f"{found} of {len(texts)} texts" if Z.ndim > 2 else "the text"
+    if count := int(padded.sum()):
+        of = f"{count} of {len(texts)} texts" if Z.ndim > 2 else "the text"
         warnings.warn(
             f"{of} may hold rows of padding: rows at an end hardly differ. Say which rows are tokens: "
             "geomkit.spectrum(Z, mode, mask=attention_mask), all ones if all of them are",

@@ -106,12 +106,12 @@ def projected(
     for `raw`, which has no second normalisation.
     """
     clouds = _checked(clouds, mode, widths)
-    found = leading_directions(clouds, mode, fold, dtype) if directions is None else directions
+    bases = leading_directions(clouds, mode, fold, dtype) if directions is None else directions
     d, error = clouds.shape[-1], rounding(clouds, dtype)
-    if beyond := [k for k in widths if found.rank.min() < k < d]:
-        raise DataError(f"{beyond[0]} directions cannot be found in rows of rank {found.rank.min()} in other documents")
+    if beyond := [k for k in widths if bases.rank.min() < k < d]:
+        raise DataError(f"{beyond[0]} directions cannot be found in rows of rank {bases.rank.min()} in other documents")
     results = {k: _empty(len(clouds), clouds.shape[1], k, mode) for k in widths}
-    for part, basis in enumerate(found.basis):
+    for part, basis in enumerate(bases.basis):
         texts = np.flatnonzero(fold == part)
         for block, rows in zip(_chunks(texts), _blocks(clouds[texts], mode, dtype), strict=True):
             whole = np.square(rows).sum(axis=-1)
@@ -200,8 +200,8 @@ def _empty(texts: int, n: int, k: int, mode: str) -> Projected:
     return Projected(Spectrum(np.empty((texts, min(n - is_centred(mode), k))), n, k), np.empty(texts))
 
 
-def _store(results: Mapping[int, Projected], texts: NDArray[np.int64], found: Mapping[int, Projected]) -> None:
-    for k, block in found.items():
+def _store(results: Mapping[int, Projected], texts: NDArray[np.int64], blocks: Mapping[int, Projected]) -> None:
+    for k, block in blocks.items():
         results[k].spectrum.eigenvalues[texts] = block.spectrum.eigenvalues
         results[k].kept[texts] = block.kept
 

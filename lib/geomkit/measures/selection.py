@@ -51,8 +51,8 @@ class LassoPath:
     @property
     def chosen(self) -> list[Positions]:
         """Return the tokens for each budget, largest weight first."""
-        found = zip(self.indices, self.weights, self.size, strict=True)
-        return [indices[:size][np.argsort(-np.abs(weights[:size]), kind="stable")] for indices, weights, size in found]
+        paths = zip(self.indices, self.weights, self.size, strict=True)
+        return [indices[:size][np.argsort(-np.abs(weights[:size]), kind="stable")] for indices, weights, size in paths]
 
 
 def lasso_path(gram: ArrayLike, target: int, first: int, budgets: Sequence[int], ridge: float = 0.0) -> LassoPath:
@@ -98,10 +98,10 @@ def lasso_paths(
 
 
 def _whole(numbers: ArrayLike, what: str) -> Positions:
-    found = np.asarray(numbers)
-    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+    array = np.asarray(numbers)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise DataError(f"{what} must be a list of whole numbers, found {numbers!r}")
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def _check(gram: Array, targets: Positions, first: int) -> None:

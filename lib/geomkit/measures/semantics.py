@@ -204,10 +204,10 @@ def random_projection(ids: Sequence[ArrayLike], width: int, rng: np.random.Gener
 
     Distances are those of the documents' token frequencies as `width` grows (Johnson, Lindenstrauss).
     """
-    found = [np.unique(np.asarray(each), return_counts=True) for each in ids]
-    vocabulary = np.unique(np.concatenate([names for names, _ in found]))
+    counted = [np.unique(np.asarray(each), return_counts=True) for each in ids]
+    vocabulary = np.unique(np.concatenate([names for names, _ in counted]))
     table = rng.standard_normal((len(vocabulary), width)) / np.sqrt(width)
-    return np.stack([counts @ table[np.searchsorted(vocabulary, names)] / counts.sum() for names, counts in found])
+    return np.stack([counts @ table[np.searchsorted(vocabulary, names)] / counts.sum() for names, counts in counted])
 
 
 def length_distance(lengths: ArrayLike) -> Array:
@@ -299,8 +299,8 @@ class Judged:
             sums = weights @ self.columns / weights.sum(axis=-1)[..., None]
             judged, judged2, own, own2, product = np.split(sums, [1, 2, 2 + size, 2 + 2 * size], axis=-1)
             squares = (judged2 - judged**2) * (own2 - own**2)
-            found = (product - judged * own) / np.sqrt(np.where(squares > 1e-18, squares, np.nan))
-        return np.where(np.count_nonzero(weights, axis=-1)[..., None] >= 3, found, np.nan)
+            r = (product - judged * own) / np.sqrt(np.where(squares > 1e-18, squares, np.nan))
+        return np.where(np.count_nonzero(weights, axis=-1)[..., None] >= 3, r, np.nan)
 
     def weights(self, counts: Array) -> Array:
         """Count how often each pair of different documents is drawn (..., P), from how often each document is (..., D)."""

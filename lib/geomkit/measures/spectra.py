@@ -202,17 +202,17 @@ def spectrum(
         texts = tokens_of(rows, mask, 1 + is_centred(mode))
         spectra = [_of_tokens(text, mode, centred, dtype) for text in texts]
         return spectra[0] if rows.ndim == 2 else spectra
-    found = _of_tokens(rows, mode, centred, dtype)
+    result = _of_tokens(rows, mode, centred, dtype)
     if mode is not None or rows.ndim > 2:
         warn_of_padding(rows)
-    return found
+    return result
 
 
 def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> Spectrum:
     """Compute the spectrum of rows none of which is padding."""
     error = max(rounding(Z, dtype), 1e-9)
     if mode is None:
-        found = row_spectrum(Z, bool(centred))
+        result = row_spectrum(Z, bool(centred))
     elif is_centred(mode):
         if centred is False:
             raise ConfigError(f"centred=False, but {mode} subtracts the mean row; leave centred out, or choose another mode")
@@ -223,13 +223,13 @@ def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> 
             )
         return row_spectrum(normalise(Z, mode, dtype=dtype), True)
     else:
-        found = row_spectrum(normalise(Z, mode, dtype=dtype), bool(centred))
+        result = row_spectrum(normalise(Z, mode, dtype=dtype), bool(centred))
     if centred is None and _was_centred(Z, error, False):
         raise DataError(
             "these rows had their mean row subtracted, and their spectrum has one direction less: hand over the rows themselves, "
             "geomkit.spectrum(Z, 'centre-unit'), or say centred=True; centred=False if they only look so"
         )
-    return found
+    return result
 
 
 def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
@@ -245,7 +245,7 @@ def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
     if not 1 < n <= d:
         return False
     texts = namespace(Z).reshape(Z, (-1, n, d))
-    rows = as_numpy(next((found for text in texts if (found := reals(text)).any()), np.zeros((1, d))))
+    rows = as_numpy(next((cloud for text in texts if (cloud := reals(text)).any()), np.zeros((1, d))))
     lengths = np.linalg.norm(rows, axis=1)
     rows, lengths = rows[lengths > 0], lengths[lengths > 0]
     if scaled and (np.abs(lengths - 1).max(initial=0) > error or np.linalg.norm(rows.sum(axis=0)) <= error * len(rows)):

@@ -111,10 +111,10 @@ def is_head(name: str) -> bool:
 
 def sublayer(model: PreTrainedModel, layer: int, name: str) -> nn.Module:
     """Return the module of a block (1 is the first) whose output is the sublayer's. Raises DataError for what does not exist."""
-    found = blocks(model)
-    if name not in SUBLAYERS or not 1 <= layer <= len(found):
-        raise DataError(f"{type(model).__name__}: no sublayer {name!r} of block {layer}; it has {len(found)} of {SUBLAYERS}")
-    return found[layer - 1].get_submodule(getattr(roles(model), name))
+    block_list = blocks(model)
+    if name not in SUBLAYERS or not 1 <= layer <= len(block_list):
+        raise DataError(f"{type(model).__name__}: no sublayer {name!r} of block {layer}; it has {len(block_list)} of {SUBLAYERS}")
+    return block_list[layer - 1].get_submodule(getattr(roles(model), name))
 
 
 @contextmanager
@@ -210,10 +210,10 @@ def whole(
 
         return keep
 
-    found = blocks(model)
+    block_list = blocks(model)
     with ExitStack() as stack:
         for layer in layers:
-            hooks = [found[layer - 1].register_forward_pre_hook(keep_input(layer), with_kwargs=True)]
+            hooks = [block_list[layer - 1].register_forward_pre_hook(keep_input(layer), with_kwargs=True)]
             hooks += [sublayer(model, layer, name).register_forward_hook(keep_output((layer, name))) for name in names]
             for hook in hooks:
                 stack.callback(hook.remove)
@@ -252,15 +252,15 @@ def restarted(
     if ablation.kind not in KINDS or (ablation.kind == "mean") != (mean is not None):
         raise DataError(f"an ablation is one of {', '.join(KINDS)}, and a mean for that alone; found {ablation.kind!r}")
     layer, name, kind = ablation
-    found = blocks(model)
+    block_list = blocks(model)
     with ExitStack() as stack:
         if is_head(name):
             stack.enter_context(silent_head(model, ablation))
             name, kind = "attention", "none"
-        for block in list(found)[: max(layer - 2, 0)]:
+        for block in list(block_list)[: max(layer - 2, 0)]:
             stack.enter_context(replaced(block, _hand_on))
         if layer > 1:
-            stack.enter_context(replaced(found[layer - 2], _given(before.inputs[layer], False)))
+            stack.enter_context(replaced(block_list[layer - 2], _given(before.inputs[layer], False)))
         if name == "mlp":
             _replace(stack, model, layer, "attention", before.outputs[layer, "attention"])
         if kind != "none":
@@ -376,10 +376,10 @@ def text_losses(results: Iterable[Ablated], sample: Sample) -> dict[Ablation | N
     """Average the surprisal of each text (texts,), in nats a token, without (None) and under each ablation; NaN where none
     counts."""
     losses: dict[Ablation | None, np.ndarray] = {}
-    for found in results:
-        column = losses.setdefault(found.ablation, np.full(len(sample.ids), np.nan))
-        ends = np.cumsum([len(sample.ids[text]) for text in found.texts])[:-1]
-        for text, values in zip(found.texts, np.split(found.surprisal.astype(np.float64), ends), strict=True):
+    for result in results:
+        column = losses.setdefault(result.ablation, np.full(len(sample.ids), np.nan))
+        ends = np.cumsum([len(sample.ids[text]) for text in result.texts])[:-1]
+        for text, values in zip(result.texts, np.split(result.surprisal.astype(np.float64), ends), strict=True):
             known = values[np.isfinite(values)]
             column[text] = known.mean() if known.size else np.nan
     return losses

@@ -102,8 +102,8 @@ class Recorder:
             self.states[State(0)] = self.input
 
     def _read(self, tensors: Any) -> torch.Tensor:
-        found = self.how.state(tensors)
-        return found.clone() if self.how.copied else found
+        state = self.how.state(tensors)
+        return state.clone() if self.how.copied else state
 
     def _part(self, state: State):
         def keep(module, args, output):
@@ -179,10 +179,10 @@ def with_prefix(sample: Sample, run: range, suffix: Sequence[int] = ()) -> list[
 
 def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """Compute -ln p of each token (texts, tokens), in nats, from logits (texts, tokens, vocabulary); NaN for the first."""
-    found = torch.full(ids.shape, torch.nan, device=ids.device)
+    nats = torch.full(ids.shape, torch.nan, device=ids.device)
     for row in range(len(ids)):
-        found[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
-    return found
+        nats[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
+    return nats
 
 
 def batch_limit(config: Any, batch_tokens: int) -> int:
@@ -274,14 +274,14 @@ def all_rows(
 ) -> dict[State, np.ndarray]:
     """Collect rows (tokens, d) of every state in float32, of all texts or of some in their order. Memory holds all of them."""
     chosen = range(len(sample.ids)) if texts is None else texts
-    found: dict[State, np.ndarray] = {}
+    gathered: dict[State, np.ndarray] = {}
     start, total = 0, sum(len(sample.ids[text]) for text in chosen)
     for text, states in rows_of_texts(recorder, sample, chosen, batch_tokens, masking):
         stop = start + len(sample.ids[text])
         for state, values in states.items():
-            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start:stop] = values
+            gathered.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start:stop] = values
         start = stop
-    return found
+    return gathered
 
 
 def taken(recorder: Recorder, tokens: int, start: int, kept: torch.Tensor | None, homes: Homes) -> dict[State, Any]:

@@ -22,21 +22,21 @@ def window(config: Any) -> int | None:
     longer one already, which it does not say: then this is too long.
     """
     text = config.get_text_config()
-    found = next(
+    positions = next(
         (value for value in (getattr(text, name, None) for name in WINDOWS) if isinstance(value, int) and value > 0), None
     )
-    if found is None:
+    if positions is None:
         return None
     if text.model_type in BEHIND_PADDING:
-        return found - (text.pad_token_id or 0) - 1
+        return positions - (text.pad_token_id or 0) - 1
     scaling = getattr(text, "rope_parameters", None) or {}
     scaling = scaling.get("full_attention", scaling)
     factor = scaling.get("factor") or 1
     if scaling.get("rope_type") in ("linear", "dynamic"):
-        return int(found * factor)
+        return int(positions * factor)
     if scaling.get("rope_type") == "yarn":
-        return max(found, int(scaling["original_max_position_embeddings"] * factor))
-    return found
+        return max(positions, int(scaling["original_max_position_embeddings"] * factor))
+    return positions
 
 
 def check_texts(name: object, config: Any, sample: Sample, suffix: Sequence[int] = ()) -> None:

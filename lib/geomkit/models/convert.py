@@ -130,16 +130,16 @@ def unpickled(file: Path) -> dict[str, torch.Tensor]:
     """
     check_pointer(file)
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         why = textwrap.shorten(refusal(str(error)), 200)
         raise DataError(f"{file}: refused, for it is no file of weights alone ({why})") from None
-    if not isinstance(found, Mapping):
-        raise DataError(f"{file}: refused, for it holds a {type(found).__name__}, not tensors by name")
-    for name, value in found.items():
+    if not isinstance(loaded, Mapping):
+        raise DataError(f"{file}: refused, for it holds a {type(loaded).__name__}, not tensors by name")
+    for name, value in loaded.items():
         if not isinstance(value, torch.Tensor):
             raise DataError(f"{file}: refused, for {name!r} is a {type(value).__name__}, not a tensor")
-    return {str(name): value.detach().contiguous().clone() for name, value in found.items()}
+    return {str(name): value.detach().contiguous().clone() for name, value in loaded.items()}
 
 
 def refusal(message: str) -> str:

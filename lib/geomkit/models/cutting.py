@@ -85,9 +85,9 @@ class DocumentTokenizer:
         # tokenizers in Python would split added tokens too, so they are only asked where they must be
         if self.tokenizer.is_fast or self.pattern.search(text):
             options["split_special_tokens"] = self.split
-        found = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
-        ids = np.array(found["input_ids"], dtype=np.int32)
-        return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.spans else None)
+        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
+        ids = np.array(encoded["input_ids"], dtype=np.int32)
+        return Tokens(ids, byte_spans(text, encoded["offset_mapping"], self.trimmed) if self.spans else None)
 
 
 def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]) -> "PreTrainedTokenizerBase":
@@ -109,8 +109,8 @@ def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]
 
 def last_step(tokenizer: "PreTrainedTokenizerBase") -> bytes:
     """Return the post-processor of a fast tokenizer as JSON."""
-    found = tokenizer.backend_tokenizer.post_processor
-    return b"" if found is None else found.__getstate__()
+    processor = tokenizer.backend_tokenizer.post_processor
+    return b"" if processor is None else processor.__getstate__()
 
 
 def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = False) -> NDArray[np.int32] | None:
@@ -142,7 +142,7 @@ def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = Fals
 
 def without_bytes(tokens: Sequence[Tokens], tokenizer: "PreTrainedTokenizerBase") -> str | None:
     """Return why the bytes that tokens cover are not known, if so."""
-    if all(found.spans is not None for found in tokens):
+    if all(document.spans is not None for document in tokens):
         return None
     why = "are out of order" if tokenizer.is_fast else "are unknown"
     return f"{type(tokenizer).__name__}: the places of tokens in their document {why}"
@@ -169,10 +169,10 @@ def cut_texts(
     tokenizer = load_tokenizer(spec)
     check_ids(tokenizer, folder, stored_documents(corpus, split))
     try:
-        found = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
+        new = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
-    longest = max(found.texts.tokens)
+    longest = max(new.texts.tokens)
     for key, length in lengths.items():
         if longest < length:
             raise ConfigError(
@@ -180,20 +180,20 @@ def cut_texts(
                 "or take longer documents"
             )
     with suppress(RefusalError):  # of this model alone: others with its tokenizer read these texts, and each is checked again
-        check_texts(folder, load_config(spec), found)
-    measured = set(found.texts.document)
-    sizes = found.texts.tokens
+        check_texts(folder, load_config(spec), new)
+    measured = set(new.texts.document)
+    sizes = new.texts.tokens
     print(f"{len(sizes)} texts of {len(measured)} documents, {sum(sizes)} tokens, {min(sizes)} to {max(sizes)} each")
-    print(*notes(found), sep="\n", end="\n" * bool(notes(found)))
+    print(*notes(new), sep="\n", end="\n" * bool(notes(new)))
     counts = vocabulary_counts(stored_documents(corpus, "all"), measured, tokenizer, len(tokenizer), seed, special_tokens)
     attributes = {
-        **found.facts,
+        **new.facts,
         "model": folder.name,
         "tokenizer sha256": tokenizer_sha256(tokenizer),
         "corpus sha256": file_sha256(corpus),
         "seed": seed,
     }
-    write_texts(output, found, counts, attributes)
+    write_texts(output, new, counts, attributes)
 
 
 def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Sequence[Document]) -> None:
@@ -219,9 +219,9 @@ def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Seq
             )
 
 
-def differing(found: Sequence[str], expected: Sequence[str]) -> str:
+def differing(actual: Sequence[str], expected: Sequence[str]) -> str:
     """Describe the first tokens that two lists do not share."""
-    pairs = zip_longest(found, expected, fillvalue="none")
+    pairs = zip_longest(actual, expected, fillvalue="none")
     return next((f"the first {one!r} for {other!r}" for one, other in pairs if one != other), "of one text")
 
 
@@ -281,7 +281,7 @@ def sample(
         enough += len(tokens[-1].ids) >= length
         if enough >= max(count, 40):
             break
-    slices = cut([len(found.ids) for found in tokens], count, length, seed)
+    slices = cut([len(each.ids) for each in tokens], count, length, seed)
     if not slices:
         raise DataError(f"no text of at least two tokens among {len(documents)} documents")
     ids = [tokens[part.document].ids[part.start : part.stop].copy() for part in slices]
@@ -300,9 +300,9 @@ def sample(
     return Sample(ids, before, Texts([names[part.document] for part in slices], [len(part) for part in ids], scored), facts)
 
 
-def notes(found: Sample) -> list[str]:
+def notes(texts: Sample) -> list[str]:
     """Return lines for the log about special tokens and bytes, if any."""
-    facts = found.facts
+    facts = texts.facts
     read_as = "ordinary text" if facts["special tokens"] == SPLIT else "control tokens"
     said = {
         f"special tokens are written in the documents, and read as {read_as}": facts["special tokens written"],

@@ -100,13 +100,13 @@ class GgufFile:
 def gguf_file(source: Path) -> Path:
     """Find the GGUF file. Raises DataError for a folder with none or several, and for a part of a model."""
     if source.is_dir():
-        found = [file for file in files_in(source, ".gguf") if not file.name.startswith(".")]
-        if len(found) != 1:
-            names = ", ".join(file.name for file in found[:3])
+        files = [file for file in files_in(source, ".gguf") if not file.name.startswith(".")]
+        if len(files) != 1:
+            names = ", ".join(file.name for file in files[:3])
             raise DataError(
-                f"{source}: {len(found)} GGUF files ({names}), of which one should be named: set path or member to it"
+                f"{source}: {len(files)} GGUF files ({names}), of which one should be named: set path or member to it"
             )
-        source = found[0]
+        source = files[0]
     check_file(source)
     with source.open("rb") as stream:
         if stream.read(4) != b"GGUF":
@@ -183,14 +183,14 @@ def apply_rope(file: GgufFile, config: Any) -> None:
     local = parameters
     if "rope_type" not in parameters and "full_attention" in parameters:  # Gemma 3's frequencies differ by kind of layer
         parameters, local = parameters["full_attention"], parameters["sliding_attention"]
-    found: dict[str, Any] = {"rope_theta": float(said.get("rope.freq_base", parameters.get("rope_theta", 10000.0)))}
+    rope: dict[str, Any] = {"rope_theta": float(said.get("rope.freq_base", parameters.get("rope_theta", 10000.0)))}
     values = {name: said[key] for name, key in ROPE.items() if said.get(key)}
     if factors and not all(one == 1 for of in factors for one in of):
         if kind not in ("none", "longrope") or len(factors[0]) != rotary_width(config) // 2:
             raise file.refused(
                 f"it has factors of rotary frequencies ({next(iter(file.rope))}) and the scaling {kind}", "do not fit"
             )
-        found |= {
+        rope |= {
             "rope_type": "longrope",
             "short_factor": factors[0],
             "long_factor": factors[-1],
@@ -202,9 +202,9 @@ def apply_rope(file: GgufFile, config: Any) -> None:
     elif kind in SCALED:
         if missing := [name for name in SCALED[kind] if name not in values]:
             raise file.refused(f"{file.architecture}.rope.scaling.type is {kind!r} without {ROPE[missing[0]]}", "says too little")
-        found |= {"rope_type": kind} | {name: values[name] for name in SCALED[kind]}
+        rope |= {"rope_type": kind} | {name: values[name] for name in SCALED[kind]}
         if kind == "yarn":
-            found |= {name: float(values[name]) for name in ("beta_fast", "beta_slow") if name in values}
+            rope |= {name: float(values[name]) for name in ("beta_fast", "beta_slow") if name in values}
             if values.get("attention_factor", 1.0) != 1.0:
                 raise file.refused(f"{file.architecture}.{ROPE['attention_factor']} is not 1", "transformers does not read")
     elif kind != "none":
@@ -213,10 +213,10 @@ def apply_rope(file: GgufFile, config: Any) -> None:
         raise file.refused(
             f"{file.architecture}.rope.freq_base_swa is {said['rope.freq_base_swa']}", "transformers does not read"
         )
-    changed = {name: value for name, value in found.items() if parameters.get(name) != value}
+    changed = {name: value for name, value in rope.items() if parameters.get(name) != value}
     if changed:
         print(f"{file.path}: rotary frequencies as the file has them: {', '.join(changed)}")
-        parameters.update(found)
+        parameters.update(rope)
 
 
 def unread_tensors(file: GgufFile, model: PreTrainedModel) -> set[str]:

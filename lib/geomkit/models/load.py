@@ -218,18 +218,18 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
     that are left out, such as a pooler's, are named in the model's attribute `left_out`.
     """
     with loading(path, f"{objective} language model"):
-        model, found = OBJECTIVES[objective].from_pretrained(
+        model, report = OBJECTIVES[objective].from_pretrained(
             **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(report["missing_keys"]):
         ends = tuple(f".{name}" for name in missing)
-        other = next((name for name in sorted(found["unexpected_keys"]) if name.endswith(ends)), None)
+        other = next((name for name in sorted(report["unexpected_keys"]) if name.endswith(ends)), None)
         hint = f"; it has {other}: save the model without what wraps it" if other else ""
         raise DataError(f"{path}: the weights lack {some(missing)}{hint}")
-    for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
+    for name, stored, expected in sorted(report["mismatched_keys"])[:1]:
         raise DataError(f"{path}: {name} has shape {tuple(stored)}, but the configuration makes it {tuple(expected)}")
     with loading(path, f"{objective} language model"):
-        within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
+        within, model.left_out = tensors_without_place(path, model, report["unexpected_keys"])
     if within:
         raise DataError(
             f"{path}: the model has no place for {some(within)}, so it would compute something else than was trained; its "
@@ -370,8 +370,8 @@ def sizes(model: PreTrainedModel) -> Sizes:
 
 def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
     """Return the weights of a model, without those of parts that take images or sounds."""
-    part, found = text_part(model)
-    own = {input_table(model), found}
+    part, block_list = text_part(model)
+    own = {input_table(model), block_list}
     towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
     wrapped = text_config(model.config) is not model.config
     counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
@@ -397,10 +397,10 @@ def setting(config: Any, key: str, default: int | None = None) -> int:
     """Read a number of `SETTINGS` from a model's configuration, of its text. Raises RefusalError without it or a default."""
     text = text_config(config)
     names = (key, *SETTINGS[key])
-    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)
-    if found is None:
+    number = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)
+    if number is None:
         raise RefusalError(f"{type(text).__name__}: config.json has no number {key}, nor one of {', '.join(SETTINGS[key])}")
-    return found
+    return number
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:

@@ -41,7 +41,7 @@ def masked_surprisals(
     ids, real: (texts, tokens), a padded batch and which of its tokens are real. places: (text, token). limit: tokens in one pass.
     Their sum is no log probability of a text (Salazar et al. 2020, arXiv 1910.14659: pseudo-log-likelihood).
     """
-    found = []
+    losses = []
     step = max(1, limit // ids.shape[1])
     for start in range(0, len(places), step):
         text, token = torch.tensor(places[start : start + step], device=ids.device).T
@@ -49,5 +49,5 @@ def masked_surprisals(
         copies = ids[text].clone()
         copies[row, token] = mask
         logits = predictions(forward(model, copies, real[text]))[row, token]
-        found.append(torch.nn.functional.cross_entropy(logits.float(), ids[text, token], reduction="none"))
-    return torch.cat(found)
+        losses.append(torch.nn.functional.cross_entropy(logits.float(), ids[text, token], reduction="none"))
+    return torch.cat(losses)

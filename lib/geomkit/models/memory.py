@@ -130,14 +130,14 @@ def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> L
     """Plan where a model will run that lies on no device yet, and has the type of the run."""
     places: Mapping[str, Any] = {"": device} if placed.limits is None else device_map(model, placed.limits)
     names = {module: name for name, module in model.named_modules()}
-    found = [runs_on(places, names[block]) for block in blocks(model)]
+    outputs = [runs_on(places, names[block]) for block in blocks(model)]
     weights: dict[torch.device, int] = {}
     for name, weight in model.named_parameters():
         if (where := lies_on(places, name)) != "disk":
             holder = gpu(where) or HOST
             weights[holder] = weights.get(holder, 0) + weight.nbytes
     tables = names.get(model.get_input_embeddings(), "")
-    return Layout(runs_on(places, tables), found, found[-1], weights)
+    return Layout(runs_on(places, tables), outputs, outputs[-1], weights)
 
 
 def planned(spec: ModelSpec) -> tuple[int, Layout]:
@@ -160,9 +160,9 @@ def check_memory(
     """
     device = find_device(spec.device)
     parameters, where = planned(spec)
-    found = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened)
-    homes = find_homes(name, found, where, {each: free_memory(each) for each in devices(device)})
-    if device.type != "cpu" and (away := [state.path for state in found.states if homes[state] == HOST]):
+    needed = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened)
+    homes = find_homes(name, needed, where, {each: free_memory(each) for each in devices(device)})
+    if device.type != "cpu" and (away := [state.path for state in needed.states if homes[state] == HOST]):
         print(f"{name}: no GPU has room for the sums of {', '.join(away)}; the host keeps them, and adds to them")
     return homes
 
@@ -182,50 +182,50 @@ class Room:
         return f"on {self.device} {parts}, and {self.free / GB:.1f} GB are free"
 
 
-def room(found: Need, where: Layout, device: torch.device, free: int) -> Room:
+def room(needed: Need, where: Layout, device: torch.device, free: int) -> Room:
     """Compute what is left beside weights, a batch, and two copies of a sum for its eigenvalues; and, on a GPU, beside logits."""
-    batch = found.work + found.rows * sum(where.of(state) == device for state in found.states)
-    batch += found.logits if device.type == "cuda" else 0
+    batch = needed.work + needed.rows * sum(where.of(state) == device for state in needed.states)
+    batch += needed.logits if device.type == "cuda" else 0
     weights = where.weights.get(device, 0)
-    return Room(device, free, weights, batch, free - weights - batch - 2 * found.each)
+    return Room(device, free, weights, batch, free - weights - batch - 2 * needed.each)
 
 
-def find_homes(name: str, found: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
+def find_homes(name: str, needed: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
     """Choose the device for the sums of each state: its own, where there is room; else the GPU with most room, and the host last.
 
     free: bytes of each device that may be used, before the model is loaded. Raises ConfigError, naming the devices and what would
     fit, where they have no room for a batch of their own states, or all together none for the sums.
     """
-    rooms = [room(found, where, device, bytes_) for device, bytes_ in free.items()]
+    rooms = [room(needed, where, device, bytes_) for device, bytes_ in free.items()]
     left, homes = {each.device: each.sums for each in rooms}, dict[State, torch.device]()
-    runs = {where.of(state) for state in found.states}
-    if any(left[device] + found.work + 2 * found.each < 0 for device in runs):
-        raise too_little(name, found, rooms, 0)
-    for state in found.states:
+    runs = {where.of(state) for state in needed.states}
+    if any(left[device] + needed.work + 2 * needed.each < 0 for device in runs):
+        raise too_little(name, needed, rooms, 0)
+    for state in needed.states:
         own = where.of(state)
         for device in sorted(left, key=lambda device: (device != own, device.type == "cpu", -left[device])):
-            taken = found.sums_of(state) + found.rows * (device != own)
+            taken = needed.sums_of(state) + needed.rows * (device != own)
             if taken <= left[device]:
                 left[device] -= taken
                 homes[state] = device
                 break
         else:
-            raise too_little(name, found, rooms, sum(max(0, each.sums // found.each) for each in rooms))
+            raise too_little(name, needed, rooms, sum(max(0, each.sums // needed.each) for each in rooms))
     return homes
 
 
-def too_little(name: str, found: Need, rooms: Sequence[Room], fit: int) -> ConfigError:
+def too_little(name: str, needed: Need, rooms: Sequence[Room], fit: int) -> ConfigError:
     """Build an error that says what is needed, where, and how many layers would fit."""
-    layers = (fit - FOLDS * len(found.folded)) // found.modes - len(found.own)
+    layers = (fit - FOLDS * len(needed.folded)) // needed.modes - len(needed.own)
     way = (
-        f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {layers} layers x {found.modes} modes do"
+        f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {layers} layers x {needed.modes} modes do"
         if layers > 0
         else "no layer fits: lower compute.batch_tokens, or use another machine or compute.dtype"
     )
-    sums = f"{len(found.states)} layers x {found.modes} modes x {found.d}^2 x 8 B"
-    sums += f" and {len(found.own)} x {found.modes} of a document" if found.own else ""
-    sums += f" and {len(found.folded)} x {FOLDS} of folds" if found.folded else ""
-    return ConfigError(f"{name}: needs {found.sums / GB:.1f} GB for sums: {sums}; {'; '.join(map(str, rooms))}; {way}")
+    sums = f"{len(needed.states)} layers x {needed.modes} modes x {needed.d}^2 x 8 B"
+    sums += f" and {len(needed.own)} x {needed.modes} of a document" if needed.own else ""
+    sums += f" and {len(needed.folded)} x {FOLDS} of folds" if needed.folded else ""
+    return ConfigError(f"{name}: needs {needed.sums / GB:.1f} GB for sums: {sums}; {'; '.join(map(str, rooms))}; {way}")
 
 
 def check_rows(name: str, spec: ModelSpec, tokens: int, widths: Sequence[int]) -> None:

@@ -141,5 +141,5 @@ def place(name: str, weights: int, device: torch.device) -> Placement:
     if device.type == "cuda" and device.index is not None:
         return Placement(None)
     *gpus, host = map(free_memory, devices(device))
-    found = placement(name, weights, gpus, host)
-    return found if gpus else Placement(None)
+    result = placement(name, weights, gpus, host)
+    return result if gpus else Placement(None)

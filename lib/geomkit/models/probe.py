@@ -222,11 +222,11 @@ def choose(
                         rng=rng(seed, "random", targets[target].document, place),
                     )
                     where = f"{layer}/{first}"
-                    for method, found in chosen(context, budgets, methods):
-                        if isinstance(found, str):
-                            absent[f"{method}, /chosen/{where}"] = found
+                    for method, selected in chosen(context, budgets, methods):
+                        if isinstance(selected, str):
+                            absent[f"{method}, /chosen/{where}"] = selected
                             continue
-                        sets += [(f"{where}/{method}", target, k, positions) for k, positions in enumerate(found)]
+                        sets += [(f"{where}/{method}", target, k, positions) for k, positions in enumerate(selected)]
                     if "lasso" in methods:
                         path = lasso_path(context.gram, place, first, budgets)
                         arrays[f"lasso/{where}/penalty"][target] = path.penalty
@@ -247,8 +247,8 @@ def lasso_weights(path: LassoPath, place: int) -> np.ndarray:
     """Return weights of the tokens before the target (place,), at the largest budget up to `SHOWN`."""
     weights = np.zeros(place)
     row = max((number for number, k in enumerate(path.budgets) if k <= SHOWN), default=0)
-    found = path.indices[row] >= 0
-    weights[path.indices[row, found]] = path.weights[row, found]
+    used = path.indices[row] >= 0
+    weights[path.indices[row, used]] = path.weights[row, used]
     return weights
 
 

@@ -174,14 +174,14 @@ class Probe:
         self.changed = any(not torch.equal(kept, copy) for kept, copy in self._kept)
 
     def _hooks(self, model: PreTrainedModel) -> Iterator[Any]:
-        found = blocks(model)
-        inside = set(found.modules())
-        for holder in holders(model, found):
+        block_list = blocks(model)
+        inside = set(block_list.modules())
+        for holder in holders(model, block_list):
             yield holder.register_forward_hook(self._holder)
         for module in model.modules():
             if module not in inside and epsilon(module) is not None:
                 yield module.register_forward_hook(self._norm)
-        for number, block in enumerate(found, 1):
+        for number, block in enumerate(block_list, 1):
             yield block.register_forward_pre_hook(self._before, with_kwargs=True)
             yield block.register_forward_hook(partial(self._after, number))
         if (matrix := output_matrix(model)) is not None:
@@ -215,9 +215,9 @@ class Probe:
 
     def final(self, how: Reading) -> torch.Tensor:
         """Return the final state (texts, tokens, width)."""
-        found = self.head if how.head else self.trunk
-        assert found is not None
-        return found
+        state = self.head if how.head else self.trunk
+        assert state is not None
+        return state
 
     def everything(self, how: Reading) -> Seen:
         """Return all states, the final one last, and the predictions."""

@@ -118,7 +118,7 @@ class Runs:
     def facts(self) -> dict[str, object]:
         """Attributes of the model and the texts, and of a part also of the run."""
         spec = self.bench.spec
-        found: dict[str, object] = (
+        attributes: dict[str, object] = (
             {f"model {key}": value for key, value in self.origin.items()}
             | of_reading(self.stored, spec.objective)
             | {
@@ -134,9 +134,9 @@ class Runs:
             }
         )
         if self.part is None:
-            return found
+            return attributes
         how = {"layers": self.dump["layers"], "sublayers": self.dump["sublayers"], "batch_tokens": self.batch_tokens}
-        return found | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
+        return attributes | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
 
 
 def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
@@ -144,10 +144,10 @@ def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
 
     A masked model's first token is scored too: its bytes are known if a prefix made the tokenizer count them.
     """
-    found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
-    if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
-        found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
-    return found
+    attributes = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not attributes.get("no bytes"):
+        attributes["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
+    return attributes
 
 
 class Running:
@@ -185,8 +185,8 @@ class Running:
 
     @property
     def widths(self) -> dict[State, int]:
-        found = self.recorder.widths if self.share else {}
-        return {state: found[state] for state in sorted(found, key=order)}
+        recorded = self.recorder.widths if self.share else {}
+        return {state: recorded[state] for state in sorted(recorded, key=order)}
 
     @property
     def dtype(self) -> str:
@@ -199,8 +199,8 @@ class Running:
         """See `geomkit.states.stream.States`; arrays, or, where a GPU keeps the sums of a state, tensors on it."""
         only = self.runs.share.batches[start:]
         how = (self.runs.batch_tokens, self.runs.masks, self.runs.homes)
-        found = capture(self.recorder, self.sample, *how, only=only, scored=scored)
-        for texts, batch in zip(ranges(self.borders, self.share.start)[start:], found, strict=True):
+        captured = capture(self.recorder, self.sample, *how, only=only, scored=scored)
+        for texts, batch in zip(ranges(self.borders, self.share.start)[start:], captured, strict=True):
             rows = {state: batch.states[state] for state in (self.widths if states is None else states)}
             self._check_finite(rows, texts, batch.surprisal if scored else None)
             yield Batch(texts, batch.ids, batch.surprisal if scored else None, rows)
@@ -222,8 +222,8 @@ class Running:
             count = len(asked_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
             total = sum(tokens if texts is None else [tokens[text] for text in texts])
             check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
-        found = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, texts)
-        return {state: found[state] for state in (self.widths if states is None else states)}
+        rows = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, texts)
+        return {state: rows[state] for state in (self.widths if states is None else states)}
 
     def ids(self, text: int) -> np.ndarray:
         return self.sample.ids[text]

@@ -44,8 +44,8 @@ BLOCK = 1 << 20
 def stored_types(folder: Path) -> set[torch.dtype]:
     """Return the floating types of the weights in a folder's safetensors files, of those that a model can run in."""
     files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
-    found = {one["dtype"] for file in files for one in header(file)[0].values()}
-    return {STORED[name] for name in found & STORED.keys()}
+    names = {one["dtype"] for file in files for one in header(file)[0].values()}
+    return {STORED[name] for name in names & STORED.keys()}
 
 
 @contextmanager

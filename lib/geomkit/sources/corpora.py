@@ -67,18 +67,18 @@ def files_in(path: Path, *endings: str) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found, other, hidden = list[Path](), Counter[str](), list[Path]()
+    files, other, hidden = list[Path](), Counter[str](), list[Path]()
     for file in walk(path, hidden):
         if file.suffix.lower() not in endings:
             other[file.suffix.lower() or "without an ending"] += 1
         elif not file.exists():
             raise DataError(f"{file}: a link to {os.readlink(file)}, which is not there; restore or remove it")
         elif file.is_file():
-            found.append(file)
+            files.append(file)
     own = (each for each in sorted(hidden) if any(one.suffix.lower() in endings for one in (each, *each.rglob("*"))))
     copies = listed([each.relative_to(path).as_posix() for each in own])
     kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()))
-    if not found:
+    if not files:
         able = sorted({READER_OF[ending] for ending in other.keys() & READER_OF.keys()} if {*endings} & READER_OF.keys() else ())
         packed = not able and other.keys() & {".gz", ".zst", ".xz", ".bz2", ".zip"}
         why = [f"; there are {kinds}"] * bool(kinds) + [f"; set reader: {' or '.join(able)}"] * bool(able)
@@ -88,7 +88,7 @@ def files_in(path: Path, *endings: str) -> list[Path]:
     for what, names in (("hidden files", copies), ("files of other kinds", kinds)):
         if names:
             print(printable(f"{path}: {what} left out: {names}"))
-    return sorted(found)
+    return sorted(files)
 
 
 def walk(folder: Path, hidden: list[Path]) -> Iterator[Path]:
@@ -477,8 +477,8 @@ class StoredDocuments(Sequence[Document]):
 
     def __getitem__(self, index: int) -> Document:  # type: ignore[override]
         group, row = self.places[index].tolist()
-        found = self.file.read_row_group(group, ["document", "text"], use_threads=False)
-        return Document(found["document"][row].as_py(), found["text"][row].as_py())
+        rows = self.file.read_row_group(group, ["document", "text"], use_threads=False)
+        return Document(rows["document"][row].as_py(), rows["text"][row].as_py())
 
 
 def stored_documents(path: Path, split: str) -> StoredDocuments:

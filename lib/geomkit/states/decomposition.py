@@ -223,8 +223,8 @@ class Measured:
     def write(self, writer: SpectraWriter) -> None:
         for mode, rows in self.whole.items():
             writer.whole(self.variant, mode, self.state, rows)
-        for mode, found in self.spectra.texts():
-            writer.texts(self.variant, mode, self.state, found)
+        for mode, spectrum in self.spectra.texts():
+            writer.texts(self.variant, mode, self.state, spectrum)
         self.extracts.write(writer, self.variant)
         if self.gains:
             writer.gains(self.variant, self.state, self.gains)

@@ -68,8 +68,8 @@ class Source:
     def rows(self, layer: str) -> np.ndarray:
         """Return all rows of a layer, (tokens, d), as stored except for `plain`."""
         assert self.gathered is not None, f"{self.name} has no rows"
-        found, facts = self.gathered[self.stored(layer)], self.attributes
-        return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
+        stored, facts = self.gathered[self.stored(layer)], self.attributes
+        return plain(stored, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else stored
 
     def of(self, states: States, layers: Iterable[str]) -> "Source":
         """Add the rows of some layers, read from a stream of the model's states."""
@@ -95,10 +95,10 @@ def families_of(spectra: Iterable[Path], families: Mapping[str, str], seeds: Map
         with suppress(RefusalError), Spectra(path) as file:
             sources.append(of_spectra(name, families[name], seeds[name], file))
     sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
-    found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
-    for family, group in found.items():
+    members = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
+    for family, group in members.items():
         check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
-    return found
+    return members
 
 
 def family_of(
@@ -111,10 +111,10 @@ def family_of(
 
 def by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
     """Group paths by corpus, which their file names state."""
-    found: dict[str, list[Path]] = {}
+    grouped: dict[str, list[Path]] = {}
     for path in paths:
-        found.setdefault(path.stem, []).append(path)
-    return found
+        grouped.setdefault(path.stem, []).append(path)
+    return grouped
 
 
 def incomparable(members: Sequence[Source]) -> str | None:

@@ -190,10 +190,10 @@ class Dump(Reader):
         """All states in the file, by layer, each block's output after its sublayers."""
         if len(self.offset) == 1:  # a part without texts
             return []
-        found = [State(int(layer)) for layer in self.file["hidden"]]
+        all_states = [State(int(layer)) for layer in self.file["hidden"]]
         for layer, sublayers in self.file.get("sublayer", {}).items():
-            found += [State(int(layer), name) for name in sublayers]
-        return sorted(found, key=order)
+            all_states += [State(int(layer), name) for name in sublayers]
+        return sorted(all_states, key=order)
 
     def surprisal(self, text: int) -> np.ndarray:
         """Read the surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
@@ -209,8 +209,8 @@ class Dump(Reader):
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
         """Read the vectors of the texts first..last-1 of the file, one after another: (tokens, d)."""
-        found = read(self.file, state.path, slice(self.offset[first], self.offset[last]))
-        return from_words(found) if self.file[state.path].attrs.get(TYPE) == BFLOAT16 else found
+        values = read(self.file, state.path, slice(self.offset[first], self.offset[last]))
+        return from_words(values) if self.file[state.path].attrs.get(TYPE) == BFLOAT16 else values
 
     @cached_property
     def widths(self) -> dict[State, int]:

@@ -63,10 +63,10 @@ def opened_families(
             with suppress(RefusalError):
                 members.append(Member(name, families[name], seeds[name], stack.enter_context(Spectra(path))))
         members.sort(key=lambda member: (member.family, member.facts["params_nonembedding"], member.name))
-        found = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
-        for family, group in found.items():
+        grouped = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
+        for family, group in grouped.items():
             check_seeds(family, ((member.name, member.seed, member.facts["params_nonembedding"]) for member in group))
-        yield found
+        yield grouped
 
 
 def incomparable(members: Sequence[Member]) -> str | None:
@@ -81,6 +81,6 @@ def incomparable(members: Sequence[Member]) -> str | None:
 
 def spectra_at(members: Sequence[Member], variant: str, mode: str, n: int | None, layer: int | str) -> list[Spectrum] | None:
     """Read every member's spectra of the first n tokens of texts, or (n None) of the corpus; None if one was not measured."""
-    found = [member.file.at(variant, mode, n, member.state(layer)) for member in members]
-    measured = [spectrum for spectrum in found if spectrum is not None]
+    spectra = [member.file.at(variant, mode, n, member.state(layer)) for member in members]
+    measured = [spectrum for spectrum in spectra if spectrum is not None]
     return measured if len(measured) == len(members) else None

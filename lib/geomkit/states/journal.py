@@ -35,8 +35,8 @@ class Journal:
                 self.file.seek(place)
                 self.file.truncate()
                 return
-            with np.load(io.BytesIO(content)) as found:  # numpy reads no pickles unless it is asked to
-                yield {name: found[name] for name in found.files}
+            with np.load(io.BytesIO(content)) as record:  # numpy reads no pickles unless it is asked to
+                yield {name: record[name] for name in record.files}
 
     def append(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Append one more record, to be called when all have been read."""

@@ -106,16 +106,16 @@ def merge_spectra(parts: Sequence[Path], output: Path) -> None:
     Memory holds the sums of one state in one normalisation, or of its folds, for two parts and in float64. Raises DataError,
     naming file and attributes, for parts of different runs.
     """
-    with refused_files([output]), opened_parts(parts, PartSpectra) as found:
-        first = found[0]
+    with refused_files([output]), opened_parts(parts, PartSpectra) as opened:
+        first = opened[0]
         modes, lengths, variants, drawn = (first.requested(name) for name in ("modes", "lengths", "variants", "drawn"))
-        listed = [part.text_list for part in found]
+        listed = [part.text_list for part in opened]
         texts = Texts(*([one for own in listed for one in getattr(own, name)] for name in ("document", "tokens", "bytes")))
         with write_spectra(output, texts, of_whole(first.attributes), first.absent) as writer:
             if "vocabulary" in first.file:
                 writer.vocabulary(first.vocabulary())
             for variant in (*variants, *drawn):
-                merge_variant(found, writer, variant, modes, lengths)
+                merge_variant(opened, writer, variant, modes, lengths)
 
 
 def merge_variant(
@@ -152,9 +152,9 @@ def merge_state(
         writer.corpus(variant, mode, state, of_triangle(added(parts, place).value, d, n).spectrum(centred=is_centred(mode)))
     for mode in modes:
         for n in lengths:
-            if found := [own for part in parts if (own := part.at(variant, mode, n, state))]:
-                values = np.concatenate([own.eigenvalues for own in found])
-                writer.texts(variant, mode, state, replace(found[0], eigenvalues=values))
+            if present := [own for part in parts if (own := part.at(variant, mode, n, state))]:
+                values = np.concatenate([own.eigenvalues for own in present])
+                writer.texts(variant, mode, state, replace(present[0], eigenvalues=values))
     merge_extracts(parts, writer, variant, state)
     place = f"{variant}/gains/{state.path}"
     if place in parts[0].file:
@@ -195,8 +195,8 @@ def added(parts: Sequence[PartSpectra], path: str) -> FixedPointSum:
     for part in parts[1:]:
         own = part.sum(path)
         if own.exponent != total.exponent:
-            found = f"exponent is {own.exponent} instead of {total.exponent}"
-            raise DataError(f"{part.file.filename}: not of this run: of /{path} the {found}; remove it and run again")
+            difference = f"exponent is {own.exponent} instead of {total.exponent}"
+            raise DataError(f"{part.file.filename}: not of this run: of /{path} the {difference}; remove it and run again")
         total.merge(own)
     return total
 

@@ -86,11 +86,11 @@ class Probe(Targets):
 
     def choices(self) -> list[Choice]:
         """Read all choices."""
-        found = []
+        all_choices = []
         for layer in self.layers:
             for first, methods in self.file[f"chosen/{layer}"].items():
                 for method, chosen in methods.items():
                     place = f"scores/{layer}/{first}/{method}"
                     scores = {name: read(self.file, f"{place}/{name}") for name in SCORES}
-                    found.append(Choice(layer, int(first), method, read(self.file, chosen.name), scores))
-        return found
+                    all_choices.append(Choice(layer, int(first), method, read(self.file, chosen.name), scores))
+        return all_choices

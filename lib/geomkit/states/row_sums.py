@@ -38,12 +38,12 @@ def row_sum(rows: Any) -> RowSum:
 
 def total_of(batches: Iterable[Mapping[State, RowSum]]) -> dict[State, RowSum]:
     """Add the sums of batches to those of a corpus, in their order, so that parts give the bits of the whole."""
-    found: dict[State, RowSum] = {}
+    totals: dict[State, RowSum] = {}
     for batch in batches:
         for state, (total, squares) in batch.items():
-            before = found.get(state)
-            found[state] = (before[0] + total, before[1] + squares) if before else (total, squares)
-    return found
+            before = totals.get(state)
+            totals[state] = (before[0] + total, before[1] + squares) if before else (total, squares)
+    return totals
 
 
 class RowSumsWriter:

@@ -69,10 +69,10 @@ class SinkEffects:
                 whole = metrics_of(cloud, self.metrics, mode, eps2, dtype)
                 self.whole[row, column][:, texts] = whole
                 for number, of_texts in enumerate(outliers):
-                    for place, (text, found) in enumerate(zip(texts, of_texts, strict=True)):
-                        if (~found).sum() >= 2:
-                            left = cloud[place][~found]
-                            own = metrics_of(left, self.metrics, mode, eps2, dtype) if found.any() else whole[:, place]
+                    for place, (text, marked) in enumerate(zip(texts, of_texts, strict=True)):
+                        if (~marked).sum() >= 2:
+                            left = cloud[place][~marked]
+                            own = metrics_of(left, self.metrics, mode, eps2, dtype) if marked.any() else whole[:, place]
                             self.without[number, row, column, :, text] = own
 
     def write(self, file: h5py.File) -> None:
@@ -89,8 +89,8 @@ def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float,
     scaled = normalise(rows, mode, dtype=dtype)
     if mode == "raw":
         scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
-    found = measure(row_spectrum(scaled, mode == "centre-unit"), metrics, eps2=eps2)
-    return np.array([found[name].value for name in metrics])
+    measured = measure(row_spectrum(scaled, mode == "centre-unit"), metrics, eps2=eps2)
+    return np.array([measured[name].value for name in metrics])
 
 
 def read_sinks(file: h5py.File) -> SinkEffects:

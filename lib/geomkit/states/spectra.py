@@ -170,8 +170,8 @@ class Spectra(Reader):
     def widths(self) -> dict[State, int]:
         """Return every state of the trained model with its width, by layer, each block's output after its sublayers."""
         modes = self.file["trained/corpus"]
-        found = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
-        return {state: found[state] for state in sorted(found, key=order)}
+        recorded = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        return {state: recorded[state] for state in sorted(recorded, key=order)}
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
         """Yield (normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens,
@@ -209,8 +209,8 @@ class Spectra(Reader):
 
     def ridges(self, variant: str) -> Iterator[tuple[State, RidgePath]]:
         """Yield (state, ridge of the last tokens of the longest texts), by layer, where it was requested."""
-        found = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
-        for state in sorted(found, key=order):
+        states = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
+        for state in sorted(states, key=order):
             yield state, self.ridge(variant, state)
 
     def ridge(self, variant: str, state: State) -> RidgePath:
@@ -266,8 +266,8 @@ def upper_indices(d: int) -> tuple[np.ndarray, ...]:
 
 def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:
     """Walk every dataset below a group, with the state that its path names, or that its path names but for the last parts."""
-    found: list[str] = []
+    paths: list[str] = []
     if isinstance(group, h5py.Group):
-        group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
-    for path in found:
+        group.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+    for path in paths:
         yield State.at("/".join(path.split("/")[: -above or None])), group[path]

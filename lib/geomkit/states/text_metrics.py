@@ -73,8 +73,8 @@ def read_stream(states: States, wanted: Wanted) -> Seen:
             if wanted.documents:
                 add_documents(sums.setdefault(state, {}), own, tokens, texts.document[batch.texts.start : batch.texts.stop])
     whole = {
-        place: replace(found[0], eigenvalues=np.concatenate([part.eigenvalues for part in found]))
-        for place, found in parts.items()
+        place: replace(blocks[0], eigenvalues=np.concatenate([part.eigenvalues for part in blocks]))
+        for place, blocks in parts.items()
     }
     missing = {PLAIN: f"{facts['model']} has no final norm that is known"} if wanted.plain and norm not in NORMS else {}
     return Seen(whole, np.array(nats), np.array(scored), sums, missing)
@@ -89,14 +89,14 @@ def add_documents(sums: dict[str, CovarianceAccumulator], rows: np.ndarray, toke
 def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: Wanted) -> dict[str, str]:
     """Add the rows of one run to a table. Returns what is missing, with reasons."""
     missing = dict(seen.missing)
-    for (state, mode, n), found in seen.spectra.items():
+    for (state, mode, n), spectrum in seen.spectra.items():
         long_enough = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
-        results, without = measured_and_absent(found, wanted.metrics, wanted.parameters)
-        table.add_metrics(found, results, **columns, **state._asdict(), variant=variant, normalise=mode)
+        results, without = measured_and_absent(spectrum, wanted.metrics, wanted.parameters)
+        table.add_metrics(spectrum, results, **columns, **state._asdict(), variant=variant, normalise=mode)
         missing |= {f"{name}, {mode}, n = {n}": why for name, why in without.items()}
         where = f"{variant}, {mode}, n = {n}, /{state.path}"
-        missing |= {f"{name}, {where}": why for name, why in undefined(found, results).items()}
+        missing |= {f"{name}, {where}": why for name, why in undefined(spectrum, results).items()}
     return missing
 
 

@@ -151,13 +151,13 @@ class Measurements:
 
         A number is each model's own layer of that number, whatever its depth.
         """
-        found = []
+        twins = []
         for name, arrays in self.variants.items():
             rows = [arrays.get(replace(where, layer=name_layer(where.layer, model.depth))) for model in self.models]
             if base(name) == variant and (known := [row for row in rows if row is not None]):
                 missing = np.full_like(known[0][0], np.nan)
-                found.append(np.array([missing if array is None else array[row] for row, array in enumerate(rows)]))
-        return np.mean(found, axis=0) if found else None
+                twins.append(np.array([missing if array is None else array[row] for row, array in enumerate(rows)]))
+        return np.mean(twins, axis=0) if twins else None
 
     def projections(self, variant: str, where: Where, widths: Sequence[int]) -> dict[int, np.ndarray]:
         """Return the values of each model, by its row, on as many of its directions as each of the widths: (widths, texts).
@@ -181,18 +181,18 @@ def beside(variants: Variants, where: Where) -> dict[str, np.ndarray]:
 
     A null, or a twin, that a model with trained values has none of is left out: it would take the model from the law.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    grouped: dict[str, list[np.ndarray]] = {}
     models = has_values(variants[TRAINED][where]) if where in variants.get(TRAINED, {}) else None
     for variant, values in variants.items():
         if where in values and (models is None or variant == TRAINED or has_values(values[where])[models].all()):
-            found.setdefault(base(variant), []).append(values[where])
-    return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
+            grouped.setdefault(base(variant), []).append(values[where])
+    return {name: np.mean(arrays, axis=0) for name, arrays in grouped.items()}
 
 
 def has_values(values: np.ndarray) -> np.ndarray:
     """Whether each model (models,) has any value."""
-    found: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
-    return found
+    known: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
+    return known
 
 
 # rows of a table
@@ -220,10 +220,10 @@ def families(path: Path) -> list[tuple[str, str]]:
 
 def only_family(path: Path) -> tuple[str, str]:
     """Return (family, corpus) of a table with only one. Raises DataError for any other number."""
-    found = families(path)
-    if len(found) != 1:
-        raise DataError(f"{path}: it holds measurements of {len(found)} families and corpora, not of one")
-    return found[0]
+    present = families(path)
+    if len(present) != 1:
+        raise DataError(f"{path}: it holds measurements of {len(present)} families and corpora, not of one")
+    return present[0]
 
 
 def read_measurements(
@@ -264,18 +264,18 @@ def read_measurements(
 
 def models_of(table: pa.Table, model: str) -> list[MeasuredModel]:
     """Return models in the order of the table's rows; attributes that no row states are None."""
-    found = table.group_by([model], use_threads=False).aggregate([(name, "max") for name in ("seed", *FACTS, "d")]).to_pylist()
-    return [MeasuredModel(row[model], *(row[f"{name}_max"] for name in ("seed", *FACTS, "d"))) for row in found]
+    rows = table.group_by([model], use_threads=False).aggregate([(name, "max") for name in ("seed", *FACTS, "d")]).to_pylist()
+    return [MeasuredModel(row[model], *(row[f"{name}_max"] for name in ("seed", *FACTS, "d"))) for row in rows]
 
 
 def widths_of(table: pa.Table, model: str, places: Mapping[str, int]) -> dict[Layer, np.ndarray]:
     """Return the largest width of each model's rows, by layer."""
     keys = [model, "depth", "layer", "sublayer"]
-    found: dict[Layer, np.ndarray] = {}
+    widths: dict[Layer, np.ndarray] = {}
     for row in table.group_by(keys, use_threads=False).aggregate([("d", "max")]).to_pylist():
         layer = PLAIN if row["sublayer"] == PLAIN else name_layer(row["layer"], row["depth"])
-        found.setdefault(layer, np.zeros(len(places), int))[places[row[model]]] = row["d_max"] or 0
-    return found
+        widths.setdefault(layer, np.zeros(len(places), int))[places[row[model]]] = row["d_max"] or 0
+    return widths
 
 
 def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int, eps2: Mapping[str, float | None]) -> Variants:
@@ -293,44 +293,44 @@ def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int
     at = np.select(kinds, [last + 2, last + 3, 0, last + layer - depth], layer)
     several = np.isin(variants, (PROJECTED, RANDOM))[variant] | (layer < 0)
     length, directions = np.where(text < 0, 0, n), np.where(several, d, 0)
-    found: Variants = {}
+    arrays: Variants = {}
     for (v, p, m, count, k, own), rows in by_cell(variant, at, mode, length, metric, directions):
         block = np.full((len(places), texts if count else 1), np.nan)
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
         where = Where(words.get(p, p), modes[m], count or None, metrics[k], own or None, eps2[metrics[k]])
-        found.setdefault(variants[v], {})[where] = block
-    return found
+        arrays.setdefault(variants[v], {})[where] = block
+    return arrays
 
 
 def losses_of(path: Path, whose: pc.Expression, places: Mapping[str, int], texts: int) -> dict[str, Loss]:
     """Return losses of texts by variant."""
     columns = ["model", "variant", "text", "n", "value"]
     table = read_table(path, columns=columns, filters=whose & TEXTS & (pc.field("metric") == "loss")).unify_dictionaries()
-    found: dict[str, Loss] = {}
+    losses: dict[str, Loss] = {}
     for row in table.to_pylist():
         if row["model"] in places:
             shape = len(places), texts
-            values, tokens = found.setdefault(row["variant"], Loss(np.full(shape, np.nan), np.zeros(shape)))
+            values, tokens = losses.setdefault(row["variant"], Loss(np.full(shape, np.nan), np.zeros(shape)))
             values[places[row["model"]], row["text"]], tokens[places[row["model"]], row["text"]] = row["value"], row["n"]
-    return found
+    return losses
 
 
 def distortions(table: pa.Table, path: Path) -> dict[str, float | None]:
     """Return the eps2 of each metric in a table. Raises DataError for a metric that was measured at two."""
-    found: dict[str, float | None] = {}
+    eps2: dict[str, float | None] = {}
     for row in table.group_by(["metric", "eps2"], use_threads=False).aggregate([]).to_pylist():
-        if found.setdefault(row["metric"], row["eps2"]) != row["eps2"]:
-            raise DataError(f"{path}: {row['metric']} was measured at eps2 {found[row['metric']]} and {row['eps2']}")
-    return found
+        if eps2.setdefault(row["metric"], row["eps2"]) != row["eps2"]:
+            raise DataError(f"{path}: {row['metric']} was measured at eps2 {eps2[row['metric']]} and {row['eps2']}")
+    return eps2
 
 
 def text_documents(path: Path, whose: pc.Expression) -> list[str]:
     """Return the names of all texts' documents: those too short for any length have at least a loss."""
     table = read_table(path, columns=["text", "document"], filters=whose & TEXTS).unify_dictionaries().combine_chunks()
     text, (documents, document) = table["text"].to_numpy(), codes(table["document"])
-    found = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
-    found[text] = documents[document]
-    return list(found)
+    names = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
+    names[text] = documents[document]
+    return list(names)
 
 
 def by_cell(*columns: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
@@ -348,8 +348,8 @@ def by_cell(*columns: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]
     cell = np.ravel_multi_index([(np.cumsum(own) - 1)[column] for own, column in zip(present, columns, strict=True)], shape)
     counts = np.bincount(cell)
     order = np.argsort(cell.astype(np.min_scalar_type(len(counts))), kind="stable")  # numpy counts numbers of 16 bits too
-    found = np.flatnonzero(counts)
-    for place, rows in zip(found, np.split(order, np.cumsum(counts[found])[:-1]), strict=True):
+    cells = np.flatnonzero(counts)
+    for place, rows in zip(cells, np.split(order, np.cumsum(counts[cells])[:-1]), strict=True):
         yield tuple(int(own[k]) for own, k in zip(values, np.unravel_index(place, shape), strict=True)), rows
 
 
@@ -369,16 +369,16 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
     if not len(table):
         return {}
     draws = table["values"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-    found: dict[str, dict[Where, dict[str, np.ndarray]]] = {}
+    grouped: dict[str, dict[Where, dict[str, np.ndarray]]] = {}
     for row, values in zip(table.drop(["values"]).to_pylist(), draws, strict=True):
         layer = int(row["layer"]) if row["layer"].isdecimal() else row["layer"]
         where = Where(name_layer(layer, depths.get(row["model"], 0)), row["normalise"], None, row["metric"], eps2=row["eps2"])
-        found.setdefault(row["variant"], {}).setdefault(where, {})[row["model"]] = values
+        grouped.setdefault(row["variant"], {}).setdefault(where, {})[row["model"]] = values
     return {
         variant: {
             where: np.stack([rows[name] for name in depths]) for where, rows in places.items() if rows.keys() == depths.keys()
         }
-        for variant, places in found.items()
+        for variant, places in grouped.items()
     }
 
 

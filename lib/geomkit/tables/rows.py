@@ -88,7 +88,7 @@ def read_csv(path: Path, record: type[R]) -> list[R]:
         if (unknown := [name for name in names if name not in kinds]) and not own:
             raise DataError(f"{path}: unknown column {unknown[0]!r}; a {record.__name__} has {', '.join(kinds)}")
         readers = [(name, cell_reader(kinds.get(name, float))) for name in names]
-        found = []
+        rows = []
         for cells in reader:
             if len(cells) != len(names):
                 raise DataError(f"{path}: line {reader.line_num} has {len(cells)} cells for {len(names)} columns")
@@ -101,8 +101,8 @@ def read_csv(path: Path, record: type[R]) -> list[R]:
                     raise DataError(f"{path}: line {reader.line_num}, column {name!r}: {cell!r} is not {kind}") from None
             if own:
                 values[own] = {name: values.pop(name) for name in unknown}
-            found.append(record(**values))
-    return found
+            rows.append(record(**values))
+    return rows
 
 
 def write_json(path: Path, kind: type[R], value: R) -> None:

@@ -104,17 +104,17 @@ def check_seeds(family: str, models: Iterable[tuple[str, Hashable | None, int]])
     would be averaged as if they were two trainings of one model. For models at several steps of training the seed is that and the
     step.
     """
-    found: dict[tuple[int, Hashable | None], str] = {}
+    seen: dict[tuple[int, Hashable | None], str] = {}
     alone: dict[int, str] = {}
     for name, seed, size in models:
-        other = alone.get(size) if seed is None else found.get((size, seed)) or found.get((size, None))
+        other = alone.get(size) if seed is None else seen.get((size, seed)) or seen.get((size, None))
         if other is not None:
             raise DataError(
                 f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no seeds tell them apart: "
                 "set a seed for each in the catalogue of models (or a step, along training), or give one a family of its own"
             )
         alone.setdefault(size, name)
-        found[size, seed] = name
+        seen[size, seed] = name
 
 
 class TableWriter:
@@ -141,17 +141,17 @@ class TableWriter:
         """Add rows for each metric of a spectrum, or of a batch of them."""
         if not results:
             return
-        found, size = results.values(), spectrum.trace.size
+        measured, size = results.values(), spectrum.trace.size
 
         def of_each(values: Iterable[object]) -> list[object]:
             """Metric after metric one value for each spectrum, or a value of all of them so many times."""
             return [one for value in values for one in np.broadcast_to(np.asarray(value), size).tolist()]
 
-        again = {name: [*column] * len(found) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
+        again = {name: [*column] * len(measured) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
         self.add(
             **{**columns, **again, "n": spectrum.n, "d": spectrum.d},
-            **{"metric": of_each(results), "eps2": of_each(one.parameters.get("eps2") for one in found)},
-            **{name: of_each(getattr(one, name) for one in found) for name in ("value", "bound")},
+            **{"metric": of_each(results), "eps2": of_each(one.parameters.get("eps2") for one in measured)},
+            **{name: of_each(getattr(one, name) for one in measured) for name in ("value", "bound")},
         )
 
     def write(self, path: Path, absent: Mapping[str, str]) -> None:
