@@ -1,4 +1,4 @@
-"""Measure a stream of states: spectra of every text and of the corpus, documents' sums, and what later stages take of tokens.
+"""Measure a stream of states: spectra of texts and of the corpus, documents' sums, and extracts for later stages.
 
 A mode that subtracts the mean of the corpus, or that leaves rows as long as they are, needs sums of all rows before: the stream
 is then read twice. Jobs that share the texts of a corpus read those sums from files (`geomkit.states.row_sums`). Sums over the
@@ -33,7 +33,7 @@ FEW = 1 << 22
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: normalisations, lengths in tokens, and what later stages take of tokens and documents."""
+    """Settings of the measurement: normalisations, lengths in tokens, and extracts for later stages."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
@@ -41,12 +41,12 @@ class Plan:
 
     @property
     def two_passes(self) -> bool:
-        """Whether sums of all rows have to be known before."""
+        """Whether sums of all rows are needed first."""
         return any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
 
 
 def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
-    """What spectra of these states will lack, and why."""
+    """List what the spectra of these states will lack, with reasons."""
     longest = max(states.texts.tokens)
     absent = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
     for state, width in states.widths.items():
@@ -57,7 +57,7 @@ def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
 
 
 def depth_of(states: States) -> int:
-    """The number of the model's blocks."""
+    """Return the number of the model's blocks."""
     return int(str(states.attributes["depth"]))
 
 
@@ -69,7 +69,10 @@ def measure_variant(
     name: str,
     sums: Mapping[State, RowSum] | None = None,
 ) -> None:
-    """One variant, in as many passes as the modes and the stream take. sums: of all rows, where they are known."""
+    """Measure one variant, in as many passes as the modes and the stream take.
+
+    sums: of all rows, where they are known.
+    """
     sinks = plan.requested.sinks if variant == TRAINED else None
     blocks = [state for state in states.widths if state.sublayer == "block"]
     for number, group in enumerate(states.groups()):
@@ -106,7 +109,8 @@ def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: Sta
 
 
 class Passes:
-    """Passes over some states of a stream, called with what the progress is to say; where their rows are few, one is enough."""
+    """Repeated passes over some states of a stream; one is enough where their rows are few. A call takes the text of the progress
+    bar."""
 
     def __init__(self, states: States, group: Sequence[State]):
         self.states, self.group = states, group
@@ -142,7 +146,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Measured:
-    """One state so far. documents: the texts of each document whose sums are kept; gain: constants of the information gain."""
+    """Measurements of one state so far.
+
+    documents: the texts of each document whose sums are stored; gain: constants of the information gain.
+    """
 
     variant: str
     state: State
@@ -158,7 +165,7 @@ class Measured:
     def blank(
         cls, variant: str, state: State, states: States, rows: Any, before: Mapping[State, RowSum], plan: Plan
     ) -> "Measured":
-        """Nothing yet of a state with rows like these (tokens, d)."""
+        """Start the measurement of a state with rows like these (tokens, d)."""
         texts, share, width, tokens = states.texts, states.share, rows.shape[1], sum(states.texts.tokens)
         total, squares = before[state] if plan.two_passes else (np.zeros(width), 0.0)
         mean, depth = reals(total / tokens, like=rows), depth_of(states)
@@ -178,7 +185,7 @@ class Measured:
         )
 
     def add(self, writer: SpectraWriter, batch: Batch) -> None:
-        """A batch's rows; sums of a document are written when its last text has been added."""
+        """Add a batch's rows; sums of a document are written when its last text has been added."""
         rows, sizes = batch.rows[self.state], self.texts.tokens[batch.texts.start : batch.texts.stop]
         if not self.documents:
             self.spectra.add(rows, sizes)
@@ -200,8 +207,8 @@ class Measured:
     def write(self, writer: SpectraWriter) -> None:
         for mode, rows in self.whole.items():
             writer.whole(self.variant, mode, self.state, rows)
-        for mode, found in self.spectra.texts():
-            writer.texts(self.variant, mode, self.state, found)
+        for mode, spectrum in self.spectra.texts():
+            writer.texts(self.variant, mode, self.state, spectrum)
         self.extracts.write(writer, self.variant)
         if self.gains:
             writer.gains(self.variant, self.state, self.gains)

@@ -1,4 +1,4 @@
-"""Rows that are drawn in place of a model's states: nulls as a stream."""
+"""Nulls of drawn rows, as a stream of states."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
