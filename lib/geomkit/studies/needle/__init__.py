@@ -1,3 +1,3 @@
-"""Does removing tokens find where a fact is that was put into filler?
+"""Does removing tokens locate a fact that was inserted into filler text?
 
 What would answer it: the two rules that docs/protocol_1.md fixed. Outputs: results/needle/needle.csv."""

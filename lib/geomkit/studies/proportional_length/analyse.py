@@ -1,5 +1,6 @@
-"""Laws with model size at lengths that follow the width (following.csv): twice and half as many tokens as a model is wide, so
-that no ratio of tokens to directions changes with size. Only differences from the projected null are exponents there."""
+"""Fit laws with model size at lengths proportional to the width (following.csv): twice and half as many tokens as a model is
+wide, so that the ratio of tokens to directions is the same at every size. Only differences from the projected null are exponents
+there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Cell:
     documents: list[str]
 
     def narrower(self, width: int) -> list[tuple[int, int]]:
-        """(width, tokens) of every narrower model."""
+        """Width and tokens of every narrower model."""
         return [pair for pair in sorted(set(zip(self.widths, self.lengths, strict=True))) if pair[0] < width]
 
 
@@ -145,7 +146,7 @@ def of_family(
 
 
 def shown(model: Source, cell: Cell, mode: str, parameters: Mapping[str, float]) -> Shown:
-    """From a model's rows. Directions that other documents do not have are left out."""
+    """Measures one model's rows in one cell. Directions that other documents do not determine are left out."""
     stored, width, starts = model.rows(cell.layer), model.width(cell.layer), model.texts.offset[:-1][cell.texts, None]
     fold = document_folds(cell.documents)
     n = int(FOLLOWS[cell.follows] * width)
@@ -166,7 +167,7 @@ def per_text(results: Mapping[str, Measurement], texts: int) -> Values:
 
 
 def add_shown(table: TableWriter, model: Source, cell: Cell, found: Shown) -> None:
-    """A block of rows for every metric of a model itself, and on fewer directions."""
+    """Adds rows for every metric of a model itself, and of its rows on fewer directions."""
     width = model.width(cell.layer)
     for k, values in {width: found.own, **found.narrower}.items():
         for name, value in values.items():
@@ -181,7 +182,7 @@ def add_shown(table: TableWriter, model: Source, cell: Cell, found: Shown) -> No
 
 
 def read_shown(path: Path, model: Source, cell: Cell) -> Shown:
-    """What `add_shown` wrote of a cell."""
+    """Reads the rows of one cell that `add_shown` wrote."""
     state, place = model.state(cell.layer), {text: row for row, text in enumerate(cell.texts)}
     where = (pc.field("layer") == state.layer) & (pc.field("sublayer") == state.sublayer)
     by_width: dict[int, Values] = {}

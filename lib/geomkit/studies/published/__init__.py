@@ -1,3 +1,3 @@
-"""What do numbers that others published show, held against the same nulls?
+"""What do published measurements show, compared with the same nulls?
 
 Outputs: rows of results/claims.csv."""
