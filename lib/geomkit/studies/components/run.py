@@ -26,7 +26,7 @@ from geomkit.tables.tidy import COMPONENT_COLUMNS, TableWriter
 GAIN = "gain"
 """Mean information gain of a text's tokens, nats."""
 Key = tuple[int, str, str, str | None, str]
-"""Layer and sublayer, kind, the state that is measured, metric: see `geomkit.store.records.SublayerEffect`."""
+"""Layer and sublayer, kind, the state that is measured, metric: see `geomkit.tables.experiments.SublayerEffect`."""
 
 
 def measure_components(

@@ -1,4 +1,4 @@
-"""Claims about the loss: laws with model size and data, and what a metric tells beside them."""
+"""Claims about the loss: laws with model size and data, and what a metric adds to them."""
 
 from collections.abc import Iterator, Mapping
 
