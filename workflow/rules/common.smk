@@ -32,9 +32,9 @@ DEFAULTS, SCHEMA = (
     yaml.load((ROOT / path).read_text(), Loader=LOADER)
     for path in ("config.yaml", "workflow/schemas/config.schema.yaml")
 )
-# of a module the configuration is its caller's, which need not be whole
+# in a module the configuration is its caller's, and may be partial
 config = settings.completed(config or {}, DEFAULTS)
-# of the files those on the command line go before the workflow's own
+# files on the command line take precedence over the workflow's own
 FILES = ConfigFiles(
     [
         ROOT / "config.yaml",
@@ -56,10 +56,10 @@ with plainly():
     MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
 inputs = Inputs(plan, RESOURCES, shares_folder())
-# figures show all that is chosen, by names that they read in tables
+# figures show everything that the configuration selects, by names that they read in tables
 call = functools.partial(call, shown=words_in((config, plan.metrics)))
 
-# what each file of rules adds to: targets of `rule all`, and of `rule fetch`
+# each file of rules adds its targets: of `rule all`, and of `rule fetch`
 DEFAULT, DOWNLOADS = [], []
 
 
@@ -129,10 +129,10 @@ def spectra_of_family(stage):
     ]
 
 
-# no key at all where there is no GPU, for some executors take gpu=0 for a request
+# without a GPU there is no key at all, because some executors take gpu=0 for a request
 GPU = {"gpu": 1} if config["compute"]["device"] == "cuda" else {}
-# on the CPU one job of a cluster dumps and decomposes; a GPU would be held through the spectra, a storage would have to give to the
-# second rule what the first has not yet brought there, and parts are jobs of their own
+# on the CPU one cluster job dumps and decomposes. With a GPU, the GPU would be idle during the spectra; with a storage, the second rule
+# would read what the first has not yet stored; and parts are jobs of their own
 MEASURING = "measuring" if inputs.shared and not GPU and len(plan.parts) == 1 else None
 
 
@@ -154,7 +154,7 @@ def spec_of(model):
     return model.spec(config["compute"]["device"], config["compute"]["dtype"])
 
 
-# parameters of jobs that run a model, of those that read its states while it runs, and of those that read states from dumps
+# parameters of jobs that run a model, that read its states while it runs, and that read states from dumps
 OF_MODEL = {
     "content": inputs.model_content,
     "spec": lambda wildcards: spec_of(MODELS[wildcards.model]),
@@ -165,7 +165,7 @@ RUNNING = OF_MODEL | {
     "batch_tokens": config["compute"]["batch_tokens"],
 }
 STORED = {"states": "geomkit.states.dumps:stored"}
-# states that a running model is read at: all that are chosen, or those that models of different depth have in common
+# states to read from a running model: all selected ones, or those that models of different depth have in common
 CHOSEN_STATES = {key: config["dump"][key] for key in ("layers", "sublayers")}
 LAST_STATES = {"layers": ["last", "final"], "sublayers": False}
 
@@ -178,7 +178,7 @@ def relatives(stage):
     }
 
 
-# parameters of tables about one model, of those that measure metrics, and of those with intervals
+# parameters of tables about one model, of jobs that evaluate metrics, and of jobs that resample
 ABOUT_MODEL = {
     "family": lambda wildcards: MODELS[wildcards.model].family,
     "model_seed": lambda wildcards: MODELS[wildcards.model].seed,
@@ -187,7 +187,7 @@ MEASURED = {"metrics": plan.metrics, "parameters": plan.parameters}
 RESAMPLED = {"resamples": config["scaling"]["bootstrap"], "seed": config["seed"]}
 
 
-# nothing else is told of a dry run this early
+# nothing else shows this early that it is a dry run
 if {"-n", "--dry-run", "--dryrun"} & set(sys.argv):
     print(
         costs.estimate(plan, costs.read_rates(RESOURCES / "costs/rates.csv")),

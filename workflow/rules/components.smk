@@ -27,7 +27,7 @@ rule components:
             batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
-        "Taking sublayers out of {wildcards.model} on {wildcards.corpus}"
+        "Ablating sublayers of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -49,7 +49,7 @@ rule components_summary:
             seed=config["seed"],
         ),
     message:
-        "Intervals of sublayers, {wildcards.model} on {wildcards.corpus}"
+        "Summarising sublayers of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 

@@ -16,7 +16,7 @@ rule texts:
         **call(
             "geomkit.models.cutting:cut_texts",
             content=inputs.tokenizer_content,
-            # no text depends on what else is said of the tokenizer's model
+            # texts depend on no other key of the tokenizer's model
             spec=lambda wildcards: settings.ModelSpec(
                 trust_remote_code=plan.tokenizers[
                     wildcards.tokenizer
@@ -30,7 +30,7 @@ rule texts:
             ),
             texts=config["texts"],
             seed=config["seed"],
-            # a function of the input is no reason to run again
+            # as a function of `input` it is not compared: other lengths cut no text again
             lengths=lambda wildcards, input: plan.lengths_needed(wildcards),
         ),
     message:
@@ -73,7 +73,7 @@ rule dump:
                     for key in ("layers", "dtype", "compression")
                 },
             },
-            # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
+            # the outputs are the same for every model: for a variant that it lacks, the file contains only the reason
             variants=plan.runs_of,
             seed=config["seed"],
         ),

@@ -21,7 +21,7 @@ rule entropy:
             **MEASURED,
         ),
     message:
-        "Measuring {wildcards.model} on {wildcards.corpus}"
+        "Evaluating metrics of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -49,12 +49,12 @@ rule width_nulls:
             **MEASURED,
         ),
     message:
-        "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
+        "Measuring nulls for width on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
-# what a model's rows are projected on, from a dump or while the model runs
+# settings of projections, from a dump or while the model runs
 PROJECTING = {
     **relatives("entropy"),
     "modes": config["entropy"]["normalise"],
@@ -91,7 +91,7 @@ rule project:
             **PROJECTING,
         ),
     message:
-        "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
+        "Projecting {wildcards.model} to the widths of narrower models, on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -188,7 +188,7 @@ rule points:
             exploratory=config["scaling"].get("exploratory", []),
         ),
     message:
-        "Averaging the metrics that are drawn over texts"
+        "Averaging over texts the metrics that figures draw"
     script:
         "../scripts/run.py"
 

@@ -13,7 +13,7 @@ rule fetch_model:
     conda:
         "../../envs/geomkit.yaml"
     params:
-        # no digest of code: a change of the library fetches nothing again
+        # without a digest of code: a change of the library downloads nothing again
         function="geomkit.sources.fetch:fetch",
         entry=lambda wildcards: settings.download(config["models"][wildcards.name]),
     message:
@@ -80,6 +80,6 @@ rule convert_model:
             spec=lambda wildcards: MODELS[wildcards.name].spec("cpu"),
         ),
     message:
-        "Making safetensors of the model {wildcards.name}"
+        "Converting the model {wildcards.name} to safetensors"
     script:
         "../scripts/run.py"

@@ -59,7 +59,7 @@ rule ladder_model:
             "geomkit.ladder.training:train_model",
             recipe=config["ladder"]["recipe"],
             device=config["compute"]["device"],
-            # a file in results/ladder/checkpoints: an output would be removed from under a run that is to be resumed
+            # a file in results/ladder/checkpoints, not an output: Snakemake would remove an output before the run resumes
             checkpoint="ladder-{width}-s{seed}.safetensors",
         ),
     message:
@@ -220,7 +220,7 @@ use rule ladder_control as ladder_steps with:
             keep=config["ladder"]["steps"]["at"],
         ),
     message:
-        "Training {wildcards.name}, whose weights are kept at {params.keep} steps"
+        "Training {wildcards.name}, and saving its weights at {params.keep} steps"
 
 
 rule ladder_controls:
@@ -250,7 +250,7 @@ use rule ladder_controls as ladder_steps_table with:
     log:
         "results/logs/ladder/steps.log",
     message:
-        "Joining the losses at the steps whose weights are kept"
+        "Joining the losses at the steps with saved weights"
 
 
 rule controls_measured:

@@ -33,7 +33,7 @@ rule claims:
             "geomkit.ledger.table:write_ledger",
         ),
     message:
-        "Judging claims by what this run has measured"
+        "Judging claims by this run's results"
     script:
         "../scripts/run.py"
 

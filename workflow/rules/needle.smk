@@ -25,6 +25,6 @@ rule needle:
             seed=config["seed"],
         ),
     message:
-        "Asking for a fact when its statements are removed"
+        "Asking for a fact after its statements are removed"
     script:
         "../scripts/run.py"

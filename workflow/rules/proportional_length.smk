@@ -27,7 +27,7 @@ rule follow:
             **FOLLOWING,
         ),
     message:
-        "Measuring {wildcards.model} at lengths that follow the width, on {wildcards.corpus}"
+        "Measuring {wildcards.model} at lengths proportional to the width, on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -74,6 +74,6 @@ rule following:
             **RESAMPLED,
         ),
     message:
-        "Judging laws at lengths that follow the width"
+        "Judging laws at lengths proportional to the width"
     script:
         "../scripts/run.py"

@@ -52,7 +52,7 @@ rule ablation:
             seed=config["seed"],
         ),
     message:
-        "Measuring removals, {wildcards.model} on {wildcards.corpus}"
+        "Analysing removals from contexts of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 

@@ -16,7 +16,7 @@ rule final_state:
             "geomkit.studies.same_width.final_state:measure_final_state",
             **RUNNING,
             dump=LAST_STATES,
-            seed=0,  # what is drawn here is named by the twins' own numbers
+            seed=0,  # twins are seeded by their own numbers
             **ABOUT_MODEL,
             twins=plan.twins_of,
             modes=config["entropy"]["normalise"],

@@ -120,6 +120,6 @@ rule semantics_figure:
             "geomkit.studies.semantics.figure:draw_semantics",
         ),
     message:
-        "Drawing how distances agree with judgements"
+        "Drawing the agreement of distances with judgements"
     script:
         "../scripts/run.py"

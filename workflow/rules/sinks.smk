@@ -17,7 +17,7 @@ rule sinks:
             seed=config["seed"],
         ),
     message:
-        "Leaving out sinks of {wildcards.model} on {wildcards.corpus}"
+        "Measuring {wildcards.model} without attention sinks on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 

@@ -117,7 +117,7 @@ rule growth:
             **RESAMPLED,
         ),
     message:
-        "Measuring Diff-eRank, and what grows and what falls with size"
+        "Measuring Diff-eRank, and which measures grow or fall with size"
     script:
         "../scripts/run.py"
 

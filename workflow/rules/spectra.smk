@@ -1,4 +1,4 @@
-# what is measured of a stream of states, from dumps or while a model runs
+# settings of spectra, from dumps or while a model runs
 MEASURED_ROWS = {
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
@@ -65,7 +65,7 @@ use rule spectra as measure with:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"
 
 
-# The mean is that of all texts: where jobs share them, each first sums the rows of its part, and measures when all have done so.
+# Centring takes the mean of all texts: jobs that share them first sum the rows of their parts, and measure when all have done so.
 
 
 rule sum_rows:
@@ -126,7 +126,7 @@ use rule sum_rows as run_sums with:
             seed=config["seed"],
         ),
     message:
-        "Running {wildcards.model} for the sums of its states on part {wildcards.part} of {wildcards.corpus}"
+        "Running {wildcards.model} and summing its states on part {wildcards.part} of {wildcards.corpus}"
 
 
 SUMS = (
@@ -176,7 +176,7 @@ use rule measure as measure_part with:
 
 rule merge_spectra:
     input:
-        # of a model whose dump is kept, all of it is there when its spectra are
+        # if the dump is kept, it is complete before the spectra are
         lambda wildcards: (
             "results/dumps/{model}/{corpus}/trained.h5"
             if config["dump"]["keep"] is True and wildcards.model in plan.dumped

@@ -275,7 +275,7 @@ rule theory_facts:
             "geomkit.theory.planted_facts:study_facts",
         ),
     message:
-        "Holding planted facts against the theory"
+        "Comparing planted facts with the theory"
     script:
         "../scripts/run.py"
 
@@ -340,7 +340,7 @@ rule theory_plot:
             "geomkit.theory.figure:draw_theory",
         ),
     message:
-        "Drawing the theory beside what was measured"
+        "Drawing the theory beside measurements"
     script:
         "../scripts/run.py"
 
@@ -417,6 +417,6 @@ rule small_steps:
             resamples=config["theory"]["steps"]["resamples"],
         ),
     message:
-        "Training for small steps, and measuring them"
+        "Training a model, and measuring small steps of its weights"
     script:
         "../scripts/run.py"

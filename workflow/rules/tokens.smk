@@ -33,7 +33,7 @@ rule probe:
             seed=config["seed"],
         ),
     message:
-        "Hiding tokens from {wildcards.model} on {wildcards.corpus}"
+        "Probing {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -57,7 +57,7 @@ rule tokens:
             seed=config["seed"],
         ),
     message:
-        "Information gain of {wildcards.model} on {wildcards.corpus}"
+        "Analysing the information gain of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -82,7 +82,7 @@ rule selection:
             seed=config["seed"],
         ),
     message:
-        "Comparing choices of tokens, {wildcards.model} on {wildcards.corpus}"
+        "Comparing selections of tokens, {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -112,7 +112,7 @@ rule tokens_table:
             "geomkit.tables.tidy:merge_stage",
         ),
     message:
-        "Joining what was found about tokens"
+        "Joining the tables of tokens"
     script:
         "../scripts/run.py"
 

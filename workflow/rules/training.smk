@@ -1,9 +1,9 @@
-# metrics of the literature on phases of training, which measures whole corpora, beside those of the protocol
+# metrics of the protocol, and those of papers on phases of training, which measure whole corpora
 PHASED = plan.metrics_with("phases")
 ALONG_TRAINING = list(
     dict.fromkeys([*config["scaling"]["primary"]["metrics"], *PHASED])
 )
-# models by training, first step first
+# models of each training, in the order of their steps
 TRAININGS = settings.trainings(map(MODELS.get, plan.chosen("trajectory")["model"]))
 PAIRS = {"training": list(TRAININGS), "corpus": config["trajectory"]["corpora"]}
 DOWNLOADS += inputs.downloads("trajectory")
@@ -36,7 +36,7 @@ rule trajectory_training:
             content=lambda wildcards: [
                 inputs.content_of(model) for model in TRAININGS[wildcards.training]
             ],
-            # of each model in the order of the folders
+            # seeds in the order of the folders
             seeds=lambda wildcards: {
                 model.name: model.seed for model in TRAININGS[wildcards.training]
             },
@@ -88,7 +88,7 @@ rule trajectory:
             **RESAMPLED,
         ),
     message:
-        "Finding where metrics turn in training, and whether they follow the loss"
+        "Finding turning points of metrics in training, and whether they follow the loss"
     script:
         "../scripts/run.py"
 

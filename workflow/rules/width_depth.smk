@@ -32,7 +32,7 @@ rule width_depth:
             **RESAMPLED,
         ),
     message:
-        "Telling width, depth and parameters apart"
+        "Separating width, depth and parameters"
     script:
         "../scripts/run.py"
 

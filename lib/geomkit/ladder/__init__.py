@@ -1,1 +1,1 @@
-"""How the shipped models were trained, and what was measured beside them."""
+"""The ladder: how the shipped models were trained, and what was measured on them and on trainings beside them."""

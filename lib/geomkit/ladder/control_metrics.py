@@ -1,5 +1,5 @@
-"""The protocol's endpoints of the ladder and of the trainings beside it, text by text, and what the ladder's widest model shows
-on as many of its leading directions as each of them is wide: one table, small enough to ship where the weights are not."""
+"""Measure the protocol's endpoints on the ladder and on the trainings beside it, text by text, with the projected null of the
+ladder's widest model: one table, small enough to ship where the weights are not."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def measure_controls(
     metrics: Sequence[str],
     parameters: Mapping[str, float],
 ) -> None:
-    """models: files of all models, in folders that have their names. The widest of them is the donor of the projected null."""
+    """Writes the table. models: files, in folders of their names; the widest is the donor of the projected null."""
     wanted, open_model = Wanted([normalisation], [length], metrics, parameters), states()
     table = TableWriter(family=family, corpus=corpus)
     widths: dict[str, int] = {}
@@ -51,7 +51,7 @@ def measure_controls(
 
 
 def add_projected(table: TableWriter, states: States, widths: Sequence[int], wanted: Wanted) -> None:
-    """Adds a donor's rows on its leading directions of other documents, for every width."""
+    """Adds a donor's rows on its leading directions, taken from other documents, for every width."""
     (mode,), (n,) = wanted.modes, wanted.lengths
     long_enough = [text for text, tokens in enumerate(states.texts.tokens) if tokens >= n]
     documents = [states.texts.document[text] for text in long_enough]

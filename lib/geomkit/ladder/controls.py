@@ -1,4 +1,4 @@
-"""Trainings beside the ladder, in which width, size, data and training steps part: each from its name alone."""
+"""Train the models beside the ladder, which separate width, size, data and training steps: each is defined by its name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ def train_control(
     device: str,
     keep: Sequence[int] = (),
 ) -> None:
-    """Train the model of a name of `geomkit.ladder.names`, or go on with it.
+    """Trains the model that a name of `geomkit.ladder.names` defines, or continues its training.
 
     Writes the trained model into the folder <name> beside that of tables, or with steps to keep one into <name>-step<n> for each
     of them, and `table`: a row with the validation and test loss (nats a token) of each of these models. tokenizer: a file of the

@@ -1,4 +1,4 @@
-"""Train one model on a budget of unique tokens, and keep its losses and the primary metrics alone."""
+"""Train one model on a budget of unique tokens, and save only its losses and primary metrics."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ def train_cell(
     parameters: Mapping[str, float],
     device: str,
 ) -> None:
-    """Trains one model on a budget of tokens, or goes on with it, and writes its losses and metrics as CSV.
+    """Trains one model on a budget of tokens, or continues its training, and writes its losses and metrics as CSV.
 
     tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside that of tables.
     """

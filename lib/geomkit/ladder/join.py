@@ -1,4 +1,4 @@
-"""CSV files of training runs in one table: learning curves, the sweep that chose a recipe, and the grid over size and data."""
+"""Join CSV files of training runs: learning curves, the sweep that chose a recipe, and the grid over size and data."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -9,25 +9,25 @@ from geomkit.tables.trainings import Cell, ControlTraining, CurvePoint, SweptTra
 
 
 def join_curves(tables: Iterable[Path], output: Path) -> None:
-    """Learning curves one after another."""
+    """Joins learning curves into one table."""
     write_csv(output, CurvePoint, [row for table in tables for row in read_csv(Path(table), CurvePoint)])
 
 
 def join_sweep(tables: Iterable[Path], output: Path) -> None:
-    """Of trainings what chooses a rate and a batch."""
+    """Joins the trainings that choose a learning rate and a batch size."""
     names = [field.name for field in fields(SweptTraining)]
     swept = [SweptTraining(**{name: getattr(cell, name) for name in names}) for cell in cells(tables)]
     write_csv(output, SweptTraining, swept)
 
 
 def join_grid(tables: Iterable[Path], output: Path) -> None:
-    """Trainings over size and data; that of the lowest validation loss on the same data is marked as chosen."""
+    """Joins trainings over size and data; the one with the lowest validation loss on the same data is marked as chosen."""
     trained = cells(tables)
     write_csv(output, Training, [Training(**vars(cell), chosen=cell is best(cell, trained)) for cell in trained])
 
 
 def join_controls(tables: Iterable[Path], output: Path) -> None:
-    """Trainings that differ from the ladder, one after another."""
+    """Joins trainings that differ from the ladder into one table."""
     rows = [row for table in tables for row in read_csv(Path(table), ControlTraining)]
     write_csv(output, ControlTraining, rows)
 

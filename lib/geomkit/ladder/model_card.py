@@ -1,4 +1,4 @@
-"""The ladder's model card: losses of every model on held-out texts, baselines, and samples."""
+"""Write the ladder's model card: losses of every model on held-out texts, baselines, and samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -34,6 +34,7 @@ def write_card(
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
+    """Writes the model card and the table of losses."""
     folders = [Path(model).parent for model in models]
     sources = {Path(path).stem: (Path(path), split) for path, split in zip(corpora, splits, strict=True)}
     words = load_tokenizer(folders[0])
@@ -97,7 +98,7 @@ def measured_bytes(ids: np.ndarray, words, recipe: Recipe) -> float:
 
 
 def continuation(model, words) -> str:
-    """One draw, on one line."""
+    """One sampled continuation, on one line."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         ids = words(PROMPT, return_tensors="pt")["input_ids"].to(model.device)
@@ -112,7 +113,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def not_falling(rows: Sequence[Mapping[str, Any]], corpus: str) -> str:
-    """Which steps of the ladder do not lower the loss, averaged over seeds."""
+    """Steps of the ladder that do not lower the loss, averaged over seeds."""
     widths = sorted({row["width"] for row in rows})
     means = [float(np.mean([row[f"loss_{corpus}"] for row in rows if row["width"] == width])) for width in widths]
     steps = pairwise(zip(widths, means, strict=True))

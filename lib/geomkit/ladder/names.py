@@ -1,4 +1,4 @@
-"""What a training is, in its name: `ladder-<width>[x<layers>][-mlp<times>][-tied][-tokens<n>][-rate<r>][-decay<w>]-s<seed>`.
+"""Names of trainings: `ladder-<width>[x<layers>][-mlp<times>][-tied][-tokens<n>][-rate<r>][-decay<w>]-s<seed>`.
 
 A part that is left out is the ladder's own: `ladder-16-s0` is a model of the ladder, `ladder-16x8-s0` has eight layers instead of
 two, `ladder-16-mlp16-s0` an MLP of 16 widths instead of four, `ladder-16-tied-s0` one matrix for both embeddings, and
@@ -24,8 +24,8 @@ NAME = re.compile(
 
 @dataclass(frozen=True)
 class Form:
-    """In what a model differs from the ladder's of its width: number of layers, widths of the MLP, one matrix for both
-    embeddings. The ladder's own form is the empty string."""
+    """How a model differs from the ladder's of its width: number of layers, widths of the MLP, one matrix for both embeddings.
+    The ladder's own form is the empty string."""
 
     depth: int | None = None
     mlp: int = 4
@@ -38,7 +38,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Training:
-    """A model to be trained: its width, seed and form, and what it changes of the ladder's recipe."""
+    """A model to be trained: its width, seed and form, and its changes to the ladder's recipe."""
 
     width: int
     seed: int
@@ -73,7 +73,7 @@ def parse_form(word: str | int) -> tuple[int, Form]:
 
 
 def parse(name: str) -> Training:
-    """The training of a name. Raises ConfigError for a name that is not of the scheme."""
+    """Reads the training that a name defines. Raises ConfigError for a name that is not of the scheme."""
     found = NAME.fullmatch(name)
     if found is None:
         raise ConfigError(f"ladder: {name!r} is not the name of a training")
@@ -84,7 +84,7 @@ def parse(name: str) -> Training:
 
 
 def expand(group: Mapping[str, Any]) -> Iterator[Training]:
-    """Every training of a group of the configuration: its forms, at each point of its grid of rates and decays, with each seed.
+    """All trainings of a group of the configuration: its forms, at each point of its grid of rates and decays, with each seed.
 
     With `seeds: own` each point of the grid has one seed, and no two points the same.
     """

@@ -46,7 +46,7 @@ OWN = Form()
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is trained. `tokens` counts every token seen, `peak_rate` is the learning rate at width 16."""
+    """How to train one model. `tokens` counts every token seen, `peak_rate` is the learning rate at width 16."""
 
     tokens: int = 8_000_000
     vocabulary: int = 2048
@@ -76,21 +76,21 @@ class Recipe:
 @dataclass
 class Run:
     """A trained model, its learning curve, (tokens seen, validation loss in nats a token) at each evaluation, and the weights
-    after the steps that were to be kept."""
+    after the steps that were to be saved."""
 
     model: GPTNeoXForCausalLM
     curve: list[tuple[int, float]] = field(default_factory=list)
     kept: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def at(self, step: int) -> GPTNeoXForCausalLM:
-        """The model as it was after a step that was kept."""
+        """The model as it was after a saved step."""
         model = copy.deepcopy(self.model)
         put(model, self.kept[step])
         return model
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE; any text can be encoded, and `END` separates documents."""
+    """Trains a byte-level BPE; any text can be encoded, and `END` separates documents."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -134,7 +134,7 @@ def shape(width: int, form: Form = OWN) -> tuple[int, int]:
 
 
 def build(width: int, recipe: Recipe, seed: int, form: Form = OWN) -> GPTNeoXForCausalLM:
-    """An untrained model of the ladder, from its seed; the global generator of torch is left as it was."""
+    """Builds an untrained model of the ladder from its seed; the global generator of torch is left as it was."""
     layers, heads = shape(width, form)
     config = GPTNeoXConfig(
         vocab_size=recipe.vocabulary,
@@ -229,8 +229,9 @@ def train(
     form: Form = OWN,
     keep: Sequence[int] = (),
 ) -> Run:
-    """Train one model, or go on from `checkpoint`, which is written at every evaluation and always whole. A checkpoint of another
-    recipe or other data is not used. The weights after each step in `keep` are kept; that changes nothing of the training.
+    """Trains one model, or continues from `checkpoint`, which is written at every evaluation and always complete. A checkpoint of
+    another recipe or other data is not used. The weights after each step in `keep` are saved; this changes nothing in the
+    training.
 
     On a CPU with a fixed number of threads a run that was killed any number of times ends with the same weights as one that
     was left alone: the state is the weights, the moments of AdamW and the step, and the data order depends on the seed alone.
@@ -260,7 +261,7 @@ def train(
 
 
 def save(run: Run, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path, task: str) -> None:
-    """Everything a run needs to go on, as one safetensors file."""
+    """Saves everything that a run needs to continue, as one safetensors file."""
     tensors = {f"model.{name}": weight.detach() for name, weight in run.model.named_parameters()}
     for kept, weights in run.kept.items():
         tensors |= {f"kept.{kept}.{name}": weight for name, weight in weights.items()}
@@ -272,7 +273,7 @@ def save(run: Run, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path
 
 
 def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: str) -> int:
-    """Puts a saved state back and returns the number of steps that were done: none, if there is no state of this task."""
+    """Restores a saved state and returns the number of steps done: none, if there is no state of this task."""
     if not checkpoint.exists():
         return 0
     with safe_open(checkpoint, "pt") as stored:
@@ -297,18 +298,18 @@ def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: 
 
 @torch.no_grad()
 def put(model: GPTNeoXForCausalLM, weights: Mapping[str, torch.Tensor]) -> None:
-    """Puts weights, by name, in the place of a model's own."""
+    """Replaces a model's weights, by name."""
     for name, weight in model.named_parameters():
         weight.copy_(weights[name])
 
 
 def export(run: Run, folder: Path) -> None:
-    """The model as a folder that `AutoModelForCausalLM` loads, weights in float16."""
+    """Writes the model as a folder that `AutoModelForCausalLM` loads, weights in float16."""
     run.model.half().save_pretrained(folder)
 
 
 def prepare_tokenizer(corpus: Path, tokenizer: Path, recipe: Mapping[str, Any]) -> None:
-    """The ladder's tokenizer, from a corpus's training split, in the folder of a file of it."""
+    """Trains the ladder's tokenizer on a corpus's training split, and writes it to a folder."""
     texts = [document.text for document in stored_documents(corpus, "train")]
     train_tokenizer(texts, Recipe(**recipe).vocabulary).save_pretrained(tokenizer.parent)
 
@@ -324,7 +325,7 @@ def train_model(
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
-    """Trains one model of the ladder, or goes on with it: the folder of its weights, and its learning curve as CSV.
+    """Trains one model of the ladder, or continues: writes the folder of its weights, and its learning curve as CSV.
 
     tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside those of models and curves.
     """

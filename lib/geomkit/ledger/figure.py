@@ -1,5 +1,5 @@
-"""Every claim's effect with its interval, its null and the margin, coloured by verdict: a block for each claim, pages for each
-chapter, and a list of those without a number."""
+"""Draw every claim's effect with its interval, its null and the margin, coloured by verdict: a block for each claim, pages for
+each chapter, and a list of those without a number."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ ACROSS = 72
 
 
 def claims_figure(rows: Sequence[Claim], of: str = "") -> Iterator[Figure]:
-    """Pages of a ledger; `of` says in their titles whose it is."""
+    """Draws the pages of one ledger; `of` says in their titles whose it is."""
     for chapter, group in groupby(rows, key=lambda row: row.chapter):
         for page in pages(blocks([row for row in group if row.value is not None])):
             yield drawn(chapter + of, page)
@@ -40,14 +40,14 @@ def claims_figure(rows: Sequence[Claim], of: str = "") -> Iterator[Figure]:
 
 @dataclass(frozen=True)
 class Block:
-    """One effect of one claim; the first of a claim says what it claims."""
+    """One effect of one claim; the first block of a claim states the claim."""
 
     rows: Sequence[Claim]
     head: Sequence[str]
 
 
 def blocks(rows: Sequence[Claim]) -> list[Block]:
-    """An axis for each effect, as effects have units of their own."""
+    """One block for each effect, because effects have units of their own."""
     found = []
     for _, of_claim in groupby(rows, key=lambda row: row.claim):
         statement = textwrap.wrap((mine := list(of_claim))[0].statement, 62)
@@ -63,7 +63,7 @@ def inches(block: Block) -> float:
 
 
 def pages(found: Sequence[Block]) -> Iterator[list[Block]]:
-    """Blocks that fit on a page together."""
+    """Groups blocks that fit on a page together."""
     page: list[Block] = []
     for block in found:
         if page and sum(map(inches, page)) + inches(block) > TALLEST:
@@ -89,7 +89,7 @@ def drawn(chapter: str, found: Sequence[Block]) -> Figure:
 
 
 def panel(axis: Axes, block: Block) -> None:
-    """One effect: for each finding a line of words and below it the effect."""
+    """Draws one effect: for each finding a line of words, and below it the effect."""
     place = axis.get_yaxis_transform()
     for number, row in enumerate(block.rows):
         if row.value is None:
@@ -122,7 +122,7 @@ def panel(axis: Axes, block: Block) -> None:
 
 
 def listed(rows: Sequence[Claim], of: str) -> Iterator[Figure]:
-    """Claims without a number, with their verdicts and why."""
+    """Lists claims without a number, with their verdicts and the reasons."""
     entries = []
     for row in rows:
         text = (

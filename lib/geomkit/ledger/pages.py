@@ -1,4 +1,4 @@
-"""The ledger of claims for readers: a page for browsers, the page of findings, the README's table, and the report's first page.
+"""Render the ledger of claims: a page for browsers, the page of findings, the README's table, and the report's first page.
 
 All of them are rendered from claims.csv, so that no number and no verdict in them is typed.
 """
@@ -32,7 +32,7 @@ is no finding. *Untested*: nothing was measured."""
 
 
 def by_claim(rows: Sequence[Claim]) -> list[list[Claim]]:
-    """Findings of each claim, in the order of the ledger."""
+    """Groups findings by claim, in the order of the ledger."""
     return [list(group) for _, group in groupby(rows, key=lambda row: row.claim)]
 
 
@@ -42,7 +42,7 @@ def by_chapter(rows: Sequence[Claim]) -> Iterator[tuple[str, list[list[Claim]]]]
 
 
 def number(value: float, row: Claim) -> str:
-    """Three decimals, with a sign where it is held against 0."""
+    """A number with three decimals, and with a sign where it is compared with 0."""
     return f"{value:{'' if row.against else '+'}.3f}"
 
 
@@ -62,13 +62,13 @@ def held_against(row: Claim) -> str:
 
 
 def counts(row: Claim) -> str:
-    """How many sizes and documents it rests on."""
+    """The numbers of sizes and documents behind a finding."""
     numbers = {"sizes": row.sizes, "documents": row.documents}
     return ", ".join(f"{value} {name}" for name, value in numbers.items() if value is not None)
 
 
 def said(rows: Sequence[Claim]) -> str:
-    """What the verdicts on one claim are, place by place, in words."""
+    """The verdicts on one claim in words, place by place."""
     found = Counter(row.verdict for row in rows)
     if set(found) == {ClaimVerdict.UNTESTED}:
         return f"Untested: {rows[0].reason}."
@@ -135,7 +135,7 @@ def title(rows: Sequence[Claim]) -> str:
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading of Markdown is called."""
+    """The anchor that Markdown gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -152,7 +152,7 @@ def section(rows: Sequence[Claim]) -> str:
 
 
 def headlines(rows: Sequence[Claim]) -> list[list[Claim]]:
-    """Claims that have a place in the README's table, in its order: a fact of the claim, whatever its verdict is."""
+    """Claims with a place in the README's table, in its order: a property of the claim, whatever its verdict is."""
     found = [(of_claim[0].headline, of_claim) for of_claim in by_claim(rows)]
     return [
         of_claim
@@ -161,14 +161,14 @@ def headlines(rows: Sequence[Claim]) -> list[list[Claim]]:
 
 
 def readme_table(rows: Sequence[Claim]) -> str:
-    """The claims that have a place in it, with what was measured."""
+    """The README's table: its claims, and what was measured."""
     tests = sum(row.verdict is not ClaimVerdict.UNTESTED for row in rows)
     words = f"{len(by_claim(rows))} claims, {tests} measurements: all are in [docs/findings.md](docs/findings.md)."
     return f"{table(HEAD, [at_a_glance(of_claim) for of_claim in headlines(rows)])}\n\n{words}"
 
 
 def at_a_glance(rows: Sequence[Claim]) -> list[str]:
-    """A claim as a line of a table: HEAD."""
+    """A claim as a row of the README's table: HEAD."""
     tests = sorted({kind(row) for row in rows if row.verdict is not ClaimVerdict.UNTESTED}, reverse=True)
     return [rows[0].statement, verdicts(rows), ", ".join(tests), numbers(rows)]
 
@@ -182,7 +182,7 @@ def verdicts(rows: Sequence[Claim]) -> str:
 
 
 def numbers(rows: Sequence[Claim]) -> str:
-    """What was measured about one claim, verdict by verdict: one by one with its interval, or where there are many the least and
+    """The measurements of one claim, verdict by verdict: one by one with their intervals, or where there are many the least and
     the greatest estimate, with the value of the null."""
     found = {verdict: [row for row in rows if row.verdict is verdict] for verdict in ClaimVerdict}
     found = {verdict: mine for verdict, mine in found.items() if mine and verdict is not ClaimVerdict.UNTESTED}
@@ -199,13 +199,13 @@ def numbers(rows: Sequence[Claim]) -> str:
 
 
 def effect(rows: Sequence[Claim]) -> str:
-    """What all of the rows are estimates of, without the particulars behind a comma; nothing where they differ."""
+    """The effect that all rows estimate, without the particulars behind a comma; nothing where they differ."""
     found = {row.effect.split(",")[0] for row in rows}
     return f"{found.pop()}: " if len(found) == 1 else ""
 
 
 def with_table(readme: str, rows: Sequence[Claim]) -> str:
-    """The README with its table made anew. Raises DataError unless it has one place for it."""
+    """Puts a new table into the README. Raises DataError unless it has one place for it."""
     if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(START):
         raise DataError(f"README.md: {START} and {END} must be there once, in this order")
     before, rest = readme.split(START)
@@ -216,7 +216,7 @@ def with_table(readme: str, rows: Sequence[Claim]) -> str:
 
 
 def ledger_page(template: str, rows: Sequence[Claim], shipped: Sequence[Claim]) -> str:
-    """The template with both ledgers in it. Raises DataError unless it has one place for each."""
+    """Puts both ledgers into the template. Raises DataError unless it has one place for each."""
     for place in PLACES.values():
         if (places := template.count(place)) != 1:
             raise DataError(f"template: {place} is there {places} times; it must be there once")
@@ -235,7 +235,7 @@ def ledger_html(rows: Sequence[Claim], part: str) -> str:
 
 
 def overview(rows: Sequence[Claim], part: str) -> str:
-    """How often each verdict was given, by claim."""
+    """A table of how often each verdict was given, by claim."""
     head = ["claim", *ClaimVerdict]
     body = []
     for number, of_claim in enumerate(by_claim(rows)):
@@ -277,7 +277,7 @@ def row_html(row: Claim) -> str:
 
 
 def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: Path) -> None:
-    """results/claims.html, and a line for each claim of the run for the report's first page."""
+    """Writes results/claims.html, and a line for each claim of the run for the report's first page."""
     rows = read_csv(claims, Claim)
     with replacing(page) as temporary:
         temporary.write_text(ledger_page(template.read_text(), rows, read_csv(shipped, Claim)), encoding="utf-8")
@@ -288,7 +288,7 @@ def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: P
 
 
 def write_findings(claims: Path, readme: Path, findings: Path, with_findings: Path) -> None:
-    """docs/findings.md, and the README with its table made anew."""
+    """Writes the page of findings, and the README with its table made anew."""
     rows = read_csv(claims, Claim)
     with replacing(findings) as temporary:
         temporary.write_text(findings_page(rows), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Ship what a run has made: copy results into workflow/resources, under their names, and say what was left.
+"""Ship the results of a run: copy them into workflow/resources, under their names, and list what was left out.
 
     python -m geomkit.ledger.promote [PATH ...]
 
@@ -30,12 +30,12 @@ READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
 
 
 def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
-    """Ships what there is, and returns the rest."""
+    """Ships the results that are complete, and returns the rest."""
     return [one for one in shipped if not ship(one, resources)]
 
 
 def ship(one: Shipped, resources: Path) -> bool:
-    """Whether all of it was there, and now ships in place of what shipped before."""
+    """Ships one result, in place of the shipped copy; returns whether all of its files were there."""
     found = sorted(one.results.glob(one.path))
     if not found or (one.whole and not (one.results / one.whole).exists()):
         return False

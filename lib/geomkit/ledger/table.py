@@ -1,4 +1,4 @@
-"""The ledger of claims (claims.csv): every claim of the paper and of ours, and what was measured about it."""
+"""Write the ledger of claims (claims.csv): every claim of the paper and of ours, with its measurements and verdicts."""
 
 import re
 import sys
@@ -22,19 +22,19 @@ MISSING = Finding(scope="", effect="", verdict=UNTESTED, reason="nothing has bee
 
 
 def write_ledger(files: Iterable[Path], output: Path) -> None:
-    """Write every claim that is registered, tested or not, with what files of records say about it."""
+    """Writes every registered claim, tested or not, with its findings from files of records."""
     inputs = Inputs(files)
     write_csv(output, Claim, [row for name in sorted(claims, key=place_of) for row in rows_of(name, inputs)])
 
 
 def place_of(name: str) -> tuple[int, str]:
-    """The place of a claim's study in the ledger."""
+    """The position of a claim's study in the ledger."""
     study = claims[name].__module__.removesuffix(".claims").rpartition(".")[2]
     return ORDER.index(study) if study in ORDER else len(ORDER), study
 
 
 def chapter_of(name: str) -> str:
-    """What a claim's module says that its claims are about: up to a colon or a stop."""
+    """The chapter of a claim, which its module's docstring names after `Claims about`, up to a colon or a stop."""
     words = (sys.modules[claims[name].__module__].__doc__ or "").partition("Claims about ")[2]
     subject = re.split(r"[.:]", words)[0]
     return subject[:1].upper() + subject[1:]

@@ -1,1 +1,1 @@
-"""One folder for each question: what is measured, the rows, the analysis, the claims and the figure."""
+"""Studies: each folder asks one question, and has its measurements, rows, analysis, claims and figure."""

@@ -1,5 +1,5 @@
-"""The theory of skills behind scaling laws, planted facts and small steps: closed forms, tests, claims and the figure.
+"""Do losses of models, planted facts and small steps of training follow the theory of skills behind scaling laws?
 
-Question: do losses of models, of facts that were planted, and of small steps of their weights follow the theory's arithmetic?
-What would answer it: the tests that docs/protocol_1.md (theory of skills) and docs/protocol_facts.md number.
-Outputs: results/theory/, results/theory_check.pdf."""
+Answered by the tests that docs/protocol_1.md (theory of skills) and docs/protocol_facts.md number, beside what a rival
+predicts.
+Outputs: results/theory/, results/theory_check.pdf, on request."""

@@ -17,7 +17,7 @@ def findings(
     against: float | None = None,
     meaning: Meaning = lambda row: row.status.verdict,
 ) -> list[Finding]:
-    """Findings on all cases of these tests; the first has the test `beside` them in its details."""
+    """Makes findings from all cases of these tests; the first has the test `beside` them in its details."""
     rows = inputs.rows("theory/conclusions.csv", Conclusion)
     found = [finding(row, meaning(row), null, against) for row in rows if row.test in tests]
     others = "; ".join(f"{row.scope}: {row.note}" for row in rows if row.test is beside)
@@ -25,8 +25,8 @@ def findings(
 
 
 def finding(row: Conclusion, verdict: ClaimVerdict, null: str | None, against: float | None) -> Finding:
-    """The least and the most beside a median are no interval: they are told in words. Without `against` the value is compared
-    with what the theory predicts, or what a rival does."""
+    """A test as a finding. The least and the most beside a median are no interval: they are given in words. Without `against` the
+    value is compared with what the theory predicts, or what a rival does."""
     parts = [str(row.status)] if row.status != verdict or not row.note else []
     parts += [f"from {row.low:.3f} to {row.high:.3f}"] if row.spread else []
     parts += [row.note] if row.note else []
@@ -45,17 +45,17 @@ def finding(row: Conclusion, verdict: ClaimVerdict, null: str | None, against: f
 
 
 def by_interval(row: Conclusion) -> ClaimVerdict:
-    """Growth beside a null: the sign of an interval."""
+    """A verdict on growth beside a null, from the sign of an interval."""
     return UNTESTED if row.status is Status.UNTESTED else from_interval(row.low, row.high, 1)
 
 
 def of_rival(row: Conclusion) -> ClaimVerdict:
-    """What a test of the theory means for its rival."""
+    """A test of the theory as a verdict on its rival."""
     return {Status.THEORY: REFUTED, Status.RIVAL: SUPPORTED}.get(row.status, row.status.verdict)
 
 
 def of_bias(row: Conclusion) -> ClaimVerdict:
-    """Computed without sampling: what is printed as another number is another number."""
+    """A number computed without sampling: where it is printed as another number, it is another number."""
     return SUPPORTED if round(row.effect or 0.0, 3) == 0 else REFUTED
 
 
@@ -165,7 +165,7 @@ def quanta(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def identities(inputs: Inputs) -> list[Finding]:
-    """Numbers near 10^-15 are told in words: a table of three decimals has none of them."""
+    """Numbers near 10^-15 are given in words: a table of three decimals would show zeros."""
     found = findings(inputs, Test.IDENTITY, null=None)
     return [replace(one, value=None, reason=f"{one.reason}, {one.effect} {one.value:.1e}") for one in found]
 

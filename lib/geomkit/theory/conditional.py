@@ -1,5 +1,5 @@
-"""Conditional entropy of representations: what each token adds to those before it, by position and size, and how the covariance
-splits over documents; each beside the widest model's rows on as many directions as the model is wide."""
+"""Measure the conditional entropy of representations: what each token adds to those before it, by position and size, and how the
+covariance splits over documents; each beside the widest model's rows on as many directions as the model is wide."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def join_conditional(
     gains: Path,
     documents: Path,
 ) -> None:
-    """What `condition_model` wrote of every model: each model as it is, by name, and then every narrower one as its family's
+    """Joins the tables of `condition_model`: first every model as it is, by name, and then every narrower one as its family's
     donor's projection. A family's donor is its widest model, the first by name. All files are named by their corpora, in folders
     of their models' names."""
     made = {
@@ -78,8 +78,8 @@ def condition_model(
     eps2: float,
     seed: int,
 ) -> None:
-    """Of the first `length` tokens of every text that has as many: what is found of one model, which names the outputs' folder,
-    and of its rows as a donor's; nothing, where it was refused.
+    """Measures the first `length` tokens of every text with as many, on one model, which names the outputs' folder, and on its
+    rows as a donor's; writes empty tables where it was refused.
 
     spectra: of all models of its family, which say how wide they are.
     """
@@ -97,7 +97,7 @@ def condition_model(
 
 
 def read_made(gains: Path, documents: Path) -> list[Measured]:
-    """What `condition_model` wrote."""
+    """Reads the tables of `condition_model`."""
     rows = read_csv(gains, ConditionalGain)
 
     def key(row: ConditionalGain | DocumentVariance) -> tuple[str, str, str]:
@@ -128,7 +128,7 @@ def model_rows(
 
 
 def width(model: Source, layer: str) -> int:
-    """Raises DataError if the layer was not measured."""
+    """The width of a layer. Raises DataError if the layer was not measured."""
     if reason := model.missing(layer):
         raise DataError(f"theory.models: {reason}")
     return model.width(layer)
@@ -140,7 +140,7 @@ def text_documents(model: Source, length: int) -> tuple[str, ...]:
 
 
 def unit_clouds(model: Source, layer: str, length: int) -> Clouds:
-    """Raises DataError if texts as long are of fewer than two documents."""
+    """Unit rows of the texts that are long enough. Raises DataError if these are of fewer than two documents."""
     names = text_documents(model, length)
     if len(set(names)) < 2:
         raise DataError(f"{model.name}: texts of {length} tokens are of {len(set(names))} documents; it takes 2")
@@ -191,7 +191,8 @@ def octaves(length: int) -> list[tuple[int, int]]:
 
 
 def by_document(rows: Array, label: NDArray[np.int64], scale: float) -> dict[str, Any]:
-    """The law of total covariance of rows (n, d) and their documents (n,): each part is computed from its own deviations.
+    """Splits the covariance of rows (n, d) by their documents (n,), by the law of total covariance: each part from its own
+    deviations.
 
     scale: what covariances are multiplied by in ln det, d / eps2 for a cloud of d dimensions.
     """

@@ -1,5 +1,4 @@
-"""Measured losses held against the theory of skills: its exact curve for one frequency table, and the exponents that it ties
-together."""
+"""Fit measured losses by the theory of skills: its exact curve for one frequency table, and the exponents that it ties."""
 
 import math
 from collections.abc import Mapping
@@ -53,7 +52,7 @@ class CurveFit:
 
 @dataclass(frozen=True)
 class Cells:
-    """Sizes N, amounts of data D and losses (cells,), and the graph whose gap is to explain them."""
+    """Sizes N, amounts of data D and losses (cells,), and the graph whose gap is fitted to them."""
 
     graph: SkillGraph
     size: Array
@@ -62,16 +61,16 @@ class Cells:
 
     @property
     def ranges(self) -> Array:
-        """Of ln tau and ln c, (2, 2): c from where the largest model holds one skill to where the smallest holds all."""
+        """Ranges of ln tau and ln c, (2, 2): c from where the largest model knows one skill to where the smallest knows all."""
         return np.log([TIMES, (1 / self.size.max(), self.graph.skills / self.size.min())])
 
     def gaps(self, log_times: float, log_c: Array) -> Array:
-        """G (c, cells) at one threshold. A model with room for more than all skills holds all."""
+        """G (c, cells) at one threshold. A model with room for more than all skills knows all."""
         held = np.minimum(np.exp(log_c)[:, None] * self.size, self.graph.skills)
         return self.graph.gap(held, self.data, math.exp(log_times))
 
     def linear(self, gaps: Array) -> tuple[Array, Array, Array]:
-        """E and h (...), not negative, with the least sum of squared relative errors, and that sum, at gaps (..., cells)."""
+        """E and h (...), not negative, with the least sum of squared relative errors at gaps (..., cells), and that sum."""
         weight, share = 1 / self.loss, gaps / self.loss
         ww, ws, ss = weight @ weight, share @ weight, (share**2).sum(axis=-1)
         w1, s1 = weight.sum(), share.sum(axis=-1)
@@ -86,7 +85,8 @@ class Cells:
         return offset, scale, (errors**2).sum(axis=-1)
 
     def squares(self, box: Array) -> tuple[Array, Array, Array, Array]:
-        """ln tau (t,) and ln c (k,) over a box (2, 2), sums of squares (t, k) at the best E and h, and gaps (t, k, cells)."""
+        """Sums of squares (t, k) at the best E and h over ln tau (t,) and ln c (k,) in a box (2, 2), with these axes and gaps (t,
+        k, cells)."""
         times, capacity = (np.linspace(side[0], side[1], number) for side, number in zip(box, GRID, strict=True))
         gaps = np.array([self.gaps(at, capacity) for at in times])
         return times, capacity, self.linear(gaps)[2], gaps
@@ -128,7 +128,7 @@ def fit_curve(graph: SkillGraph, size: ArrayLike, data: ArrayLike, loss: ArrayLi
 
 
 def undetermined(size: Array, data: Array, loss: Array) -> str | None:
-    """Why these cells determine no curve, or None."""
+    """Why these cells do not determine a curve, or None."""
     if not all(np.isfinite(each).all() and (each > 0).all() for each in (size, data, loss)):
         return "a size, an amount of data or a loss is not finite and positive"
     if loss.size <= len(PARAMETERS):
@@ -139,8 +139,7 @@ def undetermined(size: Array, data: Array, loss: Array) -> str | None:
 
 
 def search(cells: Cells, whole: tuple[Array, ...]) -> tuple[Array, float]:
-    """(ln tau, ln c) with the least sum of squares, and that sum: from the three best local minima of the grid over the whole
-    range."""
+    """The best (ln tau, ln c) and its sum of squares, from the three best local minima of the grid over the whole range."""
     times, capacity, squares = whole[:3]
     padded = np.pad(squares, 1, constant_values=np.inf)
     around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min(axis=(2, 3))
@@ -231,8 +230,8 @@ def linear_region(cells: Cells, gaps: Array, params: Mapping[str, float], limit:
 
 
 def errors_left_out(graph: SkillGraph, size: ArrayLike, data: ArrayLike, loss: ArrayLike) -> Array:
-    """ln(predicted / measured) (cells,) of the curve fitted without each size in turn. Raises NoFit where the others tell
-    none."""
+    """ln(predicted / measured) (cells,) of the curve fitted without each size in turn. Raises NoFit where the other sizes do not
+    determine it."""
     size, data, loss = (np.asarray(each, dtype=float) for each in (size, data, loss))
     found = np.empty(loss.shape)
     for value in np.unique(size):

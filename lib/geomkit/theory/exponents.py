@@ -1,4 +1,4 @@
-"""The relation between the exponents of size and data that the theory of skills implies, from fitted laws, with its interval."""
+"""Test the relation that the theory of skills implies between the exponents of size and data, on fitted laws."""
 
 import math
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Relation:
-    """What a fitted law says of beta - alpha / (1 + alpha), which is 0 under the theory, and of beta - alpha, 0 under its rival
-    of one exponent for both.
+    """beta - alpha / (1 + alpha) of a fitted law, which is 0 under the theory, and beta - alpha, 0 under its rival of one
+    exponent for both.
 
     status: theory, rival, neither or undecided, by which of the profile intervals covers 0; or failed: reason. Ends beyond the
     largest exponents that a law may have are infinite.
@@ -51,7 +51,7 @@ def relation(
     level: float = 0.95,
     points: int = 41,
 ) -> Relation:
-    """Of a law with exponents alpha of N and beta of D, fitted to losses (cells,).
+    """Computes both differences of a law with exponents alpha of N and beta of D, fitted to losses (cells,).
 
     The profile interval of a function of the two is its range where 2 (loss - least) / variance is below F(1, n - p), all else
     fitted at each pair of exponents of a grid and interpolated between. Losses that the law meets exactly have intervals of no
@@ -74,7 +74,7 @@ def relation(
 
 
 def widened(interval: Interval, value: float) -> Interval:
-    """The interval, and the value in it: a grid's region may miss the very best."""
+    """Extends the interval to include the value, because a grid's region may miss the very best."""
     return min(interval[0], value), max(interval[1], value)
 
 
@@ -84,7 +84,7 @@ def departure(alpha: ArrayLike, beta: ArrayLike) -> Array:
 
 
 def verdict(theory: bool, rival: bool) -> str:
-    """Which of two an interval covers: theory, rival, neither, or undecided where it covers both."""
+    """Which of two predictions an interval covers: theory, rival, neither, or undecided where it covers both."""
     if theory and rival:
         return "undecided"
     return "theory" if theory else "rival" if rival else "neither"

@@ -1,4 +1,4 @@
-"""The theory of skills beside what was measured: arithmetic, laws, representations, bigrams, planted facts, small steps."""
+"""Draw the theory of skills beside measurements: arithmetic, laws, representations, bigrams, planted facts, small steps."""
 
 import math
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def laws_figure(
     exponents: Sequence[TableExponent],
     budgets: Sequence[NgramGap],
 ) -> Figure:
-    """The closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
+    """Draws closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
     figure = Figure(figsize=(WIDTH, 9.4))
     axes = figure.subplots(5, 1, height_ratios=[1, 2.6, 1.2, 1.2, 1.2])
     simulation_panel(axes[0], simulation)
@@ -78,7 +78,7 @@ def simulation_panel(axis: Axes, rows: Sequence[SimulatedGraph]) -> None:
 
 
 def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
-    """One line for each combination, the primary one black; ends beyond the panel are arrows."""
+    """Draws one line for each combination, the primary one black; ends beyond the panel are arrows."""
     reach = 2.0
     for place, row in enumerate(rows):
         if row.theory is None:
@@ -102,7 +102,7 @@ def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
 
 
 def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
-    """Errors on sizes left out, of each table's curve against those of the better law on the same cells."""
+    """Draws errors on sizes left out, of each table's curve against those of the better law on the same cells."""
     for table, paint in TABLE_COLOURS.items():
         for row in rows:
             laws = [error for error in (row.chinchilla_left_out, row.kaplan_left_out) if error is not None]
@@ -119,7 +119,7 @@ def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
 
 
 def few_ticks(axis: Axes, low: float, high: float) -> None:
-    """Three labels of a logarithmic axis that spans less than a decade."""
+    """Puts three labels on a logarithmic axis that spans less than a decade."""
     ticks = [float(f"{value:.1e}") for value in np.geomspace(1.05 * low, high / 1.05, 3)]
     axis.xaxis.set_major_locator(FixedLocator(ticks))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
@@ -224,7 +224,7 @@ def quanta_figure(bigrams: Sequence[BigramLoss], learnt: Sequence[LearntRank]) -
 
 
 def guide(axis: Axes) -> None:
-    """A grey line of slope 1 from the lower left of what is drawn."""
+    """Draws a grey line of slope 1 from the lower left of the data."""
     drawn = [line for line in axis.get_lines() if len(np.asarray(line.get_xdata()))]
     if drawn:
         x = np.array(sorted({value for line in drawn for value in np.asarray(line.get_xdata(), dtype=float)}))
@@ -310,7 +310,7 @@ def facts_curve(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
 
 
 def steps_figure(rows: Sequence[StepRow]) -> Figure:
-    """|KL / quadratic - 1| against the step's relative length and against the KL: lines of directions, points of training."""
+    """Draws |KL / quadratic - 1| against the step's relative length and the KL: lines of directions, points of training."""
     figure = Figure(figsize=(WIDTH, 4.2))
     axes = figure.subplots(2, 1)
     names = list(dict.fromkeys(row.direction for row in rows if row.direction != "training"))
@@ -333,7 +333,7 @@ def steps_figure(rows: Sequence[StepRow]) -> Figure:
 
 
 def summary_figure(rows: Sequence[Conclusion]) -> Figure:
-    """The primary conclusions in words and numbers."""
+    """Writes the primary conclusions in words and numbers."""
     mine = [row for row in rows if row.primary]
     figure = Figure(figsize=(WIDTH, 0.3 + 0.36 * len(mine)))
     axis = figure.subplots()

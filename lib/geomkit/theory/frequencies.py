@@ -1,4 +1,4 @@
-"""The exponent of a frequency table, by maximum likelihood of a discrete power law above a least count."""
+"""Estimate the exponent of a frequency table, by maximum likelihood of a discrete power law above a least count."""
 
 import math
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ STEEPEST = 8.0
 
 @dataclass(frozen=True)
 class FrequencyExponent:
-    """p(count = x) proportional to x^-g for x >= xmin, and a = 1 / (g - 1) - 1 of the theory, where frequencies fall as
-    rank^-(1 + a).
+    """The exponent of a frequency table: p(count = x) proportional to x^-g for x >= xmin, and a = 1 / (g - 1) - 1 of the theory,
+    where frequencies fall as rank^-(1 + a).
 
     status: `law` where the interval of a is above 0, `no asymptotic law` where none of it is, else `undecided`; `bound hit`
     where g is at the end of its range. Intervals are profile likelihood with types as independent, at the given xmin: its
@@ -37,8 +37,8 @@ class FrequencyExponent:
 
 
 def frequency_exponent(counts: ArrayLike, xmin: int | None = None, level: float = 0.95) -> FrequencyExponent:
-    """Of counts (types,). Without `xmin` it is the count with the least Kolmogorov-Smirnov distance whose tail has at least 100
-    types (Clauset, Shalizi and Newman 2009, arXiv 0706.1062, sections 3.1 and 3.3).
+    """Estimates the exponent of counts (types,). Without `xmin` it is the count with the least Kolmogorov-Smirnov distance whose
+    tail has at least 100 types (Clauset, Shalizi and Newman 2009, arXiv 0706.1062, sections 3.1 and 3.3).
 
     Limiting case: for counts drawn from the law g is its exponent, g = 2 with a = 0 being Zipf's law.
     Raises DataError below 100 types, in the table or at and above xmin, and for a tail of one count alone.

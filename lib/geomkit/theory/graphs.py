@@ -1,4 +1,4 @@
-"""Graphs of texts and skills drawn at random, to hold the closed forms of `theory` against: a check of arithmetic, not of the
+"""Draw random graphs of texts and skills, to check the closed forms of the theory against: a check of arithmetic, not of the
 theory."""
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from geomkit.theory.skills import Array, SkillGraph
 
 @dataclass(frozen=True)
 class Simulation:
-    """Means over graphs with t intervals: entropy left by size alone, number of skills seen often enough, and what both leave."""
+    """Means over graphs with t intervals: entropy left by size alone, number of skills seen often enough, and entropy left by
+    both."""
 
     size: Estimate
     seen: Estimate
@@ -22,8 +23,8 @@ class Simulation:
 
 
 def sample_texts(graph: SkillGraph, texts: int, rng: np.random.Generator) -> sparse.csr_array:
-    """The bipartite graph (texts, skills): each text has `degree` edges, to skills drawn with replacement; an edge that is
-    drawn twice is stored twice.
+    """Samples the bipartite graph (texts, skills): each text has `degree` edges, to skills drawn with replacement; an edge that
+    is drawn twice is stored twice.
 
     The number of edges of each skill is multinomial, and all orders of the edges are as likely: so they are counted and then
     shuffled, with no search for each. 10^6 skills and 10^7 edges in 10^6 texts: 59 MiB while they are drawn and 52 MiB after;
@@ -51,7 +52,7 @@ def sightings(sample: sparse.csr_array) -> NDArray[np.int64]:
 
 
 def left(sample: sparse.csr_array, entropy: Array, held: NDArray[np.bool_]) -> float:
-    """Mean over the uses in a graph of the entropies (skills,) of skills that are not held (skills,), nats."""
+    """Mean over the uses in a graph of the entropies (skills,) of skills that are not known (skills,), nats."""
     return float((sample @ np.where(held, 0.0, entropy)).sum() / sample.nnz)
 
 

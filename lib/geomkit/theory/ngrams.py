@@ -1,5 +1,5 @@
-"""Frequency tables of the ladder's training text: their exponents, and what budgets of trigrams leave in the loss, as
-docs/protocol_1.md fixed it."""
+"""Measure frequency tables of the ladder's training text: their exponents, and the loss that budgets of trigrams leave, by the
+rules of docs/protocol_1.md."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -21,6 +21,7 @@ PRIMARY = "trigrams"
 
 
 def measure_ngrams(documents: Path, exponents: Path, budgets: Path) -> None:
+    """Writes exponents of frequency tables, and gaps of budgets of trigrams."""
     tables = {name: frequency_table(documents, name) for name in TABLES}
     write_csv(
         exponents, TableExponent, [exponent_of(name, counts, rule) for (name, counts), rule in product(tables.items(), RULES)]
@@ -31,7 +32,7 @@ def measure_ngrams(documents: Path, exponents: Path, budgets: Path) -> None:
 
 
 def exponent_of(table: str, counts: Ints, rule: int | None) -> TableExponent:
-    """A least count that leaves too few types is a failed row. Raises DataError, naming the table, if it is too small itself."""
+    """The exponent of one table. A least count that leaves too few types is a failed row. Raises DataError for a small table."""
     common: dict[str, Any] = {"table": table, "rule": rule, "primary": table == PRIMARY and rule is None}
     try:
         found = frequency_exponent(counts, rule)
@@ -48,7 +49,7 @@ def exponent_of(table: str, counts: Ints, rule: int | None) -> TableExponent:
 
 
 def gaps(model: NgramBudget, validation: Ints, test: Ints) -> list[NgramGap]:
-    """At no trigram, at powers of four, and at all of them; by frequencies of training, then by those of validation text."""
+    """Gaps with no trigram, with powers of four, and with all of them; by frequencies of training, then of validation text."""
     sizes = budgets_up_to(model.types)
     rows = []
     for name in ("training", "validation"):

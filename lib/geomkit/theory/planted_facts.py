@@ -1,5 +1,5 @@
-"""Planted facts held against the theory, as docs/protocol_facts.md fixed it: what each model has learnt, and where the edge
-of that lies."""
+"""Compare models of planted facts with the theory, by the rules of docs/protocol_facts.md: what each model has learnt, and where
+the edge of that lies."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,11 +23,12 @@ SAME_FLOOR = 0.1
 
 
 def join_facts(tables: Iterable[Path], output: Path) -> None:
-    """Cells one after another."""
+    """Joins the files of all cells."""
     write_csv(output, FactBin, [row for table in tables for row in read_csv(Path(table), FactBin)])
 
 
 def study_facts(table: Path, output: Path) -> None:
+    """Writes a row for each cell: what it has learnt after its longest training, beside the theory."""
     rows = read_csv(table, FactBin)
     names = dict.fromkeys(row.cell for row in rows)
     if not names:
@@ -37,7 +38,7 @@ def study_facts(table: Path, output: Path) -> None:
 
 
 def limited(model: FactModel, models: Sequence[FactModel]) -> bool:
-    """Whether finite texts leave the gap that the same model has on endless ones."""
+    """Whether finite texts leave the same gap as endless ones, for the same model."""
     floor = [
         other.gap
         for other in models
@@ -47,7 +48,7 @@ def limited(model: FactModel, models: Sequence[FactModel]) -> bool:
 
 
 def model_of(rows: Sequence[FactBin]) -> FactModel:
-    """A cell after its longest training. Raises DataError for a cell that was trained for one number of steps."""
+    """A row for a cell after its longest training. Raises DataError for a cell that was trained for one number of steps."""
     budgets = sorted({row.steps for row in rows})
     if len(budgets) < 2:
         raise DataError(f"facts: {rows[0].cell} has one number of steps, so nothing tells whether it is trained to the end")
@@ -79,13 +80,13 @@ def frequencies(facts: int, exponent: float) -> Array:
 
 
 def held_by(rest: float, law: Array) -> float:
-    """The n, linear between whole numbers, with sum_{k > n} p_k = rest."""
+    """The n, linear between whole numbers, for which sum_{k > n} p_k equals the given rest."""
     tail = np.append(np.cumsum(law[::-1])[::-1], 0.0)
     return float(np.interp(-rest, -tail, np.arange(tail.size)))
 
 
 def mass_unseen(rows: Sequence[FactBin]) -> float:
-    """Probability of facts that training text has not, each bin's spread evenly over its facts."""
+    """Probability of facts that are absent from the training text, each bin's spread evenly over its facts."""
     return sum(row.mass * (1 - row.bin_seen) for row in rows)
 
 
@@ -101,14 +102,14 @@ def edge(rows: Sequence[FactBin], h: float) -> float | None:
 
 
 def crossing(rank: Array, profile: Array, level: float) -> float:
-    """Where a profile that falls reaches a level, linear between bins."""
+    """Where a falling profile reaches a level, linear between bins."""
     k = int(np.flatnonzero(profile < level)[0])
     share = (profile[k - 1] - level) / (profile[k - 1] - profile[k])
     return float(rank[k - 1] + share * (rank[k] - rank[k - 1]))
 
 
 def inside(rows: Sequence[FactBin], n: float) -> float:
-    """The part of the gap that bins up to rank n have; the bin around n counts as far as it goes."""
+    """The share of the gap in bins up to rank n; the bin around n counts in part."""
     parts = [row.mass * row.loss for row in rows]
     share = [min(1.0, max(0.0, (n - row.first_rank + 1) / (row.last_rank - row.first_rank + 1))) for row in rows]
     return float(np.dot(parts, share) / sum(parts))

@@ -1,4 +1,4 @@
-"""The quanta view: does the rank up to which bigrams are learnt move with model size, as it does if a model holds the most
+"""Test the quanta view: does the rank up to which bigrams are learnt move with model size, as it does if a model knows the most
 frequent ones?"""
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ CLEAR = 0.1
 
 
 def learnt_ranks(bigrams: Path, output: Path) -> None:
+    """Writes the ranks up to which each model has learnt bigrams."""
     rows = [row for row in read_csv(bigrams, BigramLoss) if row.first_rank and row.tokens >= FEWEST]
     if not rows:
         raise DataError(f"{bigrams}: no class of bigrams has {FEWEST} test tokens")
@@ -39,7 +40,7 @@ def profile(rows: Sequence[BigramLoss], width: int) -> tuple[Array, Array]:
 
 
 def crossings(rows: Sequence[BigramLoss]) -> list[LearntRank]:
-    """For each width and share the rank, the highest one if there are several, at which its profile falls through the share."""
+    """For each width and share the rank at which its profile falls through the share, the highest one if there are several."""
     found = []
     for width in sorted({row.width for row in rows}):
         size = next(row.params_nonembedding for row in rows if row.width == width)
@@ -57,7 +58,7 @@ def crossings(rows: Sequence[BigramLoss]) -> list[LearntRank]:
 
 
 def missing(shares: Array, share: float) -> str:
-    """Why a profile has no rank at which it falls through a share."""
+    """Why a profile does not fall through a share at any rank."""
     if not shares.size:
         return "no class tells a bigram model from a unigram model"
     if shares.min() >= share:
@@ -66,7 +67,7 @@ def missing(shares: Array, share: float) -> str:
 
 
 def improvements(rows: Sequence[BigramLoss]) -> list[LearntRank]:
-    """For each width but the narrowest: the mean ln rank of test tokens, weighted by how much less it loses on their class."""
+    """For each width but the narrowest: the mean ln rank of test tokens, weighted by the fall of the loss on their class."""
     widths = sorted({row.width for row in rows})
     firsts = sorted({row.first_rank for row in rows})
     found = []

@@ -53,7 +53,8 @@ class Part:
 
 
 def parts_of(grid: Path, ladder: Path) -> list[Part]:
-    """Every draw, measure of size and least amount of data; the total parameters of a width are those of the ladder's table.
+    """All parts of the grid: every draw, measure of size and least amount of data; total parameters are those of the ladder's
+    table.
 
     Raises DataError for a grid too small for any law: fewer than three sizes or amounts of data of a draw, or a width that the
     ladder's table has not.
@@ -94,7 +95,7 @@ def ends(name: str, interval: Sequence[float | None]) -> dict[str, Any]:
 
 
 def relate_exponents(grid: Path, ladder: Path, output: Path, resamples: int, sensitivity: int, seed: int) -> None:
-    """Of every part of the grid and both laws; `sensitivity` is the number of resamples of all but the primary one."""
+    """Writes the relation of every part of the grid and both laws; `sensitivity` is the resamples of all but the primary one."""
     rows = []
     for part, form in product(parts_of(grid, ladder), FORMS):
         primary = part.is_primary and form == FORMS[0]
@@ -123,7 +124,7 @@ def related(part: Part, form: str, resamples: int, draws: np.random.Generator) -
 
 
 def fit_skill_curves(grid: Path, ladder: Path, documents: Path, output: Path, table: str) -> None:
-    """The curve of one frequency table, counted in the training documents, on every part of the grid."""
+    """Fits the curve of one frequency table, counted in the training documents, on every part of the grid."""
     graph = SkillGraph.of_counts(frequency_table(documents, table))
     write_csv(output, SkillCurve, [curve_of(part, graph, table) for part in parts_of(grid, ladder)])
 
@@ -146,7 +147,7 @@ def curve_of(part: Part, graph: SkillGraph, table: str, primary: str = "trigrams
 
 
 def on_curve(law: Fit | None) -> dict[str, Any]:
-    """What the sum of two power laws finds where the curve itself is the truth."""
+    """The sum of two power laws fitted to the curve itself, where the curve is the truth."""
     if law is None or law.failed:
         return {"sum_status": law and str(law.status), "sum_alpha": None, "sum_beta": None, "sum_departure": None}
     alpha, beta = law.params["alpha"], law.params["beta"]
@@ -155,8 +156,8 @@ def on_curve(law: Fit | None) -> dict[str, Any]:
 
 
 def left_out(part: Part, graph: SkillGraph) -> dict[str, float | None]:
-    """Root-mean-square errors in ln L on sizes left out one at a time, of the curve and of both laws; None where the others
-    determine none."""
+    """Root-mean-square errors in ln L on sizes left out one at a time, of the curve and of both laws; None where the other sizes
+    do not determine one."""
     if np.unique(part.n).size < FEWEST:
         return dict.fromkeys(("curve", *FORMS))
     found: dict[str, float | None] = {"curve": rms(lambda: errors_left_out(graph, part.n, part.data, part.loss))}
@@ -189,5 +190,5 @@ def scatter(form: str, part: Part) -> float | None:
 
 
 def join_curves(tables: Iterable[Path], output: Path) -> None:
-    """The curves of all tables in one file, in the order given."""
+    """Joins the curves of all tables into one file, in the order given."""
     write_csv(output, SkillCurve, [row for table in tables for row in read_csv(Path(table), SkillCurve)])

@@ -34,7 +34,7 @@ class SimulatedGraph:
 
 @dataclass(frozen=True, kw_only=True)
 class GridPart:
-    """Which cells of the training grid: those of a seed, with a measure of size, without less unique data than `least`."""
+    """A selection of cells of the training grid: one seed, with a measure of size, without less unique data than `least`."""
 
     draw: int
     size: str
@@ -130,7 +130,7 @@ class TableExponent:
 
 @dataclass(frozen=True, kw_only=True)
 class NgramGap:
-    """A row of theory/budgets.csv: loss of a model that holds `budget` trigrams minus that of one with all, nats a trigram of
+    """A row of theory/budgets.csv: loss of a model that knows `budget` trigrams minus that of one with all, nats a trigram of
     test text, and two predictions. frequencies: of `training`, or of `validation`."""
 
     frequencies: str
@@ -197,7 +197,7 @@ class DocumentVariance:
 @dataclass(frozen=True, kw_only=True)
 class BigramLoss:
     """A row of theory/bigrams.csv: a model's loss on test tokens whose bigram with the token before has a rank in first..last in
-    training; 0 for bigrams that training has not. unigram, bigram: losses of count models on the same tokens."""
+    training; 0 for bigrams that do not occur in training. unigram, bigram: losses of count models on the same tokens."""
 
     model: str
     width: int
@@ -215,8 +215,8 @@ class BigramLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class LearntRank:
-    """A row of theory/quanta.csv: the rank at which a model has learnt a share of what bigram counts know beyond unigram counts,
-    or (share None) the mean ln rank of where the loss falls from the next smaller model to this one."""
+    """A row of theory/quanta.csv: the rank at which a model has learnt a share of what bigram counts add to unigram counts, or
+    (share None) the mean ln rank of where the loss falls from the next smaller model to this one."""
 
     width: int
     params_nonembedding: int
@@ -259,7 +259,7 @@ class FactBin:
 
 @dataclass(frozen=True, kw_only=True)
 class FactModel:
-    """A row of theory/facts.csv: what a cell shows beside the theory, after its longest training.
+    """A row of theory/facts.csv: what a cell has learnt after its longest training, beside the theory.
 
     n: how many facts, the most frequent ones, would leave its gap; inside: the part of the gap at ranks up to n; edge: log2 of
     the ratio of the ranks where the profile crosses 1/4 and 3/4; beyond: mean loss above 4 n over that of an unknown fact.
@@ -316,8 +316,8 @@ class StepRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRadius:
-    """A row of step_radii.csv: up to which |delta| / |theta|, and which KL in nats a position, the quadratic form holds to 10 %;
-    where it held at every size, `reached` is false and these are the largest that were measured."""
+    """A row of step_radii.csv: up to which |delta| / |theta|, and which KL in nats a position, the quadratic form is accurate to
+    10 %; where it is so at every size, `reached` is false and these are the largest that were measured."""
 
     direction: str
     sign: str
@@ -364,7 +364,7 @@ YES, NO = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED
 
 
 class Status(StrEnum):
-    """What a test of the theory found, with the `verdict` on what it tests: undecided where a status has none."""
+    """The outcome of a test of the theory, with its `verdict`: undecided where a status has none."""
 
     verdict: ClaimVerdict
 
@@ -416,7 +416,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """A row of theory/conclusions.csv: an effect with its interval, what the theory predicts for it and what a rival does.
+    """A row of theory/conclusions.csv: an effect with its interval, and the predictions of the theory and of a rival.
 
     scope: models, texts or cells that it speaks of. status: `untested`, with a reason in the note, where there are no numbers.
     spread: the effect is a median, and low and high are the least and the most; else they are ends of a 95 % interval.

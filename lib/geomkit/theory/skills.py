@@ -1,4 +1,4 @@
-"""The theory of skills behind scaling laws, as exact sums over finitely many skills and as the power laws that they tend to.
+"""Compute the theory of skills behind scaling laws: exact sums over finitely many skills, and the power laws that they tend to.
 
 Text uses skills, skill k with a probability that falls as k^-(1 + a). What a model does not know of a skill stays in its loss
 as the skill's conditional entropy: it holds the n most frequent skills, and has learnt those that its D texts show at least tau
@@ -25,7 +25,7 @@ LEAST_TYPES = 100
 
 @dataclass(frozen=True)
 class SkillGraph:
-    """Skills, and the texts that use them, in rows of skills that are alike, the most frequent first.
+    """Skills, and the texts that use them, in rows of skills of equal frequency, the most frequent first.
 
     probability: (rows,) that one use is of a given skill of the row; number: (rows,) of skills in it; entropy: (rows,) nats
     that a use costs where the skill is not held; degree: uses in a text. Raises DataError for arrays that are not so.
@@ -49,7 +49,7 @@ class SkillGraph:
 
     @classmethod
     def power_law(cls, skills: int, a: float, entropy: ArrayLike = 1.0, degree: int = 1) -> "SkillGraph":
-        """p_k proportional to k^-(1 + a), k = 1 .. skills, with one entropy for all or one for each (skills,).
+        """Skills with p_k proportional to k^-(1 + a), k = 1 .. skills, with one entropy for all or one for each (skills,).
 
         Raises DataError without a skill, and for a below -1, where frequencies rise.
         """
@@ -60,7 +60,8 @@ class SkillGraph:
 
     @classmethod
     def of_counts(cls, counts: ArrayLike, entropy: ArrayLike = 1.0, degree: int = 1) -> "SkillGraph":
-        """Relative frequencies of types counted in text (types,); types of one count are alike, with their mean entropy.
+        """Skills from types counted in text (types,), by relative frequency; types of one count are alike, with their mean
+        entropy.
 
         Raises DataError below 100 types and for counts below 1.
         """
@@ -75,8 +76,8 @@ class SkillGraph:
         return round(float(self.number.sum()))
 
     def beyond(self, terms: Array, n: ArrayLike) -> Array:
-        """Sum over skills of rank above n (...) of terms (rows,), exact for whole n and linear between, as where a model holds
-        a part of a skill. Raises DataError for n below 0 or above the number of skills."""
+        """Sum over skills of rank above n (...) of terms (rows,), exact for whole n and linear between, as where a model knows a
+        part of a skill. Raises DataError for n below 0 or above the number of skills."""
         n = np.asarray(n, dtype=float)
         if not ((n >= 0) & (n <= self.skills)).all():
             raise DataError(f"a model holds between 0 and all {self.skills} skills; found {n.min():g} to {n.max():g}")
@@ -110,7 +111,8 @@ class SkillGraph:
         return float(self.number @ (1 - self.unlearnt(texts, times, sampling)))
 
     def gap(self, n: ArrayLike, texts: ArrayLike, times: float, sampling: Sampling = "poisson") -> Array:
-        """sum_{k > n} p_k h_k + sum_{k <= n} p_k h_k P(seen fewer than `times` times): what size n and data leave, nats a use.
+        """The gap in the loss that size n and data leave, nats a use: sum_{k > n} p_k h_k + sum_{k <= n} p_k h_k P(seen fewer
+        than `times` times).
 
         n and texts are broadcast. With endless texts it is `conditional_entropy(n)`, without any the mean entropy.
         """
@@ -122,7 +124,7 @@ class SkillGraph:
         return found
 
     def crossover(self, texts: float, times: float) -> float:
-        """The n at which size and data leave equally much: sum_{k > n} p_k h_k = sum_{k <= n} p_k h_k P(Poisson < times).
+        """The n at which size and data leave equal gaps: sum_{k > n} p_k h_k = sum_{k <= n} p_k h_k P(Poisson < times).
 
         A smaller model is limited by its size, a larger one by its texts. All skills for endless texts; without any, the n
         whose skills make up half of the entropy.
@@ -158,7 +160,7 @@ def size_limit(n: ArrayLike, a: float, entropy: float = 1.0) -> Array:
 
 
 def data_limit(texts: ArrayLike, a: float, times: float, entropy: float = 1.0, degree: int = 1) -> Array:
-    """h / (a Z) (m D / Z)^-b Gamma(tau + b) / Gamma(tau), b = a / (1 + a), Z = zeta(1 + a): the gap of a model that holds
+    """h / (a Z) (m D / Z)^-b Gamma(tau + b) / Gamma(tau), b = a / (1 + a), Z = zeta(1 + a): the gap of a model that knows
     endlessly many skills, at large D. It is `threshold_constant` times the gap were skills learnt exactly where m D p_k >=
     tau."""
     return data_sharp(texts, a, times, entropy, degree) * threshold_constant(a, times)

@@ -1,4 +1,4 @@
-"""A corpus's documents as token ids, split by split, in one HDF5 file: what n-grams are counted in.
+"""Store a corpus's documents as token ids, split by split, in one HDF5 file, in which n-grams are counted.
 
 /{split}/{unit}/id       int64 (n,)             all documents one after another
 /{split}/{unit}/offset   int64 (documents + 1,) document i is rows offset[i]:offset[i+1]
@@ -22,7 +22,7 @@ Splits = Mapping[str, Mapping[str, Sequence[Ints]]]
 
 
 def write_splits(path: Path, splits: Splits, vocabulary: Mapping[str, int]) -> None:
-    """A file that appears whole. vocabulary: of each unit, the number that is above every id."""
+    """Writes the file, which appears only when it is complete. vocabulary: of each unit, the number above every id."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs["schema"] = SCHEMA
         for unit, size in vocabulary.items():
@@ -35,8 +35,8 @@ def write_splits(path: Path, splits: Splits, vocabulary: Mapping[str, int]) -> N
 
 
 def read_split(path: Path, split: str, unit: str) -> tuple[list[Ints], int]:
-    """Documents of one split as ids, and the size of the vocabulary. Raises DataError if the file is another or damaged, or has
-    no such part."""
+    """Reads the documents of one split as ids, and the size of the vocabulary. Raises DataError if the file is another or
+    damaged, or lacks such a part."""
     with opened(path, "file of documents as ids", SCHEMA, "train") as file:
         offset = read(file, f"{split}/{unit}/offset")
         return np.split(read(file, f"{split}/{unit}/id"), offset[1:-1]), int(file.attrs[unit])
@@ -47,7 +47,7 @@ TABLES = {"trigrams": ("token", 3), "bigrams": ("token", 2), "tokens": ("token",
 
 
 def frequency_table(path: Path, table: str, split: str = "train") -> Ints:
-    """Counts of the types (types,) of one of `TABLES`, n-grams within documents."""
+    """Counts the types (types,) of one of `TABLES`, n-grams within documents."""
     unit, order = TABLES[table]
     documents, vocabulary = read_split(path, split, unit)
     return ngram_counts(documents, order, vocabulary)[1]

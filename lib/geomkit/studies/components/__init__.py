@@ -1,4 +1,5 @@
-"""What does each attention and each MLP sublayer do?
+"""What do attention and MLP sublayers each contribute to a model's hidden states and predictions?
 
-What would answer it: metrics after it, and the loss and metrics of the model without it (docs/protocol_1.md, where the information
-sits). Outputs: results/components.parquet, results/components_summary.csv, results/components.pdf."""
+Answered by the metrics after each sublayer, and by the loss and metrics of the model with that sublayer ablated
+(docs/protocol_1.md, where the information sits, claims 5 and 6).
+Outputs: results/components/, results/components.parquet, results/components_summary.csv, results/components.pdf."""

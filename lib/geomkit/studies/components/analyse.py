@@ -1,4 +1,5 @@
-"""Parts of attention and MLP layers: metrics after each, and what changes without each, with intervals over documents."""
+"""Summarise what attention and MLP sublayers do: metrics after each, and what ablating each changes, with intervals over
+documents."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -19,7 +20,7 @@ OWN = ("model", "family", "seed", "corpus", "params_nonembedding", "params_total
 
 
 def summarise_components(table: Path, output: Path, seed: int) -> None:
-    """Writes the summary of one model and corpus; under an ablation the change from the whole model, text by text."""
+    """Writes the summary of one model and corpus; an ablation is summarised by its change from the whole model, text by text."""
     rows = read_columns(table, [*KEY, *OWN, "text", "document", "value"])
     if not rows:  # the model was refused, and the table says why
         write_csv(output, SublayerEffect, [])
@@ -35,7 +36,7 @@ def summarise_components(table: Path, output: Path, seed: int) -> None:
 
 
 def effects(values: dict[tuple[Any, ...], np.ndarray], drawn: Documents, common: dict[str, Any]) -> list[SublayerEffect]:
-    """Rows of the summary, of values (texts,) by layer, sublayer, kind, state and metric."""
+    """Makes rows of the summary from values (texts,) by layer, sublayer, kind, state and metric."""
     changes = {
         key: column if key[2] in ("after", "none") else column - values[0, "block", "none", *key[3:]]
         for key, column in values.items()
@@ -50,7 +51,7 @@ def effects(values: dict[tuple[Any, ...], np.ndarray], drawn: Documents, common:
 
 
 def contrasts(changes: dict[tuple[Any, ...], np.ndarray]) -> dict[tuple[Any, ...], np.ndarray]:
-    """MLP minus attention, text by text, averaged over all blocks but the first, which makes hidden states out of embeddings.
+    """MLP minus attention, text by text, averaged over all blocks but the first, which turns embeddings into hidden states.
 
     Both sublayers of a block are held against the same input, so what is after them needs no other reference.
     """

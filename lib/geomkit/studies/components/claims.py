@@ -9,7 +9,7 @@ CONTRAST = "mlp minus attention"
 
 
 def shipped(rows: Sequence[SublayerEffect]) -> list[SublayerEffect]:
-    """Rows that claims read."""
+    """The rows that claims read, which are the ones to ship."""
     return [row for row in rows if row.sublayer == CONTRAST]
 
 

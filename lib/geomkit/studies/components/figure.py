@@ -1,4 +1,4 @@
-"""What attention and MLP sublayers do: metrics after each, and what changes without each."""
+"""Draw what attention and MLP sublayers do: metrics after each, and what changes when each is ablated."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ NAMES = {"gain": "information gain (nats)", "loss": "loss (nats a token)"}
 
 
 def components_figure(rows: Sequence[SublayerEffect]) -> Iterator[Figure]:
-    """A page for each model and corpus."""
+    """Draws a page for each model and corpus."""
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
         yield page(model, corpus, [row for row in rows if (row.model, row.corpus) == (model, corpus)])
 
@@ -61,7 +61,7 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
 
 
 def line(axis: Axes, rows: Sequence[SublayerEffect], paint: str, style: str, marker: str, label: str) -> None:
-    """Values over layers with their intervals."""
+    """Draws values over layers with their intervals."""
     points = sorted((row.layer, row.value, row.low, row.high) for row in rows)
     if not points:
         return

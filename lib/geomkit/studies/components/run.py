@@ -1,4 +1,4 @@
-"""What each attention and MLP sublayer does: states after it, and the model without it."""
+"""Measure what each attention and MLP sublayer does: hidden states after it, and the model without it."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from geomkit.tables.tidy import COMPONENT_COLUMNS, TableWriter
 GAIN = "gain"
 """Mean information gain of a text's tokens, nats."""
 Key = tuple[int, str, str, str | None, str]
-"""Layer and sublayer, kind, the state that is measured, metric: see `geomkit.store.records.SublayerEffect`."""
+"""Layer and sublayer, kind, the state that is measured, metric: see `geomkit.tables.experiments.SublayerEffect`."""
 
 
 def measure_components(
@@ -68,7 +68,7 @@ def write_components(
     batch_tokens: int,
     heads: bool,
 ) -> None:
-    """The table of one loaded model."""
+    """Writes the table of one loaded model."""
     sample = spread(read_texts(texts).sample, number)
     depth, name = len(blocks(model)), output.parent.name
     common = {"model": name, "family": family, "seed": model_seed, "corpus": output.stem, "depth": depth, **vars(sizes(model))}
@@ -94,7 +94,7 @@ def write_components(
 
 
 def heads_of(model: PreTrainedModel, absent: dict[str, str]) -> list[Ablation]:
-    """Each head's ablation; none where heads cannot be taken out, and `absent` says why."""
+    """The ablation of each attention head; none where heads cannot be ablated, and `absent` then says why."""
     try:
         return every_head(model)
     except DataError as error:
@@ -103,7 +103,7 @@ def heads_of(model: PreTrainedModel, absent: dict[str, str]) -> list[Ablation]:
 
 
 def spread(sample: Sample, number: int) -> Sample:
-    """`number` texts of a sample, the first of each document before the second of any."""
+    """Chooses `number` texts of a sample: the first text of each document before the second of any."""
     seen: dict[str, int] = defaultdict(int)
     turn = []
     for text, document in enumerate(sample.texts.document):
@@ -134,7 +134,7 @@ def after_sublayers(
     absent: dict[str, str],
     name: str,
 ) -> Mapping[Key, np.ndarray]:
-    """Metrics (texts,) of the states after each sublayer and each block."""
+    """Metrics (texts,) of the hidden states after each sublayer and each block."""
     recorder = Recorder(model, range(len(blocks(model)) + 1), True)
     values: dict[Key, np.ndarray] = defaultdict(lambda: np.full(len(sample.ids), np.nan))
     text = 0
@@ -182,5 +182,5 @@ def without_sublayers(
 
 
 def named(ablation: Ablation | None) -> tuple[int, str, str]:
-    """Layer, sublayer and kind; those of the whole model where nothing is ablated."""
+    """Layer, sublayer and kind of an ablation, or of the whole model where nothing is ablated."""
     return (ablation.layer, ablation.sublayer, ablation.kind) if ablation else (0, "block", "none")

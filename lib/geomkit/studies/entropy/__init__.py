@@ -1,4 +1,6 @@
-"""How much do hidden states spread, at each layer, beside rows of no model?
+"""How far do hidden states spread over directions at each layer, compared with untrained models, shuffled text and random rows?
 
-What would answer it: every spectral metric of every text and of the corpus, with bound and nulls.
-Outputs: results/spectra/, results/entropy.parquet, results/points.csv, results/entropy_layers.pdf."""
+Answered by every metric of every text and of the corpus, with its bound and its nulls. This measures, and claims nothing: the
+other studies read its tables.
+Outputs: results/spectra/, results/entropy/, results/nulls/, results/entropy.parquet, results/points.csv,
+results/entropy_layers.pdf."""

@@ -1,4 +1,4 @@
-"""Every metric of every spectrum of one model and corpus, and its loss: a tidy table."""
+"""Evaluate every metric on every spectrum of one model and corpus, and add the loss: a tidy table."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from geomkit.tables.tidy import TableWriter, columns_of
 def measure_spectra(
     spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, parameters: Mapping[str, float]
 ) -> None:
-    """Writes the table of one model and corpus, which the path of its spectra names."""
+    """Writes the table of one model and corpus. The path of the spectra names both."""
     with refused_table(output), Spectra(spectra) as file:
         table = TableWriter(**columns_of(spectra, file.attributes, family, seed))
         missing = dict(file.absent)

@@ -1,4 +1,4 @@
-"""Eigenvalues of every token cloud of one model and corpus: each text at each length, and the whole corpus, for every variant.
+"""Compute the eigenvalues of one model and corpus: each text at each length, and the whole corpus, for every variant.
 Of whole texts also every token's information gain, trained and shuffled."""
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def decompose(
     part: str | None = None,
     sums: Sequence[Path] = (),
 ) -> None:
-    """Writes the spectra of one model and corpus; refused ones if the model is.
+    """Writes the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks: see
     `geomkit.states.extracts`. part: the name of the part of the texts that is measured, where it is not all of them; sums: then
@@ -66,7 +66,7 @@ def decompose(
 
 
 def sum_rows(states: Open, output: Path, variants: Sequence[str], drawn: Sequence[str], part: str, seed: int) -> None:
-    """Writes the sums of rows of every batch of a part, which may have none; a refused file if the model is refused."""
+    """Writes the sums of rows of every batch in a part of the texts, or a file that says why the model was refused."""
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:

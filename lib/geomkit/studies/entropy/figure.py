@@ -1,4 +1,4 @@
-"""Metrics over relative depth, a line for each size: a page for each corpus."""
+"""Draw metrics against relative depth, one line for each size and one page for each corpus."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ NORM = 1.12
 
 
 def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> Iterator[Figure]:
-    """rows: points.csv but losses. Seeds of one size, and untrained twins, are averaged.
+    """Draws the rows of points.csv except losses. Seeds of one size, and untrained twins, are averaged.
 
     Solid lines are trained models, dotted ones untrained twins; darker is larger. A ring is what follows the final norm.
     """
@@ -50,7 +50,7 @@ def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> 
 
 
 def panel(axis: Axes, rows: Sequence[Point], colour: Mapping[tuple[str, int], Any]) -> None:
-    """One metric: a line for each size and variant."""
+    """Draws one metric: a line for each size and variant."""
     values: dict[tuple[str, int, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.layer is not None:
@@ -65,7 +65,7 @@ def panel(axis: Axes, rows: Sequence[Point], colour: Mapping[tuple[str, int], An
 
 
 def short(number: float) -> str:
-    """Two digits and a letter: 6.6k, 113k, 1.2B."""
+    """A number with two digits and a letter: 6.6k, 113k, 1.2B."""
     for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= unit:
             return f"{number / unit:.{1 if number < 10 * unit else 0}f}{letter}"

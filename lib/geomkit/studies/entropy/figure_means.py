@@ -1,5 +1,4 @@
-"""Means of the primary and exploratory metrics over texts at every layer of every model, and losses: what figures
-draw (points.csv)."""
+"""Average metrics and losses over texts, at every layer of every model: the numbers that figures draw (points.csv)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ COLUMNS = (
 
 
 def collect_points(table: Path, output: Path, primary: Mapping[str, Any], exploratory: Sequence[str]) -> None:
-    """Raises DataError where the table has no such means."""
+    """Writes points.csv from the table of entropy. Raises DataError where the table lacks such means."""
     length, normalise = primary["length"], primary["normalise"]
     means = text_means(table, [*primary["metrics"], *exploratory], length, normalise)
     points = [point(row, length, normalise, name_layer(row["layer"], row["depth"]) == primary["layer"]) for row in means]

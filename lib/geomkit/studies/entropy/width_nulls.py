@@ -1,4 +1,4 @@
-"""Nulls for width alone, of every family on one corpus: its metrics, if the shape of the spectrum stayed the same."""
+"""Compute nulls for width alone: a family's metrics if the shape of its spectrum stayed the same at every width."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +25,7 @@ def measure_width_nulls(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> None:
+    """Writes the nulls for width of every family on one corpus."""
     table, absent = TableWriter(corpus=output.stem), {}
     if "raw" in modes:
         absent["nulls for width, raw"] = "rows of any length have no common scale"

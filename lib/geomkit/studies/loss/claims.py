@@ -1,4 +1,4 @@
-"""Claims about the loss: laws with model size and data, and what a metric tells beside them."""
+"""Claims about the loss: laws with model size and data, and what a metric adds to them."""
 
 from collections.abc import Iterator, Mapping
 
@@ -36,7 +36,7 @@ def where(entry: LossAxes) -> str:
 
 
 def of_form(inputs: Inputs, form: str) -> list[Finding]:
-    """A form of law on every measure of size: refuted where seeds reject it. A fit that is not rejected supports nothing."""
+    """Judges a form of law on every measure of size: refuted where seeds reject it. One that they do not supports nothing."""
     return [law_finding(entry, law) for entry in places(inputs) for law in entry.laws if law.form == form]
 
 
@@ -106,7 +106,7 @@ def one_offset(inputs: Inputs) -> list[Finding]:
 
 
 def apart(one: Interval, other: Interval) -> bool:
-    """Whether the first interval lies below the second."""
+    """Whether the first interval lies entirely below the second."""
     return one[1] is not None and other[0] is not None and one[1] < other[0]
 
 
@@ -142,7 +142,7 @@ def entropy_foretells(inputs: Inputs) -> list[Finding]:
 
 
 def beside_null(null: EntropyLoss | None) -> str:
-    """The errors with the projected null and with the metric, at the null's sizes."""
+    """Errors with the metric and with its projected null, at the null's sizes."""
     if null is None:
         return ""
     own = [error for error in (null.error_law_and_metric, null.error_joint) if error is not None]
@@ -153,7 +153,7 @@ def beside_null(null: EntropyLoss | None) -> str:
 
 
 def grids(inputs: Inputs) -> Iterator[tuple[str, GridDraw]]:
-    """Draws of the grid over size and data, each with its name."""
+    """The draws of the grid over size and data, each with its name."""
     laws = inputs.single("scaling/data_laws.json", DataLaws)
     for draw in laws.draws if laws else ():
         yield f"grid of {draw.cells} cells, draw {draw.seed} of documents", draw

@@ -1,4 +1,4 @@
-"""results/scaling/data_laws.json: the law of the loss over model size and unique data, and what each metric tells beside both."""
+"""Fit the loss over model size and unique data, and measure what each metric adds to both (data_laws.json)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -49,6 +49,7 @@ T = TypeVar("T")
 def fit_data_laws(
     grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out: int, resamples: int, seed: int
 ) -> None:
+    """Writes data_laws.json from the trainings of the grid."""
     rows = read_csv(grid, Training)
     if not rows:
         raise DataError(f"{grid}: no training")
@@ -72,7 +73,7 @@ def draw_of(
     resamples: int,
     seed: int,
 ) -> GridDraw:
-    """What the trainings of one seed show."""
+    """Laws and metrics of the trainings of one seed, which draws the documents."""
     mine = [row for row in rows if row.seed == draw]
     longest, shortest = (at_end(mine, end) for end in (max, min))
     fixed = longest & shortest
@@ -96,14 +97,14 @@ def draw_of(
 
 
 def columns(rows: Sequence[Training], metrics: Sequence[str]) -> Columns:
-    """Sizes, amounts of data, losses, and ln of metrics, NaN where one is not positive, each (rows,)."""
+    """Sizes, amounts of data, losses, and ln of metrics (NaN where one is not positive), each (rows,)."""
     found = {name: np.array([getattr(row, name) for row in rows], dtype=float) for name in (N, D, "tokens", LOSS)}
     values = {name: np.array([row.metrics[name] for row in rows], dtype=float) for name in metrics}
     return found | {name: np.log(np.where(value > 0, value, np.nan)) for name, value in values.items()}
 
 
 def at_end(rows: Sequence[Training], end: Callable[[Iterable[float]], float]) -> set[tuple[float, float]]:
-    """Cells whose chosen training is the longest (end: max) or shortest that was tried: another might do better."""
+    """Cells whose best training is the longest (end: max) or shortest that was tried: another might be better."""
     tried: dict[tuple[float, float], list[float]] = {}
     for row in rows:
         tried.setdefault(place(row), []).append(row.tokens)
@@ -111,7 +112,7 @@ def at_end(rows: Sequence[Training], end: Callable[[Iterable[float]], float]) ->
 
 
 def place(row: Training) -> tuple[float, float]:
-    """Model size and amount of data."""
+    """The model size and the amount of data of a training."""
     return row.params_nonembedding, row.unique_tokens
 
 
@@ -123,7 +124,7 @@ def law_of(
     resamples: int,
     draws: np.random.Generator,
 ) -> DataLaw:
-    """L(N, D), and percentile intervals of refits to cells drawn with replacement, which takes their scatter as independent."""
+    """L(N, D) with percentile intervals of refits to cells drawn with replacement, which takes their scatter as independent."""
     x = np.array([cells[N], cells[D]])
     law = fit(form, x, cells[LOSS], held_out=held_out)
     refits = {} if law.failed else bootstrap(form, x, cells[LOSS], resamples, draws).params
@@ -134,7 +135,7 @@ def law_of(
 
 
 def left_out(cells: Columns, by: str) -> Baselines:
-    """Laws that are fitted without each value of `by` in turn, by form; None where the rest determines none."""
+    """Laws fitted without each value of `by` in turn, by form; None where the remaining cells do not determine one."""
     return {form: attempt(laws_without, form, [cells[N], cells[D]], cells[LOSS], cells[by]) for form in PEERS}
 
 
@@ -154,7 +155,7 @@ def errors(cells: Columns, laws: Mapping[str, Baselines], *more: Array) -> Error
 
 
 def beside_loss(name: str, cells: Columns, trainings: Columns, laws: Mapping[str, Baselines]) -> MetricBesideLoss:
-    """What ln of a metric tells about the loss; as a null, its additive part: what a function of size plus one of data could."""
+    """What ln of a metric adds to the prediction of the loss; its null is a function of size plus one of data."""
     value = cells[name]
     additive = explained(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
     more, more_trainings = (without_least(part) for part in (cells, trainings))
@@ -168,7 +169,7 @@ def beside_loss(name: str, cells: Columns, trainings: Columns, laws: Mapping[str
 
 
 def without_least(of: Columns) -> Columns:
-    """Without the smallest amount of data, which is the fewest documents."""
+    """Cells without the smallest amount of data, which is the fewest documents."""
     kept = of[D] > of[D].min()
     return {name: values[kept] for name, values in of.items()}
 
@@ -180,7 +181,7 @@ def over_data(name: str, cells: Columns, size: float) -> float | None:
 
 
 def correlations(name: str, cells: Columns, trainings: Columns) -> Correlations:
-    """Of ln of a metric and the loss, by what varies while the rest is held fixed, whatever its effect.
+    """Correlations of ln of a metric and the loss, by what varies while the rest is fixed, whatever its effect.
 
     The values of one size go together, as do those of one amount of data: where these vary, their number is that of independent
     observations. Over passes, of which there are three, there is no interval. `size and data`: beside any function of size plus
@@ -201,8 +202,9 @@ def correlations(name: str, cells: Columns, trainings: Columns) -> Correlations:
 
 
 def between_draws(rows: Sequence[Training], metrics: Sequence[str]) -> BetweenDraws:
-    """What a seed changes, which draws the documents: by unique tokens the mean range in nats of each size's best losses; and,
-    over seeds with all else alike, the correlation of loss and ln of each metric. It has no interval: sizes share documents."""
+    """What a change of the seed, which draws the documents, changes: by unique tokens, the mean range in nats of the best losses
+    of each size; and, with all else fixed, the correlation over seeds of the loss and ln of each metric. It has no interval:
+    sizes share documents."""
     losses: dict[tuple[float, float], list[float]] = {}
     for row in rows:
         if row.chosen:
@@ -220,12 +222,12 @@ def between_draws(rows: Sequence[Training], metrics: Sequence[str]) -> BetweenDr
 
 
 def labels(columns: Columns, *names: str) -> list[str]:
-    """One label for each combination."""
+    """One label for each combination of values."""
     return [" ".join(map(str, values)) for values in zip(*(columns[name] for name in names), strict=True)]
 
 
 def attempt(measure: Callable[..., T], *arguments: Any) -> T | None:
-    """None where the numbers are too few, alike, or not finite."""
+    """The result of a computation, or None where the numbers are too few, constant, or not finite."""
     try:
         return measure(*arguments)
     except DataError:

@@ -1,5 +1,5 @@
-"""Laws of the loss, ours and published: fits beside the laws that others found (loss_laws.json), and which offsets and exponents
-go together (loss_regions.csv)."""
+"""Fit laws of the loss, ours and published (loss_laws.json), and map which offsets and exponents are compatible with the data
+(loss_regions.csv)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -29,6 +29,7 @@ POINTS = 61
 
 
 def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions: Path, held_out: int) -> None:
+    """Writes loss_laws.json and loss_regions.csv."""
     values = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw) if row.value is not None}
     series = [*measured_losses(table), *published_losses(published)]
     laws: list[LossLaw] = []
@@ -44,13 +45,13 @@ def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions
 
 
 def by_size(x: Sequence[float], loss: Sequence[float]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Sizes, and the losses of each one's seeds."""
+    """Sizes, and the losses of the seeds of each."""
     sizes = np.unique(x)
     return sizes, [np.asarray(loss)[np.asarray(x) == size] for size in sizes]
 
 
 def rejected(laws: Sequence[LossLaw], where: Mapping[str, Any]) -> bool:
-    """Whether seeds reject the law with an offset: then there is no region of its parameters."""
+    """Whether seeds reject the law with an offset: then no region of its parameters is given."""
     whose = [law for law in laws if all(getattr(law, name) == value for name, value in where.items())]
     return any(law.form == "offset_power" and law.lack == Fitness.REJECTED for law in whose)
 
@@ -60,7 +61,7 @@ Series = tuple[dict[str, Any], list[float], list[float]]
 
 
 def measured_losses(table: Path) -> Iterator[Series]:
-    """Losses of each family on each corpus."""
+    """Laws of the measured losses of each family on each corpus."""
     rows = [row for row in corpus_losses(table) if row["variant"] == "trained"]
     for (family, corpus), group in groupby(rows, key=lambda row: (row["family"], row["corpus"])):
         models = list(group)
@@ -72,7 +73,7 @@ def measured_losses(table: Path) -> Iterator[Series]:
 
 
 def published_losses(path: Path) -> Iterator[Series]:
-    """Published losses of each family, against the compute of training as well where it is given."""
+    """Laws of published losses of each family, also against the compute of training where it is given."""
     for family, group in groupby(read_csv(path, PublishedValue), key=lambda row: row.family):
         models = list(group)
         for against in (N, FLOPS):

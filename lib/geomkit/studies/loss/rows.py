@@ -1,4 +1,4 @@
-"""Laws of the loss over model size and data."""
+"""Rows about the loss: its laws over model size and data, and what metrics add to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ Correlations = Mapping[str, Correlation | None]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricBesideLoss:
-    """What ln of a metric tells about the loss on a grid over size and data."""
+    """What ln of a metric adds to the prediction of the loss on a grid over size and data."""
 
     correlations: Correlations
     correlations_without_least_data: Correlations
@@ -46,7 +46,7 @@ class MetricBesideLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class GridDraw:
-    """What the trainings of one seed show, which draws the documents."""
+    """Laws and metrics of the trainings of one seed, which draws the documents."""
 
     seed: int
     trainings: int
@@ -62,7 +62,7 @@ class GridDraw:
 
 @dataclass(frozen=True, kw_only=True)
 class BetweenDraws:
-    """What a seed changes: ranges of the best losses by unique tokens, and correlations over seeds with all else alike."""
+    """Effects of the seed: ranges of the best losses by unique tokens, and correlations over seeds with all else fixed."""
 
     loss_range: Mapping[str, float]
     correlations: Mapping[str, float | None]
@@ -70,7 +70,7 @@ class BetweenDraws:
 
 @dataclass(frozen=True, kw_only=True)
 class DataLaws(Endpoint):
-    """data_laws.json: the endpoint at which the grid's metrics were measured, and what each draw shows."""
+    """data_laws.json: the endpoint at which the grid's metrics were measured, and the results of each draw."""
 
     draws: tuple[GridDraw, ...]
     between_draws: BetweenDraws

@@ -1,5 +1,5 @@
-"""Laws of the loss on three measures of size (loss_axes.json), and whether a metric tells anything about the loss that the best
-of them does not (entropy_loss.json)."""
+"""Fit laws of the loss on three measures of size (loss_axes.json), and test whether a metric predicts the loss beyond the best of
+them (entropy_loss.json)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -81,7 +81,7 @@ def model_loss(name: str, model: MeasuredModel | LadderLoss, loss: float) -> Mod
 
 
 def loss_axes(where: Mapping[str, Any], models: Sequence[ModelLoss], held_out: int) -> tuple[LossAxes, list[AxisLaw]]:
-    """Every law of the models' losses on every measure of size, and the best; `where` are source and place."""
+    """Fits every law of the models' losses on every measure of size, and names the best; `where` are source and place."""
     groups, loss = by_size(models), np.array([model.loss for model in models])
     laws: list[AxisLaw] = []
     chosen: dict[str, Any]
@@ -95,7 +95,7 @@ def loss_axes(where: Mapping[str, Any], models: Sequence[ModelLoss], held_out: i
 
 
 def card_axes(card: Path, family: str, length: int, held_out: int) -> Iterator[LossAxes]:
-    """The same of the losses on the model card, of every corpus that is on it; windows predict `length` tokens each."""
+    """Laws of the losses on the model card, of every corpus that is on it; windows predict `length` tokens each."""
     rows = sorted(read_csv(card, LadderLoss), key=lambda row: (row.params_nonembedding, row.model))
     place = {"place": LossPlace.CARD, "pieces": TEST_WINDOWS, "tokens": TEST_WINDOWS * length}
     for name in rows[0].losses if rows else []:
@@ -105,7 +105,7 @@ def card_axes(card: Path, family: str, length: int, held_out: int) -> Iterator[L
 
 
 def by_size(models: Sequence[MeasuredModel] | Sequence[ModelLoss]) -> list[np.ndarray]:
-    """Which models have each number of parameters without embeddings: masks (models,), smallest size first."""
+    """Models of each number of parameters without embeddings: masks (models,), smallest size first."""
     n = np.array([model.params_nonembedding for model in models])
     return [n == one for one in np.unique(n)]
 
@@ -113,7 +113,7 @@ def by_size(models: Sequence[MeasuredModel] | Sequence[ModelLoss]) -> list[np.nd
 def measures_of_size(
     models: Sequence[MeasuredModel] | Sequence[ModelLoss], groups: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """By name, of each size."""
+    """Measures of each size, by name."""
     first = [models[int(np.argmax(group))] for group in groups]
     return {name: np.array([float(getattr(model, name)) for model in first]) for name in AXES}
 
@@ -148,12 +148,12 @@ class Ladder:
 
     @cached_property
     def loss(self) -> np.ndarray:
-        """Of each model on all texts."""
+        """The loss of each model on all texts."""
         return self.known.corpus
 
     @cached_property
     def drawn_loss(self) -> np.ndarray:
-        """Of each model in every resample of documents: (models, resamples)."""
+        """The loss of each model in every resample of documents: (models, resamples)."""
         return np.asarray(self.draws.means(self.known.nats) / self.draws.means(self.known.tokens))
 
     def baseline(self, kept: np.ndarray) -> "Baseline":
@@ -167,20 +167,20 @@ class Ladder:
         return self._baselines[key]
 
     def split(self, values: np.ndarray, kept: np.ndarray) -> list[np.ndarray]:
-        """Values (models, ...) as an array (seeds, ...) for each size that is kept."""
+        """Values (models, ...) as an array (seeds, ...) for each selected size."""
         return [values[group] for group, keep in zip(self.groups, kept, strict=True) if keep]
 
     def size_wise(self, models: np.ndarray) -> np.ndarray:
-        """Which sizes are in a mask of models, with all of their seeds."""
+        """Selects the sizes in a mask of models, with all of their seeds."""
         return np.array([bool(models[group].all()) for group in self.groups])
 
     def resamples(self, kept: np.ndarray, texts: np.ndarray) -> Resamples:
-        """The same draws for some sizes and texts."""
+        """The resamples of documents and seeds, the same draws for any selection of sizes and texts."""
         return Resamples(self.draws.texts[texts], [one for one, keep in zip(self.draws.seeds, kept, strict=True) if keep])
 
 
 class Baseline:
-    """The law of the loss that foretells sizes left out best, of all forms and measures of size, and its own predictions."""
+    """The law of the loss, of all forms and measures of size, that best predicts sizes left out; and its predictions."""
 
     def __init__(self, law: AxisLaw, axes: Mapping[str, np.ndarray], losses: Sequence[np.ndarray]):
         self.axis, self.form, self.without = law.axis, law.fit.form, law.without
@@ -189,7 +189,7 @@ class Baseline:
         self.left_out = forms_without(self.form, axes[self.axis], self.loss, self.sizes)
 
     def error(self, *predictors: np.ndarray) -> float:
-        """On sizes left out, in nats: of the law, and of what predictors (sizes,) explain of what it leaves over."""
+        """Error on sizes left out, in nats: of the law, and with predictors (sizes,) that explain a part of its residual."""
         return leave_one_out(np.reshape(predictors, (-1, self.loss.size)), self.loss, self.sizes, self.without)
 
     def joint(self, log_metric: np.ndarray) -> float:
@@ -197,7 +197,7 @@ class Baseline:
 
 
 def beside_loss(ladder: Ladder, where: Where, donors: Measurements) -> Iterator[EntropyLoss]:
-    """What a metric, and each of its nulls, tells about the loss: nulls of donors at the sizes for which there is one."""
+    """What a metric, and each of its nulls, adds to the prediction of the loss; nulls of donors at the sizes that have one."""
     columns = ladder.measured.source | where.columns
     variants = beside(ladder.measured.variants, where)
     if "trained" not in variants:
@@ -212,7 +212,7 @@ def beside_loss(ladder: Ladder, where: Where, donors: Measurements) -> Iterator[
 
 
 def donor_nulls(donors: Measurements, where: Where, widths: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Nulls of the widest models of a family, averaged over these: values (models, texts), and which models are narrower."""
+    """Nulls of a family's widest models, averaged over these: values (models, texts), and which models are narrower."""
     own = donors.widths.get(where.layer, np.zeros(1, int))
     found = {}
     for variant in (PROJECTED, RANDOM):

@@ -1,3 +1,4 @@
-"""Does removing tokens find where a fact is that was put into filler?
+"""Does removing tokens locate a fact that was inserted into filler text?
 
-What would answer it: the two rules that docs/protocol_1.md fixed. Outputs: results/needle/needle.csv."""
+Answered by the second of the two rules in docs/protocol_1.md.
+Output: results/needle/needle.csv, on request."""

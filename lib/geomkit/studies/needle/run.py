@@ -1,4 +1,4 @@
-"""A fact put into filler and asked for: whether removing tokens from the input finds where it is (docs/protocol_1.md)."""
+"""Insert a fact into filler text, ask for it, and test whether removing tokens from the input locates it (docs/protocol_1.md)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> np.ndarray:
 
 
 def context(tokenizer: PreTrainedTokenizerBase, filler: str, statements: int, length: int, draw: np.random.Generator) -> Context:
-    """`length` tokens of filler with the needle stated so often, behind tokens that end a sentence, or else at any place.
+    """`length` tokens of filler with the needle inserted `statements` times, where sentences end, or else at any place.
 
     Raises DataError for a filler with fewer tokens.
     """
@@ -86,7 +86,7 @@ def answer_losses(
 def scores(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, found: Context, draw: np.random.Generator, draws: int = DRAWS
 ) -> Scores:
-    """The scores of one context. Where nothing is stated, a span of the filler by chance stands for the statement."""
+    """Scores of one context. Where the fact is absent, a random span of the filler takes its place."""
     size = len(encode(tokenizer, NEEDLE))
     statement = found.statement.copy()
     if statement.max() < 0:

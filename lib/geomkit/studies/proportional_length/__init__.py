@@ -1,4 +1,5 @@
-"""Do laws with model size hold where texts are longer for wider models, so that tokens per direction stay the same?
+"""Do laws with model size hold where texts grow with width, so that tokens per direction stay constant?
 
-What would answer it: differences from projected donors at twice and half as many tokens as a model is wide.
-Outputs: results/scaling/following.csv."""
+Answered by differences from the projected null at twice and half as many tokens as a model is wide. No protocol fixes them:
+they are exploratory.
+Outputs: results/following/, results/scaling/following.csv, on request."""

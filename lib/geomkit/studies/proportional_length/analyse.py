@@ -1,5 +1,6 @@
-"""Laws with model size at lengths that follow the width (following.csv): twice and half as many tokens as a model is wide, so
-that no ratio of tokens to directions changes with size. Only differences from the projected null are exponents there."""
+"""Fit laws with model size at lengths proportional to the width (following.csv): twice and half as many tokens as a model is
+wide, so that the ratio of tokens to directions is the same at every size. Only differences from the projected null are exponents
+there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ class Cell:
     documents: list[str]
 
     def narrower(self, width: int) -> list[tuple[int, int]]:
-        """(width, tokens) of every narrower model."""
+        """Width and tokens of every narrower model."""
         return [pair for pair in sorted(set(zip(self.widths, self.lengths, strict=True))) if pair[0] < width]
 
     def where(self, metric: str, mode: str, width: int) -> Where:
@@ -137,7 +138,7 @@ def of_family(
 
 
 def add_cell(table: TableWriter, model: Source, cell: Cell, mode: str, parameters: Mapping[str, float]) -> None:
-    """Rows of a model itself at its own length, and on as many directions as each narrower model is wide, at that model's length.
+    """Add rows of a model itself at its own length, and on as many directions as each narrower model is wide, at that model's length.
 
     Directions that other documents do not have are left out.
     """

@@ -30,12 +30,12 @@ def where(row: Growth | FixedWidth) -> str:
 
 
 def with_size(row: Growth, effect: str, verdict: ClaimVerdict, reason: str) -> Finding:
-    """The slope of a measure on ln N."""
+    """Reports the slope of a measure on ln N."""
     return Finding.of(row, effect, verdict, reason, scope=where(row), value=row.slope, null="no change with size")
 
 
 def of_nulls(row: Growth) -> str:
-    """Slopes of the weaker nulls."""
+    """The slopes of the weaker nulls."""
     found = {"a constant shape": row.fixed_spectrum_slope, "a stretched shape": row.stretched_slope}
     return ", ".join(f"{value:+.3f} for {name}" for name, value in found.items() if value is not None)
 

@@ -1,4 +1,4 @@
-"""Numbers that others published."""
+"""Rows of measurements and laws that others published."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
-"""How information about a target is spread over its context: what growing removals do to its regression and to the model."""
+"""Measure how information about a target is spread over its context, from what growing removals do to a regression and to the
+model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ WITHOUT_TARGET = ("recency", "first_recency", "norm")
 
 
 class Place(NamedTuple):
-    """Which curve or summary: see `geomkit.store.records.Removal`."""
+    """The key of a curve or summary, with the columns of `geomkit.tables.experiments.Removal`."""
 
     sinks: str
     null: str
@@ -57,7 +58,7 @@ Values = dict[Place, np.ndarray]
 
 @dataclass(frozen=True)
 class Curves:
-    """One layer's curves: for (sinks, null, method, direction, metric) an array (targets, fractions)."""
+    """The curves of one layer: for (sinks, null, method, direction, metric) an array (targets, fractions)."""
 
     fractions: list[float]
     values: dict[tuple[str, str, str, str, str], np.ndarray]
@@ -101,7 +102,7 @@ def measure_removals(
 
 
 def layer_values(file: Removals, known: Probe, layer: int, gain: Mapping[str, float], seed: int) -> Values:
-    """Everything of one layer, by place, with differences from nulls."""
+    """All values of one layer, by place, with differences from nulls."""
     curves, found = regressions(file, known, layer, gain, seed)
     for hidden in file.hidden(layer):
         if hidden.null != "own" and hidden.method in WITHOUT_TARGET:
@@ -157,7 +158,7 @@ def regressions(file: Removals, known: Probe, layer: int, gain: Mapping[str, flo
 
 
 def target_rows(file: Removals, known: Probe, layer: int, number: int, null: str, seed: int) -> np.ndarray:
-    """Unit rows of a target's context, and that of the target itself (m + 1, d): its own, another document's, or noise."""
+    """Unit rows of a target's context and of the target itself (m + 1, d): its own, another document's, or noise."""
     text, place = int(file.text[number]), int(file.position[number])
     if null == "noise":
         return noise_rows(place, known.width(layer), rng(seed, "removal", "noise", file.document[number], place))
@@ -169,7 +170,7 @@ def target_rows(file: Removals, known: Probe, layer: int, number: int, null: str
 
 
 def spread(problem: Explained) -> dict[str, float]:
-    """How leave-one-out gains of the ridge are spread: Gini, and the effective number as a share of the context."""
+    """How evenly the ridge's leave-one-out gains are spread: Gini, and the effective number as a share of the context."""
     gains = leave_one_out(problem)
     return {"residual_gini": gini(gains), "residual_effective_share": effective_number(gains) / problem.size}
 
@@ -182,14 +183,14 @@ def set_values(
 
 
 def add_hidden(curves: Curves, hidden: Hidden, loss: np.ndarray) -> None:
-    """The model's curves, the loss as what it rises by."""
+    """Adds the model's curves; the loss is given as its increase."""
     key = (hidden.sinks, hidden.null, hidden.method, hidden.direction)
     curves.values[*key, "divergence"] = hidden.divergence
     curves.values[*key, "loss"] = hidden.loss - loss[:, None]
 
 
 def average_random(curves: Curves) -> None:
-    """Draws of chance become one method, their mean."""
+    """Joins the random draws into one method, their mean."""
     draws = [key for key in curves.values if key[2].startswith("random-")]
     groups: dict[tuple[str, str, str, str, str], list[np.ndarray]] = {}
     for sinks, null, method, direction, metric in draws:
@@ -199,7 +200,7 @@ def average_random(curves: Curves) -> None:
 
 
 def concentration(file: Removals, seed: int) -> Values:
-    """Gini and effective share of the model's own leave-one-out divergences; noise: squares of as many Gaussians."""
+    """Gini and effective share of the model's own leave-one-out divergences; the noise null is squares of as many Gaussians."""
     size, found = len(file.text), dict[Place, np.ndarray]()
     effects, outliers = file.leave_one_out, file.sinks
     for number in range(size):
@@ -217,7 +218,7 @@ def concentration(file: Removals, seed: int) -> Values:
 
 
 def model_halves(file: Removals, curves: Curves, sinks: str, null: str, method: str) -> Values:
-    """Fractions that carry half of the model's divergence: removed from the head, and kept of it alone."""
+    """Fractions that carry half of the model's divergence: removed from the head, and visible alone."""
     away = curves.method(sinks, null, method, "highest", "divergence")
     worst = file.alone if sinks == "removable" else file.sinks_alone
     parts = np.array([*curves.fractions, 1.0])
@@ -231,7 +232,7 @@ def model_halves(file: Removals, curves: Curves, sinks: str, null: str, method: 
 
 
 def differences(found: Values) -> Values:
-    """Own minus each null, target by target, of the summaries."""
+    """The summaries of a target minus each null's, target by target."""
     return {
         place._replace(null=f"minus {null}"): values - found[place._replace(null=null)]
         for place, values in found.items()

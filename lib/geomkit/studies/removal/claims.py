@@ -28,7 +28,7 @@ LABELS = {
 
 
 def shipped(rows: Sequence[Removal]) -> list[Removal]:
-    """Rows that claims read: no curves over fractions."""
+    """The rows that claims read, which are the ones to ship: no curves over fractions."""
     rows = [row for row in rows if row.fraction is None and row.direction in (None, "highest")]
     return [row for row in rows if row.method in READ.get(row.metric, ())]
 

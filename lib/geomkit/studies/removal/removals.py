@@ -1,4 +1,4 @@
-"""Removals: what a model predicts at targets when parts of their context are hidden, in orders of importance and of chance.
+"""Read and write files of removals: a model's predictions at targets while parts of their context are hidden.
 
 /targets/{text,position,document,stranger}   (targets,)      the text's number in the dump, the token's in the text; stranger: the
                                                              number of the target of another document
@@ -46,7 +46,7 @@ class Hidden(NamedTuple):
 def write_removals(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
-    """Arrays by their path in the file, which appears whole."""
+    """Writes arrays by their path in the file, which appears only when it is complete."""
     write_targets(path, SCHEMA, arrays, attributes, absent)
 
 
@@ -65,21 +65,21 @@ class Removals(Targets):
 
     @property
     def leave_one_out(self) -> np.ndarray:
-        """(targets, T)."""
+        """The model's divergence without each token (targets, T)."""
         return read(self.file, "leave_one_out")
 
     @property
     def sinks(self) -> np.ndarray:
-        """(targets, T), of bool."""
+        """Which tokens are attention sinks (targets, T), of bool."""
         return read(self.file, "sinks").astype(bool)
 
     def orders(self, layer: int, null: str) -> dict[str, np.ndarray]:
-        """By method (targets, T)."""
+        """Orders of removal by method (targets, T)."""
         group = self.file[f"orders/{layer}"].get(null, {})
         return {method: read(self.file, f"orders/{layer}/{null}/{method}") for method in group}
 
     def hidden(self, layer: int) -> Iterator[Hidden]:
-        """Everything that was measured at one layer."""
+        """All measurements at one layer."""
         for null, kinds in self.file[f"scores/{layer}"].items():
             for sinks, methods in kinds.items():
                 for method, directions in methods.items():

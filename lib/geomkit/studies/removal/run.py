@@ -1,4 +1,4 @@
-"""Hide growing parts of a target's context from a model, in orders of importance by several methods and in orders of chance."""
+"""Hide growing parts of a target's context from a model, in orders of importance by several methods and in random orders."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,7 +68,7 @@ def remove_tokens(
 
 
 def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:
-    """Numbers of the last targets of the first texts of a probe."""
+    """Chooses the last targets of the first texts of a probe, by number."""
     numbers = [np.flatnonzero(known.text == text)[-targets:] for text in np.unique(known.text)[:texts]]
     return [int(number) for each in numbers for number in each]
 
@@ -90,7 +90,7 @@ def target_orders(
     gain: Mapping[str, float],
     seed: int,
 ) -> Ordered:
-    """One target's orders: its own, those for the target of another document, those found in noise, and those of chance."""
+    """Orders for one target: its own, those for the target of another document, those of noise, and random ones."""
     target, stranger = chosen[number], chosen[other]
     text, place, document = int(known.text[target]), int(known.position[target]), known.document[target]
     found: Ordered = {}
@@ -120,7 +120,7 @@ def target_orders(
 
 
 def blank_arrays(found: Sequence[Ordered], targets: int, length: int, fractions: int) -> dict[str, np.ndarray]:
-    """All arrays of the file, without values but the orders."""
+    """All arrays of the file, filled with missing values except the orders."""
     arrays: dict[str, np.ndarray] = {f"reference/{name}": np.full(targets, np.nan) for name in ("loss", "alone", "sinks_alone")}
     arrays |= {"leave_one_out": np.full((targets, length), np.nan), "sinks": np.zeros((targets, length), dtype=np.int8)}
     for number, mine in enumerate(found):
@@ -152,7 +152,7 @@ def measure_text(
     fractions: Sequence[float],
     arrays: dict[str, np.ndarray],
 ) -> None:
-    """Fills in the scores of one text's targets; equal sets of visible tokens are run once."""
+    """Computes the scores of one text's targets; equal sets of visible tokens are run once."""
     length, cells, targets, visible = len(text.ids), [], [], []
     for number in mine:
         place = int(positions[number])

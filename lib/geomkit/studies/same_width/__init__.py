@@ -1,4 +1,5 @@
-"""What differs between models of one width: trained or not, text or shuffled text, one seed or another?
+"""How do models of one width differ: trained or untrained, on text or shuffled text, with one seed or another?
 
-What would answer it: differences of logarithms with intervals over documents and seeds (docs/protocol_1.md, models of one width).
-Outputs: results/final_state/, results/scaling/fixed_width.csv."""
+Answered by differences of logarithms at each width, with intervals over documents, seeds and twins; models of one width need
+no null for width (docs/protocol_1.md, controls at fixed width).
+Outputs: results/final_state/, results/scaling/fixed_width.csv, on request."""

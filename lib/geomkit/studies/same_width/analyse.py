@@ -1,5 +1,5 @@
-"""Controls at fixed width (fixed_width.csv): trained models beside untrained twins, centred and not, beside shuffled text, beside
-themselves without the final norm's weights, and beside other seeds; and Diff-eRank beside what others published.
+"""Compare models of one width (fixed_width.csv): trained with untrained twins, centred or not, text with shuffled text, the final
+state with and without the final norm's weights, and seeds with one another; and Diff-eRank with published values.
 
 No row compares widths, so no null for width has a part in it. All are exploratory."""
 
@@ -54,7 +54,7 @@ def compare_at_fixed_width(
 
 @dataclass
 class Drawn:
-    """Resamples of documents: drawn once for each list of them, so that what is compared is paired."""
+    """Resamples of documents, drawn once for each list of documents, so that comparisons are paired."""
 
     resamples: int
     draws: np.random.Generator
@@ -71,7 +71,7 @@ class Drawn:
 
 
 def by_width(states: Sequence[Measurements]) -> list[list[Measurements]]:
-    """Seeds of each width together, each the measurements of one model.
+    """Groups the seeds of each width, each seed the measurements of one model.
 
     Raises DataError for seeds that were measured on different texts.
     """
@@ -112,7 +112,7 @@ def twins_of(state: Measurements, where: Where) -> list[np.ndarray]:
 
 
 def beside_twins(states: Sequence[Measurements], draws: Drawn) -> Iterator[FixedWidth]:
-    """Trained minus untrained, and what of it centring changes."""
+    """Trained minus untrained, and the part of it that centring removes."""
     for group in progress(by_width(states), "untrained"):
         for where in places(group[0]):
             terms = pair(group, where)
@@ -128,12 +128,12 @@ def beside_twins(states: Sequence[Measurements], draws: Drawn) -> Iterator[Fixed
 
 
 def of_group(group: Sequence[Measurements], where: Where) -> dict[str, Any]:
-    """Columns that say whose and where."""
+    """The columns that name a group and a place."""
     return {**group[0].source, **where.columns, "width": group[0].models[0].width}
 
 
 def pair(group: Sequence[Measurements], where: Where) -> tuple[Terms, Terms] | None:
-    """Terms of the trained seeds and of the twins."""
+    """The terms of a contrast: the trained seeds and the twins."""
     trained, twins = stacked(group, where), twin_values(group, where)
     return None if trained is None or twins is None else ([(1, trained)], [(1, twins)])
 
@@ -143,7 +143,7 @@ def negative(terms: Terms) -> Terms:
 
 
 def beside_plain(states: Sequence[Measurements], draws: Drawn) -> Iterator[FixedWidth]:
-    """After the final norm minus without its gain and bias; the layer is that of the former."""
+    """The final state minus the same without the final norm's gain and bias; the layer is that of the former."""
     for group in by_width(states):
         for where in places(group[0]):
             if where.layer != FINAL:
@@ -155,7 +155,7 @@ def beside_plain(states: Sequence[Measurements], draws: Drawn) -> Iterator[Fixed
 
 
 def beside_shuffled(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth]:
-    """Text minus its tokens in an order of chance, at every length and of the corpus, which has one value."""
+    """Text minus its tokens in random order, at every length and for the corpus, which has one value."""
     shuffled = measured.variants.get("shuffled", {})
     width = np.array([model.width for model in measured.models])
     for where in progress(places(measured), "shuffled"):
@@ -189,7 +189,7 @@ def places(measured: Measurements) -> list[Where]:
 
 
 def beside_loss(measured: Measurements, states: Sequence[Measurements], loss: np.ndarray) -> Iterator[FixedWidth]:
-    """Correlation of every metric with the loss (models,) over seeds, widths held fixed."""
+    """Correlation over seeds of every metric with the loss (models,), with widths fixed."""
     names, size = [model.name for model in measured.models], np.array([model.params_nonembedding for model in measured.models])
     values = dict(measured.variants.get(TRAINED, {}))
     of_model = {state.models[0].name: state for state in states}
@@ -209,7 +209,7 @@ def beside_loss(measured: Measurements, states: Sequence[Measurements], loss: np
 
 
 def logs_within(values: np.ndarray, loss: np.ndarray, size: np.ndarray) -> dict[str, Any]:
-    """Columns of the correlation of ln mean values (models, texts) with the loss."""
+    """The columns of the correlation of ln mean values (models, texts) with the loss."""
     if not values.shape[1]:
         raise DataError("no text has all values")
     means = values.mean(axis=1)
@@ -258,7 +258,7 @@ def half_of_mean(sd: float, number: int) -> float:
 
 
 def of_published(rows: Sequence[PublishedValue]) -> Iterator[FixedWidth]:
-    """What others published, with the sign of its value."""
+    """Published values of Diff-eRank, each with its sign."""
     for row in rows:
         where: dict[str, Any] = {"family": row.family, "published": True, "corpus": row.dataset}
         where |= dict.fromkeys(("layer", "length", "normalise", "eps2"))

@@ -37,7 +37,7 @@ def controlled(inputs: Inputs, control: str, metric: str, normalise: str | None,
 
 
 def by_place(rows: Iterable[FixedWidth]) -> list[list[FixedWidth]]:
-    """Rows that have a value, of each place, narrowest first."""
+    """Rows with a value, grouped by place, narrowest first."""
     groups: dict[str, list[FixedWidth]] = {}
     for row in rows:
         if row.value is not None and row.layer in LAYERS:
@@ -46,7 +46,7 @@ def by_place(rows: Iterable[FixedWidth]) -> list[list[FixedWidth]]:
 
 
 def at_widths(rows: Sequence[FixedWidth], effect: str, verdict: ClaimVerdict, but: str = "", details: str = "") -> Finding:
-    """A finding on rows of all widths."""
+    """Makes one finding from the rows of all widths."""
     return Finding(
         scope=scope(rows[0]),
         effect=f"ln of the effective rank, {effect}, at every width",

@@ -1,4 +1,4 @@
-"""Do distances between documents' hidden states agree with people's judgements of how alike the documents are?"""
+"""Correlate distances between documents' hidden states with human judgements of how similar the documents are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,8 +129,8 @@ def document_texts(texts: Texts, named: list[str], model: str) -> list[int]:
 def by_layer(
     gathered: Mapping[State, np.ndarray], sizes: Sequence[int], dtype: str, metrics: Sequence[str], eps2: float, seed: int
 ) -> tuple[Compared, list[dict[str, Any]]]:
-    """Every distance at every layer, after each sublayer too where there are these, and the spectra of documents' rows beside
-    those of their tokens. gathered: rows of documents of the given sizes, one after another."""
+    """Every distance at every layer, also after each sublayer where these are measured, and the spectra of documents' rows beside
+    those of their tokens."""
     names: list[tuple[State, str, int]] = []
     similar: list[np.ndarray] = []
     spectra: list[dict[str, Any]] = []
@@ -159,7 +159,7 @@ def document_spectra(documents: Documents, state: State, metrics: Sequence[str],
 
 
 def baselines(texts: list[str], background: list[str], ids: list[np.ndarray], seed: int) -> Compared:
-    """What knows no model: words weighed by rarity, which tokens are equal, and lengths."""
+    """Baselines without a model: words weighted by rarity, shared tokens, and lengths."""
     words = tfidf(texts, background)
     projected = random_projection(ids, PROJECTION, rng(seed, "semantics", "projection"))
     found = [cosine_distance(words), cosine_distance(projected), length_distance([len(each) for each in ids])]
@@ -175,7 +175,7 @@ def merged(layers: Compared, others: Compared) -> Compared:
 def agreements(
     found: Compared, human: np.ndarray, kind: str, halves: int, resamples: int, draw: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Rows of one kind of correlation: of every measure, and of the one chosen on halves, against TF-IDF."""
+    """Rows of one kind of correlation: of every measure, and of the one chosen on halves, compared with TF-IDF."""
     judged = Judged(found.similarities, human, kind)
     common = {"agreement": kind, "metric": kind}
     rows: list[dict[str, Any]] = []

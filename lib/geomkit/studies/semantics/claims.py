@@ -7,7 +7,7 @@ from geomkit.tables.findings import SEEN, Finding, Inputs, claims, over_document
 
 
 def shipped(rows: Sequence[Likeness]) -> list[Likeness]:
-    """Rows that claims read."""
+    """The rows that claims read, which are the ones to ship."""
     return [row for row in rows if row.distance == "chosen"]
 
 

@@ -1,4 +1,4 @@
-"""How distances between documents agree with people's judgements, by layer, beside baselines that know no model."""
+"""Draw the agreement of document distances with human judgements, by layer, beside baselines without a model."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ SUBLAYERS = {"attention": ":", "mlp": "-."}
 
 
 def semantics_figure(rows: Sequence[Likeness]) -> Iterator[Figure]:
-    """A page for each model and corpus."""
+    """Draws a page for each model and corpus."""
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
         yield page(model, corpus, [row for row in rows if (row.model, row.corpus) == (model, corpus)])
 
@@ -47,7 +47,7 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
 
 
 def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
-    """A line for each distance over layers, of the best one also after each sublayer, and a line across for each baseline."""
+    """Draws each distance over layers, the best one also after each sublayer, and each baseline as a level line."""
     found = [row for row in rows if row.layer >= 0 and row.sublayer == "block"]
     best = max(found, key=lambda row: row.value).distance if found else None
     for place, name in enumerate(dict.fromkeys(row.distance for row in found)):
@@ -70,7 +70,7 @@ def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
 
 
 def verdict(rows: Sequence[Likeness], kind: str) -> str:
-    """The choice on halves against TF-IDF, in words."""
+    """The measure chosen on halves compared with TF-IDF, in words."""
     mine = {row.kind: row for row in rows if row.agreement == kind and row.distance == "chosen"}
     if "difference" not in mine or "least" not in mine:
         return "no choice"

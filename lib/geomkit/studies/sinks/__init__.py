@@ -1,4 +1,4 @@
-"""How much of a layer's spectrum do attention sinks make?
+"""How much of a layer's spectrum is due to attention sinks?
 
-What would answer it: metrics of texts with and without them (docs/protocol_1.md, where the information sits).
-Outputs: results/sinks.parquet, results/sinks_summary.csv."""
+Answered by metrics of texts with and without their sinks (docs/protocol_1.md, where the information sits, claim 7).
+Outputs: results/sinks/, results/sinks.parquet, results/sinks_summary.csv, and pages of results/ablation.pdf."""

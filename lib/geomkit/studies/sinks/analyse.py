@@ -1,4 +1,4 @@
-"""How much of each layer's spectrum is attention sinks: metrics of texts as they are and without their sinks."""
+"""Measure how much of each layer's spectrum is due to attention sinks: metrics of texts with and without their sinks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +52,7 @@ def measure_without_sinks(
 
 
 def text_values(found: SinkEffects) -> Iterator[tuple[Key, np.ndarray]]:
-    """Values of every text (texts,) by key. A text that keeps fewer than two tokens has none."""
+    """Values of every text (texts,) by key. A text with fewer than two tokens left has none."""
     for threshold, count in zip(found.thresholds, found.count, strict=True):
         yield (0, None, "sinks", threshold, "sinks"), count
     for row, layer in enumerate(found.layers):
@@ -67,7 +67,7 @@ def text_values(found: SinkEffects) -> Iterator[tuple[Key, np.ndarray]]:
 
 
 def without_two_tokens(found: SinkEffects) -> dict[str, str]:
-    """Texts of which sinks leave fewer than two tokens."""
+    """Texts in which fewer than two tokens are not sinks."""
     few = np.isnan(found.without[:, 0, 0, 0])
     return {
         f"text {text} without sinks above {found.thresholds[number]:g}": "fewer than two tokens are left"

@@ -38,7 +38,7 @@ def by_threshold(rows: Iterable[SinkEffect]) -> dict[float, SinkEffect]:
 def at_middle(
     rows: list[SinkEffect], gaps: Mapping[float, SinkEffect], numbers: Mapping[float, SinkEffect], mode: str
 ) -> list[Finding]:
-    """One normalisation: the difference at the middle block, and the profile's range over blocks with and without sinks."""
+    """The difference at the middle block under one normalisation, and the profile's range over blocks with and without sinks."""
     threshold = nearest(THRESHOLD, gaps)
     if threshold is None:
         return []

@@ -37,7 +37,7 @@ def verdicts(inputs: Inputs) -> list[LawVerdict]:
 
 
 def beside_null(row: LawVerdict | FollowedVerdict, rows: Sequence, claimed: int, effect: str, **columns: object) -> Finding:
-    """The difference of a law from the projected null, and what its test means for the claim that it has a sign."""
+    """The difference of a law from the projected null, and what its test implies for the claimed sign."""
     verdict, but = agreed(row, rows, lambda one: from_kind(one.verdict, one.difference, claimed))
     reason = f"{row.verdict}: {row.reason}{f' ({row.flags})' if row.flags else ''}{but}"
     return Finding.of(row, effect, verdict, reason, value=row.difference, null="projected", **columns)
@@ -64,7 +64,7 @@ def without_weights(row: LawVerdict, rows: Sequence[LawVerdict]) -> str:
 
 
 def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
-    """What the test could have found, what the null keeps, and the slopes that were left out of the verdict."""
+    """What the test could have detected, what the null retains, and the slopes that were left out of the verdict."""
     found = [f"exponent itself {estimate(row.exponent)}"]
     if row.p_adjusted is not None and row.tests is not None:
         found.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
@@ -167,7 +167,7 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
 
 
 def straddling(row: LawVerdict) -> str:
-    """A mark of laws whose models are partly wider than the texts are long."""
+    """A mark for laws whose texts are shorter than some models are wide, and longer than others."""
     return " (straddling)" if row.straddles else ""
 
 
@@ -177,7 +177,7 @@ def straddling(row: LawVerdict) -> str:
     source="ours",
 )
 def following(inputs: Inputs) -> list[Finding]:
-    """At as many tokens for each direction in all models, only a difference from the projected null is an exponent with size."""
+    """At as many tokens per direction in all models, only a difference from the projected null is an exponent with size."""
     rows = [row for row in inputs.rows("scaling/following.csv", FollowedVerdict) if row.metric == RATIO]
     effect = "exponent with N minus that of the projected null, at lengths in proportion to width"
     return [
@@ -221,7 +221,7 @@ def common_dimension(inputs: Inputs) -> list[Finding]:
 
 
 def differs(row: LawVerdict) -> bool:
-    """Whether models on as many directions of their own have an exponent other than 0."""
+    """Whether models on equally many of their own directions have an exponent other than 0."""
     return sign_of(row.common_dimension_low, row.common_dimension_high) != 0
 
 
@@ -277,7 +277,7 @@ def replicated(first: LawVerdict, again: LawVerdict) -> str:
     source="ours",
 )
 def own_directions(inputs: Inputs) -> list[Finding]:
-    """What the projected null rests on, in a family of one size: the interval is over documents, of one training."""
+    """The assumption of the projected null, in a family of one size: the interval is over documents, of one training."""
     rows = inputs.rows("scaling/own_directions.csv", OwnDirections)
     found = []
     for row in rows:

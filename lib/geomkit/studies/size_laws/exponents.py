@@ -1,4 +1,4 @@
-"""Laws with model size: exponents (slopes.csv), those of their nulls (null_slopes.csv), and fits of the primary endpoint
+"""Fit exponents with model size (slopes.csv), those of their nulls (null_slopes.csv), and laws of the primary endpoint
 (fits.json)."""
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ def compare_exponents(
     held_out: int,
     seed: int,
 ) -> None:
-    """exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
+    """Writes the tables. exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
     draws = {Path(path).stem: Path(path) for path in resampled}
     found: list[Judged] = []
     for family, corpus in families(table):
@@ -75,7 +75,7 @@ Judged = tuple[Slope, list[NullSlope]]
 
 
 class Ladder:
-    """One family on one corpus: its models by size, what was measured on them, and draws of documents and then seeds.
+    """One family on one corpus: its models by size, their measurements, and draws of documents and then seeds.
 
     The same draws serve everything, so what is compared is paired.
     """
@@ -96,7 +96,7 @@ class Ladder:
         return [values[group] for group in self.groups]
 
     def levels(self, where: Where) -> dict[str, Levels]:
-        """Of one place, trained and every null."""
+        """Levels at one place, of trained models and of every null."""
         values, drawn = beside(self.measured.variants, where), beside(self.drawn, where)
         if where.length is not None:
             return text_levels({name: self.split(array) for name, array in values.items()}, self.draws)
@@ -107,7 +107,7 @@ class Ladder:
 
 
 def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[Judged]:
-    """Every metric, length, layer and normalisation against every measure of size."""
+    """Compares every metric, length, layer and normalisation with every measure of size."""
     tested = [Where(primary["layer"], primary["normalise"], primary["length"], metric) for metric in primary["metrics"]]
     for where in progress(sorted(ladder.measured.variants["trained"], key=lambda where: where.order), "exponents"):
         levels = ladder.levels(where)
@@ -129,7 +129,7 @@ def judged(where: Mapping[str, Any], result: Exponent, primary: bool) -> Judged:
 
 
 def elsewhere(where: Mapping[str, Any]) -> str:
-    """Where the verdict on a law of a measured family is, or why there is none."""
+    """The file with the verdict on a law of a measured family, or why there is none."""
     there = where["metric"] in MARGINS and where["layer"] in JUDGED_LAYERS and where["length"] is not None
     return (
         "verdicts.csv judges it" if there and where["against"] == JUDGED_SIZE else "exploratory: verdicts.csv has no test of it"
@@ -147,7 +147,7 @@ def null_slope(where: Mapping[str, Any], name: str, null: Comparison) -> NullSlo
 
 @named("matrix_entropy_over_ln_width", label="matrix entropy / ln d", unit="ratio")
 def published_exponents(path: Path) -> Iterator[Judged]:
-    """The same for published tables of matrix entropy over ln d."""
+    """Exponents and nulls of published tables of matrix entropy over ln d."""
     for family, group in groupby(read_csv(path, PublishedValue), key=lambda row: row.family):
         models = list(group)
         width, ratio = np.array([float(row.width) for row in models]), np.array([row.value for row in models])
@@ -162,7 +162,7 @@ def published_exponents(path: Path) -> Iterator[Judged]:
 
 
 def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Points of one corpus, metric and family together."""
+    """Groups the points of one corpus, metric and family."""
     return [list(group) for _, group in groupby(points, key=lambda row: (row["corpus"], row["metric"], row["family"]))]
 
 

@@ -1,5 +1,4 @@
-"""Diff-eRank of every model (diff_erank.csv), and beside it which measures grow with size, which fall and which are flat
-(growth.csv)."""
+"""Compute Diff-eRank of every model (diff_erank.csv), and which measures grow with size, fall or stay flat (growth.csv)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +52,7 @@ def compare_growth(
     resamples: int,
     seed: int,
 ) -> None:
+    """Writes both tables."""
     of_models: list[DiffErank] = []
     rows = [*of_metrics(slopes, null_slopes, primary), *of_published(published)]
     for path in map(Path, resampled):
@@ -76,14 +76,14 @@ def compare_growth(
 
 @dataclass(frozen=True)
 class Clouds:
-    """What Diff-eRank takes of a family: for each member the spectra of its texts, by variant, and the texts' documents."""
+    """The input of Diff-eRank for a family: for each member the spectra of its texts, by variant, and the texts' documents."""
 
     variants: dict[str, list[Spectrum]]
     documents: list[list[str]]
 
 
 def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
-    """At one length, or (n None) of the corpus, one text of its own; None without untrained twins or such a state.
+    """Clouds at one length, or (n None) of the corpus as one text; None without untrained twins or such a state.
 
     Where members have different numbers of twins, those that all have count. Texts of equal rows, which have no entropy, are left
     out, of every member if all read the same texts.
@@ -116,14 +116,14 @@ def twins_of(member: Member) -> list[str]:
 
 
 def entropies(variants: Mapping[str, Sequence[Spectrum]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each member, matrix entropies of its texts (texts,) and those of its untrained twins (twins, texts)."""
+    """Matrix entropies of each member: of its texts (texts,), and of its untrained twins (twins, texts)."""
     for trained, *twins in zip(*variants.values(), strict=True):
         first, *others = (np.asarray(measure(one, ["matrix_entropy"])["matrix_entropy"].value) for one in (trained, *twins))
         yield first, np.array(others)
 
 
 def diff_eranks(members: Sequence[Member], clouds: Clouds) -> dict[str, np.ndarray]:
-    """Diff-eRank (members, twins), and what it would be under both nulls for width, of trained models and twins alike."""
+    """Diff-eRank (members, twins), and its value under both nulls for width, applied to trained models and twins alike."""
     found = {MEASURED: clouds.variants}
     if not incomparable(members):
         sizes = [member.facts[N] for member in members]
@@ -144,7 +144,7 @@ def drawn_texts(clouds: Clouds, resamples: int, seed: int, corpus: str) -> np.nd
 
 
 def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
-    """The same of the corpus, None if its matrix entropy was not resampled."""
+    """Diff-eRank of the corpus in its resamples; None if its matrix entropy was not resampled."""
     drawn = read_resamples(path, members[0].family, {member.name: member.facts["depth"] for member in members})
     where = Where(LAYER, MODE, None, "matrix_entropy")
     ranks = {name: np.exp(arrays[where]) for name, arrays in drawn.items() if where in arrays}
@@ -155,7 +155,7 @@ def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:
 def model_rows(
     members: Sequence[Member], values: Mapping[str, np.ndarray], drawn: np.ndarray | None, where: Mapping[str, Any]
 ) -> Iterator[DiffErank]:
-    """The mean over twins and their standard deviation of every member, and the interval that documents give it."""
+    """Rows of every member: the mean over twins, their standard deviation, and an interval over documents."""
     for place, member in enumerate(members):
         sizes: Mapping[str, Any] = member.facts
         for name, of_members in values.items():
@@ -174,7 +174,7 @@ def size_row(
     draws: np.random.Generator,
     where: Mapping[str, Any],
 ) -> Growth:
-    """The slope of Diff-eRank itself on ln N, for it may be negative, seeds of a size averaged."""
+    """The slope of Diff-eRank itself on ln N, since it may be negative; seeds of a size are averaged."""
     n = np.array([member.facts[N] for member in members])
     groups = [n == one for one in np.unique(n)]
     levels = {name: Levels(np.array([of[group].mean() for group in groups])) for name, of in values.items()}
@@ -210,7 +210,7 @@ def of_published(path: Path) -> Iterator[Growth]:
 
 
 def of_metrics(slopes: Path, null_slopes: Path, primary: Mapping[str, Any]) -> Iterator[Growth]:
-    """The same for all metrics, from slopes.csv: at the primary place, where Diff-eRank is measured, and where there is none."""
+    """Growth of all metrics, from slopes.csv: at the primary place, where Diff-eRank is measured, and where there is no place."""
     places = {(primary["layer"], primary["normalise"]), PLACE, NOWHERE}
     nulls = by_slope(read_csv(null_slopes, NullSlope))
     for row in read_csv(slopes, Slope):
@@ -228,7 +228,7 @@ def of_metric(row: Slope, nulls: Mapping[str, NullSlope]) -> Growth:
 
 
 def direction(row: Growth) -> str | None:
-    """What the interval over sizes says."""
+    """Whether the interval over sizes shows growth, a fall, or neither."""
     if row.low is None or row.high is None:
         return None
     return "grows" if row.low > 0 else "falls" if row.high < 0 else "flat"

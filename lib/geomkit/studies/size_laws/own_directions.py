@@ -1,5 +1,5 @@
-"""Models of one size on fewer of their own leading directions (own_directions.csv): what keeping directions alone changes, in a
-family that has no sizes to compare."""
+"""Measure models of one size on fewer of their own leading directions (own_directions.csv): the effect of the number of
+directions alone, in a family that has no sizes to compare."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -76,8 +76,8 @@ class Curve:
             yield int(k), float(level), percentile_interval(drawn)
 
     def slope(self) -> tuple[float, tuple[float, float]] | None:
-        """Of ln of the metric on ln of the directions, with its interval over documents; None with fewer than three numbers of
-        directions, and where a mean has no logarithm."""
+        """The slope of ln of the metric on ln of the directions, with its interval over documents; None with fewer than three
+        numbers of directions, and where a mean has no logarithm."""
         if self.directions.size < 3 or not (self.mean > 0).all() or not (self.drawn > 0).all():
             return None
         weights = slope_weights(np.log(self.directions.astype(float)))

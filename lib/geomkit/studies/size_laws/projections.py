@@ -1,4 +1,4 @@
-"""Nulls for width that act on tokens, of every family on one corpus: models' rows on fewer of their directions, text by text.
+"""Measure models' tokens on fewer of their directions, text by text: nulls for width of every family on one corpus.
 
 Variants of the table, whose column `donor` names the model that the rows are of:
 projected          a donor on its leading d directions, for every width d of a smaller or equal model of its family
@@ -44,7 +44,7 @@ LAYERS = ("last", "final", PLAIN)
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured: lengths in tokens, metrics (None: all) and their parameters, random draws and their seed.
+    """Settings of projections: lengths in tokens, metrics (None: all) and their parameters, random draws and their seed.
 
     bracket: the normalisations and lengths at which directions of chance are drawn, which take most of the time (None: all).
     """
@@ -58,7 +58,7 @@ class Settings:
     bracket: Mapping[str, Sequence[Any]] | None = None
 
     def drawn(self, mode: str, n: int) -> bool:
-        """Whether there are directions of chance."""
+        """Whether random directions are drawn."""
         return self.bracket is None or (mode in self.bracket["modes"] and n in self.bracket["lengths"])
 
 
@@ -70,7 +70,7 @@ def join_projections(
     output: Path,
     modes: Sequence[str],
 ) -> None:
-    """The table of one corpus, from those of `project_donor`, which lie in folders of their models' names, as `spectra` do.
+    """Joins one corpus's tables from `project_donor`, which lie in folders of their models' names, as `spectra` do.
 
     What cannot be measured is among the table's `absent`, with its reason.
     """
@@ -105,7 +105,7 @@ def project_donor(
     seed: int,
     bracket: Mapping[str, Sequence[Any]] | None,
 ) -> None:
-    """What the table of projections holds of one model, which names the output's folder.
+    """Writes the rows of one model, which names the output's folder, for the table of projections.
 
     spectra: of all models of its family, which say how wide they are. The table is empty where the family has no projections.
     """
@@ -132,19 +132,19 @@ def add_made(table: TableWriter, model: Source, layer: str, path: Path) -> dict[
 
 
 def powers_of_two(width: int) -> list[int]:
-    """Those from FEWEST on that are below a width, and the width."""
+    """Powers of two from FEWEST on that are below a width, and the width."""
     return [*(1 << k for k in range(FEWEST.bit_length() - 1, width.bit_length()) if 1 << k < width), width]
 
 
 class Part(NamedTuple):
-    """Numbers of directions that a donor's rows are projected on; and whether also on as many of chance."""
+    """Numbers of directions on which a donor's rows are projected, and whether random directions are drawn as well."""
 
     widths: list[int]
     bracketed: bool
 
 
 def parts(members: Sequence[Source], layer: str) -> tuple[dict[str, Part], dict[str, str]]:
-    """What every donor of a family is projected on at one layer, by its name; and what is missing, with reasons."""
+    """Parts of every donor of a family at one layer, by its name; and what is missing, with reasons."""
     family = members[0].family
     if without := [reason for model in members if (reason := model.missing(layer))]:
         return {}, {f"projections, {family}, {layer}": without[0]}
@@ -162,7 +162,7 @@ def parts(members: Sequence[Source], layer: str) -> tuple[dict[str, Part], dict[
 
 
 def add_donor(table: TableWriter, model: Source, layer: str, part: Part, settings: Settings) -> dict[str, str]:
-    """Adds what one model's rows are on each number of its directions; where it is bracketed, also on directions of chance.
+    """Adds one model's metrics on each number of its directions; where it is bracketed, also on random directions.
 
     Returns what is missing, with reasons.
     """
@@ -207,7 +207,7 @@ def add_donor(table: TableWriter, model: Source, layer: str, part: Part, setting
 
 
 def itself(clouds: np.ndarray, mode: str, dtype: str) -> dict[int, Projected]:
-    """A model's rows in all their directions."""
+    """Measures a model's rows in all their directions."""
     found = row_spectrum(normalise(clouds, mode, dtype=dtype), centred=is_centred(mode))
     return {clouds.shape[-1]: Projected(found, np.ones(len(clouds)))}
 
@@ -231,7 +231,7 @@ def add_random(
 
 @dataclass(frozen=True)
 class Rows:
-    """Where rows go, the numbers and documents of their texts, and the columns that they share."""
+    """The output, the numbers and documents of its texts, and the columns that its rows share."""
 
     table: TableWriter
     texts: Sequence[int]
@@ -240,7 +240,7 @@ class Rows:
     settings: Settings
 
     def add(self, variant: str, results: Mapping[int, Projected], **columns: object) -> None:
-        """A block of rows for every width, metric and text, averaged over draws where there are any."""
+        """Adds rows for every width, metric and text, averaged over draws where there are any."""
         cells: dict[str, list] = {name: [] for name in ("text", "document", "metric", "value", "bound", "d", "eps2")}
         count = len(self.texts)
         for k, result in results.items():

@@ -1,4 +1,4 @@
-"""Metrics of a whole corpus, and their nulls, in resamples of its documents: what corpora's share of the uncertainty comes from.
+"""Measure metrics of a whole corpus, and their nulls, in resamples of its documents: the corpus's sampling error.
 
 Models that read the same documents get the same draws, in every variant, so differences between them are paired. A resample is
 the covariance of the documents drawn at the corpus's own number of tokens; centred rows stay centred on the corpus's mean."""
@@ -34,6 +34,7 @@ def resample_corpora(
     resamples: int,
     seed: int,
 ) -> None:
+    """Writes the metrics of one corpus in all of its resamples."""
     rows: list[dict[str, object]] = []
     with opened_families(spectra, families, seeds) as groups:
         for family, members in groups.items():
@@ -52,7 +53,7 @@ def resample_corpora(
 def resampled(
     members: Sequence[Member], layer: str, mode: str, draws: Sequence[np.ndarray]
 ) -> Iterator[tuple[str, str, Spectrum]]:
-    """(model, variant, spectra of all resamples) of what every member has, for a law takes all of them.
+    """(model, variant, spectra of all resamples) of variants that every member has, because a law needs all members.
 
     Drawn rows are of no document: their one spectrum is every resample's.
     """

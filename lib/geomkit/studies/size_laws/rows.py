@@ -1,4 +1,4 @@
-"""Rows of what changes with model size: exponents, those of nulls, verdicts, growth, and comparisons at one width."""
+"""Rows about model size: exponents, those of nulls, verdicts, growth, and comparisons at one width."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from geomkit.tables.endpoints import Compared, Endpoint, SlopeKey, Source
 
 @dataclass(frozen=True, kw_only=True)
 class Slope(Compared):
-    """A row of slopes.csv: the exponent of a metric with size, its t interval over sizes, and what it shows beside its nulls.
+    """A row of slopes.csv: a metric's exponent with size, its t interval over sizes, and its verdict beside its nulls.
 
     No numbers where the verdict is `failed`; then `reason` says why.
     """
@@ -185,7 +185,7 @@ class Growth(Source, Endpoint):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffErank(Endpoint):
-    """A row of diff_erank.csv: Diff-eRank of a model, or what it would be under a null for width (`variant`)."""
+    """A row of diff_erank.csv: Diff-eRank of a model, or its value under a null for width (`variant`)."""
 
     family: str
     corpus: str
@@ -258,7 +258,7 @@ class Point:
 
 
 def by_slope(nulls: Iterable[NullSlope]) -> dict[SlopeKey, dict[str, NullSlope]]:
-    """Nulls of each slope, by name."""
+    """Groups null slopes by their exponent, then by the name of the null."""
     found: dict[SlopeKey, dict[str, NullSlope]] = {}
     for row in nulls:
         found.setdefault(row.key, {})[row.null] = row

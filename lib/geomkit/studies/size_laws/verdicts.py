@@ -1,5 +1,5 @@
-"""Verdicts on laws with model size (verdicts.csv): each metric's difference from what the widest model's leading directions show
-at every width, donor by donor; and the differences size by size (differences.csv)."""
+"""Judge laws with model size (verdicts.csv): each metric's difference from the widest model on as many leading directions as each
+width has, donor by donor; and the differences size by size (differences.csv)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,14 +65,14 @@ def judge_laws(
 
 
 def is_primary(where: Where, primary: Mapping[str, Any]) -> bool:
-    """Whether it is one of the tests that were fixed beforehand: both layers at the primary length and normalisation."""
+    """Whether a test was fixed beforehand: both layers at the primary length and normalisation."""
     at_place = where.layer in PRIMARY and (where.normalise, where.length) == (primary["normalise"], primary["length"])
     return at_place and where.metric in primary["metrics"]
 
 
 @dataclass(frozen=True)
 class Levels:
-    """ln of what was measured on one family and corpus, and of its nulls, by model; and in every draw of documents.
+    """ln of the measurements of one family and corpus, and of their nulls, by model; and in every draw of documents.
 
     texts: (texts, resamples), how often each text was drawn.
     """
@@ -91,7 +91,7 @@ class Levels:
 
     @property
     def places(self) -> list[Where]:
-        """Everything measured on single texts at the layers that are judged, in order."""
+        """All places of single texts at the layers that are judged, in order."""
         found = [where for where in self.values.variants["trained"] if where.layer in LAYERS and where.length is not None]
         return sorted(found, key=lambda where: where.order)
 
@@ -101,7 +101,7 @@ class Levels:
         return np.unique([float(model.params_nonembedding) for model in self.models])
 
     def of_size(self, size: float) -> list[int]:
-        """Numbers of the models of a size: its seeds."""
+        """Indices of the models of a size: its seeds."""
         return [row for row, model in enumerate(self.models) if model.params_nonembedding == size]
 
     def difference(self, where: Where, null: Array) -> Difference | None:
@@ -110,7 +110,7 @@ class Levels:
         return difference_of(size, self.values.variants["trained"][where], null, self.texts)
 
     def donors(self, where: Where, variant: str, own: bool = False) -> dict[str, Difference]:
-        """By donor width, widest first, the difference from its projections; seeds of a donor are averaged geometrically.
+        """Differences from each donor's projections, by donor width, widest first; seeds of a donor are averaged geometrically.
 
         At the donor's own size the null is the measurement itself, and that size is left out unless `own`.
         """
@@ -127,7 +127,7 @@ class Levels:
         return found
 
     def endpoint(self, where: Where, primary: bool) -> Endpoint:
-        """What is judged: the differences from every donor, and the bracket of the nulls that rescale a spectrum."""
+        """The endpoint to judge: the differences from every donor, and the bracket of the nulls that rescale a spectrum."""
         bracket = dict(zip([RANDOM], self.donors(where, RANDOM).values(), strict=False))
         if (rescaled := beside(self.values.variants, where).get(STRETCHED)) is not None:
             difference = self.difference(where, rescaled)
@@ -170,7 +170,7 @@ class Levels:
         )
 
     def differences(self, where: Where) -> Iterator[SizeDifference]:
-        """Size by size, for every donor and for the bracket."""
+        """Differences at each size, for every donor and for the bracket."""
         nulls = {(PROJECTED, name): one for name, one in self.donors(where, PROJECTED).items()}
         nulls |= {(name, ""): one for name, one in self.endpoint(where, False).bracket.items()}
         norms = self.norms_kept(where)
@@ -184,7 +184,7 @@ class Levels:
                 )  # fmt: skip
 
     def norms_kept(self, where: Where) -> dict[tuple[str, int], float]:
-        """Share of the donor's squared norm that a width's directions hold, by donor and width."""
+        """Share of the donor's squared norm that the leading directions of a width contain, by donor and width."""
         found: dict[tuple[str, int], list[float]] = {}
         widths = [model.width for model in self.models]
         for row, shares in self.projections.projections(PROJECTED, replace(where, metric=KEPT), widths).items():

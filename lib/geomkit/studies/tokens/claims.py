@@ -32,18 +32,18 @@ def summary(inputs: Inputs) -> list[TokenScore]:
 
 
 def budget_of(rows: Iterable[TokenScore]) -> float | None:
-    """The number of selected tokens by which these rows are judged."""
+    """The number of selected tokens at which these rows are judged."""
     return nearest(BUDGET, {row.k for row in rows if row.k is not None})
 
 
 def shipped(rows: Sequence[TokenScore]) -> list[TokenScore]:
-    """Rows that claims read."""
+    """The rows that claims read, which are the ones to ship."""
     budget = budget_of(rows)
     return [row for row in rows if (row.name in LAYERS if row.metric in CORRELATIONS else judged(row, budget))]
 
 
 def judged(row: TokenScore, budget: float | None) -> bool:
-    """Whether a row is a score of a method that is compared, in the last block."""
+    """Whether a row is a score of a compared method in the last block."""
     methods = (LASSO, ATTENTION, CHANCE)
     return row.metric.removesuffix("_win") in SCORES and row.method in methods and row.k == budget and row.name == "last"
 
@@ -113,7 +113,7 @@ def wins(inputs: Inputs, metric: str, effect: str, other: str = ATTENTION) -> li
 
 
 def levels(inputs: Inputs, row: TokenScore, metric: str, other: str) -> str:
-    """What the win is of: the mean scores of both methods."""
+    """The mean scores of both compared methods."""
     alike = [
         one
         for one in summary(inputs)

@@ -1,4 +1,4 @@
-"""What tokens add to their past, and which of it matters: gain, ridge, and choices at equal budgets."""
+"""Draw how much tokens add to their past, and which earlier ones matter: gain, ridge, and selections at equal budgets."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ CANDIDATES = ("first token a candidate", "first token left out")
 
 
 def tokens_figure(rows: Rows) -> Iterator[Figure]:
-    """rows: tokens_summary.csv. Pages on gain and ridge for each corpus, then on choices for each model."""
+    """Draws tokens_summary.csv: pages on gain and ridge for each corpus, then on selections for each model."""
     for corpus in dict.fromkeys(row.corpus for row in rows):
         here = [row for row in rows if row.corpus == corpus and row.value is not None]
         yield gain_page(corpus, [row for row in here if row.metric.startswith("gain_")])
@@ -92,13 +92,13 @@ def gain_page(corpus: str, rows: Rows) -> Figure:
 
 
 def room(axis: Axes) -> None:
-    """Space for a legend above the data."""
+    """Leaves space for a legend above the data."""
     bottom, top = axis.get_ylim()
     axis.set_ylim(bottom, top + 0.35 * (top - bottom))
 
 
 def depths(axis: Axes, rows: Rows) -> None:
-    """Correlations of one model over relative depth."""
+    """Draws correlations of one model over relative depth."""
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for method, style in (("raw", "--"), ("partial", "-")):
             for variant in RUNS:
@@ -112,7 +112,7 @@ def depths(axis: Axes, rows: Rows) -> None:
 
 
 def headline(axis: Axes, rows: Rows) -> None:
-    """Partial correlations with size, each with its shuffled-text null."""
+    """Draws partial correlations with size, each with its shuffled-text null."""
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for variant, fill in (("trained", paint), ("shuffled", "none")):
             mine = [row for row in rows if (row.metric, row.method) == (f"gain_{metric}", "partial")]
@@ -155,7 +155,7 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
 
 
 def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
-    """Scores against the budget."""
+    """Draws scores against the budget."""
     layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     figure = Figure(figsize=(7.2, 0.8 + 4.6 * len(layers)))
     axes = figure.subplots(2 * len(layers), 2, squeeze=False)
@@ -188,7 +188,7 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
 
 
 def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
-    """How often Lasso does better than each method on the same target."""
+    """Draws how often Lasso is better than each method on the same target."""
     layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     metrics = ("divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard")
     titles = ("KL, others masked", "KL, others removed", "reconstruction, unseen", "overlap (Jaccard)")
@@ -274,7 +274,7 @@ def with_bars(rows: Iterable[Row]) -> tuple[list[float], list[float], list[list[
 
 
 def mean(values: Iterable[float | None]) -> float:
-    """Mean of those that are there, NaN if none is."""
+    """Mean of the finite values, NaN if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else float("nan")
 
@@ -290,7 +290,7 @@ def curve(
     shift: float = 0,
     fill: bool = True,
 ) -> None:
-    """Values over x, seeds averaged, with the interval as a band."""
+    """Draws values over x, seeds averaged, with the interval as a band."""
     placed = sorted(((row.x, row) for row in rows if row.x is not None), key=lambda point: point[0])
     points = [(x, [row for _, row in group]) for x, group in groupby(placed, key=lambda point: point[0])]
     if not points:

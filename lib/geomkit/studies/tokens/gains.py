@@ -1,4 +1,4 @@
-"""Information gain of one model's tokens on one corpus, against position and surprisal, and the ridge of last tokens."""
+"""Relate one model's information gain of tokens on one corpus to position and surprisal, and regress last tokens by ridge."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ NOT_CAUSAL = "the model is masked: every state has seen its whole text, so what 
 
 @dataclass(frozen=True)
 class Tokens:
-    """All tokens of a run, text after text, each an array (tokens,)."""
+    """All tokens of a corpus, text after text, each an array (tokens,)."""
 
     document: np.ndarray
     position: np.ndarray
@@ -147,7 +147,7 @@ def profiles(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> It
 
 
 def add_gains(table: TableWriter, documents: Iterable[str], tokens: Tokens, state: State, gains: np.ndarray) -> None:
-    """Every token's gain."""
+    """Adds every token's gain."""
     starts = np.flatnonzero(tokens.position == 0)
     text = np.searchsorted(starts, np.arange(len(gains)), side="right") - 1
     names = np.array(list(documents), dtype=object)[text]

@@ -1,4 +1,4 @@
-"""The page of tokens: a text, and how each of its tokens relates to those before it, in one file that a browser opens."""
+"""Write the page of tokens: a text, and how each of its tokens relates to those before it, in one file for a browser."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ VIEWS = ("gain", "surprisal")
 
 
 def tokens_page(template: str, data: Mapping[str, Any]) -> str:
-    """The template with the data in it, as JSON that cannot end its script block.
+    """Puts the data into the template, as JSON that cannot end its script block.
 
     template: HTML with `PLACE` once, inside <script type="application/json">. data: `title`, `note`, and `texts`, each with
 
@@ -86,7 +86,7 @@ def part(data: Mapping[str, Any], name: str, where: str) -> Any:
 
 
 def parts(data: Mapping[str, Any], name: str, where: str, least: int = 1) -> list[tuple[Mapping[str, Any], str]]:
-    """The entries of a list, each with its place."""
+    """The entries of a list, each with its path for error messages."""
     entries = part(data, name, where)
     if len(entries) < least:
         raise DataError(f"{where}.{name}: none; the page needs {least} or more")

@@ -1,4 +1,4 @@
-"""Scores of selections of tokens, and what the page of tokens shows."""
+"""Rows about tokens: scores of selections, and the content of the page of tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class TokenScore:
 
 @dataclass(frozen=True, kw_only=True)
 class PageTarget:
-    """What the page of tokens shows of a target: by method the weights of its past, the tokens chosen, and KL in nats."""
+    """A target on the page of tokens: by method the weights of its past, the tokens chosen, and KL in nats."""
 
     position: int
     weights: Mapping[str, tuple[float | None, ...]]
@@ -47,7 +47,7 @@ class PageTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class PageLayer:
-    """What the page shows of a text at one layer."""
+    """One layer of a text on the page."""
 
     layer: int
     name: str | None
@@ -67,7 +67,7 @@ class PageText:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPage:
-    """token_texts.json: what the page of tokens shows."""
+    """token_texts.json: the content of the page of tokens."""
 
     title: str
     note: str

@@ -1,4 +1,4 @@
-"""Choices of tokens compared at equal budgets: how the model fares with them, how they reconstruct the target, who beats whom."""
+"""Compare selections of tokens at equal budgets, by the model's predictions and by reconstruction of the target."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +57,7 @@ def compare_selections(
     model_seed: int | None,
     seed: int,
 ) -> None:
+    """Writes every target's scores, and the summary with intervals over documents."""
     model = probe.parent.name
     with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Probe(probe) as file, Spectra(spectra) as measured:
         gain = gain_constants(file.attributes)
@@ -86,7 +87,7 @@ def compare_selections(
 def reconstructed(
     file: Probe, measured: Spectra, layer: int, choices: Sequence[Choice], gain: Mapping[str, float], seed: int, name: str
 ) -> list[Scored]:
-    """All scores of the choices at one layer."""
+    """All reconstruction scores of the selections at one layer."""
     width, budgets = file.width(layer), len(file.budgets)
     splits = coordinate_splits(width, SPLITS, rng(seed, "splits", width))
     whitenings = fold_whitenings(measured, layer)
@@ -163,7 +164,7 @@ def fold_whitenings(measured: Spectra, layer: int) -> list[Whitening]:
 
 
 def averaged(scored: Sequence[Scored]) -> list[Scored]:
-    """With the draws of `random` as one method, each score their mean."""
+    """Joins the draws of `random` into one method, each score their mean."""
     groups: dict[tuple[int, str], list[Scored]] = defaultdict(list)
     for one in scored:
         groups[one.first, method_of(one.method)].append(one)
@@ -180,8 +181,8 @@ def averaged(scored: Sequence[Scored]) -> list[Scored]:
 
 
 def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], documents: Documents) -> Iterator[dict[str, Any]]:
-    """Rows of the summary: a method's scores, and where Lasso was asked for, Lasso's minus them, how often it wins, and how much
-    the chosen sets overlap."""
+    """Rows of the summary: a method's scores, and where Lasso is among the methods, Lasso's minus them, how often it wins, and
+    how much the selected sets overlap."""
     lasso = next((other for other in scored if (other.first, other.method) == (one.first, "lasso")), None)
     for place, k in enumerate(budgets):
         columns = {name: values[:, place] for name, values in one.scores.items()}
@@ -200,7 +201,7 @@ def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], docu
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Jaccard overlap (targets,) of the sets that two methods chose (targets, positions), filled up with -1."""
+    """Jaccard overlap (targets,) of the sets that two methods selected (targets, positions), padded with -1."""
     return np.array([jaccard(a[a >= 0], b[b >= 0]) for a, b in zip(first, second, strict=True)])
 
 

@@ -1,4 +1,4 @@
-"""What the page of tokens shows: texts of each probed model, their gains, and what every method chose."""
+"""Collect the content of the page of tokens: texts of each probed model, their gains, and every method's selections."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -54,7 +54,7 @@ def page_texts(probe: Path, spectra: Path) -> Iterator[PageText]:
 
 
 def page_targets(file: Probe, text: int, layer: int, shown: int) -> Iterator[PageTarget]:
-    """A text's targets: what methods give each earlier token, which they chose, and how the model fared with those."""
+    """A text's targets: each method's weights of earlier tokens, its selection, and the model's divergence with it."""
     importance = file.importance(layer)
     choices = {choice.method: choice for choice in file.choices() if (choice.layer, choice.first) == (layer, 0)}
     methods = [name for name in choices if name in importance]
@@ -69,5 +69,5 @@ def page_targets(file: Probe, text: int, layer: int, shown: int) -> Iterator[Pag
 
 
 def listed(values: np.ndarray) -> tuple[float | None, ...]:
-    """What is not known is None."""
+    """Values as a list, None for those that are not known."""
     return tuple(float(value) if np.isfinite(value) else None for value in values)

@@ -1,4 +1,5 @@
-"""How do metrics change along training, and do they follow the loss?
+"""How do metrics change during training, and do they follow the loss?
 
-What would answer it: extremes that seeds and documents do not undo, and partial correlations at equal steps (docs/protocol_1.md,
-other axes than size). Outputs: results/trajectory/, results/trajectory_plot.pdf."""
+Answered by turning points that seeds and documents agree on, and by partial correlations with the loss while the step is fixed
+(docs/protocol_1.md, other axes than size).
+Outputs: results/trajectory/, results/trajectory_plot.pdf, on request."""

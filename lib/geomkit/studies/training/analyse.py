@@ -1,5 +1,5 @@
-"""Metrics over training: values at every layer and step (points.csv), where they turn (turns.csv), and whether they follow the
-loss at fixed width beyond what the step alone tells (laws.csv)."""
+"""Analyse metrics during training: values at every layer and step (points.csv), turning points (turns.csv), and whether metrics
+follow the loss at fixed width beyond the effect of the step alone (laws.csv)."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ LAYERS = ("last", "final")
 
 @dataclass(frozen=True)
 class Training:
-    """The models of one training. rows: theirs in the arrays, in the order of their steps; drawn: resamples of the corpus."""
+    """The models of one training. rows: their indices in the arrays, in the order of steps; drawn: resamples of the corpus."""
 
     name: str
     seed: int | None
@@ -58,7 +58,7 @@ class Training:
 
     @property
     def models(self) -> list[MeasuredModel]:
-        """In the order of their steps."""
+        """The models in the order of their steps."""
         return [self.measured.models[row] for row in self.rows]
 
     @property
@@ -68,11 +68,12 @@ class Training:
 
     @cached_property
     def loss(self) -> Array:
-        """ln, at every step."""
+        """ln loss at every step."""
         return np.log(self.measured.losses[TRAINED].values[self.rows].mean(axis=1))
 
     def values(self, where: Where) -> Array:
-        """At every step, of texts (steps, texts), or of the whole corpus (steps, 1). Raises DataError where a step has none."""
+        """Values at every step, of texts (steps, texts), or of the whole corpus (steps, 1). Raises DataError where a step has
+        none."""
         found = self.measured.at(where)
         for row, model in zip(self.rows, self.models, strict=True):
             if found is None or not np.isfinite(found[row]).any():
@@ -92,7 +93,8 @@ class Training:
         return logarithm(self.drawn[TRAINED][where][self.rows])
 
     def everything(self) -> Iterator[tuple[str, Where, Array]]:
-        """Values of models, untrained twins averaged: each variant at every place of texts, and its loss; then the corpus."""
+        """All values of the models, untrained twins averaged: each variant at every place of texts, and its loss; then the
+        corpus."""
         for variant in dict.fromkeys(map(base, self.measured.variants)):
             twins = [name for name in self.measured.variants if base(name) == variant]
             for where in dict.fromkeys(where for name in twins for where in self.measured.variants[name]):
@@ -134,7 +136,7 @@ class Group:
         return Where(layer, self.place["normalise"], self.place["length"], metric, eps2=self.measured.eps2.get(metric))
 
     def course(self, where: Where) -> Course:
-        """Of ln of a metric of texts, or of the whole corpus. Raises DataError where there is none."""
+        """The course of ln of a metric of texts, or of the whole corpus. Raises DataError where there is none."""
         drawn = [one.drawn_level(where, self.draws) for one in self.trainings]
         return course(np.array([one.level(where) for one in self.trainings]), np.mean(drawn, axis=0).T)
 
@@ -192,7 +194,7 @@ def read_training(table: Path, resampled: Path, trainings: Mapping[str, tuple[st
 def groups_of(
     members: Sequence[Training], trainings: Mapping[str, tuple[str, int | None, int]], draws: Array, place: Mapping[str, Any]
 ) -> list[Group]:
-    """Trainings by family and size, smallest first."""
+    """Groups trainings by family and size, smallest first."""
     groups = []
     for (family, size), group in groupby(sorted(members, key=lambda one: (one.size, one.name)), key=lambda one: one.size):
         found = list(group)
@@ -208,7 +210,7 @@ def groups_of(
 
 
 def points_of(group: Group, metrics: Sequence[str]) -> Iterator[StepPoint]:
-    """Everything that figures draw: every variant and layer, the whole corpus, and the loss."""
+    """The points that figures draw: every variant and layer, the whole corpus, and the loss."""
     for one in group.trainings:
         known = [found for found in one.everything() if found[1].metric in (*metrics, LOSS.metric)]
         for step, row, model in zip(one.steps, one.rows, one.models, strict=True):
@@ -224,7 +226,7 @@ def points_of(group: Group, metrics: Sequence[str]) -> Iterator[StepPoint]:
 
 
 def turns_of(group: Group, metrics: Sequence[str]) -> Iterator[StepTurn]:
-    """Every leg of every metric, of texts and of the whole corpus, at the layers that are judged."""
+    """All legs between turning points, of every metric, of texts and of the whole corpus, at the layers that are judged."""
     for length in (group.place["length"], None):
         for layer in LAYERS:
             for metric in metrics:
@@ -249,7 +251,7 @@ def legs_of(group: Group, found: Course, where: Where) -> Iterator[StepTurn]:
 
 
 def laws_of(groups: Sequence[Group], metrics: Sequence[str]) -> list[StepLaw]:
-    """Of each family and corpus: a metric against the loss with ln step held fixed, and its rival; means are tested together."""
+    """For each family and corpus a metric against the loss with ln step fixed, and its rival; means are tested together."""
     rows: list[StepLaw] = []
     for source in dict.fromkeys((group.measured.family, group.measured.corpus) for group in groups):
         mine = [group for group in groups if (group.measured.family, group.measured.corpus) == source]

@@ -1,4 +1,4 @@
-"""One training's models at several steps, measured text by text at every layer, beside their nulls.
+"""Measure one training's models at several steps, text by text at every layer, with their nulls.
 
 Variants of the table: `trained` and `shuffled` of every step; untrained twins and drawn rows once, under the first step's name,
 for they are the same at every step. Text -1 is the whole corpus, whose resamples (`geomkit.tables.tidy.write_resamples`) are
@@ -92,7 +92,7 @@ def add_corpus(
 
 
 def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: Wanted, seed: int) -> None:
-    """Adds the metrics of rows that are drawn in the place of each text's, which have no layer."""
+    """Adds the metrics of random rows drawn in the shape of each text; they have no layer."""
     (mode,), (n,) = wanted.modes, wanted.lengths
     numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
     draws = rng(seed, null, width)

@@ -1,4 +1,4 @@
-"""Do metrics and the loss follow width, depth or parameters, where these part?
+"""Do metrics and the loss follow width, depth or parameters, where these differ?
 
-What would answer it: regressions on trainings beside the ladder (docs/protocol_1.md, other axes than size).
-Outputs: results/axes/, results/controls_plot.pdf."""
+Answered by regressions on the ladder and on trainings beside it (docs/protocol_1.md, other axes than size).
+Outputs: results/axes/, results/controls_plot.pdf, on request."""

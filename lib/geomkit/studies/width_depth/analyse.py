@@ -1,6 +1,6 @@
-"""Width, depth and parameters apart, on trainings beside the ladder: what metrics and loss go with (width_depth.csv), which
+"""Separate width, depth and parameters by trainings beside the ladder: exponents of metrics and loss (width_depth.csv), which
 measure of size the loss follows where embeddings are tied (tied.csv), whether the recipe's rate is good at other depths
-(rates.csv), and what metrics tell of the loss over seeds of one width (seeds.csv)."""
+(rates.csv), and correlations of metrics with the loss over seeds of one width (seeds.csv)."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ MLP = 4
 
 @dataclass(frozen=True)
 class Trained:
-    """A training: its model, that one's row in the arrays, and in what it differs from the ladder."""
+    """A training: its model, that model's index in the arrays, and how it differs from the ladder."""
 
     model: MeasuredModel
     row: int
@@ -96,7 +96,7 @@ class Axes:
         return [Where(layer, *at, metric, eps2=eps2.get(metric)) for layer in LAYERS for metric in names]
 
     def values(self, one: Trained, where: Where) -> Array:
-        """Of one training (texts,). Raises DataError where it was not measured."""
+        """Values of one training (texts,). Raises DataError where it was not measured."""
         return self.measured.losses[TRAINED].values[one.row] if where == LOSS else self.row(one, where, TRAINED)
 
     def null(self, where: Where, width: int) -> Array | None:
@@ -183,7 +183,7 @@ def points_of(axes: Axes, one: Trained) -> Iterator[CellPoint]:
 
 
 def effects_of(axes: Axes) -> Iterator[Effect]:
-    """Every endpoint, design and set of cells; of the loss as well."""
+    """Effects of every endpoint, design and set of cells; of the loss as well."""
     whole = axes.of(LADDER, "depth")
     narrow = [one for one in whole if one.width <= NARROW]
     metrics = sorted(axes.places, key=lambda where: axes.primary["metrics"].index(where.metric))
@@ -236,7 +236,8 @@ def cell_levels(axes: Axes, trained: Sequence[Trained], of: str, where: Where) -
 
 
 def margin_of(metric: str, column: str) -> float | None:
-    """Of an exponent with N that of laws; with d twice it, since N goes as d^2 at fixed depth; with depth that of N."""
+    """The margin of an exponent. With N it is that of laws; with d twice it, since N goes as d^2 at fixed depth; with depth that
+    of N."""
     margin = MARGINS.get(metric)
     return None if margin is None else margin * (2 if column == "width" else 1)
 
@@ -277,7 +278,7 @@ def refused_effect(where: Mapping[str, Any], column: str, cells: int, reason: st
 
 
 def adjusted(rows: Sequence[Effect]) -> list[Effect]:
-    """Primary tests of one question adjusted for one another, and judged again."""
+    """Adjusts the primary tests of one question for one another, and judges them again."""
     found = list(rows)
     for of in ASKED:
         mine = [number for number, row in enumerate(found) if row.primary and row.of == of]
@@ -325,7 +326,7 @@ def tied_shares(axes: Axes) -> list[TiedShare]:
 
 
 def followed(low: float, high: float) -> str:
-    """Which measure of size an interval of the share stands for."""
+    """Which measure of size an interval of the share is compatible with."""
     none, all_of_it = low <= 0 <= high, low <= 1 <= high
     if none and all_of_it:
         return "undecided"
@@ -338,7 +339,7 @@ def followed(low: float, high: float) -> str:
 
 
 def rate_checks(axes: Axes, recipe: float) -> Iterator[RateCheck]:
-    """Of every shape that was trained at several rates, the recipe's among them."""
+    """Checks of every shape that was trained at several rates, the recipe's among them."""
     ladder = axes.of(LADDER)
     sizes = sorted({one.model.params_nonembedding for one in ladder})
     within = pure_error([[axes.log_loss(one) for one in ladder if one.model.params_nonembedding == size] for size in sizes])
@@ -363,7 +364,7 @@ def rate_checks(axes: Axes, recipe: float) -> Iterator[RateCheck]:
 
 
 def seed_correlations(axes: Axes) -> list[SeedCorrelation]:
-    """Of every endpoint, widths held fixed; and with them the recipe's rate and decay."""
+    """Correlations of every endpoint over seeds, with widths fixed; and with the recipe's rate and decay fixed as well."""
     trained = axes.of("seeds")
     width = [one.width for one in trained]
     recipe = [[one.peak_rate for one in trained], [one.weight_decay for one in trained]]
@@ -381,7 +382,7 @@ def seed_correlations(axes: Axes) -> list[SeedCorrelation]:
 def seed_correlation(
     axes: Axes, trained: Sequence[Trained], where: Where, fixed: str, labels: Sequence[Sequence[Any]]
 ) -> SeedCorrelation:
-    """One correlation with Fisher's interval, and the smallest that a test at 5 % finds with 80 % power."""
+    """One correlation with Fisher's interval, and the smallest that a test at 5 % detects with 80 % power."""
     common: dict[str, Any] = {"corpus": axes.measured.corpus, **where.columns, "fixed": fixed, "models": len(trained)}
     common |= {"primary": fixed == "width" and where.layer in PRIMARY, "p_adjusted": None, "tests": None}
     try:

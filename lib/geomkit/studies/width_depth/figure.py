@@ -1,4 +1,4 @@
-"""Width against depth, tied embeddings, the recipe's rate at other depths, and seeds at fixed width."""
+"""Draw width against depth, tied embeddings, the recipe's rate at other depths, and seeds at fixed width."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def cells_figure(
 
 
 def cells_panel(axis: Axes, rows: Sequence[CellPoint]) -> None:
-    """Trainings over N; the null of each width as a level across its cells."""
+    """Draws trainings over N; the null of each width is a level across its cells."""
     widths = sorted({row.width for row in rows})
     paint = dict(zip(widths, COLOURS, strict=False))
     for width in widths:
@@ -93,7 +93,7 @@ def cells_panel(axis: Axes, rows: Sequence[CellPoint]) -> None:
 
 
 def effects_panel(axis: Axes, effects: Sequence[Effect]) -> None:
-    """Coefficients of the deciding design with their 95 % intervals: filled where a test was fixed beforehand."""
+    """Draws coefficients of the deciding design with their 95 % intervals: filled where a test was fixed beforehand."""
     shown = [row for row in effects if row.design == FIRST and row.cells == "all" and row.value is not None]
     paint = {"N": BLUE, "width": VERMILION}
     lines = list(dict.fromkeys((row.metric, row.layer, row.of) for row in shown))
@@ -143,7 +143,7 @@ def others_figure(
 
 
 def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare]) -> None:
-    """Loss over all parameters: the ladder and tied models, each joined to the untied one of its width."""
+    """Draws loss over all parameters: the ladder and tied models, each joined to the untied one of its width."""
     losses = [row for row in points if row.metric == LOSS]
     ladder = [row for row in losses if row.group == "ladder"]
     sizes = sorted({row.params_total for row in ladder})
@@ -169,7 +169,7 @@ def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare
 
 
 def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequence[RateCheck]) -> None:
-    """Validation loss over the peak rate at other depths; a bar as high as two seeds would differ above the least."""
+    """Draws validation loss over the peak rate at other depths, and a bar as high as the allowed difference of two seeds."""
     shapes = [(check.width, check.layers) for check in rates]
     for (width, layers), paint, check in zip(shapes, (GREEN, VERMILION, *COLOURS), rates, strict=False):
         tokens = min(row.tokens for row in trainings if (row.width, row.layers) == (width, layers))
@@ -199,7 +199,7 @@ def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequenc
 
 
 def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str) -> None:
-    """The metric against the loss of trainings of one width, on one another's recipe."""
+    """Draws the metric against the loss of trainings of one width, whatever their recipe."""
     mine = [row for row in points if row.group == "seeds"]
     loss = {row.model: row.value for row in mine if row.metric == LOSS}
     widths = sorted({row.width for row in mine})

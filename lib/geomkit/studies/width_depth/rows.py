@@ -1,4 +1,4 @@
-"""Rows of what changes with other things than size: width and depth apart, seeds, training steps."""
+"""Rows about what varies beside size: width and depth apart, seeds, training steps."""
 
 from dataclasses import dataclass
 

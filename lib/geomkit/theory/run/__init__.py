@@ -1,1 +1,1 @@
-"""What of the theory needs a model: planted facts, losses of bigrams, n-grams as token ids, small steps."""
+"""The parts of the theory that need a model: planted facts, losses of bigrams, n-grams as token ids, small steps."""

@@ -1,4 +1,4 @@
-"""What the ladder's models lose on held-out tokens of each class of bigrams, frequent ones to rare ones."""
+"""Measure the loss of the ladder's models on held-out tokens of each class of bigrams, from frequent to rare."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ def measure_bigrams(
     number: int,
     device: str,
 ) -> None:
-    """Measures every model that files belong to on `number` windows of test text, by the classes of the training documents."""
+    """Measures all models on `number` windows of test text, by the classes of the training documents."""
     classes = BigramClasses.train(*read_split(documents, "train", "token"))
     test = stream(stored_documents(corpus, "test"), load_tokenizer(tokenizer))
     rows = windows(test, replace(Recipe(), validation_windows=number))

@@ -1,4 +1,4 @@
-"""The small-step assumption: the KL of a change of weights beside the quadratic form of Fisher's information.
+"""Compare the KL of a change of weights with the quadratic form of Fisher's information: the small-step assumption.
 
 For next-token distributions p of weights theta, q of theta + delta, and the Jacobian J of the logits, a position has
 KL(p || q) = delta^T F delta / 2 + O(|delta|^3), and delta^T F delta = Var_p(J delta): one forward-mode product, no samples and no
@@ -38,8 +38,9 @@ CASTS = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
 
 
 class Double(TorchFunctionMode):
-    """Inside, whatever asks torch for a narrower float gets float64: the softmax of attention, norms and rotary positions
-    go through float32 in many architectures, whatever the weights are, and a change of 1e-8 does not survive that."""
+    """A context in which torch computes in float64 wherever a narrower float is requested: the softmax of attention, norms and
+    rotary positions go through float32 in many architectures, whatever the weights are, and a change of 1e-8 does not survive
+    that."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func in CASTS:
@@ -54,7 +55,7 @@ def _plain(value: object) -> bool:
 
 
 def exact(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy in float64 and eval mode, with attention written out, which alone has forward-mode derivatives.
+    """Copies a model in float64 and eval mode, with attention written out, which alone has forward-mode derivatives.
 
     Raises DataError, with the name of the model, for one without gradients: weights that are no floating-point numbers
     (quantised), or that are frozen.
@@ -70,7 +71,7 @@ def exact(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def name(model: PreTrainedModel) -> str:
-    """What errors call a model."""
+    """The name of a model in errors."""
     return f"{type(model).__name__} {model.name_or_path}".strip()
 
 
@@ -101,7 +102,7 @@ def logits(model: PreTrainedModel, weights: Weights, ids: torch.Tensor) -> torch
 
 @contextmanager
 def differentiating(model: PreTrainedModel) -> Iterator[None]:
-    """What torch says of a model that it cannot differentiate becomes one DataError with the model's name."""
+    """Turns torch's errors about a model that it cannot differentiate into one DataError with the model's name."""
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
@@ -205,7 +206,7 @@ def measure(model: PreTrainedModel, ids: ArrayLike, direction: Weights, sizes: S
 
 
 def random_direction(model: PreTrainedModel, generator: np.random.Generator) -> Weights:
-    """A direction of chance, even over all parameters, of the length of theta: a size is then |delta| / |theta|."""
+    """A random direction, even over all parameters, of the length of theta: a size is then |delta| / |theta|."""
     weights = weights_of(model)
     drawn = {key: torch.from_numpy(generator.standard_normal(tuple(value.shape))).to(value) for key, value in weights.items()}
     return scaled(drawn, norm(weights) / norm(drawn))
@@ -239,19 +240,19 @@ def difference(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Ten
 
 
 def starts(steps: int, count: int = 8) -> list[int]:
-    """Steps s at which real training is looked at: `count`, log-spaced, from 4 to half of all steps."""
+    """Steps s at which real training is examined: `count`, log-spaced, from 4 to half of all steps."""
     return np.unique(np.geomspace(4, steps / 2, count).round().astype(int)).tolist()
 
 
 def pairs(steps: int, count: int = 8) -> list[tuple[int, int]]:
-    """From s to s + 1, s + 10, 2s and the end, for each of `starts`; a pair that is there twice is given once."""
+    """Pairs from s to s + 1, s + 10, 2s and the end, for each of `starts`; a pair that occurs twice is given once."""
     found = [(s, end) for s in starts(steps, count) for end in (s + 1, s + 10, 2 * s, steps) if s < end <= steps]
     return list(dict.fromkeys(found))
 
 
 def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarray, path: Path, count: int = 8) -> None:
-    """Trains a model of the ladder and keeps its float32 weights at every step that `pairs` names, in one safetensors file
-    whose keys are `step/parameter`. The bytes depend on seed, recipe and data alone."""
+    """Trains a model of the ladder and saves its float32 weights at every step that `pairs` names, in one safetensors file whose
+    keys are `step/parameter`. The bytes depend on seed, recipe and data alone."""
     model = ladder.build(width, recipe, seed)
     optimizer = ladder.new_optimizer(model, recipe)
     wanted = {step for pair in pairs(recipe.steps, count) for step in pair}
@@ -268,7 +269,7 @@ def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarra
 
 
 def read_trajectory(path: Path) -> dict[int, Weights]:
-    """Weights in float64 by step, as `trajectory` kept them."""
+    """Reads weights in float64 by step, as `trajectory` saved them."""
     found: dict[int, Weights] = {}
     for key, value in load_file(path).items():
         step, _, parameter = key.partition("/")
@@ -300,8 +301,8 @@ class Row:
 def report(
     direction: str, steps: Steps, documents: Documents, start: int | None = None, end: int | None = None, level: float = 0.95
 ) -> list[Row]:
-    """Rows of both signs and of their mean. Texts of one document are drawn together; a ratio is one of sums, in each resample.
-    With fewer than two documents the interval is NaN."""
+    """Makes rows of both signs and of their mean. Texts of one document are drawn together; a ratio is one of sums, in each
+    resample. With fewer than two documents the interval is NaN."""
     base, number, rows = documents.totals(steps.quadratic.T), documents.counts.shape[1], []
     values = {"forward": steps.forward, "backward": steps.backward, "mean": (steps.forward + steps.backward) / 2}
     for sign, kl in values.items():
@@ -318,8 +319,8 @@ def report(
 
 @dataclass(frozen=True)
 class Radius:
-    """Up to where the quadratic form holds: |delta| / |theta| and the KL in nats a position; `reached` is False where it holds at
-    every size that was measured, and the numbers are then those of the largest one: a lower bound."""
+    """The radius of the quadratic form: |delta| / |theta| and the KL in nats a position; `reached` is False where it is accurate
+    at every size that was measured, and the numbers are then those of the largest one: a lower bound."""
 
     direction: str
     sign: str
@@ -329,8 +330,8 @@ class Radius:
 
 
 def radius(rows: Sequence[Row], tolerance: float = 0.1) -> Radius:
-    """Where the ratio of rows of one direction and sign first leaves 1 +- tolerance: between two sizes ln |ratio - 1|, or ratio
-    if it crosses 1 there, is linear in ln |delta|.
+    """The size at which the ratio of rows of one direction and sign first leaves 1 +- tolerance: between two sizes ln |ratio -
+    1|, or ratio if it crosses 1 there, is linear in ln |delta|.
 
     Raises DataError for rows of several directions or signs, and if the smallest size is outside.
     """
@@ -361,7 +362,7 @@ def radius(rows: Sequence[Row], tolerance: float = 0.1) -> Radius:
 def training_rows(
     model: PreTrainedModel, states: Mapping[int, Weights], ids: ArrayLike, documents: Documents, batch: int = 4
 ) -> list[Row]:
-    """The changes that real training made, between all pairs of steps of `pairs`: model gives the architecture alone."""
+    """Rows for the changes that real training made, between all pairs of steps of `pairs`: model gives the architecture alone."""
     point = exact(model)
     rows = []
     for start, end in progress(pairs(max(states)), "pairs of steps", len(pairs(max(states)))):

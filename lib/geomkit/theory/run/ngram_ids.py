@@ -1,4 +1,4 @@
-"""A corpus's splits as token ids and as words, for whoever counts n-grams."""
+"""Encode a corpus's splits as token ids and as words, to count n-grams."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def encode_splits(corpus: Path, tokenizer: Path, output: Path) -> None:
-    """Every document of every split in the tokenizer's tokens, and those of training in words too."""
+    """Encodes every document of every split in the tokenizer's tokens, and those of training in words too."""
     words = load_tokenizer(tokenizer)
     texts = {split: [document.text for document in stored_documents(corpus, split)] for split in SPLITS}
     ids = {

@@ -1,4 +1,4 @@
-"""Planted facts: which of many facts, of known frequencies, does a small language model hold?
+"""Train small language models on planted facts of known frequencies, and measure which facts they learn.
 
 A text is a key of two tokens and its value: fact k, counted from 1, is drawn with p_k proportional to k^-(1 + a), and its value
 is one of `values` tokens, drawn once and evenly. Keys are given and values are asked for, so the floor of the loss is zero and
@@ -65,8 +65,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Cell:
-    """One model: its width, the exponent a, the seed, and the texts of its training data; no number of texts means the law
-    itself, as without end of data."""
+    """One model: its width, the exponent a, the seed, and the texts of its training data; no number of texts means unlimited
+    data, drawn from the law itself."""
 
     width: int
     exponent: float
@@ -80,7 +80,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Facts:
-    """keys: (facts, 2) tokens. answers: (facts,), each below `values`. frequency: (facts,), falling, of sum 1."""
+    """The facts. keys: (facts, 2) tokens. answers: (facts,), each below `values`. frequency: (facts,), falling, of sum 1."""
 
     keys: NDArray[np.int64]
     answers: NDArray[np.int64]
@@ -88,8 +88,8 @@ class Facts:
 
 
 def plant(exponent: float, seed: int, recipe: Recipe) -> Facts:
-    """All facts by rank. Keys are in an order of chance: rank tells nothing of a key's tokens. Facts of one seed have the same
-    keys and values whatever the exponent. Raises ConfigError for a <= 0, which has no law in the limit."""
+    """Draws all facts by rank. Keys are in random order: the rank is independent of a key's tokens. Facts of one seed have the
+    same keys and values whatever the exponent. Raises ConfigError for a <= 0, which has no law in the limit."""
     if not exponent > 0:
         raise ConfigError(f"facts: exponent a is {exponent}; it must be positive")
     draw = rng(seed, "facts", "planted")
@@ -108,7 +108,7 @@ def counts(cell: Cell, facts: Facts) -> NDArray[np.int64]:
 
 
 def build(cell: Cell, recipe: Recipe) -> GPTNeoXForCausalLM:
-    """An untrained GPT-NeoX of two blocks; torch's global generator is left as it was."""
+    """Builds an untrained GPT-NeoX of two blocks; torch's global generator is left as it was."""
     if cell.width % 4:
         raise ConfigError(f"facts: width {cell.width}; a head has 4 dimensions, so it must be a multiple of 4")
     config = GPTNeoXConfig(
@@ -159,7 +159,7 @@ def draws(target: Array, recipe: Recipe, generator: np.random.Generator) -> Iter
 
 
 def train(cell: Cell, facts: Facts, recipe: Recipe) -> Iterator[tuple[int, Array]]:
-    """The number of steps and every fact's loss (facts,) after each budget."""
+    """Trains, and yields the number of steps and every fact's loss (facts,) after each budget."""
     target = facts.frequency if cell.samples is None else counts(cell, facts) / cell.samples
     model = build(cell, recipe)
     rate = recipe.peak_rate * math.sqrt(16 / cell.width)
@@ -199,7 +199,7 @@ def bins(facts: int) -> NDArray[np.int64]:
 
 
 def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -> list[FactBin]:
-    """One row a bin of ranks, with what is true of the whole model in every row.
+    """Makes one row for each bin of ranks; numbers of the whole model are in every row.
 
     gap: sum of p_k loss_k, exact. gap_seen, gap_unseen: its parts from facts in and not in the training texts. held: facts with a
     loss below half of ln(values). overlap: share of the `held` most frequent facts that are held: 1 if a model holds the most
@@ -245,12 +245,12 @@ def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -
 
 
 def task_of(cell: Cell, recipe: Recipe) -> str:
-    """What tells a cell of one recipe from all others."""
+    """The settings that identify a cell of one recipe."""
     return digest("facts", cell, recipe)
 
 
 def cells(exponents: Iterable[float] = (0.5, 1.0), seeds: Iterable[int] = (0, 1)) -> list[Cell]:
-    """The axis of size for every exponent and seed, and the axis of data on the widest model with the first seed."""
+    """All cells: the axis of size for every exponent and seed, and the axis of data on the widest model with the first seed."""
     exponents, seeds = tuple(exponents), tuple(seeds)
     size = [Cell(width, a, seed) for seed in seeds for a in exponents for width in WIDTHS]
     data = [Cell(WIDTHS[-1], a, seeds[0], samples) for a in exponents for samples in SAMPLES]
@@ -270,7 +270,7 @@ def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch computes on one thread, which its last bits depend on, and then on as many as before."""
+    """Makes torch compute on one thread, on which its last bits depend, and then on as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -280,7 +280,7 @@ def one_thread() -> Iterator[None]:
 
 
 def train_facts(output: Path, width: int, exponent: float, seed: int, data: str, recipe: Mapping[str, Any]) -> None:
-    """One cell as CSV. data: `law`, or `d` and the number of texts."""
+    """Trains one cell and writes it as CSV. data: `law`, or `d` and the number of texts."""
     cell = Cell(width, exponent, seed, None if data == "law" else int(data.removeprefix("d")))
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
     measure(cell, Recipe(**options), output)

@@ -1,4 +1,4 @@
-"""Small steps: where real training, chance and the gradient leave the radius in which Fisher's quadratic form gives the KL."""
+"""Measure small steps of real training, random directions and the gradient: the radius in which Fisher's form gives the KL."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -48,7 +48,7 @@ def measure_small_steps(
     seed: int,
     device: str,
 ) -> None:
-    """Trains a model of the ladder from float32 weights, which `weights` keeps, and measures its steps on `contexts` test texts.
+    """Trains a model of the ladder from float32 weights, saved in `weights`, and measures its steps on `contexts` test texts.
 
     Directions of chance and the gradient start from the trained model. Contexts are the first tokens of one text a document.
     """
@@ -70,7 +70,7 @@ def measure_small_steps(
 
 
 def radii_of(rows: list[Row], directions: list[str]) -> list[StepRadius]:
-    """Of every direction and sign."""
+    """The radius of every direction and sign."""
     pairs = [(name, sign) for name in directions for sign in ("forward", "backward", "mean")]
     of_pair = {pair: [row for row in rows if (row.direction, row.sign) == pair] for pair in pairs}
     return [StepRadius(**asdict(radius(mine))) for mine in of_pair.values()]

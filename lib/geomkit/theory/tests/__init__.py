@@ -1,1 +1,1 @@
-"""Tests of the theory: what each found beside what the theory predicts and what a rival does."""
+"""Tests of the theory: each result beside the predictions of the theory and of a rival."""

@@ -1,4 +1,4 @@
-"""Do sampled graphs of texts and skills agree with the closed forms?"""
+"""Test whether sampled graphs of texts and skills agree with the closed forms."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ TOGETHER = 0.95
 
 
 def of_simulation(rows: Sequence[SimulatedGraph]) -> Iterator[Conclusion]:
-    """A graph is one test: it holds where all of its sums do. One-sided, for its intervals are cautious."""
+    """Tests each graph: it agrees where all of its sums do. One-sided, because its intervals are cautious."""
     graphs: dict[tuple[float, int, int, str], list[bool]] = {}
     for each in rows:
         graphs.setdefault((each.a, each.skills, each.times, each.entropies), []).append(each.inside)

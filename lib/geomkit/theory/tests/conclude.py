@@ -1,4 +1,4 @@
-"""results/theory/conclusions.csv: what each test of the theory found, beside what the theory predicts and what a rival does."""
+"""Conclude from every test of the theory (theory/conclusions.csv), beside the predictions of the theory and of a rival."""
 
 from pathlib import Path
 
@@ -42,6 +42,7 @@ def conclude(
     laws: Path,
     output: Path,
 ) -> None:
+    """Writes conclusions.csv from the tables of all tests."""
     related, tables = read_csv(relations, ExponentRelation), read_csv(exponents, TableExponent)
     rows = [
         *of_simulation(read_csv(simulation, SimulatedGraph)),

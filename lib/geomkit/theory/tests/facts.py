@@ -1,4 +1,4 @@
-"""Planted facts held against the theory: the tests that docs/protocol_facts.md numbers."""
+"""Test the theory on planted facts: the tests that docs/protocol_facts.md numbers."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,7 @@ def of_facts(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
 
 
 def settled(rows: Sequence[FactModel], judge: Callable[[Sequence[FactModel], str], Conclusion]) -> Conclusion:
-    """The verdict on the cells that are kept; undecided where the other reading of `kept` gives another one."""
+    """The verdict on the cells that count; undecided where the other reading of `kept` gives another one."""
     found = []
     for name, keeps in READINGS.items():
         out = [each.cell for each in rows if not keeps(each)]
@@ -77,7 +77,7 @@ def verdict(wide: Estimate, narrow: Estimate, expected: float = 1.0) -> Status:
 
 
 def graph_of(rows: Sequence[FactModel]) -> SkillGraph:
-    """Facts of one exponent."""
+    """The graph of facts of one exponent."""
     return SkillGraph.power_law(rows[0].facts, rows[0].exponent, UNKNOWN)
 
 
@@ -109,7 +109,7 @@ def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: st
 
 
 def whatever_training(rows: Sequence[FactModel], exponent: float) -> Conclusion:
-    """Test 1 on all cells, also those whose gap still falls: exploratory, so it has no verdict."""
+    """Test 1 on all cells, also those whose gap still falls: exploratory, without a verdict."""
     found = held_by_size(exponent, "params_total", rows, "exploratory, cells whose gap still falls are in it")
     status = found.status if found.status is Status.UNTESTED else Status.EXPLORATORY
     return replace(found, name=f"{found.name}-all", scope=f"{found.scope}, all cells", status=status, primary=False)
@@ -191,7 +191,7 @@ def means_of(rows: Sequence[FactModel]) -> tuple[Array, Array, str]:
 
 
 def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[Conclusion]:
-    """Tests 4 to 7, on the cells of the axis of size that are kept."""
+    """Tests 4 to 7, on the cells that count on the axis of size."""
     others = [each.overlap < LEAST_OVERLAP for each in excluded if each.overlap is not None]
     overlap = [each.overlap for each in rows if each.overlap is not None]
     chance = [each.held / each.facts for each in rows if each.overlap is not None]
@@ -245,7 +245,7 @@ def edges(rows: Sequence[FactModel], excluded: Sequence[FactModel]) -> Iterator[
 
 
 def on_one_side(ratios: Sequence[float]) -> Status:
-    """What losses over ln 64 mean that are all below 1, or all above it."""
+    """The status of losses over ln 64 that are all below 1, or all above it."""
     sides = {ratio > 1 for ratio in ratios}
     return Status.MIXED if len(sides) > 1 else Status.CONFIDENT_ERRORS if sides == {True} else Status.PARTIAL_KNOWLEDGE
 
@@ -298,7 +298,7 @@ def gap_by_data(exponent: float, of: str, rows: Sequence[FactModel], left: str) 
 
 
 def unseen(rows: Sequence[FactModel]) -> Conclusion:
-    """Test 9: what facts cost that training has not shown."""
+    """Test 9: the loss on facts that are absent from training."""
     ratios = [each.unseen_ratio for each in rows if each.unseen_ratio is not None]
     return spread(
         Test.FACTS_UNSEEN,

@@ -1,4 +1,4 @@
-"""Exponents of size and data on the grid of trainings, the exact curves, and exponents of frequency tables."""
+"""Test exponents of size and data on the grid of trainings, the exact curves, and exponents of frequency tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -56,7 +56,7 @@ def of_relations(rows: Sequence[ExponentRelation]) -> Iterator[Conclusion]:
 
 
 def part_of(main: GridPart) -> str:
-    """Which cells of the grid decide."""
+    """The cells of the grid that decide."""
     size = {"nonembedding": "parameters without embeddings", "total": "all parameters", "width": "width"}[main.size]
     return f"{main.cells} trainings of draw {main.draw}, {size}"
 

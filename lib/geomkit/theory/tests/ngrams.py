@@ -1,4 +1,4 @@
-"""Budgets of trigrams, and the ranks up to which bigrams are learnt."""
+"""Test budgets of trigrams, and the ranks up to which bigrams are learnt."""
 
 from collections.abc import Iterator, Sequence
 

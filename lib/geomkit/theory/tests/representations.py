@@ -1,4 +1,4 @@
-"""Conditional entropy of representations: identities, and laws with size beside the projected null."""
+"""Test the conditional entropy of representations: identities, and laws with size beside the projected null."""
 
 from collections.abc import Iterator, Sequence
 

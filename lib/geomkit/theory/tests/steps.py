@@ -1,4 +1,4 @@
-"""Small steps: the radius of the quadratic form, and where real training falls."""
+"""Test small steps: the radius of the quadratic form, and whether real training stays within it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -47,7 +47,7 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
 
 
 def by_lag(rows: Sequence[StepRow]) -> dict[str, list[StepRow]]:
-    """Pairs of steps by how far they are apart; one that is of several kinds is of the first."""
+    """Groups pairs of steps by their distance; one that is of several kinds is of the first."""
     last = max((each.end or 0 for each in rows), default=0)
     found: dict[str, list[StepRow]] = {}
     for each in rows:

@@ -1,4 +1,4 @@
-"""Rows of conclusions.csv, the primary row of a table, counts of statuses, and slopes on sizes."""
+"""Helpers of the tests: rows of conclusions.csv, the primary row of a table, counts of statuses, and slopes on sizes."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ R = TypeVar("R")
 def row(
     test: Test, scope: str, question: str, status: Status, effect: Estimate | float | None = None, case: str = "", **more: Any
 ) -> Conclusion:
-    """A test, or a case of it. What is not said is nothing. An estimate brings its interval."""
+    """Makes the row of a test, or of a case of it. What is not given is empty. An estimate brings its interval."""
     columns: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival"))
     columns |= {"primary": False, "spread": False, "unit": "", "note": ""}
     columns["effect"] = effect
@@ -26,7 +26,7 @@ def row(
 
 
 def one(rows: Iterable[R]) -> R:
-    """The primary row. Raises DataError unless there is one."""
+    """The primary row of a table. Raises DataError unless there is exactly one."""
     found = [each for each in rows if each.primary]  # type: ignore[attr-defined]
     if len(found) != 1:
         raise DataError(f"theory: {len(found)} primary rows, and there is to be one")
@@ -34,7 +34,7 @@ def one(rows: Iterable[R]) -> R:
 
 
 def counted(statuses: Iterable[str]) -> str:
-    """How often each status is there, most frequent first."""
+    """Counts each status, most frequent first."""
     return ", ".join(f"{number} {status}" for status, number in Counter(statuses).most_common())
 
 
@@ -46,6 +46,6 @@ def on_sizes(sizes: Sequence[float], values: Sequence[Any], level: float = 0.95)
 
 
 def status_of(words: str) -> tuple[Status, str]:
-    """The status of a fit, and the reason that stands behind a colon."""
+    """Splits the status of a fit from the reason after the colon."""
     word, _, reason = words.partition(": ")
     return Status(word), reason

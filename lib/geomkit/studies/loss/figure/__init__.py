@@ -1,1 +1,1 @@
-"""Laws of the loss with model size, and with data."""
+"""Figures of the loss: laws with model size, and laws with data."""

@@ -1,4 +1,4 @@
-"""The loss over model size and amount of data with its laws, and metrics against the loss on the same trainings."""
+"""Draw the loss over model size and amount of data with its laws, and metrics against the loss on the same trainings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,13 +79,13 @@ def measured_at(grid: Endpoint, asked: Endpoint) -> str:
 
 
 def distinct(rows: Sequence[Training], metrics: Sequence[str]) -> list[str]:
-    """Without those that are everywhere what another is: so are both ratios where texts are longer than models are wide."""
+    """Metrics without those that equal another everywhere, as both ratios do where texts are longer than models are wide."""
     columns = {metric: tuple(row.metrics[metric] for row in rows) for metric in metrics}
     return [metric for place, metric in enumerate(metrics) if columns[metric] not in [columns[one] for one in metrics[:place]]]
 
 
 def trainings(axis: Axes, rows: Sequence[Training], seed: int, x: str, paint: str, joined: bool = False) -> None:
-    """Losses of one size: the seed's chosen trainings, joined over data if they are to be, its others, other seeds' chosen."""
+    """Draws losses of one size: the seed's best trainings, joined over data if `joined`, its others, and other seeds' best."""
     mine = [row for row in rows if row.seed == seed]
     best, others = ([row for row in mine if row.chosen == chosen] for chosen in (True, False))
     elsewhere = [row for row in rows if row.seed != seed and row.chosen]
@@ -97,7 +97,7 @@ def trainings(axis: Axes, rows: Sequence[Training], seed: int, x: str, paint: st
 
 
 def described(law: DataLaw, line: str) -> str:
-    """A law's form, and its exponents with intervals or why there are none."""
+    """A law in words: its form, and its exponents with intervals or why there are none."""
     name = f"{'solid' if line == '-' else 'dashed'}: {NAMES[law.form]}"
     if law.status == Status.FAILED:
         return f"{name}, no law: {law.reason}"
@@ -110,7 +110,7 @@ def described(law: DataLaw, line: str) -> str:
 
 
 def correlated(metric: MetricBesideLoss) -> str:
-    """The correlations of a metric; with both held fixed also without the smallest amount of data, the fewest documents."""
+    """Correlations of a metric in words; with size and data both fixed, also without the smallest amount of data."""
     parts = [f"{label} {estimated(metric.correlations[what])}" for what, label in VARIES.items()]
     rest = estimated(metric.correlations_without_least_data["size and data"])
     return "\n".join(["correlation", "with loss over", *parts, f"without least {rest}"])

@@ -62,7 +62,7 @@ def name(row: Source) -> str:
 
 
 def curve(axis: Axes, row: LossLaw, paint: str, marker: str) -> None:
-    """Losses, and a law where there is one."""
+    """Draws losses, and a law where there is one."""
     with_offset = row.form == "offset_power"
     axis.plot(row.x, row.y, marker, ms=3, color=paint, mew=0)
     if row.params:
@@ -73,14 +73,14 @@ def curve(axis: Axes, row: LossLaw, paint: str, marker: str) -> None:
 
 
 def region(axis: Axes, rows: Sequence[LossRegion], paint: str) -> None:
-    """Where the profile likelihood reaches its limit; the root of both, which is nearly linear across a narrow valley."""
+    """Draws where the profile likelihood reaches its limit; the root of both, which is nearly linear across a narrow valley."""
     axes = [np.unique([getattr(row, parameter) for row in rows]) for parameter in ("E", "alpha")]
     statistic = np.array([row.statistic for row in rows]).reshape(len(axes[0]), len(axes[1]))
     axis.contour(axes[1], axes[0], np.sqrt(statistic), levels=[np.sqrt(rows[0].limit)], colors=[paint], linewidths=1)
 
 
 def axes_figures(found: Sequence[LossAxes]) -> Iterator[Figure]:
-    """A page for each family, corpus and place of measurement, with a panel for each measure of size."""
+    """Draws a page for each family, corpus and place of measurement, with a panel for each measure of size."""
     for one in found:
         elsewhere = [other for other in found if name(other) == name(one) and other.place != one.place]
         figure = Figure(figsize=(WIDTH, 6.8))
@@ -99,7 +99,7 @@ def best_in_words(one: LossAxes) -> str:
 
 
 def size_panel(axis: Axes, one: LossAxes, against: str, elsewhere: Sequence[LossAxes]) -> None:
-    """Losses over one measure of size: models as points, hollow where another place measured them, and every law."""
+    """Draws losses over one measure of size: models as points, hollow where another place measured them, and every law."""
     laws = [law for law in one.laws if law.against == against]
     known = [law.error_left_out for law in laws if law.error_left_out is not None]
     sizes = [getattr(model, against) for model in one.models]
@@ -122,7 +122,7 @@ def size_panel(axis: Axes, one: LossAxes, against: str, elsewhere: Sequence[Loss
 
 
 def law_in_words(law: SizeLaw) -> str:
-    """Whether it is rejected, and what it is off on sizes left out; the offset has an interval only where it is not rejected."""
+    """Whether a law is rejected, and its error on sizes left out; the offset has an interval only where it is not rejected."""
     words = FORMS[law.form][0]
     if law.status == Status.FAILED:
         return f"{words}, no law: {law.reason}"

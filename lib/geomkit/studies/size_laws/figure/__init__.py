@@ -1,1 +1,1 @@
-"""Laws with model size: values and laws, differences from nulls, growth."""
+"""Figures of laws with model size: values and laws, differences from nulls, growth."""

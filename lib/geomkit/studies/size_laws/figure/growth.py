@@ -1,4 +1,4 @@
-"""Which measures grow with size, which fall and which are flat: a page for each family and corpus, one for published tables."""
+"""Draw which measures grow with size, fall or stay flat: a page for each family and corpus, one for published tables."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -25,7 +25,7 @@ LEGEND = (
 
 
 def growth_figure(rows: Sequence[Growth]) -> Iterator[Figure]:
-    """rows: growth.csv."""
+    """Draws the rows of growth.csv."""
     published = [row for row in rows if row.published]
     measured = sorted((row for row in rows if not row.published), key=whose)
     looked_at = f"{len(rows)} combinations looked at; bold: the endpoint fixed beforehand{distortion(row.eps2 for row in rows)}."
@@ -44,7 +44,7 @@ def whose(row: Growth) -> tuple[str, str]:
 
 
 def table(rows: Sequence[Growth]) -> Figure:
-    """Measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
+    """Draws measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
     places = sorted({(row.layer, row.normalise) for row in rows if row.layer}, key=lambda place: place[0] == "final")
     lengths = sorted({row.length for row in rows}, key=lambda length: float("inf") if length is None else length)
     order = list(QUANTITIES)
@@ -64,7 +64,7 @@ def table(rows: Sequence[Growth]) -> Figure:
 
 
 def list_of(rows: Sequence[Growth]) -> Figure:
-    """Published tables: the slope, its interval, and those of the nulls for width."""
+    """Draws published tables: the slope, its interval, and those of the nulls for width."""
     figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
     columns = {"slope": 0.0, "95 % interval": 1.3} | {
@@ -83,7 +83,7 @@ def list_of(rows: Sequence[Growth]) -> Figure:
 
 
 def number(value: float | None) -> str:
-    """Two decimals, fewer from ten on; what rounds to zero has no sign."""
+    """A number with two decimals, fewer from ten on; one that rounds to zero has no sign."""
     if value is None:
         return "none"
     text = f"{value:.2f}" if abs(value) < 9.995 else f"{value:.0f}"
@@ -91,7 +91,7 @@ def number(value: float | None) -> str:
 
 
 def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
-    """Axes that are a table."""
+    """Clears axes that show a table."""
     axis.set_yticks(range(len(names)), [name_of(name) for name in names], fontsize=6)
     axis.set(xlim=(-0.5, right), ylim=(len(names) - 0.4, top), xticks=[])
     axis.tick_params(length=0)
@@ -100,7 +100,7 @@ def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
 
 
 def cell(axis: Axes, row: Growth, x: float, y: int) -> None:
-    """A slope on the shade of what it says, framed if it is a table's and on one side of both weaker nulls."""
+    """Draws a slope on the shade of its direction, framed if it is a table's and on one side of both weaker nulls."""
     if row.growth is None or row.slope is None:
         axis.text(x, y, "none", ha="center", va="center", fontsize=5, color="0.5")
         return

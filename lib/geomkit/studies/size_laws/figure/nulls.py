@@ -1,4 +1,4 @@
-"""Exponents minus those of their nulls, with the margin within which a difference is negligible, and the verdicts."""
+"""Draw exponents minus those of their nulls, with the margin within which a difference is negligible, and the verdicts."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,8 +72,7 @@ def of_place(row: LawVerdict, differences: Sequence[SizeDifference]) -> dict[tup
 
 
 def others_of(row: LawVerdict, differences: Sequence[SizeDifference]) -> dict[str, tuple[str, Sequence[SizeDifference]]]:
-    """By label the null and what else is drawn beside the verdict's own donor: narrower donors, and the bracket on the sizes of
-    the widest."""
+    """Other nulls drawn beside the verdict's own donor, by label: narrower donors, and the bracket on the sizes of the widest."""
     found = of_place(row, differences)
     donors = [key for key in found if key[0] == PROJECTED]
     sizes = {one.params_nonembedding for one in found[donors[0]]} if donors else set()
@@ -89,7 +88,7 @@ def first_donor(row: LawVerdict, differences: Sequence[SizeDifference]) -> str:
 
 
 def differences_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence[SizeDifference]) -> Figure:
-    """A block for each law: the difference from the widest model's projections with both intervals, and other nulls' below."""
+    """Draws a block for each law: the difference from the widest model's projections with both intervals; below, other nulls'."""
     beside = [others_of(row, differences) for row in rows]
     height = sum(4.0 + len(others) for others in beside)
     figure = Figure(figsize=(WIDTH, 1.3 + PITCH * height))
@@ -111,13 +110,13 @@ def differences_figure(title: str, rows: Sequence[LawVerdict], differences: Sequ
 
 
 def above(figure: Figure, *paragraphs: str) -> None:
-    """Words above a figure, broken into lines that fit."""
+    """Puts words above a figure, broken into lines that fit."""
     lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, ACROSS)]
     figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
 
 
 def finish(axis: Axes, ticks: Mapping[float, str], bottom: float, top: float, label: str) -> None:
-    """Axes whose lines are named at the left."""
+    """Finishes axes whose lines are named at the left."""
     axis.axvline(0, lw=0.6, color="0.6", zorder=1)
     axis.set_yticks(list(ticks), list(ticks.values()), fontsize=5.5)
     axis.tick_params(axis="y", length=0)
@@ -127,7 +126,7 @@ def finish(axis: Axes, ticks: Mapping[float, str], bottom: float, top: float, la
 
 
 def heading(axis: Axes, y: float, text: str, color: str, right: bool = False, **style: Any) -> None:
-    """Text at the left, or the right, end of a line."""
+    """Puts text at the left, or the right, end of a line."""
     place = axis.get_yaxis_transform()
     axis.text(1 if right else -0.28, y, text, transform=place, va="center", ha="right" if right else "left", color=color, **style)
 
@@ -135,7 +134,7 @@ def heading(axis: Axes, y: float, text: str, color: str, right: bool = False, **
 def block(
     axis: Axes, row: LawVerdict, others: Mapping[str, tuple[str, Sequence[SizeDifference]]], donor: str, top: float
 ) -> dict[float, str]:
-    """One law: headings, its difference, and those from other nulls below; what each line is."""
+    """Draws one law: headings, its difference, and those from other nulls below; returns a label for each line."""
     paint = PAINT.get(row.verdict, NEUTRAL)
     heading(axis, top, f"{name_of(row.metric)}, {row.layer}", "0", fontsize=6.5, weight="bold")
     heading(axis, top, row.verdict, paint, right=True, fontsize=6.2, weight="bold")
@@ -171,7 +170,7 @@ def ends_of(*ends: float | None) -> list[float]:
 
 
 def marks(row: LawVerdict) -> list[str]:
-    """What stands below a verdict: p, flags, and what the length or the fit restricts."""
+    """The notes below a verdict: p, flags, and restrictions from the length or the fit."""
     if row.difference is None:
         return [row.reason]
     found = [] if row.p_adjusted is None else [f"p = {row.p_adjusted:.2g}"]
@@ -181,7 +180,7 @@ def marks(row: LawVerdict) -> list[str]:
 
 
 def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence[SizeDifference]) -> Figure:
-    """ln(measured / null) at every size, donor by donor: no line describes them."""
+    """Draws ln(measured / null) at every size, donor by donor: no line describes them."""
     lines = -(-len(rows) // 2)
     figure = Figure(figsize=(WIDTH, 0.75 + 1.5 * lines))
     axes = figure.subplots(lines, 2, squeeze=False).flatten()
@@ -203,7 +202,7 @@ def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence
 
 
 def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure | None:
-    """Published tables, which have no tokens: differences from the cut and the stretched spectrum; None without any."""
+    """Draws published tables, which have no tokens: differences from the cut and the stretched spectrum; None without any."""
     beside = by_slope(nulls)
     shown = [row for row in rows if row.published and row.slope is not None and of_width(beside, row)]
     if not shown:

@@ -1,4 +1,4 @@
-"""Primary metrics and the loss against size, each with its law, bound, nulls and verdict: a page for each family and corpus."""
+"""Draw primary metrics and the loss against size, each with its law, bound, nulls and verdict, for each family and corpus."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +101,7 @@ def rows_of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[
 
 
 def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None, differences: Sequence[SizeDifference] = ()) -> None:
-    """One metric of one family."""
+    """Draws one metric of one family."""
     trained = [row for row in rows if row.variant == "trained"]
     for null, style in NULLS.items():
         group = [row for row in rows if base(row.variant) == null]
@@ -129,7 +129,7 @@ def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None, differences:
 
 
 def draw_projections(axis: Axes, trained: Sequence[Point], differences: Sequence[SizeDifference]) -> None:
-    """The projected null with each donor, the widest one dark: a size's value without what it is above its null."""
+    """Draws the projected null with each donor, the widest one dark, on the scale of the measured values."""
     sizes, _, middle, _ = spread(trained)
     value = dict(zip(sizes, middle, strict=True))
     look = PROJECTIONS[PROJECTED]
@@ -145,7 +145,7 @@ def draw_projections(axis: Axes, trained: Sequence[Point], differences: Sequence
 
 
 def draw_law(axis: Axes, law: MetricLaw, sizes: Sequence[float]) -> None:
-    """The power law, and every law through its centre whose exponent is in the interval."""
+    """Draws the power law, and every law through its centre whose exponent is in the interval."""
     x = np.geomspace(sizes[0], sizes[-1], 50)
     axis.plot(x, law.params["a"] * x ** law.params["b"], color=BLUE, zorder=3)
     low, high = law.interval.get("b", (None, None))
@@ -161,7 +161,7 @@ def places(rows: Sequence[Point]) -> tuple[list[float], list[float]]:
 
 
 def spread(rows: Sequence[Point], column: str = "value") -> tuple[list[float], list[float], list[float], list[float]]:
-    """Sizes, and of each size's values the smallest, the geometric mean, and the largest."""
+    """Sizes, and the smallest value, geometric mean and largest value of each."""
     sizes = sorted({float(row.params_nonembedding) for row in rows})
     groups = [[getattr(row, column) for row in rows if row.params_nonembedding == size] for size in sizes]
     return (
@@ -195,7 +195,7 @@ def title(name: str, law: MetricLaw | None, verdicts: Sequence[LawVerdict]) -> l
 
 
 def legend() -> list[Line2D]:
-    """What the marks stand for."""
+    """Draws the legend of all marks."""
     handles = [
         Line2D([], [], color=BLUE, marker="o", ms=3, label="a model; power law with its\n95 % interval over sizes"),
         Line2D(
