@@ -139,7 +139,7 @@ def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
 
 ANIMALS = """
 from geomkit.base import Base, mark
-from geomkit.core.registry import Registry
+from geomkit.registry import Registry
 from geomkit.wax import polish
 from geomkit.zinc import coat
 

@@ -138,7 +138,7 @@ def of_family(
 
 
 def add_cell(table: TableWriter, model: Source, cell: Cell, mode: str, parameters: Mapping[str, float]) -> None:
-    """Add rows of a model itself at its own length, and on as many directions as each narrower model is wide, at that model's length.
+    """Add rows of a model at its own length, and on as many directions as each narrower model is wide, at that model's length.
 
     Directions that other documents do not have are left out.
     """
