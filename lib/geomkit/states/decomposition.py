@@ -54,7 +54,7 @@ def keeps_documents(state: State, depth: int, width: int) -> bool:
     return state.layer >= depth and width <= WIDEST
 
 
-def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
+def missing_spectra(states: States, lengths: Sequence[int]) -> dict[str, str]:
     """List what the spectra of these states will lack, with reasons."""
     longest = max(states.texts.tokens)
     absent = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
