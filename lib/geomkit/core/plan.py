@@ -219,7 +219,7 @@ class Plan:
         """Return the layers at which chosen tokens are compared, which need sums of each fold of documents; else None."""
         return self.config["tokens"]["selection"]["layers"] if self.needed(self.probed(), job) else None
 
-    def sinks_asked(self, job: Any) -> dict[str, Any] | None:
+    def sink_settings(self, job: Any) -> dict[str, Any] | None:
         """Thresholds of attention sinks, and metrics, where texts are to be measured without sinks."""
         if not self.needed(self.chosen("ablation"), job):
             return None

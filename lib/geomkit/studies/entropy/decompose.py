@@ -7,7 +7,7 @@ from typing import Any
 
 from geomkit.core.logs import progress
 from geomkit.core.variants import TRAINED
-from geomkit.states.decomposition import Plan, measure_variant, what_is_absent
+from geomkit.states.decomposition import Plan, measure_variant, missing_spectra
 from geomkit.states.drawn import Drawn
 from geomkit.states.extracts import Requested
 from geomkit.states.partial_spectra import write_part
@@ -47,7 +47,7 @@ def decompose(
         with open_variant(TRAINED) as trained:
             known, counts, own_texts = dict(trained.attributes), trained.vocabulary(), trained.texts.part(trained.share)
             measured = known | plan.requested.attributes
-            absent = {**left_out, **trained.absent, **what_is_absent(trained, lengths)}
+            absent = {**left_out, **trained.absent, **missing_spectra(trained, lengths)}
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
             how: dict[str, Any] = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
             how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, distortion, name_of, save
-from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, outcome
+from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, outcome
 from geomkit.tables.experiments import NeedleText, Removal, SinkEffect
 from geomkit.tables.rows import read_csv
 
@@ -188,7 +188,7 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
     """Draws losses of the answer by kind of context, with the margins of the protocol, and the verdict."""
     margins = Margins()
     scored = [
-        Told(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or float("nan")), row.call)
+        ClassifiedText(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or float("nan")), row.call)
         for row in rows
     ]
     found = outcome(scored, margins)

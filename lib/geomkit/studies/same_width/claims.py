@@ -13,10 +13,10 @@ from geomkit.tables.findings import (
     Inputs,
     agreed,
     claims,
+    conjunction,
     estimate,
     from_interval,
     from_sign,
-    of_all,
     scope,
 )
 
@@ -64,7 +64,7 @@ def at_every_width(rows: Sequence[FixedWidth], claimed: int, effect: str) -> lis
     groups = {group[0]: group for group in by_place(rows)}
     found = []
     for first, mine in groups.items():
-        verdict, but = agreed(first, groups, lambda row: of_all([from_sign(one.sign, claimed) for one in groups[row]]))
+        verdict, but = agreed(first, groups, lambda row: conjunction([from_sign(one.sign, claimed) for one in groups[row]]))
         found.append(at_widths(mine, effect, verdict, but, twins_of(mine)))
     return found
 
