@@ -97,10 +97,10 @@ def log_likelihood(g: float, values: Array, number: Array, xmin: float) -> float
 def likeliest(values: Array, number: Array, xmin: float) -> float:
     """The g of the greatest likelihood, at most `STEEPEST`."""
     options = {"xatol": 1e-9}
-    found = optimize.minimize_scalar(
+    optimum = optimize.minimize_scalar(
         lambda g: -log_likelihood(g, values, number, xmin), bounds=(1 + 1e-9, STEEPEST), method="bounded", options=options
     )
-    return float(found.x)
+    return float(optimum.x)
 
 
 def ks_distance(values: Array, number: Array, g: float, xmin: float) -> float:

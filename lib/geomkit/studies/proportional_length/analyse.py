@@ -103,11 +103,11 @@ def follow_model(
     """
     table = TableWriter(DONOR_COLUMNS, model=output.parent.name, corpus=output.stem, normalise=mode)
     model, members = family_of(output.parent.name, spectra, families, seeds)
-    found = list(cells(members)) if model is not None and incomparable(members) is None else []
-    if model is not None and found:
+    places = list(cells(members)) if model is not None and incomparable(members) is None else []
+    if model is not None and places:
         with states()(TRAINED) as opened:
-            own = model.of(opened, [cell.layer for cell in found])
-            for cell in progress(found, output.parent.name):
+            own = model.of(opened, [cell.layer for cell in places])
+            for cell in progress(places, output.parent.name):
                 add_shown(table, own, cell, shown(own, cell, mode, parameters))
     table.write(output, {})
 
@@ -135,14 +135,14 @@ def of_family(
 ) -> Iterator[FollowedVerdict]:
     size = [model.facts["params_nonembedding"] for model in members]
     for cell in progress(list(cells(members)), f"{source['family']} {source['corpus']}"):
-        found = [read_shown(made[model.name], model, cell) for model in members]
-        values, nulls = [one.own for one in found], [one.narrower for one in found]
+        tables = [read_shown(made[model.name], model, cell) for model in members]
+        values, nulls = [one.own for one in tables], [one.narrower for one in tables]
         drawn = Documents.draw(cell.documents, resamples, draw).draws
         names = [name for name in MARGINS if name in values[0]]
         endpoints = {name: endpoint(name, values, nulls, cell.widths, size, drawn) for name in names}
         for name, judgement in judge(endpoints, separate=True).items():
             where = {**source, "layer": cell.layer, "follows": cell.follows, "normalise": mode, "metric": name}
-            yield record({**where, "texts": len(cell.texts)}, found[0].eps2.get(name), judgement)
+            yield record({**where, "texts": len(cell.texts)}, tables[0].eps2.get(name), judgement)
 
 
 def shown(model: Source, cell: Cell, mode: str, parameters: Mapping[str, float]) -> Shown:
@@ -157,8 +157,8 @@ def shown(model: Source, cell: Cell, mode: str, parameters: Mapping[str, float])
         rows = stored[starts + np.arange(tokens)]
         directions = leading_directions(rows, mode, fold, model.dtype)
         if directions.rank.min() >= k:
-            found = projected(rows, mode, fold, [k], directions, model.dtype)[k].spectrum
-            narrower[k] = per_text(measure(found, list(MARGINS), **parameters), len(cell.texts))
+            spectrum = projected(rows, mode, fold, [k], directions, model.dtype)[k].spectrum
+            narrower[k] = per_text(measure(spectrum, list(MARGINS), **parameters), len(cell.texts))
     return Shown(per_text(own, len(cell.texts)), narrower, {name: one.parameters.get("eps2") for name, one in own.items()})
 
 
@@ -211,9 +211,9 @@ def endpoint(
     for width in sorted(set(widths), reverse=True):
         seeds = [null for null, of in zip(nulls, widths, strict=True) if of == width]
         levels = [[np.log(null[k][metric]) if k in null else missing for k in widths] for null in seeds]
-        found = difference_of(size, own, np.exp(np.mean(levels, axis=0)), drawn)
-        if found is not None:
-            donors[f"width {width}"] = found
+        difference = difference_of(size, own, np.exp(np.mean(levels, axis=0)), drawn)
+        if difference is not None:
+            donors[f"width {width}"] = difference
     return Endpoint(donors, MARGINS[metric], primary=False, absent="no model of the family is wide enough to be a donor")
 
 

@@ -204,8 +204,8 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
     loss = {row.model: row.value for row in mine if row.metric == LOSS}
     widths = sorted({row.width for row in mine})
     for width, paint in zip(widths, (BLUE, VERMILION, *COLOURS), strict=False):
-        found = [(loss[row.model], row.value) for row in mine if (row.width, row.metric, row.layer) == (width, metric, layer)]
-        axis.plot([x for x, _ in found], [y for _, y in found], "o", ms=2.4, color=paint, mew=0, label=f"width {width}")
+        dots = [(loss[row.model], row.value) for row in mine if (row.width, row.metric, row.layer) == (width, metric, layer)]
+        axis.plot([x for x, _ in dots], [y for _, y in dots], "o", ms=2.4, color=paint, mew=0, label=f"width {width}")
     axis.set_title(f"{name_of(metric)}, {layer}", fontsize=5.5, loc="left")
     axis.set(xlabel="loss (nats a token)", ylabel=unit_of(metric))
     small(axis)
