@@ -33,7 +33,7 @@ MEASURED: dict[str, Any] = {
     "drawn": DRAWN,
     "gain": {"n": 12, "eps2": 0.5},
     "whitened": "all",
-    "sinks": {"thresholds": [10.0, 2.0], "eps2": 0.5},
+    "sinks": {"thresholds": [10.0, 2.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
     "seed": 0,
 }
 Way = Callable[[str | None], Open]

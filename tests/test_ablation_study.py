@@ -17,7 +17,7 @@ from geomkit.studies.sinks.analyse import measure_without_sinks
 from geomkit.tables.experiments import Removal, SinkEffect
 from geomkit.tables.rows import read_csv
 
-FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}
+FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1, "information gain n": 11, "information gain eps2": 0.5}
 SIZE, WIDTH, TEXTS, TELLING = 10, 64, 3, 6
 FRACTIONS = [0.0, 0.1, 0.5]
 
@@ -73,7 +73,7 @@ def rows(dump, removals, tmp_path):
         targets = {f"targets/{name}": np.array(getattr(file, name)) for name in ("text", "position", "document")}
         targets |= {f"reference/{name}": np.array(getattr(file, name)) for name in ("loss", "alone")}
     write_probe(tmp_path / "probe.h5", rows | targets, FACTS | {"budgets": [1]}, {})
-    measure_removals(removals, tmp_path / "probe.h5", table, summary, "f", None, {"n": 11, "eps2": 0.5}, 0)
+    measure_removals(removals, tmp_path / "probe.h5", table, summary, "f", None, 0)
     assert pq.read_table(table).num_rows > 100
     return read_csv(summary, Removal)
 
@@ -122,7 +122,7 @@ def test_a_long_first_token_is_the_raw_spectrum_and_one_row_of_unit_rows(dump, t
     spectra = tmp_path / "spectra/m/c.h5"
     sinks = {"thresholds": [10.0, 200.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]}
     decompose(partial(stored, dump), spectra, ["unit"], [4], ["trained"], [], None, 0, sinks=sinks)
-    measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0.5, 0)
+    measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0)
     found = read_csv(tmp_path / "s.csv", SinkEffect)
     where = {"layer": 1, "metric": "erank_covariance"}
     assert one(found, kind="sinks", threshold=10).value == 1

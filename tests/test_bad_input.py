@@ -289,7 +289,7 @@ def test_a_table_that_is_cut_off(content, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     outputs = tmp_path / "entropy.parquet", tmp_path / "absent.csv"
-    refused(tmp_path, lambda: merge_stage([str(path)], *outputs), str(path), "not a whole Parquet file")
+    refused(tmp_path, lambda: merge_stage([path], *outputs), str(path), "not a whole Parquet file")
     for read in (read_table, lambda where: stored_documents(where, "all")):
         refused(tmp_path, lambda read=read: read(path), str(path), "not a whole Parquet file")
 

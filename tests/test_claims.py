@@ -66,7 +66,7 @@ def test_every_claim_is_in_the_ledger_though_nothing_was_measured(tmp_path):
     write_ledger([], tmp_path / "claims.csv")
     rows = read_csv(tmp_path / "claims.csv", Claim)
     assert sorted(row.claim for row in rows) == sorted(claims)
-    assert {claims[name].__module__.rpartition(".")[2] for name in claims} == set(ORDER)
+    assert {claims[name].__module__.removesuffix(".claims").rpartition(".")[2] for name in claims} == set(ORDER)
     assert list(dict.fromkeys(row.chapter for row in rows)) == [
         "Laws with model size",
         "Models of one width",

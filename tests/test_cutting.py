@@ -218,7 +218,7 @@ def test_special_tokens_are_counted_in_the_file_and_the_log(special_tokens, cont
 
     LlamaConfig(vocab_size=len(speaking)).save_pretrained(model)
     write_documents([Document("a", WRITTEN), Document("b", "Nothing of the kind."), Document("c", WRITTEN)], corpus)
-    cut_texts(model, corpus, tmp_path / "t.h5", "all", {"count": 2, "length": 1000}, 0, False, special_tokens)
+    cut_texts(model, corpus, tmp_path / "t.h5", "all", {"count": 2, "length": 1000}, 0, ModelSpec(), special_tokens)
     stored = read_texts(tmp_path / "t.h5")
     texts = len([name for name in stored.sample.texts.document if name in "ac"])
     attributes = stored.attributes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from geomkit.core.declarations import words_in
 from geomkit.core.digest import code_digest, content_digest, files_below
 
 FILES = {
@@ -138,7 +139,7 @@ def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
 
 ANIMALS = """
 from geomkit.base import Base, mark
-from geomkit.core.registry import Registry
+from geomkit.registry import Registry
 from geomkit.wax import polish
 from geomkit.zinc import coat
 
@@ -235,7 +236,7 @@ def test_names_that_code_has_are_counted_with_what_counts_always(zoo):
         "crow": ["crow"],
         **{name: ["cat", "crow", "dog"] for name in WHOLE},
     }
-    assert code_digest([zoo / "none.py"], zoo / "lib", words=["x", "cat-3"])[1] == ["cat"]
+    assert code_digest([zoo / "none.py"], zoo / "lib", words=words_in({"x": ["cat-3"]}))[1] == ["cat"]
 
 
 @pytest.mark.parametrize(
@@ -324,21 +325,18 @@ FUNCTIONS = {
         (
             "measures/entropy.py",
             {
-                *("measure_spectra", "measure_width_nulls", "resample_corpora", "write_projections", "project_donor"),
+                *("measure_spectra", "measure_width_nulls", "resample_corpora", "project_donor", "join_projections"),
                 *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
                 *("follow_model", "judge_following", "measure_training", "measure_controls"),
-                *("decompose_dumps", "merge_spectra", "measure_model", "merge_measured"),
+                *("decompose", "sum_rows", "merge_spectra"),
             },
         ),
         (
-            "lm/capture.py",
-            {
-                *("dump_model", "measure_model", "sum_rows", "run_again", "probe_model", "remove_tokens", "measure_components"),
-                *("measure_final_state", "train_cell", "measure_training", "measure_controls"),
-            },
+            "models/capture.py",
+            {"runs", "runs_by_name", "probe_model", "remove_tokens", "measure_components", "train_cell"},
         ),
-        ("figures/layers.py", {"draw_layers"}),
-        ("checks.py", set()),
+        ("studies/entropy/figure.py", {"draw_layers"}),
+        ("core/checks.py", set()),
     ],
 )
 def test_a_module_of_the_library_counts_for_the_functions_that_run_it_and_no_others(tmp_path, module, users):
@@ -438,3 +436,18 @@ def test_hidden_files_do_not_count_and_what_links_lead_to_does(folder, tmp_path)
 def test_what_is_not_there_has_no_digest(tmp_path):
     assert held(tmp_path / "gone") is None
     assert files_below(tmp_path / "gone") == [str(tmp_path / "gone")]
+
+
+def test_modules_that_a_pattern_finds_count(project):
+    library = project / "lib"
+    (library / "geomkit/all.py").write_text('from geomkit.core.declarations import every\nMODULES = every("geomkit.deep.*")\n')
+
+    def digest() -> str:
+        return code_digest([library / "geomkit/all.py"], library)[0]
+
+    found = [digest()]
+    for name, text in {"deep/b.py": "def helper():\n    return 5\n", "deep/new.py": "NEW = 1\n", "alone.py": "NEW = 1\n"}.items():
+        (library / "geomkit" / name).write_text(text)
+        found.append(digest())
+    assert len(set(found[:3])) == 3, "a module that changes, and one that is new"
+    assert found[3] == found[2], "one that the pattern does not match"

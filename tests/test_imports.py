@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 MODULES = sorted(set(re.findall(r'"(geomkit[\w.]+):\w+"', RULES)))
 """Modules of the functions that rules call."""
-WITHOUT_MODEL = [name for name in MODULES if not name.startswith("geomkit.lm.")]
+WITHOUT_MODEL = [name for name in MODULES if not re.match(r"geomkit\.(models|ladder)\.|.*\.run\b", name)]
 MODELS = {"torch", "transformers"}
 HEAVY = MODELS | {"sklearn"}
 

@@ -173,7 +173,7 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
     assert all(0 <= row["value"] <= 1 + 1e-9 for row in rows if row["metric"] == "rate_distortion_ratio")
 
     table, summary = tmp_path / f"tokens/{architecture}/c.parquet", tmp_path / f"tokens/{architecture}/c.csv"
-    measure_gains(spectra(path), table, summary, "f", None, GAIN, 0)
+    measure_gains(spectra(path), table, summary, "f", None, 0)
     gains = [row for row in read_columns(table, ["metric", "value"]) if row["metric"] == "information_gain"]
     metrics = {row.metric for row in read_csv(summary, TokenScore)}
     assert "ridge_error" in metrics
@@ -233,7 +233,7 @@ def test_a_model_without_attention_to_the_past_is_not_probed(dumped, tiny, tmp_p
     path = dumped(architecture, "masked" if architecture == "bert" else "causal")
     probe = tmp_path / f"probes/{architecture}/c.h5"
     selection = {"layers": ["last"], "texts": 2, "targets": 1, "budgets": [1, 2], "removed": 0}
-    probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], GAIN, SPEC, BATCH, 0)
+    probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], SPEC, BATCH, 0)
     from geomkit.states.probes import Probe
 
     with pytest.raises(RefusalError, match=why):
@@ -251,10 +251,10 @@ def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tm
     dump, probe, removals = (tmp_path / f"{stage}/m/c.h5" for stage in ("dumps", "probes", "removals"))
     with refused_files([dump, probe]):
         raise RefusalError("Both: ways")
-    remove_tokens(tiny("bert"), probe, removals, {"fractions": [0.5]}, [], GAIN, SPEC, 0)
+    remove_tokens(tiny("bert"), probe, removals, {"fractions": [0.5]}, [], SPEC, 0)
     for name, record, measured in (
-        ("ablation", Removal, lambda *out: measure_removals(removals, probe, *out, "f", None, GAIN, 0)),
-        ("sinks", SinkEffect, lambda *out: measure_without_sinks(dump, *out, "f", None, 0.5, 0)),
+        ("ablation", Removal, lambda *out: measure_removals(removals, probe, *out, "f", None, 0)),
+        ("sinks", SinkEffect, lambda *out: measure_without_sinks(dump, *out, "f", None, 0)),
     ):
         table, summary = tmp_path / f"{name}.parquet", tmp_path / f"{name}.csv"
         measured(table, summary)

@@ -17,7 +17,7 @@ from geomkit.measures import spectra as covariances
 from geomkit.models import stream, variants
 from geomkit.models.capture import batch_groups
 from geomkit.models.stream import share_of
-from geomkit.states import decomposition, dumping
+from geomkit.states import dumping
 from geomkit.states.dumping import dump_states
 from geomkit.states.dumps import Dump
 from geomkit.states.partial_spectra import merge_spectra
@@ -86,7 +86,7 @@ def test_merged_dumps_have_the_bytes_of_one_that_was_never_parted(case, parts, t
 @pytest.mark.parametrize("way", WAYS)
 def test_wide_states_of_two_widths_have_the_bytes_too(way, tiny, tmp_path, monkeypatch):
     """Wider than a block of columns, and without sums of documents: batches are added to the sums then."""
-    monkeypatch.setattr(decomposition, "WIDEST", 8)
+    monkeypatch.setattr("geomkit.states.stream.WIDEST", 8)
     monkeypatch.setattr(covariances, "WIDE", 10)
     found, small = Case(tiny("opt-350m"), tmp_path).ways[way], {"modes": ["unit", "raw"], "variants": ["trained"]}
     in_parts(found, tmp_path, 3, **small)

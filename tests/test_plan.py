@@ -111,7 +111,7 @@ def test_each_model_has_its_own_nulls():
 
 
 def test_metrics_are_those_of_the_configuration_with_its_parameters():
-    assert plan().metrics is None
+    assert plan().metrics == list(plan().known["metric"])
     assert plan(entropy={"metrics": ["renyi_2"]}).metrics == ["renyi_2"]
     assert plan(entropy={"parameters": {"power": 3}}).parameters == {"eps2": 0.5, "power": 3}
     assert plan().metrics_with("central") == ["rate_distortion_ratio", "erank_covariance"]

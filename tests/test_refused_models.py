@@ -57,7 +57,7 @@ def test_a_refusal_reaches_the_merged_list_of_absences(refused, tmp_path):
 def test_tokens_of_a_refused_model_are_an_empty_table_and_an_empty_summary(refused, tmp_path):
     spectra, table, summary = tmp_path / "spectra/bert/c.h5", tmp_path / "tokens/bert/c.parquet", tmp_path / "tokens/bert/c.csv"
     decompose(partial(stored, refused), spectra, ["unit"], [4], ["trained"], [], None, 0)
-    measure_gains(spectra, table, summary, "bert", None, {"n": 4, "eps2": 0.5}, 0)
+    measure_gains(spectra, table, summary, "bert", None, 0)
     assert not len(pq.read_table(table))
     assert read_csv(summary, TokenScore) == []
 

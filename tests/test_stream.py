@@ -67,7 +67,7 @@ def test_spectra_of_dumps_are_those_of_the_running_model(case, tmp_path):
 @pytest.mark.parametrize("modes", [["unit"], MODES])
 def test_wide_states_of_two_widths_keep_no_sums_of_documents(modes, tiny, tmp_path, monkeypatch):
     """Wider than a block of columns too; batches are added to the sums, and rows are read twice where a mode needs them twice."""
-    monkeypatch.setattr(decomposition, "WIDEST", 8)
+    monkeypatch.setattr("geomkit.states.stream.WIDEST", 8)
     monkeypatch.setattr(decomposition, "FEW", 0)
     monkeypatch.setattr(covariances, "WIDE", 10)
     case = Case(tiny("opt-350m"), tmp_path)

@@ -1,4 +1,4 @@
-"""The geometry of language models' hidden states, each measurement beside its null.
+"""Measure the geometry of language models' hidden states, each quantity beside its null.
 
 What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `information_gain`,
 `lasso_paths`, `fit`.

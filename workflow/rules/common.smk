@@ -17,11 +17,11 @@ os.environ.update(
     )
 )
 
-from geomkit.core import checks
-from geomkit.core import costs
+from geomkit.core import checks, costs
 from geomkit.core import config as settings
 from geomkit.core.catalogue import declared_by_kind
 from geomkit.core.configfiles import LOADER, ConfigFiles
+from geomkit.core.declarations import words_in
 from geomkit.core.digest import files_below
 from geomkit.core.errors import plainly
 from geomkit.core.inputs import Inputs, made, staged_content, unstaged_files
@@ -57,7 +57,7 @@ with plainly():
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
 inputs = Inputs(plan, RESOURCES, shares_folder())
 # figures show everything that the configuration selects, by names that they read in tables
-call = functools.partial(call, shown=(config, plan.metrics))
+call = functools.partial(call, shown=words_in((config, plan.metrics)))
 
 # each file of rules adds its targets: of `rule all`, and of `rule fetch`
 DEFAULT, DOWNLOADS = [], []

@@ -9,19 +9,15 @@ SHIPPED = [
 ]
 
 
-def own_findings(wildcards):
-    """What claims read of this run: what its default targets make, and what was made on request before."""
-    return [
-        f"results/{one.path}"
-        for one in FINDINGS
-        if (one.stage and plan.chosen(one.stage)["model"])
-        or Path("results", one.path).exists()
-    ]
-
-
 rule claims:
     input:
-        files=own_findings,
+        # what default targets of this run make, and what was made on request before
+        files=lambda wildcards: [
+            f"results/{one.path}"
+            for one in FINDINGS
+            if (one.stage and plan.chosen(one.stage)["model"])
+            or Path("results", one.path).exists()
+        ],
     output:
         output="results/claims.csv",
     log:

@@ -24,7 +24,6 @@ rule removal:
                 for key in ("texts", "targets", "layers", "fractions")
             },
             methods=plan.selectors,
-            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -50,7 +49,6 @@ rule ablation:
         **call(
             "geomkit.studies.removal.analyse:measure_removals",
             **ABOUT_MODEL,
-            gain=plan.gain,
             seed=config["seed"],
         ),
     message:

@@ -14,7 +14,6 @@ rule sinks:
         **call(
             "geomkit.studies.sinks.analyse:measure_without_sinks",
             **ABOUT_MODEL,
-            eps2=config["entropy"]["eps2"],
             seed=config["seed"],
         ),
     message:

@@ -30,7 +30,6 @@ rule probe:
             }
             | {"budgets": sorted(config["tokens"]["selection"]["budgets"])},
             methods=plan.selectors,
-            gain=plan.gain,
             seed=config["seed"],
         ),
     message:
@@ -55,7 +54,6 @@ rule tokens:
         **call(
             "geomkit.studies.tokens.gains:measure_gains",
             **ABOUT_MODEL,
-            gain=plan.gain_constants,
             seed=config["seed"],
         ),
     message:
@@ -81,7 +79,6 @@ rule selection:
         **call(
             "geomkit.studies.tokens.selection:compare_selections",
             **ABOUT_MODEL,
-            gain=plan.gain_constants,
             seed=config["seed"],
         ),
     message:

@@ -1,1 +1,4 @@
-"""The ground: errors, the configuration, the plan of a run, jobs and their digests, logs, atomic writes. Everything may import it."""
+"""Shared foundations: errors, the configuration, the plan of a run, jobs and their digests, logs, atomic writes.
+
+Everything may import this package.
+"""

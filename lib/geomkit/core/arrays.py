@@ -1,4 +1,4 @@
-"""The arrays that measures and laws compute with: numpy's, and for what says so also torch's, on any device.
+"""Arrays of numpy or torch, on any device, for measures and laws.
 
 Code for both is written in the array API, and never imports torch: a tensor brings its own functions along.
 """
@@ -22,14 +22,14 @@ EPSILONS: Mapping[str, float] = {"float64": 2.0**-52, "float32": 2.0**-23, "floa
 
 
 def namespace(values: ArrayLike) -> Any:
-    """The functions of the array API for these values: torch's for a tensor, else numpy's."""
+    """Return the array API functions for these values: torch's for a tensor, else numpy's."""
     if type(values) is np.ndarray:  # what is called a hundred thousand times, without asking every library
         return functions_of_numpy
     return array_namespace(values if is_array_api_obj(values) else np.asarray(values))
 
 
 def reals(values: ArrayLike, like: ArrayLike | None = None, copy: bool = False) -> Array:
-    """Values in float64, or in float32 on a device that has no float64; a new array if `copy` says so.
+    """Convert values to float64, or to float32 on a device without float64; copy them if `copy` is true.
 
     A tensor stays on its device and brings no gradient. With `like` the values go where that array is.
     """
@@ -43,24 +43,24 @@ def reals(values: ArrayLike, like: ArrayLike | None = None, copy: bool = False) 
 
 @functools.cache
 def widest(xp: Any, device: Any) -> Any:
-    """The widest real type of a device."""
-    found = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
-    return found.get("float64", found["float32"])
+    """Return the widest real type of a device."""
+    types = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    return types.get("float64", types["float32"])
 
 
 def indices(values: ArrayLike, like: Array) -> Any:
-    """Whole numbers on the device of an array."""
+    """Return whole numbers as an array on the device of another array."""
     xp = namespace(like)
     return xp.asarray(values, dtype=xp.int64, device=device_of(like))
 
 
 def epsilon(values: Array) -> float:
-    """The machine epsilon of the array's type."""
+    """Return the machine epsilon of an array's type."""
     return float(namespace(values).finfo(values.dtype).eps)
 
 
 def narrowest(*types: Any) -> str:
-    """The name, among `EPSILONS`, of the type with the fewest digits: of names, and of dtypes of numpy and torch.
+    """Return the name, from `EPSILONS`, of the type with the fewest digits among names and dtypes of numpy and torch.
 
     Raises ConfigError for a type that is none of them.
     """
@@ -71,8 +71,9 @@ def narrowest(*types: Any) -> str:
 
 
 def rounding(values: Any, dtype: Any = None) -> float:
-    """The part of a vector's length up to which rounding may have changed it: epsilon^(3/4), of the array's type, of float64 for
-    whole numbers, or of `dtype` where that has fewer digits.
+    """Return the share of a vector's length that rounding may have changed.
+
+    It is epsilon^(3/4) of the array's type, of float64 for whole numbers, or of `dtype` where that has fewer digits.
 
     A model rounds at every step, so errors are several epsilon: up to 10 in 24 blocks in float32, as measured, whose limit is 54.
     Limits: 1.8e-12 in float64, 6e-6 in float32, 0.006 in float16, 0.026 in bfloat16.
@@ -83,16 +84,16 @@ def rounding(values: Any, dtype: Any = None) -> float:
 
 
 def slack(values: Array) -> float:
-    """What rounding may do to a quantity, relative to the largest: 1e-9 in float64, 1e-4 in float32."""
+    """Return the relative rounding error to allow for in a quantity: 1e-9 in float64, 1e-4 in float32."""
     return 1e-9 if epsilon(values) < 1e-12 else 1e-4
 
 
 def highest(values: Array, axis: int) -> Array:
-    """The largest of values that are not negative along an axis, which stays with length 1; 0 where there is none."""
+    """Return the largest of nonnegative values along an axis, which stays with length 1; 0 where there is none."""
     xp = namespace(values)
     return (xp.max if values.shape[axis] else xp.sum)(values, axis=axis, keepdims=True)
 
 
 def as_numpy(values: ArrayLike) -> Array:
-    """The values as an array of numpy, from whatever device."""
+    """Copy values from any device into a numpy array."""
     return np.asarray(to_device(values.detach(), "cpu") if is_torch_array(values) else values)

@@ -1,4 +1,4 @@
-"""Every name that a configuration may use, read from the source: no module is imported for it, nor numpy."""
+"""Look up every name that a configuration may use, without importing numpy or the modules that declare it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from geomkit.core.variants import VARIANTS, nulls
 
 
 def declared_by_kind() -> dict[str, Mapping[str, Any]]:
-    """By kind, the declarations by name."""
+    """Return all declarations by kind and name."""
     places = declared("geomkit.core.config", "places.register")
     return {
         "metric": declared("geomkit.measures.entropy", "metrics.register"),

@@ -1,5 +1,7 @@
-"""Checks of a configuration, its schema's and those that no schema can make. Nothing that measures imports them, so a changed
-check makes no result again."""
+"""Check a configuration, by its schema and by rules that no schema can express.
+
+No module that measures imports these checks, so a changed check makes no job run again.
+"""
 
 import math
 import re
@@ -19,7 +21,9 @@ NO_FILES = ConfigFiles()
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: ConfigFiles = NO_FILES) -> None:
-    """Raises ConfigError that names the key: an unknown one, one at the top that is missing, or a value that is not allowed.
+    """Check a configuration against its schema.
+
+    Raises ConfigError that names the key: an unknown one, one at the top that is missing, or a value that is not allowed.
 
     files: what the configuration was read from, for what a value is as it is written.
     """
@@ -44,7 +48,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
 
 
 def said_of(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
-    """The fault in words of YAML, with its remedy."""
+    """Describe a schema error in the words of YAML, with its remedy."""
     value: Any = error.instance
     allowed: Any = error.validator_value
     schema: Any = error.schema
@@ -75,7 +79,7 @@ def finite(value: object) -> bool:
 
 
 def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> None:
-    """Raises ConfigError for a key that YAML did not read as text."""
+    """Check that YAML read every key as text; raise ConfigError otherwise."""
     for key, value in config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ():
         if isinstance(config, Mapping) and not isinstance(key, str):
             written = files.find((*above, key), value)
@@ -86,7 +90,7 @@ def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> 
 
 
 def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> str | None:
-    """The remedy for a value of another type."""
+    """Suggest a remedy for a value of the wrong type."""
     if isinstance(value, float) and value.is_integer():
         return f"write {value:.0f}"
     if isinstance(value, str) and {"integer", "number"}.intersection(allowed):
@@ -95,13 +99,13 @@ def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> s
 
 
 def read_otherwise(value: object, written: object) -> str:
-    """The type that YAML gave to a text, and how to keep it text."""
+    """Name the type that YAML gave to a text, and say how to keep it text."""
     kinds = {bool: "true or false", int: "a number", float: "a number", type(None): "nothing"}
     return f'{written} is read as {kinds.get(type(value), "a date")}, not as text; quote it: "{written}"'
 
 
 def as_number(value: str, written: Written | None) -> str | None:
-    """The YAML spelling of a number that was read as text."""
+    """Spell a number that was read as text so that YAML reads it as a number."""
     if not (parts := re.fullmatch(r"([-+]?[0-9]*)(\.[0-9]*)?([eE])?([-+])?([0-9]+)?", value)) or not re.search("[0-9]", value):
         return None
     if written is None:
@@ -116,7 +120,7 @@ def as_number(value: str, written: Written | None) -> str | None:
 def checked_models(
     config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path, files: ConfigFiles = NO_FILES
 ) -> dict[str, Model]:
-    """The catalogue's models by name, once the configuration has passed every check that needs no computing.
+    """Check the configuration and return the catalogue's models by name, without computing anything.
 
     Raises ConfigError that names the key, and its line in the files that the configuration was read from.
     """
@@ -144,7 +148,9 @@ def _checked_models(
 def check_entry(
     key: str, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Iterable[str], readers: Mapping[str, Any]
 ) -> None:
-    """Raises ConfigError for a source or reader that there is not, and for a key that is missing or that nothing reads.
+    """Check the source, the reader and the keys of a catalogue entry.
+
+    Raises ConfigError for an unknown source or reader, and for a key that is missing or that nothing reads.
 
     sources, readers: declarations by name; each reads keys of its own, and models have no reader. described: keys of the schema,
     of which every entry may have those that no source reads.
@@ -162,7 +168,7 @@ def check_entry(
 
 
 def reader_keys(key: str, entry: Mapping[str, Any], of_source: Collection[str], readers: Mapping[str, Any]) -> list[str]:
-    """Keys that a corpus's reader reads and its source does not.
+    """Return the keys that a corpus's reader reads and its source does not.
 
     Raises ConfigError for a reader that there is not, and for a key that other readers read.
     """
@@ -182,7 +188,7 @@ def check(
     resources: Path,
     blocks: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """What a schema cannot tell: names of metrics and readers, paths, selections, and layers of models that are at hand.
+    """Check names of metrics and readers, paths, selections, and the layers of models that are on disk.
 
     blocks: those of the schema that select models and corpora.
 
@@ -232,27 +238,36 @@ def check(
 
 
 def check_device(config: Mapping[str, Any], here: bool) -> None:
-    """Raises ConfigError where jobs run elsewhere and the device is `auto`: whether a job asks for a GPU must be known before."""
+    """Check that the device is named where jobs run on other machines.
+
+    Raises ConfigError for `auto` there: whether a job asks for a GPU must be known before it starts.
+    """
     if not here and config["compute"]["device"] == "auto":
         raise ConfigError("config: compute.device: auto, but jobs run on other machines; say cpu or cuda")
 
 
 def check_shared(read: bool, run: bool) -> None:
-    """Raises ConfigError where jobs share no folder with Snakemake (`run`) and the workflow was read as if they did (`read`), for
-    Snakemake would then run all jobs with shipped models itself."""
+    """Check that jobs share a folder with Snakemake, or that the workflow was parsed for jobs that do not.
+
+    Raises ConfigError where jobs share none (`run`) and the workflow was parsed as if they did (`read`): Snakemake would then run
+    all jobs with shipped models itself.
+    """
     if read and not run:
         raise ConfigError("jobs share no folder with Snakemake, which must know it from the start: --shared-fs-usage none")
 
 
 def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size: Iterable[Model]) -> None:
-    """Raises ConfigError for a family of training steps where laws with size are fitted, for a model without a step along
-    training, and for two models of one training and step."""
+    """Check the training steps of models.
+
+    Raises ConfigError for a family of training steps where laws with size are fitted, for a model without a step along training,
+    and for two models of one training and step.
+    """
     steps: dict[str, set[int | None]] = {}
     for model in of_size:
         steps.setdefault(model.family, set()).add(model.step)
-    for family, found in steps.items():
-        if len(found) > 1:
-            listed = ", ".join(map(str, sorted(found, key=str)))
+    for family, family_steps in steps.items():
+        if len(family_steps) > 1:
+            listed = ", ".join(map(str, sorted(family_steps, key=str)))
             raise ConfigError(
                 f"config: entropy.models: {family} is a family of training steps ({listed}), "
                 "which have no law with size; name it in trajectory.models"
@@ -272,7 +287,10 @@ def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size:
 
 
 def check_nulls(config: Mapping[str, Any], known: Known) -> None:
-    """Raises ConfigError for an unknown null of an entry of the catalogue, and for twins of one that has none."""
+    """Check the nulls of catalogue entries.
+
+    Raises ConfigError for an unknown null of an entry of the catalogue, and for twins of one that has none.
+    """
     for name, entry in config["models"].items():
         for null in entry.get("nulls", []):
             require(null, known["null"], f"models.{name}.nulls", "null")
@@ -282,8 +300,10 @@ def check_nulls(config: Mapping[str, Any], known: Known) -> None:
 
 
 def check_stage(config: Mapping[str, Any], models: Mapping[str, Model], stage: str, need: str | None) -> None:
-    """Raises ConfigError for an unknown model or corpus of a stage, and for imported states where a stage needs more than states:
-    `need` says what."""
+    """Check the models and corpora of a stage.
+
+    Raises ConfigError for an unknown one, and for imported states where a stage needs more than states, as `need` says.
+    """
     chosen = select(config[stage]["models"], models, f"{stage}.models")
     for name in config[stage]["corpora"] if chosen else []:
         require(name, config["corpora"], f"{stage}.corpora", "corpus")
@@ -293,8 +313,10 @@ def check_stage(config: Mapping[str, Any], models: Mapping[str, Model], stage: s
 
 
 def check_imported(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
-    """Raises ConfigError for imported states of an unknown layout, with a null that takes a model, or without a folder of a
-    corpus."""
+    """Check the entries of imported states.
+
+    Raises ConfigError for an unknown layout, for a null that needs a model to run, and where a corpus has no folder.
+    """
     for model in filter(lambda model: model.imported, models.values()):
         key, layout = f"models.{model.key}", model.entry.get("layout", "arrays")
         require(layout, known["layout of states"], f"{key}.layout", "layout of states")
@@ -312,7 +334,10 @@ def check_imported(config: Mapping[str, Any], models: Mapping[str, Model], known
 
 
 def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
-    """Raises ConfigError for a parameter that no metric has, and for one that has a key of its own."""
+    """Check the parameters of metrics.
+
+    Raises ConfigError for a parameter that no metric has, and for one that has a key of its own.
+    """
     parameters = entropy.get("parameters", {})
     if "eps2" in parameters:
         raise ConfigError("config: entropy.parameters: eps2 is set by entropy.eps2")
@@ -321,7 +346,7 @@ def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
 
 
 def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
-    """The part of `check` about tokens."""
+    """Check the block `tokens`."""
     tokens, selection = config["tokens"], config["tokens"]["selection"]
     for name in [] if selection["methods"] == "all" else selection["methods"]:
         require(name, known["selection method"], "tokens.selection.methods", "selection method")
@@ -335,7 +360,7 @@ def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: 
 
 
 def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
-    """The part of `check` about ablation and semantics."""
+    """Check the blocks `ablation` and `semantics`."""
     ablation, semantics = config["ablation"], config["semantics"]
     chosen_by = config["tokens"]["selection"]["layers"]
     for model in select(ablation["models"], models, "ablation.models"):
@@ -350,7 +375,7 @@ def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) ->
 
 
 def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:
-    """Raises ConfigError for layers that a model at hand does not have, or that are not dumped."""
+    """Check that a model on disk has these layers and that they are dumped; raise ConfigError otherwise."""
     if model.depth is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""What config.yaml means: the models behind each name, and layers by number and by word."""
+"""Read config.yaml: models by name, and layers by number or word."""
 
 import inspect
 import json
@@ -26,11 +26,13 @@ Known = Mapping[str, Mapping[str, Any]]
 
 
 class ModelSpec(NamedTuple):
-    """How a model is loaded and run: a named tuple, for Snakemake compares no parameters that are dataclasses.
+    """Settings with which a model is loaded and run.
+
+    A named tuple, since Snakemake does not compare parameters that are dataclasses.
 
     folder: empty until a job knows it, whose path may be that of a copy. objective: `CAUSAL` or `MASKED`. trust_remote_code:
-    whether code that comes with the model may run. device: `auto`, `cpu` or `cuda`, as `geomkit.models.load.find_device` takes it.
-    dtype: type of weights and activations.
+    whether code that comes with the model may run. device: `auto`, `cpu` or `cuda`, as `geomkit.models.load.find_device` takes
+    it. dtype: type of weights and activations.
     """
 
     folder: Path = Path()
@@ -40,7 +42,7 @@ class ModelSpec(NamedTuple):
     dtype: str = "float32"
 
     def at(self, folder: Path) -> "ModelSpec":
-        """The same model in that folder."""
+        """Return the same settings for a model in another folder."""
         return self._replace(folder=folder)
 
 
@@ -61,37 +63,37 @@ class Model:
 
     @property
     def tokenizer(self) -> str:
-        """Name of its tokenizer: models of one name read the same texts."""
+        """Name of its tokenizer; models with the same name read the same texts."""
         return str(self.entry.get("tokenizer", self.key))
 
     @property
     def objective(self) -> str:
-        """What it was trained to predict: `CAUSAL` or `MASKED`."""
+        """Training objective: `CAUSAL` or `MASKED`."""
         return str(self.entry.get("objective", CAUSAL))
 
     @property
     def trust_remote_code(self) -> bool:
-        """Whether code that comes with it may run."""
+        """Whether code that comes with the model may run."""
         return bool(self.entry.get("trust_remote_code", False))
 
     def spec(self, device: str, dtype: str = "float32") -> ModelSpec:
-        """How it is loaded and run, in a folder that a job knows."""
+        """Return the settings for loading it; the job fills in the folder."""
         return ModelSpec(Path(), self.objective, self.trust_remote_code, device, dtype)
 
     @property
     def training(self) -> str:
-        """The training whose weights these are: its name without the step, or its family and seed where the name has no step."""
+        """Name of its training run: the model's name without the step, or its family and seed where the name has no step."""
         stem, ends, _ = self.name.rpartition("-step")
         return stem if ends else self.family + ("" if self.seed is None else f"-s{self.seed}")
 
     @property
     def imported(self) -> bool:
-        """Whether there are hidden states alone."""
+        """Whether only its hidden states are available, and no weights."""
         return self.entry.get("source") == STATES
 
     @property
     def depth(self) -> int | None:
-        """Number of blocks, if the folder is there already and its configuration says so.
+        """Number of blocks, if the model's configuration is on disk and states it.
 
         Raises ConfigError for a configuration that is no JSON mapping.
         """
@@ -101,18 +103,18 @@ class Model:
         if not file.exists():
             return None
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            settings = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"config: models.{self.key}: {file} cannot be read as JSON: {error}") from None
-        if not isinstance(found, dict):
+        if not isinstance(settings, dict):
             raise ConfigError(f"config: models.{self.key}: {file} is no mapping, as the configuration of a model is")
         keys = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-        depth = next((found[key] for key in keys if type(found.get(key)) is int), 0)
+        depth = next((settings[key] for key in keys if type(settings.get(key)) is int), 0)
         return depth if depth > 0 else None
 
 
 def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that may be partial, with the defaults for all that it does not say. Lists are replaced, never joined."""
+    """Complete a partial configuration with defaults. Lists are replaced, never joined."""
     both = {
         key: completed(config[key], value)
         for key, value in defaults.items()
@@ -137,13 +139,13 @@ returns the path. Sources that come over the network are in geomkit.sources.fetc
 
 @places.register("bundled")
 def bundled(resources: Path, *, path: str) -> Path:
-    """What is shipped with the project."""
+    """Return the path of a file or folder that ships with the project."""
     return resources / path
 
 
 @places.register("local")
 def local(resources: Path, *, path: str) -> Path:
-    """A path from the working directory."""
+    """Return a path relative to the working directory."""
     return Path(path).expanduser()
 
 
@@ -159,38 +161,38 @@ def states(
     layers: Collection[int] | None = None,
     skip: int = 0,
 ) -> Path:
-    """Hidden states that another program has dumped, a folder for each corpus: `geomkit.sources.imported` reads them."""
+    """Return the folder of imported hidden states, which has a folder for each corpus (`geomkit.sources.imported`)."""
     return Path(path).expanduser()
 
 
 def fetched(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry comes over the network."""
+    """Whether an entry is downloaded."""
     return entry["source"] not in places
 
 
 def read_column(corpus: Mapping[str, Any]) -> str | None:
-    """The column that a corpus's reader is to take the text from, if not its own: what comes from the hub is stored as `text`."""
+    """Return the column that a reader takes the text from, if not its default: texts from the hub are stored as `text`."""
     return None if corpus["source"] == "hub" else corpus.get("column")
 
 
 def origin(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of an entry that decide its files: a change of any other makes none of them again."""
+    """Return the keys of an entry that decide its files. A change of any other key makes no file again."""
     elsewhere = ("family", "seed", "step", "tokenizer", "trust_remote_code", "objective", "reader", "split", *OF_TEXTS, *OF_NULLS)
     return {key: value for key, value in entry.items() if key not in elsewhere}
 
 
 def download(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of an entry that decide a download: a change of any other fetches nothing again."""
+    """Return the keys of an entry that decide its download. A change of any other key downloads nothing again."""
     return {key: value for key, value in origin(entry).items() if key != "adapter"}
 
 
 def converted(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is made safetensors once: what comes over the network, a GGUF file, and a model with an adapter."""
+    """Whether an entry is first converted to safetensors: downloads, GGUF files, and models with an adapter."""
     return fetched(entry) or "adapter" in entry or str(entry.get("member", entry.get("path", ""))).endswith(".gguf")
 
 
 def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
-    """The path of a bundled or local entry: below the shipped resources, or as given, from the working directory.
+    """Return the path of a bundled or local entry: below the shipped resources, or relative to the working directory.
 
     Raises ConfigError, naming the key, if nothing is there.
     """
@@ -211,7 +213,9 @@ def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
 
 
 def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -> dict[str, Model]:
-    """Every model by name. A bundled or local folder of model folders is a family, each model under its folder's name.
+    """Return every model of the catalogue by name.
+
+    A bundled or local folder of model folders is a family, each model under its folder's name.
 
     Raises ConfigError for a folder that holds no model, and for two models of one name.
     """
@@ -225,7 +229,7 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
 
 
 def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
-    """The models of one catalogue entry."""
+    """List the models of one catalogue entry."""
     family, seed = entry.get("family", key), entry.get("seed")
     path = Path("results/models") / key
     if "adapter" in entry and entry["source"] == STATES:
@@ -236,27 +240,27 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
     if entry["source"] != STATES and not converted(entry) and not (path / "config.json").exists():
-        found = sorted(file.parent for file in path.glob("[!.]*/config.json"))
-        if not found and (path / ADAPTER).exists():
+        folders = sorted(file.parent for file in path.glob("[!.]*/config.json"))
+        if not folders and (path / ADAPTER).exists():
             raise ConfigError(
                 f"config: models.{key}.path: {path} holds an adapter alone ({ADAPTER}); set path to the model that it was "
                 "trained on, and adapter to this folder"
             )
-        if not found:
+        if not folders:
             raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
-        for folder in found:
+        for folder in folders:
             if not re.fullmatch(NAME, folder.name):
                 raise ConfigError(
                     f"config: models.{key}.path: {folder.name} is no name of a model, which has letters, digits, dots, hyphens "
                     "and underscores, 128 at most, and no dot in front; rename the folder, or list the models one by one"
                 )
-        ends = [seed_and_step(folder.name) for folder in found]
-        return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(found, ends, strict=True)]
+        ends = [seed_and_step(folder.name) for folder in folders]
+        return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(folders, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]
 
 
 def seed_and_step(name: str) -> tuple[int | None, int | None]:
-    """What a name that ends in -s0 or -s0-step500 says of its training."""
+    """Parse the seed and the training step from a name that ends in -s0 or -s0-step500."""
     end = re.search(r"-s(\d+)(?:-step(\d+))?$", name)
     if end is None:
         return None, None
@@ -264,7 +268,7 @@ def seed_and_step(name: str) -> tuple[int | None, int | None]:
 
 
 def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[Model]:
-    """Models named one by one, by catalogue entry or by family; each once, in the order of the catalogue.
+    """Select models by name, by catalogue entry or by family; each once, in the order of the catalogue.
 
     Raises ConfigError, naming the key, for a name that is none of these.
     """
@@ -276,38 +280,40 @@ def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[
 
 
 def trainings(models: Iterable[Model]) -> dict[str, list[Model]]:
-    """The models of each training, first step first; trainings in order of their names."""
+    """Group models by training run, first step first, runs in order of their names."""
     by_step = sorted(models, key=lambda model: (model.training, model.step or 0))
     return {training: list(steps) for training, steps in groupby(by_step, key=lambda model: model.training)}
 
 
 def stages(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Blocks of the configuration's schema that select models and corpora, by key."""
+    """Return the blocks of the configuration's schema that select models and corpora, by key."""
     return {
         name: part for name, part in schema["properties"].items() if {"models", "corpora"} <= part.get("properties", {}).keys()
     }
 
 
 def require(name: str, known: Collection[str], key: str, kind: str) -> None:
-    """Raises ConfigError, naming the key, for a name that is not among the known ones."""
+    """Check that a name is known; raise ConfigError, naming the key, otherwise."""
     if name not in known:
         raise ConfigError(f"config: {key}: unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
 
 
 def adapter_folder(entry: Mapping[str, Any]) -> Path:
-    """The folder of a model's adapter, from the working directory."""
+    """Return the folder of a model's adapter, relative to the working directory."""
     return Path(entry["adapter"]).expanduser()
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """Files of a tokenizer in a folder. Hidden ones do not count: macOS leaves `._tokenizer.json` beside what it copies."""
-    found = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
-    return sorted(file for file in found if not file.name.startswith("."))
+    """List the tokenizer files in a folder. Hidden ones are skipped: macOS leaves `._tokenizer.json` beside what it copies."""
+    files = {file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)}
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def tokenizer_folder(folder: Path) -> Path:
-    """Where a model's tokenizer is: its own folder, or `tokenizer` beside it or beside the folder that it is in, which a family
-    shares."""
+    """Return the folder of a model's tokenizer.
+
+    It is the model's own folder, or `tokenizer` beside its files, or beside the folder itself, where a family shares it.
+    """
     if tokenizer_files(folder):
         return folder
     shared = [place / "tokenizer" for place in list(folder.parents)[:2]]
@@ -315,22 +321,24 @@ def tokenizer_folder(folder: Path) -> Path:
 
 
 def resolve_layers(layers: Any, depth: int) -> list[int]:
-    """Numbers of the layers named by `all`, `middle` (half the blocks), `last` (the last block), `final` (after the final norm),
-    `{every: k}`, or a list of numbers and of these words.
+    """Resolve layers to numbers.
+
+    They are named by `all`, `middle` (half the blocks), `last` (the last block), `final` (after the final norm), `{every: k}`, or
+    a list of numbers and of these words.
 
     Raises ConfigError for a layer that a model of `depth` blocks does not have.
     """
     if isinstance(layers, Mapping):
         return sorted({*range(0, depth + 1, layers["every"]), depth, depth + 1})
     words = {"middle": [-(-depth // 2)], "last": [depth], "final": [depth + 1], "all": list(range(depth + 2))}
-    found: set[int] = set()
+    numbers: set[int] = set()
     for layer in layers if isinstance(layers, list) else [layers]:
-        found |= set(words.get(layer, [layer]))
-    if wrong := sorted(layer for layer in found if not 0 <= layer <= depth + 1):
+        numbers |= set(words.get(layer, [layer]))
+    if wrong := sorted(layer for layer in numbers if not 0 <= layer <= depth + 1):
         raise ConfigError(f"layer {wrong[0]} does not exist: this model has 0 (embedding) to {depth + 1} (after the final norm)")
-    return sorted(found)
+    return sorted(numbers)
 
 
 def layer_name(layer: int, depth: int) -> str:
-    """What figures call a layer that models of any depth have: embedding, middle, last, final; else nothing."""
+    """Name a layer that models of any depth have: embedding, middle, last or final; an empty string for any other."""
     return {0: "embedding", -(-depth // 2): "middle", depth: "last", depth + 1: "final"}.get(layer, "")

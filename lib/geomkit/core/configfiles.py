@@ -1,4 +1,6 @@
-"""Configuration files with their lines, which Snakemake loses when it joins them to one mapping.
+"""Locate configuration keys by file and line, which Snakemake loses when it merges files.
+
+`python -m geomkit.core.configfiles my.yaml` names the line of invalid YAML and of a key that occurs twice.
 
 `python -m geomkit.core.configfiles my.yaml` names the line of what is not YAML, or stands twice.
 """
@@ -25,7 +27,7 @@ Keys = tuple[str, ...]
 
 
 class Written(NamedTuple):
-    """A key in a file of a configuration, and its value."""
+    """A key and its value in a configuration file."""
 
     path: Path
     key: Node
@@ -37,7 +39,7 @@ class Written(NamedTuple):
 
 
 class ConfigFiles:
-    """The files of a configuration, later ones before those in front of them.
+    """Configuration files of a run, in order; later ones take precedence.
 
     known: keys at the top of the configuration. A file of a workflow that takes this one as a module has them one level deeper.
     """
@@ -47,7 +49,7 @@ class ConfigFiles:
         self._tops = [(path, top) for path, node in self._files for top in tops(node, known)]
 
     def check(self) -> None:
-        """Raises ConfigError, naming lines, for a key that stands twice, and for a number that is not read as it is written."""
+        """Check for keys that occur twice and numbers that YAML reads otherwise than written; raise ConfigError with lines."""
         for path, node in self._files:
             for keys, first, second in repeated(node):
                 raise ConfigError(
@@ -63,8 +65,10 @@ class ConfigFiles:
                     )
 
     def check_entries(self, kinds: Iterable[str]) -> None:
-        """Raises ConfigError where a file gives an entry of these catalogues anew, with its source, and keys that an earlier file
-        gave to the entry of that name would stay."""
+        """Check that no file redefines a catalogue entry by accident.
+
+        Raises ConfigError where a file gives an entry anew, with its source, and keys that an earlier file gave to it would stay.
+        """
         for kind in kinds:
             before: dict[str, tuple[str, set[str]]] = {}
             for path, top in self._tops:
@@ -80,15 +84,15 @@ class ConfigFiles:
                     before[name] = place(path, key), keys | set(children(entry))
 
     def placed(self, error: ConfigError, config: Mapping[str, Any]) -> ConfigError:
-        """The error with the file and the line of the key that it names, if a file has this key as the configuration has it."""
+        """Add the file and the line of the key to an error, if a file has this key with the configuration's value."""
         said = str(error)
         if re.search(r", lines? \d", said) or not said.startswith("config: "):
             return error
-        found = self.find(*named(said.removeprefix("config: "), config))
-        return ConfigError(f"{said} ({found.place})") if found else error
+        written = self.find(*named(said.removeprefix("config: "), config))
+        return ConfigError(f"{said} ({written.place})") if written else error
 
     def find(self, keys: Sequence[Any], value: Any) -> Written | None:
-        """The last file's place of these keys. Nothing where its value is another one, which then the command line gave."""
+        """Find the last file that sets these keys; None if the command line set the value."""
         for path, top in reversed(self._tops) if keys else ():
             key, node = top, top
             for name in keys:
@@ -105,7 +109,7 @@ class ConfigFiles:
 
 
 def composed(path: Path) -> Node | None:
-    """The nodes of a YAML or JSON file; nothing where there are none, as in a job to which the file was not sent."""
+    """Parse a YAML or JSON file to nodes; None if that is not possible, as in a job to which the file was not sent."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -119,7 +123,7 @@ def composed(path: Path) -> Node | None:
 
 
 def tops(node: Node, known: Collection[str]) -> list[Node]:
-    """Mappings of a file that have known keys: its own, or else those right below it."""
+    """Return the mappings of a file that have known keys: the top one, or else those one level below."""
     return (
         [node]
         if set(children(node)).intersection(known)
@@ -128,14 +132,14 @@ def tops(node: Node, known: Collection[str]) -> list[Node]:
 
 
 def children(node: Node) -> dict[str, tuple[Node, Node]]:
-    """Children of a mapping or a list: by key as it is written, or by number, the nodes of the key and of the value."""
+    """Return the children of a mapping by key or of a list by number, each as the nodes of key and value."""
     if isinstance(node, MappingNode):
         return {key.value: (key, value) for key, value in node.value if isinstance(key, ScalarNode)}
     return {str(number): (item, item) for number, item in enumerate(node.value)} if isinstance(node, SequenceNode) else {}
 
 
 def inside(node: Node, keys: Keys = (), above: tuple[int, ...] = ()) -> Iterator[tuple[Keys, Node]]:
-    """A node and all below it, each with its keys. Raises ConfigError for an alias within what it stands for."""
+    """Walk a node and all below it, each with its keys. Raises ConfigError for an alias that contains itself."""
     if id(node) in above:
         raise ConfigError(f"config: {'.'.join(keys)}: an alias that contains itself, line {line(node)}")
     yield keys, node
@@ -144,7 +148,7 @@ def inside(node: Node, keys: Keys = (), above: tuple[int, ...] = ()) -> Iterator
 
 
 def repeated(node: Node) -> Iterator[tuple[Keys, Node, Node]]:
-    """Keys that stand twice in a mapping, with both nodes."""
+    """Find keys that occur twice in a mapping, with both nodes."""
     for keys, mapping in inside(node):
         seen: dict[tuple[str, str], Node] = {}
         for key, _ in mapping.value if isinstance(mapping, MappingNode) else ():
@@ -154,16 +158,16 @@ def repeated(node: Node) -> Iterator[tuple[Keys, Node, Node]]:
 
 
 def scalars(node: Node) -> Iterator[tuple[Keys, ScalarNode]]:
-    """All scalars below a node, keys of mappings among them."""
-    for keys, found in inside(node):
-        if isinstance(found, ScalarNode):
-            yield keys, found
-        elif isinstance(found, MappingNode):
-            yield from (((*keys, key.value), key) for key, _ in found.value if isinstance(key, ScalarNode))
+    """Walk all scalars below a node, keys of mappings included."""
+    for keys, inner in inside(node):
+        if isinstance(inner, ScalarNode):
+            yield keys, inner
+        elif isinstance(inner, MappingNode):
+            yield from (((*keys, key.value), key) for key, _ in inner.value if isinstance(key, ScalarNode))
 
 
 def value_of(node: Node) -> Any:
-    """Value of a node; UNKNOWN for a tag that Snakemake's loader alone knows."""
+    """Return the value of a node; UNKNOWN for a tag that only Snakemake's loader knows."""
     try:
         return yaml.constructor.SafeConstructor().construct_document(node)
     except (yaml.YAMLError, ValueError):
@@ -171,7 +175,7 @@ def value_of(node: Node) -> Any:
 
 
 def named(said: str, config: Any) -> tuple[list[str | int], Any]:
-    """The keys at the start of what an error says, as far as the configuration has them, and the value there."""
+    """Parse the keys at the start of an error's message, as far as the configuration has them; also return the value there."""
     keys: list[str | int] = []
     while not said.startswith(":"):
         items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ()
@@ -187,7 +191,7 @@ def named(said: str, config: Any) -> tuple[list[str | int], Any]:
 
 
 def shown(path: Path) -> str:
-    """A path from the working directory if it is below it."""
+    """Return a path relative to the working directory, if it lies below it."""
     return os.path.relpath(path) if path.absolute().is_relative_to(Path.cwd()) else str(path)
 
 
@@ -200,7 +204,7 @@ def place(path: Path, node: Node) -> str:
 
 
 def main(paths: Sequence[str]) -> None:
-    """Says what is wrong with each file, in one line, and ends with status 1 if anything is."""
+    """Print what is wrong with each file, in one line, and exit with status 1 if anything is."""
     faults = []
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""The page of costs, from what the benchmark has measured: `python -m geomkit.core.cost_page workflow/resources/costs`."""
+"""Write the page of costs from benchmark results: `python -m geomkit.core.cost_page workflow/resources/costs`."""
 
 import csv
 import math
@@ -33,7 +33,7 @@ WHAT = {"load": "trained", "twin": "untrained twin"}
 
 
 class Cell(NamedTuple):
-    """One measurement: seconds of the processor, and peak memory in MB."""
+    """One benchmark measurement: CPU seconds and peak memory in MB."""
 
     stage: str
     d: int
@@ -55,7 +55,7 @@ def read_cells(path: Path) -> list[Cell]:
 
 
 def page(folder: Path) -> str:
-    """The page, from scale.csv, exponents.csv, rates.csv and loading.csv of a folder."""
+    """Render the page from scale.csv, exponents.csv, rates.csv and loading.csv in a folder."""
     cells, rates = read_cells(folder / "scale.csv"), read_rates(folder / "rates.csv")
     with (folder / "exponents.csv").open(newline="") as file:
         exponents = list(csv.DictReader(file))
@@ -138,7 +138,7 @@ def page(folder: Path) -> str:
 
 
 def table(head: Sequence[str], rows: "Iterator[Sequence[object]]") -> list[str]:
-    """Lines of a table."""
+    """Render a table as lines of Markdown."""
     body = [f"| {' | '.join(map(str, row))} |" for row in rows]
     return [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |", *body]
 
@@ -153,12 +153,12 @@ def ratios(cells: Sequence[Cell]) -> Iterator[list[object]]:
             (("forward", "spectra"), ("dump", "spectra")),
         ]
         seconds = [[[of.get((d, texts, stage), math.nan) for stage in stages] for stages in pair] for pair in compared]
-        found = [sum(above) / sum(below) for above, below in seconds]
-        yield [d, texts, *("" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in found)]
+        quotients = [sum(above) / sum(below) for above, below in seconds]
+        yield [d, texts, *("" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in quotients)]
 
 
 def example(name: str, parameters: float, depth: int, d: int, rates: Rates) -> list[str]:
-    """A row of the bill."""
+    """Format one example as a row of the table of costs."""
     shape = Shape(parameters, depth + 2, d, TEXTS, LENGTH, LENGTHS, 2, 1, VARIANTS)
     dumped, running = (bill(shape, rates, by_dump, dtype_bytes=2, batch_tokens=2048) for by_dump in (True, False))
     forward = 2 * VARIANTS * forward_work(shape)["weights"] / BF16

@@ -1,4 +1,4 @@
-"""What a run will cost, before it runs: time, memory and disk from shapes alone, at rates that were measured once.
+"""Estimate time, memory and disk of a run before it starts, from shapes and measured rates.
 
 `snakemake -n` prints the estimate for what is configured, so this module loads nothing that takes time.
 `workflow/resources/costs/rates.csv` holds seconds on one core for each unit of work, from `python tests/benchmarks scale`.
@@ -21,7 +21,7 @@ Rates = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides the cost of one model on one corpus.
+    """Sizes that determine the cost of one model on one corpus.
 
     parameters: all of them; states: layers and sublayers that are kept; d: width; texts, length: how many of how many tokens;
     lengths: those at which texts are measured; modes: number of normalisations; summed: of those that take sums of all rows
@@ -45,12 +45,12 @@ class Shape:
 
 
 def forward_work(shape: Shape) -> dict[str, float]:
-    """Units of one forward pass over the texts: multiplications of weights, and numbers in hidden states."""
+    """Count the work of one forward pass over the texts: multiplications by weights, and numbers in hidden states."""
     return {"weights": shape.tokens * shape.parameters, "states": float(shape.tokens * shape.d * shape.states)}
 
 
 def spectra_work(shape: Shape) -> dict[str, float]:
-    """Units of one variant's spectra: sums of z z^T and their eigenvalues, Gram matrices of texts and theirs, and rows."""
+    """Count the work of one variant's spectra: sums of z z^T and their eigenvalues, Gram matrices of texts and theirs, rows."""
     each = shape.states * shape.modes
     clouds = [(min(n, shape.d), n) for n in shape.lengths]
     return {
@@ -72,13 +72,13 @@ def read_rates(path: Path) -> Rates:
 
 
 def seconds(stage: str, shape: Shape, rates: Rates) -> float:
-    """Seconds of one core that one variant takes at a stage."""
+    """Estimate CPU seconds of one variant at a stage, on one core."""
     return sum(amount * rates[stage, term] for term, amount in WORK[stage](shape).items())
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Seconds of one core, peak bytes of memory, and bytes on disk while it runs."""
+    """Cost of a run: seconds on one core, peak bytes of memory, and bytes on disk while it runs."""
 
     seconds: float
     memory: float
@@ -86,13 +86,16 @@ class Bill:
 
 
 def dump_bytes(shape: Shape) -> float:
-    """Bytes of one variant's dump."""
+    """Return the bytes of one variant's dump."""
     return 4.0 * shape.tokens * shape.states * shape.d
 
 
 def part_bytes(shape: Shape, batch_tokens: int) -> float:
-    """Bytes of what one variant's parts leave until they are merged, measured while the model runs: a triangle of z z^T for each
-    part, state and mode, and a row of sums for each batch and state where a mode takes it. With one part there are none."""
+    """Return the bytes that the parts of one variant take until they are merged, where a running model is measured.
+
+    They are a triangle of z z^T for each part, state and mode, and a row of sums for each batch and state where a mode takes it.
+    With one part there are none.
+    """
     if shape.parts == 1:
         return 0.0
     sums = shape.parts * shape.modes * 8 * shape.d * (shape.d + 1) / 2
@@ -101,7 +104,7 @@ def part_bytes(shape: Shape, batch_tokens: int) -> float:
 
 
 def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_tokens: int = 8192) -> Bill:
-    """What one model on one corpus costs up to its spectra, by way of a dump or while it runs.
+    """Estimate what one model on one corpus costs up to its spectra, by way of a dump or while it runs.
 
     The job that dumps holds weights and a batch of all states; the one that reads dumps holds two sums for each mode. Of dumps in
     parts the trained model's are merged into one more file. Measured while running, a sum for each state and mode is held, and
@@ -121,7 +124,7 @@ def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_t
 
 
 def shape_of(folder: Path, config: Mapping[str, Any], variants: int, summed: int) -> Shape | None:
-    """The shape of a model, by its config.json, under a configuration; None where the model is not there yet.
+    """Return the shape of a model from its config.json and the configuration; None if the model is not on disk yet.
 
     Parameters are 12 d^2 for each block, and the two tables of the vocabulary: near enough for an estimate.
     """
@@ -147,7 +150,7 @@ WIDTHS_AND_DEPTHS = (("hidden_size", "n_embd", "d_model"), ("num_hidden_layers",
 
 
 def estimate(plan: Plan, rates: Rates) -> str:
-    """A sentence on what it takes to get the spectra of all models that run for the stage `entropy`, from nothing."""
+    """Say in one sentence what the spectra of all models that run for the stage `entropy` will cost, from nothing."""
     config, bills, unknown, kept = plan.config, [], [], 0.0
     corpora = len(config["entropy"]["corpora"])
     size = 4 if config["compute"]["dtype"] == "float32" else 2
@@ -172,7 +175,7 @@ def estimate(plan: Plan, rates: Rates) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a number of two digits with its unit."""
+    """Format seconds with two digits and a unit."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.2g} {unit}" if seconds < 100 * size else f"{seconds / size:.0f} {unit}"
@@ -180,5 +183,5 @@ def duration(seconds: float) -> str:
 
 
 def amount(size: float) -> str:
-    """Bytes as a number with its unit."""
+    """Format bytes with a unit."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""What the library's own source says, read without importing it: the code of a module, what it uses, and what decorators declare.
+"""Read declarations and code from the library's source without importing it.
 
 A declaration is a function under a decorator with literals, such as `@metrics.register("matrix_entropy", label="matrix entropy",
 unit="nats")`. So names are known, and checked, where numpy is not loaded: while a workflow is parsed.
@@ -25,8 +25,11 @@ LOOKS = frozenset({"label", "short", "unit", "marker", "colour", "line"})
 
 @dataclass(frozen=True)
 class Declaration:
-    """facts: the decorator's keywords. keys: the function's keyword-only parameters, which a configuration may set; required:
-    those of them that have no default. chosen: whether a configuration chooses it by name, or it is always there."""
+    """A function or class that a decorator declares, with the decorator's keywords.
+
+    facts: the decorator's keywords. keys: the function's keyword-only parameters, which a configuration may set; required: those
+    of them that have no default. chosen: whether a configuration chooses it by name, or it is always there.
+    """
 
     name: str
     facts: Mapping[str, Any]
@@ -38,17 +41,17 @@ class Declaration:
 
 
 def named(name: str, **facts: Any) -> Callable[[F], F]:
-    """Declares a quantity that a function computes and no registry holds, with its `label` and `unit`."""
+    """Declare a quantity that a function computes and no registry holds, with its `label` and `unit`."""
     return lambda function: function
 
 
 def variant(name: str, **facts: Any) -> Callable[[F], F]:
-    """Declares a variant of what is measured: `geomkit.core.variants` says with what."""
+    """Declare a variant of what is measured; `geomkit.core.variants` lists the keywords."""
     return lambda function: function
 
 
 def declared(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, Declaration]:
-    """What the functions and classes of a module declare under a decorator, by name, in order, without `LOOKS`.
+    """Return what a module declares under a decorator, by name and in order, without `LOOKS`.
 
     The digest of code follows calls with two literal strings: who makes one depends on what is declared there, not on its code.
     Raises ConfigError, naming the file and line, for what is not literal and for a name that is declared twice.
@@ -60,21 +63,21 @@ def declared(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, 
 
 
 def described(module: str, decorator: str, library: Path = LIBRARY) -> dict[str, Declaration]:
-    """`declared` with `LOOKS`: for figures and pages."""
+    """Return what `declared` returns together with `LOOKS`, for figures and pages."""
     path = module_path(module, library)
-    found: dict[str, Declaration] = {}
+    declarations: dict[str, Declaration] = {}
     source = read(path)
     for node, call in source.decorated:
         if ast.unparse(call.func) == decorator:
             name, facts = literals(call, path)
-            if name in found:
+            if name in declarations:
                 raise ConfigError(f"{path}, line {call.lineno}: {name!r} is declared twice")
-            found[name] = Declaration(name, facts, module, node.name, *own_keys(node), source.is_chosen(call))
-    return found
+            declarations[name] = Declaration(name, facts, module, node.name, *own_keys(node), source.is_chosen(call))
+    return declarations
 
 
 def every(pattern: str, library: Path = LIBRARY) -> list[str]:
-    """Names of the modules of the library that match a pattern such as `geomkit.studies.*.claims`, in order.
+    """List the library's modules that match a pattern such as `geomkit.studies.*.claims`, in order.
 
     The digest of code follows calls with a literal string, as it follows imports.
     """
@@ -84,12 +87,12 @@ def every(pattern: str, library: Path = LIBRARY) -> list[str]:
 
 @functools.cache
 def module_path(module: str, library: Path = LIBRARY) -> Path:
-    """The file of a module of the library, or where it would be."""
+    """Return the file of a module of the library, or where it would be."""
     return library.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def own_keys(node: ast.FunctionDef | ast.ClassDef) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A function's keyword-only parameters, and those of them that have no default; a class has none."""
+    """Return a function's keyword-only parameters, and those of them that have no default; a class has none."""
     if isinstance(node, ast.ClassDef):
         return (), ()
     pairs = [(one.arg, default) for one, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
@@ -97,7 +100,7 @@ def own_keys(node: ast.FunctionDef | ast.ClassDef) -> tuple[tuple[str, ...], tup
 
 
 def literals(call: ast.Call, path: Path) -> tuple[str, dict[str, Any]]:
-    """The name and the keywords of a decorator."""
+    """Parse the name and the keywords of a decorator."""
     try:
         (name,) = [ast.literal_eval(argument) for argument in call.args]
         facts = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
@@ -117,7 +120,7 @@ class Part:
     names: what they bind, if they count for those alone who use it. choices: by what names a configuration chooses it. code:
     without comments, docstrings and `LOOKS`. uses: all names in the code. imports: (module, name) of what is imported from the
     library, `*` for all that a module has. reads: (`declared` or `described`, module, decorator) of calls that read declarations.
-    words: all strings in the code.
+    patterns: those of `every`, whose modules are imported. words: all strings in the code.
     """
 
     names: frozenset[str]
@@ -126,12 +129,13 @@ class Part:
     uses: frozenset[str]
     imports: frozenset[tuple[str, str]]
     reads: tuple[tuple[str, str, str], ...]
+    patterns: tuple[str, ...]
     words: frozenset[str]
 
     @classmethod
     def of(cls, body: list[ast.stmt], names: Collection[str] = (), choices: Collection[str] = ()) -> "Part":
         nodes = [node for statement in body for node in ast.walk(statement)]
-        imports, reads = [], []
+        imports, reads, patterns = [], [], []
         for node in nodes:
             match node:
                 case ast.ImportFrom(module=str(module)):
@@ -141,7 +145,7 @@ class Part:
                 case ast.Call(ast.Name("declared" | "described" as reader), [ast.Constant(module), ast.Constant(decorator)]):
                     reads.append((reader, str(module), str(decorator)))
                 case ast.Call(ast.Name("every"), [ast.Constant(pattern)]):
-                    imports += [(module, "*") for module in every(str(pattern))]
+                    patterns.append(str(pattern))
         return cls(
             names=frozenset(names),
             choices=frozenset(choices),
@@ -149,12 +153,13 @@ class Part:
             uses=used(nodes),
             imports=frozenset(one for one in imports if one[0].split(".")[0] == "geomkit"),
             reads=tuple(reads),
-            words=names_in(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
+            patterns=tuple(patterns),
+            words=words_in(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
         )
 
 
 class Source:
-    """One module's source, read without importing it."""
+    """The source of one module, read without importing it."""
 
     def __init__(self, text: str):
         self.text = text
@@ -165,7 +170,7 @@ class Source:
 
     @functools.cached_property
     def decorated(self) -> list[tuple[ast.FunctionDef | ast.ClassDef, ast.Call]]:
-        """Definitions, and each call that decorates them."""
+        """Functions and classes, each with every call that decorates it."""
         nodes = [node for top in self.body for node in ast.walk(top) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
         return [(node, call) for node in nodes for call in node.decorator_list if isinstance(call, ast.Call)]
 
@@ -175,7 +180,7 @@ class Source:
         return {f"{name}.register" for top in self.body for name in registry_by_name(top)}
 
     def is_chosen(self, call: ast.Call) -> bool:
-        """Whether a decorator declares what a configuration chooses by name: all else that is declared is always there."""
+        """Whether a decorator declares what a configuration chooses by name; all other declarations always count."""
         decorator = ast.unparse(call.func)
         kinds = [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
         return decorator in self.chosen or (
@@ -184,8 +189,10 @@ class Source:
 
     @functools.cached_property
     def parts(self) -> tuple[Part, ...]:
-        """What always counts, and then what counts for those alone who need it: each function that declares what a configuration
-        chooses, and each function, constant and import that only such functions use.
+        """Split the module into statements that always count and statements that only their users count.
+
+        The latter are each function that declares what a configuration chooses, and each function, constant and import that only
+        such functions use.
 
         A statement that nothing uses always counts; so do classes, functions under any other decorator, and whatever does not
         simply bind a name.
@@ -207,13 +214,13 @@ class Source:
         )
 
     def chosen_by(self, top: ast.FunctionDef) -> frozenset[str]:
-        """The names by which a configuration chooses a function that has no other decorator."""
+        """Return the names by which a configuration chooses a function that has no other decorator."""
         calls = [call for call in top.decorator_list if isinstance(call, ast.Call) and self.is_chosen(call)]
         return frozenset(str(ast.literal_eval(call.args[0])) for call in calls if len(calls) == len(top.decorator_list))
 
 
 def registry_by_name(top: ast.stmt) -> list[str]:
-    """The name of a registry that is `by_name`, in a list that is empty for any other statement."""
+    """Return the name of a registry that is `by_name`, as a list that is empty for any other statement."""
     match top:
         case (
             ast.Assign(targets=[ast.Name(name)], value=ast.Call(ast.Name("Registry"), keywords=keywords))
@@ -223,18 +230,25 @@ def registry_by_name(top: ast.stmt) -> list[str]:
     return []
 
 
-def names_in(words: Iterable[str]) -> frozenset[str]:
-    """Words, and what they are without the number that a variant may carry."""
-    return frozenset(name for word in words for name in (word, re.sub(r"-\d*$", "", word)))
+def words_in(value: Any) -> frozenset[str]:
+    """Return all strings in a value, keys of mappings among them, also without the number that a variant may carry."""
+    match value:
+        case str():
+            return frozenset((value, re.sub(r"-\d*$", "", value)))
+        case Mapping():
+            return words_in(value.items())
+        case Iterable():
+            return frozenset[str]().union(*map(words_in, value))
+    return frozenset()
 
 
 def used(nodes: Iterable[ast.AST]) -> frozenset[str]:
-    """All names in the code, whatever they are bound to."""
+    """Collect all names in the code, whatever they are bound to."""
     return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
 
 
 def bound(top: ast.stmt) -> frozenset[str]:
-    """Names that a function without decorators, an import, or an assignment to one name binds; of anything else none."""
+    """Return the names that an undecorated function, an import, or an assignment to one name binds; none for anything else."""
     match top:
         case ast.FunctionDef(name=name, decorator_list=[]) | ast.Assign([ast.Name(name)]) | ast.AnnAssign(ast.Name(name)):
             return frozenset([name])
@@ -244,7 +258,7 @@ def bound(top: ast.stmt) -> frozenset[str]:
 
 
 def bare(top: ast.stmt) -> ast.stmt:
-    """A statement without docstrings in it, and without `LOOKS` of declarations."""
+    """Copy a statement without its docstrings and without `LOOKS` of declarations."""
     for node in statements(top):
         if body := getattr(node, "body", None):
             node.body = [line for line in body if not is_docstring(line)] or [ast.Pass()]  # type: ignore[attr-defined]
@@ -255,7 +269,7 @@ def bare(top: ast.stmt) -> ast.stmt:
 
 
 def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """A module or a statement, and all statements in it, with handlers of errors and cases of a match."""
+    """Walk a module or a statement and all statements in it, with error handlers and cases of a match."""
     yield node
     for field in ("body", "orelse", "finalbody", "handlers", "cases"):
         for inner in getattr(node, field, []):
@@ -263,7 +277,7 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 class Running(ast.NodeTransformer):
-    """Leaves out what is under `if TYPE_CHECKING:`, which never runs."""
+    """Remove what is under `if TYPE_CHECKING:`, which never runs."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
@@ -271,13 +285,13 @@ class Running(ast.NodeTransformer):
 
 
 def running(text: str) -> ast.Module:
-    """The source's statements, but for those that never run."""
+    """Parse source text without the statements that never run."""
     tree = ast.parse(text)
     return Running().visit(tree) if "TYPE_CHECKING" in text else tree
 
 
 def read(path: Path) -> Source:
-    """The source of a file; one that has not changed is parsed once."""
+    """Parse the source of a file; a file that has not changed is parsed once."""
     return parse(path.read_text(encoding="utf-8"))
 
 

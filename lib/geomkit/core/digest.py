@@ -1,47 +1,49 @@
-"""Digests that decide what runs again: of code, modules and the library behind them, and of what files hold."""
+"""Digest code and data, to decide which jobs run again."""
 
 import functools
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from geomkit.core.declarations import Part, declared, described, module_path, names_in, read
+from geomkit.core.declarations import Part, declared, described, every, module_path, read
 
 
 def code_digest(
-    modules: Iterable[Path], library: Path, *rest: str, words: Iterable[str] = (), shown: Iterable[str] = ()
+    modules: Iterable[Path], library: Path, *rest: str, words: Collection[str] = (), shown: Collection[str] = ()
 ) -> tuple[str, list[str]]:
-    """A digest of modules, of all that they use of geomkit, which is below the folder `library`, and of other text; and the names
-    that count in it of what a configuration chooses.
+    """Digest modules, all that they use of geomkit below the folder `library`, and other text.
+
+    Also returns the names that count in it of what a configuration chooses.
 
     Modules are followed through their imports, and of those whose declarations are read, the declarations count. Comments,
     docstrings and what is under `if TYPE_CHECKING:` do not. What a configuration chooses by name, such as a metric, counts with
     what it alone uses only where code that counts, or `words`, has its name. How declared things are called and drawn counts for
     those who read it, of what a configuration may choose where `shown` has the name too.
     """
-    found: dict[Path, list[Part]] = {}
+    counted: dict[Path, list[Part]] = {}
     apart: dict[Path, list[Part]] = {}
     used: defaultdict[Path, set[str]] = defaultdict(set)
-    named = set(names_in(words))
+    named = set(words)
     todo = list(modules)
 
     def count(path: Path, part: Part) -> None:
-        found[path].append(part)
+        counted[path].append(part)
         used[path] |= part.uses
         named.update(part.words)
-        for module, name in part.imports:
-            for target, wanted in ((module, name), (f"{module}.{name}", "*")):
-                file = module_path(target, library)
-                if file.is_file():
-                    used[file].add(wanted)
-                    todo.append(file)
+        uses = [one for module, name in part.imports for one in ((module, name), (f"{module}.{name}", "*"))]
+        uses += [(module, "*") for pattern in part.patterns for module in every(pattern, library)]
+        for module, wanted in uses:
+            file = module_path(module, library)
+            if file.is_file():
+                used[file].add(wanted)
+                todo.append(file)
 
     while todo:
         path = todo.pop()
-        if path not in found:
-            found[path] = []
+        if path not in counted:
+            counted[path] = []
             always, *apart[path] = read(path).parts
             count(path, always)
         for path in apart if not todo else ():
@@ -51,18 +53,18 @@ def code_digest(
                     count(path, part)
                     todo.append(path)
                     break
-    text, drawn = [], named | names_in(shown)
-    for path in sorted(found):
-        parts = sorted(found[path], key=lambda part: part.code)
+    text, drawn = [], named.union(shown)
+    for path in sorted(counted):
+        parts = sorted(counted[path], key=lambda part: part.code)
         text += [part.code for part in parts]
         for part in parts:
             text += [declarations(*one, library, named, drawn) for one in part.reads]
     digest = hashlib.sha256("".join([*text, *rest]).encode()).hexdigest()[:16]
-    return digest, sorted({name for parts in found.values() for part in parts for name in part.choices})
+    return digest, sorted({name for parts in counted.values() for part in parts for name in part.choices})
 
 
 def declarations(kind: str, module: str, decorator: str, library: Path, named: set[str], shown: set[str]) -> str:
-    """What a module declares, but for what a configuration chooses and that is not named."""
+    """Return what a module declares, without what a configuration chooses by names that are not given."""
     read, names = (described, shown) if kind == "described" else (declared, named)
     return repr([one for one in read(module, decorator, library).values() if not one.chosen or one.name in names])
 
@@ -75,28 +77,28 @@ BLOCKS, BLOCK = 64, 4096
 
 @functools.cache
 def content_digest(path: Path) -> str | None:
-    """A digest of a file, or of the names and contents of all files below a folder; nothing where neither is there.
+    """Digest a file, or the names and contents of all files below a folder; None where neither exists.
 
     Times do not count, so that a copy or a moved link does, and a touch does not. An edit of a file over `SMALL` that keeps its
     size counts only where a block is. A file that changes while the workflow runs keeps its digest until the next run.
     """
     if not path.exists():
         return None
-    found, top = hashlib.sha256(), str(path)
+    sha, top = hashlib.sha256(), str(path)
     for file in files_below(path):
         with open(file, "rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
-            found.update(f"{file.removeprefix(top)}\0{size}\0".encode(errors="surrogateescape"))
+            sha.update(f"{file.removeprefix(top)}\0{size}\0".encode(errors="surrogateescape"))
             if size <= SMALL:
-                found.update(stream.read())
+                sha.update(stream.read())
             for block in range(BLOCKS if size > SMALL else 0):
                 stream.seek(block * (size - BLOCK) // (BLOCKS - 1))
-                found.update(stream.read(BLOCK))
-    return found.hexdigest()[:16]
+                sha.update(stream.read(BLOCK))
+    return sha.hexdigest()[:16]
 
 
 def files_below(path: Path) -> list[str]:
-    """The file itself, or all files below a folder and the folders that it links to, sorted, without hidden ones."""
+    """List the file itself, or all files below a folder and the folders that it links to, sorted, without hidden ones."""
     return sorted(walked(str(path))) if path.is_dir() else [str(path)]
 
 

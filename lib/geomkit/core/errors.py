@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each message names the file or config key, what was found, and what is allowed."""
+"""Errors that a user can act on: each message names the file or config key, its value, and what is allowed."""
 
 import sys
 import traceback
@@ -12,7 +12,7 @@ class GeomkitError(Exception):
 
 
 class ConfigError(GeomkitError):
-    """The configuration asks for something that does not exist or does not fit together."""
+    """The configuration has an invalid or inconsistent value."""
 
 
 class SourceError(GeomkitError):
@@ -20,16 +20,16 @@ class SourceError(GeomkitError):
 
 
 class DataError(GeomkitError):
-    """A file or an array does not hold what it should."""
+    """A file or an array has missing, damaged or invalid content."""
 
 
 class RefusalError(DataError):
-    """A model cannot be measured in this way, whatever its files: its architecture does not give what is asked for."""
+    """A model cannot be measured in this way, whatever its files: its architecture does not provide what is needed."""
 
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Ends the program with one line where the configuration is at fault."""
+    """End the program with a one-line message where the configuration is at fault."""
     try:
         yield
     except ConfigError as error:
@@ -37,12 +37,12 @@ def plainly() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line."""
+    """Return the message of an error on one line."""
     return " ".join(str(error).split())
 
 
 def unexpected(error: BaseException, log: str | Path) -> str:
-    """One line for an error that is not foreseen, once its traceback is in the log."""
+    """Report an unforeseen error in one line, once its traceback is in the log."""
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a") as file:
         traceback.print_exception(error, file=file)
@@ -53,5 +53,5 @@ def unexpected(error: BaseException, log: str | Path) -> str:
 
 
 def catch_all(log: str) -> None:
-    """From here on an error that ends this process is one line on the terminal, and a traceback in the log."""
+    """From here on, report an error that ends this process in one line on the terminal, and its traceback in the log."""
     sys.excepthook = lambda _, error, __: print(unexpected(error, log), file=sys.stderr)

@@ -1,9 +1,9 @@
 """Run the library function that a rule names, with the rule's inputs, outputs and parameters as its arguments.
 
-A rule says `params: **call("geomkit.studies.semantics.analyse:judge", halves=100)` and `script: "../scripts/run.py"`. Its named inputs
-and outputs are arguments, as paths; so are its parameters, and wildcards that the function takes. Unnamed inputs are waited for,
-and not passed. A parameter that names a function, such as `states="geomkit.store.held:stored"`, is passed as that function, bound
-to those of the rule's names that it takes. While a workflow is parsed, nothing of what is named is imported.
+A rule says `params: **call("geomkit.studies.semantics.analyse:judge", halves=100)` and `script: "../scripts/run.py"`. Its named
+inputs and outputs are arguments, as paths; so are its parameters, and wildcards that the function takes. Unnamed inputs are
+waited for, and not passed. A parameter that names a function, such as `states="geomkit.states.dumps:stored"`, is passed as that
+function, bound to those of the rule's names that it takes. While a workflow is parsed, nothing of what is named is imported.
 """
 
 import ast
@@ -12,13 +12,13 @@ import inspect
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from geomkit.core.declarations import LIBRARY, module_path
+from geomkit.core.declarations import LIBRARY, module_path, words_in
 from geomkit.core.digest import code_digest
 from geomkit.core.errors import ConfigError
 from geomkit.core.registry import only
@@ -29,52 +29,45 @@ OWN = ("function", "code", "content")
 """Parameters of a rule that only say what a job depends on: they are passed to a function that takes them, and to no other."""
 
 
-def call(function: str, /, shown: Any = (), **parameters: Any) -> dict[str, Any]:
-    """Parameters of a rule that calls a function of the library.
+def call(function: str, /, shown: Collection[str] = (), **parameters: Any) -> dict[str, Any]:
+    """Return the parameters of a rule that calls a library function.
 
     `code` is a digest of the function's module, of the library behind it, and of the parameters by name: Snakemake compares
     sorted values alone, so two parameters that swap theirs would change nothing. Then come the names of what a configuration
-    chooses, such as metrics, that the parameters or the code have: they alone count, and may be used. `shown` has more names of
-    what figures show. The digest is computed for jobs that are looked at.
+    chooses, such as metrics, that the parameters or the code have: they alone count, and may be used. `shown`: names of what
+    figures show, whose looks count too. The digest is computed for jobs that are looked at.
     """
 
     def digest(wildcards: Any) -> str:
         values = {key: chosen(value, wildcards) for key, value in sorted(parameters.items())}
         named = [function, *(value for value in values.values() if is_function(value))]
         modules, text = [module_of(name) for name in named], repr((function, values))
-        asked = words((values, [name.partition(":")[2] for name in named]))
-        found, names = code_digest(modules, LIBRARY, text, words=asked, shown=words(shown))
-        return " ".join([found, *names])
+        words = words_in((values, [name.partition(":")[2] for name in named]))
+        hashed, names = code_digest(modules, LIBRARY, text, words=words, shown=shown)
+        return " ".join([hashed, *names])
 
     return {"function": function, "code": digest, **parameters}
 
 
-def words(value: Any) -> Iterator[str]:
-    """All strings in a value, keys of mappings among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from words([*value.items()])
-    elif isinstance(value, Iterable):
-        for one in value:
-            yield from words(one)
-
-
 def chosen(value: Any, wildcards: Any) -> Any:
-    """A parameter's value for a job; None of a function that also takes inputs or threads, which is no reason to run again."""
+    """Return a parameter's value for a job, or None for a function that also takes inputs or threads.
+
+    Such a function is no reason to run again.
+    """
     if not callable(value):
         return value
     return value(wildcards) if len(inspect.signature(value).parameters) == 1 else None
 
 
 def is_function(value: Any) -> bool:
+    """Whether a value is the name of a library function."""
     return isinstance(value, str) and FUNCTION.fullmatch(value) is not None
 
 
 def module_of(function: str) -> Path:
-    """The file of the module of a function. Raises ConfigError for what is no name of one."""
-    found = FUNCTION.fullmatch(function)
-    path = module_path(found["module"]) if found else None
+    """Return the file of a function's module. Raises ConfigError if the name is not that of a function."""
+    match = FUNCTION.fullmatch(function)
+    path = module_path(match["module"]) if match else None
     if path is None or not path.is_file():
         raise ConfigError(f"{function!r} is no function of the library: it is named as geomkit.module:function")
     return path
@@ -82,7 +75,7 @@ def module_of(function: str) -> Path:
 
 @dataclass(frozen=True)
 class Signature:
-    """Names of a function's parameters, and of those that have no default."""
+    """Parameter names of a function, and those of them without a default."""
 
     names: frozenset[str]
     required: frozenset[str]
@@ -90,7 +83,7 @@ class Signature:
 
 @functools.cache
 def signature(function: str) -> Signature:
-    """The signature of a function, read without importing its module. Raises ConfigError for a function that is not there."""
+    """Read the signature of a function without importing its module. Raises ConfigError if there is no such function."""
     path, name = module_of(function), function.partition(":")[2]
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
@@ -105,24 +98,24 @@ def signature(function: str) -> Signature:
 
 
 def check_rules(rules: Iterable[Any]) -> None:
-    """Checks the names of every rule that calls a function of the library.
+    """Check the arguments of every rule that calls a library function, before any job runs.
 
-    Raises ConfigError for names that are missing, surplus, misspelt or given twice, before any job runs.
+    Raises ConfigError for names that are missing, surplus, misspelt or given twice.
     """
     faults = []
     for rule in rules:
         if is_function(rule.params.get("function")):
             given = Counter(name for kind in (rule.input, rule.output, rule.params) for name in kind.keys())  # noqa: SIM118
             functions = [value for value in rule.params if is_function(value)]
-            found = mismatches(functions, given.keys() - {*OWN}, set(rule.wildcard_names))
+            unfit = mismatches(functions, given.keys() - {*OWN}, set(rule.wildcard_names))
             twice = [f"{name!r} is given twice" for name, times in given.items() if times > 1]
-            faults += [f"rule {rule.name}: {fault}" for fault in (*twice, *found)]
+            faults += [f"rule {rule.name}: {fault}" for fault in (*twice, *unfit)]
     if faults:
         raise ConfigError("; ".join(faults))
 
 
 def mismatches(functions: Sequence[str], given: set[str], wildcards: set[str]) -> Iterator[str]:
-    """Names of a rule that do not fit the functions that it calls; the rule's own function comes first."""
+    """List the names of a rule that do not fit the functions that it calls; the rule's own function comes first."""
     signatures = [signature(function) for function in functions]
     taken = frozenset[str]().union(*(one.names for one in signatures))
     needed = frozenset[str]().union(*(one.required for one in signatures))
@@ -133,12 +126,12 @@ def mismatches(functions: Sequence[str], given: set[str], wildcards: set[str]) -
 
 
 def paths(value: Any) -> Path | list[Path]:
-    """A named input or output: one path, or a list."""
+    """Convert a named input or output to a path, or a list of paths."""
     return Path(value) if isinstance(value, str | Path) else [Path(one) for one in value]
 
 
 def arguments(function: Callable, given: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
-    """Those of the given values and wildcards that a function takes; a wildcard becomes the number that it is annotated as."""
+    """Select the values and wildcards that a function takes; a wildcard becomes a number if it is annotated as one."""
     taken = inspect.signature(function).parameters
     words = {key: value for key, value in wildcards.items() if key in taken and key not in given}
     hints = get_type_hints(function) if words else {}
@@ -147,14 +140,14 @@ def arguments(function: Callable, given: Mapping[str, Any], wildcards: Mapping[s
 
 
 def load(function: str) -> Callable:
-    """The function of that name."""
+    """Import the function of that name."""
     module, _, name = function.partition(":")
     loaded: Callable = getattr(import_module(module), name)
     return loaded
 
 
 def prepared(job: Any) -> tuple[Callable, dict[str, Any]]:
-    """The function of a Snakemake job, and its arguments."""
+    """Return the function of a Snakemake job and its arguments."""
     wildcards = dict(job.wildcards.items())
     given: dict[str, Any] = {key: paths(value) for kind in (job.input, job.output) for key, value in kind.items()}
     given |= {key: value for key, value in job.params.items() if key != "function"}
@@ -166,9 +159,9 @@ def prepared(job: Any) -> tuple[Callable, dict[str, Any]]:
 
 
 def run(job: Any) -> None:
-    """Runs a Snakemake job. With GEOMKIT_DEBUG set, a debugger on the terminal stops at the function's first line."""
-    names = job.params.code.split()[1:] if "code" in job.params.keys() else None  # noqa: SIM118
-    with only(names):
+    """Run a Snakemake job. With GEOMKIT_DEBUG set, a debugger on the terminal stops at the function's first line."""
+    code = job.params.get("code")
+    with only(None if code is None else code.split()[1:]):
         if os.environ.get("GEOMKIT_DEBUG"):
             import pdb
 

@@ -1,4 +1,4 @@
-"""What a job says: everything to its log, errors that a user can act on as one line, progress to the terminal."""
+"""Write a job's log, report errors in one line, and show progress on the terminal."""
 
 import errno
 import faulthandler
@@ -25,8 +25,9 @@ FULL = re.compile(rf"errno = ({errno.ENOSPC}|{errno.EDQUOT})\b|No space left on 
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Inside the block all output, that of libraries too, goes to the log; progress bars stay on the terminal. Each minute
-    the log has a line more, and the block is interrupted when the Snakemake that runs it has ended.
+    """Send all output in the block, that of libraries too, to the log; progress bars stay on the terminal.
+
+    Each minute the log gets another line, and the block is interrupted when the Snakemake that runs it has ended.
 
     The process ends with the block: to take torch and all else apart would take most of a second. What C buffered is lost.
     An error ends the process with status 1 and one line on the terminal. The log has its traceback too, and the line names the
@@ -56,7 +57,7 @@ def logged(path: str) -> Iterator[None]:
 
 
 def explained(error: BaseException) -> str | None:
-    """One line with the cause of an error that a user can act on, and what to do; nothing for any other error.
+    """Say in one line what caused an error that a user can act on, and what to do; None for any other error.
 
     Such are a GeomkitError, a file that may not be written or read, a disk, a memory or a GPU that is full.
     """
@@ -77,7 +78,7 @@ def explained(error: BaseException) -> str | None:
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
-    """The items, with a progress bar where a person is watching, and a line to the log each minute."""
+    """Iterate with a progress bar on a terminal, and a line to the log each minute."""
     size = total if total is not None else len(items) if isinstance(items, Sized) else None
     pace = Pace(what, size, initial, initial)
     _pace.append(pace)

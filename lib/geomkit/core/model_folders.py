@@ -1,4 +1,4 @@
-"""Files of a model's folder, checked before anything loads them: that they are whole, and what they must say.
+"""Check the files of a model's folder before anything loads them.
 
 Nothing here loads a model or needs torch. Every fault is a DataError that names the file, what was found and what would help.
 """
@@ -21,7 +21,8 @@ HEADER = 100_000_000
 
 
 def check_file(file: Path) -> None:
-    """Raises DataError for what is no file with content: a folder, a broken link, nothing, or a pointer of Git LFS."""
+    """Check that a path is a file with content. Raises DataError for a folder, a broken link, an empty file, or a pointer of Git
+    LFS."""
     if not file.is_file():
         what = "a folder, not a file" if file.is_dir() else "a link that leads nowhere" if file.is_symlink() else "no such file"
         raise DataError(f"{file}: {what}")
@@ -31,41 +32,41 @@ def check_file(file: Path) -> None:
 
 
 def check_pointer(file: Path) -> None:
-    """Raises DataError for a pointer that Git LFS leaves in a file's place where the file was not downloaded."""
+    """Check that a file is not a pointer, which Git LFS leaves where a file was not downloaded. Raises DataError."""
     with file.open("rb") as stream:
         if stream.read(len(POINTER)) == POINTER:
             raise DataError(f"{file}: a pointer of Git LFS, not the file itself; run `git lfs pull` in its folder")
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises DataError for a file that is not there, is not JSON, or holds something else."""
+    """Read a JSON object from a file. Raises DataError for a file that is missing, is not JSON, or contains something else."""
     check_file(file)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: not a valid JSON file ({type(error).__name__}: {error}); copy or download it again") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{file}: holds a JSON {type(found).__name__}, but should hold an object of keys and values")
-    return found
+    if not isinstance(value, dict):
+        raise DataError(f"{file}: holds a JSON {type(value).__name__}, but should hold an object of keys and values")
+    return value
 
 
 def check_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a model as stated. Raises DataError for a folder without one, and if it names no architecture."""
+    """Read and check a model's configuration. Raises DataError for a folder without one, and if it names no architecture."""
     file = folder / "config.json"
     if not os.path.lexists(file):
         raise DataError(f"{folder}: {without_config(folder)}")
-    found = read_object(file)
-    if not found.get("model_type") and "auto_map" not in found:
+    config = read_object(file)
+    if not config.get("model_type") and "auto_map" not in config:
         raise DataError(f"{file}: no model_type, so its architecture is unknown; save the model with save_pretrained")
-    if not isinstance(found.get("model_type", ""), str):
+    if not isinstance(config.get("model_type", ""), str):
         raise DataError(
-            f"{file}: model_type is {found['model_type']!r}, but should be the name of an architecture, such as llama"
+            f"{file}: model_type is {config['model_type']!r}, but should be the name of an architecture, such as llama"
         )
-    return found
+    return config
 
 
 def without_config(folder: Path) -> str:
-    """Why a folder without a configuration is no model's."""
+    """Say why a folder without a configuration is not a model's."""
     if not folder.exists():
         return "no such folder"
     if not folder.is_dir():
@@ -81,7 +82,7 @@ def without_config(folder: Path) -> str:
 
 
 def check_adapter(folder: Path) -> None:
-    """Raises DataError for an adapter beside a model's weights: it would be left out, or applied without being asked for."""
+    """Check that no adapter lies beside a model's weights. Raises DataError: it would be ignored, or applied unasked."""
     if (folder / ADAPTER).is_file():
         raise DataError(
             f"{folder}: an adapter ({ADAPTER}) lies beside the model's weights; set the entry's adapter to this folder "
@@ -90,12 +91,12 @@ def check_adapter(folder: Path) -> None:
 
 
 def visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """Files of a folder by a pattern, without hidden ones: macOS leaves `._model.safetensors` beside a file that it copies."""
+    """Match files of a folder by a pattern, without hidden ones: macOS leaves `._model.safetensors` beside a copied file."""
     return (file for file in sorted(folder.glob(pattern)) if not file.name.startswith("."))
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers loads a folder's weights from, as its index lists them, and no others that lie there.
+    """List the files that transformers loads a folder's weights from, as its index lists them, and no others.
 
     Raises DataError for a folder without weights, for an index that is no index, and for a shard that is not there.
     """
@@ -107,26 +108,26 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / shard for shard in sorted(set(weight_map(index).values()))]
     others = [file.name for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.part")
               for file in visible(folder, pattern)]  # fmt: skip
-    found = f"; there is {', '.join(others[:3])}" if others else ""
-    raise DataError(f"{folder}: no weights: no file named {' or '.join(SINGLE)}, nor their {INDEX}{found}")
+    hint = f"; there is {', '.join(others[:3])}" if others else ""
+    raise DataError(f"{folder}: no weights: no file named {' or '.join(SINGLE)}, nor their {INDEX}{hint}")
 
 
 def weight_map(index: Path) -> dict[str, str]:
-    """The shard of each tensor, as an index says it. Raises DataError for an index that does not say it."""
-    found = read_object(index).get("weight_map")
-    if not isinstance(found, dict) or not found or not all(isinstance(shard, str) for shard in found.values()):
+    """Read the shard of each tensor from an index. Raises DataError for an index that does not state it."""
+    shard_of = read_object(index).get("weight_map")
+    if not isinstance(shard_of, dict) or not shard_of or not all(isinstance(shard, str) for shard in shard_of.values()):
         raise DataError(f"{index}: no weight_map, which should name the file of each tensor; copy or download it again")
-    if outside := [shard for shard in found.values() if Path(shard).name != shard]:
+    if outside := [shard for shard in shard_of.values() if Path(shard).name != shard]:
         raise DataError(f"{index}: names {outside[0]}, which is no file of the same folder")
-    shards = sorted(set(found.values()))
+    shards = sorted(set(shard_of.values()))
     if missing := [shard for shard in shards if not os.path.lexists(index.parent / shard)]:
         number = f"{len(missing)} of {len(shards)} files are missing"
         raise DataError(f"{index.parent}: no {missing[0]}, which its index names ({number}); download what is missing")
-    return found
+    return shard_of
 
 
 def check_files(folder: Path) -> None:
-    """Raises DataError for weights that are missing, empty, pointers, cut off, or of another revision than their index."""
+    """Check weight files. Raises DataError for missing, empty or truncated files, pointers, and files of another index."""
     files = weight_files(folder)
     for file in files:
         check_file(file)
@@ -138,19 +139,21 @@ def check_files(folder: Path) -> None:
 
 
 def header(file: Path) -> tuple[dict[str, dict], int]:
-    """The header of a safetensors file for each tensor, and where their bytes begin. Raises DataError for a file that is cut
-    off, or is none."""
+    """Read the header of a safetensors file: its tensors, and where their bytes begin.
+
+    Raises DataError for a file that is truncated or of another kind.
+    """
     check_file(file)
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         try:
-            found = json.loads(stream.read(length)) if length <= min(HEADER, size - 8) else None
+            entries = json.loads(stream.read(length)) if length <= min(HEADER, size - 8) else None
         except (ValueError, RecursionError):
-            found = None
-    if not isinstance(found, dict):
+            entries = None
+    if not isinstance(entries, dict):
         raise DataError(f"{file}: not a safetensors file; copy or download it again")
-    tensors = {name: one for name, one in found.items() if name != "__metadata__"}
+    tensors = {name: one for name, one in entries.items() if name != "__metadata__"}
     try:
         end = max((one["data_offsets"][1] for one in tensors.values()), default=0)
         kinds = [(one["dtype"], [*one["shape"]]) for one in tensors.values()]
@@ -166,7 +169,7 @@ def header(file: Path) -> tuple[dict[str, dict], int]:
 
 
 def check_index(folder: Path, weight_map: dict[str, str]) -> None:
-    """Raises DataError for a shard of which the folder's index says other tensors than are in it."""
+    """Check shards against the folder's index. Raises DataError for a shard whose tensors the index lists otherwise."""
     for shard in sorted(set(weight_map.values())):
         expected = {name for name, file in weight_map.items() if file == shard}
         if other := expected ^ set(header(folder / shard)[0]):
@@ -176,7 +179,7 @@ def check_index(folder: Path, weight_map: dict[str, str]) -> None:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raises DataError for a folder that no tokenizer can be read from, and for files of one that are pointers or no objects."""
+    """Check tokenizer files. Raises DataError if there are none, and for files that are pointers or no JSON objects."""
     if not folder.is_dir():
         raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}, so no tokenizer")
     for file in tokenizer_files(folder):

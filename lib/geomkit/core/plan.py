@@ -1,5 +1,4 @@
-"""What a checked configuration has the workflow do: models and corpora of each stage, variants, dumps, parts, and what spectra
-must hold for later stages.
+"""Derive from a checked configuration what the workflow does: models and corpora of each stage, variants, dumps and parts.
 
 Rules ask a `Plan`. Methods that take `job` are given a job's wildcards: names are attributes, such as `job.model`.
 """
@@ -24,8 +23,11 @@ TWINS = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """config: whole and checked. models: the catalogue's, by name. known: declarations by kind. stages: keys of the
-    configuration that select models and corpora, in order."""
+    """What a configuration asks of the workflow.
+
+    config: whole and checked. models: the catalogue's, by name. known: declarations by kind. stages: keys of the configuration
+    that select models and corpora, in order.
+    """
 
     config: Mapping[str, Any]
     models: Mapping[str, Model]
@@ -35,7 +37,7 @@ class Plan:
     # models and corpora of a stage
 
     def chosen(self, stage: str) -> Chosen:
-        """Models and corpora that a stage selects."""
+        """Return the models and corpora that a stage selects."""
         selection = self.config[stage]["models"]
         return {
             "model": [model.name for model in select(selection, self.models, f"{stage}.models")],
@@ -43,25 +45,25 @@ class Plan:
         }
 
     def probed(self) -> Chosen:
-        """The same for models that choose among tokens: they are also run with masks."""
+        """Return the models and corpora for token selection, which are also run with masks."""
         selection = self.config["tokens"]["selection"]["models"]
         names = [model.name for model in select(selection, self.models, "tokens.selection.models")]
         return self.chosen("tokens") | {"model": names}
 
     def wanted(self, stage: str, *targets: str) -> list[str]:
-        """The targets, if a stage selects models."""
+        """Return the targets if a stage selects models, else none."""
         return list(targets) if self.config[stage]["models"] else []
 
     def running(self, stage: str) -> list[str]:
-        """Models of a stage that run: of the others there are states alone."""
+        """List the models of a stage that run, as opposed to imported states."""
         return [name for name in self.chosen(stage)["model"] if name not in self.imported]
 
     def dumped_of(self, stage: str) -> list[str]:
-        """Models of a stage whose states are in a dump."""
+        """List the models of a stage whose states are in a dump."""
         return [name for name in self.chosen(stage)["model"] if name in self.dumped]
 
     def streamed_of(self, stage: str) -> list[str]:
-        """Models of a stage that are measured while they run."""
+        """List the models of a stage that are measured while they run."""
         return [name for name in self.chosen(stage)["model"] if name in self.streamed]
 
     @cached_property
@@ -71,7 +73,7 @@ class Plan:
 
     @cached_property
     def tokenizers(self) -> dict[str, Model]:
-        """Of each tokenizer the first model that has it, selected ones first."""
+        """For each tokenizer, the first model that has it, selected ones first."""
         return {
             self.models[name].tokenizer: self.models[name]
             for name in reversed([*self.selected, *self.models])
@@ -79,7 +81,7 @@ class Plan:
         }
 
     def refusals(self, results: Path) -> list[str]:
-        """What a run refused, one line each: the model, the corpus and why. Everything else has been delivered."""
+        """List what could not be measured, one line each: the model, the corpus and the reason. All else has been delivered."""
         return [
             f"{row['model']} on {row['corpus']}: {row['reason']}"
             for path in sorted(results.glob("*_absent.csv"))
@@ -88,14 +90,14 @@ class Plan:
         ]
 
     def model_texts(self, job: Any) -> str:
-        """The texts that a job's model reads of a corpus."""
+        """Return the file of texts that a job's model reads."""
         return f"results/texts/{self.models[job.model].tokenizer}/{job.corpus}.h5"
 
     # dumps and parts
 
     @cached_property
     def imported(self) -> list[str]:
-        """Models of which there are states alone."""
+        """Models with imported states only."""
         return [name for name, model in self.models.items() if model.imported]
 
     @cached_property
@@ -115,17 +117,17 @@ class Plan:
         return [f"{number}-of-{count}" for number in range(1, count + 1)]
 
     def in_parts(self, names: Iterable[str]) -> list[str]:
-        """Those of the models whose texts are run in several jobs."""
+        """Select the models whose texts are run in several jobs."""
         return [name for name in names if len(self.parts) > 1 and name not in self.imported]
 
     def whole(self, names: Iterable[str]) -> list[str]:
-        """Those of the models whose texts are run in one job."""
+        """Select the models whose texts are run in one job."""
         names = list(names)
         return [name for name in names if name not in self.in_parts(names)]
 
     @cached_property
     def first_summed(self) -> list[str]:
-        """Normalisations for which a model without a dump first runs for sums of rows."""
+        """Normalisations for which a model without a dump first runs once to sum its rows."""
         facts = {mode: self.known["normalisation"][mode].facts for mode in self.config["entropy"]["normalise"]}
         return [mode for mode, one in facts.items() if one.get("centred") or not one.get("unit_rows")]
 
@@ -133,39 +135,39 @@ class Plan:
 
     @cached_property
     def nulls(self) -> dict[str, dict[str, Any]]:
-        """The part `entropy` of the configuration as it is for each model, which may choose nulls of its own."""
+        """The block `entropy` for each model, which may choose its own nulls."""
         return {name: variants.own(self.config["entropy"], model.entry) for name, model in self.models.items()}
 
     @cached_property
     def runs(self) -> dict[str, list[str]]:
-        """What each model is run for."""
+        """Variants that each model is run for."""
         return {name: variants.runs(entropy) for name, entropy in self.nulls.items()}
 
     @cached_property
     def drawn(self) -> dict[str, list[str]]:
-        """Nulls of drawn rows of each model."""
+        """Nulls of drawn rows for each model."""
         return {name: variants.drawn(entropy) for name, entropy in self.nulls.items()}
 
     @cached_property
     def variants(self) -> list[str]:
-        """What any of the models is run for."""
+        """Variants that any of the models is run for."""
         return variants.union(self.config["entropy"], [model.entry for model in self.models.values()])
 
     def runs_of(self, job: Any) -> list[str]:
-        """What a job's model is run for."""
+        """Return the variants that a job's model is run for."""
         return self.runs[job.model]
 
     def drawn_for(self, job: Any) -> list[str]:
-        """Nulls of drawn rows of a job's model."""
+        """Return the nulls of drawn rows for a job's model."""
         return self.drawn[job.model]
 
     def without(self, job: Any) -> dict[str, str]:
-        """Nulls that a job's model has none of, and why."""
+        """Return the nulls that a job's model lacks, with reasons."""
         model = self.models[job.model]
         return variants.left_out(self.config["entropy"], model.key, model.entry)
 
     def twins_of(self, job: Any) -> int:
-        """Untrained twins of a job's model at its final state: `TWINS`, unless its entry says how many, or wants none."""
+        """Return how many untrained twins a job's model has at its final state: `TWINS`, unless its entry says otherwise."""
         entry = self.models[job.model].entry
         return entry.get("untrained_seeds", TWINS) if "untrained" in entry.get("nulls", ["untrained"]) else 0
 
@@ -173,7 +175,8 @@ class Plan:
 
     @cached_property
     def corpus_resamples(self) -> int:
-        """Resamples of a corpus: each takes an eigenvalue decomposition for each layer, normalisation, variant and model."""
+        """Number of resamples of a corpus; each takes an eigenvalue decomposition for each layer, normalisation, variant and
+        model."""
         return min(200, self.config["scaling"]["bootstrap"])
 
     @cached_property
@@ -184,23 +187,23 @@ class Plan:
 
     @cached_property
     def parameters(self) -> dict[str, float]:
-        """Parameters of metrics by name, all that the configuration sets."""
+        """All metric parameters that the configuration sets, by name."""
         return {"eps2": self.config["entropy"]["eps2"], **self.config["entropy"].get("parameters", {})}
 
     def metrics_with(self, fact: str) -> list[str]:
-        """Metrics whose declaration has a fact, such as `central=True`."""
+        """List the metrics whose declaration sets a keyword, such as `central=True`."""
         return [name for name, one in self.known["metric"].items() if one.facts.get(fact)]
 
     @cached_property
     def selectors(self) -> list[str]:
-        """Methods of choosing among tokens."""
+        """Names of the token selection methods in use."""
         methods = self.config["tokens"]["selection"]["methods"]
         return list(self.known["selection method"]) if methods == "all" else methods
 
     # what later stages need of a job
 
     def needed(self, chosen: Chosen, job: Any) -> bool:
-        """Whether these models and corpora have a job's own."""
+        """Whether a job's model and corpus are among these."""
         return job.model in chosen["model"] and job.corpus in chosen["corpus"]
 
     @cached_property
@@ -209,11 +212,11 @@ class Plan:
         return {"n": self.config["texts"]["length"], "eps2": self.config["tokens"]["eps2"]}
 
     def gain_constants(self, job: Any) -> dict[str, float] | None:
-        """What information gains of tokens take, where they are to be measured."""
+        """Return the constants of the information gain, or None if gains are not measured in this job."""
         return self.gain if self.needed(self.chosen("tokens"), job) else None
 
     def whitened_layers(self, job: Any) -> list[Any] | None:
-        """Layers of which each fold of documents has sums, where choices of tokens are to be compared at them."""
+        """Return the layers at which chosen tokens are compared, which need sums of each fold of documents; else None."""
         return self.config["tokens"]["selection"]["layers"] if self.needed(self.probed(), job) else None
 
     def sinks_asked(self, job: Any) -> dict[str, Any] | None:
@@ -227,11 +230,14 @@ class Plan:
         }
 
     def with_sublayers(self, job: Any) -> bool:
-        """Whether states after attention and MLPs are dumped: where that is asked for, and of documents that people judged."""
+        """Whether states after attention and MLPs are dumped: on request, and for documents that people judged."""
         return self.config["dump"]["sublayers"] or self.needed(self.chosen("semantics"), job)
 
     def lengths_needed(self, job: Any) -> dict[str, int]:
-        """Tokens that the longest text must have, by key: without them a model would run, and then nothing could be measured."""
+        """Return the lengths that the longest text must have, by key.
+
+        Without them a model would run, and then nothing could be measured.
+        """
         chosen, entropy, primary = self.chosen("entropy"), self.config["entropy"], self.config["scaling"]["primary"]
         if job.corpus not in chosen["corpus"] or job.tokenizer not in {self.models[name].tokenizer for name in chosen["model"]}:
             return {}
@@ -241,7 +247,7 @@ class Plan:
     # families
 
     def members(self, stage: str, job: Any = None) -> dict[str, dict[str, Any]]:
-        """Family and seed of each of a stage's models, or of those alone that are of the family of a job's model."""
+        """Return family and seed of each of a stage's models, or only of those in the family of a job's model."""
         models = [self.models[name] for name in self.chosen(stage)["model"]]
         if job is not None:
             models = [model for model in models if model.family == self.models[job.model].family]
@@ -252,5 +258,5 @@ class Plan:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """A wildcard's pattern for these names alone."""
+    """Return a wildcard pattern that matches these names only."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -1,4 +1,4 @@
-"""What makes a result traceable and repeatable: hashes, versions, seeds, and writes that are whole or absent."""
+"""Hashes, versions, seeds and atomic writes."""
 
 import glob
 import hashlib
@@ -15,17 +15,17 @@ import numpy as np
 
 
 def digest(*parts: object) -> str:
-    """sha256, in hexadecimal, of the parts' text. ("ab", "c") and ("a", "bc") differ."""
+    """Return the sha256, in hexadecimal, of the parts' text. ("ab", "c") and ("a", "bc") differ."""
     return hashlib.sha256(repr(tuple(str(part) for part in parts)).encode()).hexdigest()
 
 
 def rng(seed: int, *labels: object) -> np.random.Generator:
-    """A generator that depends on the seed and the labels alone, so no stage's draws move when another stage changes."""
+    """Return a generator that depends on the seed and the labels alone, so no stage's draws move when another stage changes."""
     return np.random.default_rng(int(digest(seed, *labels), 16))
 
 
 def file_sha256(path: str | Path) -> str:
-    """sha256 of a file, or of the names and contents of all files below a folder."""
+    """Return the sha256 of a file, or of the names and contents of all files below a folder."""
     path = Path(path)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".snakemake"))
@@ -35,13 +35,13 @@ def file_sha256(path: str | Path) -> str:
 
 
 def versions(*packages: str) -> str:
-    """Versions of Python and of the named packages, on one line."""
+    """List the versions of Python and of the named packages on one line."""
     return ", ".join([f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)])
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it becomes `path` if the block ends well and is removed if not."""
+    """Yield a temporary path that replaces `path` if the block succeeds, and is removed if it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unfinished(path)
@@ -54,7 +54,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder beside `path` to fill; it takes the place of `path` if the block ends well and is removed if not."""
+    """Yield an empty folder that replaces `path` if the block succeeds, and is removed if it fails."""
     path = Path(path)
     temporary = unfinished(path)
     temporary.mkdir(parents=True)
@@ -68,15 +68,17 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """All files below `source`, below `target` as soon as they are all there."""
+    """Copy all files below `source` to `target`, which appears once all of them are there."""
     with replacing_folder(target) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
 
 
 @contextmanager
 def scratch_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder beside `path` for what is not kept. Unlike one in the system's temporary folder, it is removed by the next
-    run if this process is killed."""
+    """Yield an empty temporary folder beside `path`.
+
+    Unlike one in the system's temporary folder, it is removed by the next run if this process is killed.
+    """
     temporary = unfinished(Path(f"{path}.scratch"))
     temporary.mkdir(parents=True)
     try:
@@ -86,7 +88,7 @@ def scratch_folder(path: str | Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link, or a copy where the two places do not share a file system that has them."""
+    """Hard-link a file, or copy it where the two places do not share a file system that has hard links."""
     try:
         os.link(source, target)
     except OSError:
@@ -94,7 +96,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def unfinished(path: Path) -> Path:
-    """A name of this process's own beside `path`. What killed processes of this machine left there is removed."""
+    """Return a temporary name of this process beside `path`, and remove those of killed processes of this machine."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         host, _, process = left.name.removesuffix(".part").removeprefix(f".{path.name}.").rpartition("-")
         if host == socket.gethostname() and (int(process) == os.getpid() or not runs(int(process))):

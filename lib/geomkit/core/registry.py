@@ -1,4 +1,4 @@
-"""Named functions: a metric, a corpus reader or a law's form becomes available by one decorator in one file."""
+"""Registries of named functions: a metric, a corpus reader or a law's form is added by one decorator in one file."""
 
 import functools
 import inspect
@@ -14,8 +14,9 @@ F = TypeVar("F", bound=Callable)
 class Registry(Mapping[str, F], Generic[F]):
     """A mapping from name to function that is filled by its `register` decorator and keeps the order of registration.
 
-    facts: the decorator's keywords, by name. In the library name and keywords are literals, for `geomkit.core.declarations.declared` reads
-    them where nothing may be imported. by_name: a function counts in the digest of a job that names it, and in no other.
+    facts: the decorator's keywords, by name. In the library name and keywords are literals, for
+    `geomkit.core.declarations.declared` reads them where nothing may be imported. by_name: a function counts in the digest of a
+    job that names it, and in no other.
     """
 
     def __init__(self, kind: str, by_name: bool = False):
@@ -33,7 +34,7 @@ class Registry(Mapping[str, F], Generic[F]):
         return add
 
     def keywords(self, name: str) -> frozenset[str]:
-        """Keyword-only parameters of a function."""
+        """Return the keyword-only parameters of a function."""
         return keywords_of(self._found(name))
 
     @property
@@ -63,8 +64,8 @@ class Registry(Mapping[str, F], Generic[F]):
 
 @functools.cache
 def keywords_of(function: Callable) -> frozenset[str]:
-    found = inspect.signature(function).parameters.values()
-    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 _counted: Collection[str] | None = None
@@ -72,7 +73,7 @@ _counted: Collection[str] | None = None
 
 @contextmanager
 def only(names: Collection[str] | None) -> Iterator[None]:
-    """While it lasts, of what is declared by name nothing else can be used. None: all can."""
+    """Restrict registries to these names while the block runs; None restricts nothing."""
     global _counted
     before, _counted = _counted, names
     try:
@@ -82,7 +83,7 @@ def only(names: Collection[str] | None) -> Iterator[None]:
 
 
 def check_counted(kind: str, name: str) -> None:
-    """Raises ConfigError for a name that does not count in the digest of the job that runs."""
+    """Check that the digest of the running job counts a name; raise ConfigError otherwise."""
     if _counted is not None and name not in _counted:
         raise ConfigError(
             f"{kind} {name!r} does not count in this job's digest, so that a change of it would not run the job again: "

@@ -1,4 +1,4 @@
-"""docs/configuration.md out of the schema of the configuration: `python -m geomkit.core.schema_page SCHEMA CONFIG > PAGE`."""
+"""Render docs/configuration.md from the configuration's schema: `python -m geomkit.core.schema_page SCHEMA CONFIG > PAGE`."""
 
 import json
 import sys
@@ -29,12 +29,12 @@ class Key(NamedTuple):
 
 
 def resolved(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A part of the schema with what it refers to; its own description comes first."""
+    """Resolve the references in a part of the schema; its own description takes precedence."""
     return {**definitions[part["$ref"].removeprefix("#/$defs/")], **part} if "$ref" in part else part
 
 
 def keys(part: Mapping[str, Any], definitions: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[Key]:
-    """Every key below a part of the schema, in its order, each before those inside it."""
+    """Walk every key below a part of the schema, in its order, each before those inside it."""
     inner = [((*path, name), one) for name, one in part.get("properties", {}).items()]
     if isinstance(entry := part.get("additionalProperties"), Mapping):
         inner.append(((*path, "<name>"), entry))
@@ -48,7 +48,7 @@ def keys(part: Mapping[str, Any], definitions: Mapping[str, Any], path: tuple[st
 
 
 def kind(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """What may stand there: a type, a list of one, or the allowed words."""
+    """Describe what a key takes: a type, a list of one, or the allowed words."""
     part = resolved(part, definitions)
     if "const" in part:
         return str(part["const"])
@@ -64,7 +64,7 @@ def kind(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 
 
 def shipped(config: Any, path: tuple[str, ...]) -> str:
-    """The value in the configuration, as it would be written; nothing for a mapping, or where there is none."""
+    """Format a key's value in the shipped configuration; an empty string for a mapping, or without a value."""
     for name in path:
         if not isinstance(config, Mapping) or name not in config:
             return ""
@@ -73,7 +73,7 @@ def shipped(config: Any, path: tuple[str, ...]) -> str:
 
 
 def page(schema: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """The whole page: a section for each key at the top, with a table of the keys below it."""
+    """Render the whole page: a section for each key at the top, with a table of the keys below it."""
     definitions, lines = schema["$defs"], [HEAD]
     for name, entry in schema["properties"].items():
         part = resolved(entry, definitions)
@@ -92,7 +92,7 @@ def page(schema: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that can stand in a table."""
+    """Escape text for a table cell."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -1,4 +1,4 @@
-"""What ships of the results: the files, and the commands that make them.
+"""Results that ship with the project, and the commands that make them.
 
 A file ships in `workflow/resources` under the name that it has in `results/`: what claims read in `findings`, what is trained in
 `ladder`.
@@ -24,18 +24,18 @@ class Shipped(NamedTuple):
 
     @property
     def results(self) -> Path:
-        """The folder of results that it is looked for in."""
+        """Folder of results that it is copied from."""
         return Path("runs", self.run, "results") if self.run else Path("results")
 
     @property
     def command(self) -> str:
-        """What makes it."""
+        """Command that makes it."""
         run = f" --directory runs/{self.run} --configfile workflow/config/{self.run}.yaml" if self.run else ""
         return f"snakemake --cores 2 {self.target or f'results/{self.path}'}{run}"
 
     @property
     def place(self) -> Path:
-        """Where it ships, below `workflow/resources`."""
+        """Path where it ships, below `workflow/resources`."""
         return Path("." if self.path.startswith("ladder/") else "findings", self.path)
 
 

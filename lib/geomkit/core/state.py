@@ -1,4 +1,4 @@
-"""Names of sets of token vectors: a layer, or what one of its sublayers gives."""
+"""Names of hidden states: a layer, or one of its sublayers."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ PLAIN = "plain"
 
 
 class State(NamedTuple):
-    """Names one set of token vectors: a layer, and `block` for its output or the sublayer that it was taken after."""
+    """A hidden state: a layer, and `block` for its output or the sublayer after which it was taken."""
 
     layer: int
     sublayer: str = "block"
@@ -18,11 +18,11 @@ class State(NamedTuple):
 
     @classmethod
     def at(cls, path: str) -> "State":
-        """The state of that path."""
+        """Parse a state from its path."""
         kind, layer, *sublayer = path.split("/")
         return cls(int(layer), *sublayer) if kind == "sublayer" else cls(int(layer))
 
 
 def order(state: State) -> tuple[int, bool, str]:
-    """By layer, each block's output after its sublayers."""
+    """Sort key: by layer, each block's output after its sublayers."""
     return state.layer, state.sublayer == "block", state.sublayer

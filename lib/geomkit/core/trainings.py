@@ -1,4 +1,4 @@
-"""Which trainings of the ladder and on planted facts a configuration asks for, and what their files are called."""
+"""List the trainings of the ladder and on planted facts that a configuration asks for, and their file names."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,22 +8,22 @@ CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_ba
 
 
 def trainings(runs: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """(width, seed) of everything that a list of runs asks for."""
+    """List (width, seed) of all models in a list of runs."""
     return [(width, seed) for run in runs for width in run["widths"] for seed in range(run["seeds"])]
 
 
 def model_names(runs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What models of the ladder are called."""
+    """List the names of the ladder's models."""
     return [f"ladder-{width}-s{seed}" for width, seed in trainings(runs)]
 
 
 def cell_recipe(recipe: Mapping[str, Any], tokens: str, rate: str, batch: str) -> dict[str, Any]:
-    """The ladder's recipe with a cell's own budget, rate and batch, as they stand in its name."""
+    """Return the ladder's recipe with a cell's own budget, rate and batch, as its name states them."""
     return {**recipe, "tokens": int(tokens), "peak_rate": float(rate), "batch": int(batch)}
 
 
 def grid_cells(grid: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
-    """Every width, seed and budget of unique tokens, trained for each number of epochs that the ladder's own tokens allow."""
+    """List every width, seed and budget of unique tokens, for each number of epochs that the ladder's own tokens allow."""
     budgets = [
         (unique, epochs * unique)
         for unique in grid["unique_tokens"]
@@ -38,8 +38,10 @@ def grid_cells(grid: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
 
 
 def fact_cells(facts: Mapping[str, Any]) -> list[str]:
-    """Models of planted facts: every width, exponent and seed on the law itself, and the axis of data at the widest model and the
-    first seed."""
+    """List the models of planted facts.
+
+    They are every width, exponent and seed on the law itself, and the axis of data at the widest model and the first seed.
+    """
     of_size = [
         f"w{width}-a{exponent:g}-s{seed}-law"
         for seed in range(facts["seeds"])

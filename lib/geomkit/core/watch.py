@@ -1,4 +1,4 @@
-"""What goes on beside a job's work: a line to its log each minute, and an end when Snakemake is no longer there."""
+"""Log progress every minute; stop when Snakemake is gone."""
 
 import _thread
 import os
@@ -19,7 +19,7 @@ GRACE = 20.0
 
 @dataclass
 class Pace:
-    """How far a loop is: `done` of `total` steps (None where that is not known), of which `skipped` were there at the start."""
+    """Progress of a loop: `done` of `total` steps (None if unknown), of which `skipped` were there at the start."""
 
     what: str
     total: int | None
@@ -28,7 +28,7 @@ class Pace:
     started: float = field(default_factory=time.monotonic)
 
     def line(self) -> str:
-        """How far, and how long still if the rest goes as what is done did."""
+        """Say how many steps are done and how long the rest will take at the same pace."""
         spent = time.monotonic() - self.started
         said = f"{self.what}: {self.done} of {self.total or 'an unknown number'} after {duration(spent)}"
         if not self.total or self.done == self.skipped:
@@ -37,7 +37,7 @@ class Pace:
 
 
 def duration(seconds: float) -> str:
-    """A time in the largest unit that gives at least one of it, or 0 s."""
+    """Format a time in the largest unit that gives at least one of it, or 0 s."""
     for name, size in (("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {name}"
@@ -45,9 +45,11 @@ def duration(seconds: float) -> str:
 
 
 def watch(pace: list[Pace]) -> None:
-    """Starts a thread that writes a line to standard output each minute, about the innermost of the loops that run, and
-    interrupts the main thread when the Snakemake that runs this job has ended. SIGTERM, by which clusters cancel, interrupts it
-    too, so that what is not whole is removed."""
+    """Start a thread that logs progress and interrupts the job when Snakemake has ended.
+
+    Each minute it writes a line to standard output about the innermost loop. SIGTERM, by which clusters cancel, also interrupts
+    the main thread, so that unfinished files are removed.
+    """
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch, args=(pace, snakemake_above()), daemon=True).start()
 
@@ -71,20 +73,20 @@ def _watch(pace: list[Pace], above: int | None) -> None:
 
 
 def snakemake_above() -> int | None:
-    """Number of the nearest process above this one that is Snakemake; nothing if there is none."""
+    """Return the process number of the nearest ancestor that is Snakemake; None if there is none."""
     return next((process for process in ancestors() if "snakemake" in command(process)), None)
 
 
 def ancestors() -> list[int]:
-    """Numbers of the processes above this one, nearest first."""
-    found = [os.getppid()]
-    while found[-1] > 1 and (above := parent(found[-1])):
-        found.append(above)
-    return found
+    """List the process numbers of this process's ancestors, nearest first."""
+    processes = [os.getppid()]
+    while processes[-1] > 1 and (above := parent(processes[-1])):
+        processes.append(above)
+    return processes
 
 
 def parent(process: int) -> int:
-    """Number of a process's parent; 0 if the process has ended."""
+    """Return the number of a process's parent; 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     except FileNotFoundError:
@@ -94,7 +96,7 @@ def parent(process: int) -> int:
 
 
 def command(process: int) -> str:
-    """A process's command line; empty if the process has ended."""
+    """Return a process's command line; empty if the process has ended."""
     try:
         return Path(f"/proc/{process}/cmdline").read_text(errors="replace").replace("\0", " ")
     except (FileNotFoundError, ProcessLookupError):
@@ -102,5 +104,5 @@ def command(process: int) -> str:
 
 
 def asked(process: int, column: str) -> str:
-    """What ps says of a process, for systems without /proc."""
+    """Query ps for a column of a process, on systems without /proc."""
     return subprocess.run(["ps", "-o", f"{column}=", "-p", str(process)], capture_output=True, text=True).stdout.strip()

@@ -1,1 +1,1 @@
-"""Numbers in, dataclasses out: how measurements change with size, data and training."""
+"""Laws of size, data and training: numbers in, dataclasses out."""

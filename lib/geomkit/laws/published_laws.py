@@ -1,4 +1,4 @@
-"""Our laws beside those that others found."""
+"""Compare fitted laws with published ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from geomkit.laws.fit import Fit
 
 
 class Peer(NamedTuple):
-    """A published law, its parameter, ours that it belongs to, and the sign between them."""
+    """A parameter of a published law, the fitted parameter that it belongs to, and the sign between them."""
 
     law: str
     parameter: str
@@ -16,15 +16,16 @@ class Peer(NamedTuple):
 
 
 def beside_peers(law: Fit, peers: Sequence[Peer], published: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
-    """Each peer's value, in the sign of our parameter, and whether our interval holds it: None for a law that was rejected, which
-    has none. Nothing for a law that failed.
+    """Return each published value, in the sign of our parameter, and whether our interval contains it.
+
+    That is None for a law that was rejected, which has no interval. Nothing is returned for a law that failed.
 
     published: by law and parameter.
     """
-    found = []
+    rows = []
     for peer in peers if not law.failed else []:
         value = peer.sign * published[peer.law, peer.parameter]
         ends = law.interval.get(peer.ours)
         inside = None if ends is None else bool(ends[0] <= value <= ends[1])
-        found.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": inside})
-    return found
+        rows.append({"law": peer.law, "parameter": peer.ours, "value": value, "inside": inside})
+    return rows

@@ -1,4 +1,4 @@
-"""Laws of the loss on several measures of size: which forms seeds reject, and which foretells a size left out best."""
+"""Compare laws of the loss on several measures of size: which the seeds reject, and which best predicts a size left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,12 +32,12 @@ class AxisLaw:
 
     @property
     def offset(self) -> tuple[float, float] | None:
-        """The interval of the offset E, of a form that has one and is not rejected."""
+        """Interval of the offset E, for a form that has one and is not rejected."""
         return self.fit.interval.get("E")
 
     @property
     def columns(self) -> dict[str, Any]:
-        """As a record has it."""
+        """Return the law as columns of a record."""
         columns = {"against": self.axis, **self.fit.as_dict(), "lack": self.lack.kind, "lack_reason": self.lack.reason}
         columns |= {"lack_p": self.lack.p, "misfit": self.lack.misfit, "misfit_at": self.lack.at}
         return columns | {"error_left_out": self.error}
@@ -46,7 +46,7 @@ class AxisLaw:
 def laws_on_axes(
     axes: Mapping[str, ArrayLike], losses: Sequence[ArrayLike], among: Sequence[str] = FORMS, held_out: int = 1
 ) -> list[AxisLaw]:
-    """Every form on every measure of size: axes by name, x (sizes,); losses: for each size those of its seeds (seeds,).
+    """Fit every form on every measure of size: axes by name, x (sizes,); losses: for each size those of its seeds (seeds,).
 
     A form is tried against the scatter of seeds of one size, not of sizes that share x (a width of several depths).
     Raises DataError for losses that are not positive and axes of another length.
@@ -54,17 +54,17 @@ def laws_on_axes(
     values = [np.asarray(seeds, dtype=float) for seeds in losses]
     if not all(seeds.size and np.isfinite(seeds).all() and (seeds > 0).all() for seeds in values):
         raise DataError("a law of the loss needs losses that are finite and positive at every size")
-    found = []
+    laws = []
     for name, axis in axes.items():
         x = np.asarray(axis, dtype=float)
         if x.shape != (len(values),):
             raise DataError(f"{name} has shape {x.shape}; the losses have {len(values)} sizes")
-        found += [law_on_axis(name, form, x, values, held_out) for form in among]
-    return found
+        laws += [law_on_axis(name, form, x, values, held_out) for form in among]
+    return laws
 
 
 def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_out: int = 1, without_each: bool = True) -> AxisLaw:
-    """One form on one measure of size; without the many fits for sizes left out where these are not wanted."""
+    """Fit one form on one measure of size; without the many fits for sizes left out where these are not wanted."""
     logs = [np.log(seeds) for seeds in losses]
     means = np.exp([seeds.mean() for seeds in logs])
     law = fit(form, x, means, held_out=held_out)
@@ -83,7 +83,7 @@ def law_on_axis(name: str, form: str, x: Array, losses: Sequence[Array], held_ou
 
 
 def fitted_to_seeds(form: str, x: Array, logs: Sequence[Array]) -> Array:
-    """ln of the law at x that is nearest to all seeds by least squares, each size weighing as much as it has seeds."""
+    """Return ln of the law at x that is nearest to all seeds by least squares, each size weighing as much as it has seeds."""
     kind, z = forms[form](np.log(x)[None]), np.array([seeds.mean() for seeds in logs])
     starts = kind.starts(z)
     numbers = np.tile([float(seeds.size) for seeds in logs], (len(starts), 1))
@@ -96,8 +96,10 @@ LEAST_SQUARES = 1e3
 
 
 def best(laws: Sequence[AxisLaw]) -> AxisLaw:
-    """The one with the least error on sizes left out, whether or not it is rejected: what must be beaten to tell anything of the
-    loss. Raises DataError if none has such an error."""
+    """Return the law with the least error on sizes left out, rejected or not: the baseline for any predictor of the loss.
+
+    Raises DataError if none has such an error.
+    """
     known = [law for law in laws if law.error is not None]
     if not known:
         raise DataError("no law of the loss foretells a size that was left out: all failed, or the sizes are too few")

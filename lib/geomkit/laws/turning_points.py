@@ -1,4 +1,4 @@
-"""Where a curve over training steps turns: extremes that neither seeds nor documents can undo."""
+"""Find the turning points of a curve over training steps that both seeds and documents confirm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Leg:
-    """What a curve does between two turns, or a turn and an end: the change, with its interval over documents, and whether it
+    """Section of a curve between two turns, or a turn and an end: its change, with an interval over documents, and whether it
     counts."""
 
     start: int
@@ -50,7 +50,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class Course:
-    """A curve's turns and the legs between them. One leg that does not count is a curve that does nothing that can be seen."""
+    """A curve's turns and the legs between them. A single leg that does not count is a curve without a visible change."""
 
     turns: tuple[Turn, ...]
     legs: tuple[Leg, ...]
@@ -61,7 +61,7 @@ class Course:
 
 
 def course(seeds: ArrayLike, drawn: ArrayLike) -> Course:
-    """The turns of a curve.
+    """Find the turns of a curve.
 
     seeds (seeds, steps): each seed's value at every step. drawn (resamples, steps): the mean over seeds in resamples of
     documents, the same documents at all steps. Every interior extreme of the mean over seeds begins as a turn. While there are
@@ -90,8 +90,8 @@ def course(seeds: ArrayLike, drawn: ArrayLike) -> Course:
         gone = {ends[shortest], ends[shortest + 1]} - {0, steps - 1}
         ends = [end for end in ends if end not in gone]
     legs = [leg(each, draws, start, stop) for start, stop in pairwise(ends)]
-    found = tuple(turn(each, draws, ends, place, mean) for place in range(1, len(ends) - 1))
-    return Course(found, tuple(legs))
+    turns = tuple(turn(each, draws, ends, place, mean) for place in range(1, len(ends) - 1))
+    return Course(turns, tuple(legs))
 
 
 def leg(seeds: Array, drawn: Array, start: int, stop: int) -> Leg:
@@ -116,9 +116,9 @@ def turn(seeds: Array, drawn: Array, ends: Sequence[int], place: int, mean: Arra
 
 
 def beside_phases(directions: Sequence[Direction], phases: Sequence[Direction] = PHASES) -> str:
-    """`follows` where the legs are the phases; `in part` where they are a run of two or more of them; else `differs`."""
-    found, known = tuple(directions), tuple(phases)
-    if found == known:
+    """Compare legs with expected phases: `follows` if equal, `in part` for a run of two or more of them, else `differs`."""
+    legs, known = tuple(directions), tuple(phases)
+    if legs == known:
         return "follows"
     runs = {known[start:stop] for start in range(len(known)) for stop in range(start + 2, len(known) + 1)}
-    return "in part" if found in runs else "differs"
+    return "in part" if legs in runs else "differs"

@@ -1,1 +1,1 @@
-"""Arrays in, dataclasses out: what a cloud of token vectors shows."""
+"""Measures of a set of token vectors: arrays in, dataclasses out."""

@@ -1,4 +1,4 @@
-"""Take out one attention or MLP sublayer at a time: its output becomes 0, or the mean of what it puts out for other documents.
+"""Ablate one attention or MLP sublayer at a time: its output becomes 0, or its mean over other documents.
 
 What a sublayer adds to the residual stream is replaced, so the sublayer itself is not run. Nothing below it can change: a pass
 restarts at the ablated block, from that block's input in the whole pass, with the attention's output where the MLP is ablated.
@@ -57,8 +57,10 @@ heads share keys and values, or norm what they put out."""
 
 
 class Ablation(NamedTuple):
-    """Which sublayer of block `layer` (1 is the first), `attention`, `mlp` or a head such as `head-0`, is replaced by what, one
-    of `KINDS`. A head can only become 0."""
+    """The ablation of one sublayer of block `layer` (1 is the first): `attention`, `mlp` or a head such as `head-0`.
+
+    kind: what replaces it, one of `KINDS`. A head can only become 0.
+    """
 
     layer: int
     sublayer: str
@@ -66,7 +68,7 @@ class Ablation(NamedTuple):
 
 
 class Ablated(NamedTuple):
-    """What a batch of texts does under an ablation, or as it is (None).
+    """Surprisals and states of a batch of texts under an ablation, or without one (None).
 
     texts: their numbers. surprisal: (k,) in nats, text after text, as `Captured` has it. states: of the shown layers from the
     ablated one on, (k, d).
@@ -79,7 +81,7 @@ class Ablated(NamedTuple):
 
 
 def roles(model: PreTrainedModel) -> Roles:
-    """The model's row of `ROLES`. Raises DataError that names an architecture that has none."""
+    """Return the model's row of `ROLES`. Raises DataError that names an architecture that has none."""
     kind = model.config.get_text_config().model_type
     if kind not in ROLES:
         known = ", ".join(ROLES)
@@ -90,7 +92,7 @@ def roles(model: PreTrainedModel) -> Roles:
 
 
 def head_columns(model: PreTrainedModel, name: str) -> slice:
-    """Columns of a head, `head-0` .., in what its block's heads put out side by side.
+    """Return the columns of a head, `head-0` .., in the concatenated output of its block's heads.
 
     Raises DataError for a head that does not exist, and for an architecture that is not in `HEADS`.
     """
@@ -108,16 +110,16 @@ def is_head(name: str) -> bool:
 
 
 def sublayer(model: PreTrainedModel, layer: int, name: str) -> nn.Module:
-    """The module of a block (1 is the first) whose output is the sublayer's. Raises DataError for what does not exist."""
-    found = blocks(model)
-    if name not in SUBLAYERS or not 1 <= layer <= len(found):
-        raise DataError(f"{type(model).__name__}: no sublayer {name!r} of block {layer}; it has {len(found)} of {SUBLAYERS}")
-    return found[layer - 1].get_submodule(getattr(roles(model), name))
+    """Return the module of a block (1 is the first) whose output is the sublayer's. Raises DataError for what does not exist."""
+    block_list = blocks(model)
+    if name not in SUBLAYERS or not 1 <= layer <= len(block_list):
+        raise DataError(f"{type(model).__name__}: no sublayer {name!r} of block {layer}; it has {len(block_list)} of {SUBLAYERS}")
+    return block_list[layer - 1].get_submodule(getattr(roles(model), name))
 
 
 @contextmanager
 def replaced(module: nn.Module, forward: Any) -> Iterator[None]:
-    """The module computes something else inside the block."""
+    """Replace a module's forward function inside the block."""
     module.forward = forward
     try:
         yield
@@ -127,7 +129,7 @@ def replaced(module: nn.Module, forward: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """What sublayers put out, summed over each document's tokens: at the first position of the input, and at all others.
+    """Outputs of sublayers summed over each document's tokens: at the first position of the input, and at all others.
 
     sums: for (layer, sublayer) an array (documents, 2, d). counts: (documents, 2). index: (texts,), each text's document.
     """
@@ -137,7 +139,7 @@ class Means:
     index: np.ndarray
 
     def others(self, layer: int, name: str, texts: range) -> np.ndarray:
-        """Means over all documents but each text's own (texts, 2, d).
+        """Return means over all documents but each text's own (texts, 2, d).
 
         The first position is apart: attention has nothing else to look at there, and models use it as a sink.
         """
@@ -149,7 +151,7 @@ class Means:
 
 @torch.inference_mode()
 def sublayer_means(model: PreTrainedModel, sample: Sample, layers: Sequence[int], batch_tokens: int) -> Means:
-    """Sums of all sublayers' outputs over the tokens of each document of a sample, its prefix included.
+    """Sum all sublayers' outputs over the tokens of each document of a sample, its prefix included.
 
     Raises DataError for fewer than two documents, of which neither could be given the other's mean, and for texts that leave no
     token behind the first position.
@@ -176,7 +178,7 @@ def sublayer_means(model: PreTrainedModel, sample: Sample, layers: Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """A batch's pass as it is: what went into each block, what each sublayer put out, and the logits."""
+    """A batch's pass without ablation: the input of each block, the output of each sublayer, and the logits."""
 
     inputs: dict[int, torch.Tensor]
     outputs: dict[tuple[int, str], torch.Tensor]
@@ -184,7 +186,7 @@ class Whole:
 
 
 def forward(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits of a padded batch."""
+    """Compute the logits of a padded batch."""
     logits: torch.Tensor = model(input_ids=ids.to(model.device), attention_mask=mask.long(), use_cache=False).logits
     return logits
 
@@ -192,7 +194,7 @@ def forward(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> to
 def whole(
     model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, layers: Sequence[int], names: Sequence[str] = SUBLAYERS
 ) -> Whole:
-    """A pass that keeps the inputs of the given blocks, and the outputs of their named sublayers."""
+    """Run a pass, and record the inputs of the given blocks and the outputs of their named sublayers."""
     inputs: dict[int, torch.Tensor] = {}
     outputs: dict[tuple[int, str], torch.Tensor] = {}
 
@@ -208,10 +210,10 @@ def whole(
 
         return keep
 
-    found = blocks(model)
+    block_list = blocks(model)
     with ExitStack() as stack:
         for layer in layers:
-            hooks = [found[layer - 1].register_forward_pre_hook(keep_input(layer), with_kwargs=True)]
+            hooks = [block_list[layer - 1].register_forward_pre_hook(keep_input(layer), with_kwargs=True)]
             hooks += [sublayer(model, layer, name).register_forward_hook(keep_output((layer, name))) for name in names]
             for hook in hooks:
                 stack.callback(hook.remove)
@@ -220,7 +222,7 @@ def whole(
 
 
 def _given(values: torch.Tensor, as_tuple: bool) -> Any:
-    """A forward that puts out given values (texts, tokens, d), in the shape of a module's own output."""
+    """Build a forward function that returns given values (texts, tokens, d), in the shape of a module's own output."""
 
     def give(hidden_states: torch.Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
         if hidden_states is not None and hidden_states.ndim == 2:  # OPT's last linear map sees texts laid end to end
@@ -242,7 +244,7 @@ def restarted(
     ablation: Ablation,
     mean: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Logits under an ablation of one sublayer, run from the ablated block on.
+    """Compute logits under an ablation of one sublayer, from the ablated block on.
 
     mean: (texts, 2, d), what takes the sublayer's place at the first position and at all others, for `mean`.
     Raises DataError for an unknown kind of ablation.
@@ -250,15 +252,15 @@ def restarted(
     if ablation.kind not in KINDS or (ablation.kind == "mean") != (mean is not None):
         raise DataError(f"an ablation is one of {', '.join(KINDS)}, and a mean for that alone; found {ablation.kind!r}")
     layer, name, kind = ablation
-    found = blocks(model)
+    block_list = blocks(model)
     with ExitStack() as stack:
         if is_head(name):
             stack.enter_context(silent_head(model, ablation))
             name, kind = "attention", "none"
-        for block in list(found)[: max(layer - 2, 0)]:
+        for block in list(block_list)[: max(layer - 2, 0)]:
             stack.enter_context(replaced(block, _hand_on))
         if layer > 1:
-            stack.enter_context(replaced(found[layer - 2], _given(before.inputs[layer], False)))
+            stack.enter_context(replaced(block_list[layer - 2], _given(before.inputs[layer], False)))
         if name == "mlp":
             _replace(stack, model, layer, "attention", before.outputs[layer, "attention"])
         if kind != "none":
@@ -272,7 +274,7 @@ def restarted(
 
 @contextmanager
 def silent_head(model: PreTrainedModel, ablation: Ablation) -> Iterator[None]:
-    """One head puts out 0 inside the block. Raises DataError for any other kind of ablation."""
+    """Set the output of one head to 0 inside the block. Raises DataError for any other kind of ablation."""
     if ablation.kind != "zero":
         raise DataError(f"a head can only become zero, found {ablation.kind!r}")
     columns = head_columns(model, ablation.sublayer)
@@ -306,7 +308,7 @@ def ablate(
     shown: Collection[int] = (),
     means: Means | None = None,
 ) -> Iterator[Ablated]:
-    """Runs texts as they are and under each ablation, batch by batch, in the order of the texts: each batch as it is first.
+    """Run texts without and under each ablation, batch by batch, in the order of the texts: each batch without ablation first.
 
     shown: layers, 0 to L + 1 as `Recorder` numbers them, whose states are handed out. means: of `sublayer_means`, which are
     computed from the sample itself if they are needed and not given. Memory holds each block's input for one batch.
@@ -358,25 +360,26 @@ def ablate(
 
 
 def every_sublayer(model: PreTrainedModel, kinds: Sequence[str] = ("zero", "mean")) -> list[Ablation]:
-    """Each sublayer of each block, ablated in each way."""
+    """List the ablations of each sublayer of each block, of each kind."""
     depth = len(blocks(model))
     return [Ablation(layer, name, kind) for layer in range(1, depth + 1) for name in SUBLAYERS for kind in kinds]
 
 
 def every_head(model: PreTrainedModel) -> list[Ablation]:
-    """Each attention head of each block, silent. Raises DataError for an architecture that is not in `HEADS`."""
+    """List the ablations of each attention head of each block. Raises DataError for an architecture that is not in `HEADS`."""
     head_columns(model, "head-0")
     heads = model.config.get_text_config().num_attention_heads
     return [Ablation(layer, f"head-{head}", "zero") for layer in range(1, len(blocks(model)) + 1) for head in range(heads)]
 
 
 def text_losses(results: Iterable[Ablated], sample: Sample) -> dict[Ablation | None, np.ndarray]:
-    """Mean surprisal of each text (texts,), in nats a token, as it is (None) and under each ablation; NaN where none counts."""
+    """Average the surprisal of each text (texts,), in nats a token, without (None) and under each ablation; NaN where none
+    counts."""
     losses: dict[Ablation | None, np.ndarray] = {}
-    for found in results:
-        column = losses.setdefault(found.ablation, np.full(len(sample.ids), np.nan))
-        ends = np.cumsum([len(sample.ids[text]) for text in found.texts])[:-1]
-        for text, values in zip(found.texts, np.split(found.surprisal.astype(np.float64), ends), strict=True):
+    for result in results:
+        column = losses.setdefault(result.ablation, np.full(len(sample.ids), np.nan))
+        ends = np.cumsum([len(sample.ids[text]) for text in result.texts])[:-1]
+        for text, values in zip(result.texts, np.split(result.surprisal.astype(np.float64), ends), strict=True):
             known = values[np.isfinite(values)]
             column[text] = known.mean() if known.size else np.nan
     return losses

@@ -1,4 +1,7 @@
-"""torch and transformers, imported before the rest of this wing with Python's collector of garbage at rest."""
+"""Import torch and transformers quickly, with Python's garbage collector paused.
+
+Other modules of this package import them after this one.
+"""
 
 import gc
 import importlib
@@ -13,8 +16,10 @@ PARTS = ("modeling_utils", "masking_utils", "generation.utils", "models.auto.mod
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Inside the block nobody looks for garbage, which takes a third of the time of these imports: what they make is there to
-    stay."""
+    """Pause garbage collection inside the block.
+
+    It takes a third of the time of these imports, and what they make is there to stay.
+    """
     on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Run a model over texts, and hand out its hidden states batch by batch."""
+"""Run a model over texts and yield its hidden states batch by batch."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +17,7 @@ from geomkit.models.load import ATTENTION, MLP, blocks, has_part, holders, outpu
 from geomkit.models.masking import Masking, masked_surprisals
 from geomkit.models.placing import HOST, HOSTED, Homes, entry
 from geomkit.models.selfcheck import entering, first, forward, padded, predictions, read_states
-from geomkit.states.decomposition import by_document
-from geomkit.states.texts import Sample
+from geomkit.states.texts import Sample, by_document
 
 LOGITS = 1 << 28
 """Largest number of logits in one batch (1 GiB in float32)."""
@@ -28,7 +27,7 @@ to bfloat16 makes it 0.01."""
 
 
 class Captured(NamedTuple):
-    """A batch's rows, texts one after another: ids (k,), surprisal (k,) in nats, and for each state (k, d) in float32."""
+    """Rows of a batch, texts one after another: ids (k,), surprisal (k,) in nats, and for each state (k, d) in float32."""
 
     ids: np.ndarray
     surprisal: np.ndarray
@@ -36,7 +35,7 @@ class Captured(NamedTuple):
 
 
 class Recorder:
-    """Hooks on a model that keep the wanted states of one forward pass.
+    """Hooks on a model that record the wanted states of one forward pass.
 
     Sublayers are kept where a block's output is its input plus what its attention and its MLP put out, in sequence or in
     parallel; the first batch decides. Where it is not so, `absent` says why. The final state is the model's `last_hidden_state`:
@@ -62,13 +61,13 @@ class Recorder:
         self.absent["sublayer"] = why  # in place: whoever writes the dump holds this dictionary already
 
     def try_out(self, sample: Sample, masking: Masking | None = None) -> None:
-        """Find the width of every state, and which sublayers there are, on the first text."""
+        """Determine the width of every state, and which sublayers there are, on the first text."""
         first_text = Sample(sample.ids[:1], sample.prefix, sample.texts.part(range(1)))
         for batch in capture(self, first_text, 1, masking, scored=False):
             self.widths = {state: rows.shape[1] for state, rows in batch.states.items()}
 
     def passes(self, texts: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
-        """The texts of a batch as they are run together: all, those of one length that follow one another, or each alone."""
+        """Split a batch into texts that are run together: all, those of one length that follow one another, or each alone."""
         if self.how.together == "any":
             return [list(texts)]
         if self.how.together == "none":
@@ -77,7 +76,7 @@ class Recorder:
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
-        """Hooks are in place inside the block, and gone after it."""
+        """Install the hooks inside the block, and remove them after it."""
         # OPT's language model calls the decoder inside its base model; where both are called, the outer one comes last.
         handles = [module.register_forward_hook(self._final) for module in holders(self.model, self.blocks)]
         if self.how.head and (matrix := output_matrix(self.model)) is not None:
@@ -102,8 +101,8 @@ class Recorder:
             self.states[State(0)] = self.input
 
     def _read(self, tensors: Any) -> torch.Tensor:
-        found = self.how.state(tensors)
-        return found.clone() if self.how.copied else found
+        state = self.how.state(tensors)
+        return state.clone() if self.how.copied else state
 
     def _part(self, state: State):
         def keep(module, args, output):
@@ -138,7 +137,7 @@ class Recorder:
 
 
 def batches(lengths: Sequence[int], tokens: int) -> list[range]:
-    """Runs of successive texts whose padded size, longest times number, is at most `tokens` (or one text)."""
+    """Split texts into successive batches whose padded size, longest times number, is at most `tokens` (or one text)."""
     runs, start = [], 0
     for stop in range(1, len(lengths) + 1):
         if stop == len(lengths) or max(lengths[start : stop + 1]) * (stop + 1 - start) > tokens:
@@ -148,8 +147,9 @@ def batches(lengths: Sequence[int], tokens: int) -> list[range]:
 
 
 def batch_groups(sample: Sample, tokens: int, masking: Masking | None = None) -> list[list[range]]:
-    """Batches of a sample's texts, in groups of whole documents: each group is one batch of at most `tokens` padded tokens, or
-    the batches of one document that is larger.
+    """Group a sample's batches by whole documents.
+
+    Each group is one batch of at most `tokens` padded tokens, or the batches of one document that is larger.
 
     They depend on the sample alone, so that jobs that share its groups compute what one job would.
     """
@@ -172,20 +172,20 @@ def batch_groups(sample: Sample, tokens: int, masking: Masking | None = None) ->
 
 
 def with_prefix(sample: Sample, run: range, suffix: Sequence[int] = ()) -> list[list[int]]:
-    """Token ids of a run of texts, each behind the sample's prefix and before a suffix."""
+    """Return the token ids of a run of texts, each after the sample's prefix and before a suffix."""
     return [[*sample.prefix, *sample.ids[text].tolist(), *suffix] for text in run]
 
 
 def surprisals(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """-ln p of each token (texts, tokens), in nats, from logits (texts, tokens, vocabulary); NaN for the first."""
-    found = torch.full(ids.shape, torch.nan, device=ids.device)
+    """Compute -ln p of each token (texts, tokens), in nats, from logits (texts, tokens, vocabulary); NaN for the first."""
+    nats = torch.full(ids.shape, torch.nan, device=ids.device)
     for row in range(len(ids)):
-        found[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
-    return found
+        nats[row, 1:] = torch.nn.functional.cross_entropy(logits[row, :-1].float(), ids[row, 1:], reduction="none")
+    return nats
 
 
 def batch_limit(config: Any, batch_tokens: int) -> int:
-    """Tokens in a batch of which the logits are not too many, for a model of this configuration."""
+    """Limit the tokens in a batch so that a model of this configuration gives at most `LOGITS` logits."""
     return min(batch_tokens, LOGITS // setting(config, "vocab_size"))
 
 
@@ -199,8 +199,10 @@ def capture(
     only: Collection[int] | None = None,
     scored: bool = True,
 ) -> Iterator[Captured]:
-    """Runs a model over texts and yields each batch's states, in the order of the texts; as arrays, or, where `homes` names a GPU
-    for a state, as a tensor on that one. only: numbers of the batches to yield, of all those of `batch_groups`.
+    """Run a model over texts and yield each batch's states, in the order of the texts.
+
+    They are arrays, or, where `homes` names a GPU for a state, tensors on that one. only: numbers of the batches to yield, of all
+    those of `batch_groups`.
 
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
     suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
@@ -225,7 +227,7 @@ def capture(
 
 
 def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, homes: Homes) -> Captured:
-    """States and surprisal from one pass of texts, from the token `start` on. Needs the recorder's hooks in place."""
+    """Capture states and surprisal from one pass of texts, from the token `start` on. Needs the recorder's hooks in place."""
     ids, real = padded(texts)
     device = entry(recorder.model)
     ids, mask = ids.to(device), real.to(device)
@@ -236,7 +238,7 @@ def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, 
 
 
 def joined(parts: Sequence[Captured]) -> Captured:
-    """The rows of one part after those of another."""
+    """Concatenate the rows of parts."""
     if len(parts) == 1:
         return parts[0]
     ids, surprisal = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "surprisal"))
@@ -247,7 +249,7 @@ def joined(parts: Sequence[Captured]) -> Captured:
 
 
 def batches_to_run(sample: Sample, tokens: int, masking: Masking | None, only: Collection[int] | None) -> Iterator[range]:
-    """The texts of every batch, of those numbers where it is not all."""
+    """Yield the texts of every batch, or of the given batches only."""
     for number, run in enumerate(chain.from_iterable(batch_groups(sample, tokens, masking))):
         if only is None or number in only:
             yield run
@@ -256,7 +258,7 @@ def batches_to_run(sample: Sample, tokens: int, masking: Masking | None, only: C
 def rows_of_texts(
     recorder: Recorder, sample: Sample, texts: Collection[int], batch_tokens: int, masking: Masking | None = None
 ) -> Iterator[tuple[int, dict[State, np.ndarray]]]:
-    """(text, rows (tokens, d) of every state) of some texts, in the batches that all texts are run in."""
+    """Yield (text, rows (tokens, d) of every state) of some texts, in the batches that all texts are run in."""
     groups, wanted = batch_groups(sample, batch_limit(recorder.model.config, batch_tokens), masking), set(texts)
     runs = {number: run for number, run in enumerate(chain.from_iterable(groups)) if not wanted.isdisjoint(run)}
     for run, batch in zip(runs.values(), capture(recorder, sample, batch_tokens, masking, only=runs, scored=False), strict=True):
@@ -269,21 +271,20 @@ def rows_of_texts(
 def all_rows(
     recorder: Recorder, sample: Sample, batch_tokens: int, masking: Masking | None = None, texts: Sequence[int] | None = None
 ) -> dict[State, np.ndarray]:
-    """Rows (tokens, d) of every state in float32, of all texts or of some in their order, one after another. Memory holds all of
-    them."""
+    """Collect rows (tokens, d) of every state in float32, of all texts or of some in their order. Memory holds all of them."""
     chosen = range(len(sample.ids)) if texts is None else texts
-    found: dict[State, np.ndarray] = {}
+    gathered: dict[State, np.ndarray] = {}
     start, total = 0, sum(len(sample.ids[text]) for text in chosen)
     for text, states in rows_of_texts(recorder, sample, chosen, batch_tokens, masking):
         stop = start + len(sample.ids[text])
         for state, values in states.items():
-            found.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start:stop] = values
+            gathered.setdefault(state, np.empty((total, values.shape[1]), np.float32))[start:stop] = values
         start = stop
-    return found
+    return gathered
 
 
 def taken(recorder: Recorder, tokens: int, start: int, kept: torch.Tensor | None, homes: Homes) -> dict[State, Any]:
-    """The states of one pass of so many tokens, of the kept positions from `start` on.
+    """Select the kept positions from `start` on, from the states of one pass of so many tokens.
 
     Raises RefusalError if a layer is not among them.
     """
@@ -298,7 +299,7 @@ def taken(recorder: Recorder, tokens: int, start: int, kept: torch.Tensor | None
 
 
 def at_home(rows: torch.Tensor) -> Any:
-    """An array of the host, a tensor elsewhere."""
+    """Move rows of the host to an array, and leave others as a tensor."""
     return rows.numpy() if rows.device == HOST else rows
 
 
@@ -311,7 +312,7 @@ def capture_masked(
     only: Collection[int] | None,
     scored: bool,
 ) -> Iterator[Captured]:
-    """`capture` of a masked model: one pass over each batch as it is, and if tokens are scored one copy of a text for each."""
+    """Run `capture` for a masked model: one pass over each batch and, if tokens are scored, one copy of a text for each."""
     limit = batch_limit(recorder.model.config, batch_tokens)
     for run in batches_to_run(sample, limit, masking, only):
         texts = with_prefix(sample, run, masking.suffix)
@@ -322,7 +323,7 @@ def capture_masked(
 def masked_pass(
     recorder: Recorder, texts: Sequence[Sequence[int]], start: int, masking: Masking, limit: int, homes: Homes, scored: bool
 ) -> Captured:
-    """States between prefix and suffix from one pass of texts and, if scored, surprisal from their masked copies."""
+    """Capture states between prefix and suffix from one pass of texts and, if scored, surprisal from their masked copies."""
     model = recorder.model
     ids, real = padded(texts)
     device = entry(model)
@@ -341,5 +342,5 @@ def masked_pass(
 
 
 def rows(values: torch.Tensor, kept: torch.Tensor | None, home: torch.device | str = "cpu") -> torch.Tensor:
-    """The kept positions of a batch (texts, tokens, ...), text after text, on a device."""
+    """Select the kept positions of a batch (texts, tokens, ...), text after text, on a device."""
     return (values.flatten(0, 1) if kept is None else values[kept.to(values.device)]).to(home)

@@ -1,4 +1,4 @@
-"""Checks that texts fit a model: its context window, and the token ids of its embedding."""
+"""Check that texts fit a model: its context window, and the token ids of its embedding."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,32 +16,34 @@ BEHIND_PADDING = frozenset({
 
 
 def window(config: Any) -> int | None:
-    """Length of a model's context window in tokens; None for an architecture that has none, such as a recurrent one.
+    """Return the length of a model's context window in tokens; None for an architecture without one, such as a recurrent one.
 
     Rotary frequencies that are scaled by interpolation have a window as many times as long, unless the configuration states the
     longer one already, which it does not say: then this is too long.
     """
     text = config.get_text_config()
-    found = next(
+    positions = next(
         (value for value in (getattr(text, name, None) for name in WINDOWS) if isinstance(value, int) and value > 0), None
     )
-    if found is None:
+    if positions is None:
         return None
     if text.model_type in BEHIND_PADDING:
-        return found - (text.pad_token_id or 0) - 1
+        return positions - (text.pad_token_id or 0) - 1
     scaling = getattr(text, "rope_parameters", None) or {}
     scaling = scaling.get("full_attention", scaling)
     factor = scaling.get("factor") or 1
     if scaling.get("rope_type") in ("linear", "dynamic"):
-        return int(found * factor)
+        return int(positions * factor)
     if scaling.get("rope_type") == "yarn":
-        return max(found, int(scaling["original_max_position_embeddings"] * factor))
-    return found
+        return max(positions, int(scaling["original_max_position_embeddings"] * factor))
+    return positions
 
 
 def check_texts(name: object, config: Any, sample: Sample, suffix: Sequence[int] = ()) -> None:
-    """Raises DataError, naming the model, for texts that do not fit into its context window with the special tokens around them,
-    and for token ids that its embedding does not have."""
+    """Check that texts fit a model's context window, with the special tokens around them, and its embedding.
+
+    Raises DataError, naming the model, for texts that are too long and for token ids that the embedding does not have.
+    """
     size = config.get_text_config().vocab_size
     largest = max([*sample.prefix, *suffix, *(int(ids.max()) for ids in sample.ids if len(ids))], default=0)
     if largest >= size:

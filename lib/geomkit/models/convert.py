@@ -1,5 +1,8 @@
-"""A model as a folder of safetensors, converted once: GGUF is dequantised, pickled weights are read without pickle's power to run
-code, and an adapter is merged into the weights that it was trained on."""
+"""Convert a model to a folder of safetensors, once.
+
+GGUF is dequantised, pickled weights are read without pickle's power to run code, and an adapter is merged into the weights that
+it was trained on.
+"""
 
 import json
 import shutil
@@ -27,9 +30,10 @@ ON_CPU = ModelSpec(device="cpu")
 
 
 def convert_model(source: Path, output: Path, adapter: str | Path | None = None, spec: ModelSpec = ON_CPU) -> None:
-    """Writes the folder that a model is loaded from: a GGUF file dequantised, pytorch_model*.bin as safetensors, and everything
-    else as it is. adapter: the folder of an adapter of peft, which is merged into the weights in float32. spec: how the model
-    is loaded for that.
+    """Write the folder that a model is loaded from.
+
+    A GGUF file is dequantised, pytorch_model*.bin becomes safetensors, and everything else stays as it is. adapter: the folder of
+    an adapter of peft, which is merged into the weights in float32. spec: how the model is loaded for that.
 
     Raises DataError, and leaves no folder, for files that cannot be read, or that hold more than tensors, and ConfigError for an
     adapter where peft is not installed.
@@ -64,7 +68,7 @@ def convert_model(source: Path, output: Path, adapter: str | Path | None = None,
 
 @contextmanager
 def named(source: Path, work: Path) -> Iterator[None]:
-    """Inside the block errors name the source, not the folders that it was linked to."""
+    """Inside the block, make errors name the source instead of the folders that it was linked to."""
     try:
         yield
     except DataError as error:
@@ -75,7 +79,7 @@ def named(source: Path, work: Path) -> Iterator[None]:
 
 
 def link_without_adapter(source: Path, target: Path) -> None:
-    """Links a model's files to a folder, but for an adapter that lies there, which transformers may apply by itself."""
+    """Link a model's files to a folder, without an adapter that lies there, which transformers may apply by itself."""
     target.mkdir()
     files = list(source.iterdir()) if source.is_dir() else [source]
     if source.is_dir() and not tokenizer_files(source):  # a family shares the one beside it
@@ -86,7 +90,7 @@ def link_without_adapter(source: Path, target: Path) -> None:
 
 
 def merge_adapter(spec: ModelSpec, adapter: Path, output: Path) -> None:
-    """Writes a model whose weights are those of a model with an adapter merged into them, in float32, and its tokenizer.
+    """Write a model with an adapter merged into its weights, in float32, and its tokenizer.
 
     Raises ConfigError where peft is not installed, and DataError for an adapter that does not fit the model, or cannot be merged.
     """
@@ -113,32 +117,32 @@ def merge_adapter(spec: ModelSpec, adapter: Path, output: Path) -> None:
 
 
 def check_adapter_files(folder: Path) -> None:
-    """Raises DataError for an adapter without weights, or whose files are empty or pointers."""
+    """Check that an adapter has weights and that its files are neither empty nor pointers; raise DataError otherwise."""
     read_object(folder / "adapter_config.json")
     files = [folder / name for name in ("adapter_model.safetensors", "adapter_model.bin")]
     check_file(next((file for file in files if file.exists()), files[0]))
 
 
 def unpickled(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a pickled state dict by name, each with memory of its own, by torch's weights-only loader.
+    """Load the tensors of a pickled state dict by name, each with memory of its own, by torch's weights-only loader.
 
     Nothing that the file asks for is run. Raises DataError, naming the file and what it asks for, if that is more than tensors.
     """
     check_pointer(file)
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         why = textwrap.shorten(refusal(str(error)), 200)
         raise DataError(f"{file}: refused, for it is no file of weights alone ({why})") from None
-    if not isinstance(found, Mapping):
-        raise DataError(f"{file}: refused, for it holds a {type(found).__name__}, not tensors by name")
-    for name, value in found.items():
+    if not isinstance(loaded, Mapping):
+        raise DataError(f"{file}: refused, for it holds a {type(loaded).__name__}, not tensors by name")
+    for name, value in loaded.items():
         if not isinstance(value, torch.Tensor):
             raise DataError(f"{file}: refused, for {name!r} is a {type(value).__name__}, not a tensor")
-    return {str(name): value.detach().contiguous().clone() for name, value in found.items()}
+    return {str(name): value.detach().contiguous().clone() for name, value in loaded.items()}
 
 
 def refusal(message: str) -> str:
-    """What torch's loader would not do, out of a message of many lines that also tells how to switch it off."""
+    """Extract what torch's loader refused, from a message of many lines that also says how to disable the check."""
     lines = [line for line in message.splitlines() if "Unsupported" in line or "GLOBAL" in line or "global" in line]
     return (lines or message.splitlines() or ["cut off"])[0].partition("WeightsUnpickler error: ")[2] or (lines or [message])[0]

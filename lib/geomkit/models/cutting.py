@@ -37,23 +37,26 @@ SPLIT, KEEP = "split", "keep"
 
 
 class Tokens(NamedTuple):
-    """Token ids (n,) of one document, and its UTF-8 bytes before and up to the end of each token (n, 2); None
-    where the tokenizer does not say it."""
+    """Token ids (n,) of one document, and its UTF-8 bytes before and up to the end of each token (n, 2); None if unknown."""
 
     ids: NDArray[np.int32]
     spans: NDArray[np.int32] | None
 
     def covered(self, start: int, stop: int, first: bool) -> int:
-        """UTF-8 bytes up to the end of the last of the tokens start..stop-1: from the end of the first of them, or with `first`
-        from where it begins. What it shares with the token before is that one's."""
+        """Count UTF-8 bytes up to the end of the last of the tokens start..stop-1.
+
+        They begin at the end of the first token, or with `first` where it begins. Bytes that it shares with the token before
+        belong to that one.
+        """
         assert self.spans is not None
         (before, begun), done = self.spans[start].tolist(), self.spans[start - 1, 1] if start else 0
         return int(self.spans[stop - 1, 1] - (max(before, done) if first else begun))
 
 
 class DocumentTokenizer:
-    """A tokenizer's reading of documents. Special tokens written in them are split as any other text, or kept; added tokens
-    that are not special always stay.
+    """A tokenizer as it reads documents.
+
+    Special tokens written in them are split as any other text, or kept; added tokens that are not special always stay.
 
     control, added: ids of special tokens, but for that of unknown words, and of the other added tokens.
     """
@@ -82,13 +85,13 @@ class DocumentTokenizer:
         # tokenizers in Python would split added tokens too, so they are only asked where they must be
         if self.tokenizer.is_fast or self.pattern.search(text):
             options["split_special_tokens"] = self.split
-        found = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
-        ids = np.array(found["input_ids"], dtype=np.int32)
-        return Tokens(ids, byte_spans(text, found["offset_mapping"], self.trimmed) if self.spans else None)
+        encoded = self.tokenizer(text, add_special_tokens=False, verbose=False, **options)
+        ids = np.array(encoded["input_ids"], dtype=np.int32)
+        return Tokens(ids, byte_spans(text, encoded["offset_mapping"], self.trimmed) if self.spans else None)
 
 
 def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]) -> "PreTrainedTokenizerBase":
-    """A fast tokenizer whose model does not find special tokens among its own words, or the tokenizer itself.
+    """Return a fast tokenizer whose model does not find special tokens among its own words, or the tokenizer itself.
 
     Only Unigram finds them: they have the score 0, before which every other reading of a text stands back.
     """
@@ -105,14 +108,15 @@ def without_words(tokenizer: "PreTrainedTokenizerBase", special: Collection[str]
 
 
 def last_step(tokenizer: "PreTrainedTokenizerBase") -> bytes:
-    """The post-processor of a fast tokenizer as JSON."""
-    found = tokenizer.backend_tokenizer.post_processor
-    return b"" if found is None else found.__getstate__()
+    """Return the post-processor of a fast tokenizer as JSON."""
+    processor = tokenizer.backend_tokenizer.post_processor
+    return b"" if processor is None else processor.__getstate__()
 
 
 def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = False) -> NDArray[np.int32] | None:
-    """UTF-8 bytes of a text before and up to the end of each token (n, 2), by the tokens' spans of characters; None for spans
-    that are out of order or empty.
+    """Compute the UTF-8 bytes of a text before and up to the end of each token (n, 2), from the tokens' spans of characters.
+
+    None for spans that are out of order or empty.
 
     trimmed: spans lack the spaces that tokens begin with, so that each begins where the one before it ends. A token that begins
     or ends inside a character has all of the character. Tokens that share a span of as many bytes are its bytes: some tokenizers
@@ -137,8 +141,8 @@ def byte_spans(text: str, spans: Sequence[tuple[int, int]], trimmed: bool = Fals
 
 
 def without_bytes(tokens: Sequence[Tokens], tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """Why the bytes that tokens cover are not known, if they are not."""
-    if all(found.spans is not None for found in tokens):
+    """Return why the bytes that tokens cover are not known, if so."""
+    if all(document.spans is not None for document in tokens):
         return None
     why = "are out of order" if tokenizer.is_fast else "are unknown"
     return f"{type(tokenizer).__name__}: the places of tokens in their document {why}"
@@ -155,7 +159,7 @@ def cut_texts(
     special_tokens: str = SPLIT,
     lengths: Mapping[str, int] = NO_LENGTHS,
 ) -> None:
-    """Writes the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
+    """Write the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
 
     texts: how many (`count`) of how many tokens (`length`). special_tokens: what becomes of those that are written in documents.
     lengths: by key of the configuration, tokens that the longest text must have. Raises ConfigError where it has fewer, and
@@ -165,10 +169,10 @@ def cut_texts(
     tokenizer = load_tokenizer(spec)
     check_ids(tokenizer, folder, stored_documents(corpus, split))
     try:
-        found = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
+        new = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
-    longest = max(found.texts.tokens)
+    longest = max(new.texts.tokens)
     for key, length in lengths.items():
         if longest < length:
             raise ConfigError(
@@ -176,24 +180,24 @@ def cut_texts(
                 "or take longer documents"
             )
     with suppress(RefusalError):  # of this model alone: others with its tokenizer read these texts, and each is checked again
-        check_texts(folder, load_config(spec), found)
-    measured = set(found.texts.document)
-    sizes = found.texts.tokens
+        check_texts(folder, load_config(spec), new)
+    measured = set(new.texts.document)
+    sizes = new.texts.tokens
     print(f"{len(sizes)} texts of {len(measured)} documents, {sum(sizes)} tokens, {min(sizes)} to {max(sizes)} each")
-    print(*notes(found), sep="\n", end="\n" * bool(notes(found)))
+    print(*notes(new), sep="\n", end="\n" * bool(notes(new)))
     counts = vocabulary_counts(stored_documents(corpus, "all"), measured, tokenizer, len(tokenizer), seed, special_tokens)
     attributes = {
-        **found.facts,
+        **new.facts,
         "model": folder.name,
         "tokenizer sha256": tokenizer_sha256(tokenizer),
         "corpus sha256": file_sha256(corpus),
         "seed": seed,
     }
-    write_texts(output, found, counts, attributes)
+    write_texts(output, new, counts, attributes)
 
 
 def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Sequence[Document]) -> None:
-    """Raises DataError for a tokenizer that gives the start of some documents other ids than its tokenizer.json does."""
+    """Check that a tokenizer gives the start of some documents the same ids as its tokenizer.json; raise DataError otherwise."""
     file = tokenizer_folder(folder) / "tokenizer.json"
     if not file.is_file():
         return
@@ -215,15 +219,18 @@ def check_ids(tokenizer: "PreTrainedTokenizerBase", folder: Path, documents: Seq
             )
 
 
-def differing(found: Sequence[str], expected: Sequence[str]) -> str:
-    """The first tokens that two lists do not share."""
-    pairs = zip_longest(found, expected, fillvalue="none")
+def differing(actual: Sequence[str], expected: Sequence[str]) -> str:
+    """Describe the first tokens that two lists do not share."""
+    pairs = zip_longest(actual, expected, fillvalue="none")
     return next((f"the first {one!r} for {other!r}" for one, other in pairs if one != other), "of one text")
 
 
 def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """sha256 of what a tokenizer does, whatever files it was loaded from: its rules, its vocabulary, and the tokens that it puts
-    before a text. Settings of padding and truncation, which cutting texts does not use, do not count."""
+    """Hash what a tokenizer does, whatever files it was loaded from.
+
+    That is its rules, its vocabulary, and the tokens that it puts before a text. Settings of padding and truncation, which
+    cutting texts does not use, do not count.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         rules: object = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
@@ -233,8 +240,10 @@ def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def texts_for(path: Path, spec: ModelSpec, name: str) -> StoredTexts:
-    """The texts in a file, for the model of that name. Raises DataError if another tokenizer cut them, or if the model
-    does not take them."""
+    """Open the texts in a file for the model of that name.
+
+    Raises DataError if another tokenizer cut them, or if the model does not take them.
+    """
     stored = read_texts(path)
     if tokenizer_sha256(load_tokenizer(spec)) != stored.attributes["tokenizer sha256"]:
         raise DataError(
@@ -253,7 +262,7 @@ def sample(
     seed: int,
     special_tokens: str = SPLIT,
 ) -> Sample:
-    """`count` texts of `length` tokens, cut out of documents as `geomkit.sources.corpora.cut` does.
+    """Cut `count` texts of `length` tokens from documents, as `geomkit.sources.corpora.cut` does.
 
     Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
     Raises DataError if no document has two tokens.
@@ -272,7 +281,7 @@ def sample(
         enough += len(tokens[-1].ids) >= length
         if enough >= max(count, 40):
             break
-    slices = cut([len(found.ids) for found in tokens], count, length, seed)
+    slices = cut([len(each.ids) for each in tokens], count, length, seed)
     if not slices:
         raise DataError(f"no text of at least two tokens among {len(documents)} documents")
     ids = [tokens[part.document].ids[part.start : part.stop].copy() for part in slices]
@@ -291,9 +300,9 @@ def sample(
     return Sample(ids, before, Texts([names[part.document] for part in slices], [len(part) for part in ids], scored), facts)
 
 
-def notes(found: Sample) -> list[str]:
-    """Lines for the log about special tokens and bytes, if any."""
-    facts = found.facts
+def notes(texts: Sample) -> list[str]:
+    """Return lines for the log about special tokens and bytes, if any."""
+    facts = texts.facts
     read_as = "ordinary text" if facts["special tokens"] == SPLIT else "control tokens"
     said = {
         f"special tokens are written in the documents, and read as {read_as}": facts["special tokens written"],
@@ -312,7 +321,7 @@ def vocabulary_counts(
     seed: int,
     special_tokens: str = SPLIT,
 ) -> np.ndarray:
-    """How often each token id occurs in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
+    """Count each token id in documents that are not measured, up to COUNTED tokens by chance: (vocabulary,)."""
     counts, read = np.zeros(vocabulary, dtype=np.int64), DocumentTokenizer(tokenizer, special_tokens, spans=False)
     for index in rng(seed, "vocabulary").permutation(len(documents)).tolist():
         document = documents[index]

@@ -69,7 +69,10 @@ SINGLE_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "codesh
 
 
 class GgufFile:
-    """metadata: values by key; tensors: names of all tensors, and values of those of `ROPE_TENSORS`."""
+    """Metadata and tensors of a GGUF file.
+
+    metadata: values by key; tensors: names of all tensors, and values of those of `ROPE_TENSORS`.
+    """
 
     def __init__(self, path: Path):
         reader = GGUFReader(path)
@@ -95,15 +98,15 @@ class GgufFile:
 
 
 def gguf_file(source: Path) -> Path:
-    """The one GGUF file that is meant. Raises DataError for a folder with none or several, and for a part of a model."""
+    """Find the GGUF file. Raises DataError for a folder with none or several, and for a part of a model."""
     if source.is_dir():
-        found = [file for file in files_in(source, ".gguf") if not file.name.startswith(".")]
-        if len(found) != 1:
-            names = ", ".join(file.name for file in found[:3])
+        files = [file for file in files_in(source, ".gguf") if not file.name.startswith(".")]
+        if len(files) != 1:
+            names = ", ".join(file.name for file in files[:3])
             raise DataError(
-                f"{source}: {len(found)} GGUF files ({names}), of which one should be named: set path or member to it"
+                f"{source}: {len(files)} GGUF files ({names}), of which one should be named: set path or member to it"
             )
-        source = found[0]
+        source = files[0]
     check_file(source)
     with source.open("rb") as stream:
         if stream.read(4) != b"GGUF":
@@ -112,7 +115,7 @@ def gguf_file(source: Path) -> Path:
 
 
 def apply_metadata(file: GgufFile, model: PreTrainedModel) -> None:
-    """Gives a model's configuration what its file says of rotary frequencies.
+    """Set the rotary frequencies of a model's configuration as its file states them.
 
     Raises DataError, naming the key or tensor, for anything else in the file that changes the computation and that transformers
     leaves out.
@@ -131,7 +134,7 @@ def apply_metadata(file: GgufFile, model: PreTrainedModel) -> None:
 
 
 def known(file: GgufFile, key: str) -> bool:
-    """Whether a key describes alone, or transformers reads it."""
+    """Whether a key is only descriptive, or transformers reads it."""
     names = {"minimax-m2": "minimax_m2", "qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss"}
     read = GGUF_CONFIG_MAPPING.get(names.get(file.architecture, file.architecture), {})
     if file.architecture in GGUF_CONFIG_ARCHS and key.split(".")[0] in ("ssm", "shortconv", "rope", "attention"):
@@ -140,7 +143,7 @@ def known(file: GgufFile, key: str) -> bool:
 
 
 def same(key: str, value: Any, config: Any) -> bool:
-    """Whether a key that transformers does not read says what the configuration has, or what changes nothing."""
+    """Whether a key that transformers does not read agrees with the configuration, or changes nothing."""
     if value in (None, 0, False, "none", [], "") or (key in UNIT and value == 1):
         return True
     if key == "rope.scaling.type":
@@ -158,18 +161,18 @@ def same(key: str, value: Any, config: Any) -> bool:
 
 
 def head_width(config: Any) -> int:
-    """Coordinates of an attention head."""
+    """Return the coordinates of an attention head."""
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def rotary_width(config: Any) -> int:
-    """Coordinates of a head that are rotated."""
+    """Return the coordinates of a head that are rotated."""
     share = (getattr(config, "rope_parameters", None) or {}).get("partial_rotary_factor") or 1.0
     return int(head_width(config) * (share if share != 1.0 else getattr(config, "partial_rotary_factor", None) or 1.0))
 
 
 def apply_rope(file: GgufFile, config: Any) -> None:
-    """Rotary frequencies as the file has them: their base, scaling and factors."""
+    """Set rotary frequencies as in the file: their base, scaling and factors."""
     parameters, said = getattr(config, "rope_parameters", None), file.own
     kind = said.get("rope.scaling.type", "none")
     factors = [file.rope[name] for name in ROPE_TENSORS if name in file.rope]
@@ -180,14 +183,14 @@ def apply_rope(file: GgufFile, config: Any) -> None:
     local = parameters
     if "rope_type" not in parameters and "full_attention" in parameters:  # Gemma 3's frequencies differ by kind of layer
         parameters, local = parameters["full_attention"], parameters["sliding_attention"]
-    found: dict[str, Any] = {"rope_theta": float(said.get("rope.freq_base", parameters.get("rope_theta", 10000.0)))}
+    rope: dict[str, Any] = {"rope_theta": float(said.get("rope.freq_base", parameters.get("rope_theta", 10000.0)))}
     values = {name: said[key] for name, key in ROPE.items() if said.get(key)}
     if factors and not all(one == 1 for of in factors for one in of):
         if kind not in ("none", "longrope") or len(factors[0]) != rotary_width(config) // 2:
             raise file.refused(
                 f"it has factors of rotary frequencies ({next(iter(file.rope))}) and the scaling {kind}", "do not fit"
             )
-        found |= {
+        rope |= {
             "rope_type": "longrope",
             "short_factor": factors[0],
             "long_factor": factors[-1],
@@ -199,9 +202,9 @@ def apply_rope(file: GgufFile, config: Any) -> None:
     elif kind in SCALED:
         if missing := [name for name in SCALED[kind] if name not in values]:
             raise file.refused(f"{file.architecture}.rope.scaling.type is {kind!r} without {ROPE[missing[0]]}", "says too little")
-        found |= {"rope_type": kind} | {name: values[name] for name in SCALED[kind]}
+        rope |= {"rope_type": kind} | {name: values[name] for name in SCALED[kind]}
         if kind == "yarn":
-            found |= {name: float(values[name]) for name in ("beta_fast", "beta_slow") if name in values}
+            rope |= {name: float(values[name]) for name in ("beta_fast", "beta_slow") if name in values}
             if values.get("attention_factor", 1.0) != 1.0:
                 raise file.refused(f"{file.architecture}.{ROPE['attention_factor']} is not 1", "transformers does not read")
     elif kind != "none":
@@ -210,14 +213,14 @@ def apply_rope(file: GgufFile, config: Any) -> None:
         raise file.refused(
             f"{file.architecture}.rope.freq_base_swa is {said['rope.freq_base_swa']}", "transformers does not read"
         )
-    changed = {name: value for name, value in found.items() if parameters.get(name) != value}
+    changed = {name: value for name, value in rope.items() if parameters.get(name) != value}
     if changed:
         print(f"{file.path}: rotary frequencies as the file has them: {', '.join(changed)}")
-        parameters.update(found)
+        parameters.update(rope)
 
 
 def unread_tensors(file: GgufFile, model: PreTrainedModel) -> set[str]:
-    """Names of tensors that transformers has no place for, but for factors of rotary frequencies."""
+    """Return the tensors that transformers has no place for, without factors of rotary frequencies."""
     if file.architecture in GGUF_CONFIG_ARCHS:
         return set()  # of these it says itself which it leaves out
     processor = TENSOR_PROCESSORS.get(file.architecture, TensorProcessor)(config=model.config.to_dict())
@@ -225,7 +228,7 @@ def unread_tensors(file: GgufFile, model: PreTrainedModel) -> set[str]:
 
 
 def apply_tokenizer(file: GgufFile, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Gives a tokenizer what its file says of how a text is split into words. Raises DataError for a way that is not known."""
+    """Set how a tokenizer splits a text into words, as its file states. Raises DataError for an unknown way."""
     backend: Tokenizer = tokenizer.backend_tokenizer
     said = {key.removeprefix("tokenizer.ggml."): value for key, value in file.metadata.items()}
     if said.get("model") == "gpt2":

@@ -1,4 +1,4 @@
-"""Run a model on a text and let single tokens see only a chosen part of their past.
+"""Run a model on a text with only a chosen part of the past visible to single tokens.
 
 A text's pass keeps the keys and values of every token. A target is then run again as one query at its own position, which sees
 the keys and values of chosen tokens, in every layer, and itself: what those tokens have gathered from the rest of the text stays
@@ -27,7 +27,7 @@ REFUSED = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 
 @contextmanager
 def refusing(model: PreTrainedModel, what: str) -> Iterator[None]:
-    """Errors of a model that cannot do this are DataErrors that name its architecture; too little memory is none of these."""
+    """Turn errors of a model that cannot do this into DataErrors that name its architecture, except too little memory."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -37,7 +37,7 @@ def refusing(model: PreTrainedModel, what: str) -> Iterator[None]:
 
 
 class Score(NamedTuple):
-    """What a target predicts when it sees a part of its past, each (queries,), in nats."""
+    """Prediction of a target that sees a part of its past, each (queries,), in nats."""
 
     divergence: np.ndarray
     """KL(all of the past visible || the chosen part visible) of the distribution of the next token."""
@@ -47,7 +47,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Pass:
-    """One text run as it is: T tokens after a prefix of special tokens.
+    """One pass over a text without intervention: T tokens after a prefix of special tokens.
 
     log_probs: (T, vocabulary), of the token that follows each. attention: (blocks, heads, T, T), a row for each token that looks,
     without what goes to the prefix. value_norms: (blocks, heads, T), lengths of each head's value vectors.
@@ -62,7 +62,7 @@ class Pass:
 
 
 def attending(model: PreTrainedModel) -> PreTrainedModel:
-    """The model, set to hand out its attention weights, its own weights frozen.
+    """Return the model, set to output its attention weights, its own weights frozen.
 
     Raises DataError for an architecture that has none.
     """
@@ -73,7 +73,7 @@ def attending(model: PreTrainedModel) -> PreTrainedModel:
 
 @torch.no_grad()
 def run(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarray) -> Pass:
-    """One text's pass. Raises DataError for an architecture that shows no attention or keeps no keys and values."""
+    """Run one text. Raises DataError for an architecture that shows no attention or keeps no keys and values."""
     whole = torch.tensor([[*prefix, *ids.tolist()]], device=model.device)
     with refusing(model, "its forward pass shows no attention weights"):
         output = model(input_ids=whole, use_cache=True, output_attentions=True)
@@ -96,7 +96,7 @@ def run(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarray) -> Pass:
 
 
 def scores(log_probs: torch.Tensor, text: Pass, targets: np.ndarray) -> Score:
-    """What predictions (queries, vocabulary) in place of the targets' own (queries,) amount to."""
+    """Score predictions (queries, vocabulary) made in place of the targets' own (queries,)."""
     full = text.log_probs[targets]
     divergence = (full.exp() * (full - log_probs)).sum(-1)
     following = torch.from_numpy(np.append(text.ids, 0)[targets + 1].astype(np.int64)).to(log_probs.device)
@@ -106,7 +106,7 @@ def scores(log_probs: torch.Tensor, text: Pass, targets: np.ndarray) -> Score:
 
 @torch.no_grad()
 def masked(model: PreTrainedModel, text: Pass, targets: np.ndarray, visible: np.ndarray) -> Score:
-    """Each target (queries,) seeing only the tokens before it that are visible (queries, T), the prefix, and itself.
+    """Score each target (queries,) when it sees only itself, the prefix, and visible tokens before it (queries, T).
 
     Raises DataError for an architecture that takes no such mask.
     """
@@ -119,7 +119,8 @@ def masked(model: PreTrainedModel, text: Pass, targets: np.ndarray, visible: np.
 
 
 def masked_log_probs(model: PreTrainedModel, text: Pass, targets: np.ndarray, visible: np.ndarray) -> torch.Tensor:
-    """ln p of the next token (queries, vocabulary): all queries in one pass, side by side behind the text, blind to others."""
+    """Compute ln p of the next token (queries, vocabulary): all queries in one pass, side by side after the text, blind to
+    others."""
     past = visible & (np.arange(len(text.ids)) < targets[:, None])
     seen = np.hstack([np.ones((len(targets), text.prefix), dtype=bool), past, np.eye(len(targets), dtype=bool)])
     mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~torch.from_numpy(seen), torch.finfo(model.dtype).min)
@@ -136,7 +137,7 @@ def masked_log_probs(model: PreTrainedModel, text: Pass, targets: np.ndarray, vi
 
 
 def check(model: PreTrainedModel, text: Pass) -> None:
-    """Raises DataError if queries that see all of their past do not predict what the text's own pass did."""
+    """Check that queries that see all of their past predict what the text's own pass did; raise DataError otherwise."""
     targets = np.array(sorted({0, len(text.ids) // 2, len(text.ids) - 1}))
     gap = masked(model, text, targets, np.ones((len(targets), len(text.ids)), dtype=bool)).divergence.max()
     if not gap <= AGREEMENT.get(model.dtype, 1e-3):
@@ -147,8 +148,10 @@ def check(model: PreTrainedModel, text: Pass) -> None:
 
 @torch.no_grad()
 def removed(model: PreTrainedModel, prefix: Sequence[int], text: Pass, targets: np.ndarray, visible: np.ndarray) -> Score:
-    """As `masked`, with the tokens that are not visible taken out of the input: what is left keeps its positions, and nothing
-    of the rest."""
+    """Score targets as `masked` does, with invisible tokens removed from the input.
+
+    What is left keeps its positions, and nothing of the rest.
+    """
     past = visible & (np.arange(len(text.ids)) < targets[:, None])
     sizes = past.sum(axis=1)
     divergence, loss = np.empty(len(targets)), np.empty(len(targets))
@@ -166,14 +169,14 @@ def removed(model: PreTrainedModel, prefix: Sequence[int], text: Pass, targets: 
 
 
 def leave_one_out(model: PreTrainedModel, text: Pass, target: int) -> np.ndarray:
-    """KL in nats, for each token before the target, when the target sees all but that one: (target,)."""
+    """Compute the KL in nats when the target sees all but one token, for each token before it: (target,)."""
     visible = np.ones((target, len(text.ids)), dtype=bool)
     visible[np.arange(target), np.arange(target)] = False
     return masked(model, text, np.full(target, target), visible).divergence
 
 
 def gradient_input(model: PreTrainedModel, prefix: Sequence[int], ids: np.ndarray, targets: Sequence[int]) -> np.ndarray:
-    """|gradient . embedding| of every token for ln p of the most likely token after each target: (targets, T).
+    """Compute |gradient . embedding| of every token for ln p of the most likely token after each target: (targets, T).
 
     Source: Shrikumar et al. 2016 (arXiv 1605.01713), with the magnitude taken.
     """

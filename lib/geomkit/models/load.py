@@ -1,5 +1,7 @@
-"""Load any decoder that `AutoModelForCausalLM` loads and any encoder that `AutoModelForMaskedLM` does, make untrained twins, and
-find a model's parts."""
+"""Load causal and masked language models, make untrained twins, and find a model's parts.
+
+These are the models that `AutoModelForCausalLM` and `AutoModelForMaskedLM` load.
+"""
 
 import copy
 import json
@@ -56,15 +58,19 @@ logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class Sizes:
-    """Parameter counts of a text model, tied weights once. Without embeddings: neither token nor position tables, nor the output
-    matrix."""
+    """Parameter counts of a text model, tied weights once.
+
+    Without embeddings: neither token nor position tables, nor the output matrix.
+    """
 
     params_total: int
     params_nonembedding: int
 
 
 def find_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one, without a number: where a model does not fit, all of them. `cuda` is the first alone.
+    """Find the device by name. `auto` is the GPU if there is one, without a number: where a model does not fit, all of them.
+
+    `cuda` is only the first GPU.
 
     Raises ConfigError for a GPU that is not there.
     """
@@ -104,7 +110,7 @@ def loading(path: Path, what: str) -> Iterator[None]:
 
 
 def load_tokenizer(model: ModelSpec | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, or of a folder, with the rules of its tokenizer.json where there is one.
+    """Load the tokenizer of a model, or of a folder, with the rules of its tokenizer.json where there is one.
 
     Raises DataError if there is none, for which transformers may make up an empty one, or if a file of it cannot be read.
     """
@@ -130,7 +136,7 @@ def load_tokenizer(model: ModelSpec | Path) -> PreTrainedTokenizerBase:
 
 
 def with_rules_of(file: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """A tokenizer with the rules of its file: the class that a model's type names may have put others in their place.
+    """Give a tokenizer the rules of its file, where the class of a model's type may have set others.
 
     Names of special tokens stay those of the tokenizer, as far as the file has these tokens.
     """
@@ -155,13 +161,13 @@ OF_MODEL = ("unk_token", "unk_id", "dropout", "byte_fallback", "fuse_unk", "igno
 
 
 def rules(backend: Tokenizer) -> tuple[object, ...]:
-    """Rules that split a text: normalisation, words and settings, but not the vocabulary, which classes take from the file."""
+    """Return the rules by which a tokenizer splits a text: normalisation, words and settings, without the vocabulary."""
     steps = [None if step is None else step.__getstate__() for step in (backend.normalizer, backend.pre_tokenizer)]
     return (*steps, type(backend.model).__name__, [getattr(backend.model, name, None) for name in OF_MODEL])
 
 
 def check_readable(file: Path) -> None:
-    """Raises DataError for a tokenizer.json that the installed tokenizers cannot read."""
+    """Check that the installed tokenizers can read a tokenizer.json; raise DataError otherwise."""
     try:
         Tokenizer.from_file(str(file))
     except BaseException as error:
@@ -175,7 +181,7 @@ def check_readable(file: Path) -> None:
 
 
 def stated(folder: Path) -> dict[str, Any]:
-    """`check_config`, which also raises DataError for a dtype that PyTorch does not have."""
+    """Read the configuration by `check_config`. Raises DataError also for a dtype that PyTorch does not have."""
     said = check_config(folder)
     dtype = said.get("dtype") or said.get("torch_dtype") or "auto"
     known = isinstance(dtype, str) and isinstance(getattr(torch, dtype, None), torch.dtype)
@@ -185,7 +191,7 @@ def stated(folder: Path) -> dict[str, Any]:
 
 
 def load_config(spec: ModelSpec):
-    """The configuration of a model.
+    """Load the configuration of a model.
 
     Raises DataError if there is none, or if it is not a configuration, and RefusalError for an encoder with a decoder, which
     reads two texts.
@@ -205,25 +211,25 @@ def load_config(spec: ModelSpec):
 
 
 def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreTrainedModel:
-    """The trained model, by one of `OBJECTIVES`.
+    """Load the trained model by one of `OBJECTIVES`.
 
     Raises DataError if it cannot be loaded, if a weight is missing or of another shape, which transformers would make up, and if
     there are weights within what is measured that the model has no place for, which transformers would leave out. Other weights
     that are left out, such as a pooler's, are named in the model's attribute `left_out`.
     """
     with loading(path, f"{objective} language model"):
-        model, found = OBJECTIVES[objective].from_pretrained(
+        model, report = OBJECTIVES[objective].from_pretrained(
             **options, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(report["missing_keys"]):
         ends = tuple(f".{name}" for name in missing)
-        other = next((name for name in sorted(found["unexpected_keys"]) if name.endswith(ends)), None)
+        other = next((name for name in sorted(report["unexpected_keys"]) if name.endswith(ends)), None)
         hint = f"; it has {other}: save the model without what wraps it" if other else ""
         raise DataError(f"{path}: the weights lack {some(missing)}{hint}")
-    for name, stored, expected in sorted(found["mismatched_keys"])[:1]:
+    for name, stored, expected in sorted(report["mismatched_keys"])[:1]:
         raise DataError(f"{path}: {name} has shape {tuple(stored)}, but the configuration makes it {tuple(expected)}")
     with loading(path, f"{objective} language model"):
-        within, model.left_out = tensors_without_place(path, model, found["unexpected_keys"])
+        within, model.left_out = tensors_without_place(path, model, report["unexpected_keys"])
     if within:
         raise DataError(
             f"{path}: the model has no place for {some(within)}, so it would compute something else than was trained; its "
@@ -235,12 +241,12 @@ def load_weights(path: Path, objective: str = CAUSAL, **options: object) -> PreT
 
 
 def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
+    """List the first names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def tensors_without_place(path: Path, model: PreTrainedModel, names: set[str]) -> tuple[list[str], list[str]]:
-    """`unused` for a model and the folder that it is loaded from."""
+    """Apply `unused` to a model and the folder that it is loaded from."""
     if not names:
         return [], []
     config = model.config.get_text_config()
@@ -259,13 +265,13 @@ def tensors_without_place(path: Path, model: PreTrainedModel, names: set[str]) -
 
 
 def parents(model: nn.Module, *parts: nn.Module | None) -> list[str]:
-    """Names of the modules that hold parts of a model, and of a part itself where the model holds it."""
+    """Return the names of the modules around a part of a model, and of the part itself where the model holds it."""
     names = {module: name for name, module in model.named_modules()}
     return [names[one].rpartition(".")[0] or names[one] for one in parts if one is not None]
 
 
 def load_model(spec: ModelSpec) -> PreTrainedModel:
-    """The trained model in eval mode. Memory holds its weights in the type of the run, and no copy of them in another type.
+    """Load the trained model in eval mode. Memory holds its weights in the type of the run, and no copy of them in another type.
 
     A model that does not fit the GPU is spread over all of them and the host's memory (`geomkit.models.placing`). A quantised
     checkpoint is loaded as transformers loads it. Raises DataError if it cannot be loaded, and as `load_weights` does, and
@@ -290,7 +296,10 @@ def load_model(spec: ModelSpec) -> PreTrainedModel:
 
 
 def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
-    """Raises DataError for a way to quantise that transformers does not know, for it would take the weights as they are."""
+    """Check that transformers knows the way a checkpoint is quantised.
+
+    Raises DataError otherwise, since it would take the weights as they are.
+    """
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
 
     method = stated.get("quant_method")
@@ -302,30 +311,30 @@ def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
 
 
 def skeleton(spec: ModelSpec) -> PreTrainedModel:
-    """The model's modules without memory for weights; without quantisation."""
+    """Build the model's modules without memory for weights; without quantisation."""
     with torch.device("meta"):
         return initialised(spec, getattr(torch, spec.dtype))
 
 
 def initialised(spec: ModelSpec, dtype: torch.dtype) -> PreTrainedModel:
-    """A model of the same architecture, its weights as they are before training; without quantisation."""
+    """Build a model of the same architecture with its initial weights, before training; without quantisation."""
     config = without_quantization(load_config(spec))
     with loading(spec.folder, f"{spec.objective} language model"):
         return OBJECTIVES[spec.objective].from_config(config, dtype=dtype, trust_remote_code=spec.trust_remote_code)
 
 
 def quantization(folder: Path) -> dict | None:
-    """What the configuration of a quantised checkpoint says of it; None of any other."""
+    """Return the quantisation settings of a checkpoint's configuration; None if it is not quantised."""
     return check_config(folder).get("quantization_config")
 
 
 def quantized(model: PreTrainedModel) -> bool:
-    """Whether a model was made of a quantised checkpoint."""
+    """Whether a model was loaded from a quantised checkpoint."""
     return bool(getattr(model, "is_quantized", False)) or hasattr(model.config, "quantization_config")
 
 
 def untrained_twin(spec: ModelSpec, seed: int) -> PreTrainedModel:
-    """The same architecture with the weights of its initialisation, in eval mode. The global generator is left alone.
+    """Build the same architecture with initial weights, in eval mode. The global generator is left alone.
 
     In a short type these are the float32 twin's, rounded; memory holds one of them at a time in float32. The twin of a quantised
     checkpoint is the architecture without quantisation: weights are initialised before they are quantised.
@@ -344,7 +353,7 @@ def untrained_twin(spec: ModelSpec, seed: int) -> PreTrainedModel:
 
 
 def sizes(model: PreTrainedModel) -> Sizes:
-    """Parameter counts of a model (Kaplan et al. 2020 count without embeddings in this way).
+    """Count the parameters of a model (Kaplan et al. 2020 count without embeddings in this way).
 
     Those of a quantised model, whose weights may be packed, are its architecture's. Parts for images or sounds do not count.
     """
@@ -360,9 +369,9 @@ def sizes(model: PreTrainedModel) -> Sizes:
 
 
 def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
-    """The weights of a model, but for those of parts that take images or sounds."""
-    part, found = text_part(model)
-    own = {input_table(model), found}
+    """Return the weights of a model, without those of parts that take images or sounds."""
+    part, block_list = text_part(model)
+    own = {input_table(model), block_list}
     towers = [each for each in part.children() if own.isdisjoint(each.modules()) and any(map(is_model, each.modules()))]
     wrapped = text_config(model.config) is not model.config
     counted = filter(None, [part, output_matrix(model)] if wrapped else [model])
@@ -370,14 +379,14 @@ def text_weights(model: PreTrainedModel) -> set[nn.Parameter]:
 
 
 def without_quantization(config: Any) -> Any:
-    """The configuration, from which what it says of quantisation is removed."""
+    """Remove the quantisation settings from a configuration."""
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     return config
 
 
 def text_config(config: Any) -> Any:
-    """The configuration of a model's text. Raises RefusalError for one with several."""
+    """Return the configuration of a model's text. Raises RefusalError for one with several."""
     try:
         return config.get_text_config()
     except ValueError as error:
@@ -385,17 +394,17 @@ def text_config(config: Any) -> Any:
 
 
 def setting(config: Any, key: str, default: int | None = None) -> int:
-    """A number of `SETTINGS` in a model's configuration, of its text. Raises RefusalError for one without it or a default."""
+    """Read a number of `SETTINGS` from a model's configuration, of its text. Raises RefusalError without it or a default."""
     text = text_config(config)
     names = (key, *SETTINGS[key])
-    found = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)
-    if found is None:
+    number = next((value for name in names if isinstance(value := getattr(text, name, None), int)), default)
+    if number is None:
         raise RefusalError(f"{type(text).__name__}: config.json has no number {key}, nor one of {', '.join(SETTINGS[key])}")
-    return found
+    return number
 
 
 def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
-    """The blocks that a model's text runs through, in order.
+    """Return the blocks that a model's text runs through, in order.
 
     They are found beside the table of token vectors, so that a tower for images or sounds is not taken for them. Raises
     RefusalError for an architecture that has none.
@@ -404,8 +413,10 @@ def blocks(model: PreTrainedModel) -> nn.ModuleList | nn.Sequential:
 
 
 def text_part(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList | nn.Sequential]:
-    """The smallest part of a model that holds its table of token vectors and its blocks, and the blocks: of several lists of as
-    many modules as the configuration says the outermost, and of these the one with most weights."""
+    """Return the smallest part of a model with its table of token vectors and its blocks, and the blocks.
+
+    Of several lists of as many modules as the configuration says, they are the outermost, and of these the one with most weights.
+    """
     depth = setting(model.config, "num_hidden_layers")
     kinds: tuple[type[nn.ModuleList | nn.Sequential], ...] = (nn.ModuleList, nn.Sequential)
     for kind, part in product(kinds, (*holders(model, input_table(model)), model)):
@@ -416,7 +427,7 @@ def text_part(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList | nn.Seq
 
 
 def input_table(model: PreTrainedModel) -> nn.Module | None:
-    """The table of token vectors; None for a model that names none."""
+    """Return the table of token vectors; None for a model that names none."""
     try:
         return model.get_input_embeddings()
     except (NotImplementedError, AttributeError):
@@ -424,7 +435,7 @@ def input_table(model: PreTrainedModel) -> nn.Module | None:
 
 
 def output_matrix(model: PreTrainedModel) -> nn.Linear | None:
-    """The output matrix, from the final state to predictions; None for a model that names none."""
+    """Return the output matrix, from the final state to predictions; None for a model that names none."""
     try:
         return model.get_output_embeddings()
     except (NotImplementedError, AttributeError):
@@ -432,12 +443,12 @@ def output_matrix(model: PreTrainedModel) -> nn.Linear | None:
 
 
 def epsilon(module: nn.Module) -> float | None:
-    """The epsilon of a norm; None for any other module."""
+    """Return the epsilon of a norm; None for any other module."""
     return next((float(getattr(module, name)) for name in EPSILON if isinstance(getattr(module, name, None), float)), None)
 
 
 def holders(model: PreTrainedModel, part: nn.Module | None) -> list[nn.Module]:
-    """The modules between a model and one of its parts, the innermost first; neither of the two."""
+    """Return the modules between a model and one of its parts, the innermost first; neither of the two."""
     paths = [name for name, module in model.named_modules(remove_duplicate=False) if module is part and name]
     names = min(paths, key=len, default="").split(".")
     return [model.get_submodule(".".join(names[:stop])) for stop in range(len(names) - 1, 0, -1)]
@@ -452,7 +463,7 @@ def weights_of(modules: Iterable[nn.Module]) -> set[nn.Parameter]:
 
 
 def count(weights: Iterable[nn.Parameter]) -> int:
-    """Numbers in some weights."""
+    """Count the numbers in some weights."""
     return sum(weight.numel() for weight in weights)
 
 
@@ -462,22 +473,22 @@ def has_part(block: nn.Module, names: tuple[str, ...]) -> bool:
 
 
 def part(block: nn.Module, names: tuple[str, ...]) -> nn.Module:
-    """The block's first child that has one of the names."""
+    """Return the block's first child that has one of the names."""
     return next(child for name, child in block.named_children() if name in names)
 
 
 def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Special tokens that the tokenizer puts before a text (BOS, for models that were trained with one)."""
+    """Return the special tokens that the tokenizer puts before a text (BOS, for models that were trained with one)."""
     return around(tokenizer)[0]
 
 
 def suffix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Special tokens that the tokenizer puts behind a text, which only a model that reads in both directions can see."""
+    """Return the special tokens that the tokenizer puts after a text, which only a model that reads in both directions sees."""
     return around(tokenizer)[1]
 
 
 def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Special tokens before and behind a text. Raises DataError for a tokenizer that gives no text any tokens."""
+    """Return the special tokens before and after a text. Raises DataError for a tokenizer that gives no text any tokens."""
     for text in chain("a", words(tokenizer)):
         if plain := tokenizer(text, add_special_tokens=False)["input_ids"]:
             break
@@ -491,17 +502,17 @@ def around(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
 
 
 def words(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
-    """Texts of a tokenizer's own tokens that are not special."""
+    """Yield texts of a tokenizer's own tokens that are not special."""
     special = set(tokenizer.all_special_ids)
     yield from (tokenizer.decode([token]) for token in sorted(tokenizer.get_vocab().values()) if token not in special)
 
 
 def convert_gguf(source: Path, output: Path) -> None:
-    """Dequantises a GGUF file once, in float32, into a folder of safetensors with its tokenizer.
+    """Dequantise a GGUF file once, in float32, into a folder of safetensors with its tokenizer.
 
     What transformers does not read of the file's metadata and tensors, and what changes the computation, is applied or refused
-    (`geomkit.models.gguf_metadata`). Raises DataError, and leaves no folder, for such a file, and for one that cannot be read or that
-    lacks a weight.
+    (`geomkit.models.gguf_metadata`). Raises DataError, and leaves no folder, for such a file, and for one that cannot be read or
+    that lacks a weight.
     """
     file = gguf_file(source)
     with loading(file, "GGUF file"):

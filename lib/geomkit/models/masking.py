@@ -1,4 +1,4 @@
-"""Models that predict masked tokens from both sides: what they take beside a text, and each token's surprisal."""
+"""Score masked language models: the tokens they need beside a text, and each token's surprisal."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from geomkit.models.selfcheck import forward, predictions
 
 
 class Masking(NamedTuple):
-    """The token that stands for a masked one, and the special tokens that follow every text."""
+    """Mask token, and the special tokens that follow every text."""
 
     token: int
     suffix: list[int]
 
 
 def masking(tokenizer: PreTrainedTokenizerBase) -> Masking:
-    """A tokenizer's masking. Raises DataError for one without a mask token, which belongs to no masked language model."""
+    """Return a tokenizer's masking. Raises DataError for one without a mask token, which belongs to no masked language model."""
     if tokenizer.mask_token_id is None:
         raise DataError(f"{type(tokenizer).__name__}: no mask token, so no objective: masked; known tokens that are special: "
                         f"{', '.join(tokenizer.all_special_tokens) or 'none'}")  # fmt: skip
@@ -28,7 +28,7 @@ def masking(tokenizer: PreTrainedTokenizerBase) -> Masking:
 
 
 def masks_of(spec: ModelSpec) -> Masking | None:
-    """How the tokens of a masked model are masked; None for a causal one."""
+    """Return how the tokens of a masked model are masked; None for a causal one."""
     return masking(load_tokenizer(spec)) if spec.objective == MASKED else None
 
 
@@ -36,12 +36,12 @@ def masks_of(spec: ModelSpec) -> Masking | None:
 def masked_surprisals(
     model: PreTrainedModel, ids: torch.Tensor, real: torch.Tensor, places: Sequence[tuple[int, int]], mask: int, limit: int
 ) -> torch.Tensor:
-    """-ln p of single tokens given all others of their text, in nats, each masked in a copy of its text: (places,).
+    """Compute -ln p of single tokens given all others of their text, in nats, each masked in a copy of its text: (places,).
 
     ids, real: (texts, tokens), a padded batch and which of its tokens are real. places: (text, token). limit: tokens in one pass.
     Their sum is no log probability of a text (Salazar et al. 2020, arXiv 1910.14659: pseudo-log-likelihood).
     """
-    found = []
+    losses = []
     step = max(1, limit // ids.shape[1])
     for start in range(0, len(places), step):
         text, token = torch.tensor(places[start : start + step], device=ids.device).T
@@ -49,5 +49,5 @@ def masked_surprisals(
         copies = ids[text].clone()
         copies[row, token] = mask
         logits = predictions(forward(model, copies, real[text]))[row, token]
-        found.append(torch.nn.functional.cross_entropy(logits.float(), ids[text, token], reduction="none"))
-    return torch.cat(found)
+        losses.append(torch.nn.functional.cross_entropy(logits.float(), ids[text, token], reduction="none"))
+    return torch.cat(losses)

@@ -1,5 +1,4 @@
-"""Memory that measuring a running model takes, known before it runs: weights, a batch, a d x d sum for each state and mode; and
-on which device the sums of each state are kept."""
+"""Plan the memory for measuring a running model, and the device for the sums of each state, before it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,14 +27,16 @@ from geomkit.models.placing import (
     runs_on,
     weight_bytes,
 )
-from geomkit.states.decomposition import keeps_documents
+from geomkit.states.stream import keeps_documents
 
 
 @dataclass(frozen=True)
 class Need:
-    """What measuring takes. states: of blocks and sublayers; own: those of which sums of a document are kept besides, in each of
-    the modes; folded: those of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a
-    batch."""
+    """Sizes that determine the memory for a measurement.
+
+    states: of blocks and sublayers; own: those of which sums of a document are kept besides, in each of the modes; folded: those
+    of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a batch.
+    """
 
     states: Sequence[State]
     modes: int
@@ -52,7 +53,7 @@ class Need:
         return self.d**2 * 8
 
     def sums_of(self, state: State) -> int:
-        """Bytes of the sums of one state."""
+        """Return the bytes of the sums of one state."""
         return ((1 + (state in self.own)) * self.modes + FOLDS * (state in self.folded)) * self.each
 
     @property
@@ -76,14 +77,16 @@ class Need:
 
     @property
     def total(self) -> int:
-        """The sums, two copies of one for its eigenvalues, the weights and a batch."""
+        """Bytes of the sums, two copies of one for its eigenvalues, the weights and a batch."""
         return self.sums + 2 * self.each + self.weights + self.batch
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a model runs, and bytes of weights by the device that holds them. before: the device of the first block's input;
-    blocks: those of the blocks' outputs; after: that of the final state."""
+    """Devices that a model runs on, and bytes of weights on each.
+
+    before: the device of the first block's input; blocks: those of the blocks' outputs; after: that of the final state.
+    """
 
     before: torch.device
     blocks: Sequence[torch.device]
@@ -91,7 +94,7 @@ class Layout:
     weights: Mapping[torch.device, int]
 
     def of(self, state: State) -> torch.device:
-        """The device on which a state is computed."""
+        """Return the device on which a state is computed."""
         return [self.before, *self.blocks, self.after][state.layer]
 
 
@@ -105,7 +108,7 @@ def need(
     batch_tokens: int,
     whitened: Any = None,
 ) -> Need:
-    """What a model of this configuration takes, of `parameters` weights of type `dtype`."""
+    """Compute what a model of this configuration needs, of `parameters` weights of type `dtype`."""
     depth, d = setting(config, "num_hidden_layers"), setting(config, "hidden_size")
     states = asked_states(depth, layers, sublayers)
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
@@ -116,7 +119,7 @@ def need(
 
 
 def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
-    """The states that a configuration asks for of a model of so many blocks that shows its sublayers."""
+    """List the states that a configuration requests, for a model with so many blocks and with sublayers."""
     states = [State(layer) for layer in resolve_layers(layers, depth)]
     if sublayers:
         states += [State(state.layer, part) for state in states for part in ("attention", "mlp") if 1 <= state.layer <= depth]
@@ -124,21 +127,21 @@ def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
 
 
 def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> Layout:
-    """Where a model will run that lies on no device yet, and has the type of the run."""
+    """Plan where a model will run that lies on no device yet, and has the type of the run."""
     places: Mapping[str, Any] = {"": device} if placed.limits is None else device_map(model, placed.limits)
     names = {module: name for name, module in model.named_modules()}
-    found = [runs_on(places, names[block]) for block in blocks(model)]
+    outputs = [runs_on(places, names[block]) for block in blocks(model)]
     weights: dict[torch.device, int] = {}
     for name, weight in model.named_parameters():
         if (where := lies_on(places, name)) != "disk":
             holder = gpu(where) or HOST
             weights[holder] = weights.get(holder, 0) + weight.nbytes
     tables = names.get(model.get_input_embeddings(), "")
-    return Layout(runs_on(places, tables), found, found[-1], weights)
+    return Layout(runs_on(places, tables), outputs, outputs[-1], weights)
 
 
 def planned(spec: ModelSpec) -> tuple[int, Layout]:
-    """The model's parameters, tied ones once, and where it will run, found without memory for its weights.
+    """Return the model's parameters, tied ones once, and where it will run, without memory for its weights.
 
     Raises ConfigError where nothing holds them.
     """
@@ -151,23 +154,22 @@ def planned(spec: ModelSpec) -> tuple[int, Layout]:
 def check_memory(
     name: str, spec: ModelSpec, dump: Mapping[str, Any], modes: Sequence[str], batch_tokens: int, whitened: Any = None
 ) -> Homes:
-    """Where the sums of each state are kept while a model is measured.
+    """Return where the sums of each state are kept while a model is measured.
 
     Raises ConfigError that says what a model needs, and what would fit, where memory does not suffice.
     """
     device = find_device(spec.device)
     parameters, where = planned(spec)
-    found = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened)
-    homes = find_homes(name, found, where, {each: free_memory(each) for each in devices(device)})
-    if device.type != "cpu" and (away := [state.path for state in found.states if homes[state] == HOST]):
+    needed = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened)
+    homes = find_homes(name, needed, where, {each: free_memory(each) for each in devices(device)})
+    if device.type != "cpu" and (away := [state.path for state in needed.states if homes[state] == HOST]):
         print(f"{name}: no GPU has room for the sums of {', '.join(away)}; the host keeps them, and adds to them")
     return homes
 
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes of a device: free before the model is loaded, those that its weights and a batch of its states take, and what is
-    left for sums."""
+    """Bytes of a device: free before the model is loaded, those of its weights and a batch, and those left for sums."""
 
     device: torch.device
     free: int
@@ -180,56 +182,58 @@ class Room:
         return f"on {self.device} {parts}, and {self.free / GB:.1f} GB are free"
 
 
-def room(found: Need, where: Layout, device: torch.device, free: int) -> Room:
-    """What is left beside weights, a batch, and two copies of a sum for its eigenvalues; and, on a GPU, beside logits."""
-    batch = found.work + found.rows * sum(where.of(state) == device for state in found.states)
-    batch += found.logits if device.type == "cuda" else 0
+def room(needed: Need, where: Layout, device: torch.device, free: int) -> Room:
+    """Compute what is left beside weights, a batch, and two copies of a sum for its eigenvalues; and, on a GPU, beside logits."""
+    batch = needed.work + needed.rows * sum(where.of(state) == device for state in needed.states)
+    batch += needed.logits if device.type == "cuda" else 0
     weights = where.weights.get(device, 0)
-    return Room(device, free, weights, batch, free - weights - batch - 2 * found.each)
+    return Room(device, free, weights, batch, free - weights - batch - 2 * needed.each)
 
 
-def find_homes(name: str, found: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
-    """The device that keeps the sums of each state: its own, where there is room; else the GPU that has most, and the host last.
+def find_homes(name: str, needed: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
+    """Choose the device for the sums of each state: its own, where there is room; else the GPU with most room, and the host last.
 
     free: bytes of each device that may be used, before the model is loaded. Raises ConfigError, naming the devices and what would
     fit, where they have no room for a batch of their own states, or all together none for the sums.
     """
-    rooms = [room(found, where, device, bytes_) for device, bytes_ in free.items()]
+    rooms = [room(needed, where, device, bytes_) for device, bytes_ in free.items()]
     left, homes = {each.device: each.sums for each in rooms}, dict[State, torch.device]()
-    runs = {where.of(state) for state in found.states}
-    if any(left[device] + found.work + 2 * found.each < 0 for device in runs):
-        raise too_little(name, found, rooms, 0)
-    for state in found.states:
+    runs = {where.of(state) for state in needed.states}
+    if any(left[device] + needed.work + 2 * needed.each < 0 for device in runs):
+        raise too_little(name, needed, rooms, 0)
+    for state in needed.states:
         own = where.of(state)
         for device in sorted(left, key=lambda device: (device != own, device.type == "cpu", -left[device])):
-            taken = found.sums_of(state) + found.rows * (device != own)
+            taken = needed.sums_of(state) + needed.rows * (device != own)
             if taken <= left[device]:
                 left[device] -= taken
                 homes[state] = device
                 break
         else:
-            raise too_little(name, found, rooms, sum(max(0, each.sums // found.each) for each in rooms))
+            raise too_little(name, needed, rooms, sum(max(0, each.sums // needed.each) for each in rooms))
     return homes
 
 
-def too_little(name: str, found: Need, rooms: Sequence[Room], fit: int) -> ConfigError:
-    """An error that says what is needed, where, and how many layers would do where so many sums fit."""
-    layers = (fit - FOLDS * len(found.folded)) // found.modes - len(found.own)
+def too_little(name: str, needed: Need, rooms: Sequence[Room], fit: int) -> ConfigError:
+    """Build an error that says what is needed, where, and how many layers would fit."""
+    layers = (fit - FOLDS * len(needed.folded)) // needed.modes - len(needed.own)
     way = (
-        f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {layers} layers x {found.modes} modes do"
+        f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {layers} layers x {needed.modes} modes do"
         if layers > 0
         else "no layer fits: lower compute.batch_tokens, or use another machine or compute.dtype"
     )
-    sums = f"{len(found.states)} layers x {found.modes} modes x {found.d}^2 x 8 B"
-    sums += f" and {len(found.own)} x {found.modes} of a document" if found.own else ""
-    sums += f" and {len(found.folded)} x {FOLDS} of folds" if found.folded else ""
-    return ConfigError(f"{name}: needs {found.sums / GB:.1f} GB for sums: {sums}; {'; '.join(map(str, rooms))}; {way}")
+    sums = f"{len(needed.states)} layers x {needed.modes} modes x {needed.d}^2 x 8 B"
+    sums += f" and {len(needed.own)} x {needed.modes} of a document" if needed.own else ""
+    sums += f" and {len(needed.folded)} x {FOLDS} of folds" if needed.folded else ""
+    return ConfigError(f"{name}: needs {needed.sums / GB:.1f} GB for sums: {sums}; {'; '.join(map(str, rooms))}; {way}")
 
 
 def check_rows(name: str, spec: ModelSpec, tokens: int, widths: Sequence[int]) -> None:
-    """Raises ConfigError where the host's memory does not suffice to keep the rows (tokens, width) of a state of each width in
-    float32, and, for what is done with one of them, six times its rows in float64 and three times the sums of each fold of
-    documents."""
+    """Check that the host's memory can keep the rows (tokens, width) of a state of each width; raise ConfigError otherwise.
+
+    They are in float32, and for what is done with one of them, six times its rows in float64 and three times the sums of each
+    fold of documents.
+    """
     rows, widest = sum(4 * tokens * width for width in widths), max(widths)
     work = 6 * 8 * tokens * widest + 3 * FOLDS * 8 * widest**2
     # what the host holds of the weights is gone when rows are projected

@@ -1,4 +1,4 @@
-"""The norm between a model's last block and its output matrix: which one it is, told by what it does, not by its name."""
+"""Identify the norm between a model's last block and its output matrix by what it does, not by its name."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ MISFIT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
 
 @dataclass(frozen=True)
 class FinalNorm:
-    """Which of `geomkit.measures.norms` it is before gain and bias, and what it adds to the variance."""
+    """Kind of the final norm in `geomkit.measures.norms`, before gain and bias, and its epsilon."""
 
     kind: str
     eps: float
@@ -30,7 +30,10 @@ class FinalNorm:
 
 @torch.inference_mode()
 def final_norm(model: PreTrainedModel) -> FinalNorm | str:
-    """The norm that takes the last block's output to the final state, or why there is none: one short text is run to see."""
+    """Find the norm that takes the last block's output to the final state, or say why there is none.
+
+    One short text is run to see.
+    """
     depth = len(blocks(model))
     recorder, seen = Recorder(model, [depth, depth + 1], False), {}
     inside = set(recorder.blocks.modules())
@@ -60,7 +63,7 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def norm_of(module: nn.Module, last: torch.Tensor, model: PreTrainedModel) -> FinalNorm | str:
-    """The kind whose plain rows explain a module's output by one gain and one bias for each coordinate."""
+    """Find the kind whose plain rows explain a module's output by one gain and one bias for each coordinate."""
     draws = np.random.default_rng(0)
     rows = (draws.standard_normal((ROWS, last.shape[-1])) + 0.5) * np.geomspace(1e-2, 1, ROWS)[:, None]
     x = torch.tensor(rows, dtype=model.dtype, device=last.device)
@@ -74,7 +77,7 @@ def norm_of(module: nn.Module, last: torch.Tensor, model: PreTrainedModel) -> Fi
 
 
 def misfit(x: Any, y: Any) -> float:
-    """The share of y (rows, d) that no gain and bias for each coordinate of x explain, as a length."""
+    """Compute the share of y (rows, d) that no gain and bias for each coordinate of x explain, as a length."""
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     gain = (x * y).sum(axis=0) / np.square(x).sum(axis=0)
     return float(np.linalg.norm(y - gain * x) / np.linalg.norm(y))

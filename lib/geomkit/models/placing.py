@@ -1,4 +1,4 @@
-"""Where the weights of a model that does not fit one GPU go: over several, then the host's memory, by accelerate's device map."""
+"""Place the weights of a model that does not fit one GPU: over several, then the host's memory, by accelerate's device map."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Placement:
 
 
 def placement(name: str, weights: int, gpus: Sequence[int], host: int, margin: int = MARGIN) -> Placement:
-    """Of bytes of weights, by free bytes of each GPU and of the host: the first GPU, else several, else the host's memory too.
+    """Place bytes of weights by the free bytes of each GPU and of the host: the first GPU, else several, else the host too.
 
     Weights that lie in the host's memory are copied to a GPU at each pass. Raises ConfigError, naming the model and what would
     fit, where all of it does not suffice.
@@ -53,7 +53,7 @@ def placement(name: str, weights: int, gpus: Sequence[int], host: int, margin: i
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device, a container's limit included."""
+    """Return the bytes that are free on a device, a container's limit included."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     limit = LIMIT.read_text().strip() if LIMIT.exists() else "max"
@@ -62,7 +62,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def devices(device: torch.device) -> list[torch.device]:
-    """What a run on a device may use: a GPU with a number alone, `cuda` all GPUs, and the host in any case."""
+    """List the devices that a run may use: only that GPU if it has a number, all GPUs for `cuda`, and the host in any case."""
     if device.type == "cpu":
         return [HOST]
     gpus = range(torch.cuda.device_count()) if device.index is None else [device.index]
@@ -70,44 +70,50 @@ def devices(device: torch.device) -> list[torch.device]:
 
 
 def device_map(model: PreTrainedModel, limits: Mapping[int | str, int]) -> dict[str, Any]:
-    """By name of a part of a model, which may lie on no device, where it goes: whole blocks each, GPUs with alike shares where
-    they hold all of it."""
+    """Map each part of a model, which may lie on no device, to a device.
+
+    Blocks are placed whole, with alike shares on the GPUs where these hold all of it.
+    """
     whole = sorted(model._no_split_modules or [])
     return infer_auto_device_map(model, get_balanced_memory(model, dict(limits), whole), no_split_module_classes=whole)
 
 
 def spread(model: PreTrainedModel, limits: Mapping[int | str, int]) -> PreTrainedModel:
-    """A model that is in the host's memory, with its blocks on the devices that the limits name."""
+    """Spread the blocks of a model in the host's memory over the devices that the limits name."""
     return dispatch_model(model, device_map(model, limits))
 
 
 def entry(model: PreTrainedModel) -> torch.device:
-    """Where the tokens of a model go, of which accelerate moves what its parts need: of a spread one, the first device that runs
-    a part. Weights that are copied there at each pass lie nowhere."""
+    """Return the device for the tokens of a model, from which accelerate moves what its parts need.
+
+    It is, of a spread model, the first device that runs a part. Weights that are copied there at each pass lie nowhere.
+    """
     return runs_on(model.hf_device_map) if hasattr(model, "hf_device_map") else model.device
 
 
 def runs_on(places: Mapping[str, Any], name: str = "") -> torch.device:
-    """The device on which a part of a model runs, by a device map: where it lies, if that is a GPU; else the first GPU of the
-    map, or the host where there is none."""
+    """Return the device on which a part of a model runs, by a device map.
+
+    It is where the part lies, if that is a GPU; else the first GPU of the map, or the host where there is none.
+    """
     return gpu(lies_on(places, name)) or next(filter(None, map(gpu, places.values())), HOST)
 
 
 def gpu(place: Any) -> torch.device | None:
-    """The GPU that a device map names; None for the host and the disk."""
+    """Return the GPU that a device map names; None for the host and the disk."""
     if isinstance(place, int):
         return torch.device("cuda", place)
     return torch.device(place) if str(place).startswith("cuda") else None
 
 
 def lies_on(places: Mapping[str, Any], name: str) -> Any:
-    """Where a part of a model lies, by the longest name of a device map that begins the part's; None if there is none."""
+    """Return where a part of a model lies, by the longest name of a device map that begins the part's; None if there is none."""
     named = [one for one in places if one == "" or f"{name}.".startswith(f"{one}.")]
     return places[max(named, key=len)] if named else None
 
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
-    """Bytes of a checkpoint's weights in the type of a run, from the heads of its safetensors files; of other files their size.
+    """Return the bytes of a checkpoint's weights in the type of a run, from its safetensors headers; of other files their size.
 
     Packed weights of a quantised checkpoint, which are no floats, count as they are stored. 0 for a folder without weights.
     Raises DataError for a file that is cut off.
@@ -128,12 +134,12 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
 
 
 def place(name: str, weights: int, device: torch.device) -> Placement:
-    """Where bytes of weights go, by what is free now. A GPU with a number is one GPU, whatever fits.
+    """Place bytes of weights by what is free now. A GPU with a number is one GPU, whatever fits.
 
     Raises ConfigError where nothing holds them, which on the CPU is its memory alone.
     """
     if device.type == "cuda" and device.index is not None:
         return Placement(None)
     *gpus, host = map(free_memory, devices(device))
-    found = placement(name, weights, gpus, host)
-    return found if gpus else Placement(None)
+    result = placement(name, weights, gpus, host)
+    return result if gpus else Placement(None)

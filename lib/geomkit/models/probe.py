@@ -1,4 +1,4 @@
-"""What each of several methods takes for a target token's most informative past, and how the model fares with nothing else."""
+"""Compare methods of token selection on a running model: which tokens each selects, and how the model fares with only these."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from geomkit.models.intervene import Pass, Score, attending, check, gradient_inp
 from geomkit.models.load import blocks, load_model, load_tokenizer, prefix
 from geomkit.states.probes import SCORES, write_probe
 from geomkit.states.refusals import refused_files
-from geomkit.states.spectra import Spectra
+from geomkit.states.spectra import Spectra, gain_constants
 from geomkit.states.texts import Sample
 
 DRAWS = 3
@@ -34,7 +34,7 @@ Importance = dict[tuple[int, str], np.ndarray]
 
 
 class Target(NamedTuple):
-    """A token whose past is to be chosen from."""
+    """A token from whose past tokens are selected."""
 
     text: int
     position: int
@@ -49,13 +49,14 @@ def probe_model(
     output: Path,
     selection: Mapping[str, Any],
     methods: Sequence[str],
-    gain: Mapping[str, float],
     spec: ModelSpec,
     batch_tokens: int,
     seed: int,
 ) -> None:
-    """Writes what every method chooses at targets of the texts whose spectra were measured, how the model fares with it, and the
-    rows of these texts. Refused, if it cannot be probed."""
+    """Write what every method selects at targets of the texts whose spectra were measured, the model's scores with it, and rows.
+
+    A model that cannot be probed leaves a refused file.
+    """
     with refused_files([output]), Spectra(spectra) as measured:
         measured.check_causal("what the past tells of the next token, and attention to it")
         spec = spec.at(folder)
@@ -76,7 +77,7 @@ def probe_model(
                 effect, texts = importance[layer, "leave_one_out"], [target.text for target in targets]
                 importance[layer, "attention_best_head"] = best_head(heads[layer], effect, texts, SHOWN)
         del heads
-        what = (layers, importance, budgets, methods, gain, seed, absent, output.parent.name)
+        what = (layers, importance, budgets, methods, gain_constants(measured.attributes), seed, absent, output.parent.name)
         arrays = shown | choose(model, sample, shown, targets, *what)
         arrays |= {f"importance/{layer}/{name}": values for (layer, name), values in importance.items()}
         for name in ("text", "position", "document"):
@@ -95,8 +96,10 @@ def capture_texts(
     layers: Sequence[int],
     batch_tokens: int,
 ) -> dict[str, np.ndarray]:
-    """Of the targets' texts ids, vectors at `layers`, and lengths of vectors at all states: arrays by their path in the file. The
-    model's own way of attention gives them, in the batches in which spectra are measured."""
+    """Capture the targets' texts: ids, vectors at `layers`, and lengths of vectors at all states, as arrays by path in the file.
+
+    The model's own way of attention gives them, in the batches in which spectra are measured.
+    """
     texts = {target.text for target in targets}
     recorder = Recorder(model, [state.layer for state in states], False)
     arrays: dict[str, np.ndarray] = {}
@@ -108,7 +111,7 @@ def capture_texts(
 
 
 def draw_targets(sample: Sample, selection: Mapping[str, Any], seed: int, where: Path) -> tuple[list[Target], dict[str, str]]:
-    """In the first text of as many documents as asked for: the last token that has a next one, and others by chance.
+    """Draw targets in the first text of as many documents as requested: the last token that has a next one, and others by chance.
 
     All have more tokens before them than the largest budget. Raises DataError if fewer than two documents have a text that is
     long enough.
@@ -137,7 +140,7 @@ def draw_targets(sample: Sample, selection: Mapping[str, Any], seed: int, where:
 
 
 def by_text(sample: Sample, targets: Sequence[Target], what: str) -> Iterator[tuple[int, np.ndarray, list[int]]]:
-    """(text, its ids, the numbers of its targets)."""
+    """Yield (text, its ids, the numbers of its targets)."""
     numbers = defaultdict(list)
     for number, target in enumerate(targets):
         numbers[target.text].append(number)
@@ -148,7 +151,7 @@ def by_text(sample: Sample, targets: Sequence[Target], what: str) -> Iterator[tu
 def weigh(
     model, sample: Sample, targets: Sequence[Target], layers: Sequence[int], length: int, name: str
 ) -> tuple[Importance, dict[int, np.ndarray]]:
-    """Importance (targets, T) by layer and name, and each head's attention (targets, heads, T) by layer.
+    """Compute importances (targets, T) by layer and name, and each head's attention (targets, heads, T) by layer.
 
     A layer's attention is that of the block that wrote it; the embedding has none.
     """
@@ -195,7 +198,7 @@ def choose(
     absent: dict[str, str],
     name: str,
 ) -> dict[str, np.ndarray]:
-    """What every method chooses at every budget, and the model's scores with it: arrays by their path in the file."""
+    """Run every method at every budget and score the model with its choice: arrays by their path in the file."""
     shape = (len(targets), len(budgets))
     arrays: dict[str, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
     reference = {which: np.empty(len(targets)) for which in ("loss", "alone")}
@@ -218,11 +221,11 @@ def choose(
                         rng=rng(seed, "random", targets[target].document, place),
                     )
                     where = f"{layer}/{first}"
-                    for method, found in chosen(context, budgets, methods):
-                        if isinstance(found, str):
-                            absent[f"{method}, /chosen/{where}"] = found
+                    for method, selected in chosen(context, budgets, methods):
+                        if isinstance(selected, str):
+                            absent[f"{method}, /chosen/{where}"] = selected
                             continue
-                        sets += [(f"{where}/{method}", target, k, positions) for k, positions in enumerate(found)]
+                        sets += [(f"{where}/{method}", target, k, positions) for k, positions in enumerate(selected)]
                     if "lasso" in methods:
                         path = lasso_path(context.gram, place, first, budgets)
                         arrays[f"lasso/{where}/penalty"][target] = path.penalty
@@ -234,22 +237,22 @@ def choose(
 
 
 def importance_at(importance: Importance, layer: int, target: int, place: int) -> dict[str, np.ndarray]:
-    """Importance (T,) by name, of those that this layer has."""
+    """Return the importances (T,) of this layer by name."""
     mine = {name: values[target] for (where, name), values in importance.items() if where == layer}
     return {name: values for name, values in mine.items() if np.isfinite(values[:place]).all()}
 
 
 def lasso_weights(path: LassoPath, place: int) -> np.ndarray:
-    """Weights of the tokens before the target (place,), at the largest budget up to `SHOWN`."""
+    """Return weights of the tokens before the target (place,), at the largest budget up to `SHOWN`."""
     weights = np.zeros(place)
     row = max((number for number, k in enumerate(path.budgets) if k <= SHOWN), default=0)
-    found = path.indices[row] >= 0
-    weights[path.indices[row, found]] = path.weights[row, found]
+    used = path.indices[row] >= 0
+    weights[path.indices[row, used]] = path.weights[row, used]
     return weights
 
 
 def chosen(context: Context, budgets: Sequence[int], methods: Sequence[str]) -> Iterator[tuple[str, list[np.ndarray] | str]]:
-    """(method, positions for each budget, or why there are none); the random one several times."""
+    """Yield (method, positions for each budget, or why there are none); the random one several times."""
     for method in methods:
         names = [f"random-{draw}" for draw in range(DRAWS)] if method == "random" else [method]
         for name in names:
@@ -267,7 +270,7 @@ def measure(
     arrays: dict[str, np.ndarray],
     reference: Mapping[str, np.ndarray],
 ) -> None:
-    """Fills in the scores of one text's sets, each different one run once, and those of seeing everything and nothing."""
+    """Fill in the scores of one text's sets, each different one run once, and those of seeing everything and nothing."""
     if not sets:
         raise DataError("tokens.selection: no method can choose at these layers; the embedding has no attention")
     rows = np.array([targets[target].position for _, target, _, _ in sets])
@@ -293,7 +296,7 @@ def measure(
 
 
 def distinct(score, targets: np.ndarray, visible: np.ndarray) -> Score:
-    """Scores of (target, visible) pairs, equal ones computed once."""
+    """Score (target, visible) pairs, equal ones once."""
     if not len(targets):
         return Score(np.empty(0), np.empty(0))
     keys = np.column_stack([targets, np.packbits(visible, axis=1)])

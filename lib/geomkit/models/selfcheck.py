@@ -1,5 +1,7 @@
-"""Check a model on short texts before anything is measured: do its blocks hand on one hidden state for each token, where is that
-state to be read, and which texts may share a batch?"""
+"""Check a model on short texts before anything is measured.
+
+Do its blocks hand on one hidden state for each token, where is that state to be read, and which texts may share a batch?
+"""
 
 import inspect
 import textwrap
@@ -58,13 +60,13 @@ class Reading:
     numbering: str = ""
 
     def state(self, tensors: Any) -> torch.Tensor:
-        """The hidden state among what a block is given or returns."""
+        """Select the hidden state among what a block is given or returns."""
         if not self.summed:
             return first(tensors)
         return torch.stack(streams(tensors)).sum(0)
 
     def rows(self, values: torch.Tensor, tokens: int) -> torch.Tensor:
-        """Those of the tokens of padded texts (texts, tokens, width), of what may have others before and behind them."""
+        """Select the rows of the tokens of padded texts (texts, tokens, width), which may have others before and after them."""
         return values[:, self.skipped : self.skipped + tokens] if values.shape[1] > tokens else values
 
 
@@ -72,7 +74,7 @@ READINGS: WeakKeyDictionary[PreTrainedModel, Reading] = WeakKeyDictionary()
 
 
 def read_states(model: PreTrainedModel) -> Reading:
-    """Find how a model's states are read by six passes of short texts, once for each loaded model.
+    """Determine how a model's states are read by six passes of short texts, once for each loaded model.
 
     Raises RefusalError, naming the architecture, for a model whose hidden states cannot be told.
     """
@@ -82,14 +84,14 @@ def read_states(model: PreTrainedModel) -> Reading:
 
 
 def first(tensors: Any) -> torch.Tensor:
-    """A module's hidden states, which may come with others behind them."""
+    """Return a module's hidden states, which may come with others behind them."""
     if isinstance(tensors, torch.Tensor):
         return tensors
     return next(iter(tensors.values())) if isinstance(tensors, Mapping) else tensors[0]
 
 
 def streams(tensors: Any) -> list[torch.Tensor]:
-    """Those of some tensors that have the shape of the first."""
+    """Select the tensors that have the shape of the first."""
     if isinstance(tensors, torch.Tensor):
         return [tensors]
     values = list(tensors.values() if isinstance(tensors, Mapping) else tensors)
@@ -97,14 +99,14 @@ def streams(tensors: Any) -> list[torch.Tensor]:
 
 
 def entering(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
-    """The tensors of numbers that a block is given, hidden states first."""
+    """Return the tensors of numbers that a block is given, hidden states first."""
     named = sorted(kwargs.items(), key=lambda item: item[0] != "hidden_states")
     given = [*args, *(value for _, value in named)]
     return [value for value in given if isinstance(value, torch.Tensor) and value.is_floating_point()]
 
 
 def forward(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, **options: Any) -> Any:
-    """A pass of token ids (texts, tokens), of which `mask` says which are real, with those options that the model takes."""
+    """Run a pass of token ids (texts, tokens), of which `mask` says which are real, with those options that the model takes."""
     known = inspect.signature(model.forward).parameters
     anything = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
     options = {"attention_mask": mask.long(), "use_cache": False, **options}
@@ -112,7 +114,7 @@ def forward(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, **opt
 
 
 def predictions(output: Any) -> torch.Tensor:
-    """Logits (texts, tokens, vocabulary) of a pass, in the forms in which models return them."""
+    """Return the logits (texts, tokens, vocabulary) of a pass, in the forms in which models return them."""
     if hasattr(output, "logits") or (isinstance(output, Mapping) and "logits" in output):
         return output["logits"] if isinstance(output, Mapping) else output.logits
     values = [output] if isinstance(output, torch.Tensor) else output
@@ -120,7 +122,7 @@ def predictions(output: Any) -> torch.Tensor:
 
 
 def padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (texts, longest), zero behind a text's end, and which of them are real."""
+    """Pad token ids (texts, longest) with zeros after a text's end, and mark which of them are real."""
     lengths = torch.tensor([len(text) for text in texts])
     ids = torch.zeros(len(texts), int(lengths.max()), dtype=torch.long)
     for row, text in enumerate(texts):
@@ -145,7 +147,7 @@ Seen = Mapping[str, list[torch.Tensor]]
 
 
 class Probe:
-    """Copies of what blocks, norms, what holds the blocks, and the output matrix are given and return in one pass of some texts.
+    """Recorded inputs and outputs of blocks, norms, their holders, and the output matrix in one pass of some texts.
 
     own: the hidden states that the model itself returns. changed: whether a state was changed in place after it was handed on.
     """
@@ -172,14 +174,14 @@ class Probe:
         self.changed = any(not torch.equal(kept, copy) for kept, copy in self._kept)
 
     def _hooks(self, model: PreTrainedModel) -> Iterator[Any]:
-        found = blocks(model)
-        inside = set(found.modules())
-        for holder in holders(model, found):
+        block_list = blocks(model)
+        inside = set(block_list.modules())
+        for holder in holders(model, block_list):
             yield holder.register_forward_hook(self._holder)
         for module in model.modules():
             if module not in inside and epsilon(module) is not None:
                 yield module.register_forward_hook(self._norm)
-        for number, block in enumerate(found, 1):
+        for number, block in enumerate(block_list, 1):
             yield block.register_forward_pre_hook(self._before, with_kwargs=True)
             yield block.register_forward_hook(partial(self._after, number))
         if (matrix := output_matrix(model)) is not None:
@@ -208,17 +210,17 @@ class Probe:
             self.head = args[0]
 
     def states(self, how: Reading) -> list[torch.Tensor]:
-        """States 0 to L (texts, tokens, width)."""
+        """Return states 0 to L (texts, tokens, width)."""
         return [how.rows(how.state(tensors), max(self.lengths)) for tensors in (self.given[0], *self.returned)]
 
     def final(self, how: Reading) -> torch.Tensor:
-        """The final state (texts, tokens, width)."""
-        found = self.head if how.head else self.trunk
-        assert found is not None
-        return found
+        """Return the final state (texts, tokens, width)."""
+        state = self.head if how.head else self.trunk
+        assert state is not None
+        return state
 
     def everything(self, how: Reading) -> Seen:
-        """All states, the final one last, and the predictions."""
+        """Return all states, the final one last, and the predictions."""
         named = {f"states at /{State(layer).path}": state for layer, state in enumerate([*self.states(how), self.final(how)])}
         named["predictions"] = self.logits.masked_fill(self.logits.isinf(), 0)  # of tokens that are never predicted
         return {name: [values[text, :length] for text, length in enumerate(self.lengths)] for name, values in named.items()}
@@ -226,7 +228,7 @@ class Probe:
 
 @torch.inference_mode()
 def self_check(model: PreTrainedModel) -> Reading:
-    """`read_states` of a model that was not looked at before."""
+    """Run `read_states` for a model that was not checked before."""
     name, modules = type(model).__name__, set(model.modules())
     if getattr(model.config, "is_encoder_decoder", False):
         raise RefusalError(
@@ -267,7 +269,10 @@ def self_check(model: PreTrainedModel) -> Reading:
 
 
 def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
-    """A text, another of its length, and a longer one, each also with another last token. No token has a meaning of its own."""
+    """Build a text, another of its length, and a longer one, each also with another last token.
+
+    No token has a meaning of its own.
+    """
     configs = (model.config, text_config(model.config))
     named = [value for config in configs for key, value in vars(config).items() if key.endswith(("_token_id", "_index"))]
     special = [one for value in named for one in (value if isinstance(value, list | tuple) else [value])]
@@ -280,7 +285,7 @@ def short_texts(model: PreTrainedModel) -> list[list[list[int]]]:
 
 
 def check_blocks(name: str, probe: Probe, depth: int) -> None:
-    """Raises RefusalError where blocks do not run once each, one after another, on a row for each token."""
+    """Check that blocks run once each, one after another, on a row for each token; raise RefusalError otherwise."""
     runs = Counter(probe.order)
     for number in range(1, depth + 1):
         if runs[number] > 1:
@@ -304,7 +309,7 @@ def check_blocks(name: str, probe: Probe, depth: int) -> None:
 
 
 def check_finite(name: str, probe: Probe) -> None:
-    """Raises DataError where a block, a norm or the model itself returns what is no number."""
+    """Check that blocks, norms and the model itself return finite numbers; raise DataError otherwise."""
     states = [*probe.returned, [each for each in (probe.trunk, probe.head) if each is not None]]
     for number, tensors in enumerate(states, 1):
         if not all(bool(each.isfinite().all()) for each in tensors):
@@ -334,8 +339,11 @@ def block_states(name: str, probe: Probe) -> Reading:
 
 
 def agreement(probe: Probe, how: Reading, several: bool) -> str | None:
-    """Numbering of the model's own hidden states, if states that are read in this way are among them; empty if they have the
-    same numbers, or if there are none and each next block is given these states. None if states are others."""
+    """Return the numbering of the model's own hidden states, if states that are read in this way are among them.
+
+    Empty if they have the same numbers, or if there are none and each next block is given these states. None if states are
+    others.
+    """
     states = probe.states(how)
     depth, own = len(states) - 1, probe.own
     after = [states[depth], probe.trunk, probe.head]
@@ -351,7 +359,7 @@ def agreement(probe: Probe, how: Reading, several: bool) -> str | None:
 
 
 def final_state(name: str, probe: Probe, how: Reading) -> Reading:
-    """Whether the final state is what holders of the blocks return, or what the output matrix is applied to.
+    """Decide whether the final state is what holders of the blocks return, or what the output matrix is applied to.
 
     A head with layers of its own, as those of masked models, begins after the hidden states that the model itself returns; but a
     norm belongs before the final state. Raises RefusalError where neither is there.
@@ -369,7 +377,7 @@ def final_state(name: str, probe: Probe, how: Reading) -> Reading:
 
 
 def check_final(name: str, probe: Probe, how: Reading) -> None:
-    """Raises RefusalError where the final state has another width than blocks have, unless the model itself returns it."""
+    """Check that the final state has the blocks' width, unless the model itself returns it; raise RefusalError otherwise."""
     final, width = probe.final(how), probe.returned[0][0].shape[-1]
     if final.shape[-1] != width and not any(same(each, final) for each in probe.own[-1:]):
         raise RefusalError(f"{name}: its blocks return {width} numbers for each token, and its final state has {final.shape[-1]}")
@@ -387,7 +395,7 @@ def same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
 
 
 def gap(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest difference of two tensors, relative to the largest value of the second; infinite where shapes differ."""
+    """Return the largest difference of two tensors, relative to the largest value of the second; infinite where shapes differ."""
     if one.shape != other.shape:
         return float("inf")
     one, other = one.float(), other.to(one.device).float()
@@ -397,7 +405,7 @@ def gap(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def proportional(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether a tensor is another one times a number: the scale that some architectures put before the output matrix."""
+    """Whether a tensor is a multiple of another: the scale that some architectures put before the output matrix."""
     if one.shape != other.shape:
         return False
     one, other = one.float(), other.to(one.device).float()
@@ -405,21 +413,26 @@ def proportional(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def distance(one: Seen, other: Seen) -> float:
-    """Distance of the first text's states: the mean over coordinates of the largest difference by the largest value, of the
-    state where it is largest."""
+    """Compute the distance of the first text's states, of the state where it is largest.
+
+    It is the mean over coordinates of the largest difference by the largest value.
+    """
     return max(float((difference(one[name][0], other[name][0])).nanmean()) for name in one)
 
 
 def changes(before: Seen, after: Seen) -> Iterator[tuple[str, float]]:
-    """Changes of tokens that are not a text's last: the name, and the size in the coordinate where it is largest."""
+    """Yield the changes of tokens that are not a text's last: the name, and the size in the coordinate where it is largest."""
     for name in before:
         pair = (torch.cat([text[:-1] for text in seen[name]]) for seen in (before, after))
         yield name, float(difference(*pair).amax())
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The largest difference of rows (tokens, width) in each coordinate (width,), relative to its largest value, or to that of a
-    middling coordinate where it is smaller: some coordinates of trained models are a thousand times the others."""
+    """Compute the largest difference of rows (tokens, width) in each coordinate (width,), relative to its largest value.
+
+    Where that is smaller, it is relative to that of a middling coordinate: some coordinates of trained models are a thousand
+    times the others.
+    """
     one, other = one.float(), other.to(one.device).float()
     scale = torch.maximum(one.abs(), other.abs()).amax(0)
     return (one - other).abs().amax(0) / scale.clamp_min(float(scale.median()) or TINY)

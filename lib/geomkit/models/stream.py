@@ -1,4 +1,4 @@
-"""Hidden states of a model that runs, as a stream: on all texts of a corpus, or on a part of them. No state reaches a disk."""
+"""Stream the hidden states of a running model, on all texts of a corpus or a part of them. No state reaches a disk."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def runs(
     modes: Sequence[str] | None = None,
     whitened: Any = None,
 ) -> "Runs":
-    """A model, by its name and folder, on the texts of a corpus, to be called with the names of variants.
+    """Open a model, by its name and folder, on the texts of a corpus, to be called with the names of variants.
 
     dump: the `layers` and `sublayers` that are read; origin: where the model comes from; part: the name of the part of the texts
     that is run, where it is not all of them. modes, whitened: what is to be summed over the corpus, for which ConfigError says,
@@ -64,13 +64,13 @@ def runs(
 def runs_by_name(
     texts: Path, spec: ModelSpec, batch_tokens: int, seed: int, dump: Mapping[str, Any] = EVERYTHING
 ) -> Callable[[str, Path], "Runs"]:
-    """What opens any of several models of one tokenizer, by its name and folder."""
+    """Return a function that opens any of several models of one tokenizer, by its name and folder."""
     return lambda model, folder: runs(folder, texts, model, spec, batch_tokens, seed, dump)
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one job runs: the numbers of its batches, how many texts each of them has, and which texts these are."""
+    """Texts that one job runs: the numbers of its batches, the number of texts in each, and the texts."""
 
     batches: range
     borders: list[int]
@@ -78,7 +78,7 @@ class Share:
 
 
 def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) -> Share:
-    """The share of a part: a group belongs to the part, of all parts of as many tokens, that its first token falls into.
+    """Return the share of a part: a group belongs to the part, of all parts of as many tokens, that its first token falls into.
 
     So parts are runs of whole groups, one after another; the first has texts, and others may have none.
     """
@@ -95,8 +95,10 @@ def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) 
 
 @dataclass(frozen=True)
 class Runs:
-    """A model on the texts of a corpus; called with the name of a variant, it gives its `States`. One model is in memory at a
-    time: each stream is to be closed before the next one is opened."""
+    """A model on the texts of a corpus; called with the name of a variant, it returns its `States`.
+
+    One model is in memory at a time: each stream is to be closed before the next one is opened.
+    """
 
     name: str
     bench: Bench
@@ -114,9 +116,9 @@ class Runs:
 
     @cached_property
     def facts(self) -> dict[str, object]:
-        """Where everything came from, and of a part also how the model is run."""
+        """Attributes of the model and the texts, and of a part also of the run."""
         spec = self.bench.spec
-        found: dict[str, object] = (
+        attributes: dict[str, object] = (
             {f"model {key}": value for key, value in self.origin.items()}
             | of_reading(self.stored, spec.objective)
             | {
@@ -132,43 +134,48 @@ class Runs:
             }
         )
         if self.part is None:
-            return found
+            return attributes
         how = {"layers": self.dump["layers"], "sublayers": self.dump["sublayers"], "batch_tokens": self.batch_tokens}
-        return found | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
+        return attributes | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
 
 
 def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
-    """Attributes on how documents were read. A masked model's first token is scored too: its bytes are known if a prefix made the
-    tokenizer count them."""
-    found = {key: value for key, value in stored.attributes.items() if key in OF_READING}
-    if objective == MASKED and not stored.sample.prefix and not found.get("no bytes"):
-        found["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
-    return found
+    """Return attributes on how documents were read.
+
+    A masked model's first token is scored too: its bytes are known if a prefix made the tokenizer count them.
+    """
+    attributes = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not attributes.get("no bytes"):
+        attributes["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
+    return attributes
 
 
 class Running:
-    """`geomkit.states.stream.States` of one variant. Its model is loaded when its states, or what it is, are asked for."""
+    """`geomkit.states.stream.States` of one variant. Its model is loaded when its states, or its attributes, are requested."""
 
     def __init__(self, runs: Runs, variant: str):
         self.runs, self.variant = runs, variant
         self.texts, self.borders, self.share = runs.stored.sample.texts, runs.share.borders, runs.share.texts
-        self._recorder: Recorder | None = None
-        self._sample: Sample
+        self._running: tuple[Recorder, Sample] | None = None
+
+    def _run(self) -> tuple[Recorder, Sample]:
+        """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
+        if self._running is None:
+            model, sample = make_run(self.variant, self.runs.bench)
+            layers = resolve_layers(self.runs.dump["layers"], len(blocks(model)))
+            recorder = Recorder(model, layers, self.runs.dump["sublayers"])
+            recorder.try_out(sample, self.runs.masks)
+            self._running = recorder, sample
+        return self._running
 
     @property
     def recorder(self) -> Recorder:
-        if self._recorder is None:
-            model, self._sample = make_run(self.variant, self.runs.bench)
-            self._recorder = Recorder(
-                model, resolve_layers(self.runs.dump["layers"], len(blocks(model))), self.runs.dump["sublayers"]
-            )
-            self._recorder.try_out(self._sample, self.runs.masks)
-        return self._recorder
+        return self._run()[0]
 
     @property
     def sample(self) -> Sample:
-        """The texts as this variant reads them."""
-        return self._sample if self.recorder else self.runs.stored.sample
+        """Texts as this variant reads them."""
+        return self._run()[1]
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -181,8 +188,8 @@ class Running:
 
     @property
     def widths(self) -> dict[State, int]:
-        found = self.recorder.widths if self.share else {}
-        return {state: found[state] for state in sorted(found, key=order)}
+        recorded = self.recorder.widths if self.share else {}
+        return {state: recorded[state] for state in sorted(recorded, key=order)}
 
     @property
     def dtype(self) -> str:
@@ -195,8 +202,8 @@ class Running:
         """See `geomkit.states.stream.States`; arrays, or, where a GPU keeps the sums of a state, tensors on it."""
         only = self.runs.share.batches[start:]
         how = (self.runs.batch_tokens, self.runs.masks, self.runs.homes)
-        found = capture(self.recorder, self.sample, *how, only=only, scored=scored)
-        for texts, batch in zip(ranges(self.borders, self.share.start)[start:], found, strict=True):
+        captured = capture(self.recorder, self.sample, *how, only=only, scored=scored)
+        for texts, batch in zip(ranges(self.borders, self.share.start)[start:], captured, strict=True):
             rows = {state: batch.states[state] for state in (self.widths if states is None else states)}
             self._check_finite(rows, texts, batch.surprisal if scored else None)
             yield Batch(texts, batch.ids, batch.surprisal if scored else None, rows)
@@ -213,19 +220,19 @@ class Running:
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> dict[State, np.ndarray]:
         """See `geomkit.states.stream.States`."""
         runs, spec = self.runs, self.runs.bench.spec
-        if self._recorder is None:
+        if self._running is None:
             config, tokens = load_config(spec), self.texts.tokens
             count = len(asked_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
-            total = sum(tokens if texts is None else [tokens[text] for text in texts])
+            total = sum(tokens[text] for text in (self.share if texts is None else texts))
             check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
-        found = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, texts)
-        return {state: found[state] for state in (self.widths if states is None else states)}
+        rows = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, self.share if texts is None else texts)
+        return {state: rows[state] for state in (self.widths if states is None else states)}
 
     def ids(self, text: int) -> np.ndarray:
         return self.sample.ids[text]
 
     def vocabulary(self) -> np.ndarray:
-        """As many as the model knows."""
+        """Return how often each token id occurs elsewhere in the corpus, padded to the model's vocabulary."""
         counts = self.runs.stored.counts
         return np.pad(counts, (0, max(0, setting(load_config(self.runs.bench.spec), "vocab_size") - len(counts))))
 
@@ -233,12 +240,15 @@ class Running:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._recorder = None  # or two models would be in memory
+        self._running = None  # or two models would be in memory
 
 
 def of_model(model) -> dict[str, object]:
-    """Attributes of a model: sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of
-    its states, if different."""
+    """Return attributes of a model.
+
+    They are sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of its states, if
+    different.
+    """
     beside, numbering = getattr(model, "left_out", []), read_states(model).numbering
     about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
     about |= {"weights left out": some(beside)} if beside else {}
@@ -246,5 +256,5 @@ def of_model(model) -> dict[str, object]:
 
 
 def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:
-    """What a file says about the final norm, so that its gain and bias can be left out later."""
+    """Return attributes of the final norm, so that its gain and bias can be left out later."""
     return {"final norm": "none"} if isinstance(norm, str) else {"final norm": norm.kind, "final norm eps": norm.eps}

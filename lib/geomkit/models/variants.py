@@ -1,4 +1,7 @@
-"""What a model is run for: itself, its untrained twins, and shuffled texts. `geomkit.core.variants` says how to add one."""
+"""Variants that a model is run for: the trained model, untrained twins, and shuffled texts.
+
+`geomkit.core.variants` says how to add one.
+"""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +15,7 @@ from geomkit.states.texts import Sample
 
 @dataclass
 class Bench:
-    """What a variant is made of: a model, texts, and the seed of everything random. One model at a time is in memory."""
+    """Model, texts and seed from which a variant is made. One model at a time is in memory."""
 
     spec: ModelSpec
     texts: Sample
@@ -21,7 +24,7 @@ class Bench:
     twin: int | None = field(default=None, init=False)
 
     def model(self, twin: int | None = None) -> PreTrainedModel:
-        """The trained model, or an untrained twin by its seed."""
+        """Return the trained model, or an untrained twin by its seed."""
         if self.held is None or self.twin != twin:
             self.held = None  # or two models would be in memory
             self.held = load_model(self.spec) if twin is None else untrained_twin(self.spec, twin)
@@ -31,7 +34,7 @@ class Bench:
 
 @variant("trained", kind="model", label="trained", short="trained", marker="o", colour="#0072B2", line="-")
 def trained(bench: Bench) -> tuple[PreTrainedModel, Sample]:
-    """The model as it is."""
+    """Return the model and its texts as they are."""
     return bench.model(), bench.texts
 
 
@@ -45,7 +48,7 @@ def trained(bench: Bench) -> tuple[PreTrainedModel, Sample]:
     line=(0, (3, 1, 1, 1, 1, 1)),
 )
 def shuffled(bench: Bench) -> tuple[PreTrainedModel, Sample]:
-    """The trained model on the tokens of each text in random order."""
+    """Return the trained model, with the tokens of each text in random order."""
     return bench.model(), bench.texts.shuffled(bench.seed)
 
 
@@ -60,5 +63,5 @@ def shuffled(bench: Bench) -> tuple[PreTrainedModel, Sample]:
     line=(0, (5, 1, 1, 1)),
 )
 def untrained(bench: Bench, seed: int) -> tuple[PreTrainedModel, Sample]:
-    """The same architecture with weights of its initialisation."""
+    """Return the same architecture with initial weights."""
     return bench.model(twin=seed), bench.texts

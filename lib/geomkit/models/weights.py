@@ -1,5 +1,7 @@
-"""Weights in the type that they are run in, without a float32 copy of the model: read from a checkpoint, or drawn anew; and which
-of a checkpoint's tensors a model has no place for."""
+"""Load or draw weights in the type of the run, without a float32 copy of the model.
+
+Also split the tensors of a checkpoint that a model has no place for.
+"""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -40,15 +42,15 @@ BLOCK = 1 << 20
 
 
 def stored_types(folder: Path) -> set[torch.dtype]:
-    """Floating types of the weights in a folder's safetensors files, of those that a model can run in."""
+    """Return the floating types of the weights in a folder's safetensors files, of those that a model can run in."""
     files = [file for file in weight_files(folder) if file.suffix == ".safetensors"]
-    found = {one["dtype"] for file in files for one in header(file)[0].values()}
-    return {STORED[name] for name in found & STORED.keys()}
+    names = {one["dtype"] for file in files for one in header(file)[0].values()}
+    return {STORED[name] for name in names & STORED.keys()}
 
 
 @contextmanager
 def reading(folder: Path, dtype: torch.dtype) -> Iterator[None]:
-    """Inside the block transformers reads a checkpoint of another type tensor by tensor.
+    """Inside the block, transformers reads a checkpoint of another type tensor by tensor.
 
     It maps files into memory, and pages of a map stay resident until the whole model is cast: a float32 checkpoint in bfloat16
     took three times its weights. Where nothing is cast, the map is the weights, and stays.
@@ -62,7 +64,7 @@ def reading(folder: Path, dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def drawing(dtype: torch.dtype) -> Iterator[None]:
-    """Inside the block a model that is built in float32 is cast weight by weight, and each is drawn in float32 and rounded.
+    """Inside the block, a model that is built in float32 is cast weight by weight, and each is drawn in float32 and rounded.
 
     So the draws are those of the float32 model, and memory holds one block of a weight in float32 at a time; where draws depend
     on more than a block (`BY_NUMBER`, `BY_ROW`), one weight.
@@ -81,8 +83,10 @@ def drawing(dtype: torch.dtype) -> Iterator[None]:
 
 
 def cast(module: nn.Module | None, dtype: torch.dtype, buffers: Mapping[str, torch.dtype] | None = None) -> None:
-    """Rounds a module's floating parameters in place, and its buffers to types of their own: rotary frequencies, for one, stay in
-    float32 in a model that is loaded."""
+    """Round a module's floating parameters in place, and its buffers to types of their own.
+
+    Rotary frequencies, for one, stay in float32 in a model that is loaded.
+    """
     if module is None:
         return
     for parameter in module.parameters():
@@ -94,8 +98,10 @@ def cast(module: nn.Module | None, dtype: torch.dtype, buffers: Mapping[str, tor
 
 
 def widened(draw: Callable[..., Any], dtype: torch.dtype, scratch: torch.Tensor) -> Callable[..., Any]:
-    """A function that initialises a weight in float32, in `scratch` where it fits, and rounds it to the type of the weight. A
-    parameter in float32 becomes one of `dtype` first: it is about to be drawn, so its values do not count."""
+    """Return a function that initialises a weight in float32, in `scratch` where it fits, and rounds it to the weight's type.
+
+    A parameter in float32 becomes one of `dtype` first: it is about to be drawn, so its values do not count.
+    """
 
     @wraps(draw)
     def drawn(tensor: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
@@ -117,7 +123,7 @@ def widened(draw: Callable[..., Any], dtype: torch.dtype, scratch: torch.Tensor)
 
 
 def parts(weight: torch.Tensor, name: str, by_columns: bool) -> Iterator[torch.Tensor]:
-    """Views of a weight, one after another, that a function of this name draws as it draws the whole: of rows or of numbers."""
+    """Yield views of a weight that a function of this name draws as it draws the whole: rows or numbers."""
     if not weight.is_contiguous() or name not in BY_NUMBER + BY_ROW or (name in BY_ROW and by_columns):
         yield weight
         return

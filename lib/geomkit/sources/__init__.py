@@ -1,1 +1,1 @@
-"""Where texts, weights and other programs' states come from; the only wing that uses the network."""
+"""Get texts, weights and imported hidden states; no other package uses the network."""

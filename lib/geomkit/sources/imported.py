@@ -1,4 +1,4 @@
-"""Hidden states that another program has dumped, read into a dump of ours.
+"""Import hidden states that another program has dumped.
 
 A layout is how a folder holds them: a new one is one function with `@layouts.register(name)`, a literal. It takes the folder and
 the numbers of the layers that an entry names, or None, and returns what it found. No array is read as a whole.
@@ -48,17 +48,18 @@ class Stored:
     read: Rows
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """In float32. Raises DataError, naming file and key, for a value that is not finite or that float32 cannot hold."""
+        """Read rows in float32. Raises DataError, naming file and key, for a value that is not finite or that float32 cannot
+        represent."""
         values = self.read(first, last)
         with np.errstate(over="ignore"):
-            found: np.ndarray = from_words(values) if self.kind == "BF16" else np.asarray(values, dtype=np.float32)
-        if not np.isfinite(found).all():
-            row = first + int(np.nonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))[0][0])
+            floats: np.ndarray = from_words(values) if self.kind == "BF16" else np.asarray(values, dtype=np.float32)
+        if not np.isfinite(floats).all():
+            row = first + int(np.nonzero(~np.isfinite(floats.reshape(len(floats), -1)).all(axis=1))[0][0])
             raise DataError(f"{self.where}: row {row} is not finite in float32")
-        return found
+        return floats
 
     def check(self, shape: Sequence[int | None]) -> None:
-        """Raises DataError for another shape (None: any length) and for what is no floating type."""
+        """Check the shape (None: any length) and the type; raise DataError otherwise."""
         fits = len(self.shape) == len(shape) and all(want in (None, have) for have, want in zip(self.shape, shape, strict=True))
         if not fits or 0 in self.shape:
             wanted = ", ".join("any" if one is None else str(one) for one in shape)
@@ -90,21 +91,21 @@ def import_states(
     entry: Mapping[str, Any],
     dump: Mapping[str, Any],
 ) -> None:
-    """Writes a dump of the states in a folder. Raises DataError, naming file and key, for what does not fit together.
+    """Write a dump of the states in a folder. Raises DataError, naming file and key, for what does not fit together.
 
     entry: what the catalogue of models says of them: `layout`, `layers`, the model's sizes, and `skip`, the tokens at the start
     of each text that are left out, such as BOS; dump: the layers that are wanted, and how they are stored.
     """
     skip, facts = entry.get("skip", 0), {name: int(entry[name]) for name in FACTS}
-    found = layouts[entry.get("layout", "arrays")](folder, entry.get("layers"))
-    short = [tokens for tokens in found.texts.tokens if tokens <= skip]
+    stored = layouts[entry.get("layout", "arrays")](folder, entry.get("layers"))
+    short = [tokens for tokens in stored.texts.tokens if tokens <= skip]
     if short:
         raise DataError(f"{folder}: a text has {short[0]} tokens, and skip: {skip} leaves out as many or more")
-    states, absent = wanted(folder, found.states, dump["layers"], facts["depth"])
-    texts = Texts(found.texts.document, [tokens - skip for tokens in found.texts.tokens], [0] * len(found.texts.tokens))
+    states, absent = wanted(folder, stored.states, dump["layers"], facts["depth"])
+    texts = Texts(stored.texts.document, [tokens - skip for tokens in stored.texts.tokens], [0] * len(stored.texts.tokens))
     attributes: dict[str, object] = {f"model {key}": str(value) for key, value in entry.items()} | {
         **{"model": output.parent.parent.name, "states sha256": file_sha256(folder), "objective": CAUSAL, "variant": "trained"},
-        **{DTYPE: narrowest(*(FLOATS[kind] for kind in found.kinds)), "versions": versions("numpy"), **facts},
+        **{DTYPE: narrowest(*(FLOATS[kind] for kind in stored.kinds)), "versions": versions("numpy"), **facts},
     }
     absent |= dict.fromkeys(("surprisal", "loss", "attention", "final norm", "frequencies of tokens"), LACKS)
     count = len(texts.document)
@@ -112,15 +113,15 @@ def import_states(
     with write_dump(output, texts, attributes, absent, dump["dtype"], dump["compression"], borders) as writer:
         for own in progress(ranges(borders), f"{output.parent.parent.name} import"):
             tokens = [
-                slice(int(start) + skip, int(stop)) for start, stop in pairwise(found.texts.offset[own.start : own.stop + 1])
+                slice(int(start) + skip, int(stop)) for start, stop in pairwise(stored.texts.offset[own.start : own.stop + 1])
             ]
-            ids = np.concatenate([found.ids[each] for each in tokens])
+            ids = np.concatenate([stored.ids[each] for each in tokens])
             rows = {state: np.concatenate([read(each.start, each.stop) for each in tokens]) for state, read in states.items()}
             writer.append(ids, None, rows)
 
 
 def wanted(folder: Path, states: Mapping[State, Rows], layers: Any, depth: int) -> tuple[dict[State, Rows], dict[str, str]]:
-    """Those states that `dump.layers` asks for, and which of `all` there are not, with the reason.
+    """Select the states that `dump.layers` asks for, and list those of `all` that are missing, with the reason.
 
     Raises DataError for a layer that is named and is not there, and for one that the model does not have.
     """
@@ -137,26 +138,29 @@ def wanted(folder: Path, states: Mapping[State, Rows], layers: Any, depth: int) 
 
 @layouts.register("arrays")
 def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
-    """Our own: texts.csv with `document,tokens`, a line for each text; layer-<k>.npy, or tensors layer-<k> in .safetensors files,
-    each (all tokens, d), texts one after another; and ids.npy (all tokens,), if token ids are known."""
+    """Read this project's layout: texts.csv, layer-<k>.npy or layer-<k> in .safetensors files, and ids.npy if ids are known.
+
+    texts.csv has `document,tokens`, a line for each text; arrays are (all tokens, d), texts one after another; ids.npy is (all
+    tokens,).
+    """
     texts = read_texts(folder / "texts.csv")
     total = int(texts.offset[-1])
-    found: dict[State, Stored] = {}
+    by_state: dict[State, Stored] = {}
     for array in [*map(npy_array, files_of(folder, "layer-*.npy")), *tensors(files_of(folder, "*.safetensors"))]:
         key = re.fullmatch(r".*\blayer-(\d+)(\.npy)?", array.where)
         if key is None:
             raise DataError(f"{array.where}: no layer; keys are layer-0, layer-1, ...")
         array.check((total, None))
-        if (state := State(int(key[1]))) in found:
-            raise DataError(f"{array.where}: layer {state.layer} is in {found[state].where} already")
-        found[state] = array
+        if (state := State(int(key[1]))) in by_state:
+            raise DataError(f"{array.where}: layer {state.layer} is in {by_state[state].where} already")
+        by_state[state] = array
     ids = read_ids(folder / "ids.npy", total)
-    states = {state: array.rows for state, array in found.items() if layers is None or state.layer in layers}
-    return Found(texts, ids, states, {array.kind for array in found.values()})
+    states = {state: array.rows for state, array in by_state.items() if layers is None or state.layer in layers}
+    return Found(texts, ids, states, {array.kind for array in by_state.values()})
 
 
 def read_texts(path: Path) -> Texts:
-    """The list of texts. Raises DataError, naming the line, for anything but names and numbers."""
+    """Read the list of texts. Raises DataError, naming the line, for anything but names and numbers."""
     if not path.exists():
         raise DataError(f"{path}: not there; it says of each text its document and its tokens")
     reader = csv.DictReader(io.StringIO(utf8(path), newline=""))
@@ -183,7 +187,7 @@ def read_texts(path: Path) -> Texts:
 
 
 def read_ids(path: Path, total: int) -> np.ndarray:
-    """Token ids (tokens,), -1 where there is no file of them."""
+    """Read token ids (tokens,), -1 where there is no file of them."""
     if not path.exists():
         return np.full(total, -1, dtype=np.int32)
     array = npy_array(path)
@@ -194,8 +198,11 @@ def read_ids(path: Path, total: int) -> np.ndarray:
 
 @layouts.register("vllm")
 def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
-    """What vLLM's hidden-state extraction writes: a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d)
-    and `token_ids` (tokens,). The numbers of the layers are not in it."""
+    """Read the output of vLLM's hidden-state extraction.
+
+    It is a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d) and `token_ids` (tokens,). The numbers of
+    the layers are not in it.
+    """
     files = files_of(folder, "*.safetensors")
     if layers is None:
         raise ConfigError("layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
@@ -218,7 +225,7 @@ def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     held: dict[tuple[int, int, int], np.ndarray] = {}
 
     def read(number: int, first: int, last: int) -> np.ndarray:
-        """All layers of a file's rows, kept until others are read: layers are asked for one after another."""
+        """Read all layers of a file's rows, cached until other rows are read: layers are requested one after another."""
         if (key := (number, first, last)) not in held:
             held.clear()
             held[key] = parts[number].rows(first, last)
@@ -242,17 +249,20 @@ HOOKS = (
 
 
 def hooked(name: str) -> State | None:
-    """The state that a hook names, if it is one of the residual stream."""
+    """Parse the state that a hook names, if it is one of the residual stream."""
     for pattern, state in HOOKS:
-        if found := pattern.fullmatch(name):
-            return state(*(map(int, found.groups() or [0])))
+        if match := pattern.fullmatch(name):
+            return state(*(map(int, match.groups() or [0])))
     return None
 
 
 @layouts.register("saelens")
 def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
-    """What SAELens' CacheActivationsRunner writes: a data set of `datasets` on the disk, with a column for a hook, (context, d)
-    in each row, and `token_ids`. Each row is a text, and a document of its own."""
+    """Read the output of SAELens' CacheActivationsRunner.
+
+    It is a data set of `datasets` on the disk, with a column for a hook, (context, d) in each row, and `token_ids`. Each row is a
+    text, and a document of its own.
+    """
     import pyarrow as pa
 
     files = files_of(folder, "data-*.arrow")
@@ -278,19 +288,19 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
         sizes += [context] * rows
         ids.append(arrow_ids(f"{file}: token_ids", table, rows * context))
     texts = Texts([f"row {number}" for number in range(len(sizes))], sizes, [0] * len(sizes))
-    found = {}
+    states = {}
     for state, own in parts.items():
         starts = np.cumsum([0, *(array.shape[0] * array.shape[1] for array in own)])
         if starts[-1] != texts.offset[-1]:
             raise DataError(f"{folder}: {state.path} has {starts[-1]} rows, and the first state {texts.offset[-1]}")
         if layers is None or state.layer in layers:
             flats = [flat(array) for array in own]
-            found[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
-    return Found(texts, np.concatenate(ids), found, {array.kind for own in parts.values() for array in own})
+            states[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
+    return Found(texts, np.concatenate(ids), states, {array.kind for own in parts.values() for array in own})
 
 
 def arrow_array(where: str, column: Any) -> Stored:
-    """A column of lists of lists of numbers, whose rows are of one shape."""
+    """Open a column of lists of lists of numbers, whose rows are of one shape."""
     import pyarrow as pa
 
     values = column.combine_chunks()
@@ -309,29 +319,29 @@ def arrow_array(where: str, column: Any) -> Stored:
 
 
 def arrow_ids(where: str, table: Any, total: int) -> np.ndarray:
-    """Token ids of all rows, -1 where they were not kept."""
+    """Read the token ids of all rows, -1 where they were not stored."""
     if "token_ids" not in table.column_names:
         return np.full(total, -1, dtype=np.int32)
-    found: np.ndarray = table["token_ids"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int32)
-    if len(found) != total:
-        raise DataError(f"{where}: {len(found)} ids for {total} tokens")
-    return found
+    ids: np.ndarray = table["token_ids"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.int32)
+    if len(ids) != total:
+        raise DataError(f"{where}: {len(ids)} ids for {total} tokens")
+    return ids
 
 
 def flat(array: Stored) -> Rows:
-    """Rows of texts of one length (texts, context, d) as rows of tokens."""
+    """View rows of texts of one length (texts, context, d) as rows of tokens."""
     context = array.shape[1]
 
     def rows(first: int, last: int) -> np.ndarray:
         begin = first // context
-        found = array.rows(begin, -(-last // context)).reshape(-1, array.shape[2])
-        return found[first - begin * context : last - begin * context]
+        tokens = array.rows(begin, -(-last // context)).reshape(-1, array.shape[2])
+        return tokens[first - begin * context : last - begin * context]
 
     return rows
 
 
 def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> Rows:
-    """Rows of arrays one after another, the k-th of which begins at starts[k]; read: of array k the rows first..last-1."""
+    """Join rows of arrays, the k-th of which begins at starts[k]; read: of array k the rows first..last-1."""
 
     def rows(first: int, last: int) -> np.ndarray:
         numbers = range(int(np.searchsorted(starts, first, "right")) - 1, int(np.searchsorted(starts, last, "left")))
@@ -342,15 +352,15 @@ def joined(starts: np.ndarray, read: Callable[[int, int, int], np.ndarray]) -> R
 
 
 def files_of(folder: Path, pattern: str) -> list[Path]:
-    """Files of that kind, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
-    found = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
-    for file in found:
+    """List files that match a pattern, sorted, without hidden ones. Raises DataError for a pointer of Git LFS."""
+    files = [file for file in sorted(folder.glob(pattern)) if not file.name.startswith(".")]
+    for file in files:
         check_start(file)
-    return found
+    return files
 
 
 def npy_array(file: Path) -> Stored:
-    """An array in a .npy file, mapped. Raises DataError for a file that is none, or that holds Python objects."""
+    """Map an array in a .npy file. Raises DataError for another kind of file, or one with Python objects."""
     try:
         mapped = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -366,7 +376,7 @@ def npy_array(file: Path) -> Stored:
 
 
 def tensors(files: Sequence[Path]) -> Iterator[Stored]:
-    """Every tensor of safetensors files. Raises DataError for a file that is none, or that is cut off."""
+    """Open every tensor of safetensors files. Raises DataError for another kind of file, or a truncated one."""
     for file in files:
         try:
             listed, start = header(file)

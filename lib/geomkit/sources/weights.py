@@ -1,4 +1,4 @@
-"""What a model's files of weights hold, by the sha256 of their tensors: what else a file says does not count."""
+"""Verify weight files by the sha256 of their tensors."""
 
 import hashlib
 import zipfile
@@ -15,7 +15,7 @@ CHUNK = 1 << 24
 
 
 def shards(folder: Path) -> dict[str, str]:
-    """sha256 of the tensors in each file of weights below a folder, by the file's name.
+    """Hash the tensors in each weight file below a folder, by file name.
 
     Raises DataError for a folder without any, for a file that cannot be read, and for a shard of which the folder's index says
     other tensors than are in it. Other files that lie there, which transformers does not load, do not count.
@@ -25,16 +25,16 @@ def shards(folder: Path) -> dict[str, str]:
 
 
 def tensors_sha256(file: Path) -> str:
-    """Of all tensors in a file: their names, types, shapes and bytes; of a .bin file their bytes alone."""
+    """Hash all tensors in a file: names, types, shapes and bytes; of a .bin file only the bytes."""
     if file.suffix == ".safetensors":
         tensors, start = header(file)
         with file.open("rb") as stream:
-            found = []
+            parts = []
             for name, one in sorted(tensors.items()):
                 low, high = one["data_offsets"]
                 stream.seek(start + low)
-                found.append((name, one["dtype"], one["shape"], sha256_of(stream, high - low)))
-        return digest(*found)
+                parts.append((name, one["dtype"], one["shape"], sha256_of(stream, high - low)))
+        return digest(*parts)
     if not zipfile.is_zipfile(file):
         return file_sha256(file)
     with zipfile.ZipFile(file) as archive:
@@ -47,17 +47,20 @@ def tensors_sha256(file: Path) -> str:
 
 
 def sha256_of(stream, size: int) -> str:
-    """Of the next bytes."""
-    found = hashlib.sha256()
+    """Hash the next bytes of a stream."""
+    sha = hashlib.sha256()
     while size and (part := stream.read(min(size, CHUNK))):
-        found.update(part)
+        sha.update(part)
         size -= len(part)
-    return found.hexdigest()
+    return sha.hexdigest()
 
 
 def check_weights(models: Iterable[ModelShard]) -> None:
-    """Raises DataError, naming both, for two models all of whose tensors are the same, and for a shard that two share while their
-    other shards differ: it belongs to one of them alone."""
+    """Check that no two models share tensors.
+
+    Raises DataError, naming both, for two models all of whose tensors are the same, and for a shard that two share while their
+    other shards differ: it belongs to one of them alone.
+    """
     files: dict[str, dict[str, str]] = {}
     for one in models:
         files.setdefault(one.model, {})[one.sha256] = one.shard
@@ -78,7 +81,7 @@ def check_weights(models: Iterable[ModelShard]) -> None:
 
 
 def write_weights(names: Sequence[str], folders: Sequence[str], output: Path) -> None:
-    """Checks models by name, each in its folder, and lists their files of weights."""
+    """Check models by name, each in its folder, and list their weight files."""
     rows: Sequence[ModelShard] = [
         ModelShard(model=name, shard=shard, sha256=sha256)
         for name, folder in zip(names, folders, strict=True)

@@ -1,1 +1,2 @@
-"""Hidden states as one stream (`geomkit.states.stream`): stored, drawn, or of a model that runs; and the files made from them."""
+"""Hidden states as one stream (`geomkit.states.stream`), from a dump, drawn rows or a running model; and the files made from
+them."""

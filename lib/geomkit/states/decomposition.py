@@ -1,4 +1,4 @@
-"""Measure a stream of states: spectra of every text and of the corpus, documents' sums, and what later stages take of tokens.
+"""Measure a stream of states: spectra of texts and of the corpus, documents' sums, and extracts for later stages.
 
 A mode that subtracts the mean of the corpus, or that leaves rows as long as they are, needs sums of all rows before: the stream
 is then read twice. Jobs that share the texts of a corpus read those sums from files (`geomkit.states.row_sums`). Sums over the
@@ -9,7 +9,6 @@ the number of parts changes a bit.
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,19 +24,16 @@ from geomkit.states.extracts import NOTHING, Requested, StateExtracts
 from geomkit.states.row_sums import RowSum, row_sum, total_of
 from geomkit.states.sinks import SinkEffects
 from geomkit.states.spectra import GAINED, SpectraWriter
-from geomkit.states.stream import Batch, States
-from geomkit.states.texts import Texts
+from geomkit.states.stream import WIDEST, Batch, States, keeps_documents
+from geomkit.states.texts import Texts, by_document
 
 FEW = 1 << 22
 """Numbers in the rows of a pass, up to which all of them are kept for the next one."""
-WIDEST = 1024
-"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
-resampling them takes days."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: normalisations, lengths in tokens, and what later stages take of tokens and documents."""
+    """Settings of the measurement: normalisations, lengths in tokens, and extracts for later stages."""
 
     modes: Sequence[str]
     lengths: Sequence[int]
@@ -45,17 +41,12 @@ class Plan:
 
     @property
     def two_passes(self) -> bool:
-        """Whether sums of all rows have to be known before."""
+        """Whether sums of all rows are needed first."""
         return any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
 
 
-def keeps_documents(state: State, depth: int, width: int) -> bool:
-    """Whether each document's covariance is kept."""
-    return state.layer >= depth and width <= WIDEST
-
-
 def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
-    """What spectra of these states will lack, and why."""
+    """List what the spectra of these states will lack, with reasons."""
     longest = max(states.texts.tokens)
     absent = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
     for state, width in states.widths.items():
@@ -66,16 +57,8 @@ def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
 
 
 def depth_of(states: States) -> int:
-    """The number of the model's blocks."""
+    """Return the number of the model's blocks."""
     return int(str(states.attributes["depth"]))
-
-
-def by_document(names: Sequence[str], start: int = 0) -> Iterator[range]:
-    """The texts of each document, which follow one another, numbered from `start`."""
-    for _, group in groupby(names):
-        stop = start + len(list(group))
-        yield range(start, stop)
-        start = stop
 
 
 def measure_variant(
@@ -86,7 +69,10 @@ def measure_variant(
     name: str,
     sums: Mapping[State, RowSum] | None = None,
 ) -> None:
-    """One variant, in as many passes as the modes and the stream take. sums: of all rows, where they are known."""
+    """Measure one variant, in as many passes as the modes and the stream take.
+
+    sums: of all rows, where they are known.
+    """
     sinks = plan.requested.sinks if variant == TRAINED else None
     blocks = [state for state in states.widths if state.sublayer == "block"]
     for number, group in enumerate(states.groups()):
@@ -99,7 +85,7 @@ def measure_variant(
         for batch in read(name, scored=number == 0):
             tokens.add(batch)
             if effects and sinks:
-                effects.add(batch, states, sinks["eps2"])
+                effects.add(batch, states)
             for state, rows in batch.rows.items():
                 if state not in measured:
                     measured[state] = Measured.blank(variant, state, states, rows, before or {}, plan)
@@ -110,7 +96,7 @@ def measure_variant(
             if sinks and effects is None:
                 effects = blank_effects(sinks, blocks, states)
                 for batch in progress(states.batches(blocks), f"{name}, sinks", len(states.borders)):
-                    effects.add(batch, states, sinks["eps2"])
+                    effects.add(batch, states)
         if effects:
             effects.write(writer.file)
         for own in measured.values():
@@ -118,11 +104,13 @@ def measure_variant(
 
 
 def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: States) -> SinkEffects:
-    return SinkEffects.blank(sinks["thresholds"], [state.layer for state in blocks], sinks["metrics"], len(states.share))
+    layers = [state.layer for state in blocks]
+    return SinkEffects.blank(sinks["thresholds"], layers, sinks["metrics"], sinks["eps2"], len(states.share))
 
 
 class Passes:
-    """Passes over some states of a stream, called with what the progress is to say; where their rows are few, one is enough."""
+    """Repeated passes over some states of a stream; one is enough where their rows are few. A call takes the text of the progress
+    bar."""
 
     def __init__(self, states: States, group: Sequence[State]):
         self.states, self.group = states, group
@@ -158,7 +146,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Measured:
-    """One state so far. documents: the texts of each document whose sums are kept; gain: constants of the information gain."""
+    """Measurements of one state so far.
+
+    documents: the texts of each document whose sums are stored; gain: constants of the information gain.
+    """
 
     variant: str
     state: State
@@ -174,7 +165,7 @@ class Measured:
     def blank(
         cls, variant: str, state: State, states: States, rows: Any, before: Mapping[State, RowSum], plan: Plan
     ) -> "Measured":
-        """Nothing yet of a state with rows like these (tokens, d)."""
+        """Start the measurement of a state with rows like these (tokens, d)."""
         texts, share, width, tokens = states.texts, states.share, rows.shape[1], sum(states.texts.tokens)
         total, squares = before[state] if plan.two_passes else (np.zeros(width), 0.0)
         mean, depth = reals(total / tokens, like=rows), depth_of(states)
@@ -194,7 +185,7 @@ class Measured:
         )
 
     def add(self, writer: SpectraWriter, batch: Batch) -> None:
-        """A batch's rows; sums of a document are written when its last text has been added."""
+        """Add a batch's rows; sums of a document are written when its last text has been added."""
         rows, sizes = batch.rows[self.state], self.texts.tokens[batch.texts.start : batch.texts.stop]
         if not self.documents:
             self.spectra.add(rows, sizes)
@@ -216,8 +207,8 @@ class Measured:
     def write(self, writer: SpectraWriter) -> None:
         for mode, rows in self.whole.items():
             writer.whole(self.variant, mode, self.state, rows)
-        for mode, found in self.spectra.texts():
-            writer.texts(self.variant, mode, self.state, found)
+        for mode, spectrum in self.spectra.texts():
+            writer.texts(self.variant, mode, self.state, spectrum)
         self.extracts.write(writer, self.variant)
         if self.gains:
             writer.gains(self.variant, self.state, self.gains)

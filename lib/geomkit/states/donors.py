@@ -1,4 +1,4 @@
-"""A family's models side by side, from their spectra: donors of rows that are projected on fewer of their directions."""
+"""Open the models of a family together, as donors of rows that are projected on fewer of their directions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -21,8 +21,10 @@ from geomkit.tables.tidy import check_seeds, facts
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One model of a family: what files say about it, the widths of its states, the ids (tokens,) of all texts, and rows
-    (tokens, d) of some states, where they were gathered."""
+    """One model of a family, as a donor or a target of projections: attributes, widths, token ids, and rows.
+
+    ids (tokens,) are those of all texts, rows (tokens, d) those of some states, where they were gathered.
+    """
 
     name: str
     family: str
@@ -39,24 +41,24 @@ class Source:
 
     @property
     def dtype(self) -> str:
-        """The type with the fewest digits that its states were computed or stored in."""
+        """Type with the fewest digits in which its states were computed or stored."""
         return states_type(self.attributes)
 
     def state(self, layer: str) -> State:
-        """What a layer's rows are called in the table."""
+        """Return a layer's state as the table names it."""
         if layer == PLAIN:
             return State(self.facts["depth"] + 1, PLAIN)
         return State(resolve_layers(layer, self.facts["depth"])[0])
 
     def stored(self, layer: str) -> State:
-        """The state in the dump that a layer's rows are made from: the last block's output where gain and bias are left out."""
+        """Return the stored state that a layer's rows are made from: the last block's output where gain and bias are left out."""
         return self.state("last" if layer == PLAIN else layer)
 
     def width(self, layer: str) -> int:
         return self.widths[self.stored(layer)]
 
     def missing(self, layer: str) -> str | None:
-        """Why there are no rows of a layer, if there are none."""
+        """Return why a layer has no rows, if so."""
         if self.stored(layer) not in self.widths:
             return f"this layer of {self.name} is not among dump.layers"
         if layer == PLAIN and self.attributes.get("final norm") not in NORMS:
@@ -64,25 +66,26 @@ class Source:
         return None
 
     def rows(self, layer: str) -> np.ndarray:
-        """All rows of a layer, (tokens, d), as they are stored but for `plain`."""
+        """Return all rows of a layer, (tokens, d), as stored except for `plain`."""
         assert self.gathered is not None, f"{self.name} has no rows"
-        found, facts = self.gathered[self.stored(layer)], self.attributes
-        return plain(found, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else found
+        stored, facts = self.gathered[self.stored(layer)], self.attributes
+        return plain(stored, str(facts["final norm"]), float(str(facts["final norm eps"]))) if layer == PLAIN else stored
 
     def of(self, states: States, layers: Iterable[str]) -> "Source":
-        """This model with rows of some layers from a stream of its states."""
+        """Add the rows of some layers, read from a stream of the model's states."""
         gathered = states.gather(list(dict.fromkeys(map(self.stored, layers))))
         return replace(self, attributes={**self.attributes, DTYPE: states.dtype}, gathered=gathered)
 
 
 def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
-    """A model whose spectra are known, without rows."""
+    """Build a model from its spectra, without rows."""
     return Source(name, family, seed, spectra.attributes, spectra.text_list, spectra.widths, spectra.ids(TRAINED))
 
 
 def families_of(spectra: Iterable[Path], families: Mapping[str, str], seeds: Mapping[str, int | None]) -> dict[str, list[Source]]:
-    """The members of every family, by its name, in order of size, but for refused ones, from their files of spectra, which lie in
-    folders of their names.
+    """List the members of every family in order of size, without refused ones, from their files of spectra.
+
+    Each file lies in a folder with the model's name.
 
     Raises DataError for two of one size that no seed tells apart.
     """
@@ -92,30 +95,30 @@ def families_of(spectra: Iterable[Path], families: Mapping[str, str], seeds: Map
         with suppress(RefusalError), Spectra(path) as file:
             sources.append(of_spectra(name, families[name], seeds[name], file))
     sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
-    found = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
-    for family, group in found.items():
+    members = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
+    for family, group in members.items():
         check_seeds(family, ((source.name, source.seed, source.facts["params_nonembedding"]) for source in group))
-    return found
+    return members
 
 
 def family_of(
     name: str, spectra: Iterable[Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> tuple[Source | None, list[Source]]:
-    """A model, without rows, and all members of its family from their files of spectra; None if the model was refused."""
+    """Return a model, without rows, and all members of its family from their files of spectra; None if the model was refused."""
     members = families_of(spectra, families, seeds).get(families[name], [])
     return next((member for member in members if member.name == name), None), members
 
 
 def by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Paths of each corpus, by which the files are named, in their order."""
-    found: dict[str, list[Path]] = {}
+    """Group paths by corpus, which their file names state."""
+    grouped: dict[str, list[Path]] = {}
     for path in paths:
-        found.setdefault(path.stem, []).append(path)
-    return found
+        grouped.setdefault(path.stem, []).append(path)
+    return grouped
 
 
 def incomparable(members: Sequence[Source]) -> str | None:
-    """Why a family has no projections, if it has none."""
+    """Return why a family has no projections, if so."""
     first = members[0]
     if len(set(first.texts.document)) < 2:
         return "directions are those of other documents, and there is one document"

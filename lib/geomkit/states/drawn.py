@@ -1,4 +1,4 @@
-"""Rows that are drawn in place of a model's states: nulls as a stream."""
+"""Nulls of drawn rows, as a stream of states."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -42,7 +42,7 @@ class Drawn:
         raise DataError(f"{self.null} has no tokens")
 
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:
-        chosen = range(len(self.texts.tokens)) if texts is None else texts
+        chosen = self.share if texts is None else texts
         return {state: self.rows(state, chosen) for state in (self.widths if states is None else states)}
 
     def vocabulary(self) -> None:

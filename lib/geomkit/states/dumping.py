@@ -1,4 +1,4 @@
-"""Write the states of a model that runs to dumps: the trained model, the shuffled texts, and the untrained twins."""
+"""Write the states of a running model to dumps: the trained model, the shuffled texts, and the untrained twins."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ def dump_states(
     part: str | None = None,
     code: str = "",
 ) -> None:
-    """Writes a dump for each of the variants that outputs are named by.
+    """Write a dump for each variant; outputs are named by variants.
 
     variants: those that the model has; the other outputs hold nothing but the reason. part: the name of the part of the texts
     that is run, where it is not all of them; where there are more parts than groups of documents, some have no texts. code: a

@@ -1,4 +1,4 @@
-"""Dumps: what a model computed on a set of texts, one HDF5 file for each model, corpus and variant.
+"""Dumps: the hidden states of a model on a set of texts, one HDF5 file for each model, corpus and variant.
 
 /tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored; -1 where
                                        states were imported without it
@@ -45,7 +45,7 @@ BATCHES, CORPUS = "texts/batch", "corpus"
 
 
 class DumpWriter:
-    """Fills a dump batch by batch; memory does not grow with the number of tokens."""
+    """Writer of a dump, batch by batch; memory does not grow with the number of tokens."""
 
     def __init__(self, file: h5py.File, dtype: str, compression: str | None):
         self.file, self.kind, self.compression = file, dtype, compression
@@ -57,7 +57,7 @@ class DumpWriter:
             self._create(f"tokens/{name}", (self.total,), np.dtype(kind))
 
     def append(self, ids: np.ndarray, surprisal: np.ndarray | None, states: Mapping[State, np.ndarray]) -> None:
-        """Adds the next rows: ids (k,), surprisal (k,), None where nobody knows it, and for each state (k, d).
+        """Add the next rows: ids (k,), surprisal (k,), None where it is unknown, and for each state (k, d).
 
         Raises DataError for a state that is not finite or overflows the dump's type, and for a surprisal that is not finite,
         but for a text's first.
@@ -109,9 +109,11 @@ def write_dump(
     vocabulary: np.ndarray | None = None,
     part: States | None = None,
 ) -> Iterator[DumpWriter]:
-    """A writer for a dump that appears at `path` only when the block ends well and every row was written. `absent` may
-    still grow inside the block; batches: how many texts each `append` has; vocabulary: counts of each token id elsewhere; part:
-    of a part of a corpus, the stream that it is written from."""
+    """Yield a writer for a dump that appears at `path` only when the block succeeds and every row was written.
+
+    `absent` may still grow inside the block; batches: how many texts each `append` has; vocabulary: counts of each token id
+    elsewhere; part: of a part of a corpus, the stream that it is written from.
+    """
     with replacing(path) as temporary, created(temporary, rdcc_nbytes=CHUNK_BYTES) as file:
         file.attrs.update(sorted({"schema": SCHEMA, **attributes}.items()))
         put(file, "tokens/offset", texts.offset)
@@ -150,7 +152,7 @@ class Dump(Reader):
 
     @property
     def facts(self) -> dict[str, object]:
-        """What all parts of a dump have in common, but for its name."""
+        """Return the attributes that all parts of a dump share, without its name."""
         return self.attributes | ({"absent": self.absent, "states": [state.path for state in self.states]} if self.share else {})
 
     @property
@@ -163,60 +165,61 @@ class Dump(Reader):
 
     @property
     def objective(self) -> str:
-        """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
+        """Training objective: the next token (`causal`), or masked tokens (`masked`)."""
         return str(self.attributes.get("objective", CAUSAL))
 
     @property
     def dtype(self) -> str:
-        """The type with the fewest digits that states were computed or stored in."""
+        """Type with the fewest digits in which states were computed or stored."""
         data = [self.file[state.path] for state in self.states]
         return states_type(self.attributes, *(BFLOAT16 if TYPE in one.attrs else one.dtype.name for one in data))
 
     @cached_property
     def texts(self) -> Texts:
-        """Those of the whole corpus."""
+        """Texts of the whole corpus."""
         return read_lists(self.file, CORPUS) if CORPUS in self.file else self.own_texts
 
     @property
     def own_texts(self) -> Texts:
-        """Those in the file."""
+        """Texts in the file."""
         names = [name.decode() for name in read(self.file, "texts/document")]
         return Texts(names, np.diff(self.offset).tolist(), read(self.file, "texts/bytes").tolist())
 
     @property
     def states(self) -> list[State]:
-        """Every state in the file, by layer, each block's output after its sublayers."""
+        """All states in the file, by layer, each block's output after its sublayers."""
         if len(self.offset) == 1:  # a part without texts
             return []
-        found = [State(int(layer)) for layer in self.file["hidden"]]
+        all_states = [State(int(layer)) for layer in self.file["hidden"]]
         for layer, sublayers in self.file.get("sublayer", {}).items():
-            found += [State(int(layer), name) for name in sublayers]
-        return sorted(found, key=order)
+            all_states += [State(int(layer), name) for name in sublayers]
+        return sorted(all_states, key=order)
 
     def surprisal(self, text: int) -> np.ndarray:
-        """Surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
+        """Read the surprisal of a text's tokens in nats: (tokens,), NaN where there was no past."""
         return read(self.file, "tokens/surprisal", slice(*self.offset[text : text + 2]))
 
     def ids(self, text: int) -> np.ndarray:
-        """Token ids of a text: (tokens,)."""
-        return read(self.file, "tokens/id", slice(*self.offset[text : text + 2]))
+        """Read the token ids of a text by its number in the corpus: (tokens,)."""
+        own = text - self.share.start
+        return read(self.file, "tokens/id", slice(*self.offset[own : own + 2]))
 
     def vocabulary(self) -> np.ndarray | None:
-        """How often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""
+        """Read how often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""
         return read(self.file, "vocabulary/count") if "vocabulary" in self.file else None
 
     def rows(self, state: State, first: int, last: int) -> np.ndarray:
-        """Vectors of the texts first..last-1 of the file, one after another: (tokens, d)."""
-        found = read(self.file, state.path, slice(self.offset[first], self.offset[last]))
-        return from_words(found) if self.file[state.path].attrs.get(TYPE) == BFLOAT16 else found
+        """Read the vectors of the texts first..last-1 of the file, one after another: (tokens, d)."""
+        values = read(self.file, state.path, slice(self.offset[first], self.offset[last]))
+        return from_words(values) if self.file[state.path].attrs.get(TYPE) == BFLOAT16 else values
 
     @cached_property
     def widths(self) -> dict[State, int]:
-        """Of every state, by layer, each block's output after its sublayers."""
+        """Width of every state, by layer, each block's output after its sublayers."""
         return {state: self.file[state.path].shape[1] for state in self.states}
 
     def groups(self) -> list[list[State]]:
-        """States one by one: each pass reads one."""
+        """Return states one by one: each pass reads one."""
         return [[state] for state in self.states]
 
     def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
@@ -246,7 +249,8 @@ class Gathered(Mapping[State, np.ndarray]):
             raise KeyError(state)
         if self.texts is None:
             return self.dump.rows(state, 0, len(self.dump.share))
-        return np.concatenate([self.dump.rows(state, text, text + 1) for text in self.texts])
+        own = [text - self.dump.share.start for text in self.texts]
+        return np.concatenate([self.dump.rows(state, text, text + 1) for text in own])
 
     def __iter__(self) -> Iterator[State]:
         return iter(self.states)
@@ -256,6 +260,6 @@ class Gathered(Mapping[State, np.ndarray]):
 
 
 def stored(dumps: Sequence[Path] | Path) -> Callable[[str], States]:
-    """What opens dumps by the names of their variants, by which the files are named."""
+    """Return a function that opens dumps by the names of their variants, which are their file names."""
     files = {path.stem: path for path in ([dumps] if isinstance(dumps, Path) else dumps)}
     return lambda variant: Dump(files[variant])

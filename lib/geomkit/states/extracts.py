@@ -1,5 +1,7 @@
-"""What later stages ask of single tokens and documents, beside spectra: taken while a state's rows are read or made, so that no
-stage reads states again. The same for rows of a dump and of a running model."""
+"""Extract gains, ridges, folds and sinks for later stages while a state's rows are read, so that no stage reads states again.
+
+Rows of a dump and of a running model are treated alike.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +17,13 @@ from geomkit.measures.controls import FOLDS, document_folds
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
 from geomkit.measures.spectra import FixedPointCovariance, normalise
-from geomkit.states.spectra import SpectraWriter
+from geomkit.states.spectra import GAIN, SpectraWriter
 from geomkit.states.texts import Texts
 
 
 @dataclass(frozen=True)
 class Requested:
-    """What is asked of the trained model's states, each None if it is not.
+    """Extracts requested for the trained model's states, each None if it is not.
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
     them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, for texts without attention sinks.
@@ -31,12 +33,17 @@ class Requested:
     whitened: Any = None
     sinks: Mapping[str, Any] | None = None
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the file of spectra: constants of the information gain."""
+        return {f"{GAIN} {name}": value for name, value in (self.gain or {}).items()}
+
     def ridge(self, state: State, depth: int) -> bool:
-        """Whether the ridge of last tokens is asked for: at the layers that models of any depth have, but for the embedding."""
+        """Whether the ridge of last tokens is requested: at the layers that models of any depth have, except the embedding."""
         return bool(self.gain and state.layer and layer_name(state.layer, depth) and state.sublayer == "block")
 
     def folds(self, state: State, depth: int, texts: Texts) -> bool:
-        """Whether sums of each fold of documents are asked for, and there are folds."""
+        """Whether sums of each fold of documents are requested, and there are folds."""
         if self.whitened is None or state.sublayer != "block" or len(set(texts.document)) < 2:
             return False
         return state.layer in resolve_layers(self.whitened, depth)
@@ -46,7 +53,9 @@ NOTHING = Requested()
 
 
 class StateExtracts:
-    """Of one state, whose rows (tokens, width) arrive text after text. Arrays are of the kind and on the device of `like`.
+    """Extracts of one state, whose rows (tokens, width) arrive text after text.
+
+    Arrays are of the kind and on the device of `like`.
 
     texts: of the whole corpus, of which a part may arrive: sums over documents are in fixed point, so that those of parts add up
     bit for bit.
@@ -60,7 +69,7 @@ class StateExtracts:
         self.fold = document_folds(texts.document) if self.folds else None
 
     def add(self, rows: Array, texts: range) -> None:
-        """Rows of these texts, one after another."""
+        """Add rows of these texts, one after another."""
         sizes = self.texts.tokens[texts.start : texts.stop]
         if self.folds is not None and self.fold is not None:
             self.folds.add(rows, sizes, self.fold[texts.start : texts.stop].tolist())
@@ -79,14 +88,14 @@ class StateExtracts:
 
 
 class FoldMoments:
-    """Of each fold of documents the sum of its unit rows (d,), and that of z z^T. tokens: the number of rows of all jobs."""
+    """Sum of unit rows (d,) and of z z^T for each fold of documents. tokens: the number of rows of all jobs."""
 
     def __init__(self, d: int, like: Array, tokens: int):
         self.sums = [FixedPointCovariance(d, tokens, like) for _ in range(FOLDS)]
         self.totals = [FixedPointSum.zeros((d,), tokens, like) for _ in range(FOLDS)]
 
     def add(self, rows: Array, sizes: Sequence[int], folds: Sequence[int]) -> None:
-        """rows (tokens, d): texts one after another, of the given sizes and in the given folds."""
+        """Add rows (tokens, d): texts one after another, of the given sizes and in the given folds."""
         unit, start = normalise(rows, "unit"), 0
         for fold, group in groupby(zip(folds, sizes, strict=True), key=lambda pair: pair[0]):
             stop = start + sum(size for _, size in group)

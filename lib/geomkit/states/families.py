@@ -1,4 +1,4 @@
-"""The files of eigenvalues of whole families, opened together: what compares models with each other reads them all."""
+"""Open the files of spectra of whole families, to compare models with each other."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +16,7 @@ from geomkit.tables.tidy import check_seeds, facts
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a family, its file open."""
+    """One model of a family, with its file open."""
 
     name: str
     family: str
@@ -28,20 +28,20 @@ class Member:
         return facts(self.file.attributes)
 
     def state(self, layer: int | str) -> State:
-        """The state that `last`, `final` or a number names in this model."""
+        """Return the state that `last`, `final` or a number names in this model."""
         return State(resolve_layers(layer, self.facts["depth"])[0])
 
     @property
     def document_names(self) -> list[str]:
-        """In the order of `documents`."""
+        """Return the names of documents in the order of `documents`."""
         return list(dict.fromkeys(self.file.text_list.document))
 
     def keeps_documents(self, variant: str, mode: str, layer: int | str) -> bool:
-        """Whether there are `documents`: of wide models there are none."""
+        """Whether there are `documents`: wide models have none."""
         return f"{variant}/documents/{mode}/{self.state(layer).path}" in self.file.file
 
     def documents(self, variant: str, mode: str, layer: int | str) -> list[CovarianceAccumulator]:
-        """Each document's sum of z z^T."""
+        """Read each document's sum of z z^T."""
         return self.file.documents(variant, mode, self.state(layer))
 
 
@@ -49,8 +49,10 @@ class Member:
 def opened_families(
     spectra: Iterable[str | Path], families: Mapping[str, str], seeds: Mapping[str, int | None]
 ) -> Iterator[dict[str, list[Member]]]:
-    """The members of every family, by its name, in order of size. A model's file lies in a folder of its name, by which
-    `families` and `seeds` have its family and seed. Models that were refused are left out.
+    """Open the members of every family, in order of size.
+
+    A model's file lies in a folder of its name, by which `families` and `seeds` have its family and seed. Models that were
+    refused are left out.
 
     Raises DataError for two models of one size that no seed tells apart.
     """
@@ -61,14 +63,14 @@ def opened_families(
             with suppress(RefusalError):
                 members.append(Member(name, families[name], seeds[name], stack.enter_context(Spectra(path))))
         members.sort(key=lambda member: (member.family, member.facts["params_nonembedding"], member.name))
-        found = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
-        for family, group in found.items():
+        grouped = {family: list(group) for family, group in groupby(members, key=lambda member: member.family)}
+        for family, group in grouped.items():
             check_seeds(family, ((member.name, member.seed, member.facts["params_nonembedding"]) for member in group))
-        yield found
+        yield grouped
 
 
 def incomparable(members: Sequence[Member]) -> str | None:
-    """Why a family has no nulls for width, if it has none."""
+    """Return why a family has no nulls for width, if so."""
     if len({model.facts["params_nonembedding"] for model in members}) < 2:
         return "a family of one size"
     texts = members[0].file.text_list
@@ -78,7 +80,7 @@ def incomparable(members: Sequence[Member]) -> str | None:
 
 
 def spectra_at(members: Sequence[Member], variant: str, mode: str, n: int | None, layer: int | str) -> list[Spectrum] | None:
-    """Every member's spectra of the first n tokens of texts, or (n None) of the corpus; None if one was not measured."""
-    found = [member.file.at(variant, mode, n, member.state(layer)) for member in members]
-    measured = [spectrum for spectrum in found if spectrum is not None]
+    """Read every member's spectra of the first n tokens of texts, or (n None) of the corpus; None if one was not measured."""
+    spectra = [member.file.at(variant, mode, n, member.state(layer)) for member in members]
+    measured = [spectrum for spectrum in spectra if spectrum is not None]
     return measured if len(measured) == len(members) else None

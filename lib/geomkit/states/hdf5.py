@@ -1,4 +1,4 @@
-"""HDF5 files between stages: opened only if they are of the expected kind, and read with every checksum checked."""
+"""Read and write HDF5 files between stages, with checks of their kind and of every checksum."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,15 @@ VERSION = ("v110", "v110")
 
 
 def created(path: Path, **options: Any) -> h5py.File:
-    """A new file, opened for writing."""
+    """Create a file, opened for writing."""
     return h5py.File(path, "w", libver=VERSION, **options)
 
 
 def put(group: h5py.Group, path: str, values: np.ndarray | Sequence[Any]) -> h5py.Dataset:
-    """A whole dataset with checksums. Names are stored as UTF-8 of one length, for HDF5 has no checksum on other text."""
+    """Write a whole dataset with checksums.
+
+    Names are stored as UTF-8 of one length, for HDF5 has no checksum on other text.
+    """
     array = np.asarray(values)
     if array.dtype.kind == "U":
         array = np.char.encode(array, "utf-8")
@@ -35,7 +38,7 @@ def put(group: h5py.Group, path: str, values: np.ndarray | Sequence[Any]) -> h5p
 
 @contextmanager
 def undamaged(path: str | Path) -> Iterator[None]:
-    """Inside the block what HDF5 finds wrong with a file is a DataError that names it."""
+    """Turn HDF5's errors about a file inside the block into a DataError that names it."""
     try:
         yield
     except (KeyError, OSError, RuntimeError, ValueError) as error:
@@ -44,7 +47,7 @@ def undamaged(path: str | Path) -> Iterator[None]:
 
 
 def refuse_damage(path: str | Path, error: BaseException | None) -> None:
-    """Raises DataError, naming the file, for an error that is HDF5's own."""
+    """Raise DataError, naming the file, for an error of HDF5 itself."""
     if isinstance(error, KeyError | OSError | RuntimeError | ValueError) and OWN.search(str(error)):
         raise DataError(f"{path}: damaged ({error})") from None
 
@@ -54,7 +57,7 @@ OWN = re.compile(r"^['\"]?(Unable to|Can't|unable to|Invalid|Inappropriate|Unspe
 
 
 class Reader:
-    """A file opened for reading, to be closed by `with`; what HDF5 finds wrong with it inside the block is a DataError."""
+    """A file opened for reading, to be closed by `with`; HDF5's errors about it inside the block become a DataError."""
 
     file: h5py.File
 
@@ -68,7 +71,7 @@ class Reader:
 
 
 def opened(path: Path, kind: str, schema: int, holds: str) -> h5py.File:
-    """A file between stages, opened for reading.
+    """Open a file between stages for reading.
 
     Raises DataError if it is not of that kind and schema, and RefusalError if its model was refused.
     """
@@ -77,18 +80,18 @@ def opened(path: Path, kind: str, schema: int, holds: str) -> h5py.File:
     except OSError as error:
         raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
     with undamaged(path):
-        reason, found, held = file.attrs.get(REFUSED), file.attrs.get("schema"), holds in file
+        reason, version, held = file.attrs.get(REFUSED), file.attrs.get("schema"), holds in file
     if reason:
         file.close()
         raise RefusalError(reason)
-    if found != schema or not held:
+    if version != schema or not held:
         file.close()
         raise DataError(f"{path}: not a {kind} of schema {schema}; remove it and run again")
     return file
 
 
 def read(file: h5py.File, path: str, rows: slice = slice(None)) -> np.ndarray:
-    """Rows of a dataset. Raises DataError if it is not there, or fails its checksum."""
+    """Read rows of a dataset. Raises DataError if it is not there, or fails its checksum."""
     try:
         return file[path][rows]
     except (KeyError, OSError, RuntimeError) as error:

@@ -1,5 +1,4 @@
-"""Batches of arrays that a long job has computed, kept in one file until its output is whole, so that a job that was killed
-goes on after the last whole one."""
+"""Journal of computed batches, from which a killed job resumes until its output is whole."""
 
 import hashlib
 import io
@@ -14,7 +13,7 @@ HEADER = struct.Struct("<Q32s")
 
 
 class Journal:
-    """A file of records behind a key that says what they were computed from: with another key it is begun anew.
+    """A file of records behind a key of what they were computed from: with another key it is begun anew.
 
     A record that is cut off or damaged, and all that follows it, is left out and written over.
     """
@@ -29,24 +28,24 @@ class Journal:
             self._write(key.encode())
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        """Every whole record, in order. Afterwards the next one is appended behind them."""
+        """Yield every whole record, in order. Afterwards the next one is appended behind them."""
         while True:
             place = self.file.tell()
             if (content := self._read()) is None:
                 self.file.seek(place)
                 self.file.truncate()
                 return
-            with np.load(io.BytesIO(content)) as found:  # numpy reads no pickles unless it is asked to
-                yield {name: found[name] for name in found.files}
+            with np.load(io.BytesIO(content)) as record:  # numpy reads no pickles unless it is asked to
+                yield {name: record[name] for name in record.files}
 
     def append(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """One more record, to be called when all have been read."""
+        """Append one more record, to be called when all have been read."""
         content = io.BytesIO()
         np.savez(content, **arrays)  # type: ignore[arg-type]  # its stub takes all keywords for its own
         self._write(content.getvalue())
 
     def remove(self) -> None:
-        """Ends the journal, whose file is gone afterwards."""
+        """Close the journal and delete its file."""
         self.file.close()
         self.path.unlink(missing_ok=True)
 

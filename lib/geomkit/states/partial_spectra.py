@@ -24,7 +24,6 @@ from geomkit.core.state import State, order
 from geomkit.core.variants import TRAINED
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.spectra import FixedPointCovariance, is_centred
-from geomkit.states.decomposition import by_document
 from geomkit.states.dumps import BATCHES
 from geomkit.states.hdf5 import put, read
 from geomkit.states.parts import REQUESTED, of_whole, opened_parts
@@ -32,13 +31,13 @@ from geomkit.states.refusals import refused_files
 from geomkit.states.sinks import PLACE, joined_sinks, read_sinks
 from geomkit.states.spectra import Spectra, SpectraWriter, datasets, of_triangle, upper_triangle, write_spectra
 from geomkit.states.stream import ranges
-from geomkit.states.texts import Texts
+from geomkit.states.texts import Texts, by_document
 
 SUMS = "sums"
 
 
 class PartWriter(SpectraWriter):
-    """Writes sums in fixed point where a file of all texts has what follows from them."""
+    """Writer of sums in fixed point where a file of all texts has spectra derived from them."""
 
     def whole(self, variant: str, mode: str, state: State, rows: FixedPointCovariance) -> None:
         units = upper_triangle(rows.sum.units)
@@ -56,7 +55,7 @@ class PartWriter(SpectraWriter):
 def write_part(
     path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str], batches: Sequence[int]
 ) -> Iterator[PartWriter]:
-    """As `write_spectra`, for the part's texts; batches: how many of them each batch has."""
+    """Yield a writer as `write_spectra` does, for the part's texts; batches: how many of them each batch has."""
     with write_spectra(path, texts, attributes, absent) as writer:
         put(writer.file, BATCHES, np.asarray(batches, dtype=np.int64))
         yield PartWriter(writer.file)
@@ -76,7 +75,7 @@ class PartSpectra(Spectra):
         self.facts = self.attributes | ({"absent": self.absent} if self.batches else {})
 
     def states(self, variant: str, mode: str) -> list[State]:
-        """States of which there are sums."""
+        """List the states that have sums."""
         return sorted((state for state, _ in datasets(self.file.get(f"{variant}/{SUMS}/{mode}", {}))), key=order)
 
     def requested(self, name: str) -> Any:
@@ -84,43 +83,44 @@ class PartSpectra(Spectra):
         return json.loads(str(self.attributes[f"{REQUESTED}{name}"]))
 
     def sum(self, path: str) -> FixedPointSum:
-        """A dataset in fixed point."""
+        """Read a dataset in fixed point."""
         return FixedPointSum(read(self.file, path), int(self.file[path].attrs["exponent"]))
 
     def ending(self, batch: range) -> range:
-        """The documents that end in a batch."""
+        """Return the documents that end in a batch."""
         return range(*np.searchsorted(self.stops, (batch.start, batch.stop), side="right").tolist())
 
     def in_batches(self, values: np.ndarray) -> Iterator[np.ndarray]:
-        """Values of all tokens, a batch at a time."""
+        """Yield values of all tokens, a batch at a time."""
         offset = self.text_list.offset
         for batch in self.batches:
             yield values[offset[batch.start] : offset[batch.stop]]
 
 
 def merge_spectra(parts: Sequence[Path], output: Path) -> None:
-    """One file of all parts, in the order of the texts, with the bytes of one that was never parted; a refused one if they are
-    refused.
+    """Merge all parts to one file, in the order of the texts, with the bytes of one made without parts.
+
+    It is a refused one if they are refused.
 
     Memory holds the sums of one state in one normalisation, or of its folds, for two parts and in float64. Raises DataError,
     naming file and attributes, for parts of different runs.
     """
-    with refused_files([output]), opened_parts(parts, PartSpectra) as found:
-        first = found[0]
+    with refused_files([output]), opened_parts(parts, PartSpectra) as opened:
+        first = opened[0]
         modes, lengths, variants, drawn = (first.requested(name) for name in ("modes", "lengths", "variants", "drawn"))
-        listed = [part.text_list for part in found]
+        listed = [part.text_list for part in opened]
         texts = Texts(*([one for own in listed for one in getattr(own, name)] for name in ("document", "tokens", "bytes")))
         with write_spectra(output, texts, of_whole(first.attributes), first.absent) as writer:
             if "vocabulary" in first.file:
                 writer.vocabulary(first.vocabulary())
             for variant in (*variants, *drawn):
-                merge_variant(found, writer, variant, modes, lengths)
+                merge_variant(opened, writer, variant, modes, lengths)
 
 
 def merge_variant(
     parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, modes: Sequence[str], lengths: Sequence[int]
 ) -> None:
-    """What was measured of one variant, in the order of `geomkit.states.decomposition`."""
+    """Merge the measurements of one variant, in the order of `geomkit.states.decomposition`."""
     states = parts[0].states(variant, modes[0])
     one_by_one = variant in parts[0].requested("drawn") or not parts[0].requested("together")
     for number, group in enumerate([[state] for state in states] if one_by_one else [states]):
@@ -144,16 +144,16 @@ def merge_state(
     modes: Sequence[str],
     lengths: Sequence[int],
 ) -> None:
-    """Spectra of the corpus and of the texts, and what was taken of tokens."""
+    """Merge the spectra of the corpus and of the texts, and the extracts of tokens."""
     for mode in modes:
         place = f"{variant}/{SUMS}/{mode}/{state.path}"
         d, n = int(parts[0].file[place].attrs["d"]), sum(int(part.file[place].attrs["n"]) for part in parts)
         writer.corpus(variant, mode, state, of_triangle(added(parts, place).value, d, n).spectrum(centred=is_centred(mode)))
     for mode in modes:
         for n in lengths:
-            if found := [own for part in parts if (own := part.at(variant, mode, n, state))]:
-                values = np.concatenate([own.eigenvalues for own in found])
-                writer.texts(variant, mode, state, replace(found[0], eigenvalues=values))
+            if present := [own for part in parts if (own := part.at(variant, mode, n, state))]:
+                values = np.concatenate([own.eigenvalues for own in present])
+                writer.texts(variant, mode, state, replace(present[0], eigenvalues=values))
     merge_extracts(parts, writer, variant, state)
     place = f"{variant}/gains/{state.path}"
     if place in parts[0].file:
@@ -163,7 +163,7 @@ def merge_state(
 def merge_documents(
     parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, modes: Sequence[str], states: Sequence[State]
 ) -> None:
-    """Sums of documents, in the order in which documents end."""
+    """Merge sums of documents, in the order in which documents end."""
     before = 0
     for part in parts:
         for batch in part.batches:
@@ -177,7 +177,7 @@ def merge_documents(
 
 
 def merge_extracts(parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, state: State) -> None:
-    """What `geomkit.states.extracts` took of one state."""
+    """Merge what `geomkit.states.extracts` made of one state."""
     place = f"{variant}/ridge/{state.path}"
     if ridges := [part.ridge(variant, state) for part in parts if place in part.file]:  # a part may have no longest text
         writer.ridge(variant, state, ridges)
@@ -189,18 +189,18 @@ def merge_extracts(parts: Sequence[PartSpectra], writer: SpectraWriter, variant:
 
 
 def added(parts: Sequence[PartSpectra], path: str) -> FixedPointSum:
-    """The sum of a dataset in fixed point over all parts. Raises DataError, naming file and dataset, for another unit."""
+    """Add a dataset in fixed point over all parts. Raises DataError, naming file and dataset, for another unit."""
     total = parts[0].sum(path)
     for part in parts[1:]:
         own = part.sum(path)
         if own.exponent != total.exponent:
-            found = f"exponent is {own.exponent} instead of {total.exponent}"
-            raise DataError(f"{part.file.filename}: not of this run: of /{path} the {found}; remove it and run again")
+            difference = f"exponent is {own.exponent} instead of {total.exponent}"
+            raise DataError(f"{part.file.filename}: not of this run: of /{path} the {difference}; remove it and run again")
         total.merge(own)
     return total
 
 
 def in_batches(parts: Sequence[PartSpectra], values: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Values of all tokens, given by part, a batch at a time."""
+    """Yield values of all tokens, given by part, a batch at a time."""
     for part, own in zip(parts, values, strict=True):
         yield from part.in_batches(own)

@@ -1,4 +1,4 @@
-"""Parts of a job: files that several jobs have made of one model and corpus, each from a range of the texts.
+"""Parts of a job: files that several jobs make of one model and corpus, each from a range of the texts.
 
 Parts are named `{part}-of-{parts}`, from 1, and follow one another in the order of the texts. A part may have no texts.
 """
@@ -19,13 +19,13 @@ PART, REQUESTED = "part", "asked "
 
 
 def numbered(part: str) -> tuple[int, int]:
-    """(number from 0, how many) that the name of a part says."""
+    """Parse the name of a part: its number from 0, and how many parts there are."""
     number, _, parts = part.partition("-of-")
     return int(number) - 1, int(parts)
 
 
 def part_name(number: int, parts: int) -> str:
-    """The name of a part by its number from 0."""
+    """Format the name of a part from its number, counted from 0."""
     return f"{number + 1}-of-{parts}"
 
 
@@ -35,13 +35,13 @@ def requested(**settings: object) -> dict[str, str]:
 
 
 def of_whole(attributes: Mapping[str, object]) -> dict[str, object]:
-    """Attributes of a part, but for those that only parts have."""
+    """Drop the attributes that only parts have."""
     return {name: value for name, value in attributes.items() if name != PART and not name.startswith(REQUESTED)}
 
 
 @contextmanager
 def opened_parts(paths: Sequence[Path], kind: Any, run: Mapping[str, Any] | None = None) -> Iterator[list[Any]]:
-    """The files of all parts of one run, opened by `kind`; those without texts are left out.
+    """Open the files of all parts of one run by `kind`; those without texts are left out.
 
     run: attributes that all of them have; those of the first where it is None. Raises RefusalError if a part is refused, and
     DataError, naming file and attributes, if they are not all parts of one run in their order, or if none has a text.
@@ -66,7 +66,7 @@ def check_facts(path: Path, facts: Mapping[str, Any], expected: Mapping[str, Any
 
 
 def merge_dumps(parts: Sequence[Path], output: Path, dtype: str, compression: str | None) -> None:
-    """One dump of all parts, with the bytes of one that was never parted; a refused one if they are refused.
+    """Merge all parts to one dump, with the bytes of one made without parts; a refused one if they are refused.
 
     Memory holds one batch.
     """

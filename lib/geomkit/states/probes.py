@@ -1,4 +1,4 @@
-"""Probes: what only running a model with masks and gradients can tell, at targets in some texts of a dump.
+"""Probes: token selections and a model's scores with them, from runs with masks and gradients, at targets in some texts.
 
 /targets/{text,position,document}      (targets,)            the text's number in the dump, the token's in the text
 /texts/{text}                          (tokens,)             the tokens as they read; /ids/{text} their ids
@@ -29,7 +29,7 @@ SCORES = ("divergence", "loss", "removed_divergence", "removed_loss")
 
 
 class Choice(NamedTuple):
-    """What one method chose, and how the model fared with it."""
+    """Tokens that one method chose, and how the model fared with them."""
 
     layer: int
     first: int
@@ -41,7 +41,7 @@ class Choice(NamedTuple):
 def write_probe(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
-    """Arrays by their path in the file, which appears whole."""
+    """Write arrays by their path in the file, which appears whole."""
     write_targets(path, SCHEMA, arrays, attributes, absent)
 
 
@@ -53,19 +53,19 @@ class Probe(Targets):
         self.budgets: list[int] = [int(k) for k in self.attributes["budgets"]]
 
     def tokens(self, text: int) -> list[str]:
-        """A text's tokens as they read."""
+        """Read a text's tokens as text."""
         return [token.decode() for token in read(self.file, f"texts/{text}")]
 
     def ids(self, text: int) -> np.ndarray:
-        """Token ids of a text: (tokens,)."""
+        """Read the token ids of a text: (tokens,)."""
         return read(self.file, f"ids/{text}")
 
     def rows(self, layer: int, text: int) -> np.ndarray:
-        """Vectors of a text's tokens: (tokens, d)."""
+        """Read the vectors of a text's tokens: (tokens, d)."""
         return read(self.file, f"states/{layer}/{text}")
 
     def lengths(self, text: int) -> np.ndarray:
-        """Lengths of a text's vectors at every layer that is measured: (layers, tokens)."""
+        """Read the lengths of a text's vectors at every layer that is measured: (layers, tokens)."""
         return read(self.file, f"lengths/{text}")
 
     def width(self, layer: int) -> int:
@@ -76,21 +76,21 @@ class Probe(Targets):
         return sorted(int(layer) for layer in self.file["chosen"])
 
     def importance(self, layer: int) -> dict[str, np.ndarray]:
-        """Weights (targets, T) by name."""
+        """Read weights (targets, T) by name."""
         return {name: read(self.file, f"importance/{layer}/{name}") for name in self.file[f"importance/{layer}"]}
 
     def gaps(self, layer: int, first: int) -> np.ndarray | None:
-        """KKT gap of each Lasso (targets, budgets), relative to its largest penalty; None if it was not asked for."""
+        """Read the KKT gap of each Lasso (targets, budgets), relative to its largest penalty; None if Lasso was not requested."""
         path = f"lasso/{layer}/{first}/gap"
         return read(self.file, path) if path in self.file else None
 
     def choices(self) -> list[Choice]:
-        """Everything that was chosen."""
-        found = []
+        """Read all choices."""
+        all_choices = []
         for layer in self.layers:
             for first, methods in self.file[f"chosen/{layer}"].items():
                 for method, chosen in methods.items():
                     place = f"scores/{layer}/{first}/{method}"
                     scores = {name: read(self.file, f"{place}/{name}") for name in SCORES}
-                    found.append(Choice(layer, int(first), method, read(self.file, chosen.name), scores))
-        return found
+                    all_choices.append(Choice(layer, int(first), method, read(self.file, chosen.name), scores))
+        return all_choices

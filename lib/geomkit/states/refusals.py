@@ -1,4 +1,4 @@
-"""Refusals: a model that cannot be measured leaves files that hold nothing but the reason, so that all others are delivered.
+"""Refusals: a model that cannot be measured leaves files with only the reason, so that all others are delivered.
 
 A refused dump or probe makes refused spectra, and these an empty table whose only absence, `everything`, has the reason. Whoever
 compares models leaves it out. The workflow names it at its end, with an error code.
@@ -20,7 +20,7 @@ from geomkit.tables.tidy import COLUMNS, EVERYTHING, TableWriter
 
 @contextmanager
 def refused_files(outputs: Iterable[Path]) -> Iterator[None]:
-    """If the model is refused inside the block, every output becomes an HDF5 file with the reason alone."""
+    """If the model is refused inside the block, write every output as an HDF5 file with only the reason."""
     try:
         yield
     except RefusalError as reason:
@@ -30,7 +30,7 @@ def refused_files(outputs: Iterable[Path]) -> Iterator[None]:
 
 
 def refuse(output: Path, reason: str) -> None:
-    """An HDF5 file that holds the reason alone."""
+    """Write an HDF5 file with only the reason."""
     with replacing(output) as temporary, created(temporary) as file:
         file.attrs[REFUSED] = reason
 
@@ -39,7 +39,7 @@ def refuse(output: Path, reason: str) -> None:
 def refused_table(
     output: Path, schema: pa.Schema = COLUMNS, summary: Path | None = None, record: type[Any] | None = None
 ) -> Iterator[None]:
-    """If the model is refused inside the block, the table is empty and says why, and so is a summary of rows of a record."""
+    """If the model is refused inside the block, write an empty table with the reason, and an empty summary of a record's rows."""
     try:
         yield
     except RefusalError as reason:

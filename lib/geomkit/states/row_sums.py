@@ -1,5 +1,5 @@
-"""Sums of the rows of every batch, by which jobs that share the texts of a corpus know its mean row before they measure: one HDF5
-file for each model, corpus and part.
+"""Sums of the rows of every batch, so that jobs that share a corpus know its mean row: one HDF5 file for each model, corpus and
+part.
 
 /{variant}/total/{state}    (batches, d)   the sum of each batch's rows
 /{variant}/squares/{state}  (batches,)     the sum of their squared lengths
@@ -31,19 +31,19 @@ RowSum = tuple[np.ndarray, float]
 
 
 def row_sum(rows: Any) -> RowSum:
-    """The sums of a batch's rows."""
+    """Sum the rows of a batch."""
     own = reals(rows)
     return as_numpy(namespace(own).sum(own, axis=0)).astype(np.float64), float(squared_length(own))
 
 
 def total_of(batches: Iterable[Mapping[State, RowSum]]) -> dict[State, RowSum]:
-    """The sums of a corpus from those of its batches, added in their order, so that parts give the bits of the whole."""
-    found: dict[State, RowSum] = {}
+    """Add the sums of batches to those of a corpus, in their order, so that parts give the bits of the whole."""
+    totals: dict[State, RowSum] = {}
     for batch in batches:
         for state, (total, squares) in batch.items():
-            before = found.get(state)
-            found[state] = (before[0] + total, before[1] + squares) if before else (total, squares)
-    return found
+            before = totals.get(state)
+            totals[state] = (before[0] + total, before[1] + squares) if before else (total, squares)
+    return totals
 
 
 class RowSumsWriter:
@@ -51,7 +51,7 @@ class RowSumsWriter:
         self.file, self.batches = file, batches
 
     def append(self, variant: str, number: int, batch: Batch) -> None:
-        """The sums of one batch of the part, by its number."""
+        """Write the sums of one batch of the part, by its number."""
         for state, rows in batch.rows.items():
             for name, one in zip(("total", "squares"), map(np.asarray, row_sum(rows)), strict=True):
                 path = f"{variant}/{name}/{state.path}"
@@ -63,7 +63,7 @@ class RowSumsWriter:
 
 @contextmanager
 def write_row_sums(path: Path, attributes: Mapping[str, object], batches: int) -> Iterator[RowSumsWriter]:
-    """A writer for a file that appears at `path` only when the block ends well."""
+    """Yield a writer for a file that appears at `path` only when the block succeeds."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update(sorted({**attributes, "schema": SCHEMA}.items()))
         put(file, "batches", np.asarray(batches))
@@ -85,7 +85,7 @@ class RowSums(Reader):
         return [state for state, _ in datasets(self.file.get(f"{variant}/total", {}))]
 
     def each(self, variant: str, state: State) -> Iterator[RowSum]:
-        """The sums of each batch."""
+        """Yield the sums of each batch."""
         if f"{variant}/total/{state.path}" not in self.file:
             return
         totals, squares = (read(self.file, f"{variant}/{name}/{state.path}") for name in ("total", "squares"))
@@ -93,7 +93,7 @@ class RowSums(Reader):
 
 
 def read_row_sums(paths: Sequence[Path], run: Mapping[str, object], variant: str) -> dict[State, RowSum]:
-    """The sums of the corpus from the files of all parts, in their order; memory holds one part of one state.
+    """Read the sums of the corpus from the files of all parts, in their order; memory holds one part of one state.
 
     run: attributes of the trained model's states on these parts. Raises DataError, naming file and attribute, for files of
     another run.

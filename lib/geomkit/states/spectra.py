@@ -1,5 +1,6 @@
-"""Eigenvalues of every token cloud of one model and corpus, in one HDF5 file: what all spectral metrics are made from; and what
-each token adds to ln det of the tokens before it.
+"""Spectra file: eigenvalues of every token cloud of one model and corpus, and each token's information gain, in HDF5.
+
+All spectral metrics are made from it.
 
 /{variant}/texts/{normalise}/{n}/{state}   (texts of at least n tokens, m)   of the first n tokens; attribute d
 /{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
@@ -12,7 +13,7 @@ each token adds to ln det of the tokens before it.
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
-attributes                                 as in the dump
+attributes                                 as in the dump, and constants of the information gain where that was asked for
 """
 
 import json
@@ -20,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -36,6 +38,8 @@ from geomkit.states.hdf5 import Reader, created, opened, put, read
 from geomkit.states.texts import Texts, lists_of, read_lists
 
 SCHEMA = 3
+GAIN = "information gain"
+"""What attributes that say the information gain's constants begin with."""
 GAINED = ("trained", "shuffled")
 """Variants of which information gains are kept, where they are asked for."""
 
@@ -46,22 +50,22 @@ class SpectraWriter:
         self.triangles: dict[str, h5py.Dataset] = {}
 
     def texts(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
-        """Spectra of the first `spectrum.n` tokens of every text that has as many."""
+        """Write spectra of the first `spectrum.n` tokens of every text that has as many."""
         self._put(f"{variant}/texts/{mode}/{spectrum.n}/{state.path}", spectrum.eigenvalues, d=spectrum.d)
 
     def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
         self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
 
     def whole(self, variant: str, mode: str, state: State, rows: FixedPointCovariance) -> None:
-        """The spectrum of all rows, from their sum of z z^T."""
+        """Write the spectrum of all rows, from their sum of z z^T."""
         self.corpus(variant, mode, state, rows.spectrum(centred=is_centred(mode)))
 
     def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
-        """One document's sum of z z^T."""
+        """Write one document's sum of z z^T."""
         self.triangle(f"{variant}/documents/{mode}/{state.path}", document, rows.d, upper_triangle(rows.total))
 
     def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
-        """One document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
+        """Write one document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
         if path not in self.triangles:
             shape = (len(self.file["documents/name"]), len(upper))
             self.triangles[path] = self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True)
@@ -69,17 +73,17 @@ class SpectraWriter:
         self.triangles[path][document] = upper
 
     def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
-        """Information gain of every token, text after text, in parts."""
+        """Write the information gain of every token, text after text, in parts."""
         self._fill(f"{variant}/gains/{state.path}", np.float64, parts)
 
     def tokens(self, variant: str, ids: Iterable[np.ndarray], surprisal: Iterable[np.ndarray] | None) -> None:
-        """Token ids and, where it is known, surprisal, text after text, in parts."""
+        """Write token ids and, where it is known, surprisal, text after text, in parts."""
         self._fill(f"{variant}/tokens/id", np.int32, ids)
         if surprisal is not None:
             self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
 
     def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
-        """The ridge of last tokens, in parts that follow one another."""
+        """Write the ridge of last tokens, in parts that follow one another."""
         for name in ("error", "freedom", "gcv"):
             self._put(f"{variant}/ridge/{state.path}/{name}", np.concatenate([as_numpy(getattr(part, name)) for part in parts]))
         self._put(f"{variant}/ridge/{state.path}/penalties", parts[0].penalties)
@@ -91,22 +95,22 @@ class SpectraWriter:
         sums: Sequence[FixedPointCovariance],
         totals: Sequence[FixedPointSum],
     ) -> None:
-        """Each fold's sum of z z^T, and of z (d,)."""
+        """Write each fold's sum of z z^T, and of z (d,)."""
         moment = np.stack([upper_triangle(own.total) for own in sums])
         total = np.stack([as_numpy(own.value) for own in totals])
         self.fold_arrays(variant, state, moment, total, np.array([own.n for own in sums]))
 
     def fold_arrays(self, variant: str, state: State, moment: np.ndarray, total: np.ndarray, tokens: np.ndarray) -> None:
-        """The same as arrays: (folds, d (d + 1) / 2), (folds, d), and how many tokens each fold has."""
+        """Write each fold's sums as arrays: (folds, d (d + 1) / 2), (folds, d), and how many tokens each fold has."""
         for name, values in (("moment", moment), ("total", total), ("tokens", tokens)):
             self._put(f"{variant}/folds/{state.path}/{name}", values)
 
     def vocabulary(self, counts: np.ndarray) -> None:
-        """How often each token id occurs in other documents: (ids,)."""
+        """Write how often each token id occurs in other documents: (ids,)."""
         self._put("vocabulary/count", counts)
 
     def _fill(self, path: str, dtype: type, parts: Iterable[np.ndarray]) -> None:
-        """A row for each token of the texts; memory holds one part."""
+        """Write a row for each token of the texts; memory holds one part."""
         data = self.file.create_dataset(path, (int(self.file["texts/tokens"][:].sum()),), dtype, chunks=True, fletcher32=True)
         start = 0
         for part in parts:
@@ -119,11 +123,22 @@ class SpectraWriter:
         put(self.file, path, as_numpy(values)).attrs.update(attributes)
 
 
+def gain_constants(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """n and eps2 of c = d / (n eps2), from the attributes of a file of spectra, or of what was made from it.
+
+    Raises DataError where no information gain was asked for.
+    """
+    try:
+        return {name: float(attributes[f"{GAIN} {name}"]) for name in ("n", "eps2")}
+    except KeyError as missing:
+        raise DataError(f"no {missing.args[0]} is known: the spectra were measured without information gains") from None
+
+
 @contextmanager
 def write_spectra(
     path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> Iterator[SpectraWriter]:
-    """A writer for a file that appears at `path` only when the block ends well. `absent` may still grow inside the block."""
+    """Yield a writer for a file that appears at `path` only when the block succeeds. `absent` may still grow inside the block."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update(sorted({**attributes, "schema": SCHEMA}.items()))
         for name, values in lists_of(texts).items():
@@ -140,7 +155,7 @@ def write_spectra(
 
 
 class Spectra(Reader):
-    """The file, opened for reading.
+    """A spectra file, opened for reading.
 
     Raises DataError if it is another file, or was written by another version of the schema.
     """
@@ -157,30 +172,31 @@ class Spectra(Reader):
 
     @property
     def objective(self) -> str:
-        """What the model was trained to predict: the next token (`causal`), or tokens that are masked (`masked`)."""
+        """Training objective: the next token (`causal`), or masked tokens (`masked`)."""
         return str(self.attributes.get("objective", CAUSAL))
 
     def check_causal(self, what: str) -> None:
-        """Raises RefusalError, naming what was asked for, if the model predicts anything but the next token."""
+        """Check that the model predicts the next token. Raises RefusalError, naming what needs it, otherwise."""
         if self.objective != CAUSAL:
             raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
 
     @property
     def widths(self) -> dict[State, int]:
-        """Every state of the trained model with its width, by layer, each block's output after its sublayers."""
+        """Return every state of the trained model with its width, by layer, each block's output after its sublayers."""
         modes = self.file["trained/corpus"]
-        found = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
-        return {state: found[state] for state in sorted(found, key=order)}
+        recorded = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        return {state: recorded[state] for state in sorted(recorded, key=order)}
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
-        """(normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens, m)."""
+        """Yield (normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens,
+        m)."""
         for mode, lengths in self.file.get(f"{variant}/texts", {}).items():
             for n, states in lengths.items():
                 for state, data in datasets(states):
                     yield mode, state, Spectrum(read(self.file, data.name), int(n), int(data.attrs["d"]))
 
     def at(self, variant: str, mode: str, n: int | None, state: State) -> Spectrum | None:
-        """Spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured."""
+        """Read spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured."""
         path = f"{variant}/corpus/{mode}/{state.path}" if n is None else f"{variant}/texts/{mode}/{n}/{state.path}"
         data = self.file.get(path)
         if data is None:
@@ -188,55 +204,55 @@ class Spectra(Reader):
         return Spectrum(read(self.file, path), int(data.attrs["n"]) if n is None else n, int(data.attrs["d"]))
 
     def corpus(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
-        """(normalise, state, spectrum) of all tokens together."""
+        """Yield (normalise, state, spectrum) of all tokens together."""
         for mode, states in self.file[f"{variant}/corpus"].items():
             for state, data in datasets(states):
                 yield mode, state, Spectrum(read(self.file, data.name), int(data.attrs["n"]), int(data.attrs["d"]))
 
     def documents(self, variant: str, mode: str, state: State) -> list[CovarianceAccumulator]:
-        """Each document's sum of z z^T, for a bootstrap over documents."""
+        """Read each document's sum of z z^T, for a bootstrap over documents."""
         data = self.file[f"{variant}/documents/{mode}/{state.path}"]
         d = int(data.attrs["d"])
         numbers = read(self.file, "documents/tokens")
         return [of_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
 
     def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
-        """(state, information gain of every token in nats, text after text), where gains were measured."""
+        """Yield (state, information gain of every token in nats, text after text), where gains were measured."""
         for state, data in datasets(self.file.get(f"{variant}/gains", {})):
             yield state, read(self.file, data.name)
 
     def ridges(self, variant: str) -> Iterator[tuple[State, RidgePath]]:
-        """(state, ridge of the last tokens of the longest texts), by layer, where it was asked for."""
-        found = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
-        for state in sorted(found, key=order):
+        """Yield (state, ridge of the last tokens of the longest texts), by layer, where it was requested."""
+        states = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
+        for state in sorted(states, key=order):
             yield state, self.ridge(variant, state)
 
     def ridge(self, variant: str, state: State) -> RidgePath:
-        """The ridge of the last tokens of the longest texts of one state."""
+        """Read the ridge of the last tokens of the longest texts of one state."""
         place = f"{variant}/ridge/{state.path}"
         return RidgePath(*(read(self.file, f"{place}/{name}") for name in ("penalties", "error", "freedom", "gcv")))
 
     def folds(self, variant: str, state: State) -> tuple[list[CovarianceAccumulator], np.ndarray]:
-        """Each fold's sum of z z^T, unit rows, and of z (folds, d). Raises DataError where they were not asked for."""
+        """Read each fold's sum of z z^T, unit rows, and of z (folds, d). Raises DataError where they were not requested."""
         place = f"{variant}/folds/{state.path}"
         totals = read(self.file, f"{place}/total")
         triangles, tokens = read(self.file, f"{place}/moment"), read(self.file, f"{place}/tokens")
         return [of_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
 
     def vocabulary(self) -> np.ndarray:
-        """How often each token id occurs in other documents of the corpus: (ids,)."""
+        """Read how often each token id occurs in other documents of the corpus: (ids,)."""
         return read(self.file, "vocabulary/count")
 
     def ids(self, variant: str) -> np.ndarray:
-        """Ids of all tokens, text after text, -1 where they are not known. Raises DataError for a null of drawn rows."""
+        """Read ids of all tokens, text after text, -1 where they are not known. Raises DataError for a null of drawn rows."""
         return read(self.file, f"{variant}/tokens/id")
 
     def tokens(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and surprisal in nats of all tokens, text after text. Raises DataError where surprisals are not known."""
+        """Read ids and surprisal in nats of all tokens, text after text. Raises DataError where surprisals are not known."""
         return self.ids(variant), read(self.file, f"{variant}/tokens/surprisal")
 
     def surprisal(self, variant: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Sum over each text in nats, and the number of tokens in it; None where surprisals are not known."""
+        """Read the sum over each text in nats, and the number of tokens in it; None where surprisals are not known."""
         if f"{variant}/tokens/surprisal" not in self.file:
             return None
         texts = np.split(self.tokens(variant)[1], self.text_list.offset[1:-1])
@@ -246,12 +262,12 @@ class Spectra(Reader):
 
 
 def upper_triangle(total: Array) -> np.ndarray:
-    """The upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices take less time than indices."""
+    """Flatten the upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices are faster than indices."""
     return np.concatenate([row[start:] for start, row in enumerate(as_numpy(total))])
 
 
 def of_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
-    """A sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
+    """Restore a sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
     total = np.zeros((d, d))
     total[upper_indices(d)] = triangle
     return CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n))
@@ -263,9 +279,9 @@ def upper_indices(d: int) -> tuple[np.ndarray, ...]:
 
 
 def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:
-    """Every dataset below a group, with the state that its path names, or that its path names but for the last parts."""
-    found: list[str] = []
+    """Walk every dataset below a group, with the state that its path names, or that its path names but for the last parts."""
+    paths: list[str] = []
     if isinstance(group, h5py.Group):
-        group.visititems(lambda path, item: found.append(path) if isinstance(item, h5py.Dataset) else None)
-    for path in found:
+        group.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+    for path in paths:
         yield State.at("/".join(path.split("/")[: -above or None])), group[path]

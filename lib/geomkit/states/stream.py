@@ -1,4 +1,4 @@
-"""Read hidden states as one stream of batches, wherever they come from: a dump, a model that runs, drawn rows."""
+"""Read hidden states as one stream of batches, wherever they come from: a dump, a running model, drawn rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +15,17 @@ DTYPE = "dtype"
 """The attribute that says in which type states were computed."""
 
 
+WIDEST = 1024
+"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
+resampling them takes days."""
+
+
 class Batch(NamedTuple):
-    """Rows of some texts, one text after another: ids (tokens,), surprisal (tokens,) in nats, None where nobody knows it or it
-    was not requested, and (tokens, d) of each state. `texts` are their numbers in the corpus."""
+    """Rows of some texts, one text after another.
+
+    ids (tokens,), surprisal (tokens,) in nats, None where it is unknown or was not requested, and (tokens, d) of each state.
+    `texts` are their numbers in the corpus.
+    """
 
     texts: range
     ids: np.ndarray
@@ -50,23 +58,26 @@ class States(Protocol):
     def borders(self) -> Sequence[int]: ...
 
     def groups(self) -> list[list[State]]:
-        """States that one pass reads together: those of a dump one by one, of a running model all."""
+        """Return the states that one pass reads together: those of a dump one by one, of a running model all."""
 
     def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
-        """Every batch from number `start` on, with rows of some or all states; with ids and, if `scored`, surprisals.
+        """Yield every batch from number `start` on, with rows of some or all states; with ids and, if `scored`, surprisals.
 
         Raises DataError for rows or surprisals that are not finite.
         """
 
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:
-        """Rows (tokens, d) of some or all states, of some or all texts in their order. Of a model that runs, memory holds all;
-        ConfigError, before it is loaded, says what they would take where memory does not suffice."""
+        """Read rows (tokens, d) of some or all states, of some or all texts of the share, by number, in their order.
+
+        Of a running model, memory holds all; ConfigError, before it is loaded, says what they would take where memory does not
+        suffice.
+        """
 
     def ids(self, text: int) -> np.ndarray:
-        """Token ids of a text: (tokens,)."""
+        """Read the token ids of a text: (tokens,)."""
 
     def vocabulary(self) -> np.ndarray | None:
-        """How often each token id occurs in other documents of the corpus, (ids,), where it is known."""
+        """Read how often each token id occurs in other documents of the corpus, (ids,), where it is known."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: Any) -> None: ...
@@ -80,22 +91,27 @@ OpenByName = Callable[[], Callable[[str, Path], Callable[[str], States]]]
 
 
 def states_type(attributes: Mapping[str, object], *stored: str) -> str:
-    """The type with the fewest digits among those that states were computed and stored in; float32 if nobody says."""
+    """Return the type with the fewest digits among those that states were computed and stored in; float32 if unknown."""
     return narrowest(str(attributes.get(DTYPE, "float32")), *stored)
 
 
 def not_finite(path: str) -> DataError:
-    """What is raised where a model has overflown."""
+    """Build the error for a model that has overflowed."""
     return DataError(f"/{path}: the model computed NaN or infinity there; try compute.dtype: float32")
 
 
 def scores(batch: Batch) -> np.ndarray:
-    """The surprisals of a batch of a model that runs, which were requested."""
+    """Return the surprisals of a batch of a running model, which were requested."""
     assert batch.surprisal is not None
     return batch.surprisal
 
 
 def ranges(sizes: Sequence[int], start: int = 0) -> list[range]:
-    """Successive runs of the given sizes."""
+    """Yield successive ranges of the given sizes."""
     ends = start + np.cumsum([0, *sizes])
     return [range(*each) for each in zip(ends.tolist(), ends[1:].tolist(), strict=False)]
+
+
+def keeps_documents(state: State, depth: int, width: int) -> bool:
+    """Whether each document's covariance is kept."""
+    return state.layer >= depth and width <= WIDEST

@@ -1,4 +1,4 @@
-"""What files of measurements at target tokens share: they are written whole, and say which targets these are.
+"""Files of measurements at target tokens: written whole, with the targets in them.
 
 /targets/{text,position,document}   (targets,)   the text's number in the dump, the token's in the text
 /reference/{loss,alone}             (targets,)   nats: next token's loss with all of the past visible; divergence with none
@@ -19,7 +19,7 @@ from geomkit.states.hdf5 import Reader, created, opened, read
 def write_targets(
     path: Path, schema: int, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
-    """Arrays by their path in the file, which appears whole."""
+    """Write arrays by their path in the file, which appears whole."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({**attributes, "schema": schema, "absent": json.dumps(absent)})
         for name, values in arrays.items():
@@ -31,7 +31,7 @@ def write_targets(
 
 
 class Targets(Reader):
-    """Such a file opened for reading. Raises DataError for another kind or schema."""
+    """A file of target measurements, opened for reading. Raises DataError for another kind or schema."""
 
     def __init__(self, path: Path, kind: str, schema: int):
         self.file = opened(path, kind, schema, "targets/text")

@@ -1,4 +1,4 @@
-"""Metrics of texts read from a stream of states straight into a table: nothing of the states is stored."""
+"""Measure metrics of texts from a stream of states straight into a table; no states are stored."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,11 @@ Sums = dict[State, dict[str, CovarianceAccumulator]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is measured: normalisations, lengths in tokens, metrics (None: all) and their parameters; the final state also
-    without the final norm's gain and bias where `plain`; each document's sum of z z^T where `documents`."""
+    """Settings of the measurement: normalisations, lengths in tokens, metrics (None: all) and their parameters.
+
+    The final state is also measured without the final norm's gain and bias where `plain`; each document's sum of z z^T is taken
+    where `documents`.
+    """
 
     modes: Sequence[str]
     lengths: Sequence[int]
@@ -36,8 +39,11 @@ class Wanted:
 
 @dataclass
 class Seen:
-    """What one stream shows: spectra of the first n tokens of every text that has as many; nats and scored tokens of each text;
-    sums over documents where they were asked for; and what is missing, with reasons."""
+    """Measurements of one stream: spectra of the first n tokens of every text that has as many, and losses.
+
+    They are nats and scored tokens of each text; sums over documents where they were requested; and what is missing, with
+    reasons.
+    """
 
     spectra: dict[Place, Spectrum]
     nats: np.ndarray
@@ -47,7 +53,7 @@ class Seen:
 
 
 def read_stream(states: States, wanted: Wanted) -> Seen:
-    """Spectra of all states of a stream; memory holds one batch of rows."""
+    """Measure the spectra of all states of a stream; memory holds one batch of rows."""
     texts, facts = states.texts, states.attributes
     final, norm = int(str(facts["depth"])) + 1, str(facts["final norm"])
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
@@ -67,34 +73,34 @@ def read_stream(states: States, wanted: Wanted) -> Seen:
             if wanted.documents:
                 add_documents(sums.setdefault(state, {}), own, tokens, texts.document[batch.texts.start : batch.texts.stop])
     whole = {
-        place: replace(found[0], eigenvalues=np.concatenate([part.eigenvalues for part in found]))
-        for place, found in parts.items()
+        place: replace(blocks[0], eigenvalues=np.concatenate([part.eigenvalues for part in blocks]))
+        for place, blocks in parts.items()
     }
     missing = {PLAIN: f"{facts['model']} has no final norm that is known"} if wanted.plain and norm not in NORMS else {}
     return Seen(whole, np.array(nats), np.array(scored), sums, missing)
 
 
 def add_documents(sums: dict[str, CovarianceAccumulator], rows: np.ndarray, tokens: np.ndarray, names: Sequence[str]) -> None:
-    """Adds a batch's rows, scaled to length 1, to the sums of their texts' documents."""
+    """Add a batch's rows, scaled to length 1, to the sums of their texts' documents."""
     for name, part in zip(names, np.split(rows, np.cumsum(tokens)[:-1]), strict=True):
         sums.setdefault(name, CovarianceAccumulator(rows.shape[1])).update(normalise(part, "unit"))
 
 
 def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: Wanted) -> dict[str, str]:
-    """Adds the rows of one run. Returns what is missing, with reasons."""
+    """Add the rows of one run to a table. Returns what is missing, with reasons."""
     missing = dict(seen.missing)
-    for (state, mode, n), found in seen.spectra.items():
+    for (state, mode, n), spectrum in seen.spectra.items():
         long_enough = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
         columns = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
-        results, without = measured_and_absent(found, wanted.metrics, wanted.parameters)
-        table.add_metrics(found, results, **columns, **state._asdict(), variant=variant, normalise=mode)
+        results, without = measured_and_absent(spectrum, wanted.metrics, wanted.parameters)
+        table.add_metrics(spectrum, results, **columns, **state._asdict(), variant=variant, normalise=mode)
         missing |= {f"{name}, {mode}, n = {n}": why for name, why in without.items()}
         where = f"{variant}, {mode}, n = {n}, /{state.path}"
-        missing |= {f"{name}, {where}": why for name, why in undefined(found, results).items()}
+        missing |= {f"{name}, {where}": why for name, why in undefined(spectrum, results).items()}
     return missing
 
 
 def add_loss(table: TableWriter, variant: str, seen: Seen, texts: Texts) -> None:
-    """Adds the loss of every text, in nats a token."""
+    """Add the loss of every text, in nats a token, to a table."""
     columns = {"text": np.arange(len(seen.nats)), "document": list(texts.document)}
     table.add(**columns, variant=variant, metric="loss", value=seen.nats / seen.scored, n=seen.scored)

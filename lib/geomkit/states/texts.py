@@ -1,4 +1,4 @@
-"""Texts: what all models of one tokenizer read of a corpus, one HDF5 file for each tokenizer and corpus.
+"""Texts that all models of one tokenizer read of a corpus, one HDF5 file for each tokenizer and corpus.
 
 /tokens/id         int32   (n,)        all texts one after another; no padding and no prefix token is stored
 /tokens/offset     int64   (texts+1,)  text i is rows offset[i]:offset[i+1]
@@ -11,8 +11,9 @@ attributes         prefix: tokens before every text; model: whose tokenizer cut 
                    cut from; special tokens read, added tokens read: how many of the texts' tokens are such; no bytes
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import h5py
@@ -26,7 +27,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Texts:
-    """Of each text: its document's name, its number of tokens, and the bytes of those that have a surprisal."""
+    """Documents' names, numbers of tokens, and bytes of the tokens that have a surprisal, for each text."""
 
     document: Sequence[str]
     tokens: Sequence[int]
@@ -37,15 +38,25 @@ class Texts:
         return np.concatenate([[0], np.cumsum(self.tokens, dtype=np.int64)])
 
     def part(self, share: range) -> "Texts":
-        """A run of them."""
+        """Return a run of these texts."""
         own = slice(share.start, share.stop)
         return Texts(self.document[own], self.tokens[own], self.bytes[own])
 
 
+def by_document(names: Sequence[str], start: int = 0) -> Iterator[range]:
+    """The texts of each document, which follow one another, numbered from `start`."""
+    for _, group in groupby(names):
+        stop = start + len(list(group))
+        yield range(start, stop)
+        start = stop
+
+
 @dataclass(frozen=True)
 class Sample:
-    """Texts of one corpus in one tokenizer: token ids, what precedes each text, where the texts came from, and how their
-    documents were read, as attributes of a file."""
+    """Texts of one corpus in one tokenizer: token ids, the prefix of each text, and their origin.
+
+    attributes of a file also say how their documents were read.
+    """
 
     ids: list[np.ndarray]
     prefix: list[int]
@@ -53,14 +64,14 @@ class Sample:
     facts: Mapping[str, object] = field(default_factory=dict)
 
     def shuffled(self, seed: int) -> "Sample":
-        """The same tokens in random order, text by text; the prefix stays in front."""
+        """Return the same tokens in random order, text by text; the prefix stays in front."""
         order = rng(seed, "shuffled")
         return Sample([order.permutation(ids) for ids in self.ids], self.prefix, self.texts)
 
 
 @dataclass(frozen=True)
 class StoredTexts:
-    """A sample as it was stored, how often each token id occurs elsewhere in the corpus (ids,), and where all of it came from."""
+    """A sample as it was stored, how often each token id occurs elsewhere in the corpus (ids,), and its origin."""
 
     sample: Sample
     counts: np.ndarray
@@ -68,19 +79,19 @@ class StoredTexts:
 
 
 def lists_of(texts: Texts) -> dict[str, np.ndarray | list[str]]:
-    """Texts as datasets by name."""
+    """Convert texts to datasets by name."""
     numbers = {name: np.asarray(getattr(texts, name), dtype=np.int64) for name in ("tokens", "bytes")}
     return {"document": list(texts.document), **numbers}
 
 
 def read_lists(file: h5py.File, place: str) -> Texts:
-    """Texts from a group of such datasets."""
+    """Read texts from a group of such datasets."""
     names = [name.decode() for name in read(file, f"{place}/document")]
     return Texts(names, *(read(file, f"{place}/{name}").tolist() for name in ("tokens", "bytes")))
 
 
 def write_texts(path: Path, sample: Sample, counts: np.ndarray, attributes: Mapping[str, object]) -> None:
-    """A file of texts that appears whole. `counts` (ids,): how often each token id occurs in other documents."""
+    """Write a file of texts, which appears whole. `counts` (ids,): how often each token id occurs in other documents."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs.update({**attributes, "schema": SCHEMA, "prefix": np.array(sample.prefix, dtype=np.int64)})
         file.create_dataset("tokens/id", data=np.concatenate(sample.ids), fletcher32=True)
@@ -91,7 +102,7 @@ def write_texts(path: Path, sample: Sample, counts: np.ndarray, attributes: Mapp
 
 
 def read_texts(path: Path) -> StoredTexts:
-    """Raises DataError if the file is not one of texts, was written by another version of the schema, or is damaged."""
+    """Read a file of texts. Raises DataError if it is another file, has another version of the schema, or is damaged."""
     with opened(path, "file of texts", SCHEMA, "tokens/offset") as file:
         offset = read(file, "tokens/offset")
         names = [name.decode() for name in read(file, "texts/document")]

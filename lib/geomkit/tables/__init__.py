@@ -1,1 +1,1 @@
-"""Tidy tables and typed rows: one schema, one reader; and findings, the registry of claims."""
+"""Tidy tables and typed rows: one schema, one reader; findings and the registry of claims."""

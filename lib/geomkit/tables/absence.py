@@ -1,11 +1,11 @@
-"""Rows of what was not measured, with the reason."""
+"""Rows of measurements that are missing, with the reason."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Absent:
-    """A row of a list of what a table does not hold, and why."""
+    """A row of a list of missing measurements: what is missing, and why."""
 
     model: str
     corpus: str

@@ -1,4 +1,4 @@
-"""Columns that several kinds of rows share: whose numbers they are, and where they were measured."""
+"""Columns that several kinds of rows share: the source of a number, and where it was measured."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +9,7 @@ Interval = tuple[float | None, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Whose numbers: a family on a corpus, measured here, or published by others."""
+    """Source of a number: a family on a corpus, measured here, or published by others."""
 
     family: str
     published: bool
@@ -18,8 +18,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a number was measured: the layer's name, how many first tokens of each text (None: the whole corpus), and how rows
-    were normalised. None also where a number has no such place, as the loss and those of published tables."""
+    """Place of a measurement: layer, length and normalisation.
+
+    length: how many first tokens of each text (None: the whole corpus). None also where a number has no such place, as the loss
+    and those of published tables.
+    """
 
     layer: str | None
     length: int | None
@@ -29,7 +32,7 @@ class Endpoint:
 
 
 class SlopeKey(NamedTuple):
-    """What tells slopes apart, and joins a slope to those of its nulls."""
+    """Columns that identify a slope, and join it to those of its nulls."""
 
     source: tuple[str, bool, str]
     metric: str
@@ -39,7 +42,7 @@ class SlopeKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Compared(Source, Endpoint):
-    """A metric with a measure of size, which `against` names."""
+    """A metric against a measure of size, which `against` names."""
 
     metric: str
     against: str
@@ -52,7 +55,7 @@ class Compared(Source, Endpoint):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Whose number it is, at which layer, and its interval over documents."""
+    """Source of a number, its layer, and its interval over documents."""
 
     model: str
     family: str

@@ -1,4 +1,4 @@
-"""Rows of controlled experiments: removed tokens, sinks, sublayers, likeness of documents, the needle."""
+"""Rows of controlled experiments: removed tokens, sinks, sublayers, document similarity, the needle."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from geomkit.tables.endpoints import Measured
 
 @dataclass(frozen=True, kw_only=True)
 class Removal(Measured):
-    """A row of ablation_summary.csv: what removing tokens of a target's context does, the mean over targets.
+    """A row of ablation_summary.csv: the effect of removing tokens of a target's context, the mean over targets.
 
     sinks: whether attention sinks are among the tokens that are removed (`removable`), stay (`kept`). null: `own`; what the same
     procedure gives for the target of another document (`stranger`) and for iid Gaussian rows (`noise`); or own minus one of
@@ -38,7 +38,7 @@ class SinkEffect(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class SublayerEffect(Measured):
-    """A row of components_summary.csv: a metric after a sublayer (kind `after`), or what taking a sublayer out changes.
+    """A row of components_summary.csv: a metric after a sublayer (kind `after`), or the effect of ablating a sublayer.
 
     kind: `after`; `zero` or `mean`: the metric's change when the sublayer's output becomes 0 or the mean over other documents'
     tokens. `layer` and `sublayer` are those of the sublayer, which may be an attention head (`head-0`).
@@ -53,7 +53,7 @@ class SublayerEffect(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class Likeness(Measured):
-    """A row of semantics_summary.csv: how well distances of documents agree with people's judgements.
+    """A row of semantics_summary.csv: how well distances of documents agree with human judgements.
 
     layer: -1 for a baseline and for what is chosen over layers. sublayer: `block`, or the sublayer after which states were taken.
     distance: a measure's name, or a baseline's. agreement: pearson,
@@ -70,8 +70,10 @@ class Likeness(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class NeedleText:
-    """A row of needle.csv: losses of the answer (nats) when statements are removed from one filler's context, and what they alone
-    call it. `random` where filler was removed by chance."""
+    """A row of needle.csv: losses of the answer (nats) with statements removed from one filler's context, and the resulting call.
+
+    `random` where filler was removed by chance.
+    """
 
     model: str
     kind: str

@@ -1,4 +1,4 @@
-"""Findings: what was measured about a claim, with the verdict that the numbers give, and the registry of claims.
+"""Findings, each a measurement about a claim with its verdict, and the registry of claims.
 
 A claim is a registered function. It reads the records of studies and returns a finding for each scope: models, a corpus and a
 layer. Its verdict is computed, never typed.
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 class ClaimVerdict(StrEnum):
-    """What the measurements say about a claim, in its scope and nowhere else."""
+    """Verdict of the measurements on a claim, in its scope and nowhere else."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -32,7 +32,7 @@ SUPPORTED, REFUTED, WIDTH, UNDECIDED, UNTESTED = ClaimVerdict
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A claim in words, and where it stands."""
+    """A claim in words, and where it was made."""
 
     chapter: str
     claim: str
@@ -44,7 +44,7 @@ class Statement:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What was measured about a claim in one scope, with the verdict that the numbers give."""
+    """A measurement about a claim in one scope, with the verdict that follows from the numbers."""
 
     scope: str
     """Models, corpus and layer that it speaks of, and no others."""
@@ -67,7 +67,8 @@ class Finding:
 
     @classmethod
     def of(cls, row: Any, effect: str, verdict: ClaimVerdict, reason: str, **columns: Any) -> Self:
-        """A finding on a row of a study: scope, value, interval, margin, sizes and documents are the row's, but for `columns`."""
+        """Build a finding from a row of a study: scope, value, interval, margin, sizes and documents are the row's, except
+        `columns`."""
         names = ("value", "low", "high", "margin", "sizes", "documents")
         own: dict[str, Any] = {name: getattr(row, name, None) for name in names} | columns
         if "scope" not in own:
@@ -77,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(Finding, Statement):
-    """A row of claims.csv: a claim, what was measured about it in one scope, and the verdict."""
+    """A row of claims.csv: a claim, its measurement in one scope, and the verdict."""
 
 
 class Inputs:
@@ -88,7 +89,7 @@ class Inputs:
         self.known: dict[str, list[Any]] = {}
 
     def rows(self, name: str, record: type[R]) -> list[R]:
-        """Rows of a CSV file, or of a JSON file that holds a list, by family and corpus; none without such a file."""
+        """Read rows of a CSV file, or of a JSON file with a list, by family and corpus; none without such a file."""
         if name not in self.known:
             path = self.path(name)
             rows: list[R] = []
@@ -99,7 +100,7 @@ class Inputs:
         return self.known[name]
 
     def single(self, name: str, record: type[R]) -> R | None:
-        """The record that a JSON file holds; None where there is no such file."""
+        """Read the record in a JSON file; None where there is no such file."""
         path = self.path(name)
         return None if path is None else read_json(path, record)
 
@@ -108,7 +109,7 @@ class Inputs:
 
 
 def source_of(row: Any) -> tuple[str | None, str | None]:
-    """Family and corpus, of those that a row has."""
+    """Return family and corpus, where a row has them."""
     return getattr(row, "family", None), getattr(row, "corpus", None)
 
 
@@ -121,21 +122,22 @@ README's table, if it has one."""
 
 
 def scope(row: Any, *particulars: str | None, models: str | None = None) -> str:
-    """Models, corpus, particulars, and where a row was measured: `ladder on sotu, last, 64 tokens, unit`."""
+    """Describe models, corpus, particulars, and where a row was measured: `ladder on sotu, last, 64 tokens, unit`."""
     return ", ".join(
         [f"{models or getattr(row, 'model', None) or row.family} on {row.corpus}", *filter(None, (*particulars, *place(row)))]
     )
 
 
 def place(row: Any) -> list[str | None]:
-    """Layer, number of tokens and normalisation, of those that are a row's own: a layer's number is none."""
+    """Describe layer, number of tokens and normalisation, where a row has them as its own: a layer's number is none."""
     length = getattr(row, "follows", getattr(row, "length", None))
     layer = row.layer if isinstance(getattr(row, "layer", None), str) else None
     return [layer, f"{length} tokens" if length else None, getattr(row, "normalise", None)]
 
 
 def estimate(value: float | None, low: float | None = None, high: float | None = None, digits: int = 3, sign: str = "+") -> str:
-    """A number with its interval: `+0.120 [+0.100, …]`. An open end is an ellipsis; without both ends there is no interval."""
+    """Format a number with its interval: `+0.120 [+0.100, …]`. An open end is an ellipsis; without both ends there is no
+    interval."""
     if value is None:
         return "unknown"
     ends = (
@@ -145,7 +147,7 @@ def estimate(value: float | None, low: float | None = None, high: float | None =
 
 
 def nearest(wanted: float, values: Iterable[float]) -> float | None:
-    """Of the values that were measured the nearest to one that was fixed beforehand, the smaller of two; None without any."""
+    """Return the measured value nearest to one that was fixed beforehand, the smaller of two; None without any."""
     return min(sorted(values), key=lambda value: abs(value - wanted), default=None)
 
 
@@ -153,29 +155,29 @@ def nearest(wanted: float, values: Iterable[float]) -> float | None:
 
 
 def sign_of(low: float | None, high: float | None, against: float = 0.0) -> int:
-    """1 where an interval lies above a number, -1 below it, 0 where it does not exclude it. None is an open end."""
+    """Return 1 where an interval lies above a number, -1 below it, 0 where it does not exclude it. None is an open end."""
     return int(low is not None and low > against) - int(high is not None and high < against)
 
 
 def from_sign(sign: int | None, claimed: int) -> ClaimVerdict:
-    """The verdict of a sign (0 or None: not known) on the claim that it is `claimed`, 1 or -1."""
+    """Judge the claim that a sign is `claimed`, 1 or -1, by a measured sign (0 or None: not known)."""
     return {claimed: SUPPORTED, -claimed: REFUTED}.get(sign or 0, UNDECIDED)
 
 
 def from_interval(low: float | None, high: float | None, claimed: int, against: float = 0.0) -> ClaimVerdict:
-    """The verdict of an interval on the claim that a number is above (1) or below (-1) another."""
+    """Judge the claim that a number is above (1) or below (-1) another, by an interval."""
     return from_sign(sign_of(low, high, against), claimed)
 
 
 def from_kind(kind: Kind, difference: float | None, claimed: int) -> ClaimVerdict:
-    """The verdict of a test of a law on the claim that its difference from the null has a sign: 1 or -1."""
+    """Judge the claim that a law's difference from the null has a sign, 1 or -1, by the test of the law."""
     if kind is Kind.BEYOND:
         return from_sign(0 if difference is None else 1 if difference > 0 else -1, claimed)
     return {Kind.NESTED: WIDTH, Kind.UNTESTED: UNTESTED, Kind.FAILED: UNTESTED}.get(kind, UNDECIDED)
 
 
 def of_all(verdicts: Sequence[ClaimVerdict]) -> ClaimVerdict:
-    """The verdict on a claim of all: one that is refuted refutes it, and all that are supported support it."""
+    """Judge a claim about all: one that is refuted refutes it, and all that are supported support it."""
     if REFUTED in verdicts:
         return REFUTED
     return SUPPORTED if set(verdicts) == {SUPPORTED} else UNDECIDED
@@ -188,7 +190,7 @@ SEEN = {("ladder", "sotu"), ("ladder", "lee")}
 def over_documents(
     row: Any, effect: str, null: str, claimed: int, reason: str = "", against: float = 0.0, **columns: Any
 ) -> Finding:
-    """A finding of an experiment: its interval over documents decides whether the value is above (1) or below (-1) another."""
+    """Build a finding of an experiment, by whether its interval over documents lies above (1) or below (-1) a number."""
     verdict = from_interval(row.low, row.high, claimed, against)
     own = {"null": null, "against": against, "primary": (row.family, row.corpus) not in SEEN} | columns
     return Finding.of(row, effect, verdict, reason or "the interval over documents", **own)
@@ -201,18 +203,20 @@ OF_ROW = ("family", "published", "corpus", "length", "follows", "normalise", "me
 
 
 def same(row: Any, other: Any, *columns: str) -> bool:
-    """Whether two rows are of one thing: their columns are equal, those of `OF_ROW` where none are named."""
+    """Whether two rows describe one thing: their columns are equal, those of `OF_ROW` where none are named."""
     return all(getattr(row, name, None) == getattr(other, name, None) for name in columns or OF_ROW)
 
 
 def plain_of(row: R, rows: Iterable[R]) -> R | None:
-    """The row of the final state without the final norm's gain and bias, if it was measured."""
+    """Return the row of the final state without the final norm's gain and bias, if it was measured."""
     return next((one for one in rows if one.layer == PLAIN and same(one, row)), None)  # type: ignore[attr-defined]
 
 
 def agreed(row: R, rows: Iterable[R], verdict: Callable[[R], ClaimVerdict]) -> tuple[ClaimVerdict, str]:
-    """The verdict on a row, and why it is withdrawn: of the final state nothing is claimed that does not hold without the final
-    norm's gain and bias."""
+    """Return the verdict on a row, and why it is withdrawn.
+
+    Nothing is claimed about the final state that does not hold without the final norm's gain and bias.
+    """
     own = verdict(row)
     if row.layer != FINAL or own in (UNDECIDED, UNTESTED):  # type: ignore[attr-defined]
         return own, ""

@@ -1,4 +1,4 @@
-"""Fitted laws of metrics and of the loss, and what was held against them."""
+"""Fitted laws of metrics and of the loss, and comparisons with them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from geomkit.tables.endpoints import Compared, Endpoint, Interval, Source
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A law that was fitted (`geomkit.laws.fit.Fit`): no parameters and no numbers where it failed, and a reason."""
+    """A fitted law (`geomkit.laws.fit.Fit`): no parameters and no numbers where it failed, and a reason."""
 
     form: str
     status: Status
@@ -33,8 +33,10 @@ class MetricLaw(Fitted, Compared):
 
 @dataclass(frozen=True, kw_only=True)
 class PeerValue:
-    """A parameter that others published, in the sign of ours, and whether our interval holds it: None where there is none, as of
-    a law that is rejected."""
+    """A published parameter, in the sign of ours, and whether our interval contains it.
+
+    None where there is no interval, as of a law that is rejected.
+    """
 
     law: str
     parameter: str
@@ -44,8 +46,10 @@ class PeerValue:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeLaw(Fitted):
-    """A law of the loss with one measure of size, held against the scatter of seeds. One that is rejected has no intervals: they
-    would be those of a law that does not hold."""
+    """A law of the loss with one measure of size, tested against the scatter of seeds.
+
+    One that is rejected has no intervals: they would be those of a law that does not hold.
+    """
 
     against: str
     lack: Fitness
@@ -69,7 +73,7 @@ class LossLaw(SizeLaw, Source):
 
 
 class LossPlace(StrEnum):
-    """Which text a loss was measured on."""
+    """Text that a loss was measured on."""
 
     TEXTS = "texts"
     """Those of the tables, which metrics are measured on too."""
@@ -120,7 +124,10 @@ class LossRegion(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class EntropyLoss(Source, Endpoint):
-    """An entry of entropy_loss.json: what a metric, or a null (`variant`), tells about the loss that size does not.
+    """An entry of entropy_loss.json: how much a metric, or a null (`variant`), predicts of the loss beyond size.
+
+    `law_...` is the law of the loss that best predicts sizes left out, the baseline; errors are those of the loss at sizes left
+    out, in nats a token. `weaker_...` have a power of ln N alone as their baseline, which anything that bends with size beats.
 
     `law_...` is the law of the loss that foretells sizes left out best, the baseline; errors are those of the loss at sizes left
     out, in nats a token. `weaker_...` have a power of ln N alone as their baseline, which anything that bends with size beats.

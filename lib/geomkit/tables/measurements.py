@@ -43,8 +43,10 @@ def number_layer(layer: Layer, depth: int) -> Layer:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a metric was measured: the layer's name, how many first tokens of each text (None: the whole corpus), how rows were
-    normalised, and on how many of a model's directions, if on fewer than all. The loss has no layer and no normalisation.
+    """Place of a measurement: layer, length, normalisation, and number of directions.
+
+    layer: its name. length: how many first tokens of each text (None: the whole corpus). directions: on how many of a model's
+    directions, if on fewer than all. The loss has no layer and no normalisation.
 
     eps2: squared distortion of a metric that depends on it. A table has one for each metric, so it tells no two places apart.
     """
@@ -58,18 +60,18 @@ class Where:
 
     @property
     def order(self) -> tuple[str, str, int, str]:
-        """Sorting by it puts the corpus first."""
+        """Sort key that puts the corpus first."""
         return str(self.layer or ""), self.normalise or "", self.length or 0, self.metric
 
     @property
     def columns(self) -> dict[str, Any]:
-        """Columns of records of this place."""
+        """Columns of records for this place."""
         return {name: getattr(self, name) for name in ("layer", "normalise", "length", "metric", "eps2")}
 
 
 @dataclass(frozen=True)
 class MeasuredModel:
-    """A model that one row of the arrays was measured on. width: of its widest state."""
+    """A model in one row of the arrays. width: of its widest state."""
 
     name: str
     seed: int | None
@@ -87,26 +89,28 @@ Variants = dict[str, Arrays]
 
 
 class Loss(NamedTuple):
-    """Nats a token of each text, and how many tokens they are a mean over: (models, texts), NaN and 0 where there are none."""
+    """Loss of each text in nats a token, and the number of tokens it averages: (models, texts), NaN and 0 where there is none."""
 
     values: np.ndarray
     tokens: np.ndarray
 
     @property
     def nats(self) -> np.ndarray:
-        """Of each text, the sum over its tokens."""
+        """Sum of the loss over each text's tokens, in nats."""
         return np.where(self.tokens > 0, self.tokens * self.values, 0)
 
     @property
     def corpus(self) -> np.ndarray:
-        """Of each model, nats a token over all texts."""
+        """Loss of each model over all texts, in nats a token."""
         return np.asarray(self.nats.sum(axis=1) / self.tokens.sum(axis=1))
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """One family on one corpus: by variant and place an array (models, texts), or (models, 1) of the whole corpus, NaN where
-    there is no value. Variants and places are in the order of the table's variants, layers, and metrics.
+    """Metrics of one family on one corpus: by variant and place an array (models, texts).
+
+    For the whole corpus it is (models, 1); NaN where there is no value. Variants and places are in the order of the table's
+    variants, layers, and metrics.
 
     documents: of each text, empty where none is known. widths: by layer, of each model (models,), 0 where it has none.
     """
@@ -121,12 +125,12 @@ class Measurements:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Columns of records that say whose numbers they are."""
+        """Columns of records that state the source of the numbers."""
         return {"family": self.family, "published": False, "corpus": self.corpus}
 
     @cached_property
     def losses(self) -> dict[str, Loss]:
-        """By variant."""
+        """Losses by variant."""
         return self.load_losses()
 
     @cached_property
@@ -134,28 +138,29 @@ class Measurements:
         return {where.metric: where.eps2 for arrays in self.variants.values() for where in arrays}
 
     def narrowest(self, row: int) -> int:
-        """Dimensions of the narrowest state of a model."""
+        """Return the dimensions of a model's narrowest state."""
         return min(int(width[row]) for layer, width in self.widths.items() if layer is not None and width[row])
 
     def known_losses(self) -> dict[str, Loss]:
-        """Losses of the variants that all models have one of."""
+        """Losses of the variants that every model has."""
         return {variant: loss for variant, loss in self.losses.items() if loss.tokens.any(axis=1).all()}
 
     def at(self, where: Where, variant: str = TRAINED) -> np.ndarray | None:
-        """The array of a place whose layer is named in any way, untrained twins averaged; None where no model was measured.
+        """Return the array of a place whose layer is named in any way, untrained twins averaged; None where no model was
+        measured.
 
         A number is each model's own layer of that number, whatever its depth.
         """
-        found = []
+        twins = []
         for name, arrays in self.variants.items():
             rows = [arrays.get(replace(where, layer=name_layer(where.layer, model.depth))) for model in self.models]
             if base(name) == variant and (known := [row for row in rows if row is not None]):
                 missing = np.full_like(known[0][0], np.nan)
-                found.append(np.array([missing if array is None else array[row] for row, array in enumerate(rows)]))
-        return np.mean(found, axis=0) if found else None
+                twins.append(np.array([missing if array is None else array[row] for row, array in enumerate(rows)]))
+        return np.mean(twins, axis=0) if twins else None
 
     def projections(self, variant: str, where: Where, widths: Sequence[int]) -> dict[int, np.ndarray]:
-        """Of each model by its row, what it is on as many of its directions as each of the widths: (widths, texts).
+        """Return the values of each model, by its row, on as many of its directions as each of the widths: (widths, texts).
 
         NaN for a width that it was not projected on; models that were projected on none are left out.
         """
@@ -172,22 +177,22 @@ class Measurements:
 
 
 def beside(variants: Variants, where: Where) -> dict[str, np.ndarray]:
-    """Arrays of one place: trained models and every null, untrained twins averaged.
+    """Return the arrays of one place: trained models and every null, untrained twins averaged.
 
     A null, or a twin, that a model with trained values has none of is left out: it would take the model from the law.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    grouped: dict[str, list[np.ndarray]] = {}
     models = has_values(variants[TRAINED][where]) if where in variants.get(TRAINED, {}) else None
     for variant, values in variants.items():
         if where in values and (models is None or variant == TRAINED or has_values(values[where])[models].all()):
-            found.setdefault(base(variant), []).append(values[where])
-    return {name: np.mean(arrays, axis=0) for name, arrays in found.items()}
+            grouped.setdefault(base(variant), []).append(values[where])
+    return {name: np.mean(arrays, axis=0) for name, arrays in grouped.items()}
 
 
 def has_values(values: np.ndarray) -> np.ndarray:
-    """Of each model (models,), whether there is any value."""
-    found: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
-    return found
+    """Whether each model (models,) has any value."""
+    known: np.ndarray = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
+    return known
 
 
 # rows of a table
@@ -207,18 +212,18 @@ def rows_at(layer: Layer) -> pc.Expression:
 
 
 def families(path: Path) -> list[tuple[str, str]]:
-    """(family, corpus) of everything in a table, sorted."""
+    """List (family, corpus) of everything in a table, sorted."""
     table = read_table(path, columns=["family", "corpus"]).unify_dictionaries()
     pairs = table.group_by(["family", "corpus"], use_threads=False).aggregate([]).to_pylist()
     return sorted((row["family"], row["corpus"]) for row in pairs)
 
 
 def only_family(path: Path) -> tuple[str, str]:
-    """(family, corpus) of a table of one. Raises DataError for any other number."""
-    found = families(path)
-    if len(found) != 1:
-        raise DataError(f"{path}: it holds measurements of {len(found)} families and corpora, not of one")
-    return found[0]
+    """Return (family, corpus) of a table with only one. Raises DataError for any other number."""
+    present = families(path)
+    if len(present) != 1:
+        raise DataError(f"{path}: it holds measurements of {len(present)} families and corpora, not of one")
+    return present[0]
 
 
 def read_measurements(
@@ -231,8 +236,9 @@ def read_measurements(
     by_size: bool = True,
     like: Measurements | None = None,
 ) -> Measurements:
-    """Read what a table holds of a family on a corpus, at blocks' outputs and `plain`, or at some layers, of some metrics or
-    variants.
+    """Read the measurements of a family on a corpus from a table, optionally of some layers, metrics or variants only.
+
+    By default at blocks' outputs and `plain`.
 
     Models come by size and name, each told from others of its size by a seed; or (not by_size) in the table's order; or are those
     of `like`, whose texts they have read. In a table of projections a row's model is the donor.
@@ -257,23 +263,23 @@ def read_measurements(
 
 
 def models_of(table: pa.Table, model: str) -> list[MeasuredModel]:
-    """Models in the order of the table's rows; what no row says of one is None."""
-    found = table.group_by([model], use_threads=False).aggregate([(name, "max") for name in ("seed", *FACTS, "d")]).to_pylist()
-    return [MeasuredModel(row[model], *(row[f"{name}_max"] for name in ("seed", *FACTS, "d"))) for row in found]
+    """Return models in the order of the table's rows; attributes that no row states are None."""
+    rows = table.group_by([model], use_threads=False).aggregate([(name, "max") for name in ("seed", *FACTS, "d")]).to_pylist()
+    return [MeasuredModel(row[model], *(row[f"{name}_max"] for name in ("seed", *FACTS, "d"))) for row in rows]
 
 
 def widths_of(table: pa.Table, model: str, places: Mapping[str, int]) -> dict[Layer, np.ndarray]:
-    """By layer, the most dimensions of any row of each model."""
+    """Return the largest width of each model's rows, by layer."""
     keys = [model, "depth", "layer", "sublayer"]
-    found: dict[Layer, np.ndarray] = {}
+    widths: dict[Layer, np.ndarray] = {}
     for row in table.group_by(keys, use_threads=False).aggregate([("d", "max")]).to_pylist():
         layer = PLAIN if row["sublayer"] == PLAIN else name_layer(row["layer"], row["depth"])
-        found.setdefault(layer, np.zeros(len(places), int))[places[row[model]]] = row["d_max"] or 0
-    return found
+        widths.setdefault(layer, np.zeros(len(places), int))[places[row[model]]] = row["d_max"] or 0
+    return widths
 
 
 def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int, eps2: Mapping[str, float | None]) -> Variants:
-    """The table's values as arrays."""
+    """Return the table's values as arrays."""
     if not len(table):
         return {}
     text, layer, depth, n, d = (table[name].fill_null(-1).to_numpy() for name in ("text", "layer", "depth", "n", "d"))
@@ -287,48 +293,50 @@ def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int
     at = np.select(kinds, [last + 2, last + 3, 0, last + layer - depth], layer)
     several = np.isin(variants, (PROJECTED, RANDOM))[variant] | (layer < 0)
     length, directions = np.where(text < 0, 0, n), np.where(several, d, 0)
-    found: Variants = {}
+    arrays: Variants = {}
     for (v, p, m, count, k, own), rows in by_cell(variant, at, mode, length, metric, directions):
         block = np.full((len(places), texts if count else 1), np.nan)
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
         where = Where(words.get(p, p), modes[m], count or None, metrics[k], own or None, eps2[metrics[k]])
-        found.setdefault(variants[v], {})[where] = block
-    return found
+        arrays.setdefault(variants[v], {})[where] = block
+    return arrays
 
 
 def losses_of(path: Path, whose: pc.Expression, places: Mapping[str, int], texts: int) -> dict[str, Loss]:
-    """Losses of texts by variant."""
+    """Return losses of texts by variant."""
     columns = ["model", "variant", "text", "n", "value"]
     table = read_table(path, columns=columns, filters=whose & TEXTS & (pc.field("metric") == "loss")).unify_dictionaries()
-    found: dict[str, Loss] = {}
+    losses: dict[str, Loss] = {}
     for row in table.to_pylist():
         if row["model"] in places:
             shape = len(places), texts
-            values, tokens = found.setdefault(row["variant"], Loss(np.full(shape, np.nan), np.zeros(shape)))
+            values, tokens = losses.setdefault(row["variant"], Loss(np.full(shape, np.nan), np.zeros(shape)))
             values[places[row["model"]], row["text"]], tokens[places[row["model"]], row["text"]] = row["value"], row["n"]
-    return found
+    return losses
 
 
 def distortions(table: pa.Table, path: Path) -> dict[str, float | None]:
-    """The eps2 of each metric in a table. Raises DataError for a metric that was measured at two."""
-    found: dict[str, float | None] = {}
+    """Return the eps2 of each metric in a table. Raises DataError for a metric that was measured at two."""
+    eps2: dict[str, float | None] = {}
     for row in table.group_by(["metric", "eps2"], use_threads=False).aggregate([]).to_pylist():
-        if found.setdefault(row["metric"], row["eps2"]) != row["eps2"]:
-            raise DataError(f"{path}: {row['metric']} was measured at eps2 {found[row['metric']]} and {row['eps2']}")
-    return found
+        if eps2.setdefault(row["metric"], row["eps2"]) != row["eps2"]:
+            raise DataError(f"{path}: {row['metric']} was measured at eps2 {eps2[row['metric']]} and {row['eps2']}")
+    return eps2
 
 
 def text_documents(path: Path, whose: pc.Expression) -> list[str]:
-    """Names of all texts' documents: those too short for any length have at least a loss."""
+    """Return the names of all texts' documents: those too short for any length have at least a loss."""
     table = read_table(path, columns=["text", "document"], filters=whose & TEXTS).unify_dictionaries().combine_chunks()
     text, (documents, document) = table["text"].to_numpy(), codes(table["document"])
-    found = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
-    found[text] = documents[document]
-    return list(found)
+    names = np.full(text.max() + 1 if text.size else 0, "", dtype=object)
+    names[text] = documents[document]
+    return list(names)
 
 
 def by_cell(*columns: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """The values of every cell that columns (rows,) of whole numbers from 0 have, sorted, each with the numbers of its rows.
+    """Group rows by the values of integer columns (rows,) that start at 0: each cell, sorted, with the numbers of its rows.
+
+    It counts, since sorting few distinct values in millions of rows would take ten times as long.
 
     Of few distinct values in millions of rows: it counts where sorting them would take ten times as long.
     """
@@ -340,13 +348,13 @@ def by_cell(*columns: np.ndarray) -> Iterator[tuple[tuple[int, ...], np.ndarray]
     cell = np.ravel_multi_index([(np.cumsum(own) - 1)[column] for own, column in zip(present, columns, strict=True)], shape)
     counts = np.bincount(cell)
     order = np.argsort(cell.astype(np.min_scalar_type(len(counts))), kind="stable")  # numpy counts numbers of 16 bits too
-    found = np.flatnonzero(counts)
-    for place, rows in zip(found, np.split(order, np.cumsum(counts[found])[:-1]), strict=True):
+    cells = np.flatnonzero(counts)
+    for place, rows in zip(cells, np.split(order, np.cumsum(counts[cells])[:-1]), strict=True):
         yield tuple(int(own[k]) for own, k in zip(values, np.unravel_index(place, shape), strict=True)), rows
 
 
 def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Names, the last of them None, and which of them each row has: (rows,)."""
+    """Encode a column: names, the last of them None, and which of them each row has: (rows,)."""
     encoded = column.combine_chunks()
     names = [*encoded.dictionary.to_pylist(), None]
     return np.array(names, dtype=object), encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
@@ -361,16 +369,16 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
     if not len(table):
         return {}
     draws = table["values"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-    found: dict[str, dict[Where, dict[str, np.ndarray]]] = {}
+    grouped: dict[str, dict[Where, dict[str, np.ndarray]]] = {}
     for row, values in zip(table.drop(["values"]).to_pylist(), draws, strict=True):
         layer = int(row["layer"]) if row["layer"].isdecimal() else row["layer"]
         where = Where(name_layer(layer, depths.get(row["model"], 0)), row["normalise"], None, row["metric"], eps2=row["eps2"])
-        found.setdefault(row["variant"], {}).setdefault(where, {})[row["model"]] = values
+        grouped.setdefault(row["variant"], {}).setdefault(where, {})[row["model"]] = values
     return {
         variant: {
             where: np.stack([rows[name] for name in depths]) for where, rows in places.items() if rows.keys() == depths.keys()
         }
-        for variant, places in found.items()
+        for variant, places in grouped.items()
     }
 
 
@@ -378,8 +386,9 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
 
 
 def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str, layer: Layer = None) -> list[dict[str, Any]]:
-    """One row for each model, corpus, variant, layer (or of one layer) and metric: the mean, over texts, of their first `length`
-    tokens.
+    """Average each metric over texts: one row for each model, corpus, variant, layer (or of one layer) and metric.
+
+    Means are of the first `length` tokens of texts.
 
     The columns are those of the tables, in order of corpus, metric, family and size. Raises DataError if there are none.
     """
@@ -407,12 +416,12 @@ def why_none(path: Path, length: int) -> str:
 
 
 def corpus_losses(path: Path) -> list[dict[str, Any]]:
-    """One row for each model, corpus and variant that a model was run on: the loss in nats a token."""
+    """Average the loss over a corpus: one row for each model, corpus and variant that a model was run on, in nats a token."""
     return mean_rows(path, (pc.field("metric") == "loss") & (pc.field("text") == -1))
 
 
 def mean_rows(path: Path, chosen: pc.Expression) -> list[dict[str, Any]]:
-    """Means of the chosen rows that are of one model, corpus, variant, layer and metric."""
+    """Average the chosen rows of one model, corpus, variant, layer and metric."""
     keys = ["family", "model", "seed", *FACTS, "d", "corpus", "variant", "layer", "metric", "eps2"]
     table = read_table(path, columns=[*keys, "value", "bound"], filters=chosen).unify_dictionaries().combine_chunks()
     means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])

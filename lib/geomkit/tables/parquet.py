@@ -1,4 +1,4 @@
-"""Parquet files between stages, of which one that is damaged is named."""
+"""Read and write Parquet files between stages, with errors that name a damaged file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,10 @@ from geomkit.core.model_folders import check_pointer
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Inside the block a file that is no Parquet file, is cut off, or is a pointer of Git LFS, is a DataError that names it."""
+    """Turn errors of a damaged file inside the block into a DataError that names it.
+
+    It may be no Parquet file, truncated, or a pointer of Git LFS.
+    """
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -28,19 +31,19 @@ def named(path: Path) -> Iterator[None]:
 
 
 def read_table(path: Path, **options: Any) -> pa.Table:
-    """A table, as pyarrow.parquet.read_table gives it. Raises DataError that names a file that is damaged."""
+    """Read a table, as pyarrow.parquet.read_table does. Raises DataError that names a damaged file."""
     with named(path):
         return pq.read_table(path, **options)
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
-    """A file to be read group by group. Raises DataError that names a file that is no Parquet file."""
+    """Open a file to be read group by group. Raises DataError that names a file that is no Parquet file."""
     with named(path):
         return pq.ParquetFile(path)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str | None]], group: int) -> None:
-    """Rows of text columns, `group` of them in a row group and in memory."""
+    """Write rows of text columns, `group` of them in a row group and in memory."""
     schema = pa.schema([(name, pa.string()) for name in columns])
     left = iter(rows)
     with pq.ParquetWriter(path, schema, use_dictionary=False, write_statistics=False) as writer:

@@ -1,4 +1,4 @@
-"""Typed rows of the small files between stages: what one part writes and another reads, as CSV or JSON.
+"""Read and write typed rows of the small files between stages, as CSV or JSON.
 
 Each kind of row is one frozen dataclass, whose fields are the file's columns, in order, with their types. A type is str, int,
 float, bool, an enumeration, or one of these or None; JSON takes tuples, mappings and other records as well. Nothing is guessed:
@@ -26,12 +26,13 @@ R = TypeVar("R")
 
 
 def defined(value: float) -> float | None:
-    """A number, or None for NaN."""
+    """Return a number, or None for NaN."""
     return None if math.isnan(value) else float(value)
 
 
 def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
-    """Rows of one kind as CSV; without rows the columns alone. Raises DataError for a value that is not of its column's type."""
+    """Write rows of one kind as CSV; without rows only the columns. Raises DataError for a value of another type than its
+    column's."""
     kinds, rows = columns(record), list(rows)
     own = open_columns(record)
     extra = list(getattr(rows[0], own)) if own and rows else []
@@ -46,7 +47,7 @@ def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
 
 
 def join_csv(path: Path, parts: Sequence[Path]) -> None:
-    """Rows of CSV files of one kind, file after file. Raises DataError, naming the file, for one with other columns."""
+    """Concatenate CSV files of one kind. Raises DataError, naming the file, for one with other columns."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         for part in parts:
             header, rows = part.read_bytes().split(b"\n", 1)
@@ -58,18 +59,21 @@ def join_csv(path: Path, parts: Sequence[Path]) -> None:
 
 
 def folders_of(files: Iterable[Path]) -> list[Path]:
-    """Folders that hold the files, each once, in the order of the files."""
+    """Return the folders of the files, each once, in the order of the files."""
     return list(dict.fromkeys(file.parent for file in files))
 
 
 def line(cells: Iterable[str]) -> str:
-    """A line of CSV. The csv module leaves a lone carriage return unquoted, which reading takes for the end of the line."""
+    """Format a line of CSV.
+
+    The csv module leaves a lone carriage return unquoted, which reading takes for the end of the line.
+    """
     special = frozenset(',"\r\n')
     return ",".join('"' + cell.replace('"', '""') + '"' if special & set(cell) else cell for cell in cells) + "\n"
 
 
 def read_csv(path: Path, record: type[R]) -> list[R]:
-    """Rows of a CSV file as records.
+    """Read rows of a CSV file as records.
 
     Raises DataError that names the file and the column for one that is not there or not known, and for a cell of another type.
     """
@@ -84,7 +88,7 @@ def read_csv(path: Path, record: type[R]) -> list[R]:
         if (unknown := [name for name in names if name not in kinds]) and not own:
             raise DataError(f"{path}: unknown column {unknown[0]!r}; a {record.__name__} has {', '.join(kinds)}")
         readers = [(name, cell_reader(kinds.get(name, float))) for name in names]
-        found = []
+        rows = []
         for cells in reader:
             if len(cells) != len(names):
                 raise DataError(f"{path}: line {reader.line_num} has {len(cells)} cells for {len(names)} columns")
@@ -97,19 +101,19 @@ def read_csv(path: Path, record: type[R]) -> list[R]:
                     raise DataError(f"{path}: line {reader.line_num}, column {name!r}: {cell!r} is not {kind}") from None
             if own:
                 values[own] = {name: values.pop(name) for name in unknown}
-            found.append(record(**values))
-    return found
+            rows.append(record(**values))
+    return rows
 
 
 def write_json(path: Path, kind: type[R], value: R) -> None:
-    """A record, or a list of them, as JSON: `kind` is the declared type, such as list[MetricLaw]."""
+    """Write a record, or a list of them, as JSON: `kind` is the declared type, such as list[MetricLaw]."""
     plain = encoded(value, kind, str(path))
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, kind: type[R]) -> R:
-    """What `write_json` wrote. Raises DataError that names the file and the key for what is not of its type."""
+    """Read what `write_json` wrote. Raises DataError that names the file and the key for a value of another type."""
     try:
         plain = json.loads(Path(path).read_text())
     except ValueError as error:
@@ -118,18 +122,18 @@ def read_json(path: Path, kind: type[R]) -> R:
 
 
 def columns(record: Any) -> dict[str, Any]:
-    """Names and types of a record's fields, in order."""
+    """Return names and types of a record's fields, in order."""
     hints = get_type_hints(record)
     return {field.name: hints[field.name] for field in fields(record)}
 
 
 def open_columns(record: type) -> str | None:
-    """The field that holds all columns which the record does not name, if it has one."""
+    """Return the field for all columns that the record does not name, if it has one."""
     return next((name for name, kind in columns(record).items() if get_origin(kind) is Mapping), None)
 
 
 def optional(kind: Any) -> tuple[Any, bool]:
-    """A type without None, and whether it had it."""
+    """Strip None from a type; also return whether it was there."""
     if get_origin(kind) in (Union, UnionType):
         rest = [one for one in get_args(kind) if one is not type(None)]
         return rest[0], len(rest) < len(get_args(kind))
@@ -137,7 +141,7 @@ def optional(kind: Any) -> tuple[Any, bool]:
 
 
 def described(kind: Any) -> str:
-    """A type in words."""
+    """Describe a type in words."""
     own, may_be_none = optional(kind)
     known = {str: "text", int: "an integer", float: "a finite number", bool: "true or false (in CSV 1 or 0)"}
     if own in known:
@@ -150,7 +154,7 @@ def described(kind: Any) -> str:
 
 
 def scalar(value: Any, kind: Any, where: str) -> Any:
-    """A plain str, int, float or bool of a value of that kind."""
+    """Convert a value to a plain str, int, float or bool."""
     if isinstance(kind, type) and issubclass(kind, StrEnum) and value in tuple(kind):
         return str(value)
     if kind is str and type(value) is str:
@@ -165,7 +169,7 @@ def scalar(value: Any, kind: Any, where: str) -> Any:
 
 
 def to_cell(value: Any, kind: Any, where: str) -> str:
-    """A value as a cell of CSV."""
+    """Format a value as a cell of CSV."""
     own, may_be_none = optional(kind)
     if value is None and may_be_none:
         return ""
@@ -178,7 +182,7 @@ def to_cell(value: Any, kind: Any, where: str) -> str:
 
 
 def cell_reader(kind: Any) -> Callable[[str], Any]:
-    """Reads cells of that type; raises ValueError for one of another."""
+    """Return a function that parses cells of a type and raises ValueError for others."""
     own, may_be_none = optional(kind)
     readers: dict[Any, Callable[[str], Any]] = {str: str, int: integer, float: finite, bool: truth}
     read: Callable[[str], Any] = readers.get(own, own)
@@ -205,7 +209,7 @@ def truth(cell: str) -> bool:
 
 
 def encoded(value: Any, kind: Any, where: str) -> Any:
-    """A value of a declared type as what JSON has."""
+    """Encode a value of a declared type for JSON."""
     own, may_be_none = optional(kind)
     if value is None and may_be_none:
         return None
@@ -223,7 +227,7 @@ def encoded(value: Any, kind: Any, where: str) -> Any:
 
 
 def decoded(plain: Any, kind: Any, where: str) -> Any:
-    """A value of a declared type from what JSON has."""
+    """Decode a value of a declared type from JSON."""
     own, may_be_none = optional(kind)
     if plain is None and may_be_none:
         return None
@@ -247,7 +251,7 @@ def decoded(plain: Any, kind: Any, where: str) -> Any:
 
 
 def element_kinds(kind: Any, values: Any, where: str) -> Sequence[Any]:
-    """The type of each element of a list or a tuple."""
+    """Return the type of each element of a list or a tuple."""
     kinds = get_args(kind)
     many = get_origin(kind) is list or kinds[1:] == (...,)
     if not isinstance(values, list | tuple) or (not many and len(values) != len(kinds)):

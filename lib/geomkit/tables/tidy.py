@@ -1,4 +1,4 @@
-"""Writing tidy Parquet tables: one row for each value, the same columns in every stage."""
+"""Write tidy Parquet tables: one row for each value, the same columns in every stage."""
 
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -85,41 +85,47 @@ FACTS = ("params_nonembedding", "params_total", "depth")
 
 
 def facts(attributes: Mapping[str, Any]) -> dict[str, int]:
-    """A model's sizes, from the attributes of a file of its measurements."""
+    """Return a model's sizes, from the attributes of a file of its measurements."""
     return {name: int(attributes[name]) for name in FACTS}
 
 
 def columns_of(path: Path, attributes: Mapping[str, Any], family: str, seed: int | None) -> dict[str, Any]:
-    """What all rows of one model on one corpus share. `path`, .../{model}/{corpus}.*, names both."""
+    """Return the columns that all rows of one model on one corpus share.
+
+    `path`, .../{model}/{corpus}.*, names both.
+    """
     return {"model": path.parent.name, "family": family, "seed": seed, "corpus": path.stem, **facts(attributes)}
 
 
 def check_seeds(family: str, models: Iterable[tuple[str, Hashable | None, int]]) -> None:
-    """Raises DataError, naming both, for two models (name, seed, parameters without embeddings) of one family and size that no
-    seed tells apart: they would be averaged as if they were two trainings of one model. For models at several steps of training
-    the seed is that and the step."""
-    found: dict[tuple[int, Hashable | None], str] = {}
+    """Check that models of one family and size differ in their seeds.
+
+    Raises DataError, naming both, for two models (name, seed, parameters without embeddings) that no seed distinguishes: they
+    would be averaged as if they were two trainings of one model. For models at several steps of training the seed is that and the
+    step.
+    """
+    seen: dict[tuple[int, Hashable | None], str] = {}
     alone: dict[int, str] = {}
     for name, seed, size in models:
-        other = alone.get(size) if seed is None else found.get((size, seed)) or found.get((size, None))
+        other = alone.get(size) if seed is None else seen.get((size, seed)) or seen.get((size, None))
         if other is not None:
             raise DataError(
                 f"{family}: {other} and {name} are both of {size:,} parameters without embeddings, and no seeds tell them apart: "
                 "set a seed for each in the catalogue of models (or a step, along training), or give one a family of its own"
             )
         alone.setdefault(size, name)
-        found[size, seed] = name
+        seen[size, seed] = name
 
 
 class TableWriter:
-    """Collects rows in blocks that share most of their columns, and writes them as one Parquet file."""
+    """Writer that collects rows in blocks that share most of their columns, and writes them as one Parquet file."""
 
     def __init__(self, schema: pa.Schema = COLUMNS, **common: object):
         self.schema, self.common = schema, common
         self.blocks: list[pa.Table] = []
 
     def add(self, **columns: object) -> None:
-        """A block of rows: each column an array, or one value for all rows. Rows whose value is NaN are left out.
+        """Add a block of rows: each column an array, or one value for all rows. Rows whose value is NaN are left out.
 
         Raises DataError for a column that tables do not have.
         """
@@ -132,24 +138,24 @@ class TableWriter:
         self.blocks.append(block.filter(pc.invert(undefined)) if pc.any(undefined).as_py() else block)
 
     def add_metrics(self, spectrum: "Spectrum", results: Mapping[str, "Measurement"], **columns: object) -> None:
-        """Rows for each metric of a spectrum, or of a batch of them."""
+        """Add rows for each metric of a spectrum, or of a batch of them."""
         if not results:
             return
-        found, size = results.values(), spectrum.trace.size
+        measured, size = results.values(), spectrum.trace.size
 
         def of_each(values: Iterable[object]) -> list[object]:
             """Metric after metric one value for each spectrum, or a value of all of them so many times."""
             return [one for value in values for one in np.broadcast_to(np.asarray(value), size).tolist()]
 
-        again = {name: [*column] * len(found) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
+        again = {name: [*column] * len(measured) for name, column in columns.items() if isinstance(column, (list, np.ndarray))}
         self.add(
             **{**columns, **again, "n": spectrum.n, "d": spectrum.d},
-            **{"metric": of_each(results), "eps2": of_each(one.parameters.get("eps2") for one in found)},
-            **{name: of_each(getattr(one, name) for one in found) for name in ("value", "bound")},
+            **{"metric": of_each(results), "eps2": of_each(one.parameters.get("eps2") for one in measured)},
+            **{name: of_each(getattr(one, name) for one in measured) for name in ("value", "bound")},
         )
 
     def write(self, path: Path, absent: Mapping[str, str]) -> None:
-        """Writes the blocks; `absent` says what the table does not hold, and why."""
+        """Write the blocks; `absent` lists what is missing from the table, and why."""
         table = pa.concat_tables(self.blocks) if self.blocks else self.schema.empty_table()
         with replacing(path) as temporary:
             repeating = [name for name in self.schema.names if name != "value"]
@@ -158,7 +164,7 @@ class TableWriter:
 
 
 def spread(column: object, size: int, kind: pa.DataType) -> pa.Array:
-    """An Arrow array of a column's values, or of one value `size` times."""
+    """Build an Arrow array of a column's values, or of one value `size` times."""
     if not isinstance(column, (list, np.ndarray)):
         return repeated(column, size, kind)
     if pa.types.is_dictionary(kind):
@@ -168,7 +174,7 @@ def spread(column: object, size: int, kind: pa.DataType) -> pa.Array:
 
 @lru_cache(maxsize=1024)
 def repeated(value: object, size: int, kind: pa.DataType) -> pa.Array:
-    """One value `size` times: most columns of most blocks, so the same arrays serve many."""
+    """Build an array of one value `size` times: most columns of most blocks, so the same arrays serve many."""
     if value is None:
         return pa.nulls(size, kind)
     if pa.types.is_dictionary(kind):
@@ -177,7 +183,7 @@ def repeated(value: object, size: int, kind: pa.DataType) -> pa.Array:
 
 
 def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> None:
-    """One table of many of one schema, streamed; what is absent is kept, with its model and corpus."""
+    """Merge tables of one schema, streamed; absences are copied, with their model and corpus."""
     absent = []
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for part in map(Path, paths):
@@ -191,8 +197,7 @@ def merge(paths: Iterable[Path], path: Path, schema: pa.Schema = COLUMNS) -> Non
 def merge_stage(
     tables: Sequence[Path], output: Path, absent: Path, summaries: Sequence[Path] = (), summary: Path | None = None
 ) -> None:
-    """One table of all models and corpora, one of their summaries where there are any, and a list (CSV) of what they do not
-    hold."""
+    """Merge the tables and summaries of all models and corpora of a stage, and list (CSV) what is missing from them."""
     merge(tables, output, parquet_file(tables[0]).schema_arrow.remove_metadata())
     listed = [Absent(model=model, corpus=corpus, absent=what, reason=why) for (model, corpus, what), why in read_absent(output)]
     write_csv(absent, Absent, listed)
@@ -201,21 +206,21 @@ def merge_stage(
 
 
 def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """A table of resampled corpora: its columns are those of RESAMPLES."""
+    """Write a table of resampled corpora, with the columns RESAMPLES."""
     with replacing(path) as temporary:
         pq.write_table(pa.table({name: [row[name] for row in rows] for name in RESAMPLES.names}, RESAMPLES), temporary)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of a table, with the named columns alone."""
+    """Read the named columns of a table as rows."""
     return read_table(path, columns=list(names), use_threads=False).to_pylist()
 
 
 def absent_of(path: Path) -> dict[str, str]:
-    """What a table that `TableWriter` wrote does not hold, with reasons."""
+    """Read what is missing from a table that `TableWriter` wrote, with reasons."""
     return dict(json.loads(parquet_file(path).schema_arrow.metadata[b"absent"]))
 
 
 def read_absent(path: Path) -> list[tuple[tuple[str, str, str], str]]:
-    """What a merged table does not hold: ((model, corpus, what), why)."""
+    """Read what is missing from a merged table: ((model, corpus, what), why)."""
     return json.loads(parquet_file(path).metadata.metadata[b"absent"])

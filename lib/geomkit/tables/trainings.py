@@ -31,7 +31,7 @@ class Training(Cell):
 
 @dataclass(frozen=True, kw_only=True)
 class SweptTraining:
-    """A row of sweep.csv: a training that chose the recipe's rate and batch."""
+    """A row of sweep.csv: a training for the choice of the recipe's rate and batch."""
 
     width: int
     seed: int

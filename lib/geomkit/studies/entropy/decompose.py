@@ -46,15 +46,16 @@ def decompose(
         open_variant = states()
         with open_variant(TRAINED) as trained:
             known, counts, own_texts = dict(trained.attributes), trained.vocabulary(), trained.texts.part(trained.share)
+            measured = known | plan.requested.attributes
             absent = {**left_out, **trained.absent, **what_is_absent(trained, lengths)}
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
             how: dict[str, Any] = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
             how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states
             settings = requested(**how, whitened=whitened, sinks=sinks)
         with (
-            write_spectra(output, own_texts, known, absent)
+            write_spectra(output, own_texts, measured, absent)
             if part is None
-            else write_part(output, own_texts, known | settings | {PART: part}, absent, borders)
+            else write_part(output, own_texts, measured | settings | {PART: part}, absent, borders)
         ) as writer:
             if counts is not None:
                 writer.vocabulary(counts)

@@ -27,6 +27,7 @@ from geomkit.measures.ablation import (
 from geomkit.measures.spectra import normalise
 from geomkit.states.probes import Probe
 from geomkit.states.refusals import refused_table
+from geomkit.states.spectra import gain_constants
 from geomkit.studies.removal.removals import DIRECTIONS, NULLS, SINKS, Hidden, Removals
 from geomkit.tables.experiments import Removal
 from geomkit.tables.rows import defined, write_csv
@@ -73,11 +74,11 @@ def measure_removals(
     summary: Path,
     family: str,
     model_seed: int | None,
-    gain: Mapping[str, float],
     seed: int,
 ) -> None:
     """Writes the table of all targets, and the summary with intervals over documents."""
     with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Probe(probe) as known:
+        gain = gain_constants(file.attributes)
         common = {**columns_of(removals, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table = TableWriter(REMOVAL_COLUMNS, **common, variant="trained", sublayer="block", normalise="unit")
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "ablation", removals.stem))

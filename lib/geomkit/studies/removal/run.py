@@ -19,6 +19,7 @@ from geomkit.models.load import blocks, load_model, load_tokenizer, prefix
 from geomkit.models.probe import distinct
 from geomkit.states.probes import Probe
 from geomkit.states.refusals import refused_files
+from geomkit.states.spectra import gain_constants
 from geomkit.studies.removal.removals import DIRECTIONS, SINKS, write_removals
 
 Ordered = dict[tuple[int, str, str], Positions]
@@ -31,7 +32,6 @@ def remove_tokens(
     output: Path,
     removal: Mapping[str, Any],
     methods: Sequence[str],
-    gain: Mapping[str, float],
     spec: ModelSpec,
     seed: int,
 ) -> None:
@@ -49,6 +49,7 @@ def remove_tokens(
         chosen = choose_targets(known, removal["texts"], removal["targets"])
         documents = [known.document[number] for number in chosen]
         other, length = strangers(documents), int(known.position[chosen].max())
+        gain = gain_constants(known.attributes)
         ordered = [
             target_orders(known, chosen, number, int(other[number]), layers, methods, gain, seed) for number in range(len(chosen))
         ]

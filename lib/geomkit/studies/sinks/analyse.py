@@ -26,7 +26,6 @@ def measure_without_sinks(
     summary: Path,
     family: str,
     model_seed: int | None,
-    eps2: float,
     seed: int,
 ) -> None:
     """Writes a table of all texts (variants `trained`, and `without-sinks` at the first threshold) and a summary."""
@@ -35,7 +34,7 @@ def measure_without_sinks(
         effects, documents = read_sinks(file.file), file.text_list.document
         widths = {state.layer: width for state, width in file.widths.items() if state.sublayer == "block"}
         absent = file.absent | without_two_tokens(effects)
-        table = TableWriter(**common, sublayer="block", eps2=eps2)
+        table = TableWriter(**common, sublayer="block", eps2=effects.eps2)
         drawn = Documents.draw(documents, RESAMPLES, rng(seed, "sinks", spectra.stem))
         rows = []
         for (layer, mode, metric, threshold, kind), values in text_values(effects):

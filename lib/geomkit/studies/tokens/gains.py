@@ -14,7 +14,7 @@ from geomkit.core.state import State
 from geomkit.laws.resampling import Clustered, Documents
 from geomkit.measures.gain import PENALTIES, RidgePath
 from geomkit.states.refusals import refused_table
-from geomkit.states.spectra import Spectra
+from geomkit.states.spectra import Spectra, gain_constants
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.rows import defined, write_csv
 from geomkit.tables.tidy import TOKEN_COLUMNS, TableWriter, columns_of
@@ -64,11 +64,13 @@ def measure_gains(
     summary: Path,
     family: str,
     model_seed: int | None,
-    gain: Mapping[str, float],
     seed: int,
 ) -> None:
     with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Spectra(spectra) as file:
-        common: Row = {**columns_of(spectra, file.attributes, family, model_seed), "eps2": gain["eps2"]}
+        common: Row = {
+            **columns_of(spectra, file.attributes, family, model_seed),
+            "eps2": gain_constants(file.attributes)["eps2"],
+        }
         table, absent = TableWriter(TOKEN_COLUMNS, **common), {}
         depth = common["depth"]
         texts, counts, rows, widths = file.text_list, file.vocabulary(), [], file.widths

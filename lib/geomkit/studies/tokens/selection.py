@@ -19,7 +19,7 @@ from geomkit.measures.selection import TOLERANCE, Context, chooses_by, jaccard, 
 from geomkit.measures.spectra import normalise
 from geomkit.states.probes import Choice, Probe
 from geomkit.states.refusals import refused_table
-from geomkit.states.spectra import Spectra
+from geomkit.states.spectra import Spectra, gain_constants
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.rows import defined, write_csv
 from geomkit.tables.tidy import TOKEN_COLUMNS, TableWriter, columns_of
@@ -55,12 +55,12 @@ def compare_selections(
     summary: Path,
     family: str,
     model_seed: int | None,
-    gain: Mapping[str, float],
     seed: int,
 ) -> None:
     """Writes every target's scores, and the summary with intervals over documents."""
     model = probe.parent.name
     with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Probe(probe) as file, Spectra(spectra) as measured:
+        gain = gain_constants(file.attributes)
         common = {**columns_of(probe, file.attributes, family, model_seed), "eps2": gain["eps2"]}
         table, absent = TableWriter(TOKEN_COLUMNS, **common, variant="trained", sublayer="block"), dict(file.absent)
         documents = Documents.draw(file.document, RESAMPLES, rng(seed, "selection", probe.stem))

@@ -106,7 +106,8 @@ class Axes:
     def row(self, one: Trained, where: Where, variant: str) -> Array:
         values = self.measured.variants.get(variant, {}).get(where)
         if values is None or not np.isfinite(values[one.row]).any():
-            raise DataError(f"{one.model.name}: no {where.metric} at layer {where.layer}, {variant}")
+            place = f"{where.metric} at layer {where.layer}, n = {where.length}, {where.normalise}, {variant}"
+            raise DataError(f"{one.model.name}: no {place}; trainings beside the ladder were measured at one length alone")
         found: Array = values[one.row]
         return found
 
