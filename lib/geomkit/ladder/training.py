@@ -155,7 +155,7 @@ def build(width: int, recipe: Recipe, seed: int, form: Form = OWN) -> GPTNeoXFor
 
 
 def starts(tokens: int, context: int, seed: int) -> Iterator[int]:
-    """Where each training window starts, without end: every epoch shifts the grid of windows and shuffles it anew.
+    """Starts of training windows, without end: every epoch shifts the grid of windows and shuffles it anew.
 
     The order is a function of the seed alone: a resumed run needs its step, and no generator state.
     """

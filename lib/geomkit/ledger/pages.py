@@ -55,7 +55,7 @@ def measured(row: Claim) -> str:
 
 
 def held_against(row: Claim) -> str:
-    """The null, the number that stands for it, and the margin."""
+    """The null of a finding, its value, and the margin."""
     if row.null is None:
         return ""
     return f"{row.null} ({row.against:g}{'' if row.margin is None else f' ± {row.margin:g}'})"

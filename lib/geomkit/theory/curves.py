@@ -204,7 +204,7 @@ def region(axis: Array, profiled: Array, best: float, limit: float) -> Interval:
 
 
 def crossing(axis: Array, profiled: Array, inner: int, outer: int, limit: float) -> float:
-    """Where a profile reaches `limit` between two neighbouring points."""
+    """The point between two neighbours at which a profile reaches `limit`."""
     share = (limit - profiled[inner]) / (profiled[outer] - profiled[inner])
     return float(axis[inner] + share * (axis[outer] - axis[inner]))
 

@@ -90,7 +90,7 @@ def rank_exponent(g: float) -> float:
 
 
 def log_likelihood(g: float, values: Array, number: Array, xmin: float) -> float:
-    """Of counts `values` (m,), each of `number` (m,) types: -g sum ln x - types ln zeta(g, xmin)."""
+    """Log-likelihood of counts `values` (m,), each of `number` (m,) types: -g sum ln x - types ln zeta(g, xmin)."""
     return float(-g * (number @ np.log(values)) - number.sum() * np.log(special.zeta(g, xmin)))
 
 

@@ -42,7 +42,7 @@ def sample_texts(graph: SkillGraph, texts: int, rng: np.random.Generator) -> spa
 
 
 def per_skill(graph: SkillGraph, rows: Array) -> Array:
-    """What rows (rows,) say of each skill (skills,)."""
+    """Spreads values of rows (rows,) to their skills (skills,)."""
     return np.repeat(rows, graph.number.astype(int))
 
 

@@ -202,9 +202,9 @@ def correlations(name: str, cells: Columns, trainings: Columns) -> Correlations:
 
 
 def between_draws(rows: Sequence[Training], metrics: Sequence[str]) -> BetweenDraws:
-    """What a change of the seed, which draws the documents, changes: by unique tokens, the mean range in nats of the best losses
-    of each size; and, with all else fixed, the correlation over seeds of the loss and ln of each metric. It has no interval:
-    sizes share documents."""
+    """Effects of the seed, which draws the documents: by unique tokens, the mean range in nats of the best losses of each size;
+    and, with all else fixed, the correlation over seeds of the loss and ln of each metric. It has no interval: sizes share
+    documents."""
     losses: dict[tuple[float, float], list[float]] = {}
     for row in rows:
         if row.chosen:

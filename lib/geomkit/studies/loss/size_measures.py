@@ -225,7 +225,7 @@ def donor_nulls(donors: Measurements, where: Where, widths: np.ndarray) -> dict[
 def told(
     ladder: Ladder, where: Mapping[str, Any], name: str, variants: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> EntropyLoss:
-    """One variant beside the best law, and beside ln N, at some sizes, of the texts that all variants have there."""
+    """Compares one variant with the best law, and with ln N, at some sizes, on the texts that all variants have there."""
     models = np.any([group for group, keep in zip(ladder.groups, kept, strict=True) if keep], axis=0) if kept.any() else kept
     whole = np.all([np.isfinite(values[models]).all(axis=0) for values in variants.values()], axis=0) if kept.any() else None
     if whole is None or not whole.any():
@@ -247,7 +247,7 @@ def told(
 
 
 def law_columns(law: Baseline, metric: np.ndarray, trained: np.ndarray | None = None) -> dict[str, Any]:
-    """Of ln of a metric, and of the one that was measured in its place, both (sizes,)."""
+    """Columns about the law, of ln of a metric, and of the metric that was measured in its place, both (sizes,)."""
     trained = metric if trained is None else trained
     return {
         "law_against": law.axis, "law_form": law.form, "error_law": law.error(), "error_law_and_metric": law.error(metric),
@@ -258,7 +258,7 @@ def law_columns(law: Baseline, metric: np.ndarray, trained: np.ndarray | None = 
 def weaker_columns(
     ladder: Ladder, kept: np.ndarray, values: Sequence[np.ndarray], draws: Resamples, texts: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """Beside ln N alone."""
+    """Columns of the weaker baseline, ln N alone."""
     sizes = measures_of_size(ladder.measured.models, ladder.groups)["params_nonembedding"][kept]
     drawn_loss = over_seeds(ladder.split(ladder.drawn_loss, kept), draws.seeds)
     weaker = prediction(np.log(sizes), values, ladder.split(ladder.loss, kept), draws.levels(texts), drawn_loss)

@@ -74,7 +74,7 @@ def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:
 
 
 def text_sinks(known: Probe, text: int) -> np.ndarray:
-    """Which tokens of a text (T,) are attention sinks: the first, and those that are far longer than others at some layer."""
+    """A mask of the tokens of a text (T,) that are attention sinks: the first, and those far longer than others at some layer."""
     marked = sinks(known.lengths(text))
     marked[0] = True
     return marked

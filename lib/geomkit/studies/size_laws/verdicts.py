@@ -46,9 +46,9 @@ def judge_laws(
     resamples: int,
     seed: int,
 ) -> None:
-    """Every metric that has a margin, at every length and normalisation, after the last block, after the final norm, and without
-    the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else is
-    exploratory."""
+    """Judges every metric with a margin, at every length and normalisation, after the last block, after the final norm, and
+    without the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else
+    is exploratory."""
     tables = {Path(path).stem: Path(path) for path in projections}
     judged: list[LawVerdict] = []
     by_size: list[SizeDifference] = []

@@ -40,7 +40,7 @@ FIRST = "width and N"
 def cells_figure(
     points: Sequence[CellPoint], effects: Sequence[Effect], primary: dict[str, Any], absent: Sequence[Absent]
 ) -> Figure:
-    """Metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
+    """Draws metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
     coefficients of width and of N at every endpoint."""
     metrics = [*primary["metrics"], LOSS]
     figure = Figure(figsize=(WIDTH, 6.8))
@@ -216,7 +216,7 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
 
 
 def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
-    """Correlations with the loss, widths held fixed, and with rate and decay held fixed as well; grey: too small to be found."""
+    """Draws correlations with the loss, widths fixed, and with rate and decay fixed as well; grey: too small to be detected."""
     lines = list(dict.fromkeys((row.metric, row.layer) for row in seeds))
     looks = {"width": (-0.17, BLUE), "width, rate and decay": (0.17, VERMILION)}
     for number, line in enumerate(lines):

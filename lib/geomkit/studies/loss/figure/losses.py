@@ -1,5 +1,5 @@
-"""Laws of the loss: ours and published losses with both laws, which offsets and exponents go together, and for each family and
-place of measurement every law on three measures of size."""
+"""Draw laws of the loss: our losses and published ones with both laws, which offsets and exponents are compatible with them, and
+for each family and corpus all forms on three measures of size."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
