@@ -60,9 +60,9 @@ def add_projected(table: TableWriter, states: States, widths: Sequence[int], wan
     for state, rows in rows_of(states).items():
         clouds = rows[start[:, None] + np.arange(n)]
         for result in projected(clouds, mode, document_folds(documents), widths, dtype=states.dtype).values():
-            found = measure(result.spectrum, wanted.metrics, **wanted.parameters)
+            measured = measure(result.spectrum, wanted.metrics, **wanted.parameters)
             where = {**columns, **state._asdict(), "variant": "projected", "normalise": mode}
-            table.add_metrics(result.spectrum, found, **where)
+            table.add_metrics(result.spectrum, measured, **where)
 
 
 def rows_of(states: States) -> dict[State, np.ndarray]:

@@ -43,7 +43,7 @@ def train_cell(
     validation, test = (stream(stored_documents(corpus, split), words) for split in ("validation", "test"))
     run = train(width, seed, own, training, validation, saved, find_device(device))
     tested = replace(own, validation_windows=TEST_WINDOWS)
-    found = geometry(run.model, windows(test, tested), primary, parameters)
+    metrics = geometry(run.model, windows(test, tested), primary, parameters)
     cell = Cell(
         layer=primary["layer"],
         length=primary["length"],
@@ -58,7 +58,7 @@ def train_cell(
         batch=own.batch,
         loss_validation=round(run.curve[-1][1], 6),
         loss_test=round(evaluate(run.model, test, tested), 6),
-        metrics={name: float(f"{value:.6g}") for name, value in found.items()},
+        metrics={name: float(f"{value:.6g}") for name, value in metrics.items()},
     )
     write_csv(output, Cell, [cell])
     saved.unlink(missing_ok=True)
@@ -71,5 +71,5 @@ def geometry(model, texts: np.ndarray, primary: Mapping[str, Any], parameters: M
     sample = Sample(list(texts[:, :n]), [], Texts([""] * len(texts), [n] * len(texts), [0] * len(texts)))
     parts = [part.states[State(layer)] for part in capture(Recorder(model, [layer], False), sample, 8192)]
     rows = normalise(np.concatenate(parts).reshape(len(texts), n, -1), mode)
-    found = measure(row_spectrum(rows, centred=is_centred(mode)), primary["metrics"], **parameters)
-    return {name: float(np.mean(result.value)) for name, result in found.items()}
+    measured = measure(row_spectrum(rows, centred=is_centred(mode)), primary["metrics"], **parameters)
+    return {name: float(np.mean(result.value)) for name, result in measured.items()}

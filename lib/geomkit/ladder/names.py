@@ -59,28 +59,28 @@ class Training:
         return f"ladder-{self.width}{self.form}{own}-s{self.seed}"
 
 
-def read_form(found: re.Match[str]) -> tuple[int, Form]:
-    depth, mlp = found["depth"], found["mlp"]
-    return int(found["width"]), Form(int(depth) if depth else None, int(mlp) if mlp else Form.mlp, bool(found["tied"]))
+def read_form(match: re.Match[str]) -> tuple[int, Form]:
+    depth, mlp = match["depth"], match["mlp"]
+    return int(match["width"]), Form(int(depth) if depth else None, int(mlp) if mlp else Form.mlp, bool(match["tied"]))
 
 
 def parse_form(word: str | int) -> tuple[int, Form]:
     """The width and the form that a word such as `16x8` stands for. Raises ConfigError for another word."""
-    found = FORM.fullmatch(str(word))
-    if found is None:
+    match = FORM.fullmatch(str(word))
+    if match is None:
         raise ConfigError(f"ladder: {word!r} is no form; it is <width>[x<layers>][-mlp<times>][-tied], such as 16x8")
-    return read_form(found)
+    return read_form(match)
 
 
 def parse(name: str) -> Training:
     """Reads the training that a name defines. Raises ConfigError for a name that is not of the scheme."""
-    found = NAME.fullmatch(name)
-    if found is None:
+    match = NAME.fullmatch(name)
+    if match is None:
         raise ConfigError(f"ladder: {name!r} is not the name of a training")
-    width, form = read_form(found)
+    width, form = read_form(match)
     numbers = {"tokens": int, "peak_rate": float, "weight_decay": float}
-    own = {key: number(found[key]) for key, number in numbers.items() if found[key]}
-    return Training(width, int(found["seed"]), form, **own)
+    own = {key: number(match[key]) for key, number in numbers.items() if match[key]}
+    return Training(width, int(match["seed"]), form, **own)
 
 
 def expand(group: Mapping[str, Any]) -> Iterator[Training]:

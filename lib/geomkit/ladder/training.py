@@ -104,8 +104,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
     """Token ids of all texts, each followed by `END`: int64 (tokens,)."""
     end = tokenizer.eos_token_id
-    found = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return np.concatenate([np.array([*ids, end]) for ids in found])
+    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return np.concatenate([np.array([*ids, end]) for ids in encoded])
 
 
 def stream(
@@ -155,7 +155,7 @@ def build(width: int, recipe: Recipe, seed: int, form: Form = OWN) -> GPTNeoXFor
 
 
 def starts(tokens: int, context: int, seed: int) -> Iterator[int]:
-    """Where each training window starts, without end: every epoch shifts the grid of windows and shuffles it anew.
+    """Starts of training windows, without end: every epoch shifts the grid of windows and shuffles it anew.
 
     The order is a function of the seed alone: a resumed run needs its step, and no generator state.
     """

@@ -48,13 +48,13 @@ class Block:
 
 def blocks(rows: Sequence[Claim]) -> list[Block]:
     """One block for each effect, because effects have units of their own."""
-    found = []
+    entries = []
     for _, of_claim in groupby(rows, key=lambda row: row.claim):
         statement = textwrap.wrap((mine := list(of_claim))[0].statement, 62)
         for effect in dict.fromkeys(row.effect for row in mine):
-            found.append(Block([row for row in mine if row.effect == effect], [*statement, *textwrap.wrap(effect, ACROSS)]))
+            entries.append(Block([row for row in mine if row.effect == effect], [*statement, *textwrap.wrap(effect, ACROSS)]))
             statement = []
-    return found
+    return entries
 
 
 def inches(block: Block) -> float:
@@ -62,10 +62,10 @@ def inches(block: Block) -> float:
     return LINE * (2 * len(block.rows) + 3.5) + 0.115 * len(block.head)
 
 
-def pages(found: Sequence[Block]) -> Iterator[list[Block]]:
+def pages(entries: Sequence[Block]) -> Iterator[list[Block]]:
     """Groups blocks that fit on a page together."""
     page: list[Block] = []
-    for block in found:
+    for block in entries:
         if page and sum(map(inches, page)) + inches(block) > TALLEST:
             yield page
             page = []
@@ -74,11 +74,11 @@ def pages(found: Sequence[Block]) -> Iterator[list[Block]]:
         yield page
 
 
-def drawn(chapter: str, found: Sequence[Block]) -> Figure:
-    heights = [inches(block) for block in found]
+def drawn(chapter: str, entries: Sequence[Block]) -> Figure:
+    heights = [inches(block) for block in entries]
     figure = Figure(figsize=(WIDTH, 0.55 + sum(heights)))
-    axes = figure.subplots(len(found), 1, squeeze=False, height_ratios=[2 * len(block.rows) + 1 for block in found]).flatten()
-    for axis, block in zip(axes, found, strict=True):
+    axes = figure.subplots(len(entries), 1, squeeze=False, height_ratios=[2 * len(block.rows) + 1 for block in entries]).flatten()
+    for axis, block in zip(axes, entries, strict=True):
         panel(axis, block)
     lines = (
         f"{chapter}: bars are 95 % intervals, upright lines what an",

@@ -55,7 +55,7 @@ def measured(row: Claim) -> str:
 
 
 def held_against(row: Claim) -> str:
-    """The null, the number that stands for it, and the margin."""
+    """The null of a finding, its value, and the margin."""
     if row.null is None:
         return ""
     return f"{row.null} ({row.against:g}{'' if row.margin is None else f' ± {row.margin:g}'})"
@@ -69,14 +69,14 @@ def counts(row: Claim) -> str:
 
 def said(rows: Sequence[Claim]) -> str:
     """The verdicts on one claim in words, place by place."""
-    found = Counter(row.verdict for row in rows)
-    if set(found) == {ClaimVerdict.UNTESTED}:
+    frequency = Counter(row.verdict for row in rows)
+    if set(frequency) == {ClaimVerdict.UNTESTED}:
         return f"Untested: {rows[0].reason}."
-    if len(found) == 1:
-        (verdict,) = found
+    if len(frequency) == 1:
+        (verdict,) = frequency
         where = "in the one place" if len(rows) == 1 else f"in all {len(rows)} places"
         return f"{verdict.capitalize()} {where} where it was measured."
-    words = [f"{verdict} in {found[verdict]}" for verdict in ClaimVerdict if found[verdict]]
+    words = [f"{verdict} in {frequency[verdict]}" for verdict in ClaimVerdict if frequency[verdict]]
     return f"{', '.join(words).capitalize()} of {len(rows)} places where it was measured."
 
 
@@ -153,10 +153,12 @@ def section(rows: Sequence[Claim]) -> str:
 
 def headlines(rows: Sequence[Claim]) -> list[list[Claim]]:
     """Claims with a place in the README's table, in its order: a property of the claim, whatever its verdict is."""
-    found = [(of_claim[0].headline, of_claim) for of_claim in by_claim(rows)]
+    ranked = [(of_claim[0].headline, of_claim) for of_claim in by_claim(rows)]
     return [
         of_claim
-        for _, of_claim in sorted(((place, of_claim) for place, of_claim in found if place is not None), key=lambda pair: pair[0])
+        for _, of_claim in sorted(
+            ((place, of_claim) for place, of_claim in ranked if place is not None), key=lambda pair: pair[0]
+        )
     ]
 
 
@@ -175,22 +177,22 @@ def at_a_glance(rows: Sequence[Claim]) -> list[str]:
 
 def verdicts(rows: Sequence[Claim]) -> str:
     """Verdicts on one claim with the number of places."""
-    found = Counter(row.verdict for row in rows)
-    if len(found) == 1:
+    frequency = Counter(row.verdict for row in rows)
+    if len(frequency) == 1:
         return rows[0].verdict
-    return ", ".join(f"{verdict} {found[verdict]} of {len(rows)}" for verdict in ClaimVerdict if found[verdict])
+    return ", ".join(f"{verdict} {frequency[verdict]} of {len(rows)}" for verdict in ClaimVerdict if frequency[verdict])
 
 
 def numbers(rows: Sequence[Claim]) -> str:
     """The measurements of one claim, verdict by verdict: one by one with their intervals, or where there are many the least and
     the greatest estimate, with the value of the null."""
-    found = {verdict: [row for row in rows if row.verdict is verdict] for verdict in ClaimVerdict}
-    found = {verdict: mine for verdict, mine in found.items() if mine and verdict is not ClaimVerdict.UNTESTED}
+    by_verdict = {verdict: [row for row in rows if row.verdict is verdict] for verdict in ClaimVerdict}
+    by_verdict = {verdict: mine for verdict, mine in by_verdict.items() if mine and verdict is not ClaimVerdict.UNTESTED}
     parts = []
-    for verdict, mine in found.items():
+    for verdict, mine in by_verdict.items():
         values = sorted(row.value for row in mine if row.value is not None)
         if len(mine) > MANY:
-            which = f"{verdict}: " if len(found) > 1 else ""
+            which = f"{verdict}: " if len(by_verdict) > 1 else ""
             span = f"{number(values[0], mine[0])} to {number(values[-1], mine[0])}, null {mine[0].against:g}, " if values else ""
             parts.append(f"{which}{effect(mine) if values else ''}{span}{len(mine)} tests")
         else:
@@ -200,8 +202,8 @@ def numbers(rows: Sequence[Claim]) -> str:
 
 def effect(rows: Sequence[Claim]) -> str:
     """The effect that all rows estimate, without the particulars behind a comma; nothing where they differ."""
-    found = {row.effect.split(",")[0] for row in rows}
-    return f"{found.pop()}: " if len(found) == 1 else ""
+    effects = {row.effect.split(",")[0] for row in rows}
+    return f"{effects.pop()}: " if len(effects) == 1 else ""
 
 
 def with_table(readme: str, rows: Sequence[Claim]) -> str:
@@ -239,8 +241,8 @@ def overview(rows: Sequence[Claim], part: str) -> str:
     head = ["claim", *ClaimVerdict]
     body = []
     for number, of_claim in enumerate(by_claim(rows)):
-        found = Counter(row.verdict for row in of_claim)
-        shown = [f'<td class="{slug(verdict)}">{found[verdict] or ""}</td>' for verdict in ClaimVerdict]
+        frequency = Counter(row.verdict for row in of_claim)
+        shown = [f'<td class="{slug(verdict)}">{frequency[verdict] or ""}</td>' for verdict in ClaimVerdict]
         body.append(f'<tr><td><a href="#{part}-{number}">{escape(of_claim[0].claim)}</a></td>{"".join(shown)}</tr>')
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     return f'<table class="overview"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>'

@@ -36,12 +36,12 @@ def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
 
 def ship(one: Shipped, resources: Path) -> bool:
     """Ships one result, in place of the shipped copy; returns whether all of its files were there."""
-    found = sorted(one.results.glob(one.path))
-    if not found or (one.whole and not (one.results / one.whole).exists()):
+    paths = sorted(one.results.glob(one.path))
+    if not paths or (one.whole and not (one.results / one.whole).exists()):
         return False
     for old in (path for path in resources.glob(str(one.place)) if path.is_dir()):
         shutil.rmtree(old)
-    for source in found:
+    for source in paths:
         place = resources / one.place.parent / source.name
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -19,9 +19,9 @@ def findings(
 ) -> list[Finding]:
     """Makes findings from all cases of these tests; the first has the test `beside` them in its details."""
     rows = inputs.rows("theory/conclusions.csv", Conclusion)
-    found = [finding(row, meaning(row), null, against) for row in rows if row.test in tests]
+    results = [finding(row, meaning(row), null, against) for row in rows if row.test in tests]
     others = "; ".join(f"{row.scope}: {row.note}" for row in rows if row.test is beside)
-    return [replace(found[0], details=others), *found[1:]] if found else []
+    return [replace(results[0], details=others), *results[1:]] if results else []
 
 
 def finding(row: Conclusion, verdict: ClaimVerdict, null: str | None, against: float | None) -> Finding:
@@ -104,8 +104,8 @@ def exact_curve(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def sum_on_exact_curve(inputs: Inputs) -> list[Finding]:
-    found = findings(inputs, Test.SUM, null="the theory", meaning=of_bias)
-    return [one for one in found if one.value is not None]
+    results = findings(inputs, Test.SUM, null="the theory", meaning=of_bias)
+    return [one for one in results if one.value is not None]
 
 
 @claims.register(
@@ -166,8 +166,8 @@ def quanta(inputs: Inputs) -> list[Finding]:
 )
 def identities(inputs: Inputs) -> list[Finding]:
     """Numbers near 10^-15 are given in words: a table of three decimals would show zeros."""
-    found = findings(inputs, Test.IDENTITY, null=None)
-    return [replace(one, value=None, reason=f"{one.reason}, {one.effect} {one.value:.1e}") for one in found]
+    results = findings(inputs, Test.IDENTITY, null=None)
+    return [replace(one, value=None, reason=f"{one.reason}, {one.effect} {one.value:.1e}") for one in results]
 
 
 @claims.register(

@@ -55,16 +55,16 @@ def join_conditional(
     made = {
         (table.stem, table.parent.name): read_made(table, other) for table, other in zip(made_gains, made_documents, strict=True)
     }
-    found: list[Measured] = []
+    tables: list[Measured] = []
     for corpus, files in sorted(by_corpus(spectra).items()):
         for members, layer in product(families_of(files, families, seeds).values(), LAYERS):
             names = sorted(model.name for model in members)
             own = {
                 (row.model, row.variant): (rows, row) for name in names for rows, row in made[corpus, name] if row.layer == layer
             }
-            found += [own[name, variant] for variant in ("trained", "projected") for name in names if (name, variant) in own]
-    write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
-    write_csv(documents, DocumentVariance, [row for _, row in found])
+            tables += [own[name, variant] for variant in ("trained", "projected") for name in names if (name, variant) in own]
+    write_csv(gains, ConditionalGain, [row for rows, _ in tables for row in rows])
+    write_csv(documents, DocumentVariance, [row for _, row in tables])
 
 
 def condition_model(
@@ -84,16 +84,16 @@ def condition_model(
     spectra: of all models of its family, which say how wide they are.
     """
     model, members = family_of(gains.parent.name, spectra, families, seeds)
-    found: list[Measured] = []
+    tables: list[Measured] = []
     for member, layer in product(members, LAYERS):  # before the model runs
         width(member, layer)
     if model is not None:
         with states()(TRAINED) as opened:
             own = model.of(opened, LAYERS)
             for layer in LAYERS:
-                found += model_rows(own, members, layer, gains.stem, length, eps2, seed).values()
-    write_csv(gains, ConditionalGain, [row for rows, _ in found for row in rows])
-    write_csv(documents, DocumentVariance, [row for _, row in found])
+                tables += model_rows(own, members, layer, gains.stem, length, eps2, seed).values()
+    write_csv(gains, ConditionalGain, [row for rows, _ in tables for row in rows])
+    write_csv(documents, DocumentVariance, [row for _, row in tables])
 
 
 def read_made(gains: Path, documents: Path) -> list[Measured]:
@@ -116,15 +116,17 @@ def model_rows(
         raise DataError(f"{donor.name} and other models of its family read different texts")
     where: dict[str, Any] = {"corpus": corpus, "layer": layer}
     own = where | {"model": model.name, "params_nonembedding": model.facts["params_nonembedding"], "donor": None}
-    found = {
+    measurements = {
         (model.name, "trained"): measured(clouds.rows, clouds.rows, clouds.documents, own | {"variant": "trained"}, eps2, seed)
     }
     for member in members if model.name == donor.name else []:
         if width(member, layer) < width(donor, layer):
             rows, back = projected_rows(clouds, width(member, layer))
             of = where | {"model": member.name, "params_nonembedding": member.facts["params_nonembedding"], "donor": donor.name}
-            found[member.name, "projected"] = measured(rows, back, clouds.documents, of | {"variant": "projected"}, eps2, seed)
-    return found
+            measurements[member.name, "projected"] = measured(
+                rows, back, clouds.documents, of | {"variant": "projected"}, eps2, seed
+            )
+    return measurements
 
 
 def width(model: Source, layer: str) -> int:

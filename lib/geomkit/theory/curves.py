@@ -150,14 +150,14 @@ def search(cells: Cells, whole: tuple[Array, ...]) -> tuple[Array, float]:
         return float(cells.linear(cells.gaps(at[0], at[1:])[0])[2])
 
     steps = np.array([times[1] - times[0], capacity[1] - capacity[0]])
-    found = []
+    candidates = []
     for row, column in starts:
         point = np.array([times[row], capacity[column]])
         inward = np.where(point + steps > cells.ranges[:, 1], -steps, steps)
         simplex = np.array([point, point + inward * [1, 0], point + inward * [0, 1]])
         options = {"initial_simplex": simplex, "xatol": 1e-7, "fatol": 1e-16, "maxiter": 400}
-        found.append(optimize.minimize(objective, point, method="Nelder-Mead", bounds=cells.ranges, options=options))
-    best = min(found, key=lambda result: float(result.fun))
+        candidates.append(optimize.minimize(objective, point, method="Nelder-Mead", bounds=cells.ranges, options=options))
+    best = min(candidates, key=lambda result: float(result.fun))
     return np.asarray(best.x), float(best.fun)
 
 
@@ -204,7 +204,7 @@ def region(axis: Array, profiled: Array, best: float, limit: float) -> Interval:
 
 
 def crossing(axis: Array, profiled: Array, inner: int, outer: int, limit: float) -> float:
-    """Where a profile reaches `limit` between two neighbouring points."""
+    """The point between two neighbours at which a profile reaches `limit`."""
     share = (limit - profiled[inner]) / (profiled[outer] - profiled[inner])
     return float(axis[inner] + share * (axis[outer] - axis[inner]))
 
@@ -215,7 +215,7 @@ def linear_region(cells: Cells, gaps: Array, params: Mapping[str, float], limit:
     weight, share = 1 / cells.loss, gaps / cells.loss
     ww, ws, ss = weight @ weight, share @ weight, (share**2).sum(axis=-1)
     w1, s1 = weight.sum(), share.sum(axis=-1)
-    found: dict[str, Interval] = {}
+    ranges: dict[str, Interval] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         determinant = ww * ss - ws**2
         centres = {"E": (ss * w1 - ws * s1) / determinant, "h": (ww * s1 - ws * w1) / determinant}
@@ -225,17 +225,17 @@ def linear_region(cells: Cells, gaps: Array, params: Mapping[str, float], limit:
             ends = centres[name] - width, centres[name] + width
             known = np.isfinite(width) & (ends[1] >= 0)
             low, high = (ends[0][known].min(), ends[1][known].max()) if known.any() else (params[name], params[name])
-            found[name] = max(0.0, min(float(low), params[name])), max(float(high), params[name])
-    return found
+            ranges[name] = max(0.0, min(float(low), params[name])), max(float(high), params[name])
+    return ranges
 
 
 def errors_left_out(graph: SkillGraph, size: ArrayLike, data: ArrayLike, loss: ArrayLike) -> Array:
     """ln(predicted / measured) (cells,) of the curve fitted without each size in turn. Raises NoFit where the other sizes do not
     determine it."""
     size, data, loss = (np.asarray(each, dtype=float) for each in (size, data, loss))
-    found = np.empty(loss.shape)
+    errors = np.empty(loss.shape)
     for value in np.unique(size):
         out = size == value
         curve = fit_curve(graph, size[~out], data[~out], loss[~out])
-        found[out] = np.log(curve.predict(graph, size[out], data[out]) / loss[out])
-    return found
+        errors[out] = np.log(curve.predict(graph, size[out], data[out]) / loss[out])
+    return errors

@@ -65,8 +65,8 @@ def relation(
     theory, rival = float(departure(alpha, beta)), beta - alpha
     intervals, draws = ((theory, theory), (rival, rival)), (theory, theory)
     if law.residual_sd is not None and law.residual_sd > 1e-12:
-        found = exponent_regions(form, x, np.asarray(loss, dtype=float), law.interval, law.n, level, points)
-        intervals = widened(found[0], theory), widened(found[1], rival)
+        regions = exponent_regions(form, x, np.asarray(loss, dtype=float), law.interval, law.n, level, points)
+        intervals = widened(regions[0], theory), widened(regions[1], rival)
         refits = bootstrap(form, x, loss, resamples, rng).params
         draws = percentile_interval(departure(refits["alpha"], refits["beta"]), level)
     status = verdict(*(low <= 0 <= high for low, high in intervals))

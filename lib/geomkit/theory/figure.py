@@ -157,7 +157,7 @@ def budget_panel(axis: Axes, rows: Sequence[NgramGap]) -> None:
 
 
 def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence[DocumentVariance]) -> Figure:
-    """What a token adds by its position, and documents' share of variance by size, each beside the projected null, dashed."""
+    """Draws what a token adds by position, and documents' share of variance by size, beside the projected null (dashed)."""
     layers = list(dict.fromkeys(row.layer for row in gains))
     figure = Figure(figsize=(WIDTH, 1.9 * len(layers) + 1.9))
     *above, below = figure.subplots(len(layers) + 1, 1)
@@ -193,7 +193,7 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
 
 
 def quanta_figure(bigrams: Sequence[BigramLoss], learnt: Sequence[LearntRank]) -> Figure:
-    """Above: loss of each class of bigrams against its training count; below: the rank up to which shares are learnt by size."""
+    """Draws the loss of each class of bigrams against its training count; below, the rank up to which shares are learnt by size."""
     figure = Figure(figsize=(WIDTH, 4.4))
     above, below = figure.subplots(2, 1)
     widths = sorted({row.width for row in bigrams})
@@ -233,7 +233,7 @@ def guide(axis: Axes) -> None:
 
 
 def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure:
-    """Planted facts. Above: the gap against size with the theory's curve; then against data; below: loss against rank."""
+    """Draws planted facts. Above: the gap against size with the theory's curve; then against data; below: loss against rank."""
     figure = Figure(figsize=(WIDTH, 6.4))
     size, data, rank = figure.subplots(3, 1)
     paint = dict(zip(sorted({row.exponent for row in models}), (BLUE, VERMILION, GREEN), strict=False))
@@ -267,7 +267,7 @@ def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure
 
 
 def data_width(models: Sequence[FactModel]) -> str:
-    """Of the models that were trained on finite texts."""
+    """The width of the models that were trained on finite texts."""
     return ", ".join(map(str, sorted({row.width for row in models if row.samples}))) or "of no model"
 
 
@@ -281,7 +281,7 @@ def data_handles() -> list[Line2D]:
 
 
 def facts_by_data(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
-    """Gaps against texts; the exact sum of the threshold that fits best; the gap that the same width has on the law itself."""
+    """Draws gaps against texts; the exact sum of the best threshold; the gap that the same width has on the law itself."""
     finite = sorted((row for row in models if row.samples), key=lambda row: row.samples or 0)
     for row in finite:
         texts = [float(row.samples or 0)]

@@ -90,17 +90,17 @@ def rank_exponent(g: float) -> float:
 
 
 def log_likelihood(g: float, values: Array, number: Array, xmin: float) -> float:
-    """Of counts `values` (m,), each of `number` (m,) types: -g sum ln x - types ln zeta(g, xmin)."""
+    """Log-likelihood of counts `values` (m,), each of `number` (m,) types: -g sum ln x - types ln zeta(g, xmin)."""
     return float(-g * (number @ np.log(values)) - number.sum() * np.log(special.zeta(g, xmin)))
 
 
 def likeliest(values: Array, number: Array, xmin: float) -> float:
     """The g of the greatest likelihood, at most `STEEPEST`."""
     options = {"xatol": 1e-9}
-    found = optimize.minimize_scalar(
+    optimum = optimize.minimize_scalar(
         lambda g: -log_likelihood(g, values, number, xmin), bounds=(1 + 1e-9, STEEPEST), method="bounded", options=options
     )
-    return float(found.x)
+    return float(optimum.x)
 
 
 def ks_distance(values: Array, number: Array, g: float, xmin: float) -> float:

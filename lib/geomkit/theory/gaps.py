@@ -27,10 +27,10 @@ def capacity(graph: SkillGraph, size: ArrayLike, gap: ArrayLike) -> tuple[float,
     starts = np.linspace(ends[0], ends[1], 200)
     best = int(np.argmin([squares(curve(at), measured) for at in starts]))
     around = starts[max(0, best - 1)], starts[min(starts.size - 1, best + 1)]
-    found = optimize.minimize_scalar(
+    optimum = optimize.minimize_scalar(
         lambda at: squares(curve(at), measured), bounds=around, method="bounded", options={"xatol": 1e-9}
     )
-    return float(np.exp(found.x)), curve(float(found.x))
+    return float(np.exp(optimum.x)), curve(float(optimum.x))
 
 
 def threshold(graph: SkillGraph, texts: ArrayLike, gap: ArrayLike, times: Sequence[int] = THRESHOLDS) -> tuple[int, Array]:
@@ -52,12 +52,12 @@ def gaps_below(graph: SkillGraph, texts: Array, times: Sequence[int]) -> Array:
     """
     cost, p = graph.number * graph.probability * graph.entropy, graph.probability
     count = np.arange(max(times))[:, None]
-    found = []
+    gaps = []
     for uses in texts * graph.degree:
         number = special.gammaln(uses + 1) - special.gammaln(count + 1) - special.gammaln(np.maximum(uses - count + 1, 1))
         chance = np.where(count <= uses, np.exp(number + count * np.log(p) + (uses - count) * np.log1p(-p)), 0.0)
-        found.append(np.cumsum(chance @ cost)[np.asarray(times) - 1])
-    return np.array(found).T
+        gaps.append(np.cumsum(chance @ cost)[np.asarray(times) - 1])
+    return np.array(gaps).T
 
 
 def checked(x: ArrayLike, gap: ArrayLike) -> tuple[Array, Array]:

@@ -42,7 +42,7 @@ def sample_texts(graph: SkillGraph, texts: int, rng: np.random.Generator) -> spa
 
 
 def per_skill(graph: SkillGraph, rows: Array) -> Array:
-    """What rows (rows,) say of each skill (skills,)."""
+    """Spreads values of rows (rows,) to their skills (skills,)."""
     return np.repeat(rows, graph.number.astype(int))
 
 
@@ -73,13 +73,13 @@ def simulate(
     """
     if replicates < 2 or not 0 <= n <= graph.skills:
         raise DataError(f"{replicates} replicates of a model with {n} of {graph.skills} skills: at least 2, and n at most all")
-    found, entropy = [], per_skill(graph, graph.entropy)
+    samples, entropy = [], per_skill(graph, graph.entropy)
     room = np.arange(graph.skills) < n
     for _ in range(replicates):
         learnt = sightings(sample_texts(graph, texts, rng)) >= times
         test = sample_texts(graph, test_texts or texts, rng)
-        found.append((left(test, entropy, room), float(learnt.sum()), left(test, entropy, room & learnt)))
-    return Simulation(*(t_interval(values, level) for values in zip(*found, strict=True)))
+        samples.append((left(test, entropy, room), float(learnt.sum()), left(test, entropy, room & learnt)))
+    return Simulation(*(t_interval(values, level) for values in zip(*samples, strict=True)))
 
 
 def t_interval(values: ArrayLike, level: float) -> Estimate:

@@ -35,16 +35,16 @@ def exponent_of(table: str, counts: Ints, rule: int | None) -> TableExponent:
     """The exponent of one table. A least count that leaves too few types is a failed row. Raises DataError for a small table."""
     common: dict[str, Any] = {"table": table, "rule": rule, "primary": table == PRIMARY and rule is None}
     try:
-        found = frequency_exponent(counts, rule)
+        exponent = frequency_exponent(counts, rule)
     except DataError as error:
         if rule is None:
             raise DataError(f"{table}: {error}") from None
         empty: dict[str, Any] = dict.fromkeys(("g", "g_low", "g_high", "a", "a_low", "a_high", "xmin", "distance"))
         return TableExponent(**common, **empty, status=f"failed: {error}", types=int((counts >= rule).sum()))
-    ends = [value if np.isfinite(value) else None for value in (*found.g_interval, *found.a_interval)]
+    ends = [value if np.isfinite(value) else None for value in (*exponent.g_interval, *exponent.a_interval)]
     return TableExponent(
-        **common, status=found.status, g=found.g, g_low=ends[0], g_high=ends[1], a=found.a, a_low=ends[2], a_high=ends[3],
-        xmin=found.xmin, types=found.types, distance=found.distance,
+        **common, status=exponent.status, g=exponent.g, g_low=ends[0], g_high=ends[1], a=exponent.a, a_low=ends[2],
+        a_high=ends[3], xmin=exponent.xmin, types=exponent.types, distance=exponent.distance,
     )  # fmt: skip
 
 

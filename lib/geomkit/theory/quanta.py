@@ -41,7 +41,7 @@ def profile(rows: Sequence[BigramLoss], width: int) -> tuple[Array, Array]:
 
 def crossings(rows: Sequence[BigramLoss]) -> list[LearntRank]:
     """For each width and share the rank at which its profile falls through the share, the highest one if there are several."""
-    found = []
+    places = []
     for width in sorted({row.width for row in rows}):
         size = next(row.params_nonembedding for row in rows if row.width == width)
         ranks, shares = profile(rows, width)
@@ -53,8 +53,8 @@ def crossings(rows: Sequence[BigramLoss]) -> list[LearntRank]:
                 rank, reason = float(np.exp(ranks[k] + part * (ranks[k + 1] - ranks[k]))), ""
             else:
                 rank, reason = None, missing(shares, share)
-            found.append(LearntRank(width=width, params_nonembedding=size, share=share, rank=rank, reason=reason))
-    return found
+            places.append(LearntRank(width=width, params_nonembedding=size, share=share, rank=rank, reason=reason))
+    return places
 
 
 def missing(shares: Array, share: float) -> str:
@@ -70,7 +70,7 @@ def improvements(rows: Sequence[BigramLoss]) -> list[LearntRank]:
     """For each width but the narrowest: the mean ln rank of test tokens, weighted by the fall of the loss on their class."""
     widths = sorted({row.width for row in rows})
     firsts = sorted({row.first_rank for row in rows})
-    found = []
+    ranks = []
     for small, large in pairwise(widths):
         size = next(row.params_nonembedding for row in rows if row.width == large)
         total, weight = 0.0, 0.0
@@ -81,5 +81,5 @@ def improvements(rows: Sequence[BigramLoss]) -> list[LearntRank]:
             total += mine[0].tokens * less * 0.5 * float(np.log(first * mine[0].last_rank))
             weight += mine[0].tokens * less
         rank, reason = (float(np.exp(total / weight)), "") if weight > 0 else (None, f"it loses no less than width {small}")
-        found.append(LearntRank(width=large, params_nonembedding=size, share=None, rank=rank, reason=reason))
-    return found
+        ranks.append(LearntRank(width=large, params_nonembedding=size, share=None, rank=rank, reason=reason))
+    return ranks

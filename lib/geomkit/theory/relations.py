@@ -63,7 +63,7 @@ def parts_of(grid: Path, ladder: Path) -> list[Part]:
     total = {row.width: row.params_total for row in read_csv(ladder, LadderLoss)}
     if unknown := sorted({row.width for row in rows} - set(total)):
         raise DataError(f"{grid}: width {unknown[0]} is not in {ladder}, so its parameters with embeddings are not known")
-    found = []
+    parts = []
     for draw, size, least in product(sorted({row.seed for row in rows}), SIZES, LEAST):
         mine = [row for row in rows if row.seed == draw and row.unique_tokens >= least]
         sizes, amounts = ({getattr(row, name) for row in mine} for name in ("width", "unique_tokens"))
@@ -75,10 +75,10 @@ def parts_of(grid: Path, ladder: Path) -> list[Part]:
         value = {"nonembedding": [row.params_nonembedding for row in mine], "width": [row.width for row in mine]}
         value["total"] = [total[row.width] for row in mine]
         columns = (value[size], [row.unique_tokens for row in mine], [row.loss_test for row in mine])
-        found.append(Part(draw, size, least, *(np.array(column, dtype=float) for column in columns)))
-    if not found:
+        parts.append(Part(draw, size, least, *(np.array(column, dtype=float) for column in columns)))
+    if not parts:
         raise DataError(f"{grid}: no training is chosen")
-    return found
+    return parts
 
 
 def end(value: float | None) -> float | None:
@@ -106,17 +106,17 @@ def relate_exponents(grid: Path, ladder: Path, output: Path, resamples: int, sen
 
 def related(part: Part, form: str, resamples: int, draws: np.random.Generator) -> ExponentRelation:
     try:
-        found = relation(form, part.n, part.data, part.loss, resamples, draws)
+        result = relation(form, part.n, part.data, part.loss, resamples, draws)
     except NoFit as error:
         raise DataError(f"draw {part.draw}, {part.size}, from {part.least} tokens: {error}") from None
     single: dict[str, Any] = {}
     for name in ("alpha", "beta"):
-        single |= ends(name, found.single.get(name, (None, None)))
+        single |= ends(name, result.single.get(name, (None, None)))
     return ExponentRelation(
-        **part.described(form == FORMS[0]), form=form, status=found.status, law=str(found.law), resamples=resamples,
-        alpha=end(found.alpha), beta=end(found.beta), theory=end(found.theory), rival=end(found.rival), **single,
-        **ends("theory", found.theory_interval), **ends("rival", found.rival_interval),
-        **ends("theory_bootstrap", found.theory_bootstrap),
+        **part.described(form == FORMS[0]), form=form, status=result.status, law=str(result.law), resamples=resamples,
+        alpha=end(result.alpha), beta=end(result.beta), theory=end(result.theory), rival=end(result.rival), **single,
+        **ends("theory", result.theory_interval), **ends("rival", result.rival_interval),
+        **ends("theory_bootstrap", result.theory_bootstrap),
     )  # fmt: skip
 
 
@@ -160,10 +160,10 @@ def left_out(part: Part, graph: SkillGraph) -> dict[str, float | None]:
     do not determine one."""
     if np.unique(part.n).size < FEWEST:
         return dict.fromkeys(("curve", *FORMS))
-    found: dict[str, float | None] = {"curve": rms(lambda: errors_left_out(graph, part.n, part.data, part.loss))}
+    errors: dict[str, float | None] = {"curve": rms(lambda: errors_left_out(graph, part.n, part.data, part.loss))}
     for form in FORMS:
-        found[form] = rms(partial(law_errors, form, part))
-    return found
+        errors[form] = rms(partial(law_errors, form, part))
+    return errors
 
 
 def law_errors(form: str, part: Part) -> Array:

@@ -46,13 +46,13 @@ def beside(
     """Compares the three sums of a model that knows a tenth of all skills. They share a sample, so their intervals are
     simultaneous: after Bonferroni the chance that all three cover is at least 95 %."""
     n = graph.skills // 10
-    found = simulate(graph, n, texts, times, replicates, draws, level=1 - (1 - TOGETHER) / SUMS)
+    simulated = simulate(graph, n, texts, times, replicates, draws, level=1 - (1 - TOGETHER) / SUMS)
     missed = graph.unlearnt(texts, times, "binomial")
     cost = graph.probability * graph.entropy
     closed: Sequence[tuple[str, float, Estimate]] = (
-        ("size", float(graph.conditional_entropy(n)), found.size),
-        ("seen", graph.seen(texts, times), found.seen),
-        ("gap", float(graph.beyond(cost * (1 - missed), n)) + float(graph.number @ (cost * missed)), found.gap),
+        ("size", float(graph.conditional_entropy(n)), simulated.size),
+        ("seen", graph.seen(texts, times), simulated.seen),
+        ("gap", float(graph.beyond(cost * (1 - missed), n)) + float(graph.number @ (cost * missed)), simulated.gap),
     )
     for quantity, value, estimate in closed:
         yield SimulatedGraph(

@@ -117,11 +117,11 @@ class SkillGraph:
         n and texts are broadcast. With endless texts it is `conditional_entropy(n)`, without any the mean entropy.
         """
         n, texts = np.broadcast_arrays(np.asarray(n, dtype=float), np.asarray(texts, dtype=float))
-        cost, found = self.probability * self.entropy, np.empty(n.shape)
+        cost, gap = self.probability * self.entropy, np.empty(n.shape)
         for amount in np.unique(texts):
             here, missed = texts == amount, self.unlearnt(float(amount), times, sampling)
-            found[here] = self.beyond(cost * (1 - missed), n[here]) + float(self.number @ (cost * missed))
-        return found
+            gap[here] = self.beyond(cost * (1 - missed), n[here]) + float(self.number @ (cost * missed))
+        return gap
 
     def crossover(self, texts: float, times: float) -> float:
         """The n at which size and data leave equal gaps: sum_{k > n} p_k h_k = sum_{k <= n} p_k h_k P(Poisson < times).

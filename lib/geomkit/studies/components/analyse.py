@@ -41,13 +41,13 @@ def effects(values: dict[tuple[Any, ...], np.ndarray], drawn: Documents, common:
         key: column if key[2] in ("after", "none") else column - values[0, "block", "none", *key[3:]]
         for key, column in values.items()
     }
-    found = []
+    rows = []
     for (layer, sublayer, kind, at, metric), change in (changes | contrasts(changes)).items():
         value, low, high, count = drawn.mean(change)
         ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count}
         where: dict[str, Any] = {"layer": layer, "sublayer": sublayer, "kind": kind, "at": at, "metric": metric}
-        found.append(SublayerEffect(**common, **where, value=value, **ends, n=int(np.isfinite(change).sum())))
-    return found
+        rows.append(SublayerEffect(**common, **where, value=value, **ends, n=int(np.isfinite(change).sum())))
+    return rows
 
 
 def contrasts(changes: dict[tuple[Any, ...], np.ndarray]) -> dict[tuple[Any, ...], np.ndarray]:

@@ -26,12 +26,12 @@ def contrasts(inputs: Inputs, kind: str, metric: str) -> list[SublayerEffect]:
 def mlps_cost_more(inputs: Inputs) -> list[Finding]:
     effect = "rise of the loss with a sublayer's mean in its place, MLP minus attention, averaged over blocks but the first, nats"
     zero = {(row.model, row.corpus): row for row in contrasts(inputs, "zero", "loss")}
-    found = []
+    findings = []
     for row in contrasts(inputs, "mean", "loss"):
         other = zero[row.model, row.corpus]
         reason = f"zero in its place {estimate(other.value, other.low, other.high)}"
-        found.append(over_documents(row, effect, "equal parts", 1, reason))
-    return found
+        findings.append(over_documents(row, effect, "equal parts", 1, reason))
+    return findings
 
 
 @claims.register(

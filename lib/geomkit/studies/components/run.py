@@ -87,9 +87,9 @@ def write_components(
         COMPONENT_COLUMNS, **common, variant="trained", normalise="unit", eps2=gain["eps2"],
         text=np.arange(len(sample.ids)), document=list(sample.texts.document), n=np.array([len(ids) for ids in sample.ids]),
     )  # fmt: skip
-    for (layer, sublayer, kind, at, metric), found in values.items():
+    for (layer, sublayer, kind, at, metric), of_texts in values.items():
         width = setting(model.config, "hidden_size")
-        table.add(layer=layer, sublayer=sublayer, kind=kind, at=at, metric=metric, d=width, value=found)
+        table.add(layer=layer, sublayer=sublayer, kind=kind, at=at, metric=metric, d=width, value=of_texts)
     table.write(output, absent)
 
 
@@ -120,8 +120,8 @@ def spread(sample: Sample, number: int) -> Sample:
 def state_metrics(rows: np.ndarray, gain: Mapping[str, float], metrics: Sequence[str]) -> dict[str, float]:
     """Metrics of one text's rows (n, d), scaled to unit length."""
     unit = normalise(rows, "unit")
-    found = {name: float(result.value) for name, result in measure(row_spectrum(unit), metrics, eps2=gain["eps2"]).items()}
-    return found | {GAIN: float(information_gain(unit, gain["eps2"], int(gain["n"])).mean())}
+    values = {name: float(result.value) for name, result in measure(row_spectrum(unit), metrics, eps2=gain["eps2"]).items()}
+    return values | {GAIN: float(information_gain(unit, gain["eps2"], int(gain["n"])).mean())}
 
 
 def after_sublayers(

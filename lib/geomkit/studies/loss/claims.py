@@ -90,7 +90,7 @@ def log_linear(inputs: Inputs) -> list[Finding]:
     source="ours",
 )
 def one_offset(inputs: Inputs) -> list[Finding]:
-    found = []
+    findings = []
     for entry in places(inputs):
         known = {law.against: law for law in entry.laws if law.form == OFFSET and "E" in law.interval}
         intervals = [law.interval["E"] for law in known.values()]
@@ -101,8 +101,8 @@ def one_offset(inputs: Inputs) -> list[Finding]:
         few = "fewer than two measures of size have a law that seeds do not reject"
         reason = ", ".join(numbers) if len(known) > 1 else "; ".join([few, *numbers])
         effect = "irreducible losses in nats a token"
-        found.append(Finding(scope=where(entry), effect=effect, sizes=entry.laws[0].n, verdict=verdict, reason=reason))
-    return found
+        findings.append(Finding(scope=where(entry), effect=effect, sizes=entry.laws[0].n, verdict=verdict, reason=reason))
+    return findings
 
 
 def apart(one: Interval, other: Interval) -> bool:
@@ -120,13 +120,13 @@ def entropy_foretells(inputs: Inputs) -> list[Finding]:
     that one which is lower supports nothing; one which is not lower refutes."""
     rows = [row for row in inputs.rows("scaling/entropy_loss.json", EntropyLoss) if row.layer == "last"]
     nulls = {(row.family, row.corpus, row.metric): row for row in rows if row.variant == "projected"}
-    found = []
+    findings = []
     for row in rows:
         errors = [error for error in (row.error_law_and_metric, row.error_joint) if error is not None]
         if row.variant != "trained" or row.error_law is None or not errors:
             continue
         gain = min(errors) - row.error_law
-        found.append(
+        findings.append(
             Finding.of(
                 row,
                 "error on sizes left out with the metric minus without, nats a token",
@@ -138,7 +138,7 @@ def entropy_foretells(inputs: Inputs) -> list[Finding]:
                 null="the best law of size",
             )
         )
-    return found
+    return findings
 
 
 def beside_null(null: EntropyLoss | None) -> str:
@@ -167,12 +167,12 @@ def grids(inputs: Inputs) -> Iterator[tuple[str, GridDraw]]:
 def published_exponents(inputs: Inputs) -> list[Finding]:
     """Refuted only where the interval excludes the published value, on the same side, with and without cells whose longest
     training is best."""
-    found = []
+    findings = []
     for name, draw in grids(inputs):
         inner = {law.form: law for law in draw.laws_without_longest}
         for law in draw.laws:
-            found += [exponent(name, law, inner.get(law.form), peer) for peer in law.peers if peer.parameter in law.params]
-    return found
+            findings += [exponent(name, law, inner.get(law.form), peer) for peer in law.peers if peer.parameter in law.params]
+    return findings
 
 
 def exponent(grid: str, law: DataLaw, inner: Fitted | None, peer: PeerValue) -> Finding:
@@ -228,7 +228,7 @@ def better_form(inputs: Inputs) -> list[Finding]:
 )
 def entropy_at_fixed_size_and_data(inputs: Inputs) -> list[Finding]:
     """Decided only where the interval says the same without the smallest amount of data, which is one to four documents."""
-    found = []
+    findings = []
     for name, draw in grids(inputs):
         if (metric := draw.metrics.get(RATIO)) is None:
             continue
@@ -237,7 +237,7 @@ def entropy_at_fixed_size_and_data(inputs: Inputs) -> list[Finding]:
             continue
         told = [from_interval(one.low, one.high, 1) if one is not None else UNDECIDED for one in (own, more)]
         without = "unknown" if more is None else estimate(more.value, more.low, more.high, 2)
-        found.append(
+        findings.append(
             Finding.of(
                 own,
                 "correlation of ln of the ratio and the loss, size and data held fixed",
@@ -247,7 +247,7 @@ def entropy_at_fixed_size_and_data(inputs: Inputs) -> list[Finding]:
                 details=over_data(metric.over_data_by_size),
             )
         )
-    return found
+    return findings
 
 
 def over_data(by_size: Mapping[str, float | None]) -> str:

@@ -98,9 +98,9 @@ def draw_of(
 
 def columns(rows: Sequence[Training], metrics: Sequence[str]) -> Columns:
     """Sizes, amounts of data, losses, and ln of metrics (NaN where one is not positive), each (rows,)."""
-    found = {name: np.array([getattr(row, name) for row in rows], dtype=float) for name in (N, D, "tokens", LOSS)}
+    arrays = {name: np.array([getattr(row, name) for row in rows], dtype=float) for name in (N, D, "tokens", LOSS)}
     values = {name: np.array([row.metrics[name] for row in rows], dtype=float) for name in metrics}
-    return found | {name: np.log(np.where(value > 0, value, np.nan)) for name, value in values.items()}
+    return arrays | {name: np.log(np.where(value > 0, value, np.nan)) for name, value in values.items()}
 
 
 def at_end(rows: Sequence[Training], end: Callable[[Iterable[float]], float]) -> set[tuple[float, float]]:
@@ -193,18 +193,18 @@ def correlations(name: str, cells: Columns, trainings: Columns) -> Correlations:
         "data": (categories(cells[N]), budgets),
         "size and data": (categories(cells[N], cells[D]), None),
     }
-    found: dict[str, Correlation | None] = {}
+    results: dict[str, Correlation | None] = {}
     for what, (given, independent) in held.items():
         estimate = attempt(partial_correlation_interval, cells[name], cells[LOSS], given, 0.95, independent)
-        found[what] = None if estimate is None else Correlation(**estimate._asdict())
+        results[what] = None if estimate is None else Correlation(**estimate._asdict())
     passes = attempt(partial_correlation, trainings[name], trainings[LOSS], categories(labels(trainings, N, D)))
-    return found | {"passes": None if passes is None else Correlation(value=passes, low=None, high=None, freedom=0)}
+    return results | {"passes": None if passes is None else Correlation(value=passes, low=None, high=None, freedom=0)}
 
 
 def between_draws(rows: Sequence[Training], metrics: Sequence[str]) -> BetweenDraws:
-    """What a change of the seed, which draws the documents, changes: by unique tokens, the mean range in nats of the best losses
-    of each size; and, with all else fixed, the correlation over seeds of the loss and ln of each metric. It has no interval:
-    sizes share documents."""
+    """Effects of the seed, which draws the documents: by unique tokens, the mean range in nats of the best losses of each size;
+    and, with all else fixed, the correlation over seeds of the loss and ln of each metric. It has no interval: sizes share
+    documents."""
     losses: dict[tuple[float, float], list[float]] = {}
     for row in rows:
         if row.chosen:
@@ -213,11 +213,11 @@ def between_draws(rows: Sequence[Training], metrics: Sequence[str]) -> BetweenDr
     for (data, _), values in sorted(losses.items()):
         if len(values) > 1:
             apart.setdefault(f"{data:.0f}", []).append(max(values) - min(values))
-    found = columns(rows, metrics)
-    same = categories(labels(found, N, D, "tokens"))
+    cells = columns(rows, metrics)
+    same = categories(labels(cells, N, D, "tokens"))
     return BetweenDraws(
         loss_range={data: float(np.mean(values)) for data, values in apart.items()},
-        correlations={name: attempt(partial_correlation, found[name], found[LOSS], same) for name in metrics},
+        correlations={name: attempt(partial_correlation, cells[name], cells[LOSS], same) for name in metrics},
     )
 
 

@@ -98,9 +98,9 @@ def region(x: Sequence[float], loss: Sequence[float]) -> Iterator[dict[str, Any]
         high = min(high, top)
         axes[name] = np.linspace(max(0.0, low - (high - low) / 2), min(top, high + (high - low) / 2), POINTS)
     try:
-        found = profile("offset_power", x, loss, axes)
+        likelihood = profile("offset_power", x, loss, axes)
     except NoFit:
         return
-    for place in np.ndindex(found.statistic.shape):
+    for place in np.ndindex(likelihood.statistic.shape):
         point = {name: float(values[k]) for (name, values), k in zip(axes.items(), place, strict=True)}
-        yield point | {"statistic": float(found.statistic[place]), "limit": found.limit}
+        yield point | {"statistic": float(likelihood.statistic[place]), "limit": likelihood.limit}

@@ -55,7 +55,7 @@ def study_loss_axes(
 ) -> None:
     """`projected`: of each corpus the table of projections. `card`: losses of all models of one family, on other windows."""
     nulls = {Path(path).stem: Path(path) for path in projected}
-    found: list[LossAxes] = []
+    results: list[LossAxes] = []
     told: list[EntropyLoss] = []
     for family, corpus in families(table):
         measured = read_measurements(table, family, corpus, SHARED)
@@ -65,11 +65,11 @@ def study_loss_axes(
             place = {"place": LossPlace.TEXTS, "pieces": len(measured.documents), "tokens": int(losses.tokens.sum(axis=1).max())}
             models = [model_loss(model.name, model, loss) for model, loss in zip(measured.models, ladder.loss, strict=True)]
             entry, ladder.laws = loss_axes(measured.source | place, models, held_out)
-            found.append(entry)
+            results.append(entry)
         donors = read_measurements(nulls[corpus], family, corpus, metrics=primary["metrics"], like=measured)
         told += [row for where in endpoints(measured, primary) for row in beside_loss(ladder, where, donors)]
-    found += card_axes(card, card_family, card_length, held_out)
-    write_json(axes, list[LossAxes], found)
+    results += card_axes(card, card_family, card_length, held_out)
+    write_json(axes, list[LossAxes], results)
     write_json(entropy_loss, list[EntropyLoss], told)
 
 
@@ -214,18 +214,18 @@ def beside_loss(ladder: Ladder, where: Where, donors: Measurements) -> Iterator[
 def donor_nulls(donors: Measurements, where: Where, widths: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Nulls of a family's widest models, averaged over these: values (models, texts), and which models are narrower."""
     own = donors.widths.get(where.layer, np.zeros(1, int))
-    found = {}
+    by_variant = {}
     for variant in (PROJECTED, RANDOM):
         nulls = donors.projections(variant, where, widths.tolist())
         if widest := [nulls[row] for row in np.flatnonzero(own == own.max()).tolist() if row in nulls]:
-            found[variant] = (np.mean(widest, axis=0), widths < own.max())
-    return found
+            by_variant[variant] = (np.mean(widest, axis=0), widths < own.max())
+    return by_variant
 
 
 def told(
     ladder: Ladder, where: Mapping[str, Any], name: str, variants: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> EntropyLoss:
-    """One variant beside the best law, and beside ln N, at some sizes, of the texts that all variants have there."""
+    """Compares one variant with the best law, and with ln N, at some sizes, on the texts that all variants have there."""
     models = np.any([group for group, keep in zip(ladder.groups, kept, strict=True) if keep], axis=0) if kept.any() else kept
     whole = np.all([np.isfinite(values[models]).all(axis=0) for values in variants.values()], axis=0) if kept.any() else None
     if whole is None or not whole.any():
@@ -247,7 +247,7 @@ def told(
 
 
 def law_columns(law: Baseline, metric: np.ndarray, trained: np.ndarray | None = None) -> dict[str, Any]:
-    """Of ln of a metric, and of the one that was measured in its place, both (sizes,)."""
+    """Columns about the law, of ln of a metric, and of the metric that was measured in its place, both (sizes,)."""
     trained = metric if trained is None else trained
     return {
         "law_against": law.axis, "law_form": law.form, "error_law": law.error(), "error_law_and_metric": law.error(metric),
@@ -258,17 +258,17 @@ def law_columns(law: Baseline, metric: np.ndarray, trained: np.ndarray | None = 
 def weaker_columns(
     ladder: Ladder, kept: np.ndarray, values: Sequence[np.ndarray], draws: Resamples, texts: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """Beside ln N alone."""
+    """Columns of the weaker baseline, ln N alone."""
     sizes = measures_of_size(ladder.measured.models, ladder.groups)["params_nonembedding"][kept]
     drawn_loss = over_seeds(ladder.split(ladder.drawn_loss, kept), draws.seeds)
-    found = prediction(np.log(sizes), values, ladder.split(ladder.loss, kept), draws.levels(texts), drawn_loss)
-    return columns_of(found)
+    weaker = prediction(np.log(sizes), values, ladder.split(ladder.loss, kept), draws.levels(texts), drawn_loss)
+    return columns_of(weaker)
 
 
-def columns_of(found: Prediction) -> dict[str, Any]:
-    columns: dict[str, Any] = {"partial_correlation": found.partial.value, "interval": found.partial[1:3]}
-    columns |= {"measurement": found.measurement}
-    columns |= {"weaker_error_size": found.error_size, "weaker_error_size_and_metric": found.error_both}
-    if found.between_seeds is not None:
-        columns |= {"between_seeds": found.between_seeds.value, "between_seeds_interval": found.between_seeds[1:3]}
+def columns_of(predicted: Prediction) -> dict[str, Any]:
+    columns: dict[str, Any] = {"partial_correlation": predicted.partial.value, "interval": predicted.partial[1:3]}
+    columns |= {"measurement": predicted.measurement}
+    columns |= {"weaker_error_size": predicted.error_size, "weaker_error_size_and_metric": predicted.error_both}
+    if predicted.between_seeds is not None:
+        columns |= {"between_seeds": predicted.between_seeds.value, "between_seeds_interval": predicted.between_seeds[1:3]}
     return columns

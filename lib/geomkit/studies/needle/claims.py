@@ -13,7 +13,7 @@ from geomkit.tables.findings import SUPPORTED, UNDECIDED, UNTESTED, Finding, Inp
     source="ours",
 )
 def finds_a_fact(inputs: Inputs) -> list[Finding]:
-    found = []
+    findings = []
     rows = inputs.rows("needle/needle.csv", NeedleText)
     for model in dict.fromkeys(row.model for row in rows):
         mine = [row for row in rows if row.model == model]
@@ -24,7 +24,7 @@ def finds_a_fact(inputs: Inputs) -> list[Finding]:
         told = outcome(texts, Margins())
         fillers = len({row.filler for row in mine})
         right = ", ".join(f"{share:.0%} of {kind}" for kind, share in told.right.items())
-        found.append(
+        findings.append(
             Finding(
                 scope=f"{model}, {fillers} fillers in three contexts each",
                 effect="loss of the answer without the fact minus with it, nats",
@@ -37,4 +37,4 @@ def finds_a_fact(inputs: Inputs) -> list[Finding]:
                 details=f"loss {told.whole:.2f} with the fact, {told.none:.2f} without; by chance {told.random_shift:.3f} off",
             )
         )
-    return found
+    return findings

@@ -36,8 +36,8 @@ class Context:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> np.ndarray:
-    found = tokenizer(text, add_special_tokens=False, verbose=False, split_special_tokens=True)
-    return np.array(found["input_ids"], dtype=np.int64)
+    encoded = tokenizer(text, add_special_tokens=False, verbose=False, split_special_tokens=True)
+    return np.array(encoded["input_ids"], dtype=np.int64)
 
 
 def context(tokenizer: PreTrainedTokenizerBase, filler: str, statements: int, length: int, draw: np.random.Generator) -> Context:
@@ -78,17 +78,17 @@ def answer_losses(
         for part in np.array_split(np.arange(len(rows)), -(-len(rows) * len(whole[0]) // BATCH)):
             ids = torch.from_numpy(np.stack([whole[row] for row in part.tolist()])).to(model.device)
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, logits_to_keep=len(answer) + 1)
-            found = logits.logits[:, :-1].double().log_softmax(-1).gather(-1, ids[:, -len(answer) :, None])
-            losses[rows[part]] = -found.sum(dim=(1, 2)).cpu().numpy()
+            chosen = logits.logits[:, :-1].double().log_softmax(-1).gather(-1, ids[:, -len(answer) :, None])
+            losses[rows[part]] = -chosen.sum(dim=(1, 2)).cpu().numpy()
     return losses
 
 
 def scores(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, found: Context, draw: np.random.Generator, draws: int = DRAWS
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, filled: Context, draw: np.random.Generator, draws: int = DRAWS
 ) -> Scores:
     """Scores of one context. Where the fact is absent, a random span of the filler takes its place."""
     size = len(encode(tokenizer, NEEDLE))
-    statement = found.statement.copy()
+    statement = filled.statement.copy()
     if statement.max() < 0:
         _room(len(statement), size)
         start = int(draw.integers(len(statement) - size + 1))
@@ -102,7 +102,7 @@ def scores(
         left[draw.choice(filler, size=size, replace=False)] = False
         kept.append(left)
     different, place = np.unique(kept, axis=0, return_inverse=True)  # of one statement, all but one of the four are a pair
-    contexts = [found.ids[rows] for rows in different]
+    contexts = [filled.ids[rows] for rows in different]
     question, answer = encode(tokenizer, QUESTION), encode(tokenizer, ANSWER)
     losses = answer_losses(model, prefix(tokenizer), contexts, question, answer)[place.ravel()]
     whole, none, without_one, one_kept = losses[:4].tolist()
@@ -134,14 +134,14 @@ def experiment(
     for index in usable:
         for kind, statements in STATEMENTS.items():
             draw = rng(seed, "needle", kind, index)
-            found = scores(
+            scored = scores(
                 model,
                 tokenizer,
                 context(tokenizer, fillers[index], statements, length, draw),
                 draw,
                 draws if kind == "needle" else 0,
             )
-            yield index, ClassifiedText(kind, found, call(found, Margins()))
+            yield index, ClassifiedText(kind, scored, call(scored, Margins()))
 
 
 def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: int, spec: ModelSpec) -> None:
@@ -149,7 +149,7 @@ def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: i
     spec = spec.at(folder)
     tokenizer, model = load_tokenizer(spec), load_model(spec)
     documents = [document.text for document in stored_documents(fillers, "all")]
-    found = progress(experiment(model, tokenizer, documents, seed, texts), "needles", texts * len(STATEMENTS))
+    scored = progress(experiment(model, tokenizer, documents, seed, texts), "needles", texts * len(STATEMENTS))
     rows = [
         NeedleText(
             model=folder.name,
@@ -158,6 +158,6 @@ def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: i
             call=told.call,
             **told.scores._asdict() | {"random": defined(told.scores.random)},
         )
-        for filler, told in found
+        for filler, told in scored
     ]
     write_csv(output, NeedleText, rows)

@@ -36,8 +36,8 @@ COLUMNS = ("difference", "low", "high", "low_90", "high_90", "p", "margin", "don
 
 @dataclass(frozen=True)
 class Cell:
-    """Where laws are judged: a layer, the rule of length, and of each member how wide it is and how many tokens that makes; the
-    texts that are long enough for all, and their documents."""
+    """A place at which laws are judged: a layer, the rule of length, each member's width and its number of tokens, and the texts
+    that are long enough for all, with their documents."""
 
     layer: str
     follows: str
@@ -65,8 +65,8 @@ def judge_following(
     resamples: int,
     seed: int,
 ) -> None:
-    """Every metric that has a margin, of every family, corpus, layer and rule of length, from the tables of `follow_model`, which
-    are named by their corpora, in folders of their models' names, as `spectra` are."""
+    """Judges every metric with a margin, of every family, corpus, layer and rule of length, from the tables of `follow_model`,
+    which are named by their corpora, in folders of their models' names, as `spectra` are."""
     rows: list[FollowedVerdict] = []
     made = {(path.stem, path.parent.name): path for path in tables}
     for corpus, files in sorted(by_corpus(spectra).items()):
@@ -87,25 +87,25 @@ def follow_model(
     mode: str,
     parameters: Mapping[str, float],
 ) -> None:
-    """A table of what one model, which names the output's folder, shows in every cell; empty where its family has none.
+    """Writes the measurements of one model, which names the output's folder, in every cell; none where its family has no cell.
 
     spectra: of all models of its family, which say how wide they are. Projected rows have the width as `d` and the model as
     `donor`.
     """
     table = TableWriter(DONOR_COLUMNS, normalise=mode, donor=output.parent.name)
     model, members = family_of(output.parent.name, spectra, families, seeds)
-    found = list(cells(members)) if model is not None and incomparable(members) is None else []
-    if model is not None and found:
+    places = list(cells(members)) if model is not None and incomparable(members) is None else []
+    if model is not None and places:
         table.common |= columns_of(output, model.attributes, model.family, model.seed)
         with states()(TRAINED) as opened:
-            own = model.of(opened, [cell.layer for cell in found])
-            for cell in progress(found, output.parent.name):
+            own = model.of(opened, [cell.layer for cell in places])
+            for cell in progress(places, output.parent.name):
                 add_cell(table, own, cell, mode, parameters)
     table.write(output, {})
 
 
 def cells(members: Sequence[Source]) -> Iterator[Cell]:
-    """Every layer and rule of length for which some texts, of two documents at least, are long enough."""
+    """Every layer and rule of length with texts that are long enough, of two documents at least."""
     layers = [layer for layer in LAYERS if not any(model.missing(layer) for model in members)]
     texts = members[0].texts
     for layer, (follows, times) in product(layers, FOLLOWS.items()):
@@ -168,9 +168,9 @@ def endpoint(cell: Cell, metric: str, mode: str, measured: Sequence[Measurements
         nulls = [one.variants.get(PROJECTED, {}) for one, of in zip(measured, cell.widths, strict=True) if of == width]
         on = [replace(where, directions=k) for where, k in zip(places, cell.widths, strict=True)]
         levels = [[np.log(null.get(where, missing)[0, cell.texts]) for where in on] for null in nulls]
-        found = difference_of(size, own, np.exp(np.mean(levels, axis=0)), drawn)
-        if found is not None:
-            donors[f"width {width}"] = found
+        difference = difference_of(size, own, np.exp(np.mean(levels, axis=0)), drawn)
+        if difference is not None:
+            donors[f"width {width}"] = difference
     return Endpoint(donors, MARGINS[metric], primary=False, absent="no model of the family is wide enough to be a donor")
 
 

@@ -36,8 +36,8 @@ def with_size(row: Growth, effect: str, verdict: ClaimVerdict, reason: str) -> F
 
 def of_nulls(row: Growth) -> str:
     """The slopes of the weaker nulls."""
-    found = {"a constant shape": row.fixed_spectrum_slope, "a stretched shape": row.stretched_slope}
-    return ", ".join(f"{value:+.3f} for {name}" for name, value in found.items() if value is not None)
+    slopes = {"a constant shape": row.fixed_spectrum_slope, "a stretched shape": row.stretched_slope}
+    return ", ".join(f"{value:+.3f} for {name}" for name, value in slopes.items() if value is not None)
 
 
 @claims.register(
@@ -47,15 +47,15 @@ def of_nulls(row: Growth) -> str:
 )
 def published_entropies(inputs: Inputs) -> list[Finding]:
     """Tables have no tokens: a slope is judged by two weaker nulls, a constant entropy and a stretched spectrum."""
-    found = []
+    findings = []
     for row in growth(inputs, MATRIX_ENTROPY):
         verdict = UNDECIDED
         if row.verdict is Verdict.OUTSIDE and None not in (row.slope, row.fixed_spectrum_slope):
             below = (row.slope or 0.0) < (row.fixed_spectrum_slope or 0.0)
             verdict = SUPPORTED if below else REFUTED
         reason = f"{row.verdict}{': ' + row.reason if row.reason else ''}; {of_nulls(row)}"
-        found.append(with_size(row, "exponent with N", verdict, reason))
-    return found
+        findings.append(with_size(row, "exponent with N", verdict, reason))
+    return findings
 
 
 @claims.register(
@@ -84,12 +84,12 @@ def diff_erank_grows(inputs: Inputs) -> list[Finding]:
 def diff_erank_is_positive(inputs: Inputs) -> list[Finding]:
     """Of the ladder, at every width; of published values their sign alone is known."""
     rows = [row for row in inputs.rows("scaling/fixed_width.csv", FixedWidth) if row.control == "diff_erank"]
-    found = []
+    findings = []
     for scope, group in groupby(rows, key=where):
         mine = [row for row in group if row.value is not None]
         published = any(row.published for row in mine)
         numbers = ", ".join(f"{row.value:+.1f} at width {row.width}" for row in mine)
-        found.append(
+        findings.append(
             Finding(
                 scope=scope,
                 effect="directions, untrained minus trained, at every width",
@@ -98,4 +98,4 @@ def diff_erank_is_positive(inputs: Inputs) -> list[Finding]:
                 sizes=len(mine),
             )
         )
-    return found
+    return findings

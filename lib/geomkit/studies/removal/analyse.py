@@ -85,8 +85,8 @@ def measure_removals(
         rows: list[Removal] = []
         for layer in file.layers:
             width = known.width(layer)
-            found = layer_values(file, known, layer, gain, seed)
-            for place, values in found.items():
+            summaries = layer_values(file, known, layer, gain, seed)
+            for place, values in summaries.items():
                 number = int(np.isfinite(values).sum())
                 table.add(
                     layer=layer, d=width, text=file.text, document=file.document, position=file.position,
@@ -103,32 +103,32 @@ def measure_removals(
 
 def layer_values(file: Removals, known: Probe, layer: int, gain: Mapping[str, float], seed: int) -> Values:
     """All values of one layer, by place, with differences from nulls."""
-    curves, found = regressions(file, known, layer, gain, seed)
+    curves, summaries = regressions(file, known, layer, gain, seed)
     for hidden in file.hidden(layer):
         if hidden.null != "own" and hidden.method in WITHOUT_TARGET:
             continue  # the same sets are hidden from the model as without the null
         add_hidden(curves, hidden, file.loss)
     average_random(curves)
-    found |= concentration(file, seed)
+    summaries |= concentration(file, seed)
     for key, values in curves.values.items():
         sinks, null, method, direction, metric = key
         for column, fraction in enumerate(curves.fractions):
-            found[Place(sinks, null, method, direction, metric, fraction)] = values[:, column]
+            summaries[Place(sinks, null, method, direction, metric, fraction)] = values[:, column]
         random = curves.values[
             sinks, "own" if null != "own" and metric in ("divergence", "loss") else null, "random", "highest", metric
         ]
         if method != "random":
             areas = [area(one, chance[None], curves.fractions) for one, chance in zip(values, random, strict=True)]
-            found[Place(sinks, null, method, direction, f"{metric}_area")] = np.array(areas)
+            summaries[Place(sinks, null, method, direction, f"{metric}_area")] = np.array(areas)
     for key in [key for key in curves.values if key[4] == "divergence" and key[3] == "highest"]:
-        found |= model_halves(file, curves, *key[:3])
-    return found | differences(found)
+        summaries |= model_halves(file, curves, *key[:3])
+    return summaries | differences(summaries)
 
 
 def regressions(file: Removals, known: Probe, layer: int, gain: Mapping[str, float], seed: int) -> tuple[Curves, Values]:
     """Curves of the ridge residual and of the coding length of what is left, and summaries of single targets."""
     size = len(file.text)
-    curves, found = Curves(file.fractions, {}), dict[Place, np.ndarray]()
+    curves, summaries = Curves(file.fractions, {}), dict[Place, np.ndarray]()
     outliers = file.sinks
     ordered = {null: file.orders(layer, null) for null in NULLS}
     chance = {method: order for method, order in ordered["own"].items() if method.startswith("random-")}
@@ -141,20 +141,22 @@ def regressions(file: Removals, known: Probe, layer: int, gain: Mapping[str, flo
             for sinks in SINKS:
                 left_out = outliers[number, :place] & (sinks == "kept")
                 problem = Explained.of(rows[:-1][~left_out], rows[-1], c)
-                set_values(found, size, number, sinks, null, None, spread(problem))
+                set_values(summaries, size, number, sinks, null, None, spread(problem))
                 for method, all_orders in (ordered[null] | chance).items():
                     order = without(all_orders[number, :place], left_out)
                     if not method.startswith("random-"):
                         half = halves(problem, order)
                         parts = {"residual_half_deleted": half.deletion, "residual_half_kept": half.keeping}
                         shares = {name: value / problem.size for name, value in parts.items()}
-                        set_values(found, size, number, sinks, null, method, shares | {"residual_redundancy": half.redundancy})
+                        set_values(
+                            summaries, size, number, sinks, null, method, shares | {"residual_redundancy": half.redundancy}
+                        )
                     for direction in DIRECTIONS[: 1 if method.startswith("random-") else 2]:
                         curve = removal(problem, order if direction == "highest" else order[::-1], file.fractions)
                         for metric, values in (("residual", curve.residual), ("coding", curve.coding / curve.coding[0])):
                             key = (sinks, null, method, direction, metric)
                             curves.values.setdefault(key, np.full(blank, np.nan))[number] = values
-    return curves, found
+    return curves, summaries
 
 
 def target_rows(file: Removals, known: Probe, layer: int, number: int, null: str, seed: int) -> np.ndarray:
@@ -201,7 +203,7 @@ def average_random(curves: Curves) -> None:
 
 def concentration(file: Removals, seed: int) -> Values:
     """Gini and effective share of the model's own leave-one-out divergences; the noise null is squares of as many Gaussians."""
-    size, found = len(file.text), dict[Place, np.ndarray]()
+    size, summaries = len(file.text), dict[Place, np.ndarray]()
     effects, outliers = file.leave_one_out, file.sinks
     for number in range(size):
         place = int(file.position[number])
@@ -213,8 +215,8 @@ def concentration(file: Removals, seed: int) -> Values:
                     "divergence_gini": gini(gains[kept]),
                     "divergence_effective_share": effective_number(gains[kept]) / kept.sum(),
                 }
-                set_values(found, size, number, sinks, null, None, values)
-    return found
+                set_values(summaries, size, number, sinks, null, None, values)
+    return summaries
 
 
 def model_halves(file: Removals, curves: Curves, sinks: str, null: str, method: str) -> Values:
@@ -223,12 +225,12 @@ def model_halves(file: Removals, curves: Curves, sinks: str, null: str, method: 
     worst = file.alone if sinks == "removable" else file.sinks_alone
     parts = np.array([*curves.fractions, 1.0])
     deleted = [crossing(parts, np.append(one, last) / last) for one, last in zip(away, worst, strict=True)]
-    found = {Place(sinks, null, method, None, "divergence_half_deleted"): np.array(deleted)}
+    summaries = {Place(sinks, null, method, None, "divergence_half_deleted"): np.array(deleted)}
     if (sinks, null, method, "lowest", "divergence") in curves.values:
         left = curves.method(sinks, null, method, "lowest", "divergence")
         kept = [crossing(1 - parts[::-1], np.append(one, last)[::-1] / last) for one, last in zip(left, worst, strict=True)]
-        found[Place(sinks, null, method, None, "divergence_half_kept")] = np.array(kept)
-    return found
+        summaries[Place(sinks, null, method, None, "divergence_half_kept")] = np.array(kept)
+    return summaries
 
 
 def differences(found: Values) -> Values:

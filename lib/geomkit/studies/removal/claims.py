@@ -47,7 +47,7 @@ def removals(
     """Findings on summaries of one metric, of models, corpora and both treatments of sinks; those of other nulls in words."""
     rows = [row for row in inputs.rows("ablation_summary.csv", Removal) if row.fraction is None]
     rows = [row for row in rows if (row.metric, row.method, row.direction) == (metric, method, direction)]
-    found = []
+    findings = []
     for row in rows:
         if row.null != null:
             continue
@@ -55,8 +55,8 @@ def removals(
         others = [(name, one) for name in beside for one in alike if one.null == name]
         reason = "; ".join(f"{LABELS[name]} {estimate(one.value, one.low, one.high)}" for name, one in others)
         where = scope(row, row.name or f"layer {row.layer}", SINKS[row.sinks])
-        found.append(over_documents(row, effect, against[0], claimed, reason, against[1], scope=where))
-    return found
+        findings.append(over_documents(row, effect, against[0], claimed, reason, against[1], scope=where))
+    return findings
 
 
 @claims.register(
@@ -65,14 +65,14 @@ def removals(
     source="Tan, Li, Huang 2024",
 )
 def spread_over_tokens(inputs: Inputs) -> list[Finding]:
-    found = []
+    findings = []
     for metric, what, null in (
         ("residual_gini", "Gini of each context token's share in the ridge regression", "Gaussian rows of the same shape"),
         ("divergence_gini", "Gini of the KL without each context token", "squares of as many Gaussians"),
     ):
         effect, beside = f"{what}, minus that of {null}", ("own", "noise", "minus stranger")
-        found += removals(inputs, metric, "minus noise", None, None, effect, (null, 0.0), -1, beside)
-    return found
+        findings += removals(inputs, metric, "minus noise", None, None, effect, (null, 0.0), -1, beside)
+    return findings
 
 
 @claims.register(

@@ -166,8 +166,8 @@ def sinks_page(model: str, corpus: str, rows: Sequence[SinkEffect]) -> Figure:
         axis.set_xlabel("layer")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
-    found = {row.threshold: row.value for row in rows if row.kind == "sinks" and row.threshold is not None}
-    number = "; ".join(f"above {threshold:g}: {value:.2f}" for threshold, value in sorted(found.items()))
+    by_threshold = {row.threshold: row.value for row in rows if row.kind == "sinks" and row.threshold is not None}
+    number = "; ".join(f"above {threshold:g}: {value:.2f}" for threshold, value in sorted(by_threshold.items()))
     texts = max((row.n for row in rows), default=0)
     figure.suptitle(f"{corpus}, {model}: sinks a text ({texts} texts), {number}. Bands: 95 % over documents", fontsize=7)
     return figure
@@ -191,7 +191,7 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
         ClassifiedText(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or float("nan")), row.call)
         for row in rows
     ]
-    found = outcome(scored, margins)
+    result = outcome(scored, margins)
     figure = Figure(figsize=(7.2, 2.9))
     axes = figure.subplots(1, len(STATEMENTS), sharey=True)
     names = ("whole", "none", "without_one", "one_kept", "random")
@@ -203,11 +203,11 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
         axis.axhline(margins.known, lw=0.6, color=GREEN, ls="--")
         axis.axhline(margins.unknown, lw=0.6, color=VERMILION, ls="--")
         axis.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
-        axis.set_title(f"{kind}: {found.right[kind]:.0%} called {CALLS[kind]}, {len(mine)} texts")
+        axis.set_title(f"{kind}: {result.right[kind]:.0%} called {CALLS[kind]}, {len(mine)} texts")
     axes[0].set_ylabel("loss of the answer (nats)")
-    works = "works" if found.works else "does not work"
-    apart = "the kinds are told apart" if found.told_apart else "nothing is claimed: the kinds are not told apart"
-    shift = f"mean {found.whole:.2f} with the fact, {found.none:.2f} without, {found.random_shift:.2f} off by chance"
+    works = "works" if result.works else "does not work"
+    apart = "the kinds are told apart" if result.told_apart else "nothing is claimed: the kinds are not told apart"
+    shift = f"mean {result.whole:.2f} with the fact, {result.none:.2f} without, {result.random_shift:.2f} off by chance"
     models = ", ".join(dict.fromkeys(row.model for row in rows))
     figure.suptitle(f"{models}: a fact in filler. The instrument {works} ({shift});\nby the margin, {apart}", fontsize=7)
     return figure
@@ -220,10 +220,10 @@ def draw_ablation(summary: Path, sinks: Iterable[Path], needle: Path, output: Pa
 
 def read_sinks(paths: Iterable[Path]) -> list[SinkEffect]:
     """Rows of several files, by model and corpus; where two files have one of these, the first one counts."""
-    found: dict[tuple[str, str], list[SinkEffect]] = {}
+    by_model: dict[tuple[str, str], list[SinkEffect]] = {}
     for path in paths:
         own: dict[tuple[str, str], list[SinkEffect]] = {}
         for row in read_csv(Path(path), SinkEffect):
             own.setdefault((row.model, row.corpus), []).append(row)
-        found = own | found
-    return [row for place in sorted(found) for row in found[place]]
+        by_model = own | by_model
+    return [row for place in sorted(by_model) for row in by_model[place]]

@@ -31,8 +31,8 @@ DIRECTIONS = ("highest", "lowest")
 
 
 class Hidden(NamedTuple):
-    """How a model fares when fractions of the context are hidden, each (targets, fractions), in nats; NaN for targets that a
-    method has no order for."""
+    """A model's divergence and loss when fractions of the context are hidden, each (targets, fractions), in nats; NaN for targets
+    without an order by the method."""
 
     layer: int
     null: str
@@ -70,7 +70,7 @@ class Removals(Targets):
 
     @property
     def sinks(self) -> np.ndarray:
-        """Which tokens are attention sinks (targets, T), of bool."""
+        """A mask of the tokens that are attention sinks (targets, T)."""
         return read(self.file, "sinks").astype(bool)
 
     def orders(self, layer: int, null: str) -> dict[str, np.ndarray]:

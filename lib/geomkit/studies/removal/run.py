@@ -50,17 +50,17 @@ def remove_tokens(
         documents = [known.document[number] for number in chosen]
         other, length = strangers(documents), int(known.position[chosen].max())
         gain = gain_constants(known.attributes)
-        found = [
+        ordered = [
             target_orders(known, chosen, number, int(other[number]), layers, methods, gain, seed) for number in range(len(chosen))
         ]
         outliers = {int(text): text_sinks(known, int(text)) for text in known.text[chosen]}
-        arrays = blank_arrays(found, len(chosen), length, len(fractions))
+        arrays = blank_arrays(ordered, len(chosen), length, len(fractions))
         for text in progress(sorted(outliers), output.parent.name):
             mine = [number for number, target in enumerate(chosen) if known.text[target] == text]
             ran = run(model, start, known.ids(text))
             if text == min(outliers):
                 check(model, ran)
-            measure_text(model, ran, known.position[chosen], mine, found, outliers[text], fractions, arrays)
+            measure_text(model, ran, known.position[chosen], mine, ordered, outliers[text], fractions, arrays)
         arrays |= {f"targets/{name}": getattr(known, name)[chosen] for name in ("text", "position")}
         arrays |= {"targets/document": np.array(documents), "targets/stranger": other}
         attributes = {**known.attributes, "seed": seed, "fractions": fractions}
@@ -74,10 +74,10 @@ def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:
 
 
 def text_sinks(known: Probe, text: int) -> np.ndarray:
-    """Which tokens of a text (T,) are attention sinks: the first, and those that are far longer than others at some layer."""
-    found = sinks(known.lengths(text))
-    found[0] = True
-    return found
+    """A mask of the tokens of a text (T,) that are attention sinks: the first, and those far longer than others at some layer."""
+    marked = sinks(known.lengths(text))
+    marked[0] = True
+    return marked
 
 
 def target_orders(
@@ -93,7 +93,7 @@ def target_orders(
     """Orders for one target: its own, those for the target of another document, those of noise, and random ones."""
     target, stranger = chosen[number], chosen[other]
     text, place, document = int(known.text[target]), int(known.position[target]), known.document[target]
-    found: Ordered = {}
+    by_null: Ordered = {}
     for layer in layers:
         raw = known.rows(layer, text)[: place + 1].astype(np.float64)
         rows, norms = normalise(raw, "unit"), np.linalg.norm(raw, axis=1)
@@ -112,11 +112,11 @@ def target_orders(
                 cloud, names, budget=max(known.budgets), penalty=gain["n"] * gain["eps2"] / rows.shape[1],
                 rng=draw, norms=lengths, scores=scores,
             ).items():  # fmt: skip
-                found[layer, null, method] = order
+                by_null[layer, null, method] = order
         draw = rng(seed, "removal", "random", document, place)
         for turn in range(DRAWS):
-            found[layer, "own", f"random-{turn}"] = draw.permutation(place)
-    return found
+            by_null[layer, "own", f"random-{turn}"] = draw.permutation(place)
+    return by_null
 
 
 def blank_arrays(found: Sequence[Ordered], targets: int, length: int, fractions: int) -> dict[str, np.ndarray]:

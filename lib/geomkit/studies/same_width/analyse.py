@@ -33,7 +33,7 @@ EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", 
 def compare_at_fixed_width(
     final_states: Sequence[str | Path], table: Path, diff_erank: Path, published: Path, output: Path, resamples: int, seed: int
 ) -> None:
-    """final_states: each model's table of the final state, which lies in a folder of its name and is named by its corpus."""
+    """Writes fixed_width.csv. final_states: each model's table of the final state, in a folder of its name, named by its corpus."""
     rows: list[FixedWidth] = []
     for family, corpus in families(table):
         found = [read_measurements(path, family, corpus) for path in map(Path, final_states) if path.stem == corpus]
@@ -89,26 +89,32 @@ def by_width(states: Sequence[Measurements]) -> list[list[Measurements]]:
 
 def stacked(group: Sequence[Measurements], where: Where) -> np.ndarray | None:
     """Values of all trained seeds, (seeds, texts); None if one has none."""
-    found = [state.variants[TRAINED].get(where) for state in group]
-    return np.vstack([values for values in found if values is not None]) if all(values is not None for values in found) else None
+    measured = [state.variants[TRAINED].get(where) for state in group]
+    return (
+        np.vstack([values for values in measured if values is not None])
+        if all(values is not None for values in measured)
+        else None
+    )
 
 
 def twin_values(group: Sequence[Measurements], where: Where) -> np.ndarray | None:
     """Values of the twins, (twins, texts): twin k of every seed is drawn from one number, so that they are averaged."""
-    found = [twins_of(state, where) for state in group]
-    if not all(found):
+    measured = [twins_of(state, where) for state in group]
+    if not all(measured):
         return None
-    number = min(len(values) for values in found)
-    means: np.ndarray = np.mean([np.vstack(values[:number]) for values in found], axis=0)
+    number = min(len(values) for values in measured)
+    means: np.ndarray = np.mean([np.vstack(values[:number]) for values in measured], axis=0)
     return means
 
 
 def twins_of(state: Measurements, where: Where) -> list[np.ndarray]:
     """Values (1, texts) of each twin of a model, NaN where it has none; nothing where no twin has any."""
     twins = sorted(state.variants.keys() - {TRAINED}, key=lambda name: int(name.rpartition("-")[2]))
-    found = [state.variants[twin].get(where) for twin in twins]
+    measured = [state.variants[twin].get(where) for twin in twins]
     missing = np.full((1, len(state.documents)), np.nan)
-    return [missing if values is None else values for values in found] if any(values is not None for values in found) else []
+    return (
+        [missing if values is None else values for values in measured] if any(values is not None for values in measured) else []
+    )
 
 
 def beside_twins(states: Sequence[Measurements], draws: Drawn) -> Iterator[FixedWidth]:
@@ -171,20 +177,20 @@ def beside_shuffled(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth
 def contrasted(where: Row, seeds: Terms, twins: Terms | None, draws: Drawn, documents: Sequence[str] | None) -> FixedWidth:
     """A contrast as a record, or why there is none."""
     try:
-        found = contrast(seeds, twins, draws.of(documents) if documents else None)
+        result = contrast(seeds, twins, draws.of(documents) if documents else None)
     except DataError as reason:
         return FixedWidth(**where, **EMPTY, reason=str(reason))
-    return FixedWidth(**where, **columns_of(found, documents), detectable=None, reason="")
+    return FixedWidth(**where, **columns_of(result, documents), detectable=None, reason="")
 
 
-def columns_of(found: Contrast, documents: Sequence[str] | None) -> dict[str, Any]:
+def columns_of(result: Contrast, documents: Sequence[str] | None) -> dict[str, Any]:
     number = len({name for name in documents if name}) if documents else None
-    own = {name: getattr(found, name) for name in ("value", "low", "high", "sign", "seeds", "twins")}
+    own = {name: getattr(result, name) for name in ("value", "low", "high", "sign", "seeds", "twins")}
     return own | {"documents": number}
 
 
 def places(measured: Measurements) -> list[Where]:
-    """Where trained models were measured, in order."""
+    """The places at which trained models were measured, in order."""
     return sorted(measured.variants.get(TRAINED, {}), key=lambda where: where.order)
 
 
@@ -195,8 +201,8 @@ def beside_loss(measured: Measurements, states: Sequence[Measurements], loss: np
     of_model = {state.models[0].name: state for state in states}
     if of_model.keys() >= set(names):
         for where in places(of_model[names[0]]):
-            if where.layer == PLAIN and (found := stacked([of_model[name] for name in names], where)) is not None:
-                values[where] = found
+            if where.layer == PLAIN and (plain := stacked([of_model[name] for name in names], where)) is not None:
+                values[where] = plain
     for where in sorted(values, key=lambda where: where.order):
         row = measured.source | where.columns | {"width": None, "control": "loss"}
         whole = np.isfinite(values[where]).all(axis=0)
@@ -215,9 +221,9 @@ def logs_within(values: np.ndarray, loss: np.ndarray, size: np.ndarray) -> dict[
     means = values.mean(axis=1)
     if not (means > 0).all():
         raise DataError("a mean is not positive: it has no logarithm")
-    found = within(np.log(means), loss, size)
-    ends = {"value": found.value, "low": found.low, "high": found.high, "detectable": found.detectable}
-    return ends | {"sign": sign_of(found.low, found.high), "seeds": len(loss)}
+    result = within(np.log(means), loss, size)
+    ends = {"value": result.value, "low": result.low, "high": result.high, "detectable": result.detectable}
+    return ends | {"sign": sign_of(result.low, result.high), "seeds": len(loss)}
 
 
 def sign_of(low: float, high: float) -> int:
@@ -248,8 +254,8 @@ def of_diff_erank(rows: Sequence[DiffErank], widths: Mapping[str, int], source: 
 
 def mean_half(models: Sequence[DiffErank]) -> float | None:
     """Half the interval over documents, averaged over seeds."""
-    found = [(row.high - row.low) / 2 for row in models if row.low is not None and row.high is not None]
-    return float(np.mean(found)) if found else None
+    halves = [(row.high - row.low) / 2 for row in models if row.low is not None and row.high is not None]
+    return float(np.mean(halves)) if halves else None
 
 
 def half_of_mean(sd: float, number: int) -> float:

@@ -62,11 +62,11 @@ def at_every_width(rows: Sequence[FixedWidth], claimed: int, effect: str) -> lis
     """A finding for each place: supported where the interval at every width has the claimed sign, refuted where one has the
     other."""
     groups = {group[0]: group for group in by_place(rows)}
-    found = []
+    findings = []
     for first, mine in groups.items():
         verdict, but = agreed(first, groups, lambda row: conjunction([from_sign(one.sign, claimed) for one in groups[row]]))
-        found.append(at_widths(mine, effect, verdict, but, twins_of(mine)))
-    return found
+        findings.append(at_widths(mine, effect, verdict, but, twins_of(mine)))
+    return findings
 
 
 def twins_of(rows: Sequence[FixedWidth]) -> str:
@@ -133,7 +133,7 @@ def norm_matters(inputs: Inputs) -> list[Finding]:
 )
 def between_seeds(inputs: Inputs) -> list[Finding]:
     rows = [row for row in controlled(inputs, "loss", RATIO, "unit") if row.layer in LAYERS]
-    found = []
+    findings = []
     for row in rows:
         verdict, but = agreed(row, rows, lambda one: from_interval(one.low, one.high, 1))
         power = (
@@ -141,5 +141,5 @@ def between_seeds(inputs: Inputs) -> list[Finding]:
         )
         reason = f"{row.seeds} models{power}{but}" if row.value is not None else row.reason
         effect = "correlation over seeds of ln of the ratio with the loss, widths held fixed"
-        found.append(Finding.of(row, effect, verdict, reason, documents=None))
-    return found
+        findings.append(Finding.of(row, effect, verdict, reason, documents=None))
+    return findings

@@ -81,8 +81,10 @@ def judge(
         common = columns_of(output, opened.attributes, family, model_seed)
         absent, sizes = dict(opened.absent), [opened.texts.tokens[place] for place in places]
         layers, spectra = by_layer(gathered, sizes, opened.dtype, metrics, eps2, seed)
-        found = merged(layers, baselines(texts, others, [opened.ids(place) for place in places], seed))
-        rows = [row for kind in KINDS for row in agreements(found, human, kind, halves, resamples, rng(seed, "semantics", name))]
+        compared = merged(layers, baselines(texts, others, [opened.ids(place) for place in places], seed))
+        rows = [
+            row for kind in KINDS for row in agreements(compared, human, kind, halves, resamples, rng(seed, "semantics", name))
+        ]
         for row in rows:
             if not np.isfinite(row["value"]):
                 absent[f"{row['distance']}, {row['agreement']}"] = (
@@ -148,24 +150,24 @@ def by_layer(
 def document_spectra(documents: Documents, state: State, metrics: Sequence[str], eps2: float, dtype: str) -> list[dict[str, Any]]:
     """Metrics of the corpus with one row for each document, its mean or last token, and with all of their tokens."""
     clouds = {"mean": documents.means, "last": documents.last, "tokens": np.concatenate(documents.tokens)}
-    found = []
+    results = []
     for name, rows in clouds.items():
         unit = normalise(rows, "centre-unit", dtype=dtype)
         for metric, result in measure(row_spectrum(unit, True), metrics, eps2=eps2).items():
             where: dict[str, Any] = {**state._asdict(), "d": rows.shape[1], "metric": metric, "n": len(rows)}
             value: dict[str, Any] = {"value": float(result.value), "low": None, "high": None}
-            found.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})
-    return found
+            results.append(where | value | {"distance": name, "agreement": None, "kind": "spectrum"})
+    return results
 
 
 def baselines(texts: list[str], background: list[str], ids: list[np.ndarray], seed: int) -> Compared:
     """Baselines without a model: words weighted by rarity, shared tokens, and lengths."""
     words = tfidf(texts, background)
     projected = random_projection(ids, PROJECTION, rng(seed, "semantics", "projection"))
-    found = [cosine_distance(words), cosine_distance(projected), length_distance([len(each) for each in ids])]
+    similarities = [cosine_distance(words), cosine_distance(projected), length_distance([len(each) for each in ids])]
     widths = (words.shape[1], PROJECTION, 1)
     names = [(State(-1), name, width) for name, width in zip(BASELINES, widths, strict=True)]
-    return Compared(names, np.array([-pairs(each) for each in found]))
+    return Compared(names, np.array([-pairs(each) for each in similarities]))
 
 
 def merged(layers: Compared, others: Compared) -> Compared:

@@ -17,7 +17,7 @@ def shipped(rows: Sequence[Likeness]) -> list[Likeness]:
     source="ours",
 )
 def judge_likeness(inputs: Inputs) -> list[Finding]:
-    found = []
+    findings = []
     rows = shipped(inputs.rows("semantics_summary.csv", Likeness))
     for row in rows:
         if row.kind != "difference" or row.agreement is None:
@@ -26,7 +26,7 @@ def judge_likeness(inputs: Inputs) -> list[Finding]:
         effect = (
             f"{row.agreement.capitalize()} correlation of the distance chosen on halves minus that of TF-IDF on the same halves"
         )
-        found.append(
+        findings.append(
             over_documents(
                 row,
                 effect,
@@ -38,4 +38,4 @@ def judge_likeness(inputs: Inputs) -> list[Finding]:
                 primary=row.agreement == "pearson" and (row.family, row.corpus) not in SEEN,
             )
         )
-    return found
+    return findings

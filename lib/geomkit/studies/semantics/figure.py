@@ -48,10 +48,10 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
 
 def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
     """Draws each distance over layers, the best one also after each sublayer, and each baseline as a level line."""
-    found = [row for row in rows if row.layer >= 0 and row.sublayer == "block"]
-    best = max(found, key=lambda row: row.value).distance if found else None
-    for place, name in enumerate(dict.fromkeys(row.distance for row in found)):
-        mine = sorted((row for row in found if row.distance == name), key=lambda row: row.layer)
+    blocks = [row for row in rows if row.layer >= 0 and row.sublayer == "block"]
+    best = max(blocks, key=lambda row: row.value).distance if blocks else None
+    for place, name in enumerate(dict.fromkeys(row.distance for row in blocks)):
+        mine = sorted((row for row in blocks if row.distance == name), key=lambda row: row.layer)
         x, paint = [row.layer for row in mine], COLOURS[place % len(COLOURS)]
         axis.plot(x, [row.value for row in mine], color=paint, marker=".", lw=0.9, label=name.replace("_", " "))
         if name == best:

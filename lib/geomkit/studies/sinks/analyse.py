@@ -37,39 +37,39 @@ def measure_without_sinks(
         table = TableWriter(**common, sublayer="block", eps2=effects.eps2)
         drawn = Documents.draw(documents, RESAMPLES, rng(seed, "sinks", spectra.stem))
         rows = []
-        for (layer, mode, metric, threshold, kind), found in text_values(effects):
+        for (layer, mode, metric, threshold, kind), values in text_values(effects):
             where: dict[str, Any] = {"layer": layer, "d": widths[layer], "metric": metric}
             if kind in ("all", "without") and threshold in (None, effects.thresholds[0]):
                 variant = "trained" if kind == "all" else "without-sinks"
-                table.add(**where, normalise=mode, variant=variant, text=np.arange(len(found)), document=documents, value=found)
-            number = int(np.isfinite(found).sum())
+                table.add(**where, normalise=mode, variant=variant, text=np.arange(len(values)), document=documents, value=values)
+            number = int(np.isfinite(values).sum())
             if number:
-                value, low, high, count = drawn.mean(found)
+                value, low, high, count = drawn.mean(values)
                 ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count, "n": number}
                 rows.append(SinkEffect(**common, **where, value=value, **ends, normalise=mode, threshold=threshold, kind=kind))
         table.write(output, absent)
         write_csv(summary, SinkEffect, rows)
 
 
-def text_values(found: SinkEffects) -> Iterator[tuple[Key, np.ndarray]]:
+def text_values(effects: SinkEffects) -> Iterator[tuple[Key, np.ndarray]]:
     """Values of every text (texts,) by key. A text with fewer than two tokens left has none."""
-    for threshold, count in zip(found.thresholds, found.count, strict=True):
+    for threshold, count in zip(effects.thresholds, effects.count, strict=True):
         yield (0, None, "sinks", threshold, "sinks"), count
-    for row, layer in enumerate(found.layers):
-        for column, mode in enumerate(found.modes):
-            whole = dict(zip(found.metrics, found.whole[row, column], strict=True))
+    for row, layer in enumerate(effects.layers):
+        for column, mode in enumerate(effects.modes):
+            whole = dict(zip(effects.metrics, effects.whole[row, column], strict=True))
             for metric, values in whole.items():
                 yield (layer, mode, metric, None, "all"), values
-            for threshold, left in zip(found.thresholds, found.without[:, row, column], strict=True):
-                for metric, values in zip(found.metrics, left, strict=True):
+            for threshold, left in zip(effects.thresholds, effects.without[:, row, column], strict=True):
+                for metric, values in zip(effects.metrics, left, strict=True):
                     yield (layer, mode, metric, threshold, "without"), values
                     yield (layer, mode, metric, threshold, "difference"), values - whole[metric]
 
 
-def without_two_tokens(found: SinkEffects) -> dict[str, str]:
+def without_two_tokens(effects: SinkEffects) -> dict[str, str]:
     """Texts in which fewer than two tokens are not sinks."""
-    few = np.isnan(found.without[:, 0, 0, 0])
+    few = np.isnan(effects.without[:, 0, 0, 0])
     return {
-        f"text {text} without sinks above {found.thresholds[number]:g}": "fewer than two tokens are left"
+        f"text {text} without sinks above {effects.thresholds[number]:g}": "fewer than two tokens are left"
         for number, text in np.argwhere(few).tolist()
     }

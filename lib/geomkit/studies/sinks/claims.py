@@ -19,15 +19,15 @@ MODES = ("unit", "centre-unit", "raw")
 )
 def sinks_make_profile(inputs: Inputs) -> list[Finding]:
     rows = [row for row in inputs.rows("sinks_summary.csv", SinkEffect) if row.metric in ("erank_covariance", "sinks")]
-    found = []
+    findings = []
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
         mine = [row for row in rows if (row.model, row.corpus) == (model, corpus)]
         numbers = by_threshold(row for row in mine if row.kind == "sinks")
         for mode in MODES:
             of_mode = [row for row in mine if row.normalise == mode]
             middle = [row for row in of_mode if row.kind == "difference" and row.layer == -(-row.depth // 2)]
-            found += at_middle(of_mode, by_threshold(middle), numbers, mode)
-    return found
+            findings += at_middle(of_mode, by_threshold(middle), numbers, mode)
+    return findings
 
 
 def by_threshold(rows: Iterable[SinkEffect]) -> dict[float, SinkEffect]:
@@ -47,7 +47,7 @@ def at_middle(
     without = profile_range(one for one in rows if one.kind == "without" and one.threshold == threshold)
     number = "; ".join(f"above {least:g} medians {one.value:.2f}" for least, one in numbers.items())
     others = "; ".join(f"at {least:g} medians {gap.value:+.2f}" for least, gap in gaps.items() if gap is not row)
-    found = over_documents(
+    difference = over_documents(
         row,
         f"effective rank without sinks minus with them at the middle block (layer {row.layer}), {mode} rows",
         "all tokens",
@@ -58,7 +58,7 @@ def at_middle(
         primary=False,
     )
     there = threshold in numbers and numbers[threshold].value
-    return [found if there else replace(found, verdict=REFUTED)]
+    return [difference if there else replace(difference, verdict=REFUTED)]
 
 
 def profile_range(rows: Iterable[SinkEffect]) -> float:

@@ -65,29 +65,29 @@ def without_weights(row: LawVerdict, rows: Sequence[LawVerdict]) -> str:
 
 def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
     """What the test could have detected, what the null retains, and the slopes that were left out of the verdict."""
-    found = [f"exponent itself {estimate(row.exponent)}"]
+    notes = [f"exponent itself {estimate(row.exponent)}"]
     if row.p_adjusted is not None and row.tests is not None:
-        found.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
+        notes.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
     if row.low_90 is not None and row.high_90 is not None:
-        found.append(f"90 % interval {row.low_90:+.3f} to {row.high_90:+.3f}")
+        notes.append(f"90 % interval {row.low_90:+.3f} to {row.high_90:+.3f}")
     if row.detectable is not None:
-        found.append(f"smallest difference detectable with 80 % power: {row.detectable:.3f}")
+        notes.append(f"smallest difference detectable with 80 % power: {row.detectable:.3f}")
     if row.small_attainable is not None:
-        found.append(f"`small` could {'' if row.small_attainable else 'not '}have been reached at this error")
+        notes.append(f"`small` could {'' if row.small_attainable else 'not '}have been reached at this error")
     if row.difference_with_donor is not None:
-        found.append(f"difference with the donor's own size: {row.difference_with_donor:+.3f}")
+        notes.append(f"difference with the donor's own size: {row.difference_with_donor:+.3f}")
     if row.donors:
-        found.append(f"difference by donor: {row.donors}")
+        notes.append(f"difference by donor: {row.donors}")
     mine = [one for one in by_size if same(one, row, *PLACE, "metric")]
     kept = [one.norm_kept for one in mine if one.norm_kept is not None]
     if kept:
-        found.append(f"share of the squared norm that the donors' directions keep: {min(kept):.0%} to {max(kept):.0%}")
+        notes.append(f"share of the squared norm that the donors' directions keep: {min(kept):.0%} to {max(kept):.0%}")
     if row.fit is not None:
         misfit = "" if row.misfit is None else f" (largest misfit {row.misfit:+.3f})"
-        found.append(f"lack of fit of a power law to the difference: {row.fit}{misfit}")
+        notes.append(f"lack of fit of a power law to the difference: {row.fit}{misfit}")
     if row.fit is Fitness.REJECTED:
-        found.append(f"so size by size, from the primary donor: {size_by_size(mine)}")
-    return "; ".join(found)
+        notes.append(f"so size by size, from the primary donor: {size_by_size(mine)}")
+    return "; ".join(notes)
 
 
 def size_by_size(rows: Sequence[SizeDifference]) -> str:
@@ -122,7 +122,7 @@ def effective_rank_grows(inputs: Inputs) -> list[Finding]:
     headline=2,
 )
 def normaliser(inputs: Inputs) -> list[Finding]:
-    found = []
+    findings = []
     for row in verdicts(inputs):
         if row.metric != RATIO or row.normalise != "unit" or row.exponent is None:
             continue
@@ -130,7 +130,7 @@ def normaliser(inputs: Inputs) -> list[Finding]:
         if paper is None or paper.exponent is None or abs(part := paper.exponent - row.exponent) < LEAST:
             continue
         reason = f"{paper.exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound, exactly"
-        found.append(
+        findings.append(
             Finding(
                 scope=scope(row),
                 effect="exponent as the paper normalises minus that over the bound",
@@ -140,7 +140,7 @@ def normaliser(inputs: Inputs) -> list[Finding]:
                 reason=reason,
             )
         )
-    return found
+    return findings
 
 
 @claims.register(
@@ -151,10 +151,10 @@ def normaliser(inputs: Inputs) -> list[Finding]:
 )
 def sign_of_every_length(inputs: Inputs) -> list[Finding]:
     rows = [row for row in verdicts(inputs) if row.metric == RATIO and row.normalise == "unit" and row.exponent is not None]
-    found = []
+    findings = []
     for (family, corpus, layer), group in groupby(rows, key=lambda row: (row.family, row.corpus, row.layer)):
         mine = sorted(group, key=lambda row: row.length or 0)
-        found.append(
+        findings.append(
             Finding(
                 scope=f"{family} on {corpus}, {layer}, unit",
                 effect="exponents with N",
@@ -163,7 +163,7 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
                 sizes=mine[-1].sizes,
             )
         )
-    return found
+    return findings
 
 
 def straddling(row: LawVerdict) -> str:
@@ -199,12 +199,12 @@ def following(inputs: Inputs) -> list[Finding]:
 )
 def common_dimension(inputs: Inputs) -> list[Finding]:
     """An interval that covers 0 shows nothing by itself."""
-    found = []
+    findings = []
     for row in verdicts(inputs):
         if not row.primary or row.metric != ERANK or row.common_dimension is None:
             continue
         verdict, but = agreed(row, verdicts(inputs), lambda one: REFUTED if differs(one) else UNDECIDED)
-        found.append(
+        findings.append(
             Finding(
                 scope=scope(row),
                 effect="exponent of the effective rank of each model's rows on its own leading directions",
@@ -217,7 +217,7 @@ def common_dimension(inputs: Inputs) -> list[Finding]:
                 reason=f"the interval over sizes {'excludes' if differs(row) else 'covers'} 0{but}",
             )
         )
-    return found
+    return findings
 
 
 def differs(row: LawVerdict) -> bool:
@@ -233,13 +233,13 @@ def differs(row: LawVerdict) -> bool:
 def replication(inputs: Inputs) -> list[Finding]:
     """As the protocol fixes it: confirmed, contradicted or not decidable."""
     primary = {(row.family, row.metric, row.layer, row.corpus): row for row in verdicts(inputs) if row.primary}
-    found = []
+    findings = []
     for (family, metric, layer, corpus), first in primary.items():
         again = primary.get((family, metric, layer, "wikipedia"))
         if corpus != "sotu" or again is None:
             continue
         outcome = replicated(first, again)
-        found.append(
+        findings.append(
             Finding.of(
                 again,
                 "difference from the projected null on Wikipedia",
@@ -251,7 +251,7 @@ def replication(inputs: Inputs) -> list[Finding]:
                 primary=True,
             )
         )
-    return found
+    return findings
 
 
 MEANING: dict[str, ClaimVerdict] = {"confirmed": SUPPORTED, "contradicted": REFUTED}
@@ -279,7 +279,7 @@ def replicated(first: LawVerdict, again: LawVerdict) -> str:
 def own_directions(inputs: Inputs) -> list[Finding]:
     """The assumption of the projected null, in a family of one size: the interval is over documents, of one training."""
     rows = inputs.rows("scaling/own_directions.csv", OwnDirections)
-    found = []
+    findings = []
     for row in rows:
         if row.metric != ERANK or row.directions is not None or row.layer != "last":
             continue
@@ -287,7 +287,7 @@ def own_directions(inputs: Inputs) -> list[Finding]:
         curve = [one for one in alike if one.metric == ERANK and one.directions is not None]
         ratio = [one for one in alike if one.metric == RATIO and one.directions is None]
         exponents = [estimate(one.value, one.low, one.high) for one in ratio]
-        found.append(
+        findings.append(
             Finding.of(
                 row,
                 "exponent of the effective rank with the number of its directions",
@@ -297,4 +297,4 @@ def own_directions(inputs: Inputs) -> list[Finding]:
                 details="; ".join(f"exponent of the rate-distortion entropy over its bound {one}" for one in exponents),
             )
         )
-    return found
+    return findings

@@ -57,15 +57,15 @@ def compare_exponents(
 ) -> None:
     """Writes the tables. exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
     draws = {Path(path).stem: Path(path) for path in resampled}
-    found: list[Judged] = []
+    results: list[Judged] = []
     for family, corpus in families(table):
         measured = read_measurements(table, family, corpus, SHARED)
         drawn = read_resamples(draws[corpus], family, {model.name: model.depth for model in measured.models})
-        found += compared(Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus)), primary)
-    found += published_exponents(published)
-    combinations = sum(slope.slope is not None for slope, _ in found)
-    write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in found])
-    write_csv(null_slopes, NullSlope, [null for _, nulls in found for null in nulls])
+        results += compared(Ladder(measured, drawn, resamples, rng(seed, "slopes", family, corpus)), primary)
+    results += published_exponents(published)
+    combinations = sum(slope.slope is not None for slope, _ in results)
+    write_csv(slopes, Slope, [replace(slope, combinations=combinations) for slope, _ in results])
+    write_csv(null_slopes, NullSlope, [null for _, nulls in results for null in nulls])
     fitted = dict(primary) | {"metrics": [*primary["metrics"], *exploratory]}
     points = [row for row in text_means(table, **fitted) + corpus_losses(table) if row["variant"] == "trained"]
     write_json(fits, list[MetricLaw], [law for group in by_law(points) for law in laws(group, primary, held_out)])

@@ -91,9 +91,9 @@ def centred_clouds(members: Sequence[Member], n: int | None) -> Clouds | None:
     if not members:
         return None
     twins = [variant for variant in twins_of(members[0]) if all(variant in twins_of(member) for member in members)]
-    found = {variant: spectra_at(members, variant, MODE, n, LAYER) for variant in ("trained", *twins)}
-    batches = {variant: batch for variant, batch in found.items() if batch is not None}
-    if not twins or len(batches) < len(found):
+    spectra = {variant: spectra_at(members, variant, MODE, n, LAYER) for variant in ("trained", *twins)}
+    batches = {variant: batch for variant, batch in spectra.items() if batch is not None}
+    if not twins or len(batches) < len(spectra):
         return None
     values = {variant: [np.atleast_2d(one.eigenvalues) for one in batch] for variant, batch in batches.items()}
     whole = [np.all([rows.any(axis=1) for rows in of_member], axis=0) for of_member in zip(*values.values(), strict=True)]
@@ -124,23 +124,23 @@ def entropies(variants: Mapping[str, Sequence[Spectrum]]) -> Iterator[tuple[np.n
 
 def diff_eranks(members: Sequence[Member], clouds: Clouds) -> dict[str, np.ndarray]:
     """Diff-eRank (members, twins), and its value under both nulls for width, applied to trained models and twins alike."""
-    found = {MEASURED: clouds.variants}
+    by_variant = {MEASURED: clouds.variants}
     if not incomparable(members):
         sizes = [member.facts[N] for member in members]
         nulls = {variant: width_nulls(batch, sizes) for variant, batch in clouds.variants.items()}
         for name in nulls["trained"][0]:
-            found[name] = {variant: [null[name] for null in of_variant] for variant, of_variant in nulls.items()}
-    return {name: np.array([diff_erank(*pair) for pair in entropies(variants)]) for name, variants in found.items()}
+            by_variant[name] = {variant: [null[name] for null in of_variant] for variant, of_variant in nulls.items()}
+    return {name: np.array([diff_erank(*pair) for pair in entropies(variants)]) for name, variants in by_variant.items()}
 
 
 def drawn_texts(clouds: Clouds, resamples: int, seed: int, corpus: str) -> np.ndarray:
     """Diff-eRank, the mean over twins, in resamples of documents: (members, resamples)."""
-    found = []
+    resampled = []
     for names, (trained, twins) in zip(clouds.documents, entropies(clouds.variants), strict=True):
         draws = Documents.draw(names, resamples, rng(seed, "growth", corpus)).draws
         weights = draws / draws.sum(axis=0)
-        found.append((np.exp(twins @ weights) - np.exp(trained @ weights)).mean(axis=0))
-    return np.array(found)
+        resampled.append((np.exp(twins @ weights) - np.exp(trained @ weights)).mean(axis=0))
+    return np.array(resampled)
 
 
 def drawn_corpus(members: Sequence[Member], path: Path) -> np.ndarray | None:

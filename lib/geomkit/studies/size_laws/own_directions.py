@@ -21,7 +21,7 @@ KEPT, COMMON = "norm_kept", "common-dimension"
 
 
 def measure_own_directions(projections: Sequence[Path], output: Path, resamples: int, seed: int) -> None:
-    """Of every family of one size: tables of projections, each named by its corpus, give its donors (seeds averaged)."""
+    """Writes the rows of every family of one size, from tables of projections, each named by its corpus (seeds averaged)."""
     rows: list[OwnDirections] = []
     for path in map(Path, projections):
         for family, corpus in families(path):
@@ -52,8 +52,8 @@ def of_family(donors: Measurements, resamples: int, draw: np.random.Generator) -
             share = arrays[replace(where, metric=KEPT)]
             kept = float(np.mean(share[np.isfinite(share)]))
             yield OwnDirections(**common, directions=k, value=level, low=low, high=high, norm_kept=kept)
-        if (found := curve.slope()) is not None:
-            yield OwnDirections(**common, directions=None, value=found[0], low=found[1][0], high=found[1][1], norm_kept=None)
+        if (fitted := curve.slope()) is not None:
+            yield OwnDirections(**common, directions=None, value=fitted[0], low=fitted[1][0], high=fitted[1][1], norm_kept=None)
 
 
 def mean_of_seeds(values: Array) -> Array:

@@ -153,12 +153,12 @@ def parts(members: Sequence[Source], layer: str) -> tuple[dict[str, Part], dict[
     widths = powers_of_two(max(own.values())) if one_size else sorted(set(own.values()))
     if max(own.values()) <= widths[0]:
         return {}, {f"projections, {family}, {layer}": f"no donor is wider than {widths[0]}, the narrowest width"}
-    found = {
+    by_donor = {
         name: Part([k for k in widths if k <= width], not one_size and width == max(own.values())) for name, width in own.items()
     }
-    narrow = [name for name, part in found.items() if not part.widths]
+    narrow = [name for name, part in by_donor.items() if not part.widths]
     missing = {f"common-dimension, {name}, {layer}": f"it is narrower than {widths[0]}" for name in narrow}
-    return {name: part for name, part in found.items() if part.widths}, missing
+    return {name: part for name, part in by_donor.items() if part.widths}, missing
 
 
 def add_donor(table: TableWriter, model: Source, layer: str, part: Part, settings: Settings) -> dict[str, str]:
@@ -184,18 +184,18 @@ def add_donor(table: TableWriter, model: Source, layer: str, part: Part, setting
             rows = Rows(table, texts, named, where | {"family": model.family}, settings)
             if layer == PLAIN:
                 rows.add("trained", itself(clouds, mode, model.dtype), **of_model)
-            found = leading_directions(clouds, mode, fold, model.dtype)
-            known = [k for k in widths if k <= found.rank.min() or k == clouds.shape[-1]]
+            directions = leading_directions(clouds, mode, fold, model.dtype)
+            known = [k for k in widths if k <= directions.rank.min() or k == clouds.shape[-1]]
             missing |= {
                 f"projected, {model.name} on {k} directions, {layer}, {mode}, n = {n}": (
-                    f"rows of other documents have rank {found.rank.min()}"
+                    f"rows of other documents have rank {directions.rank.min()}"
                 )
                 for k in widths
                 if k not in known
             }
             if not known:
                 continue
-            results = projected(clouds, mode, fold, known, found, model.dtype)
+            results = projected(clouds, mode, fold, known, directions, model.dtype)
             missing |= absent_metrics(results, mode, settings)
             if widths[-1] > widths[0]:
                 rows.add("projected", results)
@@ -208,8 +208,8 @@ def add_donor(table: TableWriter, model: Source, layer: str, part: Part, setting
 
 def itself(clouds: np.ndarray, mode: str, dtype: str) -> dict[int, Projected]:
     """Measures a model's rows in all their directions."""
-    found = row_spectrum(normalise(clouds, mode, dtype=dtype), centred=is_centred(mode))
-    return {clouds.shape[-1]: Projected(found, np.ones(len(clouds)))}
+    spectrum = row_spectrum(normalise(clouds, mode, dtype=dtype), centred=is_centred(mode))
+    return {clouds.shape[-1]: Projected(spectrum, np.ones(len(clouds)))}
 
 
 def add_random(
@@ -245,14 +245,14 @@ class Rows:
         count = len(self.texts)
         for k, result in results.items():
             measured = measure(result.spectrum, self.settings.metrics, **self.settings.parameters)
-            for name, found in (measured | {"norm_kept": Measurement(result.kept, 1.0)}).items():
+            for name, measurement in (measured | {"norm_kept": Measurement(result.kept, 1.0)}).items():
                 cells["text"] += self.texts
                 cells["document"] += self.documents
                 cells["metric"] += [name] * count
                 cells["d"] += [k] * count
-                cells["eps2"] += [found.parameters.get("eps2")] * count
-                cells["value"] += over_draws(found.value, count)
-                cells["bound"] += [None] * count if found.bound is None else over_draws(found.bound, count)
+                cells["eps2"] += [measurement.parameters.get("eps2")] * count
+                cells["value"] += over_draws(measurement.value, count)
+                cells["bound"] += [None] * count if measurement.bound is None else over_draws(measurement.bound, count)
         self.table.add(**{**self.where, **columns, **cells}, variant=variant)
 
 

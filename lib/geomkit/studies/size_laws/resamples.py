@@ -64,8 +64,8 @@ def resampled(
                 spectrum = redrawn(member.documents(variant, mode, layer), counts, centred=is_centred(mode))
                 trained += [spectrum] if variant == "trained" else []
                 yield member.name, variant, spectrum
-        elif VARIANTS[base(variant)].kind == "rows" and (found := spectra_at(members, variant, mode, None, layer)):
-            yield from ((member.name, variant, spectrum) for member, spectrum in zip(members, found, strict=True))
+        elif VARIANTS[base(variant)].kind == "rows" and (spectra := spectra_at(members, variant, mode, None, layer)):
+            yield from ((member.name, variant, spectrum) for member, spectrum in zip(members, spectra, strict=True))
     if trained and mode != "raw" and not incomparable(members):
         sizes = [member.facts["params_nonembedding"] for member in members]
         for member, nulls in zip(members, width_nulls(trained, sizes), strict=True):

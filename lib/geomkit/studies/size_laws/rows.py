@@ -259,7 +259,7 @@ class Point:
 
 def by_slope(nulls: Iterable[NullSlope]) -> dict[SlopeKey, dict[str, NullSlope]]:
     """Groups null slopes by their exponent, then by the name of the null."""
-    found: dict[SlopeKey, dict[str, NullSlope]] = {}
+    grouped: dict[SlopeKey, dict[str, NullSlope]] = {}
     for row in nulls:
-        found.setdefault(row.key, {})[row.null] = row
-    return found
+        grouped.setdefault(row.key, {})[row.null] = row
+    return grouped

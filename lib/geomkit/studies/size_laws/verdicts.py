@@ -46,9 +46,9 @@ def judge_laws(
     resamples: int,
     seed: int,
 ) -> None:
-    """Every metric that has a margin, at every length and normalisation, after the last block, after the final norm, and without
-    the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else is
-    exploratory."""
+    """Judges every metric with a margin, at every length and normalisation, after the last block, after the final norm, and
+    without the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else
+    is exploratory."""
     tables = {Path(path).stem: Path(path) for path in projections}
     judged: list[LawVerdict] = []
     by_size: list[SizeDifference] = []
@@ -56,9 +56,9 @@ def judge_laws(
         measured = read_measurements(table, family, corpus, SHARED)
         ladder = Levels.of(measured, tables[corpus], resamples, rng(seed, "verdicts", family, corpus))
         places = [where for where in ladder.places if where.metric in MARGINS]
-        found = judge({str(where): ladder.endpoint(where, is_primary(where, primary)) for where in places}, separate=True)
+        results = judge({str(where): ladder.endpoint(where, is_primary(where, primary)) for where in places}, separate=True)
         for where in places:
-            judged.append(ladder.verdict(where, found[str(where)]))
+            judged.append(ladder.verdict(where, results[str(where)]))
             by_size += ladder.differences(where)
     write_csv(verdicts, LawVerdict, judged)
     write_csv(differences, SizeDifference, by_size)
@@ -84,16 +84,16 @@ class Levels:
 
     @classmethod
     def of(cls, measured: Measurements, projections: Path, resamples: int, draw: np.random.Generator) -> "Levels":
-        found = read_measurements(projections, measured.family, measured.corpus, metrics=[*MARGINS, KEPT], like=measured)
-        trained = {**measured.variants["trained"], **found.variants.get("trained", {})}
+        projected = read_measurements(projections, measured.family, measured.corpus, metrics=[*MARGINS, KEPT], like=measured)
+        trained = {**measured.variants["trained"], **projected.variants.get("trained", {})}
         measured = replace(measured, variants=measured.variants | {"trained": trained})
-        return cls(measured.models, measured, found, Documents.draw(measured.documents, resamples, draw).draws)
+        return cls(measured.models, measured, projected, Documents.draw(measured.documents, resamples, draw).draws)
 
     @property
     def places(self) -> list[Where]:
         """All places of single texts at the layers that are judged, in order."""
-        found = [where for where in self.values.variants["trained"] if where.layer in LAYERS and where.length is not None]
-        return sorted(found, key=lambda where: where.order)
+        places = [where for where in self.values.variants["trained"] if where.layer in LAYERS and where.length is not None]
+        return sorted(places, key=lambda where: where.order)
 
     @property
     def sizes(self) -> Array:
@@ -118,13 +118,13 @@ class Levels:
         width = np.array([model.width for model in self.models])
         for row, null in self.projections.projections(variant, where, width.tolist()).items():
             groups.setdefault(int(self.projections.widths[where.layer][row]), []).append(null)
-        found = {}
+        differences = {}
         for of_donor, arrays in sorted(groups.items(), reverse=True):
             null = np.exp(np.mean(np.log(arrays), axis=0))
             null = np.where((width <= of_donor if own else width < of_donor)[:, None], null, np.nan)
             if (difference := self.difference(where, null)) is not None:
-                found[f"width {of_donor}"] = difference
-        return found
+                differences[f"width {of_donor}"] = difference
+        return differences
 
     def endpoint(self, where: Where, primary: bool) -> Endpoint:
         """The endpoint to judge: the differences from every donor, and the bracket of the nulls that rescale a spectrum."""
@@ -141,10 +141,10 @@ class Levels:
             level = np.log(np.nanmean(values, axis=1))
         means = [level[self.of_size(size)].mean() for size in self.sizes]
         try:
-            found = slope(np.log(self.sizes), means)
+            fitted = slope(np.log(self.sizes), means)
         except DataError:
             return None, None, None
-        return found.value, found.low, found.high
+        return fitted.value, fitted.low, fitted.high
 
     def verdict(self, where: Where, judgement: Judgement) -> LawVerdict:
         widths = [model.width for model in self.models]
@@ -185,11 +185,11 @@ class Levels:
 
     def norms_kept(self, where: Where) -> dict[tuple[str, int], float]:
         """Share of the donor's squared norm that the leading directions of a width contain, by donor and width."""
-        found: dict[tuple[str, int], list[float]] = {}
+        by_donor: dict[tuple[str, int], list[float]] = {}
         widths = [model.width for model in self.models]
         for row, shares in self.projections.projections(PROJECTED, replace(where, metric=KEPT), widths).items():
             donor = f"width {self.projections.widths[where.layer][row]}"
             for width, share in zip(widths, shares, strict=True):
                 if np.isfinite(share).any():
-                    found.setdefault((donor, width), []).append(float(np.nanmean(share)))
-        return {place: float(np.mean(values)) for place, values in found.items()}
+                    by_donor.setdefault((donor, width), []).append(float(np.nanmean(share)))
+        return {place: float(np.mean(values)) for place, values in by_donor.items()}

@@ -57,7 +57,7 @@ def correlations(inputs: Inputs, metric: str, claimed: int, effect: str) -> list
     rows = [row for row in summary(inputs) if row.metric == metric and row.name in LAYERS]
     partial = {(row.model, row.corpus, row.name, row.variant): row for row in rows if row.method == "partial"}
     raw = {(row.model, row.corpus, row.name, row.variant): row for row in rows if row.method == "raw"}
-    found = []
+    findings = []
     for (model, corpus, name, variant), row in partial.items():
         if variant != "trained" or row.value is None:
             continue
@@ -72,8 +72,8 @@ def correlations(inputs: Inputs, metric: str, claimed: int, effect: str) -> list
         plain = raw.get((model, corpus, name, variant))
         if plain is not None and plain.value is not None:
             reason += f"; {plain.value:+.2f} with nothing held fixed"
-        found.append(finding(row, effect, "shuffled text", verdict, reason))
-    return found
+        findings.append(finding(row, effect, "shuffled text", verdict, reason))
+    return findings
 
 
 @claims.register(
@@ -98,7 +98,7 @@ def wins(inputs: Inputs, metric: str, effect: str, other: str = ATTENTION) -> li
     """How often Lasso beats another method in the last block, against one half; `effect` names the number of tokens."""
     rows = summary(inputs)
     budget = budget_of(rows)
-    found = []
+    findings = []
     for first, candidates in enumerate(("the first token among the candidates", "without the first token")):
         for row in rows:
             if (row.metric, row.method, row.k, row.first) != (f"{metric}_win", other, budget, first):
@@ -108,8 +108,8 @@ def wins(inputs: Inputs, metric: str, effect: str, other: str = ATTENTION) -> li
             number = NUMBERS.get(row.k or 0, str(row.k))
             verdict = from_interval(row.low, row.high, 1, HALF)
             reason = f"{row.n} targets{levels(inputs, row, metric, other)}"
-            found.append(finding(row, f"{effect.format(number)}, {candidates}", "one half", verdict, reason, HALF))
-    return found
+            findings.append(finding(row, f"{effect.format(number)}, {candidates}", "one half", verdict, reason, HALF))
+    return findings
 
 
 def levels(inputs: Inputs, row: TokenScore, metric: str, other: str) -> str:

@@ -103,9 +103,9 @@ def measure_gains(
         write_csv(summary, TokenScore, [TokenScore(**common | row) for row in rows])
 
 
-def numbers(found: Clustered) -> Row:
+def numbers(estimate: Clustered) -> Row:
     """An interval over documents as columns; what is not defined is None."""
-    value, low, high, documents = found
+    value, low, high, documents = estimate
     return {"value": defined(value), "low": defined(low), "high": defined(high), "documents": documents}
 
 
@@ -130,8 +130,8 @@ def profiles(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> It
     """Mean gain at positions, and in tenths of the tokens by surprisal."""
     for place in np.unique(np.geomspace(1, tokens.position.max() + 1, POSITIONS).round().astype(int) - 1):
         here = tokens.position == place
-        found = Documents.draw(tokens.document[here], RESAMPLES, draw).mean(gains[here])
-        yield {"metric": "gain_at_position", "x": int(place), "n": int(here.sum())} | numbers(found)
+        estimate = Documents.draw(tokens.document[here], RESAMPLES, draw).mean(gains[here])
+        yield {"metric": "gain_at_position", "x": int(place), "n": int(here.sum())} | numbers(estimate)
     kept = (tokens.position >= FIRST) & np.isfinite(tokens.surprisal)
     if not kept.any():
         return
@@ -140,9 +140,9 @@ def profiles(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> It
     for part in range(10):
         here = tenth == part
         if here.any():
-            found = Documents.draw(tokens.document[here], RESAMPLES, draw).mean(gains[here])
+            estimate = Documents.draw(tokens.document[here], RESAMPLES, draw).mean(gains[here])
             yield {"metric": "gain_at_surprisal", "x": float(tokens.surprisal[here].mean()), "n": int(here.sum())} | numbers(
-                found
+                estimate
             )
 
 
@@ -177,5 +177,5 @@ def ridge(path: RidgePath, longest: np.ndarray, draw: np.random.Generator) -> It
         "at_edge": np.isin(place, [0, len(PENALTIES) - 1]).astype(float),
     }
     for name, values in best.items():
-        found = documents.mean(np.where(known, values, np.nan))
-        yield {"metric": f"ridge_best_{name}", "n": int(known.sum())} | numbers(found)
+        estimate = documents.mean(np.where(known, values, np.nan))
+        yield {"metric": f"ridge_best_{name}", "n": int(known.sum())} | numbers(estimate)

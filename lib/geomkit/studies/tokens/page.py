@@ -111,9 +111,9 @@ def positions(values: Sequence[int], below: int, where: str) -> list[int]:
     return chosen
 
 
-def same_methods(expected: Mapping[str, Any], found: Mapping[str, Any], where: str) -> None:
-    if set(found) != set(expected):
-        raise DataError(f"{where}: methods {', '.join(sorted(found))}; they must be {', '.join(sorted(expected))}")
+def same_methods(expected: Mapping[str, Any], actual: Mapping[str, Any], where: str) -> None:
+    if set(actual) != set(expected):
+        raise DataError(f"{where}: methods {', '.join(sorted(actual))}; they must be {', '.join(sorted(expected))}")
 
 
 def differ(values: Sequence[Any], where: str) -> None:

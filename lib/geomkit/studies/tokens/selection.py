@@ -137,14 +137,14 @@ def unseen(
 
     The penalty is that of unit rows, and is scaled to the rows' lengths there.
     """
-    found = []
+    scores = []
     for split, gram in enumerate(whole.fitted):
         scale = float(np.trace(gram)) / len(gram)
         context = Context(gram, target, choice.first, penalty * scale, np.sqrt(np.diag(gram)), {}, np.random.default_rng(0))
         sets = selectors[choice.method](context, budgets)
         assert not isinstance(sets, str)
-        found.append(whole.only(split).r2(target, sets, foreign) @ [1, -1])
-    return np.asarray(np.mean(found, axis=0))
+        scores.append(whole.only(split).r2(target, sets, foreign) @ [1, -1])
+    return np.asarray(np.mean(scores, axis=0))
 
 
 def target_row(file: Probe, layer: int, target: int) -> np.ndarray:
@@ -156,11 +156,13 @@ def fold_whitenings(measured: Spectra, layer: int) -> list[Whitening]:
     """For each fold, the whitening estimated on the other documents."""
     sums, totals = measured.folds("trained", State(layer))
     moments, tokens = np.stack([own.total for own in sums]), np.array([own.n for own in sums])
-    found = []
+    whitenings = []
     for part in range(FOLDS):
         others = np.arange(FOLDS) != part
-        found.append(Whitening.of_unit_rows(moments[others].sum(axis=0), totals[others].sum(axis=0), int(tokens[others].sum())))
-    return found
+        whitenings.append(
+            Whitening.of_unit_rows(moments[others].sum(axis=0), totals[others].sum(axis=0), int(tokens[others].sum()))
+        )
+    return whitenings
 
 
 def averaged(scored: Sequence[Scored]) -> list[Scored]:
@@ -196,8 +198,8 @@ def compared(one: Scored, scored: Sequence[Scored], budgets: Sequence[int], docu
             number = int(np.isfinite(values).sum())
             if number:
                 value, low, high, count = documents.mean(values)
-                found = {"value": defined(value), "low": defined(low), "high": defined(high), "documents": count}
-                yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | found
+                interval = {"value": defined(value), "low": defined(low), "high": defined(high), "documents": count}
+                yield {"metric": name, "first": one.first, "method": one.method, "k": k, "n": number} | interval
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -207,10 +209,10 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def gaps(file: Probe, layer: int, first: int, absent: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The largest KKT gap of each budget's Lassos; those above tolerance are flagged."""
-    found = file.gaps(layer, first)
-    if found is None:
+    largest = file.gaps(layer, first)
+    if largest is None:
         return
-    for k, column in zip(file.budgets, found.T, strict=True):
+    for k, column in zip(file.budgets, largest.T, strict=True):
         if bad := int((column > TOLERANCE).sum()):
             absent[f"lasso of {k} tokens at layer {layer}, candidates from {first}"] = (
                 f"{bad} solutions have a KKT gap above {TOLERANCE}"

@@ -74,11 +74,11 @@ class Training:
     def values(self, where: Where) -> Array:
         """Values at every step, of texts (steps, texts), or of the whole corpus (steps, 1). Raises DataError where a step has
         none."""
-        found = self.measured.at(where)
+        values = self.measured.at(where)
         for row, model in zip(self.rows, self.models, strict=True):
-            if found is None or not np.isfinite(found[row]).any():
+            if values is None or not np.isfinite(values[row]).any():
                 raise DataError(f"{model.name}: no {where.metric} at layer {where.layer}, {TRAINED}")
-        return np.asarray(found)[self.rows]
+        return np.asarray(values)[self.rows]
 
     def level(self, where: Where) -> Array:
         """ln of the mean over texts, at every step. NaN where it is not positive."""
@@ -98,8 +98,8 @@ class Training:
         for variant in dict.fromkeys(map(base, self.measured.variants)):
             twins = [name for name in self.measured.variants if base(name) == variant]
             for where in dict.fromkeys(where for name in twins for where in self.measured.variants[name]):
-                if where.length is not None and (found := self.measured.at(where, variant)) is not None:
-                    yield variant, where, found
+                if where.length is not None and (values := self.measured.at(where, variant)) is not None:
+                    yield variant, where, values
             losses = [self.measured.losses[name].values for name in twins if name in self.measured.losses]
             if losses:
                 yield variant, LOSS, np.mean(losses, axis=0)
@@ -167,17 +167,17 @@ def study_trajectories(
     by_corpus: dict[str, list[Training]] = {}
     for table, again in zip(map(Path, tables), map(Path, resampled), strict=True):
         by_corpus.setdefault(table.stem, []).append(read_training(table, again, trainings))
-    found: list[Group] = []
+    groups: list[Group] = []
     for corpus, members in by_corpus.items():
         documents = members[0].measured.documents
         for one in members:
             if one.measured.documents != documents:
                 raise DataError(f"{one.name}: its texts on {corpus} are not those of {members[0].name} (another tokenizer?)")
         draws = Documents.draw(documents, resamples, rng(seed, "trajectory", corpus)).draws
-        found += groups_of(members, trainings, draws / draws.sum(axis=0), primary)
-    write_csv(points, StepPoint, [row for group in found for row in points_of(group, metrics)])
-    write_csv(turns, StepTurn, [row for group in found for row in turns_of(group, metrics)])
-    write_csv(laws, StepLaw, laws_of(found, primary["metrics"]))
+        groups += groups_of(members, trainings, draws / draws.sum(axis=0), primary)
+    write_csv(points, StepPoint, [row for group in groups for row in points_of(group, metrics)])
+    write_csv(turns, StepTurn, [row for group in groups for row in turns_of(group, metrics)])
+    write_csv(laws, StepLaw, laws_of(groups, primary["metrics"]))
 
 
 def read_training(table: Path, resampled: Path, trainings: Mapping[str, tuple[str, int | None, int]]) -> Training:
@@ -197,12 +197,12 @@ def groups_of(
     """Groups trainings by family and size, smallest first."""
     groups = []
     for (family, size), group in groupby(sorted(members, key=lambda one: (one.size, one.name)), key=lambda one: one.size):
-        found = list(group)
-        check_seeds(family, ((model.name, trainings[model.name][1:], size) for one in found for model in one.models))
-        for one in found[1:]:
-            if one.steps != found[0].steps:
-                raise DataError(f"{family}: {found[0].name} and {one.name} were not kept at the same steps")
-        groups.append(Group(found, draws, place))
+        mine = list(group)
+        check_seeds(family, ((model.name, trainings[model.name][1:], size) for one in mine for model in one.models))
+        for one in mine[1:]:
+            if one.steps != mine[0].steps:
+                raise DataError(f"{family}: {mine[0].name} and {one.name} were not kept at the same steps")
+        groups.append(Group(mine, draws, place))
     return groups
 
 
@@ -212,7 +212,7 @@ def groups_of(
 def points_of(group: Group, metrics: Sequence[str]) -> Iterator[StepPoint]:
     """The points that figures draw: every variant and layer, the whole corpus, and the loss."""
     for one in group.trainings:
-        known = [found for found in one.everything() if found[1].metric in (*metrics, LOSS.metric)]
+        known = [entry for entry in one.everything() if entry[1].metric in (*metrics, LOSS.metric)]
         for step, row, model in zip(one.steps, one.rows, one.models, strict=True):
             facts = group.facts | {"training": one.name, "seed": one.seed, "step": step, "depth": model.depth}
             for variant, where, values in known:
@@ -235,11 +235,11 @@ def turns_of(group: Group, metrics: Sequence[str]) -> Iterator[StepTurn]:
                     yield from legs_of(group, group.course(where), where)
 
 
-def legs_of(group: Group, found: Course, where: Where) -> Iterator[StepTurn]:
+def legs_of(group: Group, curve: Course, where: Where) -> Iterator[StepTurn]:
     steps = group.steps
-    phases = beside_phases(found.directions, PUBLISHED[where.metric]) if where.metric in PUBLISHED else ""
-    for number, leg in enumerate(found.legs):
-        turn = found.turns[number] if number < len(found.turns) else None
+    phases = beside_phases(curve.directions, PUBLISHED[where.metric]) if where.metric in PUBLISHED else ""
+    for number, leg in enumerate(curve.legs):
+        turn = curve.turns[number] if number < len(curve.turns) else None
         yield StepTurn(
             **group.facts, **where.columns, number=number, start=steps[leg.start], stop=steps[leg.stop],
             turn_low=None if turn is None else steps[turn.low], turn_high=None if turn is None else steps[turn.high],
@@ -259,8 +259,8 @@ def laws_of(groups: Sequence[Group], metrics: Sequence[str]) -> list[StepLaw]:
         for layer in LAYERS:
             for metric in metrics:
                 for predictor in ("metric", "step"):
-                    found, p = law_rows(mine, layer, metric, predictor)
-                    rows += [one for one, _ in found]
+                    results, p = law_rows(mine, layer, metric, predictor)
+                    rows += [one for one, _ in results]
                     if predictor == "metric" and p is not None:
                         means.append(len(rows) - 1)
                         rows[-1] = StepLaw(**(vars(rows[-1]) | {"p_adjusted": p}))

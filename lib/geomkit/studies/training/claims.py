@@ -11,14 +11,14 @@ from geomkit.tables.findings import REFUTED, SUPPORTED, UNDECIDED, Finding, Inpu
 )
 def training(inputs: Inputs) -> list[Finding]:
     rows = inputs.rows("trajectory/laws.csv", StepLaw)
-    found = []
+    findings = []
     for row in rows:
         if not row.primary or row.training is not None or row.value is None:
             continue
         own = [one for one in rows if one.training and one.predictor == "metric" and same(one, row, "metric", "layer")]
         lower = [one for one in own if (one.error_step_and_metric or 0.0) < (one.error_step or 0.0)]
         different = row.p_adjusted is not None and row.p_adjusted < 0.05
-        found.append(
+        findings.append(
             Finding.of(
                 row,
                 "partial correlation of ln metric with ln loss over steps, ln step held fixed; mean over trainings",
@@ -29,7 +29,7 @@ def training(inputs: Inputs) -> list[Finding]:
                 details="" if row.detectable is None else f"smallest mean correlation detectable: {row.detectable:.2f}",
             )
         )
-    return found
+    return findings
 
 
 @claims.register(
@@ -41,14 +41,14 @@ def phases(inputs: Inputs) -> list[Finding]:
     rows = [
         row for row in inputs.rows("trajectory/turns.csv", StepTurn) if row.metric == "erank_singular" and row.layer == "last"
     ]
-    found = []
+    findings = []
     for family, corpus, width, length in dict.fromkeys((row.family, row.corpus, row.width, row.length) for row in rows):
         legs = [row for row in rows if (row.family, row.corpus, row.width, row.length) == (family, corpus, width, length)]
         words = [
             f"{'rises' if leg.change > 0 else 'falls'} by {abs(leg.change):.2f} to step {leg.stop}" for leg in legs if leg.counts
         ]
         known = {"follows": SUPPORTED, "differs": REFUTED} if legs[0].seeds > 1 else {}
-        found.append(
+        findings.append(
             Finding(
                 scope=f"{family} on {corpus}, width {width}, last, {f'{length} tokens' if length else 'the corpus'}",
                 effect="legs of ln RankMe over training",
@@ -56,4 +56,4 @@ def phases(inputs: Inputs) -> list[Finding]:
                 reason=f"{legs[0].phases}: {', '.join(words) or 'no change that can be seen'} (seeds: {legs[0].seeds})",
             )
         )
-    return found
+    return findings

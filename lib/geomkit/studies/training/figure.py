@@ -109,12 +109,12 @@ Levels = dict[int | None, dict[int, float]]
 
 def levels(rows: Sequence[StepPoint], variant: str) -> Levels:
     """ln of a variant's value by layer and step, the mean over seeds. Untrained twins, which have no step, are at the first."""
-    found: dict[int | None, dict[int, list[float]]] = {}
+    by_layer: dict[int | None, dict[int, list[float]]] = {}
     for row in rows:
         if row.variant == variant and row.value > 0:
             layer = None if row.layer is None else int(row.layer)
-            found.setdefault(layer, {}).setdefault(row.step, []).append(float(np.log(row.value)))
-    return {layer: {step: float(np.mean(values)) for step, values in sorted(steps.items())} for layer, steps in found.items()}
+            by_layer.setdefault(layer, {}).setdefault(row.step, []).append(float(np.log(row.value)))
+    return {layer: {step: float(np.mean(values)) for step, values in sorted(steps.items())} for layer, steps in by_layer.items()}
 
 
 def minus(trained: Mapping[int, float], null: Mapping[int, float]) -> tuple[list[int], list[float]]:
@@ -144,8 +144,8 @@ def draw_nulls(axis: Axes, rows: Sequence[StepPoint]) -> None:
     """Draws nulls of the last block: untrained twins and drawn rows as levels, shuffled text over the steps."""
     depth = rows[0].depth if rows else 0
     for null, look in NULLS.items():
-        found = levels(rows, null)
-        values = found.get(depth, found.get(None, {}))
+        by_layer = levels(rows, null)
+        values = by_layer.get(depth, by_layer.get(None, {}))
         if len(values) == 1:
             axis.axhline(np.exp(next(iter(values.values()))), ls=look.line, lw=0.8, color=look.colour, zorder=1)
         elif values:

@@ -59,7 +59,7 @@ def measure_training(
             if variant == TRAINED:
                 corpora += add_corpus(table, seen, texts, wanted, family, name, resamples, seed)
         if name == first:
-            widths = {found.d for found in seen.spectra.values()}
+            widths = {spectrum.d for spectrum in seen.spectra.values()}
             for null in drawn:
                 for width in sorted(widths):
                     add_drawn(table, null, width, texts, wanted, seed)
@@ -79,10 +79,10 @@ def add_corpus(
         whole = CovarianceAccumulator(parts[0].d)
         for part in parts:
             whole.merge(part)
-        found = whole.spectrum()
-        results = measure(found, wanted.metrics, **wanted.parameters)
+        spectrum = whole.spectrum()
+        results = measure(spectrum, wanted.metrics, **wanted.parameters)
         where = {"variant": TRAINED, "normalise": wanted.modes[0]}
-        table.add_metrics(found, results, text=-1, **state._asdict(), **where)
+        table.add_metrics(spectrum, results, text=-1, **state._asdict(), **where)
         again = measure(redrawn(parts, draws, centred=False), wanted.metrics, **wanted.parameters)
         for metric, result in again.items():
             place = {"family": family, "model": name, "layer": str(state.layer), "metric": metric}
@@ -97,8 +97,8 @@ def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: W
     numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
     draws = rng(seed, null, width)
     rows = np.stack([VARIANTS[null].make(n, width, draws) for _ in numbers])
-    found = row_spectrum(normalise(rows, mode))
-    results = measure(found, wanted.metrics, **wanted.parameters)
+    spectrum = row_spectrum(normalise(rows, mode))
+    results = measure(spectrum, wanted.metrics, **wanted.parameters)
     columns = {"text": numbers, "document": [texts.document[text] for text in numbers]}
     none = dict.fromkeys(State._fields)
-    table.add_metrics(found, results, **columns, **none, variant=null, normalise=mode)
+    table.add_metrics(spectrum, results, **columns, **none, variant=null, normalise=mode)

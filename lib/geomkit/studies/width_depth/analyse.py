@@ -204,13 +204,13 @@ def effect_rows(axes: Axes, trained: Sequence[Trained], of: str, where: Where, d
     table, values, drawn = cell_levels(axes, used, of, where)
     columns = DESIGNS[design]
     try:
-        found = regress({name: table[name] for name in columns}, values, drawn)
+        fitted = regress({name: table[name] for name in columns}, values, drawn)
     except DataError as error:
         yield refused_effect(common, columns[0], len(values), str(error))
         return
     first = cells == "all" and design == FIRST and where.layer in PRIMARY
     for name in columns:
-        yield effect(common, name, found, margin_of(where.metric, name), first and name == ASKED[of])
+        yield effect(common, name, fitted, margin_of(where.metric, name), first and name == ASKED[of])
 
 
 def cell_levels(axes: Axes, trained: Sequence[Trained], of: str, where: Where) -> tuple[dict[str, Array], list[Array], Array]:
@@ -242,9 +242,9 @@ def margin_of(metric: str, column: str) -> float | None:
     return None if margin is None else margin * (2 if column == "width" else 1)
 
 
-def effect(where: Mapping[str, Any], column: str, found: Regression, margin: float | None, primary: bool) -> Effect:
+def effect(where: Mapping[str, Any], column: str, fitted: Regression, margin: float | None, primary: bool) -> Effect:
     """A coefficient as a record; its verdict is that of its own p value until tests are adjusted for one another."""
-    one = found.coefficients[column]
+    one = fitted.coefficients[column]
     low, high = one.interval()
     low_90, high_90 = one.interval(1 - 2 * LEVEL)
     judged = decide(one, one.p < LEVEL, margin, {}, {})
@@ -252,8 +252,8 @@ def effect(where: Mapping[str, Any], column: str, found: Regression, margin: flo
     return Effect(
         **where, column=column, primary=primary, value=one.value, low=low, high=high, low_90=low_90, high_90=high_90,
         error_scatter=one.scatter, error_pure=one.pure, error_documents=one.documents, p=one.p, p_adjusted=None, tests=None,
-        margin=margin, verdict=judged.kind, detectable=one.detectable, number=one.sizes, condition=found.condition,
-        fit=found.lack.kind, fit_p=found.lack.p, flags="; ".join(flags), reason=judged.reason,
+        margin=margin, verdict=judged.kind, detectable=one.detectable, number=one.sizes, condition=fitted.condition,
+        fit=fitted.lack.kind, fit_p=fitted.lack.p, flags="; ".join(flags), reason=judged.reason,
     )  # fmt: skip
 
 
@@ -279,15 +279,15 @@ def refused_effect(where: Mapping[str, Any], column: str, cells: int, reason: st
 
 def adjusted(rows: Sequence[Effect]) -> list[Effect]:
     """Adjusts the primary tests of one question for one another, and judges them again."""
-    found = list(rows)
+    results = list(rows)
     for of in ASKED:
-        mine = [number for number, row in enumerate(found) if row.primary and row.of == of]
-        for number, p in zip(mine, holm([float(found[number].p or 0.0) for number in mine]), strict=True):
-            row = found[number]
+        mine = [number for number, row in enumerate(results) if row.primary and row.of == of]
+        for number, p in zip(mine, holm([float(results[number].p or 0.0) for number in mine]), strict=True):
+            row = results[number]
             judged = decide(coefficient_of(row), p < LEVEL, row.margin, {}, {})
             changed = {"p_adjusted": p, "tests": len(mine), "verdict": judged.kind, "reason": judged.reason}
-            found[number] = Effect(**(vars(row) | changed))
-    return found
+            results[number] = Effect(**(vars(row) | changed))
+    return results
 
 
 def coefficient_of(row: Effect) -> Coefficient:
@@ -368,15 +368,15 @@ def seed_correlations(axes: Axes) -> list[SeedCorrelation]:
     trained = axes.of("seeds")
     width = [one.width for one in trained]
     recipe = [[one.peak_rate for one in trained], [one.weight_decay for one in trained]]
-    found: list[SeedCorrelation] = []
+    correlations: list[SeedCorrelation] = []
     held: dict[str, list[list[Any]]] = {"width": [width], "width, rate and decay": [width, *recipe]}
     for where in axes.places:
         for fixed, labels in held.items():
-            found.append(seed_correlation(axes, trained, where, fixed, labels))
-    primary = [number for number, row in enumerate(found) if row.primary and row.p is not None]
-    for number, p in zip(primary, holm([float(found[number].p or 0.0) for number in primary]), strict=True):
-        found[number] = SeedCorrelation(**(vars(found[number]) | {"p_adjusted": p, "tests": len(primary)}))
-    return found
+            correlations.append(seed_correlation(axes, trained, where, fixed, labels))
+    primary = [number for number, row in enumerate(correlations) if row.primary and row.p is not None]
+    for number, p in zip(primary, holm([float(correlations[number].p or 0.0) for number in primary]), strict=True):
+        correlations[number] = SeedCorrelation(**(vars(correlations[number]) | {"p_adjusted": p, "tests": len(primary)}))
+    return correlations
 
 
 def seed_correlation(

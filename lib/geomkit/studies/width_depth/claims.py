@@ -26,12 +26,12 @@ def decided(inputs: Inputs, of: str, small: ClaimVerdict, null: str | None, effe
     """The primary tests of one question as findings: different and not small supports, small and not different is `small`."""
     rows = inputs.rows("axes/width_depth.csv", Effect)
     meaning = {Kind.BEYOND: SUPPORTED, Kind.NESTED: small}
-    found = []
+    findings = []
     for row in rows:
         if not row.primary or row.of != of:
             continue
         verdict, but = agreed(row, rows, lambda one: meaning.get(one.verdict, UNDECIDED))
-        found.append(
+        findings.append(
             Finding.of(
                 row,
                 effect,
@@ -44,20 +44,20 @@ def decided(inputs: Inputs, of: str, small: ClaimVerdict, null: str | None, effe
                 details=details(row, rows),
             )
         )
-    return found
+    return findings
 
 
 def details(row: Effect, rows: Sequence[Effect]) -> str:
     """What the test could have detected, lack of fit, and the same coefficient in other designs and cells."""
-    found = [f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests"] if row.p_adjusted is not None else []
+    notes = [f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests"] if row.p_adjusted is not None else []
     if row.detectable is not None:
-        found.append(f"smallest effect detectable with 80 % power: {row.detectable:.3f}")
-    found.append(f"lack of fit: {row.fit}")
+        notes.append(f"smallest effect detectable with 80 % power: {row.detectable:.3f}")
+    notes.append(f"lack of fit: {row.fit}")
     for one in rows:
         alike = same(one, row, "corpus", "of", "metric", "layer", "column")
         if alike and not same(one, row, "design", "cells") and one.value is not None:
-            found.append(f"on {one.design}, {one.cells} cells: {estimate(one.value, one.low, one.high)}")
-    return "; ".join([*found, row.flags] if row.flags else found)
+            notes.append(f"on {one.design}, {one.cells} cells: {estimate(one.value, one.low, one.high)}")
+    return "; ".join([*notes, row.flags] if row.flags else notes)
 
 
 @claims.register(
@@ -106,7 +106,7 @@ def tied(inputs: Inputs) -> list[Finding]:
 )
 def seeds(inputs: Inputs) -> list[Finding]:
     rows = inputs.rows("axes/seeds.csv", SeedCorrelation)
-    found = []
+    findings = []
     for row in rows:
         if not row.primary or row.value is None:
             continue
@@ -116,7 +116,7 @@ def seeds(inputs: Inputs) -> list[Finding]:
         if recipe is not None and recipe.value is not None:
             carried = ": the recipe alone may carry it" if not sign_of(recipe.low, recipe.high) else ""
             beside = f"; with rate and decay held fixed {recipe.value:+.2f}{carried}"
-        found.append(
+        findings.append(
             Finding.of(
                 row,
                 "correlation of ln metric with ln loss, width held fixed",
@@ -129,7 +129,7 @@ def seeds(inputs: Inputs) -> list[Finding]:
                 else f"smallest correlation detectable with 80 % power: {row.detectable:.2f}",
             )
         )
-    return found
+    return findings
 
 
 def with_sign(sign: int, row: SeedCorrelation) -> ClaimVerdict:

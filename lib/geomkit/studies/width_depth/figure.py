@@ -40,7 +40,7 @@ FIRST = "width and N"
 def cells_figure(
     points: Sequence[CellPoint], effects: Sequence[Effect], primary: dict[str, Any], absent: Sequence[Absent]
 ) -> Figure:
-    """Metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
+    """Draws metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
     coefficients of width and of N at every endpoint."""
     metrics = [*primary["metrics"], LOSS]
     figure = Figure(figsize=(WIDTH, 6.8))
@@ -204,8 +204,8 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
     loss = {row.model: row.value for row in mine if row.metric == LOSS}
     widths = sorted({row.width for row in mine})
     for width, paint in zip(widths, (BLUE, VERMILION, *COLOURS), strict=False):
-        found = [(loss[row.model], row.value) for row in mine if (row.width, row.metric, row.layer) == (width, metric, layer)]
-        axis.plot([x for x, _ in found], [y for _, y in found], "o", ms=2.4, color=paint, mew=0, label=f"width {width}")
+        dots = [(loss[row.model], row.value) for row in mine if (row.width, row.metric, row.layer) == (width, metric, layer)]
+        axis.plot([x for x, _ in dots], [y for _, y in dots], "o", ms=2.4, color=paint, mew=0, label=f"width {width}")
     axis.set_title(f"{name_of(metric)}, {layer}", fontsize=5.5, loc="left")
     axis.set(xlabel="loss (nats a token)", ylabel=unit_of(metric))
     small(axis)
@@ -216,7 +216,7 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
 
 
 def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
-    """Correlations with the loss, widths held fixed, and with rate and decay held fixed as well; grey: too small to be found."""
+    """Draws correlations with the loss, widths fixed, and with rate and decay fixed as well; grey: too small to be detected."""
     lines = list(dict.fromkeys((row.metric, row.layer) for row in seeds))
     looks = {"width": (-0.17, BLUE), "width, rate and decay": (0.17, VERMILION)}
     for number, line in enumerate(lines):

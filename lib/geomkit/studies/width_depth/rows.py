@@ -98,7 +98,8 @@ class RateCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedCorrelation(Endpoint):
-    """A row of seeds.csv: the correlation of ln of a metric with ln loss over trainings, what is in `fixed` held fixed."""
+    """A row of seeds.csv: the correlation of ln of a metric with ln loss over trainings, with everything in `fixed` held
+    constant."""
 
     corpus: str
     metric: str

@@ -65,8 +65,8 @@ def measure_bigrams(
 @torch.no_grad()
 def token_losses(model, rows: np.ndarray, batch: int = 8) -> np.ndarray:
     """Loss in nats of every token but the first of windows (windows, tokens), window after window."""
-    found = []
+    losses = []
     for part in torch.from_numpy(np.ascontiguousarray(rows)).to(model.device).split(batch):
         logits = model(input_ids=part[:, :-1], use_cache=False).logits.flatten(0, 1).float()
-        found.append(cross_entropy(logits, part[:, 1:].flatten(), reduction="none").cpu().numpy())
-    return np.concatenate(found).astype(np.float64)
+        losses.append(cross_entropy(logits, part[:, 1:].flatten(), reduction="none").cpu().numpy())
+    return np.concatenate(losses).astype(np.float64)

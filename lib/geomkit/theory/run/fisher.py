@@ -121,8 +121,8 @@ def tangent(model: PreTrainedModel, weights: Weights, delta: Weights, ids: torch
         raise DataError(f"{name(model)}: a change names other parameters than the model has")
     delta = {key: delta[key] for key in weights}  # jvp takes the order of a mapping for its structure
     with torch.no_grad(), differentiating(model):
-        found = jvp(lambda point: logits(model, point, ids), (weights,), (delta,))
-        return found[0], found[1]
+        result = jvp(lambda point: logits(model, point, ids), (weights,), (delta,))
+        return result[0], result[1]
 
 
 def variance(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
@@ -178,7 +178,7 @@ def measure(model: PreTrainedModel, ids: ArrayLike, direction: Weights, sizes: S
     """
     weights = weights_of(model)
     parts = torch.as_tensor(np.asarray(ids, dtype=np.int64), device=model.device).split(batch)
-    found: list[torch.Tensor] = []
+    measured: list[torch.Tensor] = []
     with torch.no_grad():
         for part in parts:
             values, change = tangent(model, weights, direction, part)
@@ -195,8 +195,8 @@ def measure(model: PreTrainedModel, ids: ArrayLike, direction: Weights, sizes: S
                 )
                 for size in sizes
             ]
-            found.append(torch.stack(rows))
-    forward, backward, quadratic = torch.cat(found, dim=-1).cpu().numpy().swapaxes(0, 1)
+            measured.append(torch.stack(rows))
+    forward, backward, quadratic = torch.cat(measured, dim=-1).cpu().numpy().swapaxes(0, 1)
     if not quadratic.any():
         raise DataError(f"{name(model)}: the derivative of its logits is zero, so this direction has no Fisher information")
     return Steps(np.asarray(sizes, dtype=float) * norm(direction) / norm(weights), forward, backward, quadratic)
@@ -222,8 +222,8 @@ def gradient_direction(model: PreTrainedModel, ids: ArrayLike, batch: int = 4) -
     for part in torch.as_tensor(np.asarray(ids, dtype=np.int64), device=model.device).split(batch):
         with torch.enable_grad(), differentiating(model):
             value = cross_entropy(logits(model, weights, part)[:, :-1].flatten(0, 1), part[:, 1:].flatten(), reduction="sum")
-            found = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
-        for key, slope in zip(total, found, strict=True):
+            gradients = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
+        for key, slope in zip(total, gradients, strict=True):
             total[key] -= 0 if slope is None else slope
     length = norm(total)
     if not length > 0:
@@ -246,8 +246,8 @@ def starts(steps: int, count: int = 8) -> list[int]:
 
 def pairs(steps: int, count: int = 8) -> list[tuple[int, int]]:
     """Pairs from s to s + 1, s + 10, 2s and the end, for each of `starts`; a pair that occurs twice is given once."""
-    found = [(s, end) for s in starts(steps, count) for end in (s + 1, s + 10, 2 * s, steps) if s < end <= steps]
-    return list(dict.fromkeys(found))
+    candidates = [(s, end) for s in starts(steps, count) for end in (s + 1, s + 10, 2 * s, steps) if s < end <= steps]
+    return list(dict.fromkeys(candidates))
 
 
 def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarray, path: Path, count: int = 8) -> None:
@@ -270,11 +270,11 @@ def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarra
 
 def read_trajectory(path: Path) -> dict[int, Weights]:
     """Reads weights in float64 by step, as `trajectory` saved them."""
-    found: dict[int, Weights] = {}
+    weights: dict[int, Weights] = {}
     for key, value in load_file(path).items():
         step, _, parameter = key.partition("/")
-        found.setdefault(int(step), {})[parameter] = value.double()
-    return dict(sorted(found.items()))
+        weights.setdefault(int(step), {})[parameter] = value.double()
+    return dict(sorted(weights.items()))
 
 
 # what is reported

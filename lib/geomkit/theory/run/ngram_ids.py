@@ -17,9 +17,10 @@ def encode_splits(corpus: Path, tokenizer: Path, output: Path) -> None:
     words = load_tokenizer(tokenizer)
     texts = {split: [document.text for document in stored_documents(corpus, split)] for split in SPLITS}
     ids = {
-        split: words(found, add_special_tokens=False, split_special_tokens=True)["input_ids"] for split, found in texts.items()
+        split: words(documents, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        for split, documents in texts.items()
     }
-    splits = {split: {"token": [np.array(one, dtype=np.int64) for one in found]} for split, found in ids.items()}
+    splits = {split: {"token": [np.array(one, dtype=np.int64) for one in documents]} for split, documents in ids.items()}
     splits["train"]["word"] = word_ids(texts["train"])
     vocabulary = {"token": len(words), "word": 1 + max(int(ids.max()) for ids in splits["train"]["word"] if ids.size)}
     write_splits(output, splits, vocabulary)

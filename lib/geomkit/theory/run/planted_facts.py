@@ -139,8 +139,8 @@ def answer_logits(model: GPTNeoXForCausalLM, keys: torch.Tensor, recipe: Recipe)
 def losses(model: GPTNeoXForCausalLM, facts: Facts, recipe: Recipe) -> Array:
     """Loss of every fact's value, in nats: (facts,), none of them sampled."""
     parts = zip(torch.from_numpy(facts.keys).split(2048), torch.from_numpy(facts.answers).split(2048), strict=True)
-    found = [cross_entropy(answer_logits(model, keys, recipe).double(), values, reduction="none") for keys, values in parts]
-    return torch.cat(found).numpy()
+    batches = [cross_entropy(answer_logits(model, keys, recipe).double(), values, reduction="none") for keys, values in parts]
+    return torch.cat(batches).numpy()
 
 
 def draws(target: Array, recipe: Recipe, generator: np.random.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

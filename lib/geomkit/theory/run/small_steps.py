@@ -78,14 +78,14 @@ def radii_of(rows: list[Row], directions: list[str]) -> list[StepRadius]:
 
 def first_tokens(documents: Iterable[Document], words: Any, contexts: int, length: int) -> np.ndarray:
     """The first `length` tokens of as many documents (contexts, length). Raises DataError if fewer are as long."""
-    found = []
+    texts = []
     for document in documents:
         ids = words(document.text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         if len(ids) >= length:
-            found.append(ids[:length])
-        if len(found) == contexts:
-            return np.array(found, dtype=np.int64)
-    raise DataError(f"small steps: {len(found)} test documents have {length} tokens, and {contexts} are asked for")
+            texts.append(ids[:length])
+        if len(texts) == contexts:
+            return np.array(texts, dtype=np.int64)
+    raise DataError(f"small steps: {len(texts)} test documents have {length} tokens, and {contexts} are asked for")
 
 
 def step_row(row: Row, model: str) -> StepRow:

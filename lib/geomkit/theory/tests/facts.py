@@ -55,12 +55,12 @@ def of_facts(rows: Sequence[FactModel]) -> Iterator[Conclusion]:
 
 def settled(rows: Sequence[FactModel], judge: Callable[[Sequence[FactModel], str], Conclusion]) -> Conclusion:
     """The verdict on the cells that count; undecided where the other reading of `kept` gives another one."""
-    found = []
+    verdicts = []
     for name, keeps in READINGS.items():
         out = [each.cell for each in rows if not keeps(each)]
         left = f"excluded for a gap that still falls: {', '.join(out)}" if out else "none excluded"
-        found.append((name, judge([each for each in rows if keeps(each)], left)))
-    (_, first), (name, other) = found
+        verdicts.append((name, judge([each for each in rows if keeps(each)], left)))
+    (_, first), (name, other) = verdicts
     if first.status == other.status:
         return first
     number = "" if other.effect is None else f", with {estimate(other.effect, other.low, other.high, sign='')}"
@@ -110,9 +110,11 @@ def held_by_size(exponent: float, size: str, rows: Sequence[FactModel], left: st
 
 def whatever_training(rows: Sequence[FactModel], exponent: float) -> Conclusion:
     """Test 1 on all cells, also those whose gap still falls: exploratory, without a verdict."""
-    found = held_by_size(exponent, "params_total", rows, "exploratory, cells whose gap still falls are in it")
-    status = found.status if found.status is Status.UNTESTED else Status.EXPLORATORY
-    return replace(found, name=f"{found.name}-all", scope=f"{found.scope}, all cells", status=status, primary=False)
+    conclusion = held_by_size(exponent, "params_total", rows, "exploratory, cells whose gap still falls are in it")
+    status = conclusion.status if conclusion.status is Status.UNTESTED else Status.EXPLORATORY
+    return replace(
+        conclusion, name=f"{conclusion.name}-all", scope=f"{conclusion.scope}, all cells", status=status, primary=False
+    )
 
 
 def one_capacity(rows: Sequence[FactModel], left: str) -> Conclusion:
@@ -159,16 +161,16 @@ def gap_by_size(exponent: float, rows: Sequence[FactModel]) -> Conclusion:
         note = f"{len({each.width for each in rows})} widths"
         return row(Test.FACTS_GAP, scope, question, Status.UNTESTED, case=case, note=note)
     sizes, gaps, scatter = means_of(rows)
-    found = slope(np.log(sizes), gaps)
+    fitted = slope(np.log(sizes), gaps)
     c, curve = capacity(graph_of(rows), sizes, np.exp(gaps))
-    line = gaps.mean() + found.value * (np.log(sizes) - np.log(sizes).mean())
+    line = gaps.mean() + fitted.value * (np.log(sizes) - np.log(sizes).mean())
     exact = slope(np.log(sizes), curve).value
     return row(
         Test.FACTS_GAP,
         scope,
         question,
-        Status.COVERS_SLOPE if found.low <= exact <= found.high else Status.OTHER_SLOPE,
-        found,
+        Status.COVERS_SLOPE if fitted.low <= exact <= fitted.high else Status.OTHER_SLOPE,
+        fitted,
         case=case,
         predicted=exact,
         unit="slope of ln gap on ln N",

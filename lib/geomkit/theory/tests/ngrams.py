@@ -51,14 +51,14 @@ def of_quanta(rows: Sequence[LearntRank]) -> Iterator[Conclusion]:
             note = f"such a rank at {len(mine)} widths; {reasons}"
             yield row(Test.QUANTA, scope, question, Status.UNTESTED, case=case, predicted=1.0, rival=0.0, note=note)
             continue
-        found = on_sizes([each.params_nonembedding for each in mine], [each.rank for each in mine])
+        fitted = on_sizes([each.params_nonembedding for each in mine], [each.rank for each in mine])
         ranks = ", ".join(f"{each.rank:,.0f} ({each.width})" for each in mine)
         yield row(
             Test.QUANTA,
             scope,
             question,
-            Status(covers((found.low, found.high), 1.0, 0.0)),
-            found,
+            Status(covers((fitted.low, fitted.high), 1.0, 0.0)),
+            fitted,
             case=case,
             predicted=1.0,
             rival=0.0,

@@ -46,14 +46,14 @@ def beside_null(test: Test, question: str, layer: str, values: dict[tuple[str, i
         yield row(test, scope, question, Status.UNTESTED, case=layer, note=f"{len(sizes)} sizes with a null")
         return
     ratio = np.log([values["trained", size] / values["projected", size] for size in sizes])
-    found, own = slope(np.log(sizes), ratio), slope(np.log(sizes), np.log([values["trained", size] for size in sizes]))
-    status = Status.UNDECIDED if found.low <= 0 <= found.high else Status.BEYOND_WIDTH
+    fitted, own = slope(np.log(sizes), ratio), slope(np.log(sizes), np.log([values["trained", size] for size in sizes]))
+    status = Status.UNDECIDED if fitted.low <= 0 <= fitted.high else Status.BEYOND_WIDTH
     yield row(
         test,
         scope,
         question,
         status,
-        found,
+        fitted,
         case=layer,
         predicted=0.0,
         unit="exponent of value / projected null",

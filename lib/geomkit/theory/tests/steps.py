@@ -49,9 +49,9 @@ def of_steps(rows: Sequence[StepRow], radii: Sequence[StepRadius]) -> Iterator[C
 def by_lag(rows: Sequence[StepRow]) -> dict[str, list[StepRow]]:
     """Groups pairs of steps by their distance; one that is of several kinds is of the first."""
     last = max((each.end or 0 for each in rows), default=0)
-    found: dict[str, list[StepRow]] = {}
+    grouped: dict[str, list[StepRow]] = {}
     for each in rows:
         start, end = each.start or 0, each.end or 0
         kinds = {last: "end", 2 * start: "2s", start + 10: "s+10", start + 1: "s+1"}
-        found.setdefault(kinds.get(end, "other"), []).append(each)
-    return found
+        grouped.setdefault(kinds.get(end, "other"), []).append(each)
+    return grouped

@@ -27,10 +27,10 @@ def row(
 
 def one(rows: Iterable[R]) -> R:
     """The primary row of a table. Raises DataError unless there is exactly one."""
-    found = [each for each in rows if each.primary]  # type: ignore[attr-defined]
-    if len(found) != 1:
-        raise DataError(f"theory: {len(found)} primary rows, and there is to be one")
-    return found[0]
+    primary = [each for each in rows if each.primary]  # type: ignore[attr-defined]
+    if len(primary) != 1:
+        raise DataError(f"theory: {len(primary)} primary rows, and there is to be one")
+    return primary[0]
 
 
 def counted(statuses: Iterable[str]) -> str:

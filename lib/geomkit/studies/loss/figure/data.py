@@ -28,7 +28,8 @@ VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": 
 
 
 def data_figure(rows: Sequence[Training], found: DataLaws, asked: Endpoint) -> Figure:
-    """rows: training_grid.csv; found: data_laws.json; asked: the endpoint of the configuration, which need not be the grid's.
+    """Draws training_grid.csv (`rows`) and data_laws.json (`found`). asked: the configured endpoint, which the grid's may differ
+    from.
 
     Above, the loss against unique tokens with the laws L(N, D) of the first seed; below, the loss against each metric, the best
     trainings of a size joined over data and shorter or longer ones small and pale, and their correlations. Of other seeds, whose

@@ -1,5 +1,5 @@
-"""Laws of the loss: ours and published losses with both laws, which offsets and exponents go together, and for each family and
-place of measurement every law on three measures of size."""
+"""Draw laws of the loss: our losses and published ones with both laws, which offsets and exponents are compatible with them, and
+for each family and corpus all forms on three measures of size."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -79,10 +79,10 @@ def region(axis: Axes, rows: Sequence[LossRegion], paint: str) -> None:
     axis.contour(axes[1], axes[0], np.sqrt(statistic), levels=[np.sqrt(rows[0].limit)], colors=[paint], linewidths=1)
 
 
-def axes_figures(found: Sequence[LossAxes]) -> Iterator[Figure]:
+def axes_figures(axes: Sequence[LossAxes]) -> Iterator[Figure]:
     """Draws a page for each family, corpus and place of measurement, with a panel for each measure of size."""
-    for one in found:
-        elsewhere = [other for other in found if name(other) == name(one) and other.place != one.place]
+    for one in axes:
+        elsewhere = [other for other in axes if name(other) == name(one) and other.place != one.place]
         figure = Figure(figsize=(WIDTH, 6.8))
         for axis, against in zip(figure.subplots(len(AXES), 1), AXES, strict=True):
             size_panel(axis, one, against, elsewhere)

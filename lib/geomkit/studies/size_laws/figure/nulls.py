@@ -65,21 +65,23 @@ def of_place(row: LawVerdict, differences: Sequence[SizeDifference]) -> dict[tup
     """Differences of one law by null and donor, sizes ascending."""
     names = ("family", "published", "corpus", "layer", "length", "normalise", "metric")
     own = [one for one in differences if all(getattr(one, name) == getattr(row, name) for name in names)]
-    found: dict[tuple[str, str], list[SizeDifference]] = {}
+    by_null: dict[tuple[str, str], list[SizeDifference]] = {}
     for one in sorted(own, key=lambda one: one.params_nonembedding):
-        found.setdefault((one.null, one.donor), []).append(one)
-    return found
+        by_null.setdefault((one.null, one.donor), []).append(one)
+    return by_null
 
 
 def others_of(row: LawVerdict, differences: Sequence[SizeDifference]) -> dict[str, tuple[str, Sequence[SizeDifference]]]:
     """Other nulls drawn beside the verdict's own donor, by label: narrower donors, and the bracket on the sizes of the widest."""
-    found = of_place(row, differences)
-    donors = [key for key in found if key[0] == PROJECTED]
-    sizes = {one.params_nonembedding for one in found[donors[0]]} if donors else set()
-    rest: dict[str, tuple[str, Sequence[SizeDifference]]] = {donor: (PROJECTED, found[null, donor]) for null, donor in donors[1:]}
+    by_null = of_place(row, differences)
+    donors = [key for key in by_null if key[0] == PROJECTED]
+    sizes = {one.params_nonembedding for one in by_null[donors[0]]} if donors else set()
+    rest: dict[str, tuple[str, Sequence[SizeDifference]]] = {
+        donor: (PROJECTED, by_null[null, donor]) for null, donor in donors[1:]
+    }
     for null in (RANDOM, STRETCHED):
-        if (null, "") in found:
-            rest[LOOKS[null].short] = (null, [one for one in found[null, ""] if not sizes or one.params_nonembedding in sizes])
+        if (null, "") in by_null:
+            rest[LOOKS[null].short] = (null, [one for one in by_null[null, ""] if not sizes or one.params_nonembedding in sizes])
     return {label: (null, rows) for label, (null, rows) in rest.items() if len(rows) > 2}
 
 
@@ -156,10 +158,10 @@ def block(
         axis.plot(row.difference, top - 2, "o", ms=3.2, color=paint, zorder=3)
     ticks = {top - 2: donor or LOOKS[PROJECTED].short}
     for line, (label, (null, rows)) in enumerate(others.items(), 3):
-        found = slope(np.log([one.params_nonembedding for one in rows]), [one.difference for one in rows])
+        fitted = slope(np.log([one.params_nonembedding for one in rows]), [one.difference for one in rows])
         colour = BLUE if null == PROJECTED else LOOKS[null].colour
-        axis.plot([found.low, found.high], [top - line, top - line], lw=0.7, color=colour, alpha=0.7, zorder=2)
-        axis.plot(found.value, top - line, LOOKS[null].marker, ms=2.6, color=colour, mew=0, zorder=3)
+        axis.plot([fitted.low, fitted.high], [top - line, top - line], lw=0.7, color=colour, alpha=0.7, zorder=2)
+        axis.plot(fitted.value, top - line, LOOKS[null].marker, ms=2.6, color=colour, mew=0, zorder=3)
         ticks[top - line] = label
     return ticks
 
@@ -173,10 +175,10 @@ def marks(row: LawVerdict) -> list[str]:
     """The notes below a verdict: p, flags, and restrictions from the length or the fit."""
     if row.difference is None:
         return [row.reason]
-    found = [] if row.p_adjusted is None else [f"p = {row.p_adjusted:.2g}"]
-    found += ["straddles the widths"] if row.straddles else []
-    found += [] if row.fit is None else [f"fit: {row.fit}"]
-    return [*found, *([row.flags] if row.flags else [])]
+    notes = [] if row.p_adjusted is None else [f"p = {row.p_adjusted:.2g}"]
+    notes += ["straddles the widths"] if row.straddles else []
+    notes += [] if row.fit is None else [f"fit: {row.fit}"]
+    return [*notes, *([row.flags] if row.flags else [])]
 
 
 def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence[SizeDifference]) -> Figure:
