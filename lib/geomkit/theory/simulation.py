@@ -43,7 +43,7 @@ def entropies(kind: str, skills: int) -> Array:
 def beside(
     graph: SkillGraph, a: float, kind: str, times: int, texts: int, replicates: int, draws: np.random.Generator
 ) -> Iterator[SimulatedGraph]:
-    """Compares the three sums of a model that knows a tenth of all skills. They share a sample, so their intervals are
+    """Compare the three sums of a model that knows a tenth of all skills. They share a sample, so their intervals are
     simultaneous: after Bonferroni the chance that all three cover is at least 95 %."""
     n = graph.skills // 10
     simulated = simulate(graph, n, texts, times, replicates, draws, level=1 - (1 - TOGETHER) / SUMS)

@@ -18,7 +18,7 @@ from geomkit.tables.tidy import TableWriter, columns_of
 def measure_spectra(
     spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, parameters: Mapping[str, float]
 ) -> None:
-    """Writes the table of one model and corpus. The path of the spectra names both."""
+    """Write the table of one model and corpus. The path of the spectra names both."""
     with refused_table(output), Spectra(spectra) as file:
         table = TableWriter(**columns_of(spectra, file.attributes, family, seed))
         missing = dict(file.absent)
@@ -42,7 +42,7 @@ def add_spectrum(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> dict[str, str]:
-    """Adds one spectrum's metrics, or those of a batch of texts, and returns what is missing, with reasons."""
+    """Add one spectrum's metrics, or those of a batch of texts, and returns what is missing, with reasons."""
     rows: dict[str, object] = {"text": -1}
     if spectrum.eigenvalues.ndim > 1:
         long_enough = [text for text, n in enumerate(texts.tokens) if n >= spectrum.n]

@@ -35,7 +35,7 @@ def decompose(
     part: str | None = None,
     sums: Sequence[Path] = (),
 ) -> None:
-    """Writes the spectra of one model and corpus, or a file that says why the model was refused.
+    """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks: see
     `geomkit.states.extracts`. part: the name of the part of the texts that is measured, where it is not all of them; sums: then
@@ -66,7 +66,7 @@ def decompose(
 
 
 def sum_rows(states: Open, output: Path, variants: Sequence[str], drawn: Sequence[str], part: str, seed: int) -> None:
-    """Writes the sums of rows of every batch in a part of the texts, or a file that says why the model was refused."""
+    """Write the sums of rows of every batch in a part of the texts, or a file that says why the model was refused."""
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:

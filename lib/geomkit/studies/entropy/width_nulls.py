@@ -25,7 +25,7 @@ def measure_width_nulls(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> None:
-    """Writes the nulls for width of every family on one corpus."""
+    """Write the nulls for width of every family on one corpus."""
     table, absent = TableWriter(corpus=output.stem), {}
     if "raw" in modes:
         absent["nulls for width, raw"] = "rows of any length have no common scale"

@@ -86,7 +86,7 @@ def answer_losses(
 def scores(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, filled: Context, draw: np.random.Generator, draws: int = DRAWS
 ) -> Scores:
-    """Scores of one context. Where the fact is absent, a random span of the filler takes its place."""
+    """Score of one context. Where the fact is absent, a random span of the filler takes its place."""
     size = len(encode(tokenizer, NEEDLE))
     statement = filled.statement.copy()
     if statement.max() < 0:

@@ -55,7 +55,7 @@ def counts(rows: Sequence[Removal]) -> str:
 
 
 def curves_page(what: str, rows: Sequence[Removal]) -> Figure:
-    """Draws a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls."""
+    """Draw a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls."""
     figure = Figure(figsize=(7.2, 8.6))
     axes = figure.subplots(len(CURVES), 3, sharex=True)
     for line, (metric, label) in zip(axes, CURVES.items(), strict=True):
@@ -94,7 +94,7 @@ def beside_nulls(axis: Axes, rows: Sequence[Removal]) -> None:
 def trace(
     axis: Axes, rows: Iterable[Removal], paint: str, line: str, marker: str, label: str | None, *, alpha: float = 1, band: bool
 ) -> None:
-    """Draws values over the fraction removed."""
+    """Draw values over the fraction removed."""
     points = sorted((row.fraction, row.value, row.low, row.high) for row in rows if row.fraction is not None)
     if not points:
         return
@@ -137,7 +137,7 @@ FILLS = {"removable": "k", "kept": "white"}
 
 
 def dots(axis: Axes, rows: Sequence[Removal], methods: Sequence[str | None]) -> None:
-    """Draws a dot with its interval for each method, null, and treatment of sinks."""
+    """Draw a dot with its interval for each method, null, and treatment of sinks."""
     for (null, (marker, _)), paint, shift in zip(NULLS.items(), (BLUE, VERMILION, GREEN), (0.25, 0.0, -0.25), strict=True):
         for sinks, fill in FILLS.items():
             mine = [row for row in rows if (row.null, row.sinks) == (null, sinks) and row.method in methods]
@@ -149,7 +149,7 @@ def dots(axis: Axes, rows: Sequence[Removal], methods: Sequence[str | None]) -> 
 
 
 def sinks_page(model: str, corpus: str, rows: Sequence[SinkEffect]) -> Figure:
-    """Draws metrics over layers for each normalisation, with all tokens and without sinks at each threshold."""
+    """Draw metrics over layers for each normalisation, with all tokens and without sinks at each threshold."""
     figure = Figure(figsize=(7.2, 4.6))
     metrics = sorted({row.metric for row in rows if row.kind == "all"})
     axes = figure.subplots(len(metrics), len(MODES), sharex=True, squeeze=False)
@@ -174,7 +174,7 @@ def sinks_page(model: str, corpus: str, rows: Sequence[SinkEffect]) -> Figure:
 
 
 def layers(axis: Axes, rows: Sequence[SinkEffect], paint: str, label: str, line: str) -> None:
-    """Draws values over layers."""
+    """Draw values over layers."""
     points = sorted((row.layer, row.value, row.low, row.high) for row in rows)
     if not points:
         return
@@ -185,7 +185,7 @@ def layers(axis: Axes, rows: Sequence[SinkEffect], paint: str, label: str, line:
 
 
 def needle_page(rows: Sequence[NeedleText]) -> Figure:
-    """Draws losses of the answer by kind of context, with the margins of the protocol, and the verdict."""
+    """Draw losses of the answer by kind of context, with the margins of the protocol, and the verdict."""
     margins = Margins()
     scored = [
         ClassifiedText(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or float("nan")), row.call)
@@ -214,7 +214,7 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
 
 
 def draw_ablation(summary: Path, sinks: Iterable[Path], needle: Path, output: Path) -> None:
-    """Writes results/ablation.pdf."""
+    """Write results/ablation.pdf."""
     save(ablation_figure(read_csv(summary, Removal), read_sinks(sinks), read_csv(needle, NeedleText)), output)
 
 

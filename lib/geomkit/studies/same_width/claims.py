@@ -46,7 +46,7 @@ def by_place(rows: Iterable[FixedWidth]) -> list[list[FixedWidth]]:
 
 
 def at_widths(rows: Sequence[FixedWidth], effect: str, verdict: ClaimVerdict, but: str = "", details: str = "") -> Finding:
-    """Makes one finding from the rows of all widths."""
+    """Make one finding from the rows of all widths."""
     return Finding(
         scope=scope(rows[0]),
         effect=f"ln of the effective rank, {effect}, at every width",

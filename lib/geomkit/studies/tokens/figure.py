@@ -188,7 +188,7 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
 
 
 def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
-    """Draws how often Lasso is better than each method on the same target."""
+    """Draw how often Lasso is better than each method on the same target."""
     layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     metrics = ("divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard")
     titles = ("KL, others masked", "KL, others removed", "reconstruction, unseen", "overlap (Jaccard)")
@@ -290,7 +290,7 @@ def curve(
     shift: float = 0,
     fill: bool = True,
 ) -> None:
-    """Draws values over x, seeds averaged, with the interval as a band."""
+    """Draw values over x, seeds averaged, with the interval as a band."""
     placed = sorted(((row.x, row) for row in rows if row.x is not None), key=lambda point: point[0])
     points = [(x, [row for _, row in group]) for x, group in groupby(placed, key=lambda point: point[0])]
     if not points:
@@ -303,5 +303,5 @@ def curve(
 
 
 def draw_tokens(summary: Path, output: Path) -> None:
-    """Writes results/token_regression.pdf."""
+    """Write results/token_regression.pdf."""
     save(tokens_figure(read_csv(summary, TokenScore)), output)

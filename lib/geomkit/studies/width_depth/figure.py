@@ -40,7 +40,7 @@ FIRST = "width and N"
 def cells_figure(
     points: Sequence[CellPoint], effects: Sequence[Effect], primary: dict[str, Any], absent: Sequence[Absent]
 ) -> Figure:
-    """Draws metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
+    """Draw metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
     coefficients of width and of N at every endpoint."""
     metrics = [*primary["metrics"], LOSS]
     figure = Figure(figsize=(WIDTH, 6.8))
@@ -199,7 +199,7 @@ def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequenc
 
 
 def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str) -> None:
-    """Draws the metric against the loss of trainings of one width, whatever their recipe."""
+    """Draw the metric against the loss of trainings of one width, whatever their recipe."""
     mine = [row for row in points if row.group == "seeds"]
     loss = {row.model: row.value for row in mine if row.metric == LOSS}
     widths = sorted({row.width for row in mine})
@@ -255,7 +255,7 @@ def draw_controls(
     points: Path, effects: Path, tied: Path, rates: Path, seeds: Path, absent: Path, trainings: Path, output: Path,
     primary: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Writes results/controls_plot.pdf."""
+    """Write results/controls_plot.pdf."""
     cells = read_csv(points, CellPoint)
     first = cells_figure(cells, read_csv(effects, Effect), primary, read_csv(absent, Absent))
     second = others_figure(

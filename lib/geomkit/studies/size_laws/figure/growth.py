@@ -25,7 +25,7 @@ LEGEND = (
 
 
 def growth_figure(rows: Sequence[Growth]) -> Iterator[Figure]:
-    """Draws the rows of growth.csv."""
+    """Draw the rows of growth.csv."""
     published = [row for row in rows if row.published]
     measured = sorted((row for row in rows if not row.published), key=whose)
     looked_at = f"{len(rows)} combinations looked at; bold: the endpoint fixed beforehand{distortion(row.eps2 for row in rows)}."
@@ -100,7 +100,7 @@ def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
 
 
 def cell(axis: Axes, row: Growth, x: float, y: int) -> None:
-    """Draws a slope on the shade of its direction, framed if it is a table's and on one side of both weaker nulls."""
+    """Draw a slope on the shade of its direction, framed if it is a table's and on one side of both weaker nulls."""
     if row.growth is None or row.slope is None:
         axis.text(x, y, "none", ha="center", va="center", fontsize=5, color="0.5")
         return
