@@ -229,7 +229,7 @@ def train(
     form: Form = OWN,
     keep: Sequence[int] = (),
 ) -> Run:
-    """Train one model, or continues from `checkpoint`, which is written at every evaluation and always complete. A checkpoint of
+    """Train one model, or continue from `checkpoint`, which is written at every evaluation and always complete. A checkpoint of
     another recipe or other data is not used. The weights after each step in `keep` are saved; this changes nothing in the
     training.
 
@@ -273,7 +273,7 @@ def save(run: Run, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path
 
 
 def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: str) -> int:
-    """Restores a saved state and returns the number of steps done: none, if there is no state of this task."""
+    """Restore a saved state and return the number of steps done: none, if there is no state of this task."""
     if not checkpoint.exists():
         return 0
     with safe_open(checkpoint, "pt") as stored:
@@ -309,7 +309,7 @@ def export(run: Run, folder: Path) -> None:
 
 
 def prepare_tokenizer(corpus: Path, tokenizer: Path, recipe: Mapping[str, Any]) -> None:
-    """Train the ladder's tokenizer on a corpus's training split, and writes it to a folder."""
+    """Train the ladder's tokenizer on a corpus's training split, and write it to a folder."""
     texts = [document.text for document in stored_documents(corpus, "train")]
     train_tokenizer(texts, Recipe(**recipe).vocabulary).save_pretrained(tokenizer.parent)
 
@@ -325,7 +325,7 @@ def train_model(
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
-    """Train one model of the ladder, or continues: writes the folder of its weights, and its learning curve as CSV.
+    """Train one model of the ladder, or continue: writes the folder of its weights, and its learning curve as CSV.
 
     tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside those of models and curves.
     """

@@ -30,7 +30,7 @@ READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
 
 
 def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
-    """Ship the results that are complete, and returns the rest."""
+    """Ship the results that are complete, and return the rest."""
     return [one for one in shipped if not ship(one, resources)]
 
 

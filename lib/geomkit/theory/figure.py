@@ -45,7 +45,7 @@ def laws_figure(
     exponents: Sequence[TableExponent],
     budgets: Sequence[NgramGap],
 ) -> Figure:
-    """Draws closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
+    """Draw closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
     figure = Figure(figsize=(WIDTH, 9.4))
     axes = figure.subplots(5, 1, height_ratios=[1, 2.6, 1.2, 1.2, 1.2])
     simulation_panel(axes[0], simulation)
@@ -102,7 +102,7 @@ def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
 
 
 def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
-    """Draws errors on sizes left out, of each table's curve against those of the better law on the same cells."""
+    """Draw errors on sizes left out, of each table's curve against those of the better law on the same cells."""
     for table, paint in TABLE_COLOURS.items():
         for row in rows:
             laws = [error for error in (row.chinchilla_left_out, row.kaplan_left_out) if error is not None]
@@ -233,7 +233,7 @@ def guide(axis: Axes) -> None:
 
 
 def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure:
-    """Draws planted facts. Above: the gap against size with the theory's curve; then against data; below: loss against rank."""
+    """Draw planted facts. Above: the gap against size with the theory's curve; then against data; below: loss against rank."""
     figure = Figure(figsize=(WIDTH, 6.4))
     size, data, rank = figure.subplots(3, 1)
     paint = dict(zip(sorted({row.exponent for row in models}), (BLUE, VERMILION, GREEN), strict=False))
@@ -281,7 +281,7 @@ def data_handles() -> list[Line2D]:
 
 
 def facts_by_data(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
-    """Draws gaps against texts; the exact sum of the best threshold; the gap that the same width has on the law itself."""
+    """Draw gaps against texts; the exact sum of the best threshold; the gap that the same width has on the law itself."""
     finite = sorted((row for row in models if row.samples), key=lambda row: row.samples or 0)
     for row in finite:
         texts = [float(row.samples or 0)]

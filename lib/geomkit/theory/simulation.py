@@ -23,7 +23,7 @@ SUMS = 3
 
 
 def simulate_skills(output: Path, grid: Mapping[str, Any], seed: int) -> None:
-    """Writes simulation.csv. grid: lists `a`, `skills` and `times`, and one number each of `texts`, `degree` and `replicates`."""
+    """Write simulation.csv. grid: lists `a`, `skills` and `times`, and one number each of `texts`, `degree` and `replicates`."""
     rows: list[SimulatedGraph] = []
     for a, skills, times, kind in product(grid["a"], grid["skills"], grid["times"], ENTROPIES):
         graph = SkillGraph.power_law(skills, a, entropies(kind, skills), grid["degree"])

@@ -50,7 +50,7 @@ def add_nulls(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> dict[str, str]:
-    """Adds both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
+    """Add both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
     Returns what is missing, with reasons."""
     missing: dict[str, str] = {}
     measured = spectra_at(members, "trained", mode, n, layer)

@@ -49,7 +49,7 @@ T = TypeVar("T")
 def fit_data_laws(
     grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out: int, resamples: int, seed: int
 ) -> None:
-    """Writes data_laws.json from the trainings of the grid."""
+    """Write data_laws.json from the trainings of the grid."""
     rows = read_csv(grid, Training)
     if not rows:
         raise DataError(f"{grid}: no training")

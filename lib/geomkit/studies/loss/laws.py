@@ -29,7 +29,7 @@ POINTS = 61
 
 
 def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions: Path, held_out: int) -> None:
-    """Writes loss_laws.json and loss_regions.csv."""
+    """Write loss_laws.json and loss_regions.csv."""
     values = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw) if row.value is not None}
     series = [*measured_losses(table), *published_losses(published)]
     laws: list[LossLaw] = []

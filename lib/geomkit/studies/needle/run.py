@@ -145,7 +145,7 @@ def experiment(
 
 
 def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: int, spec: ModelSpec) -> None:
-    """Writes needle.csv: a row for each text and kind of context."""
+    """Write needle.csv: a row for each text and kind of context."""
     spec = spec.at(folder)
     tokenizer, model = load_tokenizer(spec), load_model(spec)
     documents = [document.text for document in stored_documents(fillers, "all")]

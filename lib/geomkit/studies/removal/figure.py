@@ -38,7 +38,7 @@ MODES = ("unit", "centre-unit", "raw")
 
 
 def ablation_figure(rows: Sequence[Removal], sinks: Sequence[SinkEffect], needles: Sequence[NeedleText]) -> Iterator[Figure]:
-    """Draws pages of curves and of summaries for each model, corpus and layer; of sinks for each model and corpus; of needles."""
+    """Draw pages of curves and of summaries for each model, corpus and layer; of sinks for each model and corpus; of needles."""
     for model, corpus, layer in dict.fromkeys((row.model, row.corpus, row.layer) for row in rows):
         mine = [row for row in rows if (row.model, row.corpus, row.layer) == (model, corpus, layer)]
         what = f"{corpus}, {model}, layer {layer}{distortion(row.eps2 for row in mine)}: {counts(mine)}"
@@ -105,7 +105,7 @@ def trace(
 
 
 def summary_page(what: str, rows: Sequence[Removal]) -> Figure:
-    """Draws areas and halves by method, and how leave-one-out gains are spread, each beside its nulls."""
+    """Draw areas and halves by method, and how leave-one-out gains are spread, each beside its nulls."""
     figure = Figure(figsize=(7.2, 8.2))
     axes = figure.subplots(4, 3, gridspec_kw={"height_ratios": [3, 3, 1, 1]})
     methods = [name for name in dict.fromkeys(row.method for row in rows if row.method) if name != "random"][::-1]

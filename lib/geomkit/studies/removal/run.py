@@ -35,7 +35,7 @@ def remove_tokens(
     spec: ModelSpec,
     seed: int,
 ) -> None:
-    """Writes removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
+    """Write removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
     fractions."""
     fractions = sorted({0.0, *removal["fractions"]})
     with refused_files([output]), Probe(probe) as known:

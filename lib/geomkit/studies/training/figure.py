@@ -28,7 +28,7 @@ def trajectory_figures(
     of_corpora: Sequence[str],
     place: Mapping[str, Any],
 ) -> Iterator[Figure]:
-    """Draws points.csv and turns.csv: for each family, size and corpus a page of values and one of differences from nulls."""
+    """Draw points.csv and turns.csv: for each family, size and corpus a page of values and one of differences from nulls."""
     for key in dict.fromkeys(size_of(row) for row in points):
         mine, turned = [row for row in points if size_of(row) == key], [row for row in turns if size_of(row) == key]
         head = f"{mine[0].family} on {mine[0].corpus}, width {mine[0].width}"
@@ -83,7 +83,7 @@ def values_page(
 
 
 def differences_page(points: Sequence[StepPoint], metrics: Sequence[str], where: str, length: int) -> Figure:
-    """Draws ln of each metric minus that of its nulls, at every layer."""
+    """Draw ln of each metric minus that of its nulls, at every layer."""
     figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(metrics)))
     axes = figure.subplots(len(metrics), 2, squeeze=False)
     shades = shades_of(points)
@@ -141,7 +141,7 @@ def draw_layers(axis: Axes, rows: Sequence[StepPoint], shades: Mapping[int, Any]
 
 
 def draw_nulls(axis: Axes, rows: Sequence[StepPoint]) -> None:
-    """Draws nulls of the last block: untrained twins and drawn rows as levels, shuffled text over the steps."""
+    """Draw nulls of the last block: untrained twins and drawn rows as levels, shuffled text over the steps."""
     depth = rows[0].depth if rows else 0
     for null, look in NULLS.items():
         by_layer = levels(rows, null)
@@ -215,7 +215,7 @@ def legend(shades: Mapping[int, Any], points: Sequence[StepPoint]) -> list[Line2
 
 
 def laws_figures(points: Sequence[StepPoint], laws: Sequence[StepLaw], primary: Mapping[str, Any]) -> Iterator[Figure]:
-    """Draws laws.csv: for each family and corpus the metrics against the loss during training, and what follows the loss."""
+    """Draw laws.csv: for each family and corpus the metrics against the loss during training, and what follows the loss."""
     for family, corpus in dict.fromkeys((row.family, row.corpus) for row in laws):
         mine = [row for row in laws if (row.family, row.corpus) == (family, corpus)]
         known = [row for row in points if (row.family, row.corpus) == (family, corpus)]
@@ -248,7 +248,7 @@ def paths(axis: Axes, points: Sequence[StepPoint], metric: str, length: int) -> 
 
 
 def forest(axis: Axes, laws: Sequence[StepLaw]) -> None:
-    """Draws partial correlations with the loss: small for each training, large for their mean with its interval over seeds."""
+    """Draw partial correlations with the loss: small for each training, large for their mean with its interval over seeds."""
     rows = list(dict.fromkeys((row.metric, row.layer) for row in laws))
     looks = {
         "metric": (0.16, BLUE, "the metric, ln step held fixed"),

@@ -70,7 +70,7 @@ def measure_training(
 def add_corpus(
     table: TableWriter, seen: Seen, texts: Texts, wanted: Wanted, family: str, name: str, resamples: int, seed: int
 ) -> list[dict[str, object]]:
-    """Add the metrics of the whole corpus, and returns them in resamples of its documents."""
+    """Add the metrics of the whole corpus, and return them in resamples of its documents."""
     documents = list(dict.fromkeys(texts.document))
     draws = Documents.draw(documents, resamples, rng(seed, "corpus", table.common["corpus"])).draws.T
     rows: list[dict[str, object]] = []

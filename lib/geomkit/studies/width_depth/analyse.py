@@ -278,7 +278,7 @@ def refused_effect(where: Mapping[str, Any], column: str, cells: int, reason: st
 
 
 def adjusted(rows: Sequence[Effect]) -> list[Effect]:
-    """Adjust the primary tests of one question for one another, and judges them again."""
+    """Adjust the primary tests of one question for one another, and judge them again."""
     results = list(rows)
     for of in ASKED:
         mine = [number for number, row in enumerate(results) if row.primary and row.of == of]

@@ -73,7 +73,7 @@ def cells_figure(
 
 
 def cells_panel(axis: Axes, rows: Sequence[CellPoint]) -> None:
-    """Draws trainings over N; the null of each width is a level across its cells."""
+    """Draw trainings over N; the null of each width is a level across its cells."""
     widths = sorted({row.width for row in rows})
     paint = dict(zip(widths, COLOURS, strict=False))
     for width in widths:
@@ -93,7 +93,7 @@ def cells_panel(axis: Axes, rows: Sequence[CellPoint]) -> None:
 
 
 def effects_panel(axis: Axes, effects: Sequence[Effect]) -> None:
-    """Draws coefficients of the deciding design with their 95 % intervals: filled where a test was fixed beforehand."""
+    """Draw coefficients of the deciding design with their 95 % intervals: filled where a test was fixed beforehand."""
     shown = [row for row in effects if row.design == FIRST and row.cells == "all" and row.value is not None]
     paint = {"N": BLUE, "width": VERMILION}
     lines = list(dict.fromkeys((row.metric, row.layer, row.of) for row in shown))
@@ -143,7 +143,7 @@ def others_figure(
 
 
 def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare]) -> None:
-    """Draws loss over all parameters: the ladder and tied models, each joined to the untied one of its width."""
+    """Draw loss over all parameters: the ladder and tied models, each joined to the untied one of its width."""
     losses = [row for row in points if row.metric == LOSS]
     ladder = [row for row in losses if row.group == "ladder"]
     sizes = sorted({row.params_total for row in ladder})
@@ -169,7 +169,7 @@ def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare
 
 
 def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequence[RateCheck]) -> None:
-    """Draws validation loss over the peak rate at other depths, and a bar as high as the allowed difference of two seeds."""
+    """Draw validation loss over the peak rate at other depths, and a bar as high as the allowed difference of two seeds."""
     shapes = [(check.width, check.layers) for check in rates]
     for (width, layers), paint, check in zip(shapes, (GREEN, VERMILION, *COLOURS), rates, strict=False):
         tokens = min(row.tokens for row in trainings if (row.width, row.layers) == (width, layers))
@@ -216,7 +216,7 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
 
 
 def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
-    """Draws correlations with the loss, widths fixed, and with rate and decay fixed as well; grey: too small to be detected."""
+    """Draw correlations with the loss, widths fixed, and with rate and decay fixed as well; grey: too small to be detected."""
     lines = list(dict.fromkeys((row.metric, row.layer) for row in seeds))
     looks = {"width": (-0.17, BLUE), "width, rate and decay": (0.17, VERMILION)}
     for number, line in enumerate(lines):

@@ -269,7 +269,7 @@ def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarra
 
 
 def read_trajectory(path: Path) -> dict[int, Weights]:
-    """Reads weights in float64 by step, as `trajectory` saved them."""
+    """Read weights in float64 by step, as `trajectory` saved them."""
     weights: dict[int, Weights] = {}
     for key, value in load_file(path).items():
         step, _, parameter = key.partition("/")

@@ -258,7 +258,7 @@ def cells(exponents: Iterable[float] = (0.5, 1.0), seeds: Iterable[int] = (0, 1)
 
 
 def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
-    """Train a cell and writes its rows as CSV; False, and nothing is done, if the file is that of this cell and recipe."""
+    """Train a cell and write its rows as CSV; False, and nothing is done, if the file is that of this cell and recipe."""
     if path.exists() and read_csv(path, FactBin)[0].task == task_of(cell, recipe):
         return False
     facts = plant(cell.exponent, cell.seed, recipe)
@@ -270,7 +270,7 @@ def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Makes torch compute on one thread, on which its last bits depend, and then on as many as before."""
+    """Make torch compute on one thread, on which its last bits depend, and then on as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -280,7 +280,7 @@ def one_thread() -> Iterator[None]:
 
 
 def train_facts(output: Path, width: int, exponent: float, seed: int, data: str, recipe: Mapping[str, Any]) -> None:
-    """Train one cell and writes it as CSV. data: `law`, or `d` and the number of texts."""
+    """Train one cell and write it as CSV. data: `law`, or `d` and the number of texts."""
     cell = Cell(width, exponent, seed, None if data == "law" else int(data.removeprefix("d")))
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
     measure(cell, Recipe(**options), output)

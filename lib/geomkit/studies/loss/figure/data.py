@@ -28,7 +28,7 @@ VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": 
 
 
 def data_figure(rows: Sequence[Training], found: DataLaws, asked: Endpoint) -> Figure:
-    """Draws training_grid.csv (`rows`) and data_laws.json (`found`). asked: the configured endpoint, which the grid's may differ
+    """Draw training_grid.csv (`rows`) and data_laws.json (`found`). asked: the configured endpoint, which the grid's may differ
     from.
 
     Above, the loss against unique tokens with the laws L(N, D) of the first seed; below, the loss against each metric, the best

@@ -73,7 +73,7 @@ def curve(axis: Axes, row: LossLaw, paint: str, marker: str) -> None:
 
 
 def region(axis: Axes, rows: Sequence[LossRegion], paint: str) -> None:
-    """Draws where the profile likelihood reaches its limit; the root of both, which is nearly linear across a narrow valley."""
+    """Draw where the profile likelihood reaches its limit; the root of both, which is nearly linear across a narrow valley."""
     axes = [np.unique([getattr(row, parameter) for row in rows]) for parameter in ("E", "alpha")]
     statistic = np.array([row.statistic for row in rows]).reshape(len(axes[0]), len(axes[1]))
     axis.contour(axes[1], axes[0], np.sqrt(statistic), levels=[np.sqrt(rows[0].limit)], colors=[paint], linewidths=1)

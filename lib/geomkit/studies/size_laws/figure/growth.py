@@ -44,7 +44,7 @@ def whose(row: Growth) -> tuple[str, str]:
 
 
 def table(rows: Sequence[Growth]) -> Figure:
-    """Draws measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
+    """Draw measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
     places = sorted({(row.layer, row.normalise) for row in rows if row.layer}, key=lambda place: place[0] == "final")
     lengths = sorted({row.length for row in rows}, key=lambda length: float("inf") if length is None else length)
     order = list(QUANTITIES)
@@ -64,7 +64,7 @@ def table(rows: Sequence[Growth]) -> Figure:
 
 
 def list_of(rows: Sequence[Growth]) -> Figure:
-    """Draws published tables: the slope, its interval, and those of the nulls for width."""
+    """Draw published tables: the slope, its interval, and those of the nulls for width."""
     figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
     columns = {"slope": 0.0, "95 % interval": 1.3} | {

@@ -182,7 +182,7 @@ def marks(row: LawVerdict) -> list[str]:
 
 
 def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence[SizeDifference]) -> Figure:
-    """Draws ln(measured / null) at every size, donor by donor: no line describes them."""
+    """Draw ln(measured / null) at every size, donor by donor: no line describes them."""
     lines = -(-len(rows) // 2)
     figure = Figure(figsize=(WIDTH, 0.75 + 1.5 * lines))
     axes = figure.subplots(lines, 2, squeeze=False).flatten()
@@ -204,7 +204,7 @@ def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence
 
 
 def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure | None:
-    """Draws published tables, which have no tokens: differences from the cut and the stretched spectrum; None without any."""
+    """Draw published tables, which have no tokens: differences from the cut and the stretched spectrum; None without any."""
     beside = by_slope(nulls)
     shown = [row for row in rows if row.published and row.slope is not None and of_width(beside, row)]
     if not shown:
