@@ -200,7 +200,8 @@ class Running:
 
     def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
         """See `geomkit.states.stream.States`; arrays, or, where a GPU keeps the sums of a state, tensors on it."""
-        only = self.runs.share.batches[start:]
+        if not (only := self.runs.share.batches[start:]):
+            return
         how = (self.runs.batch_tokens, self.runs.masks, self.runs.homes)
         captured = capture(self.recorder, self.sample, *how, only=only, scored=scored)
         for texts, batch in zip(ranges(self.borders, self.share.start)[start:], captured, strict=True):
