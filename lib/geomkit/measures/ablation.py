@@ -202,7 +202,7 @@ class Halves(NamedTuple):
 
     @property
     def redundancy(self) -> float:
-        """deletion / keeping: 1 where no information is repeated, be it in one token or in many; r where it is repeated r times."""
+        """deletion / keeping: 1 where no information is repeated, be it in one token or many; r where it is repeated r times."""
         return self.deletion / self.keeping
 
 
