@@ -21,8 +21,10 @@ HEADER = 100_000_000
 
 
 def check_file(file: Path) -> None:
-    """Check that a path is a file with content. Raises DataError for a folder, a broken link, an empty file, or a pointer of Git
-    LFS."""
+    """Check that a path is a file with content.
+
+    Raises DataError for a folder, a broken link, an empty file, or a pointer of Git LFS.
+    """
     if not file.is_file():
         what = "a folder, not a file" if file.is_dir() else "a link that leads nowhere" if file.is_symlink() else "no such file"
         raise DataError(f"{file}: {what}")

@@ -175,8 +175,7 @@ class Plan:
 
     @cached_property
     def corpus_resamples(self) -> int:
-        """Number of resamples of a corpus; each takes an eigenvalue decomposition for each layer, normalisation, variant and
-        model."""
+        """Number of resamples of a corpus; each takes an eigendecomposition for each layer, normalisation, variant and model."""
         return min(200, self.config["scaling"]["bootstrap"])
 
     @cached_property

@@ -84,8 +84,7 @@ def logarithm(means: Array) -> Array:
 
 @dataclass(frozen=True)
 class Within:
-    """A correlation over seeds with their size held fixed, its interval, and the smallest correlation that so many seeds can
-    detect."""
+    """A correlation over seeds with their size held fixed, its interval, and the smallest correlation that they can detect."""
 
     value: float
     low: float

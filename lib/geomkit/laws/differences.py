@@ -237,8 +237,10 @@ def slope_of(difference: Difference, donors: Sequence[Difference] = (), separate
 
 
 def spread_of_donors(donors: Sequence[Difference]) -> float | None:
-    """Compute the standard deviation of the donors' slopes on sizes that all share; None for one donor or fewer than three such
-    sizes."""
+    """Compute the standard deviation of the donors' slopes on sizes that all share.
+
+    None for one donor or fewer than three such sizes.
+    """
     shared = reduce(np.intersect1d, [donor.size for donor in donors]) if donors else np.empty(0)
     if len(donors) < 2 or shared.size < 3:
         return None

@@ -288,8 +288,9 @@ class Profile:
 
 
 def profile(form: str, x: ArrayLike, y: ArrayLike, grid: Mapping[str, ArrayLike], level: float = 0.95) -> Profile:
-    """Compute the profile likelihood over a grid, such as {"E": values, "alpha": values}, all other parameters fitted at each
-    point.
+    """Compute the profile likelihood over a grid of parameters, all others fitted at each point.
+
+    grid: such as {"E": values, "alpha": values}.
 
     The statistic is F(q, n - p) at the truth for q parameters; 0 at the fit. The parameters must be among the form's `intervals`.
     Raises NoFit if these numbers determine no law and ConfigError for another parameter.

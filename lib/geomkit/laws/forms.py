@@ -65,8 +65,10 @@ class Form(ABC):
 
     @abstractmethod
     def model(self, theta: Array) -> Model:
-        """Evaluate at theta (batch, p): g = ln f (batch, n), its derivatives (batch, n, p), and c (batch, n) -> sum_i c_i
-        Hessian(g_i)."""
+        """Evaluate g = ln f (batch, n) at theta (batch, p), with derivatives.
+
+        Also returns its derivatives (batch, n, p), and c (batch, n) -> sum_i c_i Hessian(g_i).
+        """
 
     @abstractmethod
     def starts(self, z: Array) -> Array:
@@ -140,8 +142,10 @@ class LogLinear(Line):
 
 
 class PowerSum(Form):
-    """Sum of power laws y = E + sum over variables of an amplitude times x^-exponent; theta = (E, A, alpha, B, beta, ...), none
-    negative."""
+    """Sum of power laws y = E + sum over variables of an amplitude times x^-exponent.
+
+    theta = (E, A, alpha, B, beta, ...), none negative.
+    """
 
     exponents: ClassVar[Array]
     """Grid of each exponent for the starts."""
@@ -205,8 +209,10 @@ class OffsetPower(PowerSum):
 
 @forms.register("chinchilla")
 class Chinchilla(PowerSum):
-    """Chinchilla law y = E + A N^-alpha + B D^-beta, x = (N, D): Hoffmann et al. 2022 (arXiv 2203.15556), equation 2, and their
-    threshold."""
+    """Chinchilla law y = E + A N^-alpha + B D^-beta, x = (N, D).
+
+    Source: Hoffmann et al. 2022 (arXiv 2203.15556), equation 2, and their threshold.
+    """
 
     names, intervals, amplitudes = ("E", "A", "alpha", "B", "beta"), ("E", "alpha", "beta"), ("A", "B")
     lower, upper = (0.0, 0.0, 0.0, 0.0, 0.0), (np.inf, np.inf, 5.0, np.inf, 5.0)

@@ -13,8 +13,10 @@ STEPS = 300
 
 
 def huber(form: Form, z: Array, theta: Array, delta: float, weight: NDArray[Any]) -> tuple[Array, Array, Array, Array]:
-    """Compute the Huber loss sum_i w_i rho(z_i - ln f_i) of each theta (inf where an f is not positive), its gradient and
-    Hessian.
+    """Compute the Huber loss sum_i w_i rho(z_i - ln f_i) of each theta, its gradient and its Hessian.
+
+    It is inf where an f is not positive. Also returned is the matrix of the reweighted least-squares step, whose quadratic lies
+    above rho.
 
     Also the matrix of the reweighted least-squares step, whose quadratic lies above rho.
     """

@@ -73,8 +73,10 @@ class Coefficient(NamedTuple):
         return 2 * self._tail(abs(self.value))
 
     def p_within(self, margin: float) -> float:
-        """Compute the p value of the two one-sided tests (Schuirmann 1987): below .05 if the 90 % interval lies within the
-        margin."""
+        """Compute the p value of the two one-sided tests (Schuirmann 1987).
+
+        It is below .05 if the 90 % interval lies within the margin.
+        """
         return self._tail(margin - abs(self.value))
 
     @property
@@ -89,8 +91,10 @@ class Coefficient(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The share of an exponent that width accounts for: 1 - slope / exponent, with its Fieller interval; above 1 where the
-    difference has the opposite sign."""
+    """Share of an exponent that width accounts for: 1 - slope / exponent, with its Fieller interval.
+
+    It is above 1 where the difference has the opposite sign.
+    """
 
     value: float
     low: float

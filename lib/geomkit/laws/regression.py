@@ -39,8 +39,10 @@ class Regression:
 
 
 def condition_number(columns: Mapping[str, ArrayLike]) -> float:
-    """Compute the condition number of columns (cells,), centred and scaled to length 1: the largest singular value over the
-    smallest.
+    """Compute the condition number of columns (cells,), centred and scaled to length 1.
+
+    It is the largest singular value over the smallest: 1 for columns that are not correlated, infinite for one that is constant
+    or a combination of others.
 
     1 for columns that are not correlated, infinite for one that is constant or a combination of others.
     """

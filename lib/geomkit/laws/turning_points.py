@@ -28,8 +28,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Leg:
-    """Section of a curve between two turns, or a turn and an end: its change, with an interval over documents, and whether it
-    counts."""
+    """Section of a curve between turns or ends: its change, with an interval over documents, and whether it counts."""
 
     start: int
     stop: int

@@ -161,8 +161,9 @@ def random_removal(
 
 
 def effective_rank(gram: ArrayLike, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Array:
-    """Compute the effective rank of the remaining tokens (fractions,): exp(-sum p ln p), p the shares of their Gram matrix's
-    eigenvalues.
+    """Compute the effective rank of the remaining tokens (fractions,).
+
+    It is exp(-sum p ln p), p the shares of their Gram matrix's eigenvalues.
 
     NaN where none is left or all are zero. It is `erank_covariance` of the rows that are left.
     """
@@ -201,8 +202,7 @@ class Halves(NamedTuple):
 
     @property
     def redundancy(self) -> float:
-        """deletion / keeping: 1 where no information is repeated, whether in one token or in many; r where it is repeated r
-        times."""
+        """deletion / keeping: 1 where no information is repeated, be it in one token or many; r where it is repeated r times."""
         return self.deletion / self.keeping
 
 
@@ -266,8 +266,10 @@ def gini(values: ArrayLike) -> float:
 
 
 def effective_number(values: ArrayLike) -> float:
-    """Compute (sum x)^2 / sum x^2 of values (m,): m for equal ones, 1 for a single one, m/3 for squares of Gaussians. NaN for
-    zeros."""
+    """Compute the effective number of values (m,), (sum x)^2 / sum x^2.
+
+    Limits: m for equal ones, 1 for a single one, m/3 for squares of Gaussians. NaN for zeros.
+    """
     x = np.asarray(values, dtype=np.float64)
     squares = float(x @ x)
     return float(x.sum() ** 2 / squares) if squares > 0 else float("nan")

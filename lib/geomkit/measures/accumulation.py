@@ -88,8 +88,9 @@ class StateSpectra:
 def text_spectra(
     rows: Array, sizes: Sequence[int] | Array, modes: Sequence[str], lengths: Sequence[int], dtype: Any = None
 ) -> Iterator[tuple[str, int, Spectrum]]:
-    """Yield (normalisation, n, spectra of the first n tokens of every text that has as many) from rows (tokens, d), text after
-    text.
+    """Yield (normalisation, n, spectra of the first n tokens of every text that has as many).
+
+    rows (tokens, d) are text after text.
 
     sizes: tokens of each text; dtype: the type that rows were computed or stored in, where they arrive in another.
     """

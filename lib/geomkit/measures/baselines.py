@@ -15,8 +15,9 @@ def unigram_loss(training: np.ndarray, test: np.ndarray, vocabulary: int) -> flo
 
 
 def bigram_loss(training: np.ndarray, validation: np.ndarray, test: np.ndarray, vocabulary: int) -> float:
-    """Compute the loss, in nats a token, of p(b | a) = (count(a, b) + k p(b)) / (count(a) + k), p the unigram's; the first token
-    has none.
+    """Compute the loss of a smoothed bigram model in nats a token; the first token has none.
+
+    The model is p(b | a) = (count(a, b) + k p(b)) / (count(a) + k), p the unigram's.
 
     k, the weight of the unigram, is the power of two up to 2^14 that is best on validation. Source: MacKay and Peto 1995.
     """

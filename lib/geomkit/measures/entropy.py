@@ -183,8 +183,9 @@ def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
 
 @metrics.register("rate_distortion", label="rate-distortion entropy", unit="nats")
 def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
-    """Rate-distortion entropy L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats: the code length of the rows with squared
-    error eps2.
+    """Rate-distortion entropy L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats.
+
+    It is the length of a code for the rows with squared error eps2.
 
     Bound, by concavity: B = (n + d)/2 m ln(1 + d t / (m eps2)), t the mean squared row length (1 for unit rows).
     Limits: B for a flat spectrum, (n + d)/2 ln(1 + d t / eps2) for rank 1, 0 for zero rows.
@@ -198,8 +199,10 @@ def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
 
 @metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio", central=True)
 def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
-    """Rate-distortion entropy over its bound, L / B: the share of what n rows of d columns could reach. 1 for a flat spectrum,
-    NaN for zero rows."""
+    """Rate-distortion entropy over its bound, L / B: the share of what n rows of d columns could reach.
+
+    Limits: 1 for a flat spectrum, NaN for zero rows.
+    """
     length, highest = _coding_length(spectrum, eps2)
     with np.errstate(invalid="ignore"):
         return Measurement(length / highest, 1.0)

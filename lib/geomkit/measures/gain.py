@@ -19,8 +19,9 @@ PENALTIES = np.logspace(-4, 4, 33)
 
 
 def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> Array:
-    """Compute each token's information gain, 2 ln L_tt with L L^T = I + c Z Z^T, c = d / (n eps2): (..., T), in nats, for Z (...,
-    T, d).
+    """Compute each token's information gain over the tokens before it: (..., T), in nats, for Z (..., T, d).
+
+    gain_t = 2 ln L_tt, L L^T = I + c Z Z^T, c = d / (n eps2).
 
     Rows are taken as they are. eps2 is the squared distortion, in squared units of the rows; n, the number of tokens in c, is
     T unless given. Gains compare between texts, or between a text and its prefix, only for one n.
@@ -50,8 +51,9 @@ def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> A
 
 
 def kernel_information_gain(K: ArrayLike, noise: float) -> Array:
-    """Compute each token's information gain with a kernel: ln(1 + v_t / noise), (..., T), in nats, for K (..., T, T), tokens in
-    order.
+    """Compute each token's information gain with a kernel: (..., T), in nats, for K (..., T, T), tokens in order.
+
+    It is ln(1 + v_t / noise).
 
     v_t = k_tt - k_t^T (K_{<t} + noise I)^-1 k_t is the variance at token t of a Gaussian process that has seen the earlier
     tokens with that noise, and the value is twice the information that seeing token t then gives about the process.
@@ -76,8 +78,9 @@ def kernel_information_gain(K: ArrayLike, noise: float) -> Array:
 
 
 def rbf_kernel(Z: ArrayLike, length_scale: float) -> Array:
-    """Compute the RBF kernel exp(-|z_s - z_t|^2 / (2 length_scale^2)): (..., T, T), for Z (..., T, d); length_scale in units of
-    the rows.
+    """Compute the RBF kernel of rows Z (..., T, d): (..., T, T).
+
+    It is exp(-|z_s - z_t|^2 / (2 length_scale^2)), length_scale in units of the rows.
 
     Limits: the identity for a short length scale and rows that differ, ones for a long one.
     Raises DataError for values that are not finite, no tokens, and a length scale that is not positive.

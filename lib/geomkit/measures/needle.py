@@ -71,8 +71,10 @@ def call(scores: Scores, margins: Margins) -> str:
 
 
 def outcome(texts: Sequence[ClassifiedText], margins: Margins) -> Outcome:
-    """Judge whether the method works, and whether it separates the three kinds by the margin. Raises DataError if a kind has no
-    text."""
+    """Judge whether the method works, and whether it separates the three kinds by the margin.
+
+    Raises DataError if a kind has no text.
+    """
     calls = {kind: [text.call for text in texts if text.kind == kind] for kind in STATEMENTS}
     if missing := [kind for kind, results in calls.items() if not results]:
         raise DataError(f"no text of the kind {missing[0]!r} was scored")

@@ -97,8 +97,7 @@ class NgramBudget:
 
     @cached_property
     def contexts(self) -> tuple[Ints, Ints, Array]:
-        """Codes of the training contexts (contexts,), the context of each type as an index (types,), and how often each context
-        is followed."""
+        """Codes of training contexts (contexts,), each type's context as an index (types,), and how often each is followed."""
         codes, index = np.unique(self.codes // self.vocabulary, return_inverse=True)
         return codes, index.astype(np.int64), np.bincount(index, self.counts, minlength=codes.size).astype(float)
 

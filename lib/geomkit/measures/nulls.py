@@ -124,8 +124,7 @@ def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
 
 
 def table_nulls_of_rank(rank: Array, width: Array) -> dict[str, Array]:
-    """Compute both nulls of an effective rank, or of a difference of two (models,), for a table that gives only widths d
-    (models,).
+    """Compute both nulls of an effective rank, or of a difference of two (models,), from the widths d (models,) of a table.
 
     fixed-spectrum: the family's mean. stretched: the mean of rank over width, times the width, for texts longer than d; shorter
     ones leave less to stretch, so that there it is the most that width could give.

@@ -32,8 +32,9 @@ class Whitening:
 
     @classmethod
     def estimate(cls, rows: ArrayLike) -> Self:
-        """Estimate C = (1 - a) S + a (tr S / d) I from rows (n, d) of other documents, S their covariance (over n), a
-        `shrinkage`.
+        """Estimate a shrunk covariance from rows (n, d) of other documents.
+
+        C = (1 - a) S + a (tr S / d) I, S the rows' covariance (over n), a `shrinkage`.
 
         Limit: C = S as n grows. Raises DataError for rows that are not finite, and where C is singular, as for equal rows.
         Source: Ledoit, Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices.
@@ -86,8 +87,10 @@ def shrinkage(fourth: float, covariance: Array, n: int) -> float:
 
 
 def coordinate_splits(d: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw random halves of d coordinates (count, d): True for the d // 2 on which weights are fitted. Raises DataError for d <
-    2."""
+    """Draw random halves of d coordinates (count, d): True for the d // 2 on which weights are fitted.
+
+    Raises DataError for d < 2.
+    """
     if d < 2:
         raise DataError(f"{d} coordinate cannot be split into two halves")
     return rng.permuted(np.tile(np.arange(d) < d // 2, (count, 1)), axis=1)
@@ -138,8 +141,9 @@ class Reconstruction:
 
 
 def raw_r2(gram: Array, target: int, chosen: Sequence[ArrayLike]) -> Array:
-    """Compute R^2 (sets,) of a target from each chosen set on all coordinates, 1 - |residual|^2 / |z_t|^2, by the Gram matrix (T,
-    T).
+    """Compute R^2 (sets,) of a target from each chosen set on all coordinates, by the Gram matrix (T, T).
+
+    It is 1 - |residual|^2 / |z_t|^2.
 
     Limits: 1 for a target in the span of the chosen tokens, 0 for no tokens; it never falls as tokens are added. NaN for a zero
     target. Raises DataError for a chosen token that is not in the text or is the target.

@@ -213,8 +213,10 @@ def orthogonal_matching_pursuit(context: Context, budgets: Sequence[int]) -> lis
 
 @selectors.register("ridge", by="gram")
 def ridge(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """Select by the largest |w| of min_w |z_t - sum_i w_i z_i|^2 + lambda |w|^2, w = (G + lambda I)^-1 G_t: the regression of the
-    gain."""
+    """Select by the largest weights |w| of the ridge regression that the information gain is.
+
+    min_w |z_t - sum_i w_i z_i|^2 + lambda |w|^2, w = (G + lambda I)^-1 G_t.
+    """
     past = slice(context.first, context.target)
     gram = context.gram[past, past] + context.penalty * np.eye(context.target - context.first)
     return _highest(context, np.abs(np.linalg.solve(gram, context.gram[past, context.target])), budgets)
@@ -289,7 +291,9 @@ def random(context: Context, budgets: Sequence[int]) -> list[Positions]:
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> float:
-    """Compute the overlap |A and B| / |A or B| of two sets of positions: 1 for equal sets, 0 for disjoint ones, NaN for two empty
-    ones."""
+    """Compute the Jaccard overlap |A and B| / |A or B| of two sets of positions.
+
+    Limits: 1 for equal sets, 0 for disjoint ones, NaN for two empty ones.
+    """
     union = np.union1d(a, b).size
     return np.intersect1d(a, b).size / union if union else float("nan")

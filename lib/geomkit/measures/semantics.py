@@ -287,8 +287,7 @@ class Judged:
         return np.hstack([judged, judged**2, own, own**2, own * judged])
 
     def correlations(self, counts: ArrayLike | None = None) -> Array:
-        """Compute each measure's correlation with the judgements (..., M), documents weighted by how often they are drawn (...,
-        D).
+        """Correlate each measure with the judgements (..., M), documents weighted by how often they are drawn (..., D).
 
         A pair of documents i < j counts as often as both are drawn together; a document and its own copy are no pair. NaN where
         fewer than three pairs are left, or one side does not vary.
@@ -373,8 +372,9 @@ def draw(documents: int, resamples: int, rng: np.random.Generator) -> Array:
 
 
 def split(counts: Array, halves: int, rng: np.random.Generator) -> Array:
-    """Split the documents that were drawn (counts > 0) into random halves: (halves, D), 1 for the first half, which has the odd
-    one.
+    """Split the documents that were drawn (counts > 0) into random halves (halves, D), 1 for the first half.
+
+    The first half has the odd document. Documents that were not drawn are in the second half, where they count for nothing.
 
     Documents that were not drawn are in the second half, where they count for nothing.
     """

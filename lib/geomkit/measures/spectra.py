@@ -172,8 +172,7 @@ def spectrum(
     centred: bool | None = None,
     dtype: Any = None,
 ) -> Spectrum | list[Spectrum]:
-    """Compute the spectrum of token vectors Z (tokens, d), or of a batch (texts, tokens, d), normalised as `mode` says: see
-    `normalise`.
+    """Compute the spectrum of token vectors Z (tokens, d), or of a batch (texts, tokens, d), normalised by `normalise`.
 
     mask: (tokens,) or (texts, tokens), 1 for tokens and 0 for padding, as the attention mask of `transformers`. Padding is left
     out before anything is computed. Texts then have as many rows as they have tokens, so a batch gives a list with the
@@ -233,8 +232,10 @@ def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> 
 
 
 def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
-    """Whether rows have been centred: a weighted mean of them, weights positive, is zero, and distinct rows have lost no other
-    direction.
+    """Whether rows have been centred.
+
+    Then a weighted mean of them, weights positive, is zero, and distinct rows have lost no other direction. However each row is
+    scaled afterwards, this stays. Where n > d nothing shows it, and no value or bound depends on it.
 
     However each row is scaled afterwards, this stays. Where n > d nothing shows it, and no value or bound depends on it.
 

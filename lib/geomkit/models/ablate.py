@@ -373,8 +373,10 @@ def every_head(model: PreTrainedModel) -> list[Ablation]:
 
 
 def text_losses(results: Iterable[Ablated], sample: Sample) -> dict[Ablation | None, np.ndarray]:
-    """Average the surprisal of each text (texts,), in nats a token, without (None) and under each ablation; NaN where none
-    counts."""
+    """Average the surprisal of each text (texts,), in nats a token, without (None) and under each ablation.
+
+    NaN where no token counts.
+    """
     losses: dict[Ablation | None, np.ndarray] = {}
     for result in results:
         column = losses.setdefault(result.ablation, np.full(len(sample.ids), np.nan))

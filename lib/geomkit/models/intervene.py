@@ -119,8 +119,10 @@ def masked(model: PreTrainedModel, text: Pass, targets: np.ndarray, visible: np.
 
 
 def masked_log_probs(model: PreTrainedModel, text: Pass, targets: np.ndarray, visible: np.ndarray) -> torch.Tensor:
-    """Compute ln p of the next token (queries, vocabulary): all queries in one pass, side by side after the text, blind to
-    others."""
+    """Compute ln p of the next token (queries, vocabulary), all queries in one pass.
+
+    They stand side by side after the text, blind to others.
+    """
     past = visible & (np.arange(len(text.ids)) < targets[:, None])
     seen = np.hstack([np.ones((len(targets), text.prefix), dtype=bool), past, np.eye(len(targets), dtype=bool)])
     mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~torch.from_numpy(seen), torch.finfo(model.dtype).min)

@@ -345,8 +345,10 @@ def not_utf8(file: Path, line: int, error: UnicodeDecodeError) -> DataError:
 
 
 def clean(text: str) -> str:
-    """Collapse runs of spaces and tabs to one space and three or more line ends to two, and strip the text and its byte order
-    mark."""
+    """Collapse runs of spaces and tabs to one space and three or more line ends to two, and strip both ends.
+
+    A byte order mark is stripped, too.
+    """
     text = re.sub(r"[^\S\n]+", " ", text.removeprefix("\ufeff").replace("\r\n", "\n"))
     return re.sub(r" ?\n ?(?:\n ?)+", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
 

@@ -143,8 +143,9 @@ def check_sha256(what: str, path: Path, expected: str | None) -> None:
 
 
 def model_from_hub(repository: str, revision: str, folder: str | Path) -> Path:
-    """Download a model's configuration, tokenizer and weights, in one copy: safetensors if there are any, else
-    pytorch_model*.bin.
+    """Download a model's configuration, tokenizer and weights.
+
+    Weights come in one copy: safetensors if there are any, else pytorch_model*.bin.
 
     repository: "owner/name" on the hub. revision: a commit, tag or branch; the commit it stands for is written to
         folder/revision.txt. folder: where to; it is replaced if it exists.

@@ -48,8 +48,10 @@ class Stored:
     read: Rows
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """Read rows in float32. Raises DataError, naming file and key, for a value that is not finite or that float32 cannot
-        represent."""
+        """Read rows in float32.
+
+        Raises DataError, naming file and key, for a value that is not finite or that float32 cannot represent.
+        """
         values = self.read(first, last)
         with np.errstate(over="ignore"):
             floats: np.ndarray = from_words(values) if self.kind == "BF16" else np.asarray(values, dtype=np.float32)
@@ -69,9 +71,11 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Texts with their token ids (-1 where they are not known), each state as arrays one after another, row on row, and the kinds
-    of numbers, names of `FLOATS`, in which they are stored."""
+class ImportedStates:
+    """Imported texts and states: token ids (-1 where unknown), each state's rows, and the stored types.
+
+    Each state has its arrays one after another, row on row; kinds of numbers are names of `FLOATS`.
+    """
 
     texts: Texts
     ids: np.ndarray
@@ -81,7 +85,7 @@ class Found:
 
 TOGETHER = 16
 """Texts in a batch."""
-Layout = Callable[[Path, Sequence[int] | None], Found]
+Layout = Callable[[Path, Sequence[int] | None], ImportedStates]
 layouts: Registry[Layout] = Registry("layout of states", by_name=True)
 
 
@@ -137,7 +141,7 @@ def wanted(folder: Path, states: Mapping[State, Rows], layers: Any, depth: int) 
 
 
 @layouts.register("arrays")
-def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
+def arrays(folder: Path, layers: Sequence[int] | None) -> ImportedStates:
     """Read this project's layout: texts.csv, layer-<k>.npy or layer-<k> in .safetensors files, and ids.npy if ids are known.
 
     texts.csv has `document,tokens`, a line for each text; arrays are (all tokens, d), texts one after another; ids.npy is (all
@@ -156,7 +160,7 @@ def arrays(folder: Path, layers: Sequence[int] | None) -> Found:
         by_state[state] = array
     ids = read_ids(folder / "ids.npy", total)
     states = {state: array.rows for state, array in by_state.items() if layers is None or state.layer in layers}
-    return Found(texts, ids, states, {array.kind for array in by_state.values()})
+    return ImportedStates(texts, ids, states, {array.kind for array in by_state.values()})
 
 
 def read_texts(path: Path) -> Texts:
@@ -197,7 +201,7 @@ def read_ids(path: Path, total: int) -> np.ndarray:
 
 
 @layouts.register("vllm")
-def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
+def vllm(folder: Path, layers: Sequence[int] | None) -> ImportedStates:
     """Read the output of vLLM's hidden-state extraction.
 
     It is a .safetensors file for each prompt, with `hidden_states` (tokens, layers, d) and `token_ids` (tokens,). The numbers of
@@ -234,7 +238,7 @@ def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     def of(place: int) -> Rows:
         return joined(texts.offset, lambda number, first, last: read(number, first, last)[:, place])
 
-    return Found(
+    return ImportedStates(
         texts, np.concatenate(ids), {State(layer): of(place) for place, layer in enumerate(layers)}, {part.kind for part in parts}
     )
 
@@ -257,7 +261,7 @@ def hooked(name: str) -> State | None:
 
 
 @layouts.register("saelens")
-def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
+def saelens(folder: Path, layers: Sequence[int] | None) -> ImportedStates:
     """Read the output of SAELens' CacheActivationsRunner.
 
     It is a data set of `datasets` on the disk, with a column for a hook, (context, d) in each row, and `token_ids`. Each row is a
@@ -296,7 +300,7 @@ def saelens(folder: Path, layers: Sequence[int] | None) -> Found:
         if layers is None or state.layer in layers:
             flats = [flat(array) for array in own]
             states[state] = joined(starts, lambda number, first, last, flats=flats: flats[number](first, last))  # type: ignore[misc]
-    return Found(texts, np.concatenate(ids), states, {array.kind for own in parts.values() for array in own})
+    return ImportedStates(texts, np.concatenate(ids), states, {array.kind for own in parts.values() for array in own})
 
 
 def arrow_array(where: str, column: Any) -> Stored:

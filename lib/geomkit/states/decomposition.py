@@ -109,8 +109,10 @@ def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: Sta
 
 
 class Passes:
-    """Repeated passes over some states of a stream; one is enough where their rows are few. A call takes the text of the progress
-    bar."""
+    """Repeated passes over some states of a stream; one is enough where their rows are few.
+
+    A call takes the text of the progress bar.
+    """
 
     def __init__(self, states: States, group: Sequence[State]):
         self.states, self.group = states, group

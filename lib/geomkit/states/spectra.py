@@ -188,8 +188,10 @@ class Spectra(Reader):
         return {state: recorded[state] for state in sorted(recorded, key=order)}
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
-        """Yield (normalise, state, spectra) for every length that a text has: the eigenvalues are (texts of at least n tokens,
-        m)."""
+        """Yield (normalise, state, spectra) for every length that a text has.
+
+        Eigenvalues are (texts of at least n tokens, m).
+        """
         for mode, lengths in self.file.get(f"{variant}/texts", {}).items():
             for n, states in lengths.items():
                 for state, data in datasets(states):

@@ -67,8 +67,10 @@ class Finding:
 
     @classmethod
     def of(cls, row: Any, effect: str, verdict: ClaimVerdict, reason: str, **columns: Any) -> Self:
-        """Build a finding from a row of a study: scope, value, interval, margin, sizes and documents are the row's, except
-        `columns`."""
+        """Build a finding from a row of a study, whose columns it takes except those in `columns`.
+
+        Scope, value, interval, margin, sizes and documents are the row's.
+        """
         names = ("value", "low", "high", "margin", "sizes", "documents")
         own: dict[str, Any] = {name: getattr(row, name, None) for name in names} | columns
         if "scope" not in own:
@@ -136,8 +138,10 @@ def place(row: Any) -> list[str | None]:
 
 
 def estimate(value: float | None, low: float | None = None, high: float | None = None, digits: int = 3, sign: str = "+") -> str:
-    """Format a number with its interval: `+0.120 [+0.100, …]`. An open end is an ellipsis; without both ends there is no
-    interval."""
+    """Format a number with its interval: `+0.120 [+0.100, …]`.
+
+    An open end is an ellipsis; without both ends there is no interval.
+    """
     if value is None:
         return "unknown"
     ends = (

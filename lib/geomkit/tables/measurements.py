@@ -146,8 +146,9 @@ class Measurements:
         return {variant: loss for variant, loss in self.losses.items() if loss.tokens.any(axis=1).all()}
 
     def at(self, where: Where, variant: str = TRAINED) -> np.ndarray | None:
-        """Return the array of a place whose layer is named in any way, untrained twins averaged; None where no model was
-        measured.
+        """Return the array of a place whose layer is named in any way; None where no model was measured.
+
+        Untrained twins are averaged.
 
         A number is each model's own layer of that number, whatever its depth.
         """

@@ -31,8 +31,10 @@ def defined(value: float) -> float | None:
 
 
 def write_csv(path: Path, record: type[R], rows: Iterable[R]) -> None:
-    """Write rows of one kind as CSV; without rows only the columns. Raises DataError for a value of another type than its
-    column's."""
+    """Write rows of one kind as CSV; without rows only the columns.
+
+    Raises DataError for a value of another type than its column's.
+    """
     kinds, rows = columns(record), list(rows)
     own = open_columns(record)
     extra = list(getattr(rows[0], own)) if own and rows else []

@@ -73,8 +73,10 @@ class LadderLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlTraining:
-    """A row of controls.csv or steps.csv: a model that differs from the ladder in what its name says, and its losses (nats a
-    token) on validation and test text. `step`: after how many steps of the optimizer its weights were taken."""
+    """A row of controls.csv or steps.csv: a model that differs from the ladder as its name says, and its losses.
+
+    Losses are in nats a token, on validation and test text. `step`: after how many steps of the optimizer its weights were taken.
+    """
 
     model: str
     width: int
