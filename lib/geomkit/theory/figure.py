@@ -193,7 +193,7 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
 
 
 def quanta_figure(bigrams: Sequence[BigramLoss], learnt: Sequence[LearntRank]) -> Figure:
-    """Draws the loss of each class of bigrams against its training count; below, the rank up to which shares are learnt by size."""
+    """Draws the loss of each class of bigrams against its training count; below, the rank up to which shares are learnt."""
     figure = Figure(figsize=(WIDTH, 4.4))
     above, below = figure.subplots(2, 1)
     widths = sorted({row.width for row in bigrams})

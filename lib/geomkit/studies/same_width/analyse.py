@@ -33,7 +33,7 @@ EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", 
 def compare_at_fixed_width(
     final_states: Sequence[str | Path], table: Path, diff_erank: Path, published: Path, output: Path, resamples: int, seed: int
 ) -> None:
-    """Writes fixed_width.csv. final_states: each model's table of the final state, in a folder of its name, named by its corpus."""
+    """Writes fixed_width.csv. final_states: tables of the final state, each in its model's folder, named by its corpus."""
     rows: list[FixedWidth] = []
     for family, corpus in families(table):
         found = [read_measurements(path, family, corpus) for path in map(Path, final_states) if path.stem == corpus]
