@@ -21,7 +21,7 @@ from test_config import SHIPPED, changed, run_check
 
 from geomkit.core.config import NAME, ModelSpec
 from geomkit.core.errors import DataError, GeomkitError
-from geomkit.core.logs import explained
+from geomkit.core.logs import explain
 from geomkit.core.state import State
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 from geomkit.sources.fetch import fetch
@@ -45,7 +45,7 @@ def refused(folder: Path, call: Callable[[], object], *words: str) -> None:
     before = tree(folder)
     with pytest.raises(GeomkitError) as error:
         call()
-    line = explained(error.value)
+    line = explain(error.value)
     assert line is not None
     assert "\n" not in line
     assert [word for word in words if word not in line] == []

@@ -149,7 +149,7 @@ def test_a_configuration_chooses_nulls_that_run_or_are_drawn():
 
 
 def test_projections_of_tokens_are_declared_and_no_verdict_asks_for_them():
-    names = [one.name for one in variants.of_kind("tokens")]
+    names = [one.name for one in variants.by_kind("tokens")]
     assert sorted(names) == sorted(PROJECTIONS) == ["common-dimension", "projected", "random-projection"]
     assert variants.WIDTH_NULLS == ("fixed-spectrum", "stretched")
     assert not set(names) & {*variants.nulls(), *NULLS}
@@ -191,7 +191,7 @@ def flat_spectrum(family, like):
 def test_a_declaration_of_a_variant_is_checked(facts, message):
     one = replace(next(iter(DRAWN.values())), facts=facts)
     with pytest.raises(ConfigError, match=rf"variant 'fixed-spectrum' in geomkit\.measures\.nulls.*{message}"):
-        variants.of_declaration(one)
+        variants.from_declaration(one)
 
 
 # names and units

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from geomkit.core.errors import GeomkitError
-from geomkit.core.logs import explained
+from geomkit.core.logs import explain
 from geomkit.core.state import State
 from geomkit.sources.corpora import Document, stored_documents, write_documents
 from geomkit.states.dumps import Dump
@@ -114,7 +114,7 @@ def check(spoils: list[Spoiling], shards: bool, whole: Path, scratch: Path) -> N
         found = measure(folder, scratch / "c.parquet", scratch / "results", 8)
         compare(found, folder, scratch / "c.parquet")
     except GeomkitError as error:
-        line = explained(error)
+        line = explain(error)
         assert line is not None
         assert "\n" not in line
         assert len(line) < 1000

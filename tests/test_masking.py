@@ -14,7 +14,7 @@ from geomkit.core.state import State
 from geomkit.models.capture import Recorder, capture
 from geomkit.models.masking import Masking, masking
 from geomkit.models.probe import probe_model
-from geomkit.models.stream import of_reading, runs, runs_by_name
+from geomkit.models.stream import reading_attributes, runs, runs_by_name
 from geomkit.states.dumping import dump_states
 from geomkit.states.dumps import Dump, stored
 from geomkit.states.refusals import refused_files
@@ -93,7 +93,7 @@ def test_the_bytes_of_a_masked_model_s_first_token_are_known_behind_a_prefix_alo
     stored = StoredTexts(
         Sample([np.arange(3)], prefix, Texts(["a"], [3], [9])), np.ones(3), {"special tokens": "split", "seed": 1}
     )
-    found = of_reading(stored, objective)
+    found = reading_attributes(stored, objective)
     assert found["special tokens"] == "split"
     assert ("no bytes" in found) == without
 

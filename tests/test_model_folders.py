@@ -18,7 +18,7 @@ from test_bad_input import POINTER, tree
 
 from geomkit.core.config import ModelSpec
 from geomkit.core.errors import DataError, GeomkitError, RefusalError
-from geomkit.core.logs import explained
+from geomkit.core.logs import explain
 from geomkit.models.cutting import cut_texts
 from geomkit.models.load import load_config, load_model, load_tokenizer, prefix, skeleton, suffix, untrained_twin
 from geomkit.models.stream import runs
@@ -351,7 +351,7 @@ def test_a_folder_that_is_not_a_models_is_one_line_that_names_it(case, llama, co
     before = tree(tmp_path)
     with pytest.raises(GeomkitError) as error:
         measure(llama, corpus, tmp_path / "results")
-    line = explained(error.value)
+    line = explain(error.value)
     assert line is not None
     assert "\n" not in line
     assert len(line) < 900
@@ -447,7 +447,7 @@ def test_a_file_that_may_not_be_read_keeps_its_own_error(load, llama, monkeypatc
     monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(PermissionError) as error:
         load(ModelSpec(llama))
-    assert explained(error.value) == "StorageError: config.json: no permission to read or write there"
+    assert explain(error.value) == "StorageError: config.json: no permission to read or write there"
 
 
 def test_an_encoder_with_a_decoder_is_refused(tmp_path):

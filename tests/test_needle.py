@@ -6,7 +6,7 @@ import torch
 
 from geomkit.core.config import ModelSpec
 from geomkit.core.errors import DataError
-from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, call, outcome
+from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, call, outcome
 from geomkit.sources.corpora import Document, write_documents
 from geomkit.studies.needle.run import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
 from geomkit.tables.experiments import NeedleText
@@ -82,7 +82,7 @@ def test_calls_are_those_of_the_protocol():
 
 def test_a_verdict_needs_the_instrument_and_every_kind():
     rows = {"needle": KNOWN, "repeated": AGAIN, "plain": LOST}
-    table = [Told(kind, row, call(row, Margins())) for kind, row in rows.items() for _ in range(20)]
+    table = [ClassifiedText(kind, row, call(row, Margins())) for kind, row in rows.items() for _ in range(20)]
     found = outcome(table, Margins())
     assert found.told_apart
     assert found.right == dict.fromkeys(CALLS, 1.0)
@@ -94,7 +94,7 @@ def test_a_verdict_needs_the_instrument_and_every_kind():
     mistaken = outcome([table[0]._replace(call="redundant"), *table[1:]], Margins())
     assert mistaken.works
     assert not mistaken.told_apart
-    noisy = [Told(kind, row._replace(random=0.6) if kind == "needle" else row, name) for kind, row, name in table]
+    noisy = [ClassifiedText(kind, row._replace(random=0.6) if kind == "needle" else row, name) for kind, row, name in table]
     assert not outcome(noisy, Margins()).works
     with pytest.raises(DataError, match="'plain'"):
         outcome(table[:40], Margins())

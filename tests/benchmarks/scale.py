@@ -110,7 +110,7 @@ class Stages:
     def states(self) -> InMemory:
         """Those of the model as it runs."""
         bench = Bench(ModelSpec(), self.sample, 0)
-        bench.held = self.model
+        bench.loaded = self.model
         share = share_of(batch_groups(self.sample, BATCH_TOKENS), self.sample.texts, None)
         stored, asked = StoredTexts(self.sample, np.ones(VOCABULARY, int), {}), {"layers": self.layers, "sublayers": False}
         return InMemory(Runs("random", bench, stored, asked, BATCH_TOKENS, None, HOSTED, share, {}), "trained")

@@ -20,7 +20,7 @@ from geomkit.models.capture import Recorder, capture
 from geomkit.models.load import OBJECTIVES, blocks, load_model, sizes
 from geomkit.models.masking import Masking
 from geomkit.models.selfcheck import read_states
-from geomkit.models.stream import of_model
+from geomkit.models.stream import model_attributes
 from geomkit.states.texts import Sample, Texts
 
 LENGTHS, FIRST, LAST, MASK = (17, 9, 12), 0, 2, 4
@@ -50,7 +50,7 @@ def check(objective: str, name: str, folder: Path) -> Outcome:
         return Outcome(*about, MISSING, textwrap.shorten(f"{type(error).__name__}: {error}", 160))
     try:
         loaded = load_model(ModelSpec(folder, device="cpu", objective=objective))
-        of_model(loaded)
+        model_attributes(loaded)
         measured = captured(loaded, objective)
     except GeomkitError as error:
         return Outcome(*about, REFUSED, str(error).replace(str(folder), name).partition(": ")[2])

@@ -8,7 +8,7 @@ import yaml
 from workflow_case import ROOT, Case, Outcome, Run
 
 from geomkit.core.config import stages
-from geomkit.core.variants import drawn, nulls, of_kind, runs
+from geomkit.core.variants import by_kind, drawn, nulls, runs
 from geomkit.measures.entropy import metrics
 
 MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
@@ -37,7 +37,7 @@ DRAWN = drawn({"nulls": nulls()})
 """Nulls of drawn rows."""
 
 
-OF_FAMILY = [null.name for null in of_kind("family")]
+OF_FAMILY = [null.name for null in by_kind("family")]
 """Nulls made of a family's spectra."""
 
 

@@ -7,7 +7,7 @@ MEASURED_ROWS = {
     "left_out": plan.without,
     "gain": plan.gain_constants,
     "whitened": plan.whitened_layers,
-    "sinks": plan.sinks_asked,
+    "sinks": plan.sink_settings,
     "seed": config["seed"],
 }
 

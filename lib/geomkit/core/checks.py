@@ -41,13 +41,13 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
     if error is None:
         return
     key = ".".join(map(str, error.absolute_path)) or "top level"
-    message, hint = said_of(error, files.find(list(error.absolute_path), error.instance))
+    message, hint = describe_fault(error, files.find(list(error.absolute_path), error.instance))
     if len(repr(error.instance)) > 200:
         message = message.replace(repr(error.instance), reprlib.repr(error.instance))
     raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
 
 
-def said_of(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
+def describe_fault(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
     """Describe a schema error in the words of YAML, with its remedy."""
     value: Any = error.instance
     allowed: Any = error.validator_value

@@ -47,7 +47,7 @@ def logged(path: str) -> Iterator[None]:
     except KeyboardInterrupt:
         os._exit(130)
     except BaseException as error:
-        line = explained(error) or unexpected(error, path)
+        line = explain(error) or unexpected(error, path)
         for stream in (sys.stderr, _terminal):
             print(line, file=stream, flush=True)
         os._exit(1)  # HDF5 crashes where it is left to close a file that the disk has no room for
@@ -56,7 +56,7 @@ def logged(path: str) -> Iterator[None]:
     os._exit(0)
 
 
-def explained(error: BaseException) -> str | None:
+def explain(error: BaseException) -> str | None:
     """Say in one line what caused an error that a user can act on, and what to do; None for any other error.
 
     Such are a GeomkitError, a file that may not be written or read, a disk, a memory or a GPU that is full.

@@ -112,7 +112,7 @@ class Plan:
 
     @cached_property
     def parts(self) -> list[str]:
-        """Names of the parts where several jobs share a model's work on a corpus."""
+        """Name of the parts where several jobs share a model's work on a corpus."""
         count = self.config["dump"]["parts"]
         return [f"{number}-of-{count}" for number in range(1, count + 1)]
 
@@ -196,7 +196,7 @@ class Plan:
 
     @cached_property
     def selectors(self) -> list[str]:
-        """Names of the token selection methods in use."""
+        """Name of the token selection methods in use."""
         methods = self.config["tokens"]["selection"]["methods"]
         return list(self.known["selection method"]) if methods == "all" else methods
 
@@ -219,7 +219,7 @@ class Plan:
         """Return the layers at which chosen tokens are compared, which need sums of each fold of documents; else None."""
         return self.config["tokens"]["selection"]["layers"] if self.needed(self.probed(), job) else None
 
-    def sinks_asked(self, job: Any) -> dict[str, Any] | None:
+    def sink_settings(self, job: Any) -> dict[str, Any] | None:
         """Thresholds of attention sinks, and metrics, where texts are to be measured without sinks."""
         if not self.needed(self.chosen("ablation"), job):
             return None

@@ -56,7 +56,7 @@ class Variant:
         return getattr(importlib.import_module(self.module), self.function)(*arguments, **options)
 
 
-def of_declaration(one: Declaration) -> Variant:
+def from_declaration(one: Declaration) -> Variant:
     """Build a variant from its declaration. Raises ConfigError for an unknown kind or keyword."""
     try:
         result = Variant(one.name, module=one.module, function=one.function, **one.facts)
@@ -72,7 +72,7 @@ def of_declaration(one: Declaration) -> Variant:
 
 
 VARIANTS: Mapping[str, Variant] = {
-    name: of_declaration(one)
+    name: from_declaration(one)
     for part in (
         declared("geomkit.measures.nulls", "variant"),
         declared("geomkit.models.variants", "variant"),
@@ -86,7 +86,7 @@ WIDTH_NULLS = tuple(name for name, one in VARIANTS.items() if one.width)
 """A law goes beyond width only if it differs from all of these."""
 
 
-def of_kind(kind: Kind) -> list[Variant]:
+def by_kind(kind: Kind) -> list[Variant]:
     """List the variants of a kind."""
     return [one for one in VARIANTS.values() if one.kind == kind]
 
@@ -124,7 +124,7 @@ def left_out(entropy: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> 
 def runs(entropy: Mapping[str, Any]) -> list[str]:
     """List the variants that a model is run for: itself, and the chosen nulls, each as often as configured."""
     names = []
-    for one in of_kind("model"):
+    for one in by_kind("model"):
         if one.name in (TRAINED, *entropy["nulls"]):
             names += [f"{one.name}-{seed}" for seed in range(entropy[one.seeds])] if one.seeds else [one.name]
     return names
@@ -132,7 +132,7 @@ def runs(entropy: Mapping[str, Any]) -> list[str]:
 
 def drawn(entropy: Mapping[str, Any]) -> list[str]:
     """List the chosen nulls of drawn rows."""
-    return [one.name for one in of_kind("rows") if one.name in entropy["nulls"]]
+    return [one.name for one in by_kind("rows") if one.name in entropy["nulls"]]
 
 
 def base(name: str) -> str:

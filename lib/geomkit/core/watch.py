@@ -90,7 +90,7 @@ def parent(process: int) -> int:
     try:
         return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     except FileNotFoundError:
-        return 0 if Path("/proc/self/stat").exists() else int(asked(process, "ppid") or 0)
+        return 0 if Path("/proc/self/stat").exists() else int(ps_column(process, "ppid") or 0)
     except ProcessLookupError:
         return 0
 
@@ -100,9 +100,9 @@ def command(process: int) -> str:
     try:
         return Path(f"/proc/{process}/cmdline").read_text(errors="replace").replace("\0", " ")
     except (FileNotFoundError, ProcessLookupError):
-        return "" if Path("/proc/self/stat").exists() else asked(process, "command")
+        return "" if Path("/proc/self/stat").exists() else ps_column(process, "command")
 
 
-def asked(process: int, column: str) -> str:
+def ps_column(process: int, column: str) -> str:
     """Query ps for a column of a process, on systems without /proc."""
     return subprocess.run(["ps", "-o", f"{column}=", "-p", str(process)], capture_output=True, text=True).stdout.strip()

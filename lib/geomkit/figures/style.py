@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from geomkit.core.declarations import described
 from geomkit.core.provenance import replacing
-from geomkit.core.variants import TRAINED, Kind, of_kind
+from geomkit.core.variants import TRAINED, Kind, by_kind
 from geomkit.tables.endpoints import Endpoint, Source
 
 matplotlib.rcParams.update(
@@ -91,7 +91,7 @@ DRAWN = (
 
 def looks(*kinds: Kind) -> dict[str, Look]:
     """Return how variants except the trained model are drawn, kind by kind, in the order of declaration."""
-    names = [one.name for kind in kinds for one in of_kind(kind) if one.name != TRAINED]
+    names = [one.name for kind in kinds for one in by_kind(kind) if one.name != TRAINED]
     return {name: Look(**{field: DRAWN[name].facts[field] for field in Look._fields}) for name in names}
 
 

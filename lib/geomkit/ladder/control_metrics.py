@@ -30,7 +30,7 @@ def measure_controls(
     metrics: Sequence[str],
     parameters: Mapping[str, float],
 ) -> None:
-    """Writes the table. models: files, in folders of their names; the widest is the donor of the projected null."""
+    """Write the table. models: files, in folders of their names; the widest is the donor of the projected null."""
     wanted, open_model = Wanted([normalisation], [length], metrics, parameters), states()
     table = TableWriter(family=family, corpus=corpus)
     widths: dict[str, int] = {}
@@ -51,7 +51,7 @@ def measure_controls(
 
 
 def add_projected(table: TableWriter, states: States, widths: Sequence[int], wanted: Wanted) -> None:
-    """Adds a donor's rows on its leading directions, taken from other documents, for every width."""
+    """Add a donor's rows on its leading directions, taken from other documents, for every width."""
     (mode,), (n,) = wanted.modes, wanted.lengths
     long_enough = [text for text, tokens in enumerate(states.texts.tokens) if tokens >= n]
     documents = [states.texts.document[text] for text in long_enough]

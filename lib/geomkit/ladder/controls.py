@@ -23,7 +23,7 @@ def train_control(
     device: str,
     keep: Sequence[int] = (),
 ) -> None:
-    """Trains the model that a name of `geomkit.ladder.names` defines, or continues its training.
+    """Train the model that a name of `geomkit.ladder.names` defines, or continue its training.
 
     Writes the trained model into the folder <name> beside that of tables, or with steps to keep one into <name>-step<n> for each
     of them, and `table`: a row with the validation and test loss (nats a token) of each of these models. tokenizer: a file of the

@@ -33,7 +33,7 @@ def train_cell(
     parameters: Mapping[str, float],
     device: str,
 ) -> None:
-    """Trains one model on a budget of tokens, or continues its training, and writes its losses and metrics as CSV.
+    """Train one model on a budget of tokens, or continue its training, and write its losses and metrics as CSV.
 
     tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside that of tables.
     """

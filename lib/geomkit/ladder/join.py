@@ -9,12 +9,12 @@ from geomkit.tables.trainings import Cell, ControlTraining, CurvePoint, SweptTra
 
 
 def join_curves(tables: Iterable[Path], output: Path) -> None:
-    """Joins learning curves into one table."""
+    """Join learning curves into one table."""
     write_csv(output, CurvePoint, [row for table in tables for row in read_csv(Path(table), CurvePoint)])
 
 
 def join_sweep(tables: Iterable[Path], output: Path) -> None:
-    """Joins the trainings that choose a learning rate and a batch size."""
+    """Join the trainings that choose a learning rate and a batch size."""
     names = [field.name for field in fields(SweptTraining)]
     swept = [SweptTraining(**{name: getattr(cell, name) for name in names}) for cell in cells(tables)]
     write_csv(output, SweptTraining, swept)

@@ -34,7 +34,7 @@ def write_card(
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
-    """Writes the model card and the table of losses."""
+    """Write the model card and the table of losses."""
     folders = [Path(model).parent for model in models]
     sources = {Path(path).stem: (Path(path), split) for path, split in zip(corpora, splits, strict=True)}
     words = load_tokenizer(folders[0])

@@ -73,7 +73,7 @@ def parse_form(word: str | int) -> tuple[int, Form]:
 
 
 def parse(name: str) -> Training:
-    """Reads the training that a name defines. Raises ConfigError for a name that is not of the scheme."""
+    """Read the training that a name defines. Raises ConfigError for a name that is not of the scheme."""
     match = NAME.fullmatch(name)
     if match is None:
         raise ConfigError(f"ladder: {name!r} is not the name of a training")

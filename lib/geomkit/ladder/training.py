@@ -90,7 +90,7 @@ class Run:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Trains a byte-level BPE; any text can be encoded, and `END` separates documents."""
+    """Train a byte-level BPE; any text can be encoded, and `END` separates documents."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -134,7 +134,7 @@ def shape(width: int, form: Form = OWN) -> tuple[int, int]:
 
 
 def build(width: int, recipe: Recipe, seed: int, form: Form = OWN) -> GPTNeoXForCausalLM:
-    """Builds an untrained model of the ladder from its seed; the global generator of torch is left as it was."""
+    """Build an untrained model of the ladder from its seed; the global generator of torch is left as it was."""
     layers, heads = shape(width, form)
     config = GPTNeoXConfig(
         vocab_size=recipe.vocabulary,
@@ -229,7 +229,7 @@ def train(
     form: Form = OWN,
     keep: Sequence[int] = (),
 ) -> Run:
-    """Trains one model, or continues from `checkpoint`, which is written at every evaluation and always complete. A checkpoint of
+    """Train one model, or continue from `checkpoint`, which is written at every evaluation and always complete. A checkpoint of
     another recipe or other data is not used. The weights after each step in `keep` are saved; this changes nothing in the
     training.
 
@@ -261,7 +261,7 @@ def train(
 
 
 def save(run: Run, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path, task: str) -> None:
-    """Saves everything that a run needs to continue, as one safetensors file."""
+    """Save everything that a run needs to continue, as one safetensors file."""
     tensors = {f"model.{name}": weight.detach() for name, weight in run.model.named_parameters()}
     for kept, weights in run.kept.items():
         tensors |= {f"kept.{kept}.{name}": weight for name, weight in weights.items()}
@@ -273,7 +273,7 @@ def save(run: Run, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path
 
 
 def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: str) -> int:
-    """Restores a saved state and returns the number of steps done: none, if there is no state of this task."""
+    """Restore a saved state and return the number of steps done: none, if there is no state of this task."""
     if not checkpoint.exists():
         return 0
     with safe_open(checkpoint, "pt") as stored:
@@ -298,18 +298,18 @@ def restore(run: Run, optimizer: torch.optim.Optimizer, checkpoint: Path, task: 
 
 @torch.no_grad()
 def put(model: GPTNeoXForCausalLM, weights: Mapping[str, torch.Tensor]) -> None:
-    """Replaces a model's weights, by name."""
+    """Replace a model's weights, by name."""
     for name, weight in model.named_parameters():
         weight.copy_(weights[name])
 
 
 def export(run: Run, folder: Path) -> None:
-    """Writes the model as a folder that `AutoModelForCausalLM` loads, weights in float16."""
+    """Write the model as a folder that `AutoModelForCausalLM` loads, weights in float16."""
     run.model.half().save_pretrained(folder)
 
 
 def prepare_tokenizer(corpus: Path, tokenizer: Path, recipe: Mapping[str, Any]) -> None:
-    """Trains the ladder's tokenizer on a corpus's training split, and writes it to a folder."""
+    """Train the ladder's tokenizer on a corpus's training split, and write it to a folder."""
     texts = [document.text for document in stored_documents(corpus, "train")]
     train_tokenizer(texts, Recipe(**recipe).vocabulary).save_pretrained(tokenizer.parent)
 
@@ -325,7 +325,7 @@ def train_model(
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
-    """Trains one model of the ladder, or continues: writes the folder of its weights, and its learning curve as CSV.
+    """Train one model of the ladder, or continue: writes the folder of its weights, and its learning curve as CSV.
 
     tokenizer: a file of the tokenizer. checkpoint: name of a file in the folder `checkpoints` beside those of models and curves.
     """

@@ -16,7 +16,7 @@ from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     Estimate,
     categories,
-    explained,
+    linear_prediction,
     partial_correlation_interval,
     partial_correlations,
 )
@@ -78,7 +78,7 @@ def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike, law: A
     errors = []
     for name, known in zip(names, np.zeros((names.size, y.size)) if law is None else np.asarray(law), strict=True):
         out = np.asarray(groups) == name
-        predicted = known if law is not None and not len(table) else known + explained(y - known, table, among=~out)
+        predicted = known if law is not None and not len(table) else known + linear_prediction(y - known, table, among=~out)
         errors.append(np.mean((predicted - y)[out] ** 2))
     return float(np.sqrt(np.mean(errors)))
 

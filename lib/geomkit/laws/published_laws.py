@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from geomkit.laws.fit import Fit
 
 
-class Peer(NamedTuple):
+class PublishedParameter(NamedTuple):
     """A parameter of a published law, the fitted parameter that it belongs to, and the sign between them."""
 
     law: str
@@ -15,7 +15,9 @@ class Peer(NamedTuple):
     sign: int = 1
 
 
-def beside_peers(law: Fit, peers: Sequence[Peer], published: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+def compare_published(
+    law: Fit, peers: Sequence[PublishedParameter], published: Mapping[tuple[str, str], float]
+) -> list[dict[str, Any]]:
     """Return each published value, in the sign of our parameter, and whether our interval contains it.
 
     That is None for a law that was rejected, which has no interval. Nothing is returned for a law that failed.

@@ -121,7 +121,7 @@ def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array
 
 @dataclass(frozen=True)
 class Resamples:
-    """Resamples of documents and then, for each size, of seeds: how often each was drawn.
+    """Resample of documents and then, for each size, of seeds: how often each was drawn.
 
     texts: (texts, resamples); seeds: for each size (seeds, resamples).
     """

@@ -57,7 +57,7 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) ->
         raise DataError(f"x, y and controls have shapes {', '.join(str(column.shape) for column in columns)}; they must be alike")
     table = np.stack(columns)
     table -= table.mean(axis=1, keepdims=True)
-    rest = table[:2] - [explained(row, table[2:]) for row in table[:2]]
+    rest = table[:2] - [linear_prediction(row, table[2:]) for row in table[:2]]
     if not (np.linalg.norm(rest, axis=1) > 1e-10 * np.linalg.norm(table[:2], axis=1)).all():
         raise DataError("no correlation: x or y does not vary beside its controls")
     return float(np.corrcoef(rest)[0, 1])
@@ -92,7 +92,7 @@ def partial_of_products(products: Array) -> Array:
         return np.where(varies, rest[..., 0, 1] / np.sqrt(squares.prod(axis=-1)), np.nan)
 
 
-def explained(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None) -> Array:
+def linear_prediction(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None) -> Array:
     """Predict y (n,) linearly from an intercept and controls (controls, n), fitted to the points of the mask `among`.
 
     Controls may depend on each other.

@@ -29,7 +29,7 @@ ACROSS = 72
 
 
 def claims_figure(rows: Sequence[Claim], of: str = "") -> Iterator[Figure]:
-    """Draws the pages of one ledger; `of` says in their titles whose it is."""
+    """Draw the pages of one ledger; `of` says in their titles whose it is."""
     for chapter, group in groupby(rows, key=lambda row: row.chapter):
         for page in pages(blocks([row for row in group if row.value is not None])):
             yield drawn(chapter + of, page)
@@ -89,7 +89,7 @@ def drawn(chapter: str, entries: Sequence[Block]) -> Figure:
 
 
 def panel(axis: Axes, block: Block) -> None:
-    """Draws one effect: for each finding a line of words, and below it the effect."""
+    """Draw one effect: for each finding a line of words, and below it the effect."""
     place = axis.get_yaxis_transform()
     for number, row in enumerate(block.rows):
         if row.value is None:
@@ -151,6 +151,6 @@ def listed(rows: Sequence[Claim], of: str) -> Iterator[Figure]:
 
 
 def draw_claims(claims: Path, shipped: Path, output: Path) -> None:
-    """Writes results/claims.pdf: the ledger of the run, then that of what ships."""
+    """Write results/claims.pdf: the ledger of the run, then that of what ships."""
     own, others = (read_csv(path, Claim) for path in (claims, shipped))
     save(chain(claims_figure(own), claims_figure(others, " (what ships)")), output)

@@ -207,7 +207,7 @@ def effect(rows: Sequence[Claim]) -> str:
 
 
 def with_table(readme: str, rows: Sequence[Claim]) -> str:
-    """Puts a new table into the README. Raises DataError unless it has one place for it."""
+    """Put a new table into the README. Raises DataError unless it has one place for it."""
     if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(START):
         raise DataError(f"README.md: {START} and {END} must be there once, in this order")
     before, rest = readme.split(START)
@@ -279,7 +279,7 @@ def row_html(row: Claim) -> str:
 
 
 def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: Path) -> None:
-    """Writes results/claims.html, and a line for each claim of the run for the report's first page."""
+    """Write results/claims.html, and a line for each claim of the run for the report's first page."""
     rows = read_csv(claims, Claim)
     with replacing(page) as temporary:
         temporary.write_text(ledger_page(template.read_text(), rows, read_csv(shipped, Claim)), encoding="utf-8")
@@ -290,7 +290,7 @@ def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: P
 
 
 def write_findings(claims: Path, readme: Path, findings: Path, with_findings: Path) -> None:
-    """Writes the page of findings, and the README with its table made anew."""
+    """Write the page of findings, and the README with its table made anew."""
     rows = read_csv(claims, Claim)
     with replacing(findings) as temporary:
         temporary.write_text(findings_page(rows), encoding="utf-8")

@@ -30,12 +30,12 @@ READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
 
 
 def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
-    """Ships the results that are complete, and returns the rest."""
+    """Ship the results that are complete, and return the rest."""
     return [one for one in shipped if not ship(one, resources)]
 
 
 def ship(one: Shipped, resources: Path) -> bool:
-    """Ships one result, in place of the shipped copy; returns whether all of its files were there."""
+    """Ship one result, in place of the shipped copy; returns whether all of its files were there."""
     paths = sorted(one.results.glob(one.path))
     if not paths or (one.whole and not (one.results / one.whole).exists()):
         return False

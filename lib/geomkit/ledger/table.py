@@ -22,7 +22,7 @@ MISSING = Finding(scope="", effect="", verdict=UNTESTED, reason="nothing has bee
 
 
 def write_ledger(files: Iterable[Path], output: Path) -> None:
-    """Writes every registered claim, tested or not, with its findings from files of records."""
+    """Write every registered claim, tested or not, with its findings from files of records."""
     inputs = Inputs(files)
     write_csv(output, Claim, [row for name in sorted(claims, key=place_of) for row in rows_of(name, inputs)])
 

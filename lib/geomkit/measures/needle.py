@@ -35,7 +35,7 @@ class Scores(NamedTuple):
     random: float
 
 
-class Told(NamedTuple):
+class ClassifiedText(NamedTuple):
     """One text's kind, its scores, and the call that the scores alone lead to."""
 
     kind: str
@@ -70,7 +70,7 @@ def call(scores: Scores, margins: Margins) -> str:
     return "concentrated" if scores.without_one - scores.whole >= margins.lost else "undecided"
 
 
-def outcome(texts: Sequence[Told], margins: Margins) -> Outcome:
+def outcome(texts: Sequence[ClassifiedText], margins: Margins) -> Outcome:
     """Judge whether the method works, and whether it separates the three kinds by the margin. Raises DataError if a kind has no
     text."""
     calls = {kind: [text.call for text in texts if text.kind == kind] for kind in STATEMENTS}

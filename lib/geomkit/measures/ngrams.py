@@ -119,10 +119,10 @@ class NgramBudget:
         if not 0 <= budget <= self.types:
             raise DataError(f"a budget is between 0 and all {self.types} trigrams; found {budget}")
         contexts, index, followed = self.contexts
-        held, number = self.rank <= budget, followed.size
-        taken = np.bincount(index[held], self.counts[held] - self.discount, minlength=number) / followed
-        covered = np.bincount(index[held], self.backoff[held], minlength=number)
-        full = np.bincount(index[held], minlength=number) == self.vocabulary
+        stored, number = self.rank <= budget, followed.size
+        taken = np.bincount(index[stored], self.counts[stored] - self.discount, minlength=number) / followed
+        covered = np.bincount(index[stored], self.backoff[stored], minlength=number)
+        full = np.bincount(index[stored], minlength=number) == self.vocabulary
         with np.errstate(divide="ignore", invalid="ignore"):
             share, scale = np.where(full, 0.0, (1 - taken) / (1 - covered)), np.where(full, 1 / taken, 1.0)
         at, known = self.find(codes)
@@ -131,7 +131,7 @@ class NgramBudget:
             np.where(seen, share[context], 1.0) * self.pairs[codes // self.vocabulary % self.vocabulary, codes % self.vocabulary]
         )
         own = (self.counts[at] - self.discount) * (scale / followed)[index[at]]
-        surprisal: Array = -np.log(np.where(known & held[at], own, fallback))
+        surprisal: Array = -np.log(np.where(known & stored[at], own, fallback))
         return surprisal
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from geomkit.core.arrays import Array
 from geomkit.core.declarations import variant
 from geomkit.core.errors import DataError
-from geomkit.core.variants import VARIANTS, of_kind
+from geomkit.core.variants import VARIANTS, by_kind
 from geomkit.measures.spectra import Spectrum
 
 
@@ -103,7 +103,7 @@ def width_nulls(family: Sequence[Spectrum], size: Sequence[int]) -> list[dict[st
         )
     members = list(zip(size, family, strict=True))
     sizes = [averaged([spectrum for own, spectrum in members if own == one]) for one in dict.fromkeys(size)]
-    return [{null.name: null.make(sizes, like) for null in of_kind("family")} for like in family]
+    return [{null.name: null.make(sizes, like) for null in by_kind("family")} for like in family]
 
 
 def averaged(seeds: Sequence[Spectrum]) -> Spectrum:

@@ -30,7 +30,7 @@ from transformers.utils import logging
 
 from geomkit.core.config import CAUSAL, MASKED, ModelSpec, tokenizer_folder
 from geomkit.core.errors import ConfigError, DataError, RefusalError
-from geomkit.core.logs import explained
+from geomkit.core.logs import explain
 from geomkit.core.model_folders import check_adapter, check_config, check_files, check_tokenizer, header, weight_files
 from geomkit.core.provenance import replacing_folder
 from geomkit.models.gguf_metadata import GgufFile, apply_metadata, apply_tokenizer, gguf_file
@@ -101,7 +101,7 @@ def loading(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if explained(error) is not None:  # our own, or a disk, a memory or a permission
+        if explain(error) is not None:  # our own, or a disk, a memory or a permission
             raise
         why = textwrap.shorten(f"{type(error).__name__}: {error}", 300)
         if hint := next((hint for words, hint in HINTS.items() if words in why), None):

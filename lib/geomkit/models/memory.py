@@ -110,7 +110,7 @@ def need(
 ) -> Need:
     """Compute what a model of this configuration needs, of `parameters` weights of type `dtype`."""
     depth, d = setting(config, "num_hidden_layers"), setting(config, "hidden_size")
-    states = asked_states(depth, layers, sublayers)
+    states = requested_states(depth, layers, sublayers)
     own = frozenset(state for state in states if keeps_documents(state, depth, d))
     of_folds = resolve_layers(whitened, depth) if whitened is not None else []
     folded = frozenset(state for state in states if state.layer in of_folds and state.sublayer == "block")
@@ -118,7 +118,7 @@ def need(
     return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded, logits)
 
 
-def asked_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
+def requested_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
     """List the states that a configuration requests, for a model with so many blocks and with sublayers."""
     states = [State(layer) for layer in resolve_layers(layers, depth)]
     if sublayers:

@@ -18,7 +18,7 @@ from geomkit.models.capture import Recorder, all_rows, batch_groups, batch_limit
 from geomkit.models.cutting import texts_for
 from geomkit.models.load import blocks, find_device, load_config, load_tokenizer, setting, sizes, some
 from geomkit.models.masking import Masking, masking
-from geomkit.models.memory import asked_states, check_memory, check_rows
+from geomkit.models.memory import check_memory, check_rows, requested_states
 from geomkit.models.norms import FinalNorm, final_norm
 from geomkit.models.placing import HOSTED, Homes
 from geomkit.models.selfcheck import read_states
@@ -120,7 +120,7 @@ class Runs:
         spec = self.bench.spec
         attributes: dict[str, object] = (
             {f"model {key}": value for key, value in self.origin.items()}
-            | of_reading(self.stored, spec.objective)
+            | reading_attributes(self.stored, spec.objective)
             | {
                 "model": self.name,
                 "weights sha256": file_sha256(spec.folder),
@@ -139,7 +139,7 @@ class Runs:
         return attributes | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
 
 
-def of_reading(stored: StoredTexts, objective: str) -> dict[str, object]:
+def reading_attributes(stored: StoredTexts, objective: str) -> dict[str, object]:
     """Return attributes on how documents were read.
 
     A masked model's first token is scored too: its bytes are known if a prefix made the tokenizer count them.
@@ -179,7 +179,7 @@ class Running:
 
     @property
     def attributes(self) -> dict[str, object]:
-        own = of_model(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
+        own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
         return {**self.runs.facts, "variant": self.variant, **own}
 
     @property
@@ -222,7 +222,7 @@ class Running:
         runs, spec = self.runs, self.runs.bench.spec
         if self._running is None:
             config, tokens = load_config(spec), self.texts.tokens
-            count = len(asked_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
+            count = len(requested_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
             total = sum(tokens[text] for text in (self.share if texts is None else texts))
             check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
         rows = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, self.share if texts is None else texts)
@@ -243,7 +243,7 @@ class Running:
         self._running = None  # or two models would be in memory
 
 
-def of_model(model) -> dict[str, object]:
+def model_attributes(model) -> dict[str, object]:
     """Return attributes of a model.
 
     They are sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of its states, if

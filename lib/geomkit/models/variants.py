@@ -20,16 +20,16 @@ class Bench:
     spec: ModelSpec
     texts: Sample
     seed: int
-    held: PreTrainedModel | None = field(default=None, init=False)
+    loaded: PreTrainedModel | None = field(default=None, init=False)
     twin: int | None = field(default=None, init=False)
 
     def model(self, twin: int | None = None) -> PreTrainedModel:
         """Return the trained model, or an untrained twin by its seed."""
-        if self.held is None or self.twin != twin:
-            self.held = None  # or two models would be in memory
-            self.held = load_model(self.spec) if twin is None else untrained_twin(self.spec, twin)
+        if self.loaded is None or self.twin != twin:
+            self.loaded = None  # or two models would be in memory
+            self.loaded = load_model(self.spec) if twin is None else untrained_twin(self.spec, twin)
             self.twin = twin
-        return self.held
+        return self.loaded
 
 
 @variant("trained", kind="model", label="trained", short="trained", marker="o", colour="#0072B2", line="-")

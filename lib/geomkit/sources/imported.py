@@ -222,14 +222,14 @@ def vllm(folder: Path, layers: Sequence[int] | None) -> Found:
     sizes = [part.shape[0] for part in parts]
     texts = Texts([file.stem for file in files], sizes, [0] * len(sizes))
 
-    held: dict[tuple[int, int, int], np.ndarray] = {}
+    cache: dict[tuple[int, int, int], np.ndarray] = {}
 
     def read(number: int, first: int, last: int) -> np.ndarray:
         """Read all layers of a file's rows, cached until other rows are read: layers are requested one after another."""
-        if (key := (number, first, last)) not in held:
-            held.clear()
-            held[key] = parts[number].rows(first, last)
-        return held[key]
+        if (key := (number, first, last)) not in cache:
+            cache.clear()
+            cache[key] = parts[number].rows(first, last)
+        return cache[key]
 
     def of(place: int) -> Rows:
         return joined(texts.offset, lambda number, first, last: read(number, first, last)[:, place])

@@ -45,7 +45,7 @@ class Plan:
         return any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
 
 
-def what_is_absent(states: States, lengths: Sequence[int]) -> dict[str, str]:
+def missing_spectra(states: States, lengths: Sequence[int]) -> dict[str, str]:
     """List what the spectra of these states will lack, with reasons."""
     longest = max(states.texts.tokens)
     absent = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}

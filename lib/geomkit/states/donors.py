@@ -77,7 +77,7 @@ class Source:
         return replace(self, attributes={**self.attributes, DTYPE: states.dtype}, gathered=gathered)
 
 
-def of_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
+def from_spectra(name: str, family: str, seed: int | None, spectra: Spectra) -> Source:
     """Build a model from its spectra, without rows."""
     return Source(name, family, seed, spectra.attributes, spectra.text_list, spectra.widths, spectra.ids(TRAINED))
 
@@ -93,7 +93,7 @@ def families_of(spectra: Iterable[Path], families: Mapping[str, str], seeds: Map
     for path in spectra:
         name = path.parent.name
         with suppress(RefusalError), Spectra(path) as file:
-            sources.append(of_spectra(name, families[name], seeds[name], file))
+            sources.append(from_spectra(name, families[name], seeds[name], file))
     sources.sort(key=lambda source: (source.family, source.facts["params_nonembedding"], source.name))
     members = {family: list(group) for family, group in groupby(sources, key=lambda source: source.family)}
     for family, group in members.items():

@@ -80,11 +80,11 @@ def opened(path: Path, kind: str, schema: int, holds: str) -> h5py.File:
     except OSError as error:
         raise DataError(f"{path}: not a readable HDF5 file ({error})") from None
     with undamaged(path):
-        reason, version, held = file.attrs.get(REFUSED), file.attrs.get("schema"), holds in file
+        reason, version, present = file.attrs.get(REFUSED), file.attrs.get("schema"), holds in file
     if reason:
         file.close()
         raise RefusalError(reason)
-    if version != schema or not held:
+    if version != schema or not present:
         file.close()
         raise DataError(f"{path}: not a {kind} of schema {schema}; remove it and run again")
     return file

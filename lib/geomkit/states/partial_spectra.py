@@ -26,10 +26,10 @@ from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.spectra import FixedPointCovariance, is_centred
 from geomkit.states.dumps import BATCHES
 from geomkit.states.hdf5 import put, read
-from geomkit.states.parts import REQUESTED, of_whole, opened_parts
+from geomkit.states.parts import REQUESTED, opened_parts, whole_attributes
 from geomkit.states.refusals import refused_files
 from geomkit.states.sinks import PLACE, joined_sinks, read_sinks
-from geomkit.states.spectra import Spectra, SpectraWriter, datasets, of_triangle, upper_triangle, write_spectra
+from geomkit.states.spectra import Spectra, SpectraWriter, datasets, from_triangle, upper_triangle, write_spectra
 from geomkit.states.stream import ranges
 from geomkit.states.texts import Texts, by_document
 
@@ -110,7 +110,7 @@ def merge_spectra(parts: Sequence[Path], output: Path) -> None:
         modes, lengths, variants, drawn = (first.requested(name) for name in ("modes", "lengths", "variants", "drawn"))
         listed = [part.text_list for part in opened]
         texts = Texts(*([one for own in listed for one in getattr(own, name)] for name in ("document", "tokens", "bytes")))
-        with write_spectra(output, texts, of_whole(first.attributes), first.absent) as writer:
+        with write_spectra(output, texts, whole_attributes(first.attributes), first.absent) as writer:
             if "vocabulary" in first.file:
                 writer.vocabulary(first.vocabulary())
             for variant in (*variants, *drawn):
@@ -148,7 +148,7 @@ def merge_state(
     for mode in modes:
         place = f"{variant}/{SUMS}/{mode}/{state.path}"
         d, n = int(parts[0].file[place].attrs["d"]), sum(int(part.file[place].attrs["n"]) for part in parts)
-        writer.corpus(variant, mode, state, of_triangle(added(parts, place).value, d, n).spectrum(centred=is_centred(mode)))
+        writer.corpus(variant, mode, state, from_triangle(added(parts, place).value, d, n).spectrum(centred=is_centred(mode)))
     for mode in modes:
         for n in lengths:
             if present := [own for part in parts if (own := part.at(variant, mode, n, state))]:

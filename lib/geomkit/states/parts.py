@@ -34,7 +34,7 @@ def requested(**settings: object) -> dict[str, str]:
     return {f"{REQUESTED}{name}": json.dumps(value, sort_keys=True) for name, value in settings.items()}
 
 
-def of_whole(attributes: Mapping[str, object]) -> dict[str, object]:
+def whole_attributes(attributes: Mapping[str, object]) -> dict[str, object]:
     """Drop the attributes that only parts have."""
     return {name: value for name, value in attributes.items() if name != PART and not name.startswith(REQUESTED)}
 
@@ -75,6 +75,6 @@ def merge_dumps(parts: Sequence[Path], output: Path, dtype: str, compression: st
         vocabulary = first.vocabulary() if first.attributes["variant"] == TRAINED else None
         borders = [texts for dump in dumps for texts in dump.borders]
         how = (dtype, compression, borders, vocabulary)
-        with write_dump(output, first.texts, of_whole(first.attributes), first.absent, *how) as writer:
+        with write_dump(output, first.texts, whole_attributes(first.attributes), first.absent, *how) as writer:
             for batch in (batch for dump in dumps for batch in dump.batches(scored=True)):
                 writer.append(batch.ids, batch.surprisal, batch.rows)

@@ -214,7 +214,7 @@ class Spectra(Reader):
         data = self.file[f"{variant}/documents/{mode}/{state.path}"]
         d = int(data.attrs["d"])
         numbers = read(self.file, "documents/tokens")
-        return [of_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
+        return [from_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
 
     def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
         """Yield (state, information gain of every token in nats, text after text), where gains were measured."""
@@ -237,7 +237,7 @@ class Spectra(Reader):
         place = f"{variant}/folds/{state.path}"
         totals = read(self.file, f"{place}/total")
         triangles, tokens = read(self.file, f"{place}/moment"), read(self.file, f"{place}/tokens")
-        return [of_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
+        return [from_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
 
     def vocabulary(self) -> np.ndarray:
         """Read how often each token id occurs in other documents of the corpus: (ids,)."""
@@ -266,7 +266,7 @@ def upper_triangle(total: Array) -> np.ndarray:
     return np.concatenate([row[start:] for start, row in enumerate(as_numpy(total))])
 
 
-def of_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
+def from_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
     """Restore a sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
     total = np.zeros((d, d))
     total[upper_indices(d)] = triangle

@@ -176,7 +176,7 @@ def from_kind(kind: Kind, difference: float | None, claimed: int) -> ClaimVerdic
     return {Kind.NESTED: WIDTH, Kind.UNTESTED: UNTESTED, Kind.FAILED: UNTESTED}.get(kind, UNDECIDED)
 
 
-def of_all(verdicts: Sequence[ClaimVerdict]) -> ClaimVerdict:
+def conjunction(verdicts: Sequence[ClaimVerdict]) -> ClaimVerdict:
     """Judge a claim about all: one that is refuted refutes it, and all that are supported support it."""
     if REFUTED in verdicts:
         return REFUTED
@@ -207,7 +207,7 @@ def same(row: Any, other: Any, *columns: str) -> bool:
     return all(getattr(row, name, None) == getattr(other, name, None) for name in columns or OF_ROW)
 
 
-def plain_of(row: R, rows: Iterable[R]) -> R | None:
+def plain_row(row: R, rows: Iterable[R]) -> R | None:
     """Return the row of the final state without the final norm's gain and bias, if it was measured."""
     return next((one for one in rows if one.layer == PLAIN and same(one, row)), None)  # type: ignore[attr-defined]
 
@@ -220,6 +220,6 @@ def agreed(row: R, rows: Iterable[R], verdict: Callable[[R], ClaimVerdict]) -> t
     own = verdict(row)
     if row.layer != FINAL or own in (UNDECIDED, UNTESTED):  # type: ignore[attr-defined]
         return own, ""
-    plain = plain_of(row, rows)
+    plain = plain_row(row, rows)
     other = UNTESTED if plain is None else verdict(plain)
     return (own, "") if other is own else (UNDECIDED, f"; but {other} without the final norm's gain and bias")

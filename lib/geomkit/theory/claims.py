@@ -17,7 +17,7 @@ def findings(
     against: float | None = None,
     meaning: Meaning = lambda row: row.status.verdict,
 ) -> list[Finding]:
-    """Makes findings from all cases of these tests; the first has the test `beside` them in its details."""
+    """Make findings from all cases of these tests; the first has the test `beside` them in its details."""
     rows = inputs.rows("theory/conclusions.csv", Conclusion)
     results = [finding(row, meaning(row), null, against) for row in rows if row.test in tests]
     others = "; ".join(f"{row.scope}: {row.note}" for row in rows if row.test is beside)

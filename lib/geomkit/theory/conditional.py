@@ -49,7 +49,7 @@ def join_conditional(
     gains: Path,
     documents: Path,
 ) -> None:
-    """Joins the tables of `condition_model`: first every model as it is, by name, and then every narrower one as its family's
+    """Join the tables of `condition_model`: first every model as it is, by name, and then every narrower one as its family's
     donor's projection. A family's donor is its widest model, the first by name. All files are named by their corpora, in folders
     of their models' names."""
     made = {
@@ -78,7 +78,7 @@ def condition_model(
     eps2: float,
     seed: int,
 ) -> None:
-    """Measures the first `length` tokens of every text with as many, on one model, which names the outputs' folder, and on its
+    """Measure the first `length` tokens of every text with as many, on one model, which names the outputs' folder, and on its
     rows as a donor's; writes empty tables where it was refused.
 
     spectra: of all models of its family, which say how wide they are.
@@ -97,7 +97,7 @@ def condition_model(
 
 
 def read_made(gains: Path, documents: Path) -> list[Measured]:
-    """Reads the tables of `condition_model`."""
+    """Read the tables of `condition_model`."""
     rows = read_csv(gains, ConditionalGain)
 
     def key(row: ConditionalGain | DocumentVariance) -> tuple[str, str, str]:
@@ -193,7 +193,7 @@ def octaves(length: int) -> list[tuple[int, int]]:
 
 
 def by_document(rows: Array, label: NDArray[np.int64], scale: float) -> dict[str, Any]:
-    """Splits the covariance of rows (n, d) by their documents (n,), by the law of total covariance: each part from its own
+    """Split the covariance of rows (n, d) by their documents (n,), by the law of total covariance: each part from its own
     deviations.
 
     scale: what covariances are multiplied by in ln det, d / eps2 for a cloud of d dimensions.

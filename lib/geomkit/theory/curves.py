@@ -85,7 +85,7 @@ class Cells:
         return offset, scale, (errors**2).sum(axis=-1)
 
     def squares(self, box: Array) -> tuple[Array, Array, Array, Array]:
-        """Sums of squares (t, k) at the best E and h over ln tau (t,) and ln c (k,) in a box (2, 2), with these axes and gaps (t,
+        """Sum of squares (t, k) at the best E and h over ln tau (t,) and ln c (k,) in a box (2, 2), with these axes and gaps (t,
         k, cells)."""
         times, capacity = (np.linspace(side[0], side[1], number) for side, number in zip(box, GRID, strict=True))
         gaps = np.array([self.gaps(at, capacity) for at in times])

@@ -51,7 +51,7 @@ def relation(
     level: float = 0.95,
     points: int = 41,
 ) -> Relation:
-    """Computes both differences of a law with exponents alpha of N and beta of D, fitted to losses (cells,).
+    """Compute both differences of a law with exponents alpha of N and beta of D, fitted to losses (cells,).
 
     The profile interval of a function of the two is its range where 2 (loss - least) / variance is below F(1, n - p), all else
     fitted at each pair of exponents of a grid and interpolated between. Losses that the law meets exactly have intervals of no

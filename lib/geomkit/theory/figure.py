@@ -45,7 +45,7 @@ def laws_figure(
     exponents: Sequence[TableExponent],
     budgets: Sequence[NgramGap],
 ) -> Figure:
-    """Draws closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
+    """Draw closed forms against sampled graphs; beta - alpha / (1 + alpha); errors on sizes left out; exponents; budgets."""
     figure = Figure(figsize=(WIDTH, 9.4))
     axes = figure.subplots(5, 1, height_ratios=[1, 2.6, 1.2, 1.2, 1.2])
     simulation_panel(axes[0], simulation)
@@ -78,7 +78,7 @@ def simulation_panel(axis: Axes, rows: Sequence[SimulatedGraph]) -> None:
 
 
 def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
-    """Draws one line for each combination, the primary one black; ends beyond the panel are arrows."""
+    """Draw one line for each combination, the primary one black; ends beyond the panel are arrows."""
     reach = 2.0
     for place, row in enumerate(rows):
         if row.theory is None:
@@ -102,7 +102,7 @@ def relation_panel(axis: Axes, rows: Sequence[ExponentRelation]) -> None:
 
 
 def curve_panel(axis: Axes, rows: Sequence[SkillCurve]) -> None:
-    """Draws errors on sizes left out, of each table's curve against those of the better law on the same cells."""
+    """Draw errors on sizes left out, of each table's curve against those of the better law on the same cells."""
     for table, paint in TABLE_COLOURS.items():
         for row in rows:
             laws = [error for error in (row.chinchilla_left_out, row.kaplan_left_out) if error is not None]
@@ -157,7 +157,7 @@ def budget_panel(axis: Axes, rows: Sequence[NgramGap]) -> None:
 
 
 def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence[DocumentVariance]) -> Figure:
-    """Draws what a token adds by position, and documents' share of variance by size, beside the projected null (dashed)."""
+    """Draw what a token adds by position, and documents' share of variance by size, beside the projected null (dashed)."""
     layers = list(dict.fromkeys(row.layer for row in gains))
     figure = Figure(figsize=(WIDTH, 1.9 * len(layers) + 1.9))
     *above, below = figure.subplots(len(layers) + 1, 1)
@@ -193,7 +193,7 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
 
 
 def quanta_figure(bigrams: Sequence[BigramLoss], learnt: Sequence[LearntRank]) -> Figure:
-    """Draws the loss of each class of bigrams against its training count; below, the rank up to which shares are learnt."""
+    """Draw the loss of each bigram class against its training count; below, the rank up to which shares are learnt, by size."""
     figure = Figure(figsize=(WIDTH, 4.4))
     above, below = figure.subplots(2, 1)
     widths = sorted({row.width for row in bigrams})
@@ -224,7 +224,7 @@ def quanta_figure(bigrams: Sequence[BigramLoss], learnt: Sequence[LearntRank]) -
 
 
 def guide(axis: Axes) -> None:
-    """Draws a grey line of slope 1 from the lower left of the data."""
+    """Draw a grey line of slope 1 from the lower left of the data."""
     drawn = [line for line in axis.get_lines() if len(np.asarray(line.get_xdata()))]
     if drawn:
         x = np.array(sorted({value for line in drawn for value in np.asarray(line.get_xdata(), dtype=float)}))
@@ -233,7 +233,7 @@ def guide(axis: Axes) -> None:
 
 
 def facts_figure(bins: Sequence[FactBin], models: Sequence[FactModel]) -> Figure:
-    """Draws planted facts. Above: the gap against size with the theory's curve; then against data; below: loss against rank."""
+    """Draw planted facts. Above: the gap against size with the theory's curve; then against data; below: loss against rank."""
     figure = Figure(figsize=(WIDTH, 6.4))
     size, data, rank = figure.subplots(3, 1)
     paint = dict(zip(sorted({row.exponent for row in models}), (BLUE, VERMILION, GREEN), strict=False))
@@ -281,7 +281,7 @@ def data_handles() -> list[Line2D]:
 
 
 def facts_by_data(axis: Axes, models: Sequence[FactModel], colour: Any) -> None:
-    """Draws gaps against texts; the exact sum of the best threshold; the gap that the same width has on the law itself."""
+    """Draw gaps against texts; the exact sum of the best threshold; the gap that the same width has on the law itself."""
     finite = sorted((row for row in models if row.samples), key=lambda row: row.samples or 0)
     for row in finite:
         texts = [float(row.samples or 0)]
@@ -333,7 +333,7 @@ def steps_figure(rows: Sequence[StepRow]) -> Figure:
 
 
 def summary_figure(rows: Sequence[Conclusion]) -> Figure:
-    """Writes the primary conclusions in words and numbers."""
+    """Write the primary conclusions in words and numbers."""
     mine = [row for row in rows if row.primary]
     figure = Figure(figsize=(WIDTH, 0.3 + 0.36 * len(mine)))
     axis = figure.subplots()
@@ -371,7 +371,7 @@ def draw_theory(
     conclusions: Path,
     output: Path,
 ) -> None:
-    """Writes results/theory_check.pdf."""
+    """Write results/theory_check.pdf."""
     pages = [
         summary_figure(read_csv(conclusions, Conclusion)),
         laws_figure(

@@ -37,7 +37,7 @@ class FrequencyExponent:
 
 
 def frequency_exponent(counts: ArrayLike, xmin: int | None = None, level: float = 0.95) -> FrequencyExponent:
-    """Estimates the exponent of counts (types,). Without `xmin` it is the count with the least Kolmogorov-Smirnov distance whose
+    """Estimate the exponent of counts (types,). Without `xmin` it is the count with the least Kolmogorov-Smirnov distance whose
     tail has at least 100 types (Clauset, Shalizi and Newman 2009, arXiv 0706.1062, sections 3.1 and 3.3).
 
     Limiting case: for counts drawn from the law g is its exponent, g = 2 with a = 0 being Zipf's law.

@@ -61,7 +61,7 @@ def gaps_below(graph: SkillGraph, texts: Array, times: Sequence[int]) -> Array:
 
 
 def checked(x: ArrayLike, gap: ArrayLike) -> tuple[Array, Array]:
-    """Checks sizes or data and gaps, and returns x (n,) and ln gap (n,)."""
+    """Check sizes or data and gaps, and returns x (n,) and ln gap (n,)."""
     x, gap = np.asarray(x, dtype=float), np.asarray(gap, dtype=float)
     if x.shape != gap.shape or not x.size or not (np.isfinite(x + gap).all() and (x > 0).all() and (gap > 0).all()):
         raise DataError(f"planted facts: shapes {x.shape} and {gap.shape} of what is to be positive and finite")

@@ -21,7 +21,7 @@ PRIMARY = "trigrams"
 
 
 def measure_ngrams(documents: Path, exponents: Path, budgets: Path) -> None:
-    """Writes exponents of frequency tables, and gaps of budgets of trigrams."""
+    """Write exponents of frequency tables, and gaps of budgets of trigrams."""
     tables = {name: frequency_table(documents, name) for name in TABLES}
     write_csv(
         exponents, TableExponent, [exponent_of(name, counts, rule) for (name, counts), rule in product(tables.items(), RULES)]

@@ -23,12 +23,12 @@ SAME_FLOOR = 0.1
 
 
 def join_facts(tables: Iterable[Path], output: Path) -> None:
-    """Joins the files of all cells."""
+    """Join the files of all cells."""
     write_csv(output, FactBin, [row for table in tables for row in read_csv(Path(table), FactBin)])
 
 
 def study_facts(table: Path, output: Path) -> None:
-    """Writes a row for each cell: what it has learnt after its longest training, beside the theory."""
+    """Write a row for each cell: what it has learnt after its longest training, beside the theory."""
     rows = read_csv(table, FactBin)
     names = dict.fromkeys(row.cell for row in rows)
     if not names:

@@ -20,7 +20,7 @@ CLEAR = 0.1
 
 
 def learnt_ranks(bigrams: Path, output: Path) -> None:
-    """Writes the ranks up to which each model has learnt bigrams."""
+    """Write the ranks up to which each model has learnt bigrams."""
     rows = [row for row in read_csv(bigrams, BigramLoss) if row.first_rank and row.tokens >= FEWEST]
     if not rows:
         raise DataError(f"{bigrams}: no class of bigrams has {FEWEST} test tokens")

@@ -95,7 +95,7 @@ def ends(name: str, interval: Sequence[float | None]) -> dict[str, Any]:
 
 
 def relate_exponents(grid: Path, ladder: Path, output: Path, resamples: int, sensitivity: int, seed: int) -> None:
-    """Writes the relation of every part of the grid and both laws; `sensitivity` is the resamples of all but the primary one."""
+    """Write the relation of every part of the grid and both laws; `sensitivity` is the resamples of all but the primary one."""
     rows = []
     for part, form in product(parts_of(grid, ladder), FORMS):
         primary = part.is_primary and form == FORMS[0]
@@ -124,7 +124,7 @@ def related(part: Part, form: str, resamples: int, draws: np.random.Generator) -
 
 
 def fit_skill_curves(grid: Path, ladder: Path, documents: Path, output: Path, table: str) -> None:
-    """Fits the curve of one frequency table, counted in the training documents, on every part of the grid."""
+    """Fit the curve of one frequency table, counted in the training documents, on every part of the grid."""
     graph = SkillGraph.of_counts(frequency_table(documents, table))
     write_csv(output, SkillCurve, [curve_of(part, graph, table) for part in parts_of(grid, ladder)])
 
@@ -190,5 +190,5 @@ def scatter(form: str, part: Part) -> float | None:
 
 
 def join_curves(tables: Iterable[Path], output: Path) -> None:
-    """Joins the curves of all tables into one file, in the order given."""
+    """Join the curves of all tables into one file, in the order given."""
     write_csv(output, SkillCurve, [row for table in tables for row in read_csv(Path(table), SkillCurve)])

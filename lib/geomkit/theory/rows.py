@@ -327,7 +327,7 @@ class StepRadius:
 
 
 class Test(StrEnum):
-    """Tests of the theory. A row of conclusions.csv is named by its test and, where there are several, by its case."""
+    """Test of the theory. A row of conclusions.csv is named by its test and, where there are several, by its case."""
 
     ARITHMETIC = "skill-graph-arithmetic"
     RELATION = "exponent-relation"

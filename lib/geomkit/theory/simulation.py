@@ -23,7 +23,7 @@ SUMS = 3
 
 
 def simulate_skills(output: Path, grid: Mapping[str, Any], seed: int) -> None:
-    """Writes simulation.csv. grid: lists `a`, `skills` and `times`, and one number each of `texts`, `degree` and `replicates`."""
+    """Write simulation.csv. grid: lists `a`, `skills` and `times`, and one number each of `texts`, `degree` and `replicates`."""
     rows: list[SimulatedGraph] = []
     for a, skills, times, kind in product(grid["a"], grid["skills"], grid["times"], ENTROPIES):
         graph = SkillGraph.power_law(skills, a, entropies(kind, skills), grid["degree"])
@@ -43,7 +43,7 @@ def entropies(kind: str, skills: int) -> Array:
 def beside(
     graph: SkillGraph, a: float, kind: str, times: int, texts: int, replicates: int, draws: np.random.Generator
 ) -> Iterator[SimulatedGraph]:
-    """Compares the three sums of a model that knows a tenth of all skills. They share a sample, so their intervals are
+    """Compare the three sums of a model that knows a tenth of all skills. They share a sample, so their intervals are
     simultaneous: after Bonferroni the chance that all three cover is at least 95 %."""
     n = graph.skills // 10
     simulated = simulate(graph, n, texts, times, replicates, draws, level=1 - (1 - TOGETHER) / SUMS)

@@ -22,7 +22,7 @@ Splits = Mapping[str, Mapping[str, Sequence[Ints]]]
 
 
 def write_splits(path: Path, splits: Splits, vocabulary: Mapping[str, int]) -> None:
-    """Writes the file, which appears only when it is complete. vocabulary: of each unit, the number above every id."""
+    """Write the file, which appears only when it is complete. vocabulary: of each unit, the number above every id."""
     with replacing(path) as temporary, created(temporary) as file:
         file.attrs["schema"] = SCHEMA
         for unit, size in vocabulary.items():
@@ -35,7 +35,7 @@ def write_splits(path: Path, splits: Splits, vocabulary: Mapping[str, int]) -> N
 
 
 def read_split(path: Path, split: str, unit: str) -> tuple[list[Ints], int]:
-    """Reads the documents of one split as ids, and the size of the vocabulary. Raises DataError if the file is another or
+    """Read the documents of one split as ids, and the size of the vocabulary. Raises DataError if the file is another or
     damaged, or lacks such a part."""
     with opened(path, "file of documents as ids", SCHEMA, "train") as file:
         offset = read(file, f"{split}/{unit}/offset")
@@ -47,7 +47,7 @@ TABLES = {"trigrams": ("token", 3), "bigrams": ("token", 2), "tokens": ("token",
 
 
 def frequency_table(path: Path, table: str, split: str = "train") -> Ints:
-    """Counts the types (types,) of one of `TABLES`, n-grams within documents."""
+    """Count the types (types,) of one of `TABLES`, n-grams within documents."""
     unit, order = TABLES[table]
     documents, vocabulary = read_split(path, split, unit)
     return ngram_counts(documents, order, vocabulary)[1]

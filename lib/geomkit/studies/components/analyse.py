@@ -20,7 +20,7 @@ OWN = ("model", "family", "seed", "corpus", "params_nonembedding", "params_total
 
 
 def summarise_components(table: Path, output: Path, seed: int) -> None:
-    """Writes the summary of one model and corpus; an ablation is summarised by its change from the whole model, text by text."""
+    """Write the summary of one model and corpus; an ablation is summarised by its change from the whole model, text by text."""
     rows = read_columns(table, [*KEY, *OWN, "text", "document", "value"])
     if not rows:  # the model was refused, and the table says why
         write_csv(output, SublayerEffect, [])
@@ -36,7 +36,7 @@ def summarise_components(table: Path, output: Path, seed: int) -> None:
 
 
 def effects(values: dict[tuple[Any, ...], np.ndarray], drawn: Documents, common: dict[str, Any]) -> list[SublayerEffect]:
-    """Makes rows of the summary from values (texts,) by layer, sublayer, kind, state and metric."""
+    """Make rows of the summary from values (texts,) by layer, sublayer, kind, state and metric."""
     changes = {
         key: column if key[2] in ("after", "none") else column - values[0, "block", "none", *key[3:]]
         for key, column in values.items()

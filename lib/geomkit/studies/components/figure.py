@@ -16,7 +16,7 @@ NAMES = {"gain": "information gain (nats)", "loss": "loss (nats a token)"}
 
 
 def components_figure(rows: Sequence[SublayerEffect]) -> Iterator[Figure]:
-    """Draws a page for each model and corpus."""
+    """Draw a page for each model and corpus."""
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
         yield page(model, corpus, [row for row in rows if (row.model, row.corpus) == (model, corpus)])
 
@@ -61,7 +61,7 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
 
 
 def line(axis: Axes, rows: Sequence[SublayerEffect], paint: str, style: str, marker: str, label: str) -> None:
-    """Draws values over layers with their intervals."""
+    """Draw values over layers with their intervals."""
     points = sorted((row.layer, row.value, row.low, row.high) for row in rows)
     if not points:
         return
@@ -73,5 +73,5 @@ def line(axis: Axes, rows: Sequence[SublayerEffect], paint: str, style: str, mar
 
 
 def draw_components(summary: Path, output: Path) -> None:
-    """Writes results/components.pdf."""
+    """Write results/components.pdf."""
     save(components_figure(read_csv(summary, SublayerEffect)), output)

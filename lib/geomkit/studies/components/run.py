@@ -43,7 +43,7 @@ def measure_components(
     *,
     metrics: Sequence[str],
 ) -> None:
-    """Writes a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
+    """Write a table of all texts: metrics after each sublayer, and of the whole model and the model without each sublayer.
 
     number: of texts, of different documents as far as there are as many. A masked model has metrics after its blocks, and says
     why no sublayer was taken out; a model that cannot be measured leaves an empty table with the reason. heads: also without
@@ -68,7 +68,7 @@ def write_components(
     batch_tokens: int,
     heads: bool,
 ) -> None:
-    """Writes the table of one loaded model."""
+    """Write the table of one loaded model."""
     sample = spread(read_texts(texts).sample, number)
     depth, name = len(blocks(model)), output.parent.name
     common = {"model": name, "family": family, "seed": model_seed, "corpus": output.stem, "depth": depth, **vars(sizes(model))}

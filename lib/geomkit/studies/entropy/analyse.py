@@ -18,7 +18,7 @@ from geomkit.tables.tidy import TableWriter, columns_of
 def measure_spectra(
     spectra: Path, output: Path, family: str, seed: int | None, metrics: Sequence[str] | None, parameters: Mapping[str, float]
 ) -> None:
-    """Writes the table of one model and corpus. The path of the spectra names both."""
+    """Write the table of one model and corpus. The path of the spectra names both."""
     with refused_table(output), Spectra(spectra) as file:
         table = TableWriter(**columns_of(spectra, file.attributes, family, seed))
         missing = dict(file.absent)
@@ -42,7 +42,7 @@ def add_spectrum(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> dict[str, str]:
-    """Adds one spectrum's metrics, or those of a batch of texts, and returns what is missing, with reasons."""
+    """Add one spectrum's metrics, or those of a batch of texts, and return what is missing, with reasons."""
     rows: dict[str, object] = {"text": -1}
     if spectrum.eigenvalues.ndim > 1:
         long_enough = [text for text, n in enumerate(texts.tokens) if n >= spectrum.n]
@@ -59,7 +59,7 @@ def add_spectrum(
 def add_loss(
     table: TableWriter, texts: Texts, variant: str, surprisal: tuple[np.ndarray, np.ndarray] | None, no_bytes: str = ""
 ) -> dict[str, str]:
-    """Adds mean surprisal in nats a token and a byte, of each text and of the corpus, and returns what is missing, with reasons.
+    """Add mean surprisal in nats a token and a byte, of each text and of the corpus, and return what is missing, with reasons.
 
     no_bytes: why the bytes of texts are not known, if they are not. A text whose scored tokens all end in the character that the
     token before them ended in has no loss per byte; the corpus has one, by the sums.

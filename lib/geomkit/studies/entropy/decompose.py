@@ -7,7 +7,7 @@ from typing import Any
 
 from geomkit.core.logs import progress
 from geomkit.core.variants import TRAINED
-from geomkit.states.decomposition import Plan, measure_variant, what_is_absent
+from geomkit.states.decomposition import Plan, measure_variant, missing_spectra
 from geomkit.states.drawn import Drawn
 from geomkit.states.extracts import Requested
 from geomkit.states.partial_spectra import write_part
@@ -35,7 +35,7 @@ def decompose(
     part: str | None = None,
     sums: Sequence[Path] = (),
 ) -> None:
-    """Writes the spectra of one model and corpus, or a file that says why the model was refused.
+    """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks: see
     `geomkit.states.extracts`. part: the name of the part of the texts that is measured, where it is not all of them; sums: then
@@ -47,7 +47,7 @@ def decompose(
         with open_variant(TRAINED) as trained:
             known, counts, own_texts = dict(trained.attributes), trained.vocabulary(), trained.texts.part(trained.share)
             measured = known | plan.requested.attributes
-            absent = {**left_out, **trained.absent, **what_is_absent(trained, lengths)}
+            absent = {**left_out, **trained.absent, **missing_spectra(trained, lengths)}
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
             how: dict[str, Any] = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
             how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states
@@ -66,7 +66,7 @@ def decompose(
 
 
 def sum_rows(states: Open, output: Path, variants: Sequence[str], drawn: Sequence[str], part: str, seed: int) -> None:
-    """Writes the sums of rows of every batch in a part of the texts, or a file that says why the model was refused."""
+    """Write the sums of rows of every batch in a part of the texts, or a file that says why the model was refused."""
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:

@@ -21,7 +21,7 @@ NORM = 1.12
 
 
 def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> Iterator[Figure]:
-    """Draws the rows of points.csv except losses. Seeds of one size, and untrained twins, are averaged.
+    """Draw the rows of points.csv except losses. Seeds of one size, and untrained twins, are averaged.
 
     Solid lines are trained models, dotted ones untrained twins; darker is larger. A ring is what follows the final norm.
     """
@@ -50,7 +50,7 @@ def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> 
 
 
 def panel(axis: Axes, rows: Sequence[Point], colour: Mapping[tuple[str, int], Any]) -> None:
-    """Draws one metric: a line for each size and variant."""
+    """Draw one metric: a line for each size and variant."""
     values: dict[tuple[str, int, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.layer is not None:
@@ -73,7 +73,7 @@ def short(number: float) -> str:
 
 
 def draw_layers(points: Path, output: Path, primary: Mapping[str, Any]) -> None:
-    """Writes results/entropy_layers.pdf."""
+    """Write results/entropy_layers.pdf."""
     rows = [point for point in read_csv(points, Point) if point.layer is not None]
     where = f"first {primary['length']} tokens, {primary['normalise']}{distortion(row.eps2 for row in rows)}"
     save(layers_figure(rows, primary["metrics"], where), output)

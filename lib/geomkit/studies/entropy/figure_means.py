@@ -15,7 +15,7 @@ COLUMNS = (
 
 
 def collect_points(table: Path, output: Path, primary: Mapping[str, Any], exploratory: Sequence[str]) -> None:
-    """Writes points.csv from the table of entropy. Raises DataError where the table lacks such means."""
+    """Write points.csv from the table of entropy. Raises DataError where the table lacks such means."""
     length, normalise = primary["length"], primary["normalise"]
     means = text_means(table, [*primary["metrics"], *exploratory], length, normalise)
     points = [point(row, length, normalise, name_layer(row["layer"], row["depth"]) == primary["layer"]) for row in means]

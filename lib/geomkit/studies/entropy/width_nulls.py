@@ -25,7 +25,7 @@ def measure_width_nulls(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> None:
-    """Writes the nulls for width of every family on one corpus."""
+    """Write the nulls for width of every family on one corpus."""
     table, absent = TableWriter(corpus=output.stem), {}
     if "raw" in modes:
         absent["nulls for width, raw"] = "rows of any length have no common scale"
@@ -50,7 +50,7 @@ def add_nulls(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> dict[str, str]:
-    """Adds both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
+    """Add both nulls of every member at one layer, normalisation and length (None: the corpus), if all were measured there.
     Returns what is missing, with reasons."""
     missing: dict[str, str] = {}
     measured = spectra_at(members, "trained", mode, n, layer)

@@ -36,7 +36,7 @@ def where(entry: LossAxes) -> str:
 
 
 def of_form(inputs: Inputs, form: str) -> list[Finding]:
-    """Judges a form of law on every measure of size: refuted where seeds reject it. One that they do not supports nothing."""
+    """Judge a form of law on every measure of size: refuted where seeds reject it. One that they do not supports nothing."""
     return [law_finding(entry, law) for entry in places(inputs) for law in entry.laws if law.form == form]
 
 

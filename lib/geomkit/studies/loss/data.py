@@ -11,11 +11,11 @@ from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.laws.fit import bootstrap, fit
 from geomkit.laws.prediction import laws_without, leave_one_out
-from geomkit.laws.published_laws import Peer, beside_peers
+from geomkit.laws.published_laws import PublishedParameter, compare_published
 from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     categories,
-    explained,
+    linear_prediction,
     partial_correlation,
     partial_correlation_interval,
 )
@@ -36,8 +36,8 @@ from geomkit.tables.trainings import Training
 
 N, D, LOSS = "params_nonembedding", "unique_tokens", "loss_test"
 PEERS = {
-    "chinchilla": [Peer("chinchilla", name, name) for name in ("alpha", "beta")],
-    "kaplan": [Peer("kaplan-joint", name, name) for name in ("alpha", "beta")],
+    "chinchilla": [PublishedParameter("chinchilla", name, name) for name in ("alpha", "beta")],
+    "kaplan": [PublishedParameter("kaplan-joint", name, name) for name in ("alpha", "beta")],
 }
 """Forms of size and data, with the published parameters to put them beside."""
 
@@ -49,7 +49,7 @@ T = TypeVar("T")
 def fit_data_laws(
     grid: Path, known: Path, output: Path, metrics: Sequence[str], held_out: int, resamples: int, seed: int
 ) -> None:
-    """Writes data_laws.json from the trainings of the grid."""
+    """Write data_laws.json from the trainings of the grid."""
     rows = read_csv(grid, Training)
     if not rows:
         raise DataError(f"{grid}: no training")
@@ -130,7 +130,7 @@ def law_of(
     refits = {} if law.failed else bootstrap(form, x, cells[LOSS], resamples, draws).params
     known = [name for name in law.interval if np.isfinite(refits[name]).any()]
     intervals = {name: percentile_interval(refits[name]) for name in known}
-    peers = tuple(PeerValue(**peer) for peer in beside_peers(law, PEERS[form], published))
+    peers = tuple(PeerValue(**peer) for peer in compare_published(law, PEERS[form], published))
     return DataLaw(**law.as_dict(), bootstrap=intervals, peers=peers)
 
 
@@ -157,7 +157,7 @@ def errors(cells: Columns, laws: Mapping[str, Baselines], *more: Array) -> Error
 def beside_loss(name: str, cells: Columns, trainings: Columns, laws: Mapping[str, Baselines]) -> MetricBesideLoss:
     """What ln of a metric adds to the prediction of the loss; its null is a function of size plus one of data."""
     value = cells[name]
-    additive = explained(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
+    additive = linear_prediction(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
     more, more_trainings = (without_least(part) for part in (cells, trainings))
     return MetricBesideLoss(
         correlations=correlations(name, cells, trainings),

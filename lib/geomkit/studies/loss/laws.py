@@ -10,7 +10,7 @@ import numpy as np
 
 from geomkit.laws.fit import NoFit, fit, profile
 from geomkit.laws.lack_of_fit import Fitness
-from geomkit.laws.published_laws import Peer, beside_peers
+from geomkit.laws.published_laws import PublishedParameter, compare_published
 from geomkit.laws.size_measures import law_on_axis
 from geomkit.studies.published.rows import PublishedLaw, PublishedValue
 from geomkit.tables.fits import LossLaw, LossRegion, PeerValue
@@ -19,9 +19,9 @@ from geomkit.tables.rows import read_csv, write_csv, write_json
 
 N, FLOPS = "params_nonembedding", "training_flops"
 PEERS = {
-    ("power", N): [Peer("kaplan-parameters", "alpha", "b", -1)],
-    ("offset_power", N): [Peer("chinchilla", "alpha", "alpha")],
-    ("offset_power", FLOPS): [Peer("cerebras-gpt", "E", "E"), Peer("cerebras-gpt", "alpha", "alpha")],
+    ("power", N): [PublishedParameter("kaplan-parameters", "alpha", "b", -1)],
+    ("offset_power", N): [PublishedParameter("chinchilla", "alpha", "alpha")],
+    ("offset_power", FLOPS): [PublishedParameter("cerebras-gpt", "E", "E"), PublishedParameter("cerebras-gpt", "alpha", "alpha")],
 }
 """For each form and measure of size the laws to put it beside."""
 POINTS = 61
@@ -29,14 +29,14 @@ POINTS = 61
 
 
 def fit_loss_laws(table: Path, published: Path, known: Path, fits: Path, regions: Path, held_out: int) -> None:
-    """Writes loss_laws.json and loss_regions.csv."""
+    """Write loss_laws.json and loss_regions.csv."""
     values = {(row.law, row.parameter): row.value for row in read_csv(known, PublishedLaw) if row.value is not None}
     series = [*measured_losses(table), *published_losses(published)]
     laws: list[LossLaw] = []
     for where, x, loss in series:
         for form in ("power", "offset_power"):
             law = law_on_axis(where["against"], form, *by_size(x, loss), held_out, without_each=False)
-            peers = beside_peers(law.fit, PEERS.get((form, where["against"]), []), values)
+            peers = compare_published(law.fit, PEERS.get((form, where["against"]), []), values)
             beside = tuple(PeerValue(**peer) for peer in peers)
             laws.append(LossLaw(**where | law.columns, peers=beside, x=tuple(x), y=tuple(loss)))
     write_json(fits, list[LossLaw], laws)

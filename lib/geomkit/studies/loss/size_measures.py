@@ -81,7 +81,7 @@ def model_loss(name: str, model: MeasuredModel | LadderLoss, loss: float) -> Mod
 
 
 def loss_axes(where: Mapping[str, Any], models: Sequence[ModelLoss], held_out: int) -> tuple[LossAxes, list[AxisLaw]]:
-    """Fits every law of the models' losses on every measure of size, and names the best; `where` are source and place."""
+    """Fit every law of the models' losses on every measure of size, and names the best; `where` are source and place."""
     groups, loss = by_size(models), np.array([model.loss for model in models])
     laws: list[AxisLaw] = []
     chosen: dict[str, Any]
@@ -113,7 +113,7 @@ def by_size(models: Sequence[MeasuredModel] | Sequence[ModelLoss]) -> list[np.nd
 def measures_of_size(
     models: Sequence[MeasuredModel] | Sequence[ModelLoss], groups: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Measures of each size, by name."""
+    """Measure of each size, by name."""
     first = [models[int(np.argmax(group))] for group in groups]
     return {name: np.array([float(getattr(model, name)) for model in first]) for name in AXES}
 
@@ -171,7 +171,7 @@ class Ladder:
         return [values[group] for group, keep in zip(self.groups, kept, strict=True) if keep]
 
     def size_wise(self, models: np.ndarray) -> np.ndarray:
-        """Selects the sizes in a mask of models, with all of their seeds."""
+        """Select the sizes in a mask of models, with all of their seeds."""
         return np.array([bool(models[group].all()) for group in self.groups])
 
     def resamples(self, kept: np.ndarray, texts: np.ndarray) -> Resamples:
@@ -225,7 +225,7 @@ def donor_nulls(donors: Measurements, where: Where, widths: np.ndarray) -> dict[
 def told(
     ladder: Ladder, where: Mapping[str, Any], name: str, variants: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> EntropyLoss:
-    """Compares one variant with the best law, and with ln N, at some sizes, on the texts that all variants have there."""
+    """Compare one variant with the best law, and with ln N, at some sizes, on the texts that all variants have there."""
     models = np.any([group for group, keep in zip(ladder.groups, kept, strict=True) if keep], axis=0) if kept.any() else kept
     whole = np.all([np.isfinite(values[models]).all(axis=0) for values in variants.values()], axis=0) if kept.any() else None
     if whole is None or not whole.any():

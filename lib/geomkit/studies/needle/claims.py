@@ -2,7 +2,7 @@
 
 import math
 
-from geomkit.measures.needle import Margins, Scores, Told, outcome
+from geomkit.measures.needle import ClassifiedText, Margins, Scores, outcome
 from geomkit.tables.experiments import NeedleText
 from geomkit.tables.findings import SUPPORTED, UNDECIDED, UNTESTED, Finding, Inputs, claims
 
@@ -18,7 +18,7 @@ def finds_a_fact(inputs: Inputs) -> list[Finding]:
     for model in dict.fromkeys(row.model for row in rows):
         mine = [row for row in rows if row.model == model]
         texts = [
-            Told(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or math.nan), row.call)
+            ClassifiedText(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or math.nan), row.call)
             for row in mine
         ]
         told = outcome(texts, Margins())

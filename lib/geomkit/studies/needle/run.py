@@ -12,7 +12,7 @@ from geomkit.core.config import ModelSpec
 from geomkit.core.errors import DataError
 from geomkit.core.logs import progress
 from geomkit.core.provenance import rng
-from geomkit.measures.needle import STATEMENTS, Margins, Scores, Told, call
+from geomkit.measures.needle import STATEMENTS, ClassifiedText, Margins, Scores, call
 from geomkit.models.load import load_model, load_tokenizer, prefix
 from geomkit.sources.corpora import stored_documents
 from geomkit.tables.experiments import NeedleText
@@ -86,7 +86,7 @@ def answer_losses(
 def scores(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, filled: Context, draw: np.random.Generator, draws: int = DRAWS
 ) -> Scores:
-    """Scores of one context. Where the fact is absent, a random span of the filler takes its place."""
+    """Score of one context. Where the fact is absent, a random span of the filler takes its place."""
     size = len(encode(tokenizer, NEEDLE))
     statement = filled.statement.copy()
     if statement.max() < 0:
@@ -122,7 +122,7 @@ def experiment(
     texts: int = 20,
     length: int = 200,
     draws: int = DRAWS,
-) -> Iterator[tuple[int, Told]]:
+) -> Iterator[tuple[int, ClassifiedText]]:
     """For each text and kind of context the filler's index, the scores (`random` of needles alone) and the call.
 
     The first `texts` fillers, in an order of chance, that are long enough are used. Raises DataError if there are fewer.
@@ -141,11 +141,11 @@ def experiment(
                 draw,
                 draws if kind == "needle" else 0,
             )
-            yield index, Told(kind, scored, call(scored, Margins()))
+            yield index, ClassifiedText(kind, scored, call(scored, Margins()))
 
 
 def score_needles(folder: Path, fillers: Path, output: Path, texts: int, seed: int, spec: ModelSpec) -> None:
-    """Writes needle.csv: a row for each text and kind of context."""
+    """Write needle.csv: a row for each text and kind of context."""
     spec = spec.at(folder)
     tokenizer, model = load_tokenizer(spec), load_model(spec)
     documents = [document.text for document in stored_documents(fillers, "all")]

@@ -65,7 +65,7 @@ def judge_following(
     resamples: int,
     seed: int,
 ) -> None:
-    """Judges every metric with a margin, of every family, corpus, layer and rule of length, from the tables of `follow_model`,
+    """Judge every metric with a margin, of every family, corpus, layer and rule of length, from the tables of `follow_model`,
     which are named by their corpora, in folders of their models' names, as `spectra` are."""
     rows: list[FollowedVerdict] = []
     made = {(path.stem, path.parent.name): path for path in tables}
@@ -87,7 +87,7 @@ def follow_model(
     mode: str,
     parameters: Mapping[str, float],
 ) -> None:
-    """Writes the measurements of one model, which names the output's folder, in every cell; none where its family has no cell.
+    """Write the measurements of one model, which names the output's folder, in every cell; none where its family has no cell.
 
     spectra: of all models of its family, which say how wide they are. Projected rows have the width as `d` and the model as
     `donor`.

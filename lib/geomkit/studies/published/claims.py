@@ -12,9 +12,9 @@ from geomkit.tables.findings import (
     Finding,
     Inputs,
     claims,
+    conjunction,
     from_interval,
     from_sign,
-    of_all,
 )
 
 MATRIX_ENTROPY = "matrix_entropy_over_ln_width"
@@ -93,7 +93,7 @@ def diff_erank_is_positive(inputs: Inputs) -> list[Finding]:
             Finding(
                 scope=scope,
                 effect="directions, untrained minus trained, at every width",
-                verdict=UNDECIDED if published else of_all([from_sign(row.sign, 1) for row in mine]),
+                verdict=UNDECIDED if published else conjunction([from_sign(row.sign, 1) for row in mine]),
                 reason=f"{numbers}; no intervals were published" if published else numbers,
                 sizes=len(mine),
             )

@@ -76,7 +76,7 @@ def measure_removals(
     model_seed: int | None,
     seed: int,
 ) -> None:
-    """Writes the table of all targets, and the summary with intervals over documents."""
+    """Write the table of all targets, and the summary with intervals over documents."""
     with refused_table(output, REMOVAL_COLUMNS, summary, Removal), Removals(removals) as file, Probe(probe) as known:
         gain = gain_constants(file.attributes)
         common = {**columns_of(removals, file.attributes, family, model_seed), "eps2": gain["eps2"]}
@@ -185,14 +185,14 @@ def set_values(
 
 
 def add_hidden(curves: Curves, hidden: Hidden, loss: np.ndarray) -> None:
-    """Adds the model's curves; the loss is given as its increase."""
+    """Add the model's curves; the loss is given as its increase."""
     key = (hidden.sinks, hidden.null, hidden.method, hidden.direction)
     curves.values[*key, "divergence"] = hidden.divergence
     curves.values[*key, "loss"] = hidden.loss - loss[:, None]
 
 
 def average_random(curves: Curves) -> None:
-    """Joins the random draws into one method, their mean."""
+    """Join the random draws into one method, their mean."""
     draws = [key for key in curves.values if key[2].startswith("random-")]
     groups: dict[tuple[str, str, str, str, str], list[np.ndarray]] = {}
     for sinks, null, method, direction, metric in draws:

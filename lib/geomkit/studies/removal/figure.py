@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, distortion, name_of, save
-from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, outcome
+from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, outcome
 from geomkit.tables.experiments import NeedleText, Removal, SinkEffect
 from geomkit.tables.rows import read_csv
 
@@ -38,7 +38,7 @@ MODES = ("unit", "centre-unit", "raw")
 
 
 def ablation_figure(rows: Sequence[Removal], sinks: Sequence[SinkEffect], needles: Sequence[NeedleText]) -> Iterator[Figure]:
-    """Draws pages of curves and of summaries for each model, corpus and layer; of sinks for each model and corpus; of needles."""
+    """Draw pages of curves and of summaries for each model, corpus and layer; of sinks for each model and corpus; of needles."""
     for model, corpus, layer in dict.fromkeys((row.model, row.corpus, row.layer) for row in rows):
         mine = [row for row in rows if (row.model, row.corpus, row.layer) == (model, corpus, layer)]
         what = f"{corpus}, {model}, layer {layer}{distortion(row.eps2 for row in mine)}: {counts(mine)}"
@@ -55,7 +55,7 @@ def counts(rows: Sequence[Removal]) -> str:
 
 
 def curves_page(what: str, rows: Sequence[Removal]) -> Figure:
-    """Draws a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls."""
+    """Draw a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls."""
     figure = Figure(figsize=(7.2, 8.6))
     axes = figure.subplots(len(CURVES), 3, sharex=True)
     for line, (metric, label) in zip(axes, CURVES.items(), strict=True):
@@ -94,7 +94,7 @@ def beside_nulls(axis: Axes, rows: Sequence[Removal]) -> None:
 def trace(
     axis: Axes, rows: Iterable[Removal], paint: str, line: str, marker: str, label: str | None, *, alpha: float = 1, band: bool
 ) -> None:
-    """Draws values over the fraction removed."""
+    """Draw values over the fraction removed."""
     points = sorted((row.fraction, row.value, row.low, row.high) for row in rows if row.fraction is not None)
     if not points:
         return
@@ -105,7 +105,7 @@ def trace(
 
 
 def summary_page(what: str, rows: Sequence[Removal]) -> Figure:
-    """Draws areas and halves by method, and how leave-one-out gains are spread, each beside its nulls."""
+    """Draw areas and halves by method, and how leave-one-out gains are spread, each beside its nulls."""
     figure = Figure(figsize=(7.2, 8.2))
     axes = figure.subplots(4, 3, gridspec_kw={"height_ratios": [3, 3, 1, 1]})
     methods = [name for name in dict.fromkeys(row.method for row in rows if row.method) if name != "random"][::-1]
@@ -137,7 +137,7 @@ FILLS = {"removable": "k", "kept": "white"}
 
 
 def dots(axis: Axes, rows: Sequence[Removal], methods: Sequence[str | None]) -> None:
-    """Draws a dot with its interval for each method, null, and treatment of sinks."""
+    """Draw a dot with its interval for each method, null, and treatment of sinks."""
     for (null, (marker, _)), paint, shift in zip(NULLS.items(), (BLUE, VERMILION, GREEN), (0.25, 0.0, -0.25), strict=True):
         for sinks, fill in FILLS.items():
             mine = [row for row in rows if (row.null, row.sinks) == (null, sinks) and row.method in methods]
@@ -149,7 +149,7 @@ def dots(axis: Axes, rows: Sequence[Removal], methods: Sequence[str | None]) -> 
 
 
 def sinks_page(model: str, corpus: str, rows: Sequence[SinkEffect]) -> Figure:
-    """Draws metrics over layers for each normalisation, with all tokens and without sinks at each threshold."""
+    """Draw metrics over layers for each normalisation, with all tokens and without sinks at each threshold."""
     figure = Figure(figsize=(7.2, 4.6))
     metrics = sorted({row.metric for row in rows if row.kind == "all"})
     axes = figure.subplots(len(metrics), len(MODES), sharex=True, squeeze=False)
@@ -174,7 +174,7 @@ def sinks_page(model: str, corpus: str, rows: Sequence[SinkEffect]) -> Figure:
 
 
 def layers(axis: Axes, rows: Sequence[SinkEffect], paint: str, label: str, line: str) -> None:
-    """Draws values over layers."""
+    """Draw values over layers."""
     points = sorted((row.layer, row.value, row.low, row.high) for row in rows)
     if not points:
         return
@@ -185,10 +185,10 @@ def layers(axis: Axes, rows: Sequence[SinkEffect], paint: str, label: str, line:
 
 
 def needle_page(rows: Sequence[NeedleText]) -> Figure:
-    """Draws losses of the answer by kind of context, with the margins of the protocol, and the verdict."""
+    """Draw losses of the answer by kind of context, with the margins of the protocol, and the verdict."""
     margins = Margins()
     scored = [
-        Told(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or float("nan")), row.call)
+        ClassifiedText(row.kind, Scores(row.whole, row.none, row.without_one, row.one_kept, row.random or float("nan")), row.call)
         for row in rows
     ]
     result = outcome(scored, margins)
@@ -214,7 +214,7 @@ def needle_page(rows: Sequence[NeedleText]) -> Figure:
 
 
 def draw_ablation(summary: Path, sinks: Iterable[Path], needle: Path, output: Path) -> None:
-    """Writes results/ablation.pdf."""
+    """Write results/ablation.pdf."""
     save(ablation_figure(read_csv(summary, Removal), read_sinks(sinks), read_csv(needle, NeedleText)), output)
 
 

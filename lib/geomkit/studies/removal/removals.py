@@ -46,7 +46,7 @@ class Hidden(NamedTuple):
 def write_removals(
     path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, object], absent: Mapping[str, str]
 ) -> None:
-    """Writes arrays by their path in the file, which appears only when it is complete."""
+    """Write arrays by their path in the file, which appears only when it is complete."""
     write_targets(path, SCHEMA, arrays, attributes, absent)
 
 

@@ -35,7 +35,7 @@ def remove_tokens(
     spec: ModelSpec,
     seed: int,
 ) -> None:
-    """Writes removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
+    """Write removals at some of a probe's targets; refused, if the probe is. removal: texts, targets of each, layers,
     fractions."""
     fractions = sorted({0.0, *removal["fractions"]})
     with refused_files([output]), Probe(probe) as known:
@@ -68,7 +68,7 @@ def remove_tokens(
 
 
 def choose_targets(known: Probe, texts: int, targets: int) -> list[int]:
-    """Chooses the last targets of the first texts of a probe, by number."""
+    """Choose the last targets of the first texts of a probe, by number."""
     numbers = [np.flatnonzero(known.text == text)[-targets:] for text in np.unique(known.text)[:texts]]
     return [int(number) for each in numbers for number in each]
 
@@ -152,7 +152,7 @@ def measure_text(
     fractions: Sequence[float],
     arrays: dict[str, np.ndarray],
 ) -> None:
-    """Computes the scores of one text's targets; equal sets of visible tokens are run once."""
+    """Compute the scores of one text's targets; equal sets of visible tokens are run once."""
     length, cells, targets, visible = len(text.ids), [], [], []
     for number in mine:
         place = int(positions[number])

@@ -33,7 +33,7 @@ EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", 
 def compare_at_fixed_width(
     final_states: Sequence[str | Path], table: Path, diff_erank: Path, published: Path, output: Path, resamples: int, seed: int
 ) -> None:
-    """Writes fixed_width.csv. final_states: tables of the final state, each in its model's folder, named by its corpus."""
+    """Write fixed_width.csv. final_states: each model's table of the final state, in its folder, named by its corpus."""
     rows: list[FixedWidth] = []
     for family, corpus in families(table):
         found = [read_measurements(path, family, corpus) for path in map(Path, final_states) if path.stem == corpus]
@@ -54,7 +54,7 @@ def compare_at_fixed_width(
 
 @dataclass
 class Drawn:
-    """Resamples of documents, drawn once for each list of documents, so that comparisons are paired."""
+    """Resample of documents, drawn once for each list of documents, so that comparisons are paired."""
 
     resamples: int
     draws: np.random.Generator
@@ -71,7 +71,7 @@ class Drawn:
 
 
 def by_width(states: Sequence[Measurements]) -> list[list[Measurements]]:
-    """Groups the seeds of each width, each seed the measurements of one model.
+    """Group the seeds of each width, each seed the measurements of one model.
 
     Raises DataError for seeds that were measured on different texts.
     """

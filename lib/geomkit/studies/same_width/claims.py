@@ -13,10 +13,10 @@ from geomkit.tables.findings import (
     Inputs,
     agreed,
     claims,
+    conjunction,
     estimate,
     from_interval,
     from_sign,
-    of_all,
     scope,
 )
 
@@ -46,7 +46,7 @@ def by_place(rows: Iterable[FixedWidth]) -> list[list[FixedWidth]]:
 
 
 def at_widths(rows: Sequence[FixedWidth], effect: str, verdict: ClaimVerdict, but: str = "", details: str = "") -> Finding:
-    """Makes one finding from the rows of all widths."""
+    """Make one finding from the rows of all widths."""
     return Finding(
         scope=scope(rows[0]),
         effect=f"ln of the effective rank, {effect}, at every width",
@@ -64,7 +64,7 @@ def at_every_width(rows: Sequence[FixedWidth], claimed: int, effect: str) -> lis
     groups = {group[0]: group for group in by_place(rows)}
     findings = []
     for first, mine in groups.items():
-        verdict, but = agreed(first, groups, lambda row: of_all([from_sign(one.sign, claimed) for one in groups[row]]))
+        verdict, but = agreed(first, groups, lambda row: conjunction([from_sign(one.sign, claimed) for one in groups[row]]))
         findings.append(at_widths(mine, effect, verdict, but, twins_of(mine)))
     return findings
 

@@ -26,7 +26,7 @@ def measure_final_state(
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
 ) -> None:
-    """Writes the table of one model and corpus, which the path of the output names. Missing values are listed in `absent`."""
+    """Write the table of one model and corpus, which the path of the output names. Missing values are listed in `absent`."""
     wanted, open_variant = Wanted(modes, lengths, metrics, parameters), states()
     with open_variant(TRAINED) as trained:
         longest = max(trained.texts.tokens)

@@ -65,7 +65,7 @@ def judge(
     *,
     metrics: Sequence[str],
 ) -> None:
-    """Writes the table and the summary of one model and corpus, which the path of the table names.
+    """Write the table and the summary of one model and corpus, which the path of the table names.
 
     states: of each document's first text at least. judgements: a folder with a file of a square matrix, or the file. metrics: of
     spectra with one row for each document.

@@ -17,7 +17,7 @@ SUBLAYERS = {"attention": ":", "mlp": "-."}
 
 
 def semantics_figure(rows: Sequence[Likeness]) -> Iterator[Figure]:
-    """Draws a page for each model and corpus."""
+    """Draw a page for each model and corpus."""
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
         yield page(model, corpus, [row for row in rows if (row.model, row.corpus) == (model, corpus)])
 
@@ -47,7 +47,7 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
 
 
 def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
-    """Draws each distance over layers, the best one also after each sublayer, and each baseline as a level line."""
+    """Draw each distance over layers, the best one also after each sublayer, and each baseline as a level line."""
     blocks = [row for row in rows if row.layer >= 0 and row.sublayer == "block"]
     best = max(blocks, key=lambda row: row.value).distance if blocks else None
     for place, name in enumerate(dict.fromkeys(row.distance for row in blocks)):
@@ -82,5 +82,5 @@ def verdict(rows: Sequence[Likeness], kind: str) -> str:
 
 
 def draw_semantics(summary: Path, output: Path) -> None:
-    """Writes results/semantics.pdf."""
+    """Write results/semantics.pdf."""
     save(semantics_figure(read_csv(summary, Likeness)), output)

@@ -28,7 +28,7 @@ def measure_without_sinks(
     model_seed: int | None,
     seed: int,
 ) -> None:
-    """Writes a table of all texts (variants `trained`, and `without-sinks` at the first threshold) and a summary."""
+    """Write a table of all texts (variants `trained`, and `without-sinks` at the first threshold) and a summary."""
     with refused_table(output, COLUMNS, summary, SinkEffect), Spectra(spectra) as file:
         common: dict[str, Any] = columns_of(spectra, file.attributes, family, model_seed)
         effects, documents = read_sinks(file.file), file.text_list.document

@@ -16,11 +16,11 @@ from geomkit.tables.findings import (
     Inputs,
     agreed,
     claims,
+    conjunction,
     estimate,
     from_interval,
     from_kind,
-    of_all,
-    plain_of,
+    plain_row,
     same,
     scope,
     sign_of,
@@ -56,7 +56,7 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
 
 def without_weights(row: LawVerdict, rows: Sequence[LawVerdict]) -> str:
     """The difference of the final state without the final norm's gain and bias, in words."""
-    plain = plain_of(row, rows) if row.layer == FINAL else None
+    plain = plain_row(row, rows) if row.layer == FINAL else None
     if plain is None or plain.difference is None:
         return ""
     number = estimate(plain.difference, plain.low, plain.high)
@@ -158,7 +158,7 @@ def sign_of_every_length(inputs: Inputs) -> list[Finding]:
             Finding(
                 scope=f"{family} on {corpus}, {layer}, unit",
                 effect="exponents with N",
-                verdict=of_all([from_interval(row.exponent_low, row.exponent_high, -1) for row in mine]),
+                verdict=conjunction([from_interval(row.exponent_low, row.exponent_high, -1) for row in mine]),
                 reason=", ".join(f"{row.exponent:+.3f} at {row.length} tokens{straddling(row)}" for row in mine),
                 sizes=mine[-1].sizes,
             )

@@ -55,7 +55,7 @@ def compare_exponents(
     held_out: int,
     seed: int,
 ) -> None:
-    """Writes the tables. exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
+    """Write the tables. exploratory: metrics that are fitted, like the primary ones, at the primary endpoint's place."""
     draws = {Path(path).stem: Path(path) for path in resampled}
     results: list[Judged] = []
     for family, corpus in families(table):
@@ -107,7 +107,7 @@ class Ladder:
 
 
 def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[Judged]:
-    """Compares every metric, length, layer and normalisation with every measure of size."""
+    """Compare every metric, length, layer and normalisation with every measure of size."""
     tested = [Where(primary["layer"], primary["normalise"], primary["length"], metric) for metric in primary["metrics"]]
     for where in progress(sorted(ladder.measured.variants["trained"], key=lambda where: where.order), "exponents"):
         levels = ladder.levels(where)
@@ -162,7 +162,7 @@ def published_exponents(path: Path) -> Iterator[Judged]:
 
 
 def by_law(points: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Groups the points of one corpus, metric and family."""
+    """Group the points of one corpus, metric and family."""
     return [list(group) for _, group in groupby(points, key=lambda row: (row["corpus"], row["metric"], row["family"]))]
 
 

@@ -52,7 +52,7 @@ def compare_growth(
     resamples: int,
     seed: int,
 ) -> None:
-    """Writes both tables."""
+    """Write both tables."""
     of_models: list[DiffErank] = []
     rows = [*of_metrics(slopes, null_slopes, primary), *of_published(published)]
     for path in map(Path, resampled):

@@ -21,7 +21,7 @@ KEPT, COMMON = "norm_kept", "common-dimension"
 
 
 def measure_own_directions(projections: Sequence[Path], output: Path, resamples: int, seed: int) -> None:
-    """Writes the rows of every family of one size, from tables of projections, each named by its corpus (seeds averaged)."""
+    """Write the rows of every family of one size, from tables of projections, each named by its corpus (seeds averaged)."""
     rows: list[OwnDirections] = []
     for path in map(Path, projections):
         for family, corpus in families(path):

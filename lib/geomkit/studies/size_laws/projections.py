@@ -70,7 +70,7 @@ def join_projections(
     output: Path,
     modes: Sequence[str],
 ) -> None:
-    """Joins one corpus's tables from `project_donor`, which lie in folders of their models' names, as `spectra` do.
+    """Join one corpus's tables from `project_donor`, which lie in folders of their models' names, as `spectra` do.
 
     What cannot be measured is among the table's `absent`, with its reason.
     """
@@ -105,7 +105,7 @@ def project_donor(
     seed: int,
     bracket: Mapping[str, Sequence[Any]] | None,
 ) -> None:
-    """Writes the rows of one model, which names the output's folder, for the table of projections.
+    """Write the rows of one model, which names the output's folder, for the table of projections.
 
     spectra: of all models of its family, which say how wide they are. The table is empty where the family has no projections.
     """
@@ -124,7 +124,7 @@ def project_donor(
 
 
 def add_made(table: TableWriter, model: Source, layer: str, path: Path) -> dict[str, str]:
-    """Adds one layer of the table that was made while a model ran. Returns all that is missing of it, with reasons."""
+    """Add one layer of the table that was made while a model ran. Returns all that is missing of it, with reasons."""
     state = model.state(layer)
     own = (pc.field("layer") == state.layer) & ((pc.field("sublayer") == PLAIN) == (layer == PLAIN))
     table.blocks.append(read_table(path, filters=own).replace_schema_metadata())
@@ -162,7 +162,7 @@ def parts(members: Sequence[Source], layer: str) -> tuple[dict[str, Part], dict[
 
 
 def add_donor(table: TableWriter, model: Source, layer: str, part: Part, settings: Settings) -> dict[str, str]:
-    """Adds one model's metrics on each number of its directions; where it is bracketed, also on random directions.
+    """Add one model's metrics on each number of its directions; where it is bracketed, also on random directions.
 
     Returns what is missing, with reasons.
     """
@@ -207,7 +207,7 @@ def add_donor(table: TableWriter, model: Source, layer: str, part: Part, setting
 
 
 def itself(clouds: np.ndarray, mode: str, dtype: str) -> dict[int, Projected]:
-    """Measures a model's rows in all their directions."""
+    """Measure a model's rows in all their directions."""
     spectrum = row_spectrum(normalise(clouds, mode, dtype=dtype), centred=is_centred(mode))
     return {clouds.shape[-1]: Projected(spectrum, np.ones(len(clouds)))}
 
@@ -221,7 +221,7 @@ def add_random(
     model: Source,
     settings: Settings,
 ) -> None:
-    """Adds the widest models' rows on random directions; the same frames at every length, layer and normalisation."""
+    """Add the widest models' rows on random directions; the same frames at every length, layer and normalisation."""
     d = clouds.shape[-1]
     fewer = [k for k in widths if k < d]
     draw = rng(settings.seed, "random-projection", model.name)
@@ -240,7 +240,7 @@ class Rows:
     settings: Settings
 
     def add(self, variant: str, results: Mapping[int, Projected], **columns: object) -> None:
-        """Adds rows for every width, metric and text, averaged over draws where there are any."""
+        """Add rows for every width, metric and text, averaged over draws where there are any."""
         cells: dict[str, list] = {name: [] for name in ("text", "document", "metric", "value", "bound", "d", "eps2")}
         count = len(self.texts)
         for k, result in results.items():

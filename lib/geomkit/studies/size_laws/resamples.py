@@ -34,7 +34,7 @@ def resample_corpora(
     resamples: int,
     seed: int,
 ) -> None:
-    """Writes the metrics of one corpus in all of its resamples."""
+    """Write the metrics of one corpus in all of its resamples."""
     rows: list[dict[str, object]] = []
     with opened_families(spectra, families, seeds) as groups:
         for family, members in groups.items():

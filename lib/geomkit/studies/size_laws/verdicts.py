@@ -46,7 +46,7 @@ def judge_laws(
     resamples: int,
     seed: int,
 ) -> None:
-    """Judges every metric with a margin, at every length and normalisation, after the last block, after the final norm, and
+    """Judge every metric with a margin, at every length and normalisation, after the last block, after the final norm, and
     without the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else
     is exploratory."""
     tables = {Path(path).stem: Path(path) for path in projections}

@@ -28,7 +28,7 @@ CANDIDATES = ("first token a candidate", "first token left out")
 
 
 def tokens_figure(rows: Rows) -> Iterator[Figure]:
-    """Draws tokens_summary.csv: pages on gain and ridge for each corpus, then on selections for each model."""
+    """Draw tokens_summary.csv: pages on gain and ridge for each corpus, then on selections for each model."""
     for corpus in dict.fromkeys(row.corpus for row in rows):
         here = [row for row in rows if row.corpus == corpus and row.value is not None]
         yield gain_page(corpus, [row for row in here if row.metric.startswith("gain_")])
@@ -98,7 +98,7 @@ def room(axis: Axes) -> None:
 
 
 def depths(axis: Axes, rows: Rows) -> None:
-    """Draws correlations of one model over relative depth."""
+    """Draw correlations of one model over relative depth."""
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for method, style in (("raw", "--"), ("partial", "-")):
             for variant in RUNS:
@@ -112,7 +112,7 @@ def depths(axis: Axes, rows: Rows) -> None:
 
 
 def headline(axis: Axes, rows: Rows) -> None:
-    """Draws partial correlations with size, each with its shuffled-text null."""
+    """Draw partial correlations with size, each with its shuffled-text null."""
     for (metric, label), paint in zip((("surprisal", "own"), ("next_surprisal", "next")), COLOURS, strict=False):
         for variant, fill in (("trained", paint), ("shuffled", "none")):
             mine = [row for row in rows if (row.metric, row.method) == (f"gain_{metric}", "partial")]
@@ -155,7 +155,7 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
 
 
 def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
-    """Draws scores against the budget."""
+    """Draw scores against the budget."""
     layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     figure = Figure(figsize=(7.2, 0.8 + 4.6 * len(layers)))
     axes = figure.subplots(2 * len(layers), 2, squeeze=False)
@@ -188,7 +188,7 @@ def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
 
 
 def wins_page(corpus: str, model: str, rows: Rows) -> Figure:
-    """Draws how often Lasso is better than each method on the same target."""
+    """Draw how often Lasso is better than each method on the same target."""
     layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     metrics = ("divergence_win", "removed_divergence_win", "reconstruction_unseen_win", "jaccard")
     titles = ("KL, others masked", "KL, others removed", "reconstruction, unseen", "overlap (Jaccard)")
@@ -290,7 +290,7 @@ def curve(
     shift: float = 0,
     fill: bool = True,
 ) -> None:
-    """Draws values over x, seeds averaged, with the interval as a band."""
+    """Draw values over x, seeds averaged, with the interval as a band."""
     placed = sorted(((row.x, row) for row in rows if row.x is not None), key=lambda point: point[0])
     points = [(x, [row for _, row in group]) for x, group in groupby(placed, key=lambda point: point[0])]
     if not points:
@@ -303,5 +303,5 @@ def curve(
 
 
 def draw_tokens(summary: Path, output: Path) -> None:
-    """Writes results/token_regression.pdf."""
+    """Write results/token_regression.pdf."""
     save(tokens_figure(read_csv(summary, TokenScore)), output)

@@ -147,7 +147,7 @@ def profiles(tokens: Tokens, gains: np.ndarray, draw: np.random.Generator) -> It
 
 
 def add_gains(table: TableWriter, documents: Iterable[str], tokens: Tokens, state: State, gains: np.ndarray) -> None:
-    """Adds every token's gain."""
+    """Add every token's gain."""
     starts = np.flatnonzero(tokens.position == 0)
     text = np.searchsorted(starts, np.arange(len(gains)), side="right") - 1
     names = np.array(list(documents), dtype=object)[text]

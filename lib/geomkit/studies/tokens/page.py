@@ -21,7 +21,7 @@ VIEWS = ("gain", "surprisal")
 
 
 def tokens_page(template: str, data: Mapping[str, Any]) -> str:
-    """Puts the data into the template, as JSON that cannot end its script block.
+    """Put the data into the template, as JSON that cannot end its script block.
 
     template: HTML with `PLACE` once, inside <script type="application/json">. data: `title`, `note`, and `texts`, each with
 
@@ -122,6 +122,6 @@ def differ(values: Sequence[Any], where: str) -> None:
 
 
 def draw_page(texts: Path, template: Path, output: Path) -> None:
-    """Writes results/tokens.html."""
+    """Write results/tokens.html."""
     with replacing(output) as temporary:
         temporary.write_text(tokens_page(template.read_text(), asdict(read_json(texts, TokenPage))))

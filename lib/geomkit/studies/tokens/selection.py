@@ -57,7 +57,7 @@ def compare_selections(
     model_seed: int | None,
     seed: int,
 ) -> None:
-    """Writes every target's scores, and the summary with intervals over documents."""
+    """Write every target's scores, and the summary with intervals over documents."""
     model = probe.parent.name
     with refused_table(output, TOKEN_COLUMNS, summary, TokenScore), Probe(probe) as file, Spectra(spectra) as measured:
         gain = gain_constants(file.attributes)
@@ -166,7 +166,7 @@ def fold_whitenings(measured: Spectra, layer: int) -> list[Whitening]:
 
 
 def averaged(scored: Sequence[Scored]) -> list[Scored]:
-    """Joins the draws of `random` into one method, each score their mean."""
+    """Join the draws of `random` into one method, each score their mean."""
     groups: dict[tuple[int, str], list[Scored]] = defaultdict(list)
     for one in scored:
         groups[one.first, method_of(one.method)].append(one)

@@ -21,7 +21,7 @@ SHOWN = 8
 
 
 def collect_texts(probes: Sequence[Path], spectra: Sequence[Path], output: Path) -> None:
-    """Writes the first texts of each probed model and corpus as JSON."""
+    """Write the first texts of each probed model and corpus as JSON."""
     pairs = zip(map(Path, probes), map(Path, spectra), strict=True)
     note = f"{TEXTS} texts of each model and corpus. KL: from the prediction with all of the past visible, in nats."
     texts = tuple(text for pair in pairs for text in page_texts(*pair))

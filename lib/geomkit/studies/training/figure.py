@@ -28,7 +28,7 @@ def trajectory_figures(
     of_corpora: Sequence[str],
     place: Mapping[str, Any],
 ) -> Iterator[Figure]:
-    """Draws points.csv and turns.csv: for each family, size and corpus a page of values and one of differences from nulls."""
+    """Draw points.csv and turns.csv: for each family, size and corpus a page of values and one of differences from nulls."""
     for key in dict.fromkeys(size_of(row) for row in points):
         mine, turned = [row for row in points if size_of(row) == key], [row for row in turns if size_of(row) == key]
         head = f"{mine[0].family} on {mine[0].corpus}, width {mine[0].width}"
@@ -49,7 +49,7 @@ def values_page(
     where: str,
     length: int,
 ) -> Figure:
-    """Draws every layer over the steps; a turning point of the last block's curve with its interval of steps."""
+    """Draw every layer over the steps; a turning point of the last block's curve with its interval of steps."""
     panels: list[tuple[str, int | None]] = [(metric, length) for metric in metrics]
     panels += [(metric, None) for metric in of_corpora]
     lines = -(-(len(panels) + 2) // 2)
@@ -83,7 +83,7 @@ def values_page(
 
 
 def differences_page(points: Sequence[StepPoint], metrics: Sequence[str], where: str, length: int) -> Figure:
-    """Draws ln of each metric minus that of its nulls, at every layer."""
+    """Draw ln of each metric minus that of its nulls, at every layer."""
     figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(metrics)))
     axes = figure.subplots(len(metrics), 2, squeeze=False)
     shades = shades_of(points)
@@ -125,7 +125,7 @@ def minus(trained: Mapping[int, float], null: Mapping[int, float]) -> tuple[list
 
 
 def draw_layers(axis: Axes, rows: Sequence[StepPoint], shades: Mapping[int, Any], scale: Any) -> None:
-    """Draws a line for each layer, the geometric mean over seeds, and at the last block thin ones for every seed."""
+    """Draw a line for each layer, the geometric mean over seeds, and at the last block thin ones for every seed."""
     depth = rows[0].depth if rows else 0
     for layer, values in levels(rows, TRAINED).items():
         if layer is None:
@@ -141,7 +141,7 @@ def draw_layers(axis: Axes, rows: Sequence[StepPoint], shades: Mapping[int, Any]
 
 
 def draw_nulls(axis: Axes, rows: Sequence[StepPoint]) -> None:
-    """Draws nulls of the last block: untrained twins and drawn rows as levels, shuffled text over the steps."""
+    """Draw nulls of the last block: untrained twins and drawn rows as levels, shuffled text over the steps."""
     depth = rows[0].depth if rows else 0
     for null, look in NULLS.items():
         by_layer = levels(rows, null)
@@ -153,7 +153,7 @@ def draw_nulls(axis: Axes, rows: Sequence[StepPoint]) -> None:
 
 
 def draw_turns(axis: Axes, legs: Sequence[StepTurn]) -> None:
-    """Draws a line where the curve of the last block turns, and above it a bar over the steps at which it may turn."""
+    """Draw a line where the curve of the last block turns, and above it a bar over the steps at which it may turn."""
     for leg in legs:
         if leg.turn_low is not None and leg.turn_high is not None:
             # neighbouring intervals touch, so they take turns in height
@@ -166,7 +166,7 @@ def draw_turns(axis: Axes, legs: Sequence[StepTurn]) -> None:
 
 
 def in_words(legs: Sequence[StepTurn]) -> str:
-    """Describes the last block's curve, and how it compares with the published phases."""
+    """Describe the last block's curve, and how it compares with the published phases."""
     counted = ["rises" if leg.change > 0 else "falls" for leg in legs if leg.counts]
     phases = next((leg.phases for leg in legs if leg.phases), "")
     words = ", ".join(counted) if counted else "no change that can be seen" if legs else "no curve"
@@ -215,7 +215,7 @@ def legend(shades: Mapping[int, Any], points: Sequence[StepPoint]) -> list[Line2
 
 
 def laws_figures(points: Sequence[StepPoint], laws: Sequence[StepLaw], primary: Mapping[str, Any]) -> Iterator[Figure]:
-    """Draws laws.csv: for each family and corpus the metrics against the loss during training, and what follows the loss."""
+    """Draw laws.csv: for each family and corpus the metrics against the loss during training, and what follows the loss."""
     for family, corpus in dict.fromkeys((row.family, row.corpus) for row in laws):
         mine = [row for row in laws if (row.family, row.corpus) == (family, corpus)]
         known = [row for row in points if (row.family, row.corpus) == (family, corpus)]
@@ -230,7 +230,7 @@ def laws_figures(points: Sequence[StepPoint], laws: Sequence[StepLaw], primary: 
 
 
 def paths(axis: Axes, points: Sequence[StepPoint], metric: str, length: int) -> None:
-    """Draws the last block's metric against the loss, a line for each training."""
+    """Draw the last block's metric against the loss, a line for each training."""
     trainings = list(dict.fromkeys((row.training, row.width) for row in points))
     paint = colours(dict.fromkeys(width for _, width in trainings))
     for training, width in trainings:
@@ -248,7 +248,7 @@ def paths(axis: Axes, points: Sequence[StepPoint], metric: str, length: int) -> 
 
 
 def forest(axis: Axes, laws: Sequence[StepLaw]) -> None:
-    """Draws partial correlations with the loss: small for each training, large for their mean with its interval over seeds."""
+    """Draw partial correlations with the loss: small for each training, large for their mean with its interval over seeds."""
     rows = list(dict.fromkeys((row.metric, row.layer) for row in laws))
     looks = {
         "metric": (0.16, BLUE, "the metric, ln step held fixed"),
@@ -285,7 +285,7 @@ def draw_trajectories(
     metrics: Sequence[str],
     of_corpora: Sequence[str],
 ) -> None:
-    """Writes results/trajectory_plot.pdf. of_corpora: metrics of which the whole corpus is shown, too."""
+    """Write results/trajectory_plot.pdf. of_corpora: metrics of which the whole corpus is shown, too."""
     values, told = read_csv(points, StepPoint), read_csv(laws, StepLaw)
     pages = trajectory_figures(values, read_csv(turns, StepTurn), metrics, of_corpora, primary)
     save([*pages, *laws_figures(values, told, primary)], output)

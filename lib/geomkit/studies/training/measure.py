@@ -70,7 +70,7 @@ def measure_training(
 def add_corpus(
     table: TableWriter, seen: Seen, texts: Texts, wanted: Wanted, family: str, name: str, resamples: int, seed: int
 ) -> list[dict[str, object]]:
-    """Adds the metrics of the whole corpus, and returns them in resamples of its documents."""
+    """Add the metrics of the whole corpus, and return them in resamples of its documents."""
     documents = list(dict.fromkeys(texts.document))
     draws = Documents.draw(documents, resamples, rng(seed, "corpus", table.common["corpus"])).draws.T
     rows: list[dict[str, object]] = []
@@ -92,7 +92,7 @@ def add_corpus(
 
 
 def add_drawn(table: TableWriter, null: str, width: int, texts: Texts, wanted: Wanted, seed: int) -> None:
-    """Adds the metrics of random rows drawn in the shape of each text; they have no layer."""
+    """Add the metrics of random rows drawn in the shape of each text; they have no layer."""
     (mode,), (n,) = wanted.modes, wanted.lengths
     numbers = [text for text, tokens in enumerate(texts.tokens) if tokens >= n]
     draws = rng(seed, null, width)

@@ -278,7 +278,7 @@ def refused_effect(where: Mapping[str, Any], column: str, cells: int, reason: st
 
 
 def adjusted(rows: Sequence[Effect]) -> list[Effect]:
-    """Adjusts the primary tests of one question for one another, and judges them again."""
+    """Adjust the primary tests of one question for one another, and judge them again."""
     results = list(rows)
     for of in ASKED:
         mine = [number for number, row in enumerate(results) if row.primary and row.of == of]
@@ -339,7 +339,7 @@ def followed(low: float, high: float) -> str:
 
 
 def rate_checks(axes: Axes, recipe: float) -> Iterator[RateCheck]:
-    """Checks of every shape that was trained at several rates, the recipe's among them."""
+    """Check of every shape that was trained at several rates, the recipe's among them."""
     ladder = axes.of(LADDER)
     sizes = sorted({one.model.params_nonembedding for one in ladder})
     within = pure_error([[axes.log_loss(one) for one in ladder if one.model.params_nonembedding == size] for size in sizes])

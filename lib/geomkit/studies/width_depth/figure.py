@@ -40,7 +40,7 @@ FIRST = "width and N"
 def cells_figure(
     points: Sequence[CellPoint], effects: Sequence[Effect], primary: dict[str, Any], absent: Sequence[Absent]
 ) -> Figure:
-    """Draws metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
+    """Draw metrics and loss of every cell against the parameters without embeddings, a colour for each width; below, the
     coefficients of width and of N at every endpoint."""
     metrics = [*primary["metrics"], LOSS]
     figure = Figure(figsize=(WIDTH, 6.8))
@@ -73,7 +73,7 @@ def cells_figure(
 
 
 def cells_panel(axis: Axes, rows: Sequence[CellPoint]) -> None:
-    """Draws trainings over N; the null of each width is a level across its cells."""
+    """Draw trainings over N; the null of each width is a level across its cells."""
     widths = sorted({row.width for row in rows})
     paint = dict(zip(widths, COLOURS, strict=False))
     for width in widths:
@@ -93,7 +93,7 @@ def cells_panel(axis: Axes, rows: Sequence[CellPoint]) -> None:
 
 
 def effects_panel(axis: Axes, effects: Sequence[Effect]) -> None:
-    """Draws coefficients of the deciding design with their 95 % intervals: filled where a test was fixed beforehand."""
+    """Draw coefficients of the deciding design with their 95 % intervals: filled where a test was fixed beforehand."""
     shown = [row for row in effects if row.design == FIRST and row.cells == "all" and row.value is not None]
     paint = {"N": BLUE, "width": VERMILION}
     lines = list(dict.fromkeys((row.metric, row.layer, row.of) for row in shown))
@@ -143,7 +143,7 @@ def others_figure(
 
 
 def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare]) -> None:
-    """Draws loss over all parameters: the ladder and tied models, each joined to the untied one of its width."""
+    """Draw loss over all parameters: the ladder and tied models, each joined to the untied one of its width."""
     losses = [row for row in points if row.metric == LOSS]
     ladder = [row for row in losses if row.group == "ladder"]
     sizes = sorted({row.params_total for row in ladder})
@@ -169,7 +169,7 @@ def tied_panel(axis: Axes, points: Sequence[CellPoint], tied: Sequence[TiedShare
 
 
 def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequence[RateCheck]) -> None:
-    """Draws validation loss over the peak rate at other depths, and a bar as high as the allowed difference of two seeds."""
+    """Draw validation loss over the peak rate at other depths, and a bar as high as the allowed difference of two seeds."""
     shapes = [(check.width, check.layers) for check in rates]
     for (width, layers), paint, check in zip(shapes, (GREEN, VERMILION, *COLOURS), rates, strict=False):
         tokens = min(row.tokens for row in trainings if (row.width, row.layers) == (width, layers))
@@ -199,7 +199,7 @@ def rates_panel(axis: Axes, trainings: Sequence[ControlTraining], rates: Sequenc
 
 
 def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str) -> None:
-    """Draws the metric against the loss of trainings of one width, whatever their recipe."""
+    """Draw the metric against the loss of trainings of one width, whatever their recipe."""
     mine = [row for row in points if row.group == "seeds"]
     loss = {row.model: row.value for row in mine if row.metric == LOSS}
     widths = sorted({row.width for row in mine})
@@ -216,7 +216,7 @@ def seeds_panel(axis: Axes, points: Sequence[CellPoint], metric: str, layer: str
 
 
 def correlations_panel(axis: Axes, seeds: Sequence[SeedCorrelation]) -> None:
-    """Draws correlations with the loss, widths fixed, and with rate and decay fixed as well; grey: too small to be detected."""
+    """Draw correlations with the loss, widths fixed, and with rate and decay fixed as well; grey: too small to be detected."""
     lines = list(dict.fromkeys((row.metric, row.layer) for row in seeds))
     looks = {"width": (-0.17, BLUE), "width, rate and decay": (0.17, VERMILION)}
     for number, line in enumerate(lines):
@@ -255,7 +255,7 @@ def draw_controls(
     points: Path, effects: Path, tied: Path, rates: Path, seeds: Path, absent: Path, trainings: Path, output: Path,
     primary: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Writes results/controls_plot.pdf."""
+    """Write results/controls_plot.pdf."""
     cells = read_csv(points, CellPoint)
     first = cells_figure(cells, read_csv(effects, Effect), primary, read_csv(absent, Absent))
     second = others_figure(

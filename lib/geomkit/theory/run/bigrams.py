@@ -29,7 +29,7 @@ def measure_bigrams(
     number: int,
     device: str,
 ) -> None:
-    """Measures all models on `number` windows of test text, by the classes of the training documents."""
+    """Measure all models on `number` windows of test text, by the classes of the training documents."""
     classes = BigramClasses.train(*read_split(documents, "train", "token"))
     test = stream(stored_documents(corpus, "test"), load_tokenizer(tokenizer))
     rows = windows(test, replace(Recipe(), validation_windows=number))

@@ -55,7 +55,7 @@ def _plain(value: object) -> bool:
 
 
 def exact(model: PreTrainedModel) -> PreTrainedModel:
-    """Copies a model in float64 and eval mode, with attention written out, which alone has forward-mode derivatives.
+    """Copy a model in float64 and eval mode, with attention written out, which alone has forward-mode derivatives.
 
     Raises DataError, with the name of the model, for one without gradients: weights that are no floating-point numbers
     (quantised), or that are frozen.
@@ -251,7 +251,7 @@ def pairs(steps: int, count: int = 8) -> list[tuple[int, int]]:
 
 
 def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarray, path: Path, count: int = 8) -> None:
-    """Trains a model of the ladder and saves its float32 weights at every step that `pairs` names, in one safetensors file whose
+    """Train a model of the ladder and saves its float32 weights at every step that `pairs` names, in one safetensors file whose
     keys are `step/parameter`. The bytes depend on seed, recipe and data alone."""
     model = ladder.build(width, recipe, seed)
     optimizer = ladder.new_optimizer(model, recipe)
@@ -269,7 +269,7 @@ def trajectory(width: int, seed: int, recipe: ladder.Recipe, training: np.ndarra
 
 
 def read_trajectory(path: Path) -> dict[int, Weights]:
-    """Reads weights in float64 by step, as `trajectory` saved them."""
+    """Read weights in float64 by step, as `trajectory` saved them."""
     weights: dict[int, Weights] = {}
     for key, value in load_file(path).items():
         step, _, parameter = key.partition("/")
@@ -301,7 +301,7 @@ class Row:
 def report(
     direction: str, steps: Steps, documents: Documents, start: int | None = None, end: int | None = None, level: float = 0.95
 ) -> list[Row]:
-    """Makes rows of both signs and of their mean. Texts of one document are drawn together; a ratio is one of sums, in each
+    """Make rows of both signs and of their mean. Texts of one document are drawn together; a ratio is one of sums, in each
     resample. With fewer than two documents the interval is NaN."""
     base, number, rows = documents.totals(steps.quadratic.T), documents.counts.shape[1], []
     values = {"forward": steps.forward, "backward": steps.backward, "mean": (steps.forward + steps.backward) / 2}

@@ -13,7 +13,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def encode_splits(corpus: Path, tokenizer: Path, output: Path) -> None:
-    """Encodes every document of every split in the tokenizer's tokens, and those of training in words too."""
+    """Encode every document of every split in the tokenizer's tokens, and those of training in words too."""
     words = load_tokenizer(tokenizer)
     texts = {split: [document.text for document in stored_documents(corpus, split)] for split in SPLITS}
     ids = {

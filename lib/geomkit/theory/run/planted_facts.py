@@ -88,7 +88,7 @@ class Facts:
 
 
 def plant(exponent: float, seed: int, recipe: Recipe) -> Facts:
-    """Draws all facts by rank. Keys are in random order: the rank is independent of a key's tokens. Facts of one seed have the
+    """Draw all facts by rank. Keys are in random order: the rank is independent of a key's tokens. Facts of one seed have the
     same keys and values whatever the exponent. Raises ConfigError for a <= 0, which has no law in the limit."""
     if not exponent > 0:
         raise ConfigError(f"facts: exponent a is {exponent}; it must be positive")
@@ -108,7 +108,7 @@ def counts(cell: Cell, facts: Facts) -> NDArray[np.int64]:
 
 
 def build(cell: Cell, recipe: Recipe) -> GPTNeoXForCausalLM:
-    """Builds an untrained GPT-NeoX of two blocks; torch's global generator is left as it was."""
+    """Build an untrained GPT-NeoX of two blocks; torch's global generator is left as it was."""
     if cell.width % 4:
         raise ConfigError(f"facts: width {cell.width}; a head has 4 dimensions, so it must be a multiple of 4")
     config = GPTNeoXConfig(
@@ -199,7 +199,7 @@ def bins(facts: int) -> NDArray[np.int64]:
 
 
 def summary(cell: Cell, facts: Facts, steps: int, loss: Array, recipe: Recipe) -> list[FactBin]:
-    """Makes one row for each bin of ranks; numbers of the whole model are in every row.
+    """Make one row for each bin of ranks; numbers of the whole model are in every row.
 
     gap: sum of p_k loss_k, exact. gap_seen, gap_unseen: its parts from facts in and not in the training texts. held: facts with a
     loss below half of ln(values). overlap: share of the `held` most frequent facts that are held: 1 if a model holds the most
@@ -258,7 +258,7 @@ def cells(exponents: Iterable[float] = (0.5, 1.0), seeds: Iterable[int] = (0, 1)
 
 
 def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
-    """Trains a cell and writes its rows as CSV; False, and nothing is done, if the file is that of this cell and recipe."""
+    """Train a cell and write its rows as CSV; False, and nothing is done, if the file is that of this cell and recipe."""
     if path.exists() and read_csv(path, FactBin)[0].task == task_of(cell, recipe):
         return False
     facts = plant(cell.exponent, cell.seed, recipe)
@@ -270,7 +270,7 @@ def measure(cell: Cell, recipe: Recipe, path: Path) -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Makes torch compute on one thread, on which its last bits depend, and then on as many as before."""
+    """Make torch compute on one thread, on which its last bits depend, and then on as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -280,7 +280,7 @@ def one_thread() -> Iterator[None]:
 
 
 def train_facts(output: Path, width: int, exponent: float, seed: int, data: str, recipe: Mapping[str, Any]) -> None:
-    """Trains one cell and writes it as CSV. data: `law`, or `d` and the number of texts."""
+    """Train one cell and write it as CSV. data: `law`, or `d` and the number of texts."""
     cell = Cell(width, exponent, seed, None if data == "law" else int(data.removeprefix("d")))
     options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
     measure(cell, Recipe(**options), output)

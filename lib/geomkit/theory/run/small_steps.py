@@ -48,7 +48,7 @@ def measure_small_steps(
     seed: int,
     device: str,
 ) -> None:
-    """Trains a model of the ladder from float32 weights, saved in `weights`, and measures its steps on `contexts` test texts.
+    """Train a model of the ladder from float32 weights, saved in `weights`, and measure its steps on `contexts` test texts.
 
     Directions of chance and the gradient start from the trained model. Contexts are the first tokens of one text a document.
     """

@@ -12,7 +12,7 @@ TOGETHER = 0.95
 
 
 def of_simulation(rows: Sequence[SimulatedGraph]) -> Iterator[Conclusion]:
-    """Tests each graph: it agrees where all of its sums do. One-sided, because its intervals are cautious."""
+    """Test each graph: it agrees where all of its sums do. One-sided, because its intervals are cautious."""
     graphs: dict[tuple[float, int, int, str], list[bool]] = {}
     for each in rows:
         graphs.setdefault((each.a, each.skills, each.times, each.entropies), []).append(each.inside)

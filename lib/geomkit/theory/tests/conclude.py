@@ -42,7 +42,7 @@ def conclude(
     laws: Path,
     output: Path,
 ) -> None:
-    """Writes conclusions.csv from the tables of all tests."""
+    """Write conclusions.csv from the tables of all tests."""
     related, tables = read_csv(relations, ExponentRelation), read_csv(exponents, TableExponent)
     rows = [
         *of_simulation(read_csv(simulation, SimulatedGraph)),

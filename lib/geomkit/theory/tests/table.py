@@ -16,7 +16,7 @@ R = TypeVar("R")
 def row(
     test: Test, scope: str, question: str, status: Status, effect: Estimate | float | None = None, case: str = "", **more: Any
 ) -> Conclusion:
-    """Makes the row of a test, or of a case of it. What is not given is empty. An estimate brings its interval."""
+    """Make the row of a test, or of a case of it. What is not given is empty. An estimate brings its interval."""
     columns: dict[str, Any] = dict.fromkeys(("low", "high", "predicted", "rival"))
     columns |= {"primary": False, "spread": False, "unit": "", "note": ""}
     columns["effect"] = effect
@@ -34,7 +34,7 @@ def one(rows: Iterable[R]) -> R:
 
 
 def counted(statuses: Iterable[str]) -> str:
-    """Counts each status, most frequent first."""
+    """Count each status, most frequent first."""
     return ", ".join(f"{number} {status}" for status, number in Counter(statuses).most_common())
 
 
@@ -46,6 +46,6 @@ def on_sizes(sizes: Sequence[float], values: Sequence[Any], level: float = 0.95)
 
 
 def status_of(words: str) -> tuple[Status, str]:
-    """Splits the status of a fit from the reason after the colon."""
+    """Split the status of a fit from the reason after the colon."""
     word, _, reason = words.partition(": ")
     return Status(word), reason

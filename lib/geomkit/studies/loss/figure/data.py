@@ -28,7 +28,7 @@ VARIES = {"size": "sizes", "data": "data", "passes": "passes", "size and data": 
 
 
 def data_figure(rows: Sequence[Training], found: DataLaws, asked: Endpoint) -> Figure:
-    """Draws training_grid.csv (`rows`) and data_laws.json (`found`). asked: the configured endpoint, which the grid's may differ
+    """Draw training_grid.csv (`rows`) and data_laws.json (`found`). asked: the configured endpoint, which the grid's may differ
     from.
 
     Above, the loss against unique tokens with the laws L(N, D) of the first seed; below, the loss against each metric, the best
@@ -86,7 +86,7 @@ def distinct(rows: Sequence[Training], metrics: Sequence[str]) -> list[str]:
 
 
 def trainings(axis: Axes, rows: Sequence[Training], seed: int, x: str, paint: str, joined: bool = False) -> None:
-    """Draws losses of one size: the seed's best trainings, joined over data if `joined`, its others, and other seeds' best."""
+    """Draw losses of one size: the seed's best trainings, joined over data if `joined`, its others, and other seeds' best."""
     mine = [row for row in rows if row.seed == seed]
     best, others = ([row for row in mine if row.chosen == chosen] for chosen in (True, False))
     elsewhere = [row for row in rows if row.seed != seed and row.chosen]
@@ -125,6 +125,6 @@ def estimated(estimate: Correlation | None) -> str:
 
 
 def draw_data(grid: Path, laws: Path, output: Path, primary: Mapping[str, Any], eps2: float) -> None:
-    """Writes results/data_plot.pdf."""
+    """Write results/data_plot.pdf."""
     asked = Endpoint(layer=primary["layer"], length=primary["length"], normalise=primary["normalise"], eps2=eps2)
     save([data_figure(read_csv(grid, Training), read_json(laws, DataLaws), asked)], output)

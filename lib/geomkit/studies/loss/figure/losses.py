@@ -62,7 +62,7 @@ def name(row: Source) -> str:
 
 
 def curve(axis: Axes, row: LossLaw, paint: str, marker: str) -> None:
-    """Draws losses, and a law where there is one."""
+    """Draw losses, and a law where there is one."""
     with_offset = row.form == "offset_power"
     axis.plot(row.x, row.y, marker, ms=3, color=paint, mew=0)
     if row.params:
@@ -73,14 +73,14 @@ def curve(axis: Axes, row: LossLaw, paint: str, marker: str) -> None:
 
 
 def region(axis: Axes, rows: Sequence[LossRegion], paint: str) -> None:
-    """Draws where the profile likelihood reaches its limit; the root of both, which is nearly linear across a narrow valley."""
+    """Draw where the profile likelihood reaches its limit; the root of both, which is nearly linear across a narrow valley."""
     axes = [np.unique([getattr(row, parameter) for row in rows]) for parameter in ("E", "alpha")]
     statistic = np.array([row.statistic for row in rows]).reshape(len(axes[0]), len(axes[1]))
     axis.contour(axes[1], axes[0], np.sqrt(statistic), levels=[np.sqrt(rows[0].limit)], colors=[paint], linewidths=1)
 
 
 def axes_figures(axes: Sequence[LossAxes]) -> Iterator[Figure]:
-    """Draws a page for each family, corpus and place of measurement, with a panel for each measure of size."""
+    """Draw a page for each family, corpus and place of measurement, with a panel for each measure of size."""
     for one in axes:
         elsewhere = [other for other in axes if name(other) == name(one) and other.place != one.place]
         figure = Figure(figsize=(WIDTH, 6.8))
@@ -99,7 +99,7 @@ def best_in_words(one: LossAxes) -> str:
 
 
 def size_panel(axis: Axes, one: LossAxes, against: str, elsewhere: Sequence[LossAxes]) -> None:
-    """Draws losses over one measure of size: models as points, hollow where another place measured them, and every law."""
+    """Draw losses over one measure of size: models as points, hollow where another place measured them, and every law."""
     laws = [law for law in one.laws if law.against == against]
     known = [law.error_left_out for law in laws if law.error_left_out is not None]
     sizes = [getattr(model, against) for model in one.models]
@@ -135,6 +135,6 @@ def law_in_words(law: SizeLaw) -> str:
 
 
 def draw_losses(fits: Path, regions: Path, axes: Path, output: Path) -> None:
-    """Writes results/losses_plot.pdf."""
+    """Write results/losses_plot.pdf."""
     first = losses_figure(read_json(fits, list[LossLaw]), read_csv(regions, LossRegion))
     save([first, *axes_figures(read_json(axes, list[LossAxes]))], output)

@@ -25,7 +25,7 @@ LEGEND = (
 
 
 def growth_figure(rows: Sequence[Growth]) -> Iterator[Figure]:
-    """Draws the rows of growth.csv."""
+    """Draw the rows of growth.csv."""
     published = [row for row in rows if row.published]
     measured = sorted((row for row in rows if not row.published), key=whose)
     looked_at = f"{len(rows)} combinations looked at; bold: the endpoint fixed beforehand{distortion(row.eps2 for row in rows)}."
@@ -44,7 +44,7 @@ def whose(row: Growth) -> tuple[str, str]:
 
 
 def table(rows: Sequence[Growth]) -> Figure:
-    """Draws measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
+    """Draw measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
     places = sorted({(row.layer, row.normalise) for row in rows if row.layer}, key=lambda place: place[0] == "final")
     lengths = sorted({row.length for row in rows}, key=lambda length: float("inf") if length is None else length)
     order = list(QUANTITIES)
@@ -64,7 +64,7 @@ def table(rows: Sequence[Growth]) -> Figure:
 
 
 def list_of(rows: Sequence[Growth]) -> Figure:
-    """Draws published tables: the slope, its interval, and those of the nulls for width."""
+    """Draw published tables: the slope, its interval, and those of the nulls for width."""
     figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
     axis = figure.subplots()
     columns = {"slope": 0.0, "95 % interval": 1.3} | {
@@ -100,7 +100,7 @@ def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
 
 
 def cell(axis: Axes, row: Growth, x: float, y: int) -> None:
-    """Draws a slope on the shade of its direction, framed if it is a table's and on one side of both weaker nulls."""
+    """Draw a slope on the shade of its direction, framed if it is a table's and on one side of both weaker nulls."""
     if row.growth is None or row.slope is None:
         axis.text(x, y, "none", ha="center", va="center", fontsize=5, color="0.5")
         return

@@ -90,7 +90,7 @@ def first_donor(row: LawVerdict, differences: Sequence[SizeDifference]) -> str:
 
 
 def differences_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence[SizeDifference]) -> Figure:
-    """Draws a block for each law: the difference from the widest model's projections with both intervals; below, other nulls'."""
+    """Draw a block for each law: the difference from the widest model's projections with both intervals; below, other nulls'."""
     beside = [others_of(row, differences) for row in rows]
     height = sum(4.0 + len(others) for others in beside)
     figure = Figure(figsize=(WIDTH, 1.3 + PITCH * height))
@@ -136,7 +136,7 @@ def heading(axis: Axes, y: float, text: str, color: str, right: bool = False, **
 def block(
     axis: Axes, row: LawVerdict, others: Mapping[str, tuple[str, Sequence[SizeDifference]]], donor: str, top: float
 ) -> dict[float, str]:
-    """Draws one law: headings, its difference, and those from other nulls below; returns a label for each line."""
+    """Draw one law: headings, its difference, and those from other nulls below; returns a label for each line."""
     paint = PAINT.get(row.verdict, NEUTRAL)
     heading(axis, top, f"{name_of(row.metric)}, {row.layer}", "0", fontsize=6.5, weight="bold")
     heading(axis, top, row.verdict, paint, right=True, fontsize=6.2, weight="bold")
@@ -182,7 +182,7 @@ def marks(row: LawVerdict) -> list[str]:
 
 
 def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence[SizeDifference]) -> Figure:
-    """Draws ln(measured / null) at every size, donor by donor: no line describes them."""
+    """Draw ln(measured / null) at every size, donor by donor: no line describes them."""
     lines = -(-len(rows) // 2)
     figure = Figure(figsize=(WIDTH, 0.75 + 1.5 * lines))
     axes = figure.subplots(lines, 2, squeeze=False).flatten()
@@ -204,7 +204,7 @@ def by_size_figure(title: str, rows: Sequence[LawVerdict], differences: Sequence
 
 
 def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure | None:
-    """Draws published tables, which have no tokens: differences from the cut and the stretched spectrum; None without any."""
+    """Draw published tables, which have no tokens: differences from the cut and the stretched spectrum; None without any."""
     beside = by_slope(nulls)
     shown = [row for row in rows if row.published and row.slope is not None and of_width(beside, row)]
     if not shown:
@@ -239,7 +239,7 @@ def of_width(beside: Mapping[SlopeKey, Mapping[str, NullSlope]], row: Slope) -> 
 
 
 def draw_nulls(verdicts: Path, differences: Path, slopes: Path, null_slopes: Path, growth: Path, output: Path) -> None:
-    """Writes results/nulls_plot.pdf."""
+    """Write results/nulls_plot.pdf."""
     by_size = [row for row in read_csv(slopes, Slope) if row.against == "params_nonembedding"]
     tables = tables_figure(by_size, read_csv(null_slopes, NullSlope))
     pages = [*nulls_figures(read_csv(verdicts, LawVerdict), read_csv(differences, SizeDifference))]

@@ -101,7 +101,7 @@ def rows_of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[
 
 
 def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None, differences: Sequence[SizeDifference] = ()) -> None:
-    """Draws one metric of one family."""
+    """Draw one metric of one family."""
     trained = [row for row in rows if row.variant == "trained"]
     for null, style in NULLS.items():
         group = [row for row in rows if base(row.variant) == null]
@@ -129,7 +129,7 @@ def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None, differences:
 
 
 def draw_projections(axis: Axes, trained: Sequence[Point], differences: Sequence[SizeDifference]) -> None:
-    """Draws the projected null with each donor, the widest one dark, on the scale of the measured values."""
+    """Draw the projected null with each donor, the widest one dark, on the scale of the measured values."""
     sizes, _, middle, _ = spread(trained)
     value = dict(zip(sizes, middle, strict=True))
     look = PROJECTIONS[PROJECTED]
@@ -145,7 +145,7 @@ def draw_projections(axis: Axes, trained: Sequence[Point], differences: Sequence
 
 
 def draw_law(axis: Axes, law: MetricLaw, sizes: Sequence[float]) -> None:
-    """Draws the power law, and every law through its centre whose exponent is in the interval."""
+    """Draw the power law, and every law through its centre whose exponent is in the interval."""
     x = np.geomspace(sizes[0], sizes[-1], 50)
     axis.plot(x, law.params["a"] * x ** law.params["b"], color=BLUE, zorder=3)
     low, high = law.interval.get("b", (None, None))
@@ -195,7 +195,7 @@ def title(name: str, law: MetricLaw | None, verdicts: Sequence[LawVerdict]) -> l
 
 
 def legend() -> list[Line2D]:
-    """Draws the legend of all marks."""
+    """Draw the legend of all marks."""
     handles = [
         Line2D([], [], color=BLUE, marker="o", ms=3, label="a model; power law with its\n95 % interval over sizes"),
         Line2D(
@@ -242,7 +242,7 @@ def draw_scaling(
     primary: Mapping[str, Any],
     exploratory: Sequence[str],
 ) -> None:
-    """Writes results/scaling_plot.pdf."""
+    """Write results/scaling_plot.pdf."""
     drawn = [point for point in read_csv(points, Point) if point.primary]
     judged = [row for row in read_csv(verdicts, LawVerdict) if is_at(row, primary)]
     by_size = [row for row in read_csv(differences, SizeDifference) if is_at(row, primary)]
