@@ -21,13 +21,13 @@ def join_sweep(tables: Iterable[Path], output: Path) -> None:
 
 
 def join_grid(tables: Iterable[Path], output: Path) -> None:
-    """Joins trainings over size and data; the one with the lowest validation loss on the same data is marked as chosen."""
+    """Join trainings over size and data; the one with the lowest validation loss on the same data is marked as chosen."""
     trained = cells(tables)
     write_csv(output, Training, [Training(**vars(cell), chosen=cell is best(cell, trained)) for cell in trained])
 
 
 def join_controls(tables: Iterable[Path], output: Path) -> None:
-    """Joins trainings that differ from the ladder into one table."""
+    """Join trainings that differ from the ladder into one table."""
     rows = [row for table in tables for row in read_csv(Path(table), ControlTraining)]
     write_csv(output, ControlTraining, rows)
 
