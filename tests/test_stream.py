@@ -20,7 +20,7 @@ from geomkit.models import memory, placing, stream, variants
 from geomkit.models.load import sizes
 from geomkit.models.memory import Layout, need, planned
 from geomkit.models.placing import HOST, free_memory
-from geomkit.states import decomposition
+from geomkit.states import stream_spectra
 from geomkit.states.drawn import Drawn
 from geomkit.states.spectra import Spectra
 from geomkit.states.texts import Texts
@@ -68,7 +68,7 @@ def test_spectra_of_dumps_are_those_of_the_running_model(case, tmp_path):
 def test_wide_states_of_two_widths_keep_no_sums_of_documents(modes, tiny, tmp_path, monkeypatch):
     """Wider than a block of columns too; batches are added to the sums, and rows are read twice where a mode needs them twice."""
     monkeypatch.setattr("geomkit.states.stream.WIDEST", 8)
-    monkeypatch.setattr(decomposition, "FEW", 0)
+    monkeypatch.setattr(stream_spectra, "FEW", 0)
     monkeypatch.setattr(covariances, "WIDE", 10)
     case = Case(tiny("opt-350m"), tmp_path)
     running, dumped = (spectra(way(None), tmp_path / name / "c.h5", modes=modes) for name, way in case.ways.items())
@@ -84,7 +84,7 @@ def test_rows_are_read_twice_only_where_their_mean_or_their_lengths_count_and_th
     few, passes, tiny, tmp_path, monkeypatch
 ):
     made, capture = [], stream.capture
-    monkeypatch.setattr(decomposition, "FEW", few)
+    monkeypatch.setattr(stream_spectra, "FEW", few)
     monkeypatch.setattr(stream, "capture", lambda *how, **options: made.append(how) or capture(*how, **options))
     case, found = Case(tiny("llama"), tmp_path), []
     for modes in (["unit"], ["centre-unit"], ["raw"]):

@@ -37,10 +37,10 @@ from geomkit.models.load import blocks
 from geomkit.models.placing import HOSTED
 from geomkit.models.stream import Running, Runs, share_of
 from geomkit.models.variants import Bench
-from geomkit.states.decomposition import Plan, measure_variant
 from geomkit.states.dumps import Dump, write_dump
 from geomkit.states.spectra import write_spectra
 from geomkit.states.stream import States
+from geomkit.states.stream_spectra import Plan, measure_variant
 from geomkit.states.texts import Sample, StoredTexts, Texts
 
 OUTPUT = Path(__file__).parents[2] / "workflow/resources/costs"

@@ -1,5 +1,8 @@
 """Test whether a law differs from its null, or is practically equal to it, with verdicts that precision alone cannot change.
 
+These are the verdicts of the protocol's version 1 (docs/protocol_1.md), by which the workflow judges; those of version 2 are in
+`geomkit.laws.pairs`.
+
 Two questions are asked of every difference, and both answers are reported. Is it *different* from 0, by its t test, Holm-adjusted
 over the primary tests? Is it *small*, its 90 % interval within a margin that was fixed beforehand (two one-sided tests at 5 %:
 Schuirmann 1987)? Non-rejection of either is no finding.

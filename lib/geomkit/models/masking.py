@@ -1,4 +1,6 @@
-"""Score masked language models: the tokens they need beside a text, and each token's surprisal."""
+"""Score masked language models: the tokens they need beside a text, and each token's surprisal.
+
+`geomkit.models.capture.capture_masked` runs them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

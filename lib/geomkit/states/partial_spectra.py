@@ -120,7 +120,7 @@ def merge_spectra(parts: Sequence[Path], output: Path) -> None:
 def merge_variant(
     parts: Sequence[PartSpectra], writer: SpectraWriter, variant: str, modes: Sequence[str], lengths: Sequence[int]
 ) -> None:
-    """Merge the measurements of one variant, in the order of `geomkit.states.decomposition`."""
+    """Merge the measurements of one variant, in the order of `geomkit.states.stream_spectra`."""
     states = parts[0].states(variant, modes[0])
     one_by_one = variant in parts[0].requested("drawn") or not parts[0].requested("together")
     for number, group in enumerate([[state] for state in states] if one_by_one else [states]):

@@ -7,7 +7,6 @@ from typing import Any
 
 from geomkit.core.logs import progress
 from geomkit.core.variants import TRAINED
-from geomkit.states.decomposition import Plan, measure_variant, missing_spectra
 from geomkit.states.drawn import Drawn
 from geomkit.states.extracts import Requested
 from geomkit.states.partial_spectra import write_part
@@ -16,6 +15,7 @@ from geomkit.states.refusals import refused_files
 from geomkit.states.row_sums import read_row_sums, write_row_sums
 from geomkit.states.spectra import write_spectra
 from geomkit.states.stream import Open
+from geomkit.states.stream_spectra import Plan, measure_variant, missing_spectra
 
 NOTHING: Mapping[str, str] = {}
 
