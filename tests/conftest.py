@@ -15,6 +15,7 @@ os.environ |= dict.fromkeys(THREADS, "1")  # before anything reads them: tests r
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from geomkit.core.config import ModelSpec  # noqa: E402
 from geomkit.sources.corpora import Document  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -88,7 +89,7 @@ def documents() -> list[Document]:
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """A byte-level BPE of 300 tokens that puts nothing before a text."""
-    from geomkit.lm.ladder import train_tokenizer
+    from geomkit.ladder.training import train_tokenizer
 
     return train_tokenizer([TEXT], VOCABULARY)
 
@@ -148,13 +149,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any, mask_tokenize
 @pytest.fixture(scope="session")
 def load(tiny: Callable[[str], Path]) -> Callable[[str], Any]:
     """The tiny model of an architecture, loaded anew for whoever wants to change it."""
-    import torch
 
-    from geomkit.lm.models import load_model
+    from geomkit.models.load import load_model
 
     def loaded(architecture: str, dtype: str = "float32") -> Any:
         objective = "masked" if architecture in MASKED else "causal"
-        return load_model(tiny(architecture), dtype, torch.device("cpu"), objective=objective)
+        return load_model(ModelSpec(tiny(architecture), device="cpu", dtype=dtype, objective=objective))
 
     return loaded
 
@@ -165,10 +165,10 @@ def spread(tiny: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from geomkit.lm.models import skeleton
+    from geomkit.models.load import skeleton
 
     def loaded(architecture: str) -> Any:
-        empty = skeleton(tiny(architecture), "float32")
+        empty = skeleton(ModelSpec(tiny(architecture)))
         base = empty.base_model_prefix
         places = {f"{base}.{name}": "cpu" for name, _ in empty.base_model.named_children() if name != "layers"}
         places |= {name: "cpu" for name, _ in empty.named_children() if name != base}

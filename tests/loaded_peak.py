@@ -8,14 +8,14 @@ LIB = Path(__file__).parents[1] / "lib"
 
 
 def main(kind: str, folder: str, dtype: str) -> None:
-    import torch
     import transformers.models.llama.modeling_llama  # noqa: F401 - the baseline is that of all imports
 
-    from geomkit.lm.models import load_model, untrained_twin
+    from geomkit.core.config import ModelSpec
+    from geomkit.models.load import load_model, untrained_twin
 
-    cpu = torch.device("cpu")
+    spec = ModelSpec(Path(folder), device="cpu", dtype=dtype)
     before = reset_peak()
-    model = load_model(Path(folder), dtype, cpu) if kind == "load" else untrained_twin(Path(folder), 0, dtype, cpu)
+    model = load_model(spec) if kind == "load" else untrained_twin(spec, 0)
     print((resident("VmHWM") - before) / sum(weight.nbytes for weight in model.parameters()))
 
 

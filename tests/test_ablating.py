@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError, RefusalError
-from geomkit.lm.ablating import (
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.state import State
+from geomkit.models.ablate import (
     ROLES,
     Ablation,
     Whole,
@@ -18,11 +19,10 @@ from geomkit.lm.ablating import (
     text_losses,
     whole,
 )
-from geomkit.lm.capture import Recorder, capture, with_prefix
-from geomkit.lm.models import blocks
-from geomkit.lm.selfcheck import READINGS, padded
-from geomkit.store.dumps import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.models.capture import Recorder, capture, with_prefix
+from geomkit.models.load import blocks
+from geomkit.models.selfcheck import READINGS, padded
+from geomkit.states.texts import Sample, Texts
 
 COMMON = {"vocab_size": 300, "initializer_range": 0.25, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 64}

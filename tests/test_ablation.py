@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.ablation import (
     FRACTIONS,
     Explained,

@@ -1,20 +1,23 @@
 """Removals that were written by hand: one token tells all, a sink stays, and what the model lost is known."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.store.dumps import Dump, State, write_dump
-from geomkit.store.probes import write_probe
-from geomkit.store.records.experiments import Removal, SinkEffect
-from geomkit.store.records.files import read_csv
-from geomkit.store.removals import DIRECTIONS, SINKS, Removals, write_removals
-from geomkit.store.texts import Texts
-from geomkit.studies.ablation import measure_removals
-from geomkit.studies.sinks import measure_without_sinks
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.core.state import State
+from geomkit.states.dumps import Dump, stored, write_dump
+from geomkit.states.probes import write_probe
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.studies.removal.analyse import measure_removals
+from geomkit.studies.removal.removals import DIRECTIONS, SINKS, Removals, write_removals
+from geomkit.studies.sinks.analyse import measure_without_sinks
+from geomkit.tables.experiments import Removal, SinkEffect
+from geomkit.tables.rows import read_csv
 
-FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}
+FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1, "information gain n": 11, "information gain eps2": 0.5}
 SIZE, WIDTH, TEXTS, TELLING = 10, 64, 3, 6
 FRACTIONS = [0.0, 0.1, 0.5]
 
@@ -28,7 +31,7 @@ def dump(tmp_path):
     rows[:, 0] *= 100
     path.parent.mkdir(parents=True)
     texts = Texts(["a", "b", "c"], [SIZE + 1] * TEXTS, [9] * TEXTS)
-    with write_dump(path, texts, FACTS, {}, "float32", None) as writer:
+    with write_dump(path, texts, FACTS, {}, "float32", None, [TEXTS]) as writer:
         cloud, count = rows.reshape(-1, WIDTH).astype(np.float32), TEXTS * (SIZE + 1)
         writer.append(np.zeros(count, np.int32), np.ones(count, np.float32), {State(0): cloud, State(1): cloud})
     return path
@@ -70,7 +73,7 @@ def rows(dump, removals, tmp_path):
         targets = {f"targets/{name}": np.array(getattr(file, name)) for name in ("text", "position", "document")}
         targets |= {f"reference/{name}": np.array(getattr(file, name)) for name in ("loss", "alone")}
     write_probe(tmp_path / "probe.h5", rows | targets, FACTS | {"budgets": [1]}, {})
-    measure_removals(removals, tmp_path / "probe.h5", table, summary, "f", None, {"n": 11, "eps2": 0.5}, 0)
+    measure_removals(removals, tmp_path / "probe.h5", table, summary, "f", None, 0)
     assert pq.read_table(table).num_rows > 100
     return read_csv(summary, Removal)
 
@@ -117,8 +120,9 @@ def test_the_models_curves_are_those_that_were_written(rows):
 
 def test_a_long_first_token_is_the_raw_spectrum_and_one_row_of_unit_rows(dump, tmp_path):
     spectra = tmp_path / "spectra/m/c.h5"
-    decompose_dumps([str(dump)], spectra, ["unit"], [4], [], None, 0, sinks={"thresholds": [10.0, 200.0], "eps2": 0.5})
-    measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0.5, 0)
+    sinks = {"thresholds": [10.0, 200.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]}
+    decompose(partial(stored, dump), spectra, ["unit"], [4], ["trained"], [], None, 0, sinks=sinks)
+    measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0)
     found = read_csv(tmp_path / "s.csv", SinkEffect)
     where = {"layer": 1, "metric": "erank_covariance"}
     assert one(found, kind="sinks", threshold=10).value == 1

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit import arrays
-from geomkit.errors import DataError
+from geomkit.core import arrays
+from geomkit.core.errors import DataError
 from geomkit.measures import spectra
 from geomkit.measures.accumulation import StateSpectra
 from geomkit.measures.entropy import diff_erank, measure, metrics

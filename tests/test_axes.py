@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.laws.axes import FORMS, best, fitted_to_seeds, law_on_axis, laws_on_axes
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
 from geomkit.laws.lack_of_fit import Fitness, lack_of_fit
 from geomkit.laws.prediction import leave_one_out
-from geomkit.store.provenance import rng
+from geomkit.laws.size_measures import FORMS, best, fitted_to_seeds, law_on_axis, laws_on_axes
 
 SIZES = np.geomspace(1e4, 1e7, 7)
 TOTAL = SIZES + 4e5

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.lm.backends import without_collector
+from geomkit.models.backends import without_collector
 
 LIBRARY = Path(__file__).parents[1] / "lib"
 NEVER = ["sklearn", "datasets", "matplotlib", "pandas"]
@@ -17,7 +17,7 @@ RUN = """
 import gc, json, sys
 runs = []
 gc.callbacks.append(lambda phase, facts: runs.append(phase))
-import geomkit.lm.backends
+import geomkit.models.backends
 print(json.dumps([runs, gc.isenabled(), [name for name in json.loads(sys.argv[1]) if name in sys.modules]]))
 """
 

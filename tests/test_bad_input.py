@@ -19,18 +19,19 @@ import pytest
 import yaml
 from test_config import SHIPPED, changed, run_check
 
-from geomkit.config import NAME
-from geomkit.errors import DataError, GeomkitError
-from geomkit.logs import explained
+from geomkit.core.config import NAME, ModelSpec
+from geomkit.core.errors import DataError, GeomkitError
+from geomkit.core.logs import explain
+from geomkit.core.state import State
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 from geomkit.sources.fetch import fetch
-from geomkit.store.dumps import Dump, State, write_dump
-from geomkit.store.parquet import read_table
-from geomkit.store.probes import Probe
-from geomkit.store.removals import Removals
-from geomkit.store.spectra import Spectra
-from geomkit.store.tables import merge_stage
-from geomkit.store.texts import Texts, read_texts
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.probes import Probe
+from geomkit.states.spectra import Spectra
+from geomkit.states.texts import Texts, read_texts
+from geomkit.studies.removal.removals import Removals
+from geomkit.tables.parquet import read_table
+from geomkit.tables.tidy import merge_stage
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,7 +45,7 @@ def refused(folder: Path, call: Callable[[], object], *words: str) -> None:
     before = tree(folder)
     with pytest.raises(GeomkitError) as error:
         call()
-    line = explained(error.value)
+    line = explain(error.value)
     assert line is not None
     assert "\n" not in line
     assert [word for word in words if word not in line] == []
@@ -190,16 +191,16 @@ def test_odd_unicode_is_text(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_text_of_no_or_one_token(count, tmp_path, tiny):
-    from geomkit.lm.cutting import cut_texts
+    from geomkit.models.cutting import cut_texts
 
     pq.write_table(pa.table({"document": ["a"], "split": ["test"], "text": ["a" * count]}), tmp_path / "c.parquet")
-    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 4}, "seed": 0, "trust_remote_code": False}
+    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 4}, "seed": 0, "spec": ModelSpec()}
     output = tmp_path / "results/texts/t/c.h5"
     refused(tmp_path, lambda: cut_texts(tiny("llama"), tmp_path / "c.parquet", output, **options), "c.parquet", "two tokens")
 
 
 def write(path: Path, rows: np.ndarray, dtype: str = "float32") -> None:
-    with write_dump(path, Texts(["d"], [len(rows)], [9]), {"depth": 1}, {}, dtype, None) as writer:
+    with write_dump(path, Texts(["d"], [len(rows)], [9]), {"depth": 1}, {}, dtype, None, [1]) as writer:
         surprisal = np.r_[np.nan, np.ones(len(rows) - 1)].astype(np.float32)
         writer.append(np.arange(len(rows)), surprisal, {State(1): rows})
 
@@ -288,7 +289,7 @@ def test_a_table_that_is_cut_off(content, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     outputs = tmp_path / "entropy.parquet", tmp_path / "absent.csv"
-    refused(tmp_path, lambda: merge_stage([str(path)], *outputs), str(path), "not a whole Parquet file")
+    refused(tmp_path, lambda: merge_stage([path], *outputs), str(path), "not a whole Parquet file")
     for read in (read_table, lambda where: stored_documents(where, "all")):
         refused(tmp_path, lambda read=read: read(path), str(path), "not a whole Parquet file")
 
@@ -325,14 +326,13 @@ def cut_off(path: Path) -> None:
 
 @pytest.mark.parametrize("case", MODELS)
 def test_a_model(case, tiny, tmp_path):
-    import torch
 
-    from geomkit.lm.models import load_model
+    from geomkit.models.load import load_model
 
     spoil, words = MODELS[case]
     folder = shutil.copytree(tiny("llama"), tmp_path / "llama")
     spoil(folder)
-    refused(tmp_path, lambda: load_model(folder, "float32", torch.device("cpu")), str(folder), *words)
+    refused(tmp_path, lambda: load_model(ModelSpec(folder, device="cpu")), str(folder), *words)
 
 
 # what a job says
@@ -341,7 +341,7 @@ def test_a_model(case, tiny, tmp_path):
 def job(tmp_path: Path, code: str) -> tuple[int, str, str]:
     """Exit status, terminal and log of a job that runs the code as a script does."""
     log = tmp_path / "job.log"
-    whole = f"from geomkit.logs import logged\nwith logged({str(log)!r}):\n    {code}"
+    whole = f"from geomkit.core.logs import logged\nwith logged({str(log)!r}):\n    {code}"
     done = subprocess.run(
         [sys.executable, "-c", whole], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "lib")}
     )
@@ -350,7 +350,7 @@ def job(tmp_path: Path, code: str) -> tuple[int, str, str]:
 
 JOBS: dict[str, tuple[str, str]] = {
     "a fault that is named": (
-        "from geomkit.errors import DataError; raise DataError('a.h5:\\n damaged')",
+        "from geomkit.core.errors import DataError; raise DataError('a.h5:\\n damaged')",
         "DataError: a.h5: damaged",
     ),
     "a full disk": (
@@ -418,7 +418,7 @@ def test_a_crash_of_a_library_has_its_traceback_in_the_log(tmp_path):
             "import geomkit; import geomkit.nonesuch",
             "unexpected: ModuleNotFoundError: No module named 'geomkit.nonesuch', please",
         ),
-        ("from geomkit.logs import nonesuch", "unexpected: ImportError: cannot import name 'nonesuch'"),
+        ("from geomkit.core.logs import nonesuch", "unexpected: ImportError: cannot import name 'nonesuch'"),
     ],
 )
 def test_a_job_that_cannot_import_says_so_in_one_line(code, line, tmp_path):
@@ -449,10 +449,11 @@ def full(tmp_path: Path) -> Iterator[Path]:
 DUMPING = """
     import numpy as np
     from pathlib import Path
-    from geomkit.store.dumps import State, write_dump
-    from geomkit.store.texts import Texts
+    from geomkit.states.dumps import write_dump
+    from geomkit.core.state import State
+    from geomkit.states.texts import Texts
 
-    with write_dump(Path({path!r}), Texts(["a"], [4000], [9]), {{}}, {{}}, "float32", None) as writer:
+    with write_dump(Path({path!r}), Texts(["a"], [4000], [9]), {{}}, {{}}, "float32", None, [1]) as writer:
         for start in range(0, 4000, 100):
             writer.append(np.zeros(100, int), np.ones(100, np.float32), {{State(0): np.ones((100, {width}), np.float32)}})
 """

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.lm.ladder import stream, train_tokenizer
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
+from geomkit.ladder.training import stream, train_tokenizer
 from geomkit.measures.baselines import bigram_loss, gzip_loss, unigram_loss
 from geomkit.sources.corpora import Document
-from geomkit.store.provenance import rng
 
 
 def test_unigram_is_the_entropy_of_the_smoothed_frequencies():

@@ -14,15 +14,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geomkit.errors import DataError
-from geomkit.lm import capture as module
-from geomkit.lm.capture import Captured, Recorder, batches, capture
-from geomkit.lm.cutting import sample
-from geomkit.lm.models import blocks, load_model
-from geomkit.lm.selfcheck import READINGS, read_states
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.models import capture as module
+from geomkit.models.capture import Captured, Recorder, batches, capture
+from geomkit.models.cutting import sample
+from geomkit.models.load import blocks, load_model
+from geomkit.models.selfcheck import READINGS, read_states
 from geomkit.sources.corpora import Document
-from geomkit.store.dumps import Dump, State, write_dump
-from geomkit.store.texts import Sample, Texts
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.texts import Sample, Texts
 
 TOLERANCE = 1e-5
 EVERY = [0, 1, 2, 3]
@@ -104,7 +106,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Any:
         model = BertForMaskedLM(BertConfig(vocab_size=300, max_position_embeddings=64, **options))
     folder = tmp_path_factory.mktemp("bert")
     model.save_pretrained(folder)
-    return load_model(folder, "float32", torch.device("cpu"))
+    return load_model(ModelSpec(folder, device="cpu"))
 
 
 @pytest.mark.parametrize("lengths", [(11,), (11, 11), (11, 7), (2, 2), (60, 60)])
@@ -327,7 +329,7 @@ def test_where_sublayers_do_not_add_up_they_are_absent_with_a_reason(load, archi
 def test_the_dump_tells_why_sublayers_are_absent(load, architecture, tmp_path):
     """What only the first batch shows is in the file, though its writer was there before."""
     recorder, run = Recorder(load(architecture), EVERY, sublayers=True), texts(11, 7)
-    with write_dump(tmp_path / "trained.h5", run.texts, {}, recorder.absent, "float32", None) as writer:
+    with write_dump(tmp_path / "trained.h5", run.texts, {}, recorder.absent, "float32", None, [2]) as writer:
         for part in capture(recorder, run, 4096):
             writer.append(*part)
     with Dump(tmp_path / "trained.h5") as dump:

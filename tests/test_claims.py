@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from geomkit.laws.verdicts import Kind
-from geomkit.store.records.claims import Claim, ClaimVerdict
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.scaling import LawVerdict
-from geomkit.store.records.tokens import TokenScore
-from geomkit.studies.claims.laws import replicated
-from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
-from geomkit.studies.claims.registry import claims, from_interval, from_kind
-from geomkit.studies.claims.shipping import ship
+from geomkit.ledger.table import ORDER, write_ledger
+from geomkit.studies.size_laws.claims import replicated
+from geomkit.studies.size_laws.rows import LawVerdict
+from geomkit.studies.tokens.claims import shipped
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.findings import Claim, ClaimVerdict, claims, from_interval, from_kind
+from geomkit.tables.rows import read_csv, write_csv
 
 JUDGED = {"verdict": Kind.BEYOND, "reason": "why", "difference": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "sizes": 6}
 ROW = LawVerdict(
@@ -26,10 +25,11 @@ ROW = LawVerdict(
 
 def ledger(folder: Path, *rows: LawVerdict, scores: list[TokenScore] | None = None) -> dict[str, list[Claim]]:
     (folder / "claims.csv").unlink(missing_ok=True)
-    write_csv(folder / "verdicts.csv", LawVerdict, rows)
+    (folder / "scaling").mkdir(exist_ok=True)
+    write_csv(folder / "scaling/verdicts.csv", LawVerdict, rows)
     if scores is not None:
         write_csv(folder / "tokens_summary.csv", TokenScore, scores)
-    write_ledger([str(path) for path in folder.glob("*.csv")], folder / "claims.csv")
+    write_ledger(list(folder.rglob("*.csv")), folder / "claims.csv")
     found: dict[str, list[Claim]] = {}
     for row in read_csv(folder / "claims.csv", Claim):
         found.setdefault(row.claim, []).append(row)
@@ -66,10 +66,17 @@ def test_every_claim_is_in_the_ledger_though_nothing_was_measured(tmp_path):
     write_ledger([], tmp_path / "claims.csv")
     rows = read_csv(tmp_path / "claims.csv", Claim)
     assert sorted(row.claim for row in rows) == sorted(claims)
-    chapters = [chapter_of(next(name for name in claims if claims[name].__module__ == one.__name__)) for one in CHAPTERS]
-    assert list(dict.fromkeys(row.chapter for row in rows)) == chapters
-    assert chapters[0] == "Laws with model size"
-    assert "Tokens" in chapters
+    assert {claims[name].__module__.removesuffix(".claims").rpartition(".")[2] for name in claims} == set(ORDER)
+    assert list(dict.fromkeys(row.chapter for row in rows)) == [
+        "Laws with model size",
+        "Models of one width",
+        "Width, depth, seeds and training",
+        "The loss",
+        "Diff-eRank and published tables",
+        "The theory of skills",
+        "Tokens",
+        "Where the information sits",
+    ]
     assert {row.verdict for row in rows} == {ClaimVerdict.UNTESTED}
     assert all(row.statement.endswith(".") and row.source for row in rows)
 
@@ -115,19 +122,6 @@ def test_replication_is_what_the_protocol_says(first, again, sign, outcome, tmp_
     assert found.reason.startswith(outcome)
 
 
-def test_a_later_file_replaces_what_an_earlier_one_says_of_a_corpus(tmp_path):
-    for name, row in {"shipped": ROW, "own": replace(ROW, verdict=Kind.NESTED)}.items():
-        (tmp_path / name).mkdir()
-        write_csv(tmp_path / name / "verdicts.csv", LawVerdict, [row])
-    write_csv(tmp_path / "shipped/verdicts.csv", LawVerdict, [ROW, replace(ROW, corpus="wikipedia")])
-    write_ledger([str(tmp_path / "shipped/verdicts.csv"), str(tmp_path / "own/verdicts.csv")], tmp_path / "claims.csv")
-    rows = [row for row in read_csv(tmp_path / "claims.csv", Claim) if row.claim == "effective rank grows"]
-    assert {row.scope.split()[2].rstrip(","): row.verdict for row in rows} == {
-        "sotu": ClaimVerdict.WIDTH,
-        "wikipedia": ClaimVerdict.SUPPORTED,
-    }
-
-
 def score(metric: str, **columns: object) -> TokenScore:
     where = {"model": "m", "family": "f", "seed": 0, "corpus": "c", "params_nonembedding": 1, "params_total": 2, "depth": 3}
     where |= {"eps2": 0.5, "variant": "trained", "layer": 3, "sublayer": "block", "name": "last", "d": 8, "documents": 40}
@@ -157,10 +151,13 @@ def test_the_scores_that_ship_give_the_claims_that_all_scores_give(tmp_path):
     win = score("reconstruction_unseen_win", method="attention_mean", k=8, first=0, n=160, value=0.6, low=0.55, high=0.65)
     kept = [gain, replace(gain, metric="gain_next_surprisal", value=-0.2, low=-0.3, high=-0.1), win]
     others = [replace(win, method="norm"), replace(win, metric="jaccard"), replace(gain, metric="gain_at_position", x=3.0)]
-    for folder in ("all", "shipped"):
-        (tmp_path / folder).mkdir()
-    whole = ledger(tmp_path / "all", scores=[*kept, *others])
-    ship(tmp_path / "all/tokens_summary.csv", tmp_path / "shipped/tokens_summary.csv")
-    rows = read_csv(tmp_path / "shipped/tokens_summary.csv", TokenScore)
-    assert rows == kept
-    assert ledger(tmp_path / "shipped", scores=rows) == whole
+    assert shipped([*kept, *others]) == kept
+    whole, shipping = (ledger(tmp_path, scores=rows) for rows in ([*kept, *others], kept))
+    assert whole == shipping
+
+
+def test_a_run_is_judged_by_the_budget_nearest_to_eight_tokens(tmp_path):
+    win = score("divergence_win", method="attention_mean", k=4, first=0, n=160, value=0.04, low=0.01, high=0.07)
+    (found,) = ledger(tmp_path, scores=[win, replace(win, k=2, value=0.9, low=0.8)])["Lasso outperforms attention for the model"]
+    assert found.value == 0.04
+    assert "Lasso's four tokens" in found.effect

@@ -5,14 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.figures.ledger import write_findings
-from geomkit.store.records.claims import Claim, ClaimVerdict
-from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.studies.claims import experiments
-from geomkit.studies.claims.ledger import rows_of
-from geomkit.studies.claims.shipping import ship
+from geomkit.ledger.pages import write_findings
+from geomkit.ledger.table import chapter_of, rows_of
+from geomkit.studies.components.claims import CONTRAST, mlps_cost_more, mlps_raise_rank
+from geomkit.studies.components.claims import shipped as shipped_components
+from geomkit.studies.needle.claims import finds_a_fact
+from geomkit.studies.removal.claims import attention_finds, half_is_needed, lasso_finds, spread_over_tokens
+from geomkit.studies.removal.claims import shipped as shipped_removals
+from geomkit.studies.semantics.claims import judge_likeness
+from geomkit.studies.semantics.claims import shipped as shipped_likeness
+from geomkit.studies.sinks.claims import sinks_make_profile
+from geomkit.tables.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
+from geomkit.tables.findings import Claim, ClaimVerdict, claims
+from geomkit.tables.rows import write_csv
 
+CHAPTER = [name for name in claims if chapter_of(name) == "Where the information sits"]
 SUPPORTED, REFUTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, ClaimVerdict.UNDECIDED
 OWN = {
     "model": "m", "family": "f", "seed": 0, "corpus": "c", "params_nonembedding": 1, "params_total": 2, "depth": 3,
@@ -72,23 +79,23 @@ def test_information_is_spread_where_its_gini_is_below_that_of_noise(low, high, 
         for sinks in ("removable", "kept")
         for null, value, a, b in (("minus noise", 0.0, low, high), ("own", 0.7, 0.6, 0.8), ("minus stranger", 0.05, -1, 1))
     ]
-    found = experiments.spread_over_tokens(Records(ablation_summary=rows))
+    found = spread_over_tokens(Records(ablation_summary=rows))
     assert [(one.verdict, one.scope) for one in found] == [
         (verdict, "m on c, last, sinks may be removed"),
         (verdict, "m on c, last, sinks stay"),
     ]
-    assert "itself +0.700 [+0.600 to +0.800]" in found[0].reason
+    assert "itself +0.700 [+0.600, +0.800]" in found[0].reason
 
 
 def test_a_curve_over_fractions_is_no_summary():
     row = replace(removal("residual_gini", "minus noise", 1, 1, 1), fraction=0.5)
-    assert experiments.spread_over_tokens(Records(ablation_summary=[row])) == []
+    assert spread_over_tokens(Records(ablation_summary=[row])) == []
 
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [(0.55, 0.7, SUPPORTED), (0.1, 0.2, REFUTED), (0.4, 0.6, UNDECIDED)])
 def test_half_of_the_context_is_held_against_one_half(low, high, verdict):
     row = removal("divergence_half_kept", "own", 0.5, low, high, "attention_mean")
-    (found,) = experiments.half_is_needed(Records(ablation_summary=[row]))
+    (found,) = half_is_needed(Records(ablation_summary=[row]))
     assert (found.verdict, found.against) == (verdict, 0.5)
 
 
@@ -100,8 +107,8 @@ def test_a_selection_finds_its_target_where_another_documents_target_does_worse(
         removal("divergence_area", "minus stranger", -0.2, -0.3, -0.1, "lasso", "lowest"),
     ]
     records = Records(ablation_summary=rows)
-    assert [found.verdict for found in experiments.lasso_finds(records)] == [SUPPORTED, UNDECIDED]
-    assert [found.verdict for found in experiments.attention_finds(records)] == [REFUTED]
+    assert [found.verdict for found in lasso_finds(records)] == [SUPPORTED, UNDECIDED]
+    assert [found.verdict for found in attention_finds(records)] == [REFUTED]
 
 
 def test_sublayers_are_compared_by_their_mean_in_place_and_zero_is_printed_beside_it():
@@ -112,10 +119,10 @@ def test_sublayers_are_compared_by_their_mean_in_place_and_zero_is_printed_besid
         effect("mlp", "mean", "loss", 5, 4, 6),
     ]
     records = Records(components_summary=rows)
-    (cost,) = experiments.mlps_cost_more(records)
+    (cost,) = mlps_cost_more(records)
     assert (cost.verdict, cost.value) == (SUPPORTED, 0.1)
     assert "zero in its place -0.300" in cost.reason
-    assert [found.verdict for found in experiments.mlps_raise_rank(records)] == [REFUTED]
+    assert [found.verdict for found in mlps_raise_rank(records)] == [REFUTED]
 
 
 def profile(number):
@@ -129,17 +136,17 @@ def profile(number):
 
 
 def test_sinks_are_judged_at_the_middle_block_and_by_the_range_of_the_profile():
-    (found,) = experiments.sinks_make_profile(Records(sinks_summary=profile(1.0)))
+    (found,) = sinks_make_profile(Records(sinks_summary=profile(1.0)))
     assert (found.verdict, found.value) == (SUPPORTED, 1)
     assert found.reason.endswith("0.69 with sinks, 0.00 without")
     assert found.details == "sinks a text: above 10 medians 1.00; above 100 medians 0.00; the difference at 100 medians +0.00"
-    (none,) = experiments.sinks_make_profile(Records(sinks_summary=profile(0.0)))
+    (none,) = sinks_make_profile(Records(sinks_summary=profile(0.0)))
     assert none.verdict == REFUTED
 
 
 def test_hidden_states_are_held_against_tfidf_on_the_same_halves():
     rows = [likeness("difference", -0.2, -0.3, -0.1), likeness("chosen", 0.3), likeness("baseline", 0.5), likeness("least", 0.2)]
-    (found,) = experiments.judge_likeness(Records(semantics_summary=rows))
+    (found,) = judge_likeness(Records(semantics_summary=rows))
     assert (found.verdict, found.primary) == (REFUTED, True)
     assert found.reason == "+0.30 against +0.50 of TF-IDF"
     assert found.details.endswith("0.20")
@@ -160,7 +167,7 @@ def needles(call="redundant", none=10.0):
     ids=["told apart", "mistaken", "no instrument"],
 )
 def test_a_fact_is_found_only_by_the_margin_that_was_fixed(rows, verdict):
-    (found,) = experiments.finds_a_fact(Records(needle=rows))
+    (found,) = finds_a_fact(Records(needle=rows))
     assert found.verdict == verdict
     assert found.documents == 1
 
@@ -168,14 +175,13 @@ def test_a_fact_is_found_only_by_the_margin_that_was_fixed(rows, verdict):
 def test_what_had_been_seen_when_a_claim_was_fixed_explores():
     unseen = effect("mlp minus attention", "after", "erank_covariance", -1, -2, -0.5)
     rows = [unseen, replace(unseen, family="ladder"), replace(unseen, family="ladder", corpus="sotu")]
-    assert [found.primary for found in experiments.mlps_raise_rank(Records(components_summary=rows))] == [True, True, False]
-    assert not any(found.primary for found in experiments.sinks_make_profile(Records(sinks_summary=profile(1.0))))
+    assert [found.primary for found in mlps_raise_rank(Records(components_summary=rows))] == [True, True, False]
+    assert not any(found.primary for found in sinks_make_profile(Records(sinks_summary=profile(1.0))))
 
 
 def test_the_chapter_is_a_page_of_findings(tmp_path):
     records = Records(needle=needles(), sinks_summary=profile(1.0))
-    names = [name for name, claim in experiments.claims.items() if claim.__module__ == experiments.__name__]
-    write_csv(tmp_path / "claims.csv", Claim, [row for name in names for row in rows_of(name, records)])
+    write_csv(tmp_path / "claims.csv", Claim, [row for name in CHAPTER for row in rows_of(name, records)])
     readme = tmp_path / "README.md"
     readme.write_text("# A\n\n<!-- findings -->\n<!-- /findings -->\n")
     write_findings(tmp_path / "claims.csv", readme, tmp_path / "findings.md", tmp_path / "out.md")
@@ -183,31 +189,25 @@ def test_the_chapter_is_a_page_of_findings(tmp_path):
     assert "\n## Where the information sits\n" in page
     assert "### Removing tokens finds a fact\n" in page
     assert "| m on c | +1.000 [+0.900, +1.100] | all tokens (0) | 9 documents | exploratory | supported |" in page
-    assert page.count("\nUntested: nothing has been measured about it here.\n") == len(names) - 2
+    assert page.count("\nUntested: nothing has been measured about it here.\n") == len(CHAPTER) - 2
 
 
 def test_without_records_nothing_is_found():
-    assert all(not claim(Records()) for name, claim in experiments.claims.items() if claim.__module__ == experiments.__name__)
+    assert not any(claims[name](Records()) for name in CHAPTER)
 
 
-def test_sublayers_and_distances_that_no_claim_reads_do_not_ship(tmp_path):
-    read = effect(experiments.CONTRAST, "mean", "loss", 0.1, 0.05, 0.2)
-    write_csv(tmp_path / "components_summary.csv", SublayerEffect, [read, effect("mlp", "mean", "loss", 0.3, 0.2, 0.4)])
-    ship(tmp_path / "components_summary.csv", tmp_path / "shipped.csv")
-    assert read_csv(tmp_path / "shipped.csv", SublayerEffect) == [read]
+def test_sublayers_and_distances_that_no_claim_reads_do_not_ship():
+    read = effect(CONTRAST, "mean", "loss", 0.1, 0.05, 0.2)
+    assert shipped_components([read, effect("mlp", "mean", "loss", 0.3, 0.2, 0.4)]) == [read]
     chosen = likeness("difference", 0.1, 0.0, 0.2)
-    write_csv(tmp_path / "semantics_summary.csv", Likeness, [chosen, replace(chosen, distance="cosine")])
-    ship(tmp_path / "semantics_summary.csv", tmp_path / "shipped.csv")
-    assert read_csv(tmp_path / "shipped.csv", Likeness) == [chosen]
+    assert shipped_likeness([chosen, replace(chosen, distance="cosine")]) == [chosen]
 
 
-def test_rows_that_no_claim_reads_do_not_ship(tmp_path):
+def test_rows_that_no_claim_reads_do_not_ship():
     area = removal("residual_area", "minus stranger", 0.1, 0.05, 0.2, "lasso", "highest")
     read = [area, replace(area, null="own"), removal("divergence_gini", "noise", 0.6, 0.5, 0.7)]
     others = [replace(area, fraction=0.1), replace(area, method="norm"), replace(area, direction="lowest")]
-    write_csv(tmp_path / "ablation_summary.csv", Removal, [*read, *others])
-    ship(tmp_path / "ablation_summary.csv", tmp_path / "shipped.csv")
-    assert read_csv(tmp_path / "shipped.csv", Removal) == read
+    assert shipped_removals([*read, *others]) == read
     whole, shipped = (Records(ablation_summary=rows) for rows in ([*read, *others], read))
-    claims = (experiments.spread_over_tokens, experiments.half_is_needed, experiments.lasso_finds, experiments.attention_finds)
-    assert [claim(whole) for claim in claims] == [claim(shipped) for claim in claims]
+    removed = (spread_over_tokens, half_is_needed, lasso_finds, attention_finds)
+    assert [claim(whole) for claim in removed] == [claim(shipped) for claim in removed]

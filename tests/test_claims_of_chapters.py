@@ -11,13 +11,12 @@ from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
-from geomkit.store.dumps import PLAIN
-from geomkit.store.records.claims import Claim, ClaimVerdict
-from geomkit.store.records.data import BetweenDraws, Correlation, DataLaw, DataLaws, GridDraw, MetricBesideLoss
-from geomkit.store.records.files import read_csv, write_csv, write_json
-from geomkit.store.records.fits import EntropyLoss, Fitted, LossAxes, LossPlace, PeerValue, SizeLaw
-from geomkit.store.records.scaling import FixedWidth, Growth, LawVerdict, OwnDirections
-from geomkit.studies.claims.ledger import write_ledger
+from geomkit.ledger.table import write_ledger
+from geomkit.studies.loss.rows import BetweenDraws, Correlation, DataLaw, DataLaws, GridDraw, MetricBesideLoss
+from geomkit.studies.size_laws.rows import FixedWidth, Growth, LawVerdict, OwnDirections
+from geomkit.tables.findings import PLAIN, Claim, ClaimVerdict
+from geomkit.tables.fits import EntropyLoss, Fitted, LossAxes, LossPlace, PeerValue, SizeLaw
+from geomkit.tables.rows import read_csv, write_csv, write_json
 
 NOWHERE = {"layer": "last", "length": 256, "normalise": "unit", "eps2": None}
 WIDTH = FixedWidth(
@@ -28,17 +27,18 @@ SUPPORTED, REFUTED, UNDECIDED = ClaimVerdict.SUPPORTED, ClaimVerdict.REFUTED, Cl
 
 
 def ledger(folder: Path, **files: tuple[Any, Any]) -> dict[str, list[Claim]]:
-    """Of records (their type, and they themselves) by the name of a file."""
+    """Of records (their type, and they themselves) by the name of a file in `scaling`."""
     paths = []
+    (folder / "scaling").mkdir(exist_ok=True)
     for stem, (record, rows) in files.items():
-        paths.append(folder / (f"{stem}.json" if record in (LossAxes, EntropyLoss, DataLaws) else f"{stem}.csv"))
+        paths.append(folder / "scaling" / (f"{stem}.json" if record in (LossAxes, EntropyLoss, DataLaws) else f"{stem}.csv"))
         if record is DataLaws:
             write_json(paths[-1], record, rows)
         elif paths[-1].suffix == ".json":
             write_json(paths[-1], list[record], rows)
         else:
             write_csv(paths[-1], record, rows)
-    write_ledger([str(path) for path in paths], folder / "claims.csv")
+    write_ledger(paths, folder / "claims.csv")
     found: dict[str, list[Claim]] = {}
     for row in read_csv(folder / "claims.csv", Claim):
         found.setdefault(row.claim, []).append(row)

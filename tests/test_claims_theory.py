@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from geomkit.store.records.claims import ClaimVerdict
-from geomkit.store.records.theory import Conclusion
-from geomkit.studies.claims import theory
-from geomkit.studies.claims.registry import Finding, claims
+from geomkit.tables.findings import ClaimVerdict, Finding, claims
+from geomkit.theory import claims as theory
+from geomkit.theory.rows import Conclusion, Status
 
 NAMES = [name for name in claims if claims[name].__module__ == theory.__name__]
 ROW = Conclusion(
-    name="exponent-relation", scope="here", question="Is it?", primary=True, status="theory", unit="x", effect=0.1, low=-0.1,
+    name="exponent-relation", scope="here", question="Is it?", primary=True, status=Status.THEORY, unit="x", effect=0.1, low=-0.1,
     high=0.3, spread=False, predicted=0.0, rival=None, note="why",
 )  # fmt: skip
 
@@ -24,7 +23,7 @@ class Given:
     given: list[Conclusion]
 
     def rows(self, name: str, record: type) -> list[Any]:
-        return self.given if (name, record) == ("theory_conclusions.csv", Conclusion) else []
+        return self.given if (name, record) == ("theory/conclusions.csv", Conclusion) else []
 
 
 def judged(name: str, *rows: Conclusion) -> list[Finding]:
@@ -32,7 +31,7 @@ def judged(name: str, *rows: Conclusion) -> list[Finding]:
 
 
 def conclusion(name: str, status: str, **columns: Any) -> Conclusion:
-    return Conclusion(**vars(ROW) | {"name": name, "status": status} | columns)
+    return Conclusion(**vars(ROW) | {"name": name, "status": Status(status)} | columns)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ def conclusion(name: str, status: str, **columns: Any) -> Conclusion:
         (
             "the size exponent sets the data exponent",
             "exponent-relation",
-            {"theory": "supported", "rival": "refuted", "neither": "refuted", "undecided": "undecided", "failed: x": "undecided"},
+            {"theory": "supported", "rival": "refuted", "neither": "refuted", "undecided": "undecided", "failed": "undecided"},
         ),
         ("size and data have one exponent", "exponent-rival", {"theory": "refuted", "rival": "supported", "neither": "refuted"}),
         (
@@ -66,7 +65,9 @@ def test_a_status_has_its_verdict(claim, name, verdicts):
 def test_growth_beside_a_null_is_the_sign_of_its_interval():
     ends = {(-0.1, 0.3): "undecided", (0.1, 0.3): "supported", (-0.3, -0.1): "refuted"}
     for (low, high), verdict in ends.items():
-        (found,) = judged("conditional entropy of tokens grows", conclusion("conditional-entropy-last", "x", low=low, high=high))
+        (found,) = judged(
+            "conditional entropy of tokens grows", conclusion("conditional-entropy-last", "beyond width", low=low, high=high)
+        )
         assert found.verdict == ClaimVerdict(verdict)
     (found,) = judged("conditional entropy of tokens grows", conclusion("conditional-entropy-last", "untested", effect=None))
     assert found.verdict is ClaimVerdict.UNTESTED

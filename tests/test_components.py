@@ -6,15 +6,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.lm.components import measure_components, spread
-from geomkit.lm.removing import choose_targets, removed_sets
-from geomkit.store.records.experiments import SublayerEffect
-from geomkit.store.records.files import read_csv
-from geomkit.store.tables import read_columns
-from geomkit.store.texts import Sample, Texts, write_texts
-from geomkit.studies.components import CONTRAST, contrasts, summarise_components
+from geomkit.core.config import ModelSpec
+from geomkit.states.texts import Sample, Texts, write_texts
+from geomkit.studies.components.analyse import CONTRAST, contrasts, summarise_components
+from geomkit.studies.components.run import measure_components, spread
+from geomkit.studies.removal.run import choose_targets, removed_sets
+from geomkit.tables.experiments import SublayerEffect
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import read_columns
 
-COMPUTE = {"dtype": "float32", "device": "cpu", "batch_tokens": 64}
+COMPUTE = (ModelSpec(device="cpu"), 64)
+METRICS = ["rate_distortion_ratio", "erank_covariance"]
 
 
 def sample():
@@ -28,7 +30,7 @@ def measured(tiny, tmp_path):
     def run(architecture):
         texts, table = tmp_path / "texts.h5", tmp_path / f"{architecture}/c.parquet"
         write_texts(texts, sample(), np.zeros(300, dtype=np.int64), {"model": "m"})
-        measure_components(tiny(architecture), texts, table, "f", 0, 3, {"n": 20, "eps2": 0.5}, COMPUTE, False)
+        measure_components(tiny(architecture), texts, table, "f", 0, 3, {"n": 20, "eps2": 0.5}, *COMPUTE, metrics=METRICS)
         summarise_components(table, tmp_path / "summary.csv", 0)
         return table, read_csv(tmp_path / "summary.csv", SublayerEffect)
 
@@ -41,7 +43,7 @@ def test_heads_are_measured_where_they_can_be_and_absent_with_a_reason_elsewhere
     for architecture, heads in (("gpt-neox", {f"head-{k}" for k in range(4)}), ("gpt2", set())):
         table = tmp_path / f"{architecture}/c.parquet"
         gain = {"n": 20, "eps2": 0.5}
-        measure_components(tiny(architecture), texts, table, "f", 0, 3, gain, COMPUTE, False, heads=True)
+        measure_components(tiny(architecture), texts, table, "f", 0, 3, gain, *COMPUTE, heads=True, metrics=METRICS)
         rows = [row for row in read_columns(table, ["sublayer", "metric", "layer"]) if row["sublayer"].startswith("head-")]
         assert {row["sublayer"] for row in rows} == heads
         absent = json.loads(pq.read_schema(table).metadata[b"absent"])

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import yaml
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.checks import check_device, check_shared, checked_models, validate
-from geomkit.config import (
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.checks import check_device, check_shared, checked_models, validate
+from geomkit.core.config import (
     Model,
+    ModelSpec,
     download,
     expand_models,
     layer_name,
-    metric_parameters,
     origin,
     read_column,
     resolve_layers,
     select,
 )
-from geomkit.errors import ConfigError
-from geomkit.source import Declaration
+from geomkit.core.declarations import Declaration
+from geomkit.core.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
@@ -214,6 +214,13 @@ def test_the_shipped_ladder_is_expanded():
     folders = sorted(path.parent for path in (RESOURCES / "ladder").glob("*/config.json"))
     assert [model.folder for model in found.values()] == folders
     assert folders
+
+
+def test_how_a_model_is_loaded_is_what_its_entry_says():
+    entry = {"source": "bundled", "path": "ladder/ladder-16-s0", "trust_remote_code": True, "objective": "masked"}
+    found = expand_models({"mine": entry, "plain": entry | {"trust_remote_code": False, "objective": "causal"}}, RESOURCES)
+    assert found["mine"].spec("cpu", "bfloat16").at(Path("x")) == ModelSpec(Path("x"), "masked", True, "cpu", "bfloat16")
+    assert found["plain"].spec("auto") == ModelSpec()
 
 
 def test_a_folder_with_a_model_is_that_model_under_the_entrys_name(here):
@@ -410,11 +417,6 @@ def test_what_does_not_fit_together_is_named_by_its_key(here, key, value, messag
 def test_parts_go_with_dumps_and_without(here):
     for keep in (True, False, "none"):
         run_check(changed("dump", SHIPPED["dump"] | {"parts": 7, "keep": keep}))
-
-
-def test_parameters_of_metrics_are_one_mapping(here):
-    assert metric_parameters(SHIPPED["entropy"]) == {"eps2": 0.5}
-    assert metric_parameters(SHIPPED["entropy"] | {"parameters": {"power": 3}}) == {"eps2": 0.5, "power": 3}
 
 
 def test_a_source_of_ones_own_is_one_function(here, monkeypatch):

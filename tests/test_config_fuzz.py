@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_config import RESOURCES, SCHEMA, SHIPPED
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.checks import checked_models
-from geomkit.config import completed
-from geomkit.configfiles import ConfigFiles
-from geomkit.errors import ConfigError
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.checks import checked_models
+from geomkit.core.config import completed
+from geomkit.core.configfiles import ConfigFiles
+from geomkit.core.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 

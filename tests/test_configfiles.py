@@ -11,11 +11,11 @@ import pytest
 import yaml
 from test_config import RESOURCES, SCHEMA, SHIPPED, make_model
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.checks import checked_models
-from geomkit.config import completed
-from geomkit.configfiles import ConfigFiles
-from geomkit.errors import ConfigError
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.checks import checked_models
+from geomkit.core.config import completed
+from geomkit.core.configfiles import ConfigFiles
+from geomkit.core.errors import ConfigError
 
 Check = Callable[..., str]
 MINE = """seed: 0
@@ -215,7 +215,7 @@ def test_files_that_are_not_there_are_no_fault(tmp_path):
 def test_what_snakemake_does_not_take_for_yaml_can_be_asked_for(text, message, tmp_path):
     (tmp_path / "mine.yaml").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "geomkit.configfiles", "mine.yaml"], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "geomkit.core.configfiles", "mine.yaml"], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr.count("\n")) == ((1, 1) if message else (0, 0))
     assert message in done.stderr

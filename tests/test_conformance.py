@@ -8,7 +8,7 @@ from conformance.checking import DIFFERENT, EQUAL, MISSING, REFUSED, check, page
 from conformance.tiny import NAMES
 from transformers import __version__
 
-from geomkit.config import CAUSAL, MASKED
+from geomkit.core.config import CAUSAL, MASKED
 
 pytestmark = pytest.mark.slow
 

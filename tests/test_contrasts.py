@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.contrasts import contrast, within
 from geomkit.laws.resampling import Documents
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.controls import document_folds, strangers, wins
 
 NAMES = st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=30).filter(lambda names: len(set(names)) > 1)

@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 from test_bad_input import tree  # noqa: E402
 
-from geomkit.errors import ConfigError, DataError  # noqa: E402
-from geomkit.lm.convert import convert_model  # noqa: E402
-from geomkit.lm.models import load_model, load_tokenizer  # noqa: E402
+from geomkit.core.config import ModelSpec  # noqa: E402
+from geomkit.core.errors import ConfigError, DataError  # noqa: E402
+from geomkit.models.convert import convert_model  # noqa: E402
+from geomkit.models.load import load_model, load_tokenizer  # noqa: E402
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def pickled(tiny, tmp_path: Path) -> Path:
 
 def logits(folder: Path) -> Any:
     with torch.inference_mode():
-        return load_model(folder, "float32", torch.device("cpu"))(torch.arange(9)[None]).logits
+        return load_model(ModelSpec(folder, device="cpu"))(torch.arange(9)[None]).logits
 
 
 def test_pickled_weights_are_the_same_tensors_as_safetensors(pickled, tiny, tmp_path):
@@ -61,7 +62,7 @@ def test_safetensors_are_taken_as_they_are(tiny, tmp_path):
     (source / "pytorch_model.bin").write_bytes(b"never read")
     convert_model(source, tmp_path / "models/llama")
     assert os.path.samefile(source / "model.safetensors", tmp_path / "models/llama/model.safetensors")
-    assert load_model(tmp_path / "models/llama", "float32", torch.device("cpu"))
+    assert load_model(ModelSpec(tmp_path / "models/llama", device="cpu"))
 
 
 class Code:
@@ -150,7 +151,7 @@ def test_an_adapter_beside_its_base_is_refused_unless_it_is_asked_for(tiny, tmp_
     for file in (tmp_path / "adapter").iterdir():
         shutil.copy(file, folder / file.name)
     with pytest.raises(DataError, match=r"llama: an adapter \(adapter_config\.json\) lies beside .* set the entry's adapter"):
-        load_model(folder, "float32", torch.device("cpu"))
+        load_model(ModelSpec(folder, device="cpu"))
     convert_model(folder, tmp_path / "models/mine", folder)
     convert_model(tiny("llama"), tmp_path / "models/other", tmp_path / "adapter")
     assert torch.equal(logits(tmp_path / "models/mine"), logits(tmp_path / "models/other"))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from counted import Counted
 
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.sources import corpora
 from geomkit.sources.corpora import Document, clean, cut, read_documents, split_of
 from geomkit.sources.wikitext import prose

@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise, spectrum
-from geomkit.store.dumps import State
-from geomkit.store.families import opened_families
-from geomkit.store.measured import beside, read_resamples
-from geomkit.store.provenance import rng
-from geomkit.store.spectra import write_spectra
-from geomkit.store.texts import Texts
-from geomkit.studies.resamples import resample_corpora
+from geomkit.states.families import opened_families
+from geomkit.states.spectra import write_spectra
+from geomkit.states.texts import Texts
+from geomkit.studies.size_laws.resamples import resample_corpora
+from geomkit.tables.measurements import Where, beside, read_resamples
 
 TEXTS = Texts(["a", "a", "b", "c", "d"], [20, 20, 15, 30, 25], [1] * 5)
 DOCUMENTS = {"a": (0, 40), "b": (40, 55), "c": (55, 85), "d": (85, 110)}
@@ -60,8 +60,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory):
     return run
 
 
-def models(family: str) -> list[str]:
-    return [name for name in WIDTHS if FAMILIES[name] == family]
+def models(family: str) -> dict[str, int]:
+    return {name: DEPTH for name in WIDTHS if FAMILIES[name] == family}
 
 
 def redrawn(model: str, variant: str, mode: str) -> list[Spectrum]:
@@ -85,9 +85,10 @@ def test_every_model_and_variant_has_the_same_draws_of_documents(drawn, mode, me
     found = read_resamples(drawn("whole"), "f", models("f"))
     for variant in ("trained", "untrained-0", "untrained-1"):
         expected = [values(redrawn(model, variant, mode), metric) for model in models("f")]
-        np.testing.assert_allclose(found[variant]["last", mode, None, metric], expected, rtol=1e-9)
-    twins = beside(found, ("last", mode, None, metric))["untrained"]
-    np.testing.assert_allclose(twins, np.mean([found[f"untrained-{k}"]["last", mode, None, metric] for k in (0, 1)], axis=0))
+        np.testing.assert_allclose(found[variant][Where("last", mode, None, metric)], expected, rtol=1e-9)
+    where = Where("last", mode, None, metric)
+    twins = beside(found, where)["untrained"]
+    np.testing.assert_allclose(twins, np.mean([found[f"untrained-{k}"][where] for k in (0, 1)], axis=0))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -97,19 +98,19 @@ def test_nulls_for_width_are_those_of_the_resampled_family(drawn, metric):
     nulls = [width_nulls(resample, [1, 2, 3]) for resample in family]
     for name in ("fixed-spectrum", "stretched"):
         expected = [values([null[k][name] for null in nulls], metric) for k in range(3)]
-        np.testing.assert_allclose(found[name]["last", "unit", None, metric], expected, rtol=1e-9)
+        np.testing.assert_allclose(found[name][Where("last", "unit", None, metric)], expected, rtol=1e-9)
 
 
 def test_gaussian_rows_are_of_no_document_and_stay(drawn):
     found = read_resamples(drawn("whole"), "alone", models("alone"))
     own = measure(spectrum(rows("alone", "gaussian", "unit")), METRICS)["matrix_entropy"].value
-    np.testing.assert_allclose(found["gaussian"]["last", "unit", None, "matrix_entropy"], np.full((1, RESAMPLES), own))
+    np.testing.assert_allclose(found["gaussian"][Where("last", "unit", None, "matrix_entropy")], np.full((1, RESAMPLES), own))
 
 
 def test_one_size_has_no_nulls_for_width_and_a_layer_that_was_not_measured_no_rows(drawn):
     found = read_resamples(drawn("whole"), "alone", models("alone"))
     assert set(found) == {"trained", "untrained-0", "untrained-1", "gaussian"}
-    assert {key[0] for keys in found.values() for key in keys} == {"last"}
+    assert {where.layer for arrays in found.values() for where in arrays} == {"last"}
 
 
 def test_what_one_model_lacks_the_family_lacks(drawn):
@@ -118,7 +119,7 @@ def test_what_one_model_lacks_the_family_lacks(drawn):
 
 
 def test_a_family_that_is_not_there_has_nothing(drawn):
-    assert read_resamples(drawn("whole"), "other", []) == {}
+    assert read_resamples(drawn("whole"), "other", {}) == {}
 
 
 def test_written_twice_it_has_the_same_bytes(drawn):

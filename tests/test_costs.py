@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from geomkit import cost_page
-from geomkit.config import Model
-from geomkit.costs import (
+from geomkit.core import cost_page
+from geomkit.core.config import Model
+from geomkit.core.costs import (
     WORK,
     Shape,
     amount,
@@ -82,21 +83,29 @@ def test_a_shape_is_read_from_a_models_configuration(tmp_path):
     assert shape_of(nested.folder, CONFIG, 3, 1) == found
 
 
+def planned(models: list[Model], dumped: list[str], **dump: object) -> SimpleNamespace:
+    """What an estimate asks of a plan of models that are run for three variants each."""
+    names = [one.name for one in models]
+    return SimpleNamespace(
+        config=CONFIG | {"dump": CONFIG["dump"] | dump}, models=dict(zip(names, models, strict=True)), dumped=dumped,
+        running=lambda stage: names, runs=dict.fromkeys(names, range(3)), first_summed=["centre-unit"],
+    )  # fmt: skip
+
+
 def test_an_estimate_adds_up_models_and_corpora_and_names_what_is_not_there(tmp_path):
     there, other = model(tmp_path, "m", hidden_size=32, num_hidden_layers=2), model(tmp_path, "far")
     shape = shape_of(there.folder, CONFIG, 3, 1)
     found = bill(shape, RATES, True)
-    text = estimate([there, other], ["m"], CONFIG, {"m": 3, "far": 3}, 1, RATES)
+    text = estimate(planned([there, other], ["m"]), RATES)
     assert f": {duration(2 * found.seconds)};" in text
     assert f"{amount(found.memory)} of memory" in text
     assert f"and {amount(found.disk)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in text
     assert text.endswith("not known before they are fetched: far")
-    parted = estimate([there, other], ["m"], CONFIG | {"dump": CONFIG["dump"] | {"parts": 7}}, {"m": 3, "far": 3}, 1, RATES)
+    parted = estimate(planned([there, other], ["m"], parts=7), RATES)
     assert f"and {amount(4 * found.disk / 3)} of disk; {amount(2 * found.disk / 3)} of dumps stay" in parted
-    running = estimate([there], [], CONFIG | {"dump": CONFIG["dump"] | {"keep": "none"}}, {"m": 3}, 1, RATES)
+    running = estimate(planned([there], [], keep="none"), RATES)
     assert "and 0.0 MB of disk; 0.0 MB of dumps stay" in running
-    settings = CONFIG | {"dump": CONFIG["dump"] | {"keep": "none", "parts": 7}}
-    running = estimate([there], [], settings, {"m": 3}, 1, RATES)
+    running = estimate(planned([there], [], keep="none", parts=7), RATES)
     triangles, rows = 7 * 4 * 2 * 8 * 32 * 33 / 2, 4 * 1 * 8 * 32  # one batch of 640 tokens
     assert f"and {amount(3 * (triangles + rows))} of disk; 0.0 MB of dumps stay" in running
 

@@ -2,19 +2,23 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import cutting as module
-from geomkit.lm.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
-from geomkit.lm.dumping import dump_model
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.models import cutting as module
+from geomkit.models.cutting import DocumentTokenizer, byte_spans, cut_texts, sample, tokenizer_sha256, vocabulary_counts
+from geomkit.models.stream import runs
 from geomkit.sources.corpora import Document, split_of, stored_documents, write_documents
-from geomkit.store.dumps import Dump, State
-from geomkit.store.texts import read_texts
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import read_texts
 
 
 def encoded(documents: Sequence[Document], tokenizer: Any) -> dict[str, list[int]]:
@@ -170,7 +174,7 @@ def test_places_that_cannot_be_are_no_places(spans):
 def test_a_tokenizer_without_places_leaves_the_loss_per_byte_out_and_says_why(documents):
     from transformers import ByT5Tokenizer
 
-    from geomkit.lm import cutting
+    from geomkit.models import cutting
 
     found = sample(documents, ByT5Tokenizer(), 4, 16, 0)
     assert found.texts.bytes == [0] * 4
@@ -214,7 +218,7 @@ def test_special_tokens_are_counted_in_the_file_and_the_log(special_tokens, cont
 
     LlamaConfig(vocab_size=len(speaking)).save_pretrained(model)
     write_documents([Document("a", WRITTEN), Document("b", "Nothing of the kind."), Document("c", WRITTEN)], corpus)
-    cut_texts(model, corpus, tmp_path / "t.h5", "all", {"count": 2, "length": 1000}, 0, False, special_tokens)
+    cut_texts(model, corpus, tmp_path / "t.h5", "all", {"count": 2, "length": 1000}, 0, ModelSpec(), special_tokens)
     stored = read_texts(tmp_path / "t.h5")
     texts = len([name for name in stored.sample.texts.document if name in "ac"])
     attributes = stored.attributes
@@ -302,13 +306,13 @@ def corpus(documents: list[Document], tmp_path: Path) -> Path:
 
 
 def cut_with(folder: Path, corpus: Path, output: Path, split: str = "all") -> None:
-    cut_texts(folder, corpus, output, split, {"count": 45, "length": 16}, seed=3, trust_remote_code=False)
+    cut_texts(folder, corpus, output, split, {"count": 45, "length": 16}, seed=3, spec=ModelSpec())
 
 
 def test_texts_that_are_shorter_than_every_length_are_found_as_they_are_cut(tiny, tmp_path):
     """Before a model runs: the key is named, and nothing is written. A text that is long enough is one too many."""
     write_documents([Document("a", "Fog."), Document("b", "Fog over the harbour.")], tmp_path / "c.parquet")
-    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 16}, "seed": 3, "trust_remote_code": False}
+    options: dict[str, Any] = {"split": "all", "texts": {"count": 2, "length": 16}, "seed": 3, "spec": ModelSpec()}
     folder, output = tiny("gpt-neox"), tmp_path / "t.h5"
     cut_texts(folder, tmp_path / "c.parquet", output, **options)
     longest = max(read_texts(output).sample.texts.tokens)
@@ -342,14 +346,14 @@ def test_texts_come_from_the_split_that_was_asked_for(corpus, tiny, tmp_path):
 
 
 def test_equal_tokenizers_have_one_digest_wherever_they_lie(tokenizer, bos_tokenizer, tiny):
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.load import load_tokenizer
 
     assert tokenizer_sha256(load_tokenizer(tiny("gpt2"))) == tokenizer_sha256(load_tokenizer(tiny("llama")))
     assert tokenizer_sha256(tokenizer) != tokenizer_sha256(bos_tokenizer)
 
 
 def test_a_tokenizer_that_pads_is_the_same_tokenizer(tokenizer, tiny):
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.load import load_tokenizer
 
     padding = load_tokenizer(tiny("gpt2"))
     padding.backend_tokenizer.enable_truncation(8)
@@ -358,9 +362,8 @@ def test_a_tokenizer_that_pads_is_the_same_tokenizer(tokenizer, tiny):
 
 
 def dump_with(folder: Path, texts: Path, output: Path) -> None:
-    dump = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    compute = {"device": "cpu", "dtype": "float32", "batch_tokens": 4096}
-    dump_model(folder, texts, [str(output)], dump, compute, 3, {"source": "local"}, False)
+    states = partial(runs, folder, texts, "m", ModelSpec(device="cpu"), 4096, 3)
+    dump_states(states, [output], {"dtype": "float32", "compression": None}, ["trained"])
 
 
 def test_a_dump_runs_the_stored_texts_and_pads_the_counts(corpus, tiny, tmp_path):
@@ -373,7 +376,7 @@ def test_a_dump_runs_the_stored_texts_and_pads_the_counts(corpus, tiny, tmp_path
         counts = dump.vocabulary()
         np.testing.assert_array_equal(counts[: len(stored.counts)], stored.counts)
         assert len(counts) == max(300, len(stored.counts))
-        assert dump.width(State(0)) == 32
+        assert dump.widths[State(0)] == 32
 
 
 def test_a_model_with_another_tokenizer_is_refused_and_both_are_named(corpus, tiny, bos_tokenizer, tmp_path):

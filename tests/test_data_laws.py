@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from drawings import check_column
 
-from geomkit.errors import DataError
-from geomkit.figures.data import data_figure, estimated
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
 from geomkit.laws.forms import Chinchilla, Status, forms
-from geomkit.store.provenance import rng
-from geomkit.store.records.data import Correlation, DataLaws
-from geomkit.store.records.endpoints import Endpoint
-from geomkit.store.records.files import read_csv, read_json
-from geomkit.store.records.ladder import Training
-from geomkit.studies.data_laws import fit_data_laws
+from geomkit.studies.loss.data import fit_data_laws
+from geomkit.studies.loss.figure.data import data_figure, estimated
+from geomkit.studies.loss.rows import Correlation, DataLaws
+from geomkit.tables.endpoints import Endpoint
+from geomkit.tables.rows import read_csv, read_json
+from geomkit.tables.trainings import Training
 
 pytestmark = pytest.mark.slow  # hundreds of fits
 LAWS = Path(__file__).parents[1] / "workflow/resources/published/laws.csv"

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from matplotlib import colors, markers
 
-from geomkit import config, variants
-from geomkit.catalogue import declared_by_kind
-from geomkit.errors import ConfigError
+from geomkit.core import config, variants
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.declarations import LIBRARY, declared, described
+from geomkit.core.errors import ConfigError
+from geomkit.core.variants import VARIANTS, Variant
 from geomkit.figures.style import DRAWN, NULLS, PROJECTIONS, QUANTITIES, name_of, unit_of
 from geomkit.laws import forms
 from geomkit.measures import entropy, nulls, selection, spectra
-from geomkit.source import LIBRARY, declared, described
-from geomkit.sources import corpora, fetch, states
-from geomkit.variants import VARIANTS, Variant
+from geomkit.sources import corpora, fetch
+from geomkit.sources import imported as states
 
 ROOT = Path(__file__).parents[1]
 REGISTRIES = [
@@ -31,8 +32,8 @@ REGISTRIES = [
     ("geomkit.sources.corpora", "readers", corpora.readers),
     ("geomkit.sources.fetch", "model_sources", fetch.model_sources),
     ("geomkit.sources.fetch", "corpus_sources", fetch.corpus_sources),
-    ("geomkit.sources.states", "layouts", states.layouts),
-    ("geomkit.config", "places", config.places),
+    ("geomkit.sources.imported", "layouts", states.layouts),
+    ("geomkit.core.config", "places", config.places),
     ("geomkit.laws.forms", "forms", forms.forms),
 ]
 
@@ -148,7 +149,7 @@ def test_a_configuration_chooses_nulls_that_run_or_are_drawn():
 
 
 def test_projections_of_tokens_are_declared_and_no_verdict_asks_for_them():
-    names = [one.name for one in variants.of_kind("tokens")]
+    names = [one.name for one in variants.by_kind("tokens")]
     assert sorted(names) == sorted(PROJECTIONS) == ["common-dimension", "projected", "random-projection"]
     assert variants.WIDTH_NULLS == ("fixed-spectrum", "stretched")
     assert not set(names) & {*variants.nulls(), *NULLS}
@@ -190,7 +191,7 @@ def flat_spectrum(family, like):
 def test_a_declaration_of_a_variant_is_checked(facts, message):
     one = replace(next(iter(DRAWN.values())), facts=facts)
     with pytest.raises(ConfigError, match=rf"variant 'fixed-spectrum' in geomkit\.measures\.nulls.*{message}"):
-        variants.of_declaration(one)
+        variants.from_declaration(one)
 
 
 # names and units

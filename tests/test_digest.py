@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.digest import code_digest, content_digest, files_below
+from geomkit.core.declarations import words_in
+from geomkit.core.digest import code_digest, content_digest, files_below
 
 FILES = {
     "a.py": "from geomkit.deep.b import helper\n\n\ndef first():\n    return helper() + 1\n",
@@ -16,8 +17,8 @@ FILES = {
     "d.py": "from geomkit.e import pong\n\n\ndef ping(n):\n    return pong(n - 1) if n else 0\n",
     "e.py": "from geomkit.d import ping\n\n\ndef pong(n):\n    return ping(n)\n",
     "shapes.py": '@shapes.register("disc", label="disc", sides=1)\ndef disc(n, *, radius=1.0):\n    return n\n',
-    "names.py": 'from geomkit.source import declared\nNAMES = declared("geomkit.shapes", "shapes.register")\n',
-    "looks.py": 'from geomkit.source import described\nLOOKS = described("geomkit.shapes", "shapes.register")\n',
+    "names.py": 'from geomkit.core.declarations import declared\nNAMES = declared("geomkit.shapes", "shapes.register")\n',
+    "looks.py": 'from geomkit.core.declarations import described\nLOOKS = described("geomkit.shapes", "shapes.register")\n',
     "alone.py": "import numpy\n",
 }
 SCRIPTS = {name: f"from geomkit.{name} import something\n" for name in ("a", "d", "e", "names", "looks", "shapes", "alone")}
@@ -35,7 +36,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def digests(project: Path) -> dict[str, str]:
-    return {name: code_digest([project / f"{name}.py"], project / "lib") for name in SCRIPTS}
+    return {name: code_digest([project / f"{name}.py"], project / "lib")[0] for name in SCRIPTS}
 
 
 def changed(project: Path, file: str, old: str, new: str) -> set[str]:
@@ -134,6 +135,182 @@ def test_a_module_that_is_new_counts_where_it_was_asked_for(project):
     assert {name for name, digest in digests(project).items() if digest != before[name]} == {"alone"}
 
 
+# what a configuration chooses by name
+
+ANIMALS = """
+from geomkit.base import Base, mark
+from geomkit.registry import Registry
+from geomkit.wax import polish
+from geomkit.zinc import coat
+
+animals: Registry = Registry("animal", by_name=True)
+LEGS = 4
+EARS = 2
+SHARED: int = 1
+UNUSED = 0
+
+
+def find(name):
+    return animals[name]() + SHARED
+
+
+def legs(n=LEGS):
+    return n
+
+
+def ears():
+    return EARS if legs() else 0
+
+
+class Nest(Base):
+    pass
+
+
+@animals.register("cat", label="a cat", size=1)
+def cat():
+    from geomkit.claw import scratch
+
+    return polish(ears()) + scratch()
+
+
+@animals.register("dog", size=2)
+def dog(*, bark: legs = 1):
+    return SHARED
+
+
+@animals.register("fish")
+@mark
+def fish():
+    return 0
+
+
+@variant("crow", kind="rows")
+def crow():
+    return 2
+
+
+@variant("herd", kind="family")
+def herd():
+    return 3
+"""
+WINGS = {name: "NUMBER = 0\n\n\ndef f():\n    return NUMBER\n" for name in ("base", "claw", "registry", "wax", "zinc")}
+FIND, READ = "from geomkit.animals import find\n", 'declared("geomkit.animals", "animals.register")\n'
+KEEPERS = {
+    "none": FIND,
+    "cat": f"{FIND}find('cat')\n",
+    "dog": f"{FIND}find('dog-12')\n",
+    "crow": f"{FIND}def inner():\n    return find(f'crow-{{1}}')\n",
+    "legs": "def inner():\n    from geomkit.animals import legs\n",
+    "all": "from geomkit import animals\n",
+    "import": "import geomkit.animals\n",
+    "facts": READ,
+    "facts of cat": f"{READ}NAME = 'cat'\n",
+    "looks of cat": f"{READ.replace('declared', 'described')}NAME = 'cat'\n",
+}
+"""Code that finds animals: of whichever name, of one that it has, one with a number, and in all of their module; and that reads
+declarations."""
+WHOLE = {"all", "import"}
+FINDERS = {"none", "cat", "dog", "crow", "legs", *WHOLE}
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    for name, text in {"animals": ANIMALS, **WINGS}.items():
+        path = tmp_path / f"lib/geomkit/{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for name, text in KEEPERS.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def kept(zoo: Path) -> dict[str, tuple[str, list[str]]]:
+    return {name: code_digest([zoo / f"{name}.py"], zoo / "lib") for name in KEEPERS}
+
+
+def test_names_that_code_has_are_counted_with_what_counts_always(zoo):
+    assert {name: names for name, (_, names) in kept(zoo).items()} == {
+        **{name: [] for name in ("none", "legs", "facts", "facts of cat", "looks of cat")},
+        "cat": ["cat"],
+        "dog": ["dog"],
+        "crow": ["crow"],
+        **{name: ["cat", "crow", "dog"] for name in WHOLE},
+    }
+    assert code_digest([zoo / "none.py"], zoo / "lib", words=words_in({"x": ["cat-3"]}))[1] == ["cat"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "users"),
+    [
+        # functions that are chosen, and what they alone use: helpers, their constants and defaults, imports, imports inside
+        ("animals", "ears()) +", "ears()) -", {"cat", *WHOLE}),
+        ("animals", "EARS = 2", "EARS = 3", {"cat", *WHOLE}),
+        ("animals", "EARS if", "-EARS if", {"cat", *WHOLE}),
+        ("wax", "0", "1", {"cat", *WHOLE}),
+        ("claw", "0", "1", {"cat", *WHOLE}),
+        ("animals", "return 2", "return 4", {"crow", *WHOLE}),
+        # the annotation of `dog` names `legs`
+        ("animals", "LEGS = 4", "LEGS = 6", {"cat", "dog", "legs", *WHOLE}),
+        ("animals", "return n", "return n + 1", {"cat", "dog", "legs", *WHOLE}),
+        # what others use too, classes with their bases, other decorators, other kinds of variants, and what nothing uses
+        ("animals", "SHARED: int = 1", "SHARED: int = 2", FINDERS),
+        ("animals", "() + SHARED", "() - SHARED", FINDERS),
+        ("base", "0", "1", FINDERS),
+        ("registry", "0", "1", FINDERS),
+        ("zinc", "0", "1", FINDERS),
+        ("animals", "UNUSED = 0", "UNUSED = 1", FINDERS),
+        ("animals", "    return 0\n\n\n@variant", "    return 1\n\n\n@variant", FINDERS),
+        ("animals", "return 3", "return 5", FINDERS),
+        ("animals", "by_name=True", "by_name=False", {*FINDERS, "facts", "facts of cat", "looks of cat"}),
+        # facts of what is named, how it is drawn for those who read that, and facts of what is always there
+        ("animals", "size=1", "size=3", {"cat", "facts of cat", "looks of cat", *WHOLE}),
+        ("animals", 'label="a cat"', 'label="the cat"', {"looks of cat"}),
+        ("animals", "size=2", "size=3", {"dog", *WHOLE}),
+        ("animals", "bark", "growl", {"dog", *WHOLE}),
+    ],
+)
+def test_what_is_chosen_by_name_counts_with_what_it_alone_uses_where_it_is_named(zoo, file, old, new, users):
+    before, path = kept(zoo), zoo / f"lib/geomkit/{file}.py"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert {name for name, (digest, _) in kept(zoo).items() if digest != before[name][0]} == users
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        '@animals.register("eel")\ndef eel():\n    return 1\n',
+        """
+from geomkit.eels import swim
+
+SPEED = 3
+
+
+def fast():
+    return swim(SPEED)
+
+
+@animals.register("eel")
+def eel():
+    return fast()
+""",
+        '@variant("eel", kind="model")\ndef eel():\n    return 1\n',
+    ],
+)
+def test_what_is_new_counts_nowhere_until_it_is_named(zoo, new):
+    before, path = kept(zoo), zoo / "lib/geomkit/animals.py"
+    path.write_text(f"{path.read_text()}\n\n{new}")
+    assert {name for name, (digest, _) in kept(zoo).items() if digest != before[name][0]} == WHOLE
+    (digest, names), bare = code_digest([zoo / "none.py"], zoo / "lib", words=["eel"]), before["none"][0]
+    assert (names, digest == bare) == (["eel"], False)
+
+
+def test_a_statement_that_does_more_than_bind_a_name_counts_always(zoo):
+    before, path = kept(zoo), zoo / "lib/geomkit/animals.py"
+    path.write_text(f"{path.read_text()}\n\ntry:\n    import swim\nexcept ImportError:\n    swim = None\n")
+    assert {name for name, (digest, _) in kept(zoo).items() if digest != before[name][0]} == FINDERS
+
+
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = {
     name for path in (ROOT / "workflow/rules").glob("*.smk") for name in re.findall(r'"(geomkit[\w.]+:\w+)"', path.read_text())
@@ -148,30 +325,27 @@ FUNCTIONS = {
         (
             "measures/entropy.py",
             {
-                *("measure_spectra", "measure_width_nulls", "resample_corpora", "write_projections", "project_donor"),
+                *("measure_spectra", "measure_width_nulls", "resample_corpora", "project_donor", "join_projections"),
                 *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
                 *("follow_model", "judge_following", "measure_training", "measure_controls"),
-                *("decompose_dumps", "merge_spectra", "measure_model", "merge_measured"),
+                *("decompose", "sum_rows", "merge_spectra"),
             },
         ),
         (
-            "lm/capture.py",
-            {
-                *("dump_model", "measure_model", "sum_rows", "run_again", "probe_model", "remove_tokens", "measure_components"),
-                *("measure_final_state", "train_cell", "measure_training", "measure_controls"),
-            },
+            "models/capture.py",
+            {"runs", "runs_by_name", "probe_model", "remove_tokens", "measure_components", "train_cell"},
         ),
-        ("figures/layers.py", {"draw_layers"}),
-        ("checks.py", set()),
+        ("studies/entropy/figure.py", {"draw_layers"}),
+        ("core/checks.py", set()),
     ],
 )
 def test_a_module_of_the_library_counts_for_the_functions_that_run_it_and_no_others(tmp_path, module, users):
     library = shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     modules = {name: library.joinpath(*name.partition(":")[0].split(".")).with_suffix(".py") for name in FUNCTIONS}
-    before = {name: code_digest([path], library) for name, path in modules.items()}
+    before = {name: code_digest([path], library)[0] for name, path in modules.items()}
     path = library / "geomkit" / module
     path.write_text(path.read_text() + "\n\nCHANGED = 1\n")
-    changed = {name for name, path in modules.items() if code_digest([path], library) != before[name]}
+    changed = {name for name, path in modules.items() if code_digest([path], library)[0] != before[name]}
     assert {name.partition(":")[2] for name in changed} == users
 
 
@@ -262,3 +436,18 @@ def test_hidden_files_do_not_count_and_what_links_lead_to_does(folder, tmp_path)
 def test_what_is_not_there_has_no_digest(tmp_path):
     assert held(tmp_path / "gone") is None
     assert files_below(tmp_path / "gone") == [str(tmp_path / "gone")]
+
+
+def test_modules_that_a_pattern_finds_count(project):
+    library = project / "lib"
+    (library / "geomkit/all.py").write_text('from geomkit.core.declarations import every\nMODULES = every("geomkit.deep.*")\n')
+
+    def digest() -> str:
+        return code_digest([library / "geomkit/all.py"], library)[0]
+
+    found = [digest()]
+    for name, text in {"deep/b.py": "def helper():\n    return 5\n", "deep/new.py": "NEW = 1\n", "alone.py": "NEW = 1\n"}.items():
+        (library / "geomkit" / name).write_text(text)
+        found.append(digest())
+    assert len(set(found[:3])) == 3, "a module that changes, and one that is new"
+    assert found[3] == found[2], "one that the pattern does not match"

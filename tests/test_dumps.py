@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError
-from geomkit.store.bfloat16 import from_words, to_words
-from geomkit.store.dumps import Dump, DumpWriter, State, write_dump
-from geomkit.store.spectra import write_spectra
-from geomkit.store.texts import Texts
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.states.bfloat16 import from_words, to_words
+from geomkit.states.dumps import Dump, DumpWriter, write_dump
+from geomkit.states.spectra import write_spectra
+from geomkit.states.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27"], [3, 2, 4], [11, 7, 19])
 ATTRIBUTES = {"depth": 2, "model source": "bundled", "seed": 0, "trust": False}
@@ -46,7 +47,7 @@ def write(
     absent: Mapping[str, str] | None = None,
     data: Values | None = None,
 ) -> Path:
-    with write_dump(path, TEXTS, ATTRIBUTES, absent or {}, dtype, compression) as writer:
+    with write_dump(path, TEXTS, ATTRIBUTES, absent or {}, dtype, compression, [2, 1]) as writer:
         fill(writer, *stops, data=data)
     return path
 
@@ -73,7 +74,7 @@ def test_what_is_written_batch_by_batch_is_read(path, stops, compression):
     with Dump(path) as dump:
         assert dump.texts == TEXTS
         assert dump.absent == {"sublayer": "why"}
-        assert dump.attributes == ATTRIBUTES | {"schema": 1}
+        assert dump.attributes == ATTRIBUTES
         np.testing.assert_array_equal(dump.offset, [0, 3, 5, 9])
         for text, rows in enumerate([slice(0, 3), slice(3, 5), slice(5, 9)]):
             np.testing.assert_array_equal(dump.ids(text), ids[rows])
@@ -83,7 +84,7 @@ def test_what_is_written_batch_by_batch_is_read(path, stops, compression):
         for state, block in states.items():
             np.testing.assert_array_equal(dump.rows(state, 0, 3), block)
             np.testing.assert_array_equal(dump.rows(state, 1, 3), block[3:])
-            assert dump.width(state) == D
+        assert dump.widths == dict.fromkeys(dump.states, D)
 
 
 def test_states_come_by_layer_with_the_block_behind_its_sublayers(path):
@@ -106,7 +107,7 @@ def test_the_file_is_laid_out_as_documented(path):
 
 def test_rows_are_chunked_and_carry_checksums(path):
     total, width = 5000, 64
-    with write_dump(path, Texts(["a"], [total], [0]), {}, {}, "float32", "gzip") as writer:
+    with write_dump(path, Texts(["a"], [total], [0]), {}, {}, "float32", "gzip", [1]) as writer:
         writer.append(np.zeros(total), np.zeros(total), {State(1): np.zeros((total, width), np.float32)})
     with h5py.File(path) as file:
         for name in ("hidden/1", "tokens/id", "tokens/surprisal"):
@@ -213,7 +214,7 @@ def test_a_writer_that_did_not_finish_leaves_nothing(path):
 
 
 def interrupted(path: Path) -> None:
-    with write_dump(path, TEXTS, {}, {}, "float32", None) as writer:
+    with write_dump(path, TEXTS, {}, {}, "float32", None, [3]) as writer:
         fill(writer, data=values(seed=1))
         raise KeyboardInterrupt
 
@@ -232,7 +233,7 @@ def test_a_writer_that_fails_leaves_what_was_there(path):
 
 def test_absent_may_grow_while_the_dump_is_written(path):
     absent: dict[str, str] = {}
-    with write_dump(path, TEXTS, {}, absent, "float32", None) as writer:
+    with write_dump(path, TEXTS, {}, absent, "float32", None, [3]) as writer:
         fill(writer)
         absent["sublayer"] = "blocks differ"
     with Dump(path) as dump:

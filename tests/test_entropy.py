@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.measures.entropy import Measurement, absent, diff_erank, measure, metrics
 from geomkit.measures.spectra import Spectrum, is_centred, modes, normalise, spectrum
 

@@ -5,11 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from geomkit.figures.ablation import MODES, SINKS, ablation_figure, read_sinks
-from geomkit.figures.components import components_figure
-from geomkit.figures.semantics import semantics_figure
-from geomkit.store.records.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
-from geomkit.store.records.files import write_csv
+from geomkit.studies.components.figure import components_figure
+from geomkit.studies.removal.figure import MODES, SINKS, ablation_figure, read_sinks
+from geomkit.studies.semantics.figure import semantics_figure
+from geomkit.tables.experiments import Likeness, NeedleText, Removal, SinkEffect, SublayerEffect
+from geomkit.tables.rows import write_csv
 
 FACTS = {"model": "m", "family": "f", "seed": None, "corpus": "c", "params_nonembedding": 1, "params_total": 2, "depth": 2,
          "d": 8, "documents": 3, "n": 3}  # fmt: skip

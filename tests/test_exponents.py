@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from geomkit.core.provenance import rng
 from geomkit.laws.exponents import Exponent, Levels, Verdict, exponents, model_levels, text_levels
 from geomkit.laws.resampling import Resamples, draw_resamples
-from geomkit.store.provenance import rng
 
 SIZES = np.array([1e4, 3e4, 1e5, 3e5, 1e6])
 DOCUMENTS = [f"d{text // 2}" for text in range(40)]

@@ -7,11 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import facts as module
-from geomkit.lm.facts import Cell, Recipe, bins, build, cells, counts, draws, losses, measure, plant, summary, train, train_facts
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.theory import FactBin
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.tables.rows import read_csv
+from geomkit.theory.rows import FactBin
+from geomkit.theory.run import planted_facts as module
+from geomkit.theory.run.planted_facts import (
+    Cell,
+    Recipe,
+    bins,
+    build,
+    cells,
+    counts,
+    draws,
+    losses,
+    measure,
+    plant,
+    summary,
+    train,
+    train_facts,
+)
 
 TINY = Recipe(alphabet=6, values=4, batch=64, budgets=(60, 120), warmup=10)
 

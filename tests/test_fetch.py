@@ -16,10 +16,10 @@ import pytest
 from counted import Counted
 from wheels import make_wheel
 
-from geomkit.errors import SourceError
+from geomkit.core.errors import SourceError
+from geomkit.core.provenance import file_sha256, replacing_folder
 from geomkit.sources import fetch
 from geomkit.sources.corpora import read_documents
-from geomkit.store.provenance import file_sha256, replacing_folder
 
 SPEECH = b"Fellow citizens.\n"
 MEMBERS = {
@@ -258,7 +258,7 @@ def hub(tiny_model: dict[str, bytes]) -> Iterator[tuple[str, type[Hub]]]:
 
 CHILD = """
 import json, sys
-from geomkit.errors import SourceError
+from geomkit.core.errors import SourceError
 from geomkit.sources import fetch
 
 name, *arguments = json.loads(sys.argv[1])

@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from geomkit.figures.growth import growth_figure
-from geomkit.figures.layers import layers_figure
-from geomkit.figures.losses import axes_figures, losses_figure
-from geomkit.figures.nulls import nulls_figures, tables_figure
-from geomkit.figures.scaling import scaling_figure, title
+from geomkit.core.variants import VARIANTS, WIDTH_NULLS
 from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, length_of, name_of, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
-from geomkit.store.records.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
-from geomkit.store.records.scaling import Growth, LawVerdict, NullSlope, Point, SizeDifference, Slope
-from geomkit.variants import VARIANTS, WIDTH_NULLS
+from geomkit.studies.entropy.figure import layers_figure
+from geomkit.studies.loss.figure.losses import axes_figures, losses_figure
+from geomkit.studies.size_laws.figure.growth import growth_figure
+from geomkit.studies.size_laws.figure.nulls import nulls_figures, tables_figure
+from geomkit.studies.size_laws.figure.scaling import scaling_figure, title
+from geomkit.studies.size_laws.rows import Growth, LawVerdict, NullSlope, Point, SizeDifference, Slope
+from geomkit.tables.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
 PANELS = (*PRIMARY["metrics"], "loss")

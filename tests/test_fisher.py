@@ -7,10 +7,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.ladder import training as ladder
 from geomkit.laws.resampling import Documents
-from geomkit.lm import fisher, ladder
-from geomkit.lm.fisher import Row, divergence, exact, measure, pairs, radius, report, variance, weights_of
+from geomkit.theory.run import fisher
+from geomkit.theory.run.fisher import Row, divergence, exact, measure, pairs, radius, report, variance, weights_of
 
 RECIPE = ladder.Recipe(tokens=16 * 40, vocabulary=12, context=8, batch=2)
 IDS = np.random.default_rng(0).integers(12, size=(4, 6))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.laws.fit import NoFit, bootstrap, fit, profile, size_means, solve
 from geomkit.laws.forms import Form, forms
 from geomkit.laws.huber import huber, minimise

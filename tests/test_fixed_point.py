@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures import spectra
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, is_centred, is_unit, modes, normalise, spectrum

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.published import PublishedValue
-from geomkit.store.records.scaling import DiffErank, FixedWidth
-from geomkit.store.tables import TableWriter
-from geomkit.studies.fixed_width import compare_at_fixed_width
+from geomkit.core.errors import DataError
+from geomkit.studies.published.rows import PublishedValue
+from geomkit.studies.same_width.analyse import compare_at_fixed_width
+from geomkit.studies.size_laws.rows import DiffErank, FixedWidth
+from geomkit.tables.rows import read_csv, write_csv
+from geomkit.tables.tidy import TableWriter
 
 WIDTHS, TEXTS = {16: 3, 32: 3, 64: 1}, 12
 DOCUMENTS = [f"d{text // 2}" for text in range(TEXTS)]

@@ -1,14 +1,18 @@
 """Lengths that follow the width: what isotropic rows show, and what is planted beside them."""
 
-import numpy as np
+from functools import partial
 
+import numpy as np
+from dumped import spectra_of
+
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.laws.verdicts import Kind
-from geomkit.store.dumps import State, write_dump
-from geomkit.store.provenance import rng
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.scaling import FollowedVerdict
-from geomkit.store.texts import Texts
-from geomkit.studies.following import judge_following
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.studies.proportional_length.analyse import follow_model, judge_following
+from geomkit.studies.size_laws.rows import FollowedVerdict
+from geomkit.tables.rows import read_csv
 
 WIDTHS = (8, 12, 16, 24, 32)
 TOKENS, TEXTS = 64, 12
@@ -24,10 +28,15 @@ def judged(folder, decay: float = 0.0, tokens: int = TOKENS) -> list[FollowedVer
         attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": width**2, "final norm": "none"}
         shape = np.arange(1, width + 1) ** -(decay * np.log(max(WIDTHS) / width))
         rows = (rng(0, width).standard_normal((TEXTS * tokens, width)) * shape).astype(np.float32)
-        with write_dump(path, Texts(DOCUMENTS, [tokens] * TEXTS, [tokens] * TEXTS), attributes, {}, "float32", None) as writer:
+        texts = Texts(DOCUMENTS, [tokens] * TEXTS, [tokens] * TEXTS)
+        with write_dump(path, texts, attributes, {}, "float32", None, [TEXTS]) as writer:
             writer.append(np.arange(TEXTS * tokens), np.zeros(TEXTS * tokens, np.float32), {State(1): rows})
     names = {f"m-{width}": "family" for width in WIDTHS}
-    judge_following(paths, names, dict.fromkeys(names), folder / "following.csv", "unit", {"eps2": 0.5}, 50, 0)
+    family, spectra = (names, dict.fromkeys(names)), spectra_of(paths, folder)
+    tables = [folder / f"following/{name}/corpus.parquet" for name in names]
+    for path, table in zip(paths, tables, strict=True):
+        follow_model(partial(stored, path), spectra, table, *family, "unit", {"eps2": 0.5})
+    judge_following(spectra, tables, *family, folder / "following.csv", "unit", 50, 0)
     return read_csv(folder / "following.csv", FollowedVerdict)
 
 

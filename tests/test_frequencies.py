@@ -7,9 +7,9 @@ import powerlaw
 import pytest
 from scipy import special
 
-from geomkit.errors import DataError
-from geomkit.laws.frequencies import frequency_exponent, ks_distance, likeliest, rank_exponent
-from geomkit.laws.theory import SkillGraph
+from geomkit.core.errors import DataError
+from geomkit.theory.frequencies import frequency_exponent, ks_distance, likeliest, rank_exponent
+from geomkit.theory.skills import SkillGraph
 
 
 @cache

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from test_cutting import fallback, wordpiece
 
-from geomkit.errors import GeomkitError
-from geomkit.lm.cutting import DocumentTokenizer
-from geomkit.logs import explained
+from geomkit.core.errors import GeomkitError
+from geomkit.core.logs import explain
+from geomkit.models.cutting import DocumentTokenizer
 from geomkit.sources.corpora import prepare_corpus, stored_documents
 
 pytestmark = pytest.mark.slow
@@ -154,7 +154,7 @@ def test_a_file_that_is_spoilt_is_named_on_one_line_and_leaves_nothing(reader, e
             try:
                 prepare_corpus(corpus, output, reader)
             except GeomkitError as error:
-                line = explained(error)
+                line = explain(error)
                 assert line is not None
                 assert "\n" not in line
                 assert len(line) < 600

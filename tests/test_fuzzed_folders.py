@@ -15,10 +15,11 @@ from test_model_folders import WEIGHTS, measure, sharded, tensors
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from geomkit.errors import GeomkitError
-from geomkit.logs import explained
+from geomkit.core.errors import GeomkitError
+from geomkit.core.logs import explain
+from geomkit.core.state import State
 from geomkit.sources.corpora import Document, stored_documents, write_documents
-from geomkit.store.dumps import Dump, State
+from geomkit.states.dumps import Dump
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +114,7 @@ def check(spoils: list[Spoiling], shards: bool, whole: Path, scratch: Path) -> N
         found = measure(folder, scratch / "c.parquet", scratch / "results", 8)
         compare(found, folder, scratch / "c.parquet")
     except GeomkitError as error:
-        line = explained(error)
+        line = explain(error)
         assert line is not None
         assert "\n" not in line
         assert len(line) < 1000

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.entropy import measure
 from geomkit.measures.gain import RidgePath, information_gain, kernel_information_gain, rbf_kernel, ridge_path
 from geomkit.measures.spectra import normalise, spectrum

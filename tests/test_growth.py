@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.statistics import slope
 from geomkit.measures.entropy import diff_erank
 from geomkit.measures.nulls import width_nulls
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.dumps import State
-from geomkit.store.measured import write_resamples
-from geomkit.store.provenance import rng
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.scaling import DiffErank, Growth, NullSlope, Slope
-from geomkit.store.spectra import write_spectra
-from geomkit.store.texts import Texts
-from geomkit.studies.growth import compare_growth
+from geomkit.states.spectra import write_spectra
+from geomkit.states.texts import Texts
+from geomkit.studies.size_laws.growth import compare_growth
+from geomkit.studies.size_laws.rows import DiffErank, Growth, NullSlope, Slope
+from geomkit.tables.rows import read_csv, write_csv
+from geomkit.tables.tidy import write_resamples
 
 ROOT = Path(__file__).parents[1]
 TEXTS = Texts(["a", "a", "b", "c", "d"], [20, 20, 20, 20, 4], [1] * 5)

@@ -7,18 +7,20 @@ arrays there.
 import itertools
 import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_measuring import contents, measure
+from streams import Case, contents, spectra
 
-from geomkit.errors import ConfigError
-from geomkit.lm import capture, memory, placing, variants
-from geomkit.lm.memory import Layout, Need, find_homes, layout
-from geomkit.lm.models import skeleton
-from geomkit.lm.placing import HOST, Placement, device_map
-from geomkit.store.dumps import State
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError
+from geomkit.core.state import State
+from geomkit.models import capture, memory, placing, variants
+from geomkit.models.load import skeleton
+from geomkit.models.memory import Layout, Need, find_homes, layout
+from geomkit.models.placing import HOST, Placement, device_map
 
 GB = 10**9
 ONE, OTHER = torch.device("cuda", 0), torch.device("cuda", 1)
@@ -87,7 +89,7 @@ def test_several_devices_without_room_are_all_named():
 
 
 def test_where_a_model_runs_is_known_before_it_is_loaded(tiny):
-    empty = skeleton(tiny("gpt-neox"), "bfloat16")
+    empty = skeleton(ModelSpec(tiny("gpt-neox"), dtype="bfloat16"))
     total, block = (sum(weight.nbytes for weight in part.parameters()) for part in (empty, empty.gpt_neox.layers[0]))
     assert layout(empty, Placement(None), ONE) == Layout(ONE, [ONE] * 2, ONE, {ONE: total})
     limits = {0: 4 * block, 1: 4 * block, "cpu": 0}
@@ -106,14 +108,14 @@ def test_where_a_model_runs_is_known_before_it_is_loaded(tiny):
 def test_sums_are_placed_by_the_memory_of_each_device_before_a_run(tiny, monkeypatch, capsys):
     """Two GPUs, on neither of which the model fits."""
     folder = tiny("gpt-neox")
-    total = sum(weight.nbytes for weight in skeleton(folder, "float32").parameters())
+    total = sum(weight.nbytes for weight in skeleton(ModelSpec(folder)).parameters())
     free = {ONE: total * 2 // 3, OTHER: 10 * total, HOST: GB}
     monkeypatch.setattr(placing, "placement", partial(placing.placement, margin=0))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for module in (placing, memory):
         monkeypatch.setattr(module, "free_memory", free.__getitem__)
-    dump, compute = {"layers": "all", "sublayers": True}, {"dtype": "float32", "batch_tokens": 1}
-    wanted = ("m", folder, dump, ["unit"], compute, torch.device("cuda"), False)
+    wanted = ("m", ModelSpec(folder), {"layers": "all", "sublayers": True}, ["unit"], 1)
     assert set(memory.check_memory(*wanted).values()) == {ONE, OTHER}
     assert "host" not in capsys.readouterr().out
     free[OTHER] = total * 2 // 3
@@ -124,14 +126,19 @@ def test_sums_are_placed_by_the_memory_of_each_device_before_a_run(tiny, monkeyp
         memory.check_memory(*wanted)
 
 
+def measured(folder: Path, top: Path) -> dict[str, np.ndarray]:
+    top.mkdir()
+    return contents(spectra(Case(folder, top).running(), top / "m/c.h5", modes=MODES))[0]
+
+
 @pytest.fixture
 def whole(tiny, tmp_path) -> dict[str, np.ndarray]:
-    return contents(measure(tiny("gpt-neox"), tmp_path / "whole", MODES))[0]
+    return measured(tiny("gpt-neox"), tmp_path / "whole")
 
 
 def test_a_model_on_cpu_and_disk_is_measured_as_the_whole_one_bit_for_bit(whole, tiny, tmp_path, spread, monkeypatch):
-    monkeypatch.setattr(variants, "load_model", lambda folder, *_: spread("gpt-neox"))
-    found = contents(measure(tiny("gpt-neox"), tmp_path / "parted", MODES))[0]
+    monkeypatch.setattr(variants, "load_model", lambda spec: spread("gpt-neox"))
+    found = measured(tiny("gpt-neox"), tmp_path / "parted")
     assert found.keys() == whole.keys()
     assert {name.split("/")[-1] for name in found} >= {"gcv", "moment", "without", "surprisal"}
     for name, values in found.items():
@@ -148,7 +155,7 @@ def test_states_in_several_places_are_measured_as_arrays(whole, tiny, tmp_path, 
         return found
 
     monkeypatch.setattr(capture, "at_home", at_home)
-    found = contents(measure(tiny("gpt-neox"), tmp_path / "mixed", MODES))[0]
+    found = measured(tiny("gpt-neox"), tmp_path / "mixed")
     assert set(kept) == {np.ndarray, torch.Tensor}
     for name, values in found.items():
         largest = np.nanmax(np.abs(whole[name]), initial=0) if values.dtype.kind == "f" else 0

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.selection import TOLERANCE, LassoPath, lasso_path, lasso_paths
 from geomkit.measures.spectra import normalise
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 MODULES = sorted(set(re.findall(r'"(geomkit[\w.]+):\w+"', RULES)))
 """Modules of the functions that rules call."""
-WITHOUT_MODEL = [name for name in MODULES if not name.startswith("geomkit.lm.")]
+WITHOUT_MODEL = [name for name in MODULES if not re.match(r"geomkit\.(models|ladder)\.|.*\.run\b", name)]
 MODELS = {"torch", "transformers"}
 HEAVY = MODELS | {"sklearn"}
 
@@ -24,7 +24,7 @@ def first_to_load(modules: Iterable[str]) -> dict[str, str]:
 
     One interpreter for all: what none of them loads is not there at the end either.
     """
-    code = ["import json, sys", "import geomkit.job", "seen = {}"]
+    code = ["import json, sys", "import geomkit.core.job", "seen = {}"]
     for module in modules:
         code.append(f"import {module}")
         code.append(f"seen |= {{name: {module!r} for name in {HEAVY!r} & set(sys.modules) if name not in seen}}")
@@ -40,11 +40,16 @@ def test_a_job_that_runs_no_model_loads_no_torch():
 
 
 def test_jobs_that_only_need_numpy_import_nothing_heavy():
-    light = ["geomkit.sources.corpora", "geomkit.studies.spectra", "geomkit.studies.entropy", "geomkit.store.tables"]
+    light = [
+        "geomkit.sources.corpora",
+        "geomkit.studies.entropy.decompose",
+        "geomkit.studies.entropy.analyse",
+        "geomkit.tables.tidy",
+    ]
     assert set(light) <= set(MODULES)
     assert first_to_load(light) == {}
 
 
 @pytest.mark.slow
 def test_a_job_that_runs_a_model_imports_torch():
-    assert first_to_load(["geomkit.store.tables", "geomkit.lm.dumping"])["torch"] == "geomkit.lm.dumping"
+    assert first_to_load(["geomkit.tables.tidy", "geomkit.models.stream"])["torch"] == "geomkit.models.stream"

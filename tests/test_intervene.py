@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError
-from geomkit.lm import intervene
-from geomkit.lm.intervene import attending, check, gradient_input, leave_one_out, masked, removed, run
+from geomkit.core.errors import DataError
+from geomkit.models import intervene
+from geomkit.models.intervene import attending, check, gradient_input, leave_one_out, masked, removed, run
 
 ARCHITECTURES = ("gpt-neox", "gpt-neox-sequential", "gpt2", "llama", "opt", "opt-350m", "olmo2", "qwen3")
 T = 24

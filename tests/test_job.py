@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -10,14 +11,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from geomkit import job
-from geomkit.errors import ConfigError
-from geomkit.job import arguments, call, check_rules, is_function, prepared, signature
+from geomkit.core import job
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError
+from geomkit.core.job import arguments, call, check_rules, is_function, prepared, signature
+from geomkit.core.variants import VARIANTS
+from geomkit.measures.entropy import metrics
 
 ROOT = Path(__file__).parents[1]
-MERGE = "geomkit.store.tables:merge_stage"
-JUDGE = "geomkit.studies.semantics:judge"
-STORED = "geomkit.store.held:stored"
+MERGE = "geomkit.tables.tidy:merge_stage"
+JUDGE = "geomkit.studies.semantics.analyse:judge"
+STORED = "geomkit.states.dumps:stored"
+RUNS = "geomkit.models.stream:runs"
+LAYERS = "geomkit.studies.entropy.figure:draw_layers"
 
 
 class Names(dict):
@@ -39,21 +45,21 @@ def rule(function: str = MERGE, *, inputs=("tables",), outputs=("output", "absen
 
 
 def test_a_signature_is_read_without_an_import():
-    code = "import sys; from geomkit.job import signature; print(*sorted(signature('geomkit.lm.dumping:dump_model').required));"
+    code = "import sys; from geomkit.core.job import signature; print(*signature('geomkit.models.stream:runs').required);"
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
-    assert {"folder", "texts", "outputs"} <= set(said.split())
+    assert {"folder", "texts", "spec"} <= set(said.split())
     assert "part" not in said.split()
 
 
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("geomkit.store.tables:nowhere", "no function 'nowhere'"),
+        ("geomkit.tables.tidy:nowhere", "no function 'nowhere'"),
         ("geomkit.nowhere:it", "is no function of the library"),
         ("numpy:zeros", "is no function of the library"),
-        ("geomkit.store.tables.merge_stage", "is no function of the library"),
+        ("geomkit.tables.tidy.merge_stage", "is no function of the library"),
     ],
 )
 def test_a_function_that_is_not_there_is_refused(function, message):
@@ -65,11 +71,8 @@ def test_a_function_that_is_not_there_is_refused(function, message):
     ("change", "message"),
     [
         ({}, ""),
-        ({"record": "TokenScore"}, ""),
-        (
-            {"recrod": "TokenScore"},
-            "rule mine: geomkit.store.tables:merge_stage takes no 'recrod'; it takes absent, output, record",
-        ),
+        ({"summary": "x.csv"}, ""),
+        ({"sumary": "x.csv"}, "rule mine: geomkit.tables.tidy:merge_stage takes no 'sumary'; it takes absent, output, summaries"),
         ({"outputs": ("output",)}, "needs 'absent', which the rule does not give"),
         ({"inputs": ("tables", "weights")}, "takes no 'weights'"),
         ({"inputs": (), "function": "of another workflow"}, ""),
@@ -86,11 +89,11 @@ def test_names_that_do_not_fit_are_found_before_a_job_runs(change, message):
 
 
 def test_a_function_that_is_bound_takes_and_needs_names_of_the_rule():
-    bound = {"states": STORED, "family": "f", "model_seed": 0, "halves": 1, "resamples": 1, "eps2": 0.5, "seed": 0}
+    bound = {"states": STORED, "family": "f", "model_seed": 0, "halves": 1, "resamples": 1, "eps2": 0.5, "seed": 0, "metrics": []}
     texts = ("corpus", "background", "judgements")
-    fits = rule(JUDGE, inputs=("dump", *texts), outputs=("output", "summary"), **bound)
+    fits = rule(JUDGE, inputs=("dumps", *texts), outputs=("output", "summary"), **bound)
     check_rules([fits])
-    with pytest.raises(ConfigError, match="needs 'dump'"):
+    with pytest.raises(ConfigError, match="needs 'dumps'"):
         check_rules([rule(JUDGE, inputs=texts, outputs=("output", "summary"), **bound)])
 
 
@@ -123,7 +126,7 @@ def test_a_parameter_is_not_taken_from_a_wildcard_of_its_name():
     assert arguments(lambda model: None, {"model": "given"}, {"model": "wildcard"}) == {"model": "given"}
 
 
-@pytest.mark.parametrize("value", ["geomkit.store.held:stored", "geomkit.a:b"])
+@pytest.mark.parametrize("value", ["geomkit.states.dumps:stored", "geomkit.a:b"])
 def test_names_of_functions_are_known(value):
     assert is_function(value)
 
@@ -151,18 +154,57 @@ def test_a_digest_changes_with_names_values_and_what_a_wildcard_chooses():
     assert digest(states="other") != digest(states=STORED)
 
 
+def test_how_a_model_is_run_counts_in_the_digest():
+    def how(**changed):
+        return digest("w", spec=lambda wildcards: ModelSpec(device="cpu")._replace(**changed))
+
+    others = [{"device": "auto"}, {"dtype": "bfloat16"}, {"objective": "masked"}, {"trust_remote_code": True}]
+    assert len({how(), *(how(**other) for other in others)}) == 1 + len(others)
+    code = (
+        "from geomkit.core.config import ModelSpec; from geomkit.core.job import call; "
+        f"print(call({MERGE!r}, spec=ModelSpec(device='cpu'))['code']('w'))"
+    )
+    again = [sys.executable, "-c", code]
+    found = subprocess.run(again, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT / "lib")})
+    assert found.stdout.strip() == how()
+
+
 def test_a_bound_function_counts_in_the_digest(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(job, "code_digest", lambda modules, *rest: seen.append([path.stem for path in modules]) or "d")
+    monkeypatch.setattr(
+        job, "code_digest", lambda modules, *rest, **names: seen.append([path.stem for path in modules]) or ("d", [])
+    )
     digest(states=STORED)
-    assert seen == [["tables", "held"]]
+    assert seen == [["tidy", "dumps"]]
+
+
+def test_names_of_metrics_and_nulls_that_a_job_uses_follow_its_digest():
+    """Those of parameters, at any depth, with or without a number, and those in the code of the function."""
+
+    def named(function: str, **params) -> set[str]:
+        return {*digest(function=function, **params).split()[1:]} & {*metrics, *VARIANTS}
+
+    measure = "geomkit.studies.entropy.analyse:measure_spectra"
+    assert named(measure) == set()
+    assert named(measure, metrics=["erank_covariance"], parameters={"stable_rank": 1}) == {"erank_covariance", "stable_rank"}
+    assert named("geomkit.states.dumping:dump_states", states=RUNS, variants=["untrained-0"]) >= {"untrained"}
+
+
+def test_how_a_metric_is_drawn_counts_for_figures_that_show_it(tmp_path, monkeypatch):
+    library = shutil.copytree(ROOT / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(job, "LIBRARY", library)
+    shown = [digest(function=LAYERS, shown=names) for names in ((), ["stable_rank"], ["erank_covariance"])]
+    path = library / "geomkit/measures/entropy.py"
+    path.write_text(path.read_text().replace('label="stable rank"', 'label="rank"'))
+    again = [digest(function=LAYERS, shown=names) for names in ((), ["stable_rank"], ["erank_covariance"])]
+    assert [one == two for one, two in zip(shown, again, strict=True)] == [True, False, True]
 
 
 RUN = """
 from pathlib import Path
 from types import SimpleNamespace
 from tests_job_names import Names
-from geomkit import job
+from geomkit.core import job
 job.load = {loads}
 made = SimpleNamespace(
     input=Names(), output=Names(output="made.txt"), params=Names(function="f", code=""), wildcards=Names(), log=["job.log"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.store.journal import Journal
+from geomkit.states.journal import Journal
 
 RECORDS = [{"ids": np.arange(n, dtype=np.int32), "hidden/1": np.full((n, 3), n, np.float32)} for n in (4, 0, 7)]
 
@@ -72,30 +72,23 @@ def test_it_is_gone_when_it_is_removed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-DUMP = {"layers": "all", "sublayers": True, "dtype": "float32", "compression": None}
-
-
 class Killed(BaseException):
     """What a job does not live to handle."""
 
 
 @pytest.fixture
-def run(tiny, monkeypatch):
-    """Dumps six texts in as many batches, and counts those that the model runs. After `kill` of them the job is killed."""
-    import torch
+def run(tiny, tmp_path_factory, monkeypatch):
+    """Dumps the states of texts in six batches, and counts those that the model runs. It is killed after `kill` of them."""
+    from streams import STATES, STORAGE, Case
 
-    from geomkit.lm import dumping
-    from geomkit.lm.capture import batch_groups
-    from geomkit.lm.models import load_model
-    from geomkit.store.texts import Sample, Texts
+    from geomkit.models import stream
+    from geomkit.states import dumping
 
     monkeypatch.setattr(dumping, "WORTH", 0)
-    draw = np.random.default_rng(0)
-    ids = [draw.integers(1, 300, 12).astype(np.int32) for _ in range(6)]
-    sample = Sample(ids, [], Texts([f"d{number}" for number in range(6)], [12] * 6, [12] * 6))
+    capture, top = stream.capture, tmp_path_factory.mktemp("texts")
 
-    def dump(output: Path, kill: int | None = None, seed: int = 0) -> int:
-        ran = 0
+    def dump(output: Path, kill: int | None = None, code: str = "", batch_tokens: int = 36) -> int:
+        ran, case = 0, Case(tiny("gpt-neox"), top, batch_tokens=batch_tokens)
 
         def counted(*arguments, **options):
             nonlocal ran
@@ -105,50 +98,51 @@ def run(tiny, monkeypatch):
                 ran += 1
                 yield part
 
-        capture, dumping.capture = dumping.capture, counted
-        try:
-            model = load_model(tiny("gpt-neox"), "float32", torch.device("cpu"))
-            everything = dumping.share_of(batch_groups(sample, 12), sample.texts, None)
-            dumping.write(model, sample, output, {"seed": seed}, None, DUMP, 12, None, everything)
-        finally:
-            dumping.capture = capture
+        monkeypatch.setattr(stream, "capture", counted)
+        dumping.dump_states(case.running(modes=None), [output], STATES | STORAGE, ["trained"], code=code)
         return ran
 
     return dump
 
 
+WHOLE = 6
+"""Batches."""
+
+
 @pytest.mark.parametrize("kills", [[1], [4], [2, 2], [0, 5]])
 def test_a_dump_that_was_killed_goes_on_after_its_last_whole_batch_and_has_the_same_bytes(kills, run, tmp_path):
     whole, killed = tmp_path / "whole/m/c/trained.h5", tmp_path / "killed/m/c/trained.h5"
-    assert run(whole) == 6
+    assert run(whole) == WHOLE
     for kill in kills:
         with pytest.raises(Killed):
             run(killed, kill)
         assert not killed.exists()
-    assert run(killed) == 6 - sum(kills)
+    assert run(killed) == WHOLE - sum(kills)
     assert killed.read_bytes() == whole.read_bytes()
     assert [path.name for path in killed.parent.iterdir()] == ["trained.h5"]
 
 
 def test_a_run_of_seconds_keeps_no_batches(run, tmp_path, monkeypatch):
-    from geomkit.lm import dumping
+    from geomkit.states import dumping
 
     output = tmp_path / "m/c/trained.h5"
     monkeypatch.setattr(dumping, "WORTH", 600)
     with pytest.raises(Killed):
         run(output, 4)
-    assert run(output) == 6
+    assert run(output) == WHOLE
 
 
-def test_batches_of_other_inputs_are_not_taken(run, tmp_path):
-    output = tmp_path / "m/c/trained.h5"
+@pytest.mark.parametrize("change", [{"code": "other"}, {"batch_tokens": 24}])
+def test_batches_of_other_code_or_size_are_not_taken(change, run, tmp_path):
+    output, fresh = tmp_path / "m/c/trained.h5", tmp_path / "fresh/m/c/trained.h5"
     with pytest.raises(Killed):
         run(output, 4)
-    assert run(output, seed=1) == 6
+    assert run(output, **change) == run(fresh, **change)
+    assert output.read_bytes() == fresh.read_bytes()
 
 
 def test_an_error_keeps_no_batches(run, tmp_path, monkeypatch):
-    from geomkit.store import dumps
+    from geomkit.states import dumps
 
     output = tmp_path / "m/c/trained.h5"
     append = dumps.DumpWriter.append

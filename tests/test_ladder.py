@@ -17,9 +17,22 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import ladder
-from geomkit.lm.ladder import END, SHAPES, Recipe, Run, build, encode, evaluate, export, starts, stream, train, train_tokenizer
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.ladder import training as ladder
+from geomkit.ladder.training import (
+    END,
+    SHAPES,
+    Recipe,
+    Run,
+    build,
+    encode,
+    evaluate,
+    export,
+    starts,
+    stream,
+    train,
+    train_tokenizer,
+)
 from geomkit.sources.corpora import Document
 
 LIBRARY = Path(__file__).parents[1] / "lib"
@@ -317,7 +330,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import test_ladder
-from geomkit.lm import ladder
+from geomkit.ladder import training as ladder
 
 def half(tensors, path, notes, write=ladder.save_file):
     write(tensors, path, notes)

@@ -13,14 +13,14 @@ from safetensors import safe_open
 from test_ladder import TINY, TRAINING, VALIDATION, Killed, kill, same, trained, whole
 from transformers import AutoModelForCausalLM
 
-from geomkit.errors import ConfigError
-from geomkit.lm import controls
-from geomkit.lm.controls import train_control
-from geomkit.lm.ladder import SHAPES, Recipe, Run, build, evaluate, shape, stream, train, train_tokenizer
-from geomkit.lm.models import sizes
-from geomkit.lm.names import Form, Training, expand, parse, parse_form
+from geomkit.core.errors import ConfigError
+from geomkit.core.provenance import digest
+from geomkit.ladder import controls
+from geomkit.ladder.controls import train_control
+from geomkit.ladder.names import Form, Training, expand, parse, parse_form
+from geomkit.ladder.training import SHAPES, Recipe, Run, build, evaluate, shape, stream, train, train_tokenizer
+from geomkit.models.load import sizes
 from geomkit.sources.corpora import Document
-from geomkit.store.provenance import digest
 
 __all__ = ["kill", "whole"]
 

@@ -1,21 +1,23 @@
 """The scaling stage on a table of two families whose laws are known."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.laws.exponents import Verdict
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.measured import Key, beside, families, read_losses, read_measured, write_resamples
-from geomkit.store.records.files import read_csv, read_json
-from geomkit.store.records.fits import MetricLaw
-from geomkit.store.records.scaling import NullSlope, Slope, by_slope
-from geomkit.store.tables import TableWriter, merge
-from geomkit.studies.exponents import LOSS, Ladder, compare_exponents
+from geomkit.studies.size_laws.exponents import Ladder, compare_exponents
+from geomkit.studies.size_laws.rows import NullSlope, Slope, by_slope
+from geomkit.tables.fits import MetricLaw
+from geomkit.tables.measurements import LOSS, SHARED, Where, beside, families, read_measurements
+from geomkit.tables.rows import read_csv, read_json
+from geomkit.tables.tidy import TableWriter, merge, write_resamples
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"s": 1e4, "m": 4e4, "l": 2e5, "xl": 1e6}
@@ -54,9 +56,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spectrum = Spectrum(np.ones((12, 8)), 64, int(np.sqrt(size)))
             results = {"erank_covariance": Measurement(value(family, size, seed, variant, layer), None)}
             rows = {"text": np.arange(12), "document": [f"d{text // 3}" for text in range(12)], "sublayer": "block"}
-            writer.add_metrics(
-                spectrum, results, {name: None for name in results}, **rows, layer=number, normalise="unit", variant=variant
-            )
+            writer.add_metrics(spectrum, results, **rows, layer=number, normalise="unit", variant=variant)
         for variant in ("trained", "stretched"):
             writer.add(
                 variant=variant,
@@ -78,15 +78,33 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_arrays_hold_one_family_in_order_of_size(table):
     assert families(table) == [("125", "c"), ("other", "c")]
-    measured = read_measured(table, "125", "c")
+    measured = read_measurements(table, "125", "c", SHARED)
     assert [model.name for model in measured.models] == [f"125-{name}-{seed}" for name, seed in product(SIZES, range(2))]
     assert [model.width for model in measured.models][::2] == [int(np.sqrt(size)) for size in SIZES.values()]
     assert measured.documents == [f"d{text // 3}" for text in range(12)]
     for variant, layer in product(EXPONENTS, ("last", "final")):
         expected = [value("125", size, seed, variant, layer) for size, seed in product(SIZES.values(), range(2))]
-        np.testing.assert_array_equal(measured.variants[variant][layer, "unit", 64, "erank_covariance"], expected)
-    twins = beside(measured.variants, Key("last", "unit", 64, "erank_covariance"))["untrained"]
+        np.testing.assert_array_equal(measured.variants[variant][Where(layer, "unit", 64, "erank_covariance")], expected)
+    twins = beside(measured.variants, Where("last", "unit", 64, "erank_covariance"))["untrained"]
     np.testing.assert_allclose(twins[0], (TEXTS + TEXTS * 1e4**0.2) / 2)
+
+
+def test_one_place_has_one_array_whether_its_layer_is_named_by_word_number_or_state(table):
+    """A number is each model's own layer: 3 is the last of the smallest size alone, and 5 that of all others."""
+    measured = read_measurements(table, "125", "c")
+    deep = np.array([model.depth == 5 for model in measured.models])
+    for word, shallow in (("last", 3), ("final", 4)):
+        place = Where(word, "unit", 64, "erank_covariance")
+        by_word = measured.at(place)
+        np.testing.assert_array_equal(by_word, measured.variants["trained"][place])
+        for numbers in ((shallow, shallow + 2), (State(shallow), State(shallow + 2))):
+            by_number = [measured.at(replace(place, layer=number)) for number in numbers]
+            np.testing.assert_array_equal(np.where(deep[:, None], by_number[1], by_number[0]), by_word)
+            assert np.isnan(by_number[1][~deep]).all()
+    assert {where.layer for where in measured.variants["trained"]} == {1, "last", "final"}
+    at_five = read_measurements(table, "125", "c", layers=[5])
+    assert {where.layer for where in at_five.variants["trained"]} == {"last"}
+    assert [model.name for model in at_five.models] == [model.name for model in measured.models if model.depth == 5]
 
 
 def test_texts_that_are_too_short_for_any_length_are_among_the_documents_of_losses(tmp_path):
@@ -104,11 +122,10 @@ def test_texts_that_are_too_short_for_any_length_are_among_the_documents_of_loss
         )
         writer.write(tmp_path / f"m{size}" / "c.parquet", {})
     merge(sorted(tmp_path.glob("*/c.parquet")), tmp_path / "all.parquet")
-    measured = read_measured(tmp_path / "all.parquet", "f", "c")
+    measured = read_measurements(tmp_path / "all.parquet", "f", "c", SHARED)
     assert measured.documents == ["a", "a", "b"]
-    assert measured.variants["trained"]["last", "unit", 5, "m"].shape == (3, 3)
+    assert measured.variants["trained"][Where("last", "unit", 5, "m")].shape == (3, 3)
     ladder = Ladder(measured, {}, 20, np.random.default_rng(0))
-    ladder.add_losses(read_losses(tmp_path / "all.parquet", "f", "c", measured.models))
     assert ladder.drawn["trained"][LOSS].shape == (3, 20)
 
 
@@ -120,13 +137,15 @@ def test_two_models_of_one_size_that_no_seed_tells_apart_are_refused(tmp_path):
         writer.write(tmp_path / name / "c.parquet", {})
     merge(sorted(tmp_path.glob("*/c.parquet")), tmp_path / "all.parquet")
     with pytest.raises(DataError, match="f: one and other are both of 100 parameters without embeddings"):
-        read_measured(tmp_path / "all.parquet", "f", "c")
+        read_measurements(tmp_path / "all.parquet", "f", "c")
 
 
 def test_losses_are_nats_over_tokens(table):
-    nats, tokens = read_losses(table, "125", "c", read_measured(table, "125", "c").models)["trained"]
-    np.testing.assert_array_equal(tokens, np.tile(np.arange(1.0, 13), (8, 1)))
-    np.testing.assert_allclose(nats / tokens, np.repeat([4 * size**-0.05 for size in SIZES.values()], 2)[:, None].repeat(12, 1))
+    loss = read_measurements(table, "125", "c").known_losses()["trained"]
+    np.testing.assert_array_equal(loss.tokens, np.tile(np.arange(1.0, 13), (8, 1)))
+    np.testing.assert_allclose(
+        loss.nats / loss.tokens, np.repeat([4 * size**-0.05 for size in SIZES.values()], 2)[:, None].repeat(12, 1)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from geomkit.errors import DataError
-from geomkit.figures.claims import PAINT, claims_figure
-from geomkit.figures.ledger import (
+from geomkit.core.errors import DataError
+from geomkit.core.shipped import FINDINGS
+from geomkit.figures.style import WIDTH
+from geomkit.ledger.figure import PAINT, claims_figure
+from geomkit.ledger.pages import (
     END,
     START,
     findings_page,
@@ -22,11 +24,9 @@ from geomkit.figures.ledger import (
     write_findings,
     write_page,
 )
-from geomkit.figures.style import WIDTH
-from geomkit.store.records.claims import Claim, ClaimVerdict
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.studies.claims.ledger import CHAPTERS, chapter_of, write_ledger
-from geomkit.studies.claims.registry import claims
+from geomkit.ledger.table import write_ledger
+from geomkit.tables.findings import Claim, ClaimVerdict
+from geomkit.tables.rows import read_csv, write_csv
 
 ROOT = Path(__file__).parents[1]
 NUMBERS: dict[str, Any] = {"value": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "null": "projected", "sizes": 6}
@@ -107,17 +107,20 @@ def test_the_readme_changes_between_its_marks_alone():
 def test_the_page_holds_every_finding_and_no_markup_of_texts(tmp_path):
     template = ROOT / "workflow/report/claims.html"
     write_csv(tmp_path / "claims.csv", Claim, ROWS)
-    write_page(tmp_path / "claims.csv", template, tmp_path / "claims.html", tmp_path / "front.csv")
+    write_csv(tmp_path / "shipped.csv", Claim, [SHARE])
+    write_page(tmp_path / "claims.csv", tmp_path / "shipped.csv", template, tmp_path / "claims.html", tmp_path / "front.csv")
     page = (tmp_path / "claims.html").read_text()
     assert "Ranks &lt;grow&gt;." in page
     assert "A &amp; B" in page
     assert '<td class="supported">supported</td>' in page
     assert "smallest difference detectable 0.031" in page
     assert page.count('<section id="claim-') == page.count('<a href="#claim-') == 3
+    own, shipped = page.split('<h1 id="shipped">')
+    assert own.count(SHARE.statement) == shipped.count(SHARE.statement) == shipped.count('<section id="shipped-') == 1
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
     assert (tmp_path / "front.csv").read_text().splitlines()[1].startswith('Ranks <grow>.,"supported 1 of 2')
     with pytest.raises(DataError, match="0 times"):
-        ledger_page("nothing", ROWS)
+        ledger_page("nothing", ROWS, ROWS)
 
 
 def check_column(figure: Figure) -> None:
@@ -155,23 +158,12 @@ def test_the_figure_of_many_claims_goes_over_pages_a_column_wide():
         assert figure.get_figheight() < 11
 
 
-def test_every_claim_is_in_a_chapter():
-    modules = [chapter.__name__ for chapter in CHAPTERS]
-    assert {claims[name].__module__ for name in claims} == set(modules)
-    assert {chapter_of(name) for name in claims} >= {"Laws with model size", "Tokens"}
-
-
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger made anew from the records that ship, as `make findings` makes it."""
     folder = tmp_path_factory.mktemp("findings")
-    records = [
-        str(path)
-        for name in ("findings", "needle", "sinks", "theory")
-        for path in sorted((ROOT / "workflow/resources" / name).rglob("*.*"))
-        if path.suffix in (".csv", ".json")
-    ]
-    write_ledger(records, folder / "claims.csv")
+    paths = [ROOT / "workflow/resources/findings" / one.path for one in FINDINGS]
+    write_ledger(filter(Path.is_file, paths), folder / "claims.csv")
     write_findings(folder / "claims.csv", ROOT / "README.md", folder / "findings.md", folder / "README.md")
     return folder
 

@@ -10,12 +10,12 @@ from conftest import ARCHITECTURES, MASKED
 from loaded_peak import configuration, peak
 from transformers import LlamaForCausalLM, initialization
 
-from geomkit.errors import DataError
-from geomkit.lm import loading
-from geomkit.lm.loading import BY_NUMBER, BY_ROW, stored_types, unused, widened
-from geomkit.lm.models import load_model, untrained_twin
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
+from geomkit.models import weights as loading
+from geomkit.models.load import load_model, untrained_twin
+from geomkit.models.weights import BY_NUMBER, BY_ROW, stored_types, unused, widened
 
-CPU = torch.device("cpu")
 SHORT = torch.bfloat16
 
 
@@ -26,10 +26,10 @@ def types(model: torch.nn.Module) -> dict[str, torch.dtype]:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_short_model_and_its_twin_are_the_long_ones_rounded_and_of_the_same_types(tiny, architecture):
     folder, objective = tiny(architecture), "masked" if architecture in MASKED else "causal"
-    for make in (load_model, lambda folder, *options, **more: untrained_twin(folder, 0, *options, **more)):
-        long, short = (make(folder, dtype, CPU, objective=objective) for dtype in ("float32", "bfloat16"))
+    for make in (load_model, lambda spec: untrained_twin(spec, 0)):
+        long, short = (make(ModelSpec(folder, objective, device="cpu", dtype=dtype)) for dtype in ("float32", "bfloat16"))
         assert all(torch.equal(a.to(SHORT), b.to(SHORT)) for a, b in zip(long.parameters(), short.parameters(), strict=True))
-    assert types(short) == types(load_model(folder, "bfloat16", CPU, objective=objective))
+    assert types(short) == types(load_model(ModelSpec(folder, device="cpu", dtype="bfloat16", objective=objective)))
     with torch.no_grad():
         assert short(input_ids=torch.arange(1, 6)[None]).logits.isfinite().all()
 
@@ -63,7 +63,7 @@ def test_a_transposed_weight_is_drawn_as_it_lies():
 
 def test_rotary_frequencies_of_a_twin_are_not_rounded(tiny):
     frequencies = [
-        dict(untrained_twin(tiny("llama"), 0, dtype, CPU).named_buffers())["model.rotary_emb.inv_freq"]
+        dict(untrained_twin(ModelSpec(tiny("llama"), device="cpu", dtype=dtype), 0).named_buffers())["model.rotary_emb.inv_freq"]
         for dtype in ("float32", "bfloat16")
     ]
     assert torch.equal(*frequencies)
@@ -71,7 +71,7 @@ def test_rotary_frequencies_of_a_twin_are_not_rounded(tiny):
 
 def test_nothing_of_transformers_stays_changed(tiny):
     before = dict(vars(initialization))
-    untrained_twin(tiny("llama"), 0, "bfloat16", CPU)
+    untrained_twin(ModelSpec(tiny("llama"), device="cpu", dtype="bfloat16"), 0)
     assert vars(initialization) == before
     layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
     assert layer[0].weight.dtype == torch.float32
@@ -82,13 +82,13 @@ def test_types_of_a_checkpoint_are_read_from_its_files(tiny, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"not one")
     with pytest.raises(DataError, match="not a safetensors file"):
         stored_types(tmp_path)
-    load_model(tiny("llama"), "bfloat16", CPU).save_pretrained(tmp_path)
+    load_model(ModelSpec(tiny("llama"), device="cpu", dtype="bfloat16")).save_pretrained(tmp_path)
     assert stored_types(tmp_path) == {SHORT}
 
 
 def test_draws_of_the_constructors_are_in_blocks_too(tiny, monkeypatch):
     monkeypatch.setattr(loading, "BLOCK", 64)
-    long, short = (untrained_twin(tiny("gpt-neox"), 0, dtype, CPU) for dtype in ("float32", "bfloat16"))
+    long, short = (untrained_twin(ModelSpec(tiny("gpt-neox"), device="cpu", dtype=dtype), 0) for dtype in ("float32", "bfloat16"))
     assert all(torch.equal(a.to(SHORT), b) for a, b in zip(long.parameters(), short.parameters(), strict=True))
 
 

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.prediction import forms_without, laws_without, leave_one_out, leave_one_out_joint
 from geomkit.measures.entropy import Measurement
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.provenance import rng
-from geomkit.store.records.files import read_json, write_csv
-from geomkit.store.records.fits import EntropyLoss, LossAxes, LossPlace
-from geomkit.store.records.ladder import TEST_WINDOWS, LadderLoss
-from geomkit.store.tables import DONOR_COLUMNS, TableWriter, merge
-from geomkit.studies.loss_axes import study_loss_axes
+from geomkit.studies.loss.size_measures import study_loss_axes
+from geomkit.tables.fits import EntropyLoss, LossAxes, LossPlace
+from geomkit.tables.rows import read_json, write_csv
+from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter, merge
+from geomkit.tables.trainings import TEST_WINDOWS, LadderLoss
 
 pytestmark = pytest.mark.slow  # hundreds of fits
 WIDTHS = np.array([16, 24, 32, 48, 64, 96, 128])
@@ -49,7 +49,7 @@ def family(folder: Path, name: str, losses: np.ndarray, metric: np.ndarray, null
         for variant, values in (("trained", metric), ("stretched", null)):
             spectrum = Spectrum(np.ones((TEXTS, 8)), 64, int(WIDTHS[k]))
             measured = {"erank_covariance": Measurement(texts * np.exp(values[k]), None)}
-            writer.add_metrics(spectrum, measured, {"erank_covariance": None}, **where, variant=variant)
+            writer.add_metrics(spectrum, measured, **where, variant=variant)
         for text in range(TEXTS):
             writer.add(variant="trained", text=text, document=documents[text], metric="loss", value=losses[k, seed], n=TOKENS)
         writer.write(folder / f"{name}-{k}-{seed}" / "c.parquet", {})

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geomkit.core.provenance import rng
 from geomkit.figures.style import called
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
-from geomkit.store.provenance import rng
-from geomkit.store.records.files import read_csv, read_json
-from geomkit.store.records.fits import LossLaw, LossRegion
-from geomkit.store.tables import TableWriter, merge
-from geomkit.studies.loss_laws import fit_loss_laws
+from geomkit.studies.loss.laws import fit_loss_laws
+from geomkit.tables.fits import LossLaw, LossRegion
+from geomkit.tables.rows import read_csv, read_json
+from geomkit.tables.tidy import TableWriter, merge
 
 PUBLISHED = Path(__file__).parents[1] / "workflow/resources/published"
 SIZES = np.geomspace(1e4, 1e6, 7)

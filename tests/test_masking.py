@@ -1,34 +1,40 @@
 """Models that read in both directions: their tokens' surprisal against each token masked by hand, and what is absent of them."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError, RefusalError
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.components import measure_components
-from geomkit.lm.dumping import dump_model, of_reading
-from geomkit.lm.masking import Masking, masking
-from geomkit.lm.probing import probe_model
-from geomkit.store.dumps import Dump, State
-from geomkit.store.records.experiments import SublayerEffect
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.tokens import TokenScore
-from geomkit.store.refusals import refused_files
-from geomkit.store.tables import read_columns
-from geomkit.store.texts import Sample, StoredTexts, Texts, write_texts
-from geomkit.studies.components import summarise_components
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.gain import measure_gains
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.state import State
+from geomkit.models.capture import Recorder, capture
+from geomkit.models.masking import Masking, masking
+from geomkit.models.probe import probe_model
+from geomkit.models.stream import reading_attributes, runs, runs_by_name
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.refusals import refused_files
+from geomkit.states.texts import Sample, StoredTexts, Texts, write_texts
+from geomkit.studies.components.analyse import summarise_components
+from geomkit.studies.components.run import measure_components
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.studies.tokens.gains import measure_gains
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.experiments import SublayerEffect
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import read_columns
 
 FIRST, LAST, MASK = 297, 298, 299
 MASKS = Masking(MASK, [LAST])
-COMPUTE = {"dtype": "float32", "device": "cpu", "batch_tokens": 64}
+SPEC = ModelSpec(device="cpu")
+BATCH = 64
 GAIN = {"n": 12, "eps2": 0.5}
+METRICS = ["rate_distortion_ratio", "erank_covariance"]
 ENCODERS = ("bert", "modernbert")
 
 
@@ -71,7 +77,7 @@ def test_each_token_is_masked_alone_and_its_text_is_read_whole(load, architectur
 def test_states_alone_take_one_pass_over_each_batch(load, monkeypatch):
     model, texts = load("bert"), sample(6, 11, 3)
     scored = list(capture(Recorder(model, [1, 3], False), texts, 30, MASKS))
-    monkeypatch.setattr("geomkit.lm.capture.masked_surprisals", lambda *_: pytest.fail("tokens were masked"))
+    monkeypatch.setattr("geomkit.models.capture.masked_surprisals", lambda *_: pytest.fail("tokens were masked"))
     found = list(capture(Recorder(model, [1, 3], False), texts, 30, MASKS, scored=False))
     assert np.isnan(np.concatenate([part.surprisal for part in found])).all()
     for one, other in zip(found, scored, strict=True):
@@ -87,7 +93,7 @@ def test_the_bytes_of_a_masked_model_s_first_token_are_known_behind_a_prefix_alo
     stored = StoredTexts(
         Sample([np.arange(3)], prefix, Texts(["a"], [3], [9])), np.ones(3), {"special tokens": "split", "seed": 1}
     )
-    found = of_reading(stored, objective)
+    found = reading_attributes(stored, objective)
     assert found["special tokens"] == "split"
     assert ("no bytes" in found) == without
 
@@ -99,24 +105,24 @@ def test_masking_takes_what_a_tokenizer_puts_behind_a_text(mask_tokenizer, token
 
 
 def test_without_the_objective_a_model_that_reads_in_both_directions_is_refused(tiny, tmp_path):
-    from geomkit.lm.models import find_device, load_model
+    from geomkit.models.load import load_model
 
-    model = load_model(tiny("bert"), "float32", find_device("cpu"))
+    model = load_model(ModelSpec(tiny("bert"), device="cpu"))
     with pytest.raises(RefusalError, match=r"BertLMHeadModel: .* it reads in both directions"):
         next(capture(Recorder(model, [1], False), sample(8, 8), 64))
 
 
 def test_a_decoder_is_no_masked_model(tiny):
-    from geomkit.lm.models import find_device, load_model
+    from geomkit.models.load import load_model
 
     with pytest.raises(DataError, match="no masked language model could be loaded"):
-        load_model(tiny("llama"), "float32", find_device("cpu"), objective="masked")
+        load_model(ModelSpec(tiny("llama"), device="cpu", objective="masked"))
 
 
 @pytest.fixture
 def dumped(tiny, tmp_path, mask_tokenizer, tokenizer):
     """Through the stages: texts, dump, spectra."""
-    from geomkit.lm.cutting import tokenizer_sha256
+    from geomkit.models.cutting import tokenizer_sha256
 
     def run(architecture: str, objective: str = "causal") -> Path:
         masked = objective == "masked"
@@ -126,12 +132,14 @@ def dumped(tiny, tmp_path, mask_tokenizer, tokenizer):
         own = tokenizer_sha256(mask_tokenizer if masked else tokenizer)
         attributes = {"model": "m", "tokenizer sha256": own, "corpus sha256": "0", "seed": 0}
         write_texts(texts, found, np.ones(300, dtype=np.int64), attributes)
-        dumps = [tmp_path / f"dumps/{architecture}/c/{name}.h5" for name in ("trained", "shuffled", "untrained-0")]
+        variants = ["trained", "shuffled", "untrained-0"]
+        dumps = [tmp_path / f"dumps/{architecture}/c/{name}.h5" for name in variants]
         for path in dumps:
             path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-        dump_model(tiny(architecture), texts, [str(path) for path in dumps], options, COMPUTE, 0, {}, False, objective)
-        decompose_dumps([str(path) for path in dumps], spectra(dumps[0]), ["unit", "centre-unit"], [8, 12], ["gaussian"], GAIN, 0)
+        states = partial(runs, tiny(architecture), texts, architecture, SPEC._replace(objective=objective), BATCH, 0)
+        dump_states(states, dumps, {"dtype": "float32", "compression": None}, variants)
+        modes, lengths = ["unit", "centre-unit"], [8, 12]
+        decompose(partial(stored, dumps), spectra(dumps[0]), modes, lengths, variants, ["gaussian"], GAIN, 0)
         return dumps[0]
 
     return run
@@ -165,7 +173,7 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
     assert all(0 <= row["value"] <= 1 + 1e-9 for row in rows if row["metric"] == "rate_distortion_ratio")
 
     table, summary = tmp_path / f"tokens/{architecture}/c.parquet", tmp_path / f"tokens/{architecture}/c.csv"
-    measure_gains(spectra(path), table, summary, "f", None, GAIN, 0)
+    measure_gains(spectra(path), table, summary, "f", None, 0)
     gains = [row for row in read_columns(table, ["metric", "value"]) if row["metric"] == "information_gain"]
     metrics = {row.metric for row in read_csv(summary, TokenScore)}
     assert "ridge_error" in metrics
@@ -178,7 +186,18 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
         assert "masked" in absent(table)["information gain"]
 
     components = tmp_path / f"components/{architecture}/c.parquet"
-    measure_components(tiny(architecture), tmp_path / "texts.h5", components, "f", None, 4, GAIN, COMPUTE, False, objective)
+    measure_components(
+        tiny(architecture),
+        tmp_path / "texts.h5",
+        components,
+        "f",
+        None,
+        4,
+        GAIN,
+        SPEC._replace(objective=objective),
+        BATCH,
+        metrics=METRICS,
+    )
     summarise_components(components, tmp_path / "components.csv", 0)
     effects = read_csv(tmp_path / "components.csv", SublayerEffect)
     assert {row.layer for row in effects if row.kind == "after" and row.sublayer == "block"} >= {0, 1, 2}
@@ -192,13 +211,30 @@ def test_the_stages_run_on_other_architectures(dumped, tiny, tmp_path, architect
         assert why in absent(components)["ablations"]
 
 
+def test_losses_along_a_training_of_masked_models_are_those_of_masked_tokens(dumped, tiny, tmp_path):
+    from geomkit.studies.training.measure import measure_training
+
+    path, table = dumped("bert", "masked"), tmp_path / "trajectory/bert/c.parquet"
+    states = partial(
+        runs_by_name, tmp_path / "texts.h5", SPEC._replace(objective="masked"), BATCH, 0, {"layers": "last", "sublayers": False}
+    )
+    measure_training(
+        states, [tiny("bert")], {"bert": None}, table, tmp_path / "resamples.parquet", family="f", variants=["trained"], drawn=[],
+        length=12, normalisation="unit", metrics=["erank_covariance"], parameters={}, resamples=2, seed=0,
+    )  # fmt: skip
+    with Dump(path) as dump:
+        expected = [dump.surprisal(text).mean() for text in range(6)]
+    losses = [row["value"] for row in read_columns(table, ["metric", "value"]) if row["metric"] == "loss"]
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(("architecture", "why"), [("bert", "objective is masked"), ("mamba", "MambaForCausalLM: ")])
 def test_a_model_without_attention_to_the_past_is_not_probed(dumped, tiny, tmp_path, architecture, why):
     path = dumped(architecture, "masked" if architecture == "bert" else "causal")
     probe = tmp_path / f"probes/{architecture}/c.h5"
     selection = {"layers": ["last"], "texts": 2, "targets": 1, "budgets": [1, 2], "removed": 0}
-    probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], GAIN, COMPUTE, 0, False)
-    from geomkit.store.probes import Probe
+    probe_model(tiny(architecture), spectra(path), probe, selection, ["recency"], SPEC, BATCH, 0)
+    from geomkit.states.probes import Probe
 
     with pytest.raises(RefusalError, match=why):
         Probe(probe)
@@ -206,19 +242,19 @@ def test_a_model_without_attention_to_the_past_is_not_probed(dumped, tiny, tmp_p
 
 def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tmp_path):
     """Removals, sinks, components and semantics, as entropy and tokens do."""
-    from geomkit.lm.removing import remove_tokens
-    from geomkit.store.records.experiments import Removal, SinkEffect
-    from geomkit.store.tables import EVERYTHING
-    from geomkit.studies.ablation import measure_removals
-    from geomkit.studies.sinks import measure_without_sinks
+    from geomkit.studies.removal.analyse import measure_removals
+    from geomkit.studies.removal.run import remove_tokens
+    from geomkit.studies.sinks.analyse import measure_without_sinks
+    from geomkit.tables.experiments import Removal, SinkEffect
+    from geomkit.tables.tidy import EVERYTHING
 
     dump, probe, removals = (tmp_path / f"{stage}/m/c.h5" for stage in ("dumps", "probes", "removals"))
     with refused_files([dump, probe]):
         raise RefusalError("Both: ways")
-    remove_tokens(tiny("bert"), probe, removals, {"fractions": [0.5]}, [], GAIN, COMPUTE, 0, False)
+    remove_tokens(tiny("bert"), probe, removals, {"fractions": [0.5]}, [], SPEC, 0)
     for name, record, measured in (
-        ("ablation", Removal, lambda *out: measure_removals(removals, probe, *out, "f", None, GAIN, 0)),
-        ("sinks", SinkEffect, lambda *out: measure_without_sinks(dump, *out, "f", None, 0.5, 0)),
+        ("ablation", Removal, lambda *out: measure_removals(removals, probe, *out, "f", None, 0)),
+        ("sinks", SinkEffect, lambda *out: measure_without_sinks(dump, *out, "f", None, 0)),
     ):
         table, summary = tmp_path / f"{name}.parquet", tmp_path / f"{name}.csv"
         measured(table, summary)
@@ -227,7 +263,7 @@ def test_stages_behind_a_refused_model_are_empty_tables_with_the_reason(tiny, tm
     texts = tmp_path / "texts.h5"
     write_texts(texts, sample(8, 8), np.ones(300, dtype=np.int64), {"model": "m"})
     table = tmp_path / "components/m/c.parquet"
-    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, COMPUTE, False)
+    measure_components(tiny("bert"), texts, table, "f", None, 2, GAIN, SPEC, BATCH, metrics=METRICS)
     summarise_components(table, tmp_path / "components.csv", 0)
     assert "it reads in both directions" in absent(table)[EVERYTHING]
     assert read_csv(tmp_path / "components.csv", SublayerEffect) == []

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_bad_input import POINTER, tree
 
-from geomkit.errors import DataError, GeomkitError, RefusalError
-from geomkit.lm.cutting import cut_texts
-from geomkit.lm.dumping import dump_model
-from geomkit.lm.models import load_config, load_model, load_tokenizer, prefix, skeleton, suffix, untrained_twin
-from geomkit.logs import explained
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError, GeomkitError, RefusalError
+from geomkit.core.logs import explain
+from geomkit.models.cutting import cut_texts
+from geomkit.models.load import load_config, load_model, load_tokenizer, prefix, skeleton, suffix, untrained_twin
+from geomkit.models.stream import runs
 from geomkit.sources.corpora import write_documents
-from geomkit.store.dumps import Dump
-from geomkit.store.texts import read_texts
-from geomkit.store.weights import write_weights
+from geomkit.sources.weights import write_weights
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import read_texts
 
 pytestmark = pytest.mark.slow
 
-CPU = torch.device("cpu")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 Spoil = Callable[[Path], object]
 
@@ -47,14 +49,13 @@ def corpus(documents: list, tmp_path: Path) -> Path:
 def measure(folder: Path, corpus: Path, output: Path, length: int = 16) -> Path:
     """What the workflow does with a folder, in its order. Returns the dump."""
     write_weights(["mine"], [str(folder)], output / "weights.csv")
-    cut_texts(folder, corpus, output / "texts.h5", "all", {"count": 4, "length": length}, seed=0, trust_remote_code=False)
+    cut_texts(folder, corpus, output / "texts.h5", "all", {"count": 4, "length": length}, seed=0, spec=ModelSpec())
     return dump(folder, output / "texts.h5", output / "dumps/mine/c/trained.h5")
 
 
 def dump(folder: Path, texts: Path, output: Path) -> Path:
-    options: dict[str, Any] = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    compute = {"device": "cpu", "dtype": "float32", "batch_tokens": 4096}
-    dump_model(folder, texts, [str(output)], options, compute, 0, {"source": "local"}, False)
+    states = partial(runs, folder, texts, output.parent.parent.name, ModelSpec(device="cpu"), 4096, 0)
+    dump_states(states, [output], {"dtype": "float32", "compression": None}, ["trained"])
     return output
 
 
@@ -350,7 +351,7 @@ def test_a_folder_that_is_not_a_models_is_one_line_that_names_it(case, llama, co
     before = tree(tmp_path)
     with pytest.raises(GeomkitError) as error:
         measure(llama, corpus, tmp_path / "results")
-    line = explained(error.value)
+    line = explain(error.value)
     assert line is not None
     assert "\n" not in line
     assert len(line) < 900
@@ -421,19 +422,19 @@ def test_parts_that_take_no_part_are_left_out_and_named_in_the_dump(llama, corpu
 def test_a_block_that_predicts_further_tokens_is_left_out(llama):
     more(model__layers__2__eh_proj__weight=(3,))(llama)
     with pytest.raises(DataError, match=r"no place for model\.layers\.2\.eh_proj\.weight"):
-        load_model(llama, "float32", CPU)
+        load_model(ModelSpec(llama, device="cpu"))
     change(num_nextn_predict_layers=1)(llama)
-    assert load_model(llama, "float32", CPU).left_out == ["model.layers.2.eh_proj.weight"]
+    assert load_model(ModelSpec(llama, device="cpu")).left_out == ["model.layers.2.eh_proj.weight"]
 
 
 def test_the_pooler_of_an_encoder_is_left_out_and_its_embeddings_are_not(tiny, tmp_path):
     bert = shutil.copytree(tiny("bert"), tmp_path / "bert")
     more(bert__pooler__dense__weight=(32, 32), cls__seq_relationship__bias=(2,))(bert)
-    found = load_model(bert, "float32", CPU, objective="masked").left_out
+    found = load_model(ModelSpec(bert, device="cpu", objective="masked")).left_out
     assert found == ["bert.pooler.dense.weight", "cls.seq_relationship.bias"]
     more(bert__embeddings__extra__weight=(300, 32))(bert)
     with pytest.raises(DataError, match=r"no place for bert\.embeddings\.extra\.weight"):
-        load_model(bert, "float32", CPU, objective="masked")
+        load_model(ModelSpec(bert, device="cpu", objective="masked"))
 
 
 @pytest.mark.parametrize("load", [load_config, load_tokenizer])
@@ -445,8 +446,8 @@ def test_a_file_that_may_not_be_read_keeps_its_own_error(load, llama, monkeypatc
 
     monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(PermissionError) as error:
-        load(llama)
-    assert explained(error.value) == "StorageError: config.json: no permission to read or write there"
+        load(ModelSpec(llama))
+    assert explain(error.value) == "StorageError: config.json: no permission to read or write there"
 
 
 def test_an_encoder_with_a_decoder_is_refused(tmp_path):
@@ -456,9 +457,9 @@ def test_an_encoder_with_a_decoder_is_refused(tmp_path):
              (("layers", 1), ("attention_heads", 2), ("ffn_dim", 8))}  # fmt: skip
     model = BartForConditionalGeneration(BartConfig(vocab_size=300, d_model=8, max_position_embeddings=32, **sizes))
     model.save_pretrained(tmp_path / "bart")
-    for load in (load_model, skeleton, lambda folder, *more: untrained_twin(folder, 0, *more)):
+    for load in (load_model, skeleton, lambda spec: untrained_twin(spec, 0)):
         with pytest.raises(RefusalError, match=r"bart: bart is an encoder with a decoder \(is_encoder_decoder"):
-            load(tmp_path / "bart", "float32", *([CPU] if load is not skeleton else []))
+            load(ModelSpec(tmp_path / "bart", device="cpu"))
 
 
 # which texts a model takes
@@ -518,7 +519,7 @@ def test_a_token_before_every_text_counts(tiny, documents, bos_tokenizer, tmp_pa
 def test_the_context_window_is_what_the_configuration_says(name, options, fits):
     import transformers
 
-    from geomkit.lm.context import window
+    from geomkit.models.context import window
 
     assert window(getattr(transformers, name)(**options)) == fits
 
@@ -583,7 +584,7 @@ def test_a_tokenizer_without_small_letters_is_one(alphabet, tmp_path):
 def test_a_text_that_is_refused_leaves_the_models_that_take_it(llama, tiny, corpus, tmp_path):
     """Models of one tokenizer read the same texts, and each is asked."""
     texts = tmp_path / "texts.h5"
-    cut_texts(tiny("gpt2"), corpus, texts, "all", {"count": 4, "length": 16}, seed=0, trust_remote_code=False)
+    cut_texts(tiny("gpt2"), corpus, texts, "all", {"count": 4, "length": 16}, seed=0, spec=ModelSpec())
     assert max(int(ids.max()) for ids in read_texts(texts).sample.ids) < 300
     change(max_position_embeddings=8)(llama)
     dump(tiny("gpt2"), texts, tmp_path / "dumps/one/c/trained.h5")

@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm.models import (
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.models.load import (
     blocks,
     convert_gguf,
     find_device,
@@ -31,7 +32,7 @@ V, D, LAYERS = 300, 32, 2
 
 
 def twin(folder: Path, seed: int, dtype: str = "float32") -> Any:
-    return untrained_twin(folder, seed, dtype, CPU)
+    return untrained_twin(ModelSpec(folder, device="cpu", dtype=dtype), seed)
 
 
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> list[bool]:
@@ -127,12 +128,12 @@ def test_a_twin_in_a_short_type_is_the_float32_twin_rounded(tiny):
 
 @pytest.mark.parametrize("architecture", ["llama", "mamba"])
 def test_the_loaded_model_is_the_saved_one_in_eval_mode(tiny, architecture):
-    model = load_model(tiny(architecture), "float32", CPU)
+    model = load_model(ModelSpec(tiny(architecture), device="cpu"))
     assert not any(module.training for module in model.modules())
     state = model.state_dict()
     for name, weight in load_file(tiny(architecture) / "model.safetensors").items():
         assert torch.equal(state[name], weight)
-    assert load_model(tiny(architecture), "float16", CPU).dtype == torch.float16
+    assert load_model(ModelSpec(tiny(architecture), device="cpu", dtype="float16")).dtype == torch.float16
 
 
 def drop_weight(folder: Path) -> None:
@@ -185,7 +186,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_that_names_the_folder(llama, 
     spoil, message = BROKEN[broken]
     spoil(llama)
     with pytest.raises(DataError, match=message) as error:
-        load_model(llama, "float32", CPU)
+        load_model(ModelSpec(llama, device="cpu"))
     assert str(error.value).startswith(str(llama))
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
@@ -194,7 +195,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_that_names_the_folder(llama, 
 def test_a_configuration_that_cannot_be_loaded_names_the_folder(llama):
     (llama / "config.json").unlink()
     with pytest.raises(DataError, match=f"{llama}: no config.json"):
-        load_config(llama)
+        load_config(ModelSpec(llama))
     with pytest.raises(DataError, match=f"{llama}: no config.json"):
         twin(llama, 0)
 
@@ -214,21 +215,21 @@ def test_weights_of_the_old_format_are_loaded_and_nothing_else_in_it_is_run(llam
     weights = load_file(llama / "model.safetensors")
     (llama / "model.safetensors").unlink()
     torch.save(weights, llama / "pytorch_model.bin")
-    assert torch.equal(load_model(llama, "float32", CPU).model.norm.weight, weights["model.norm.weight"])
+    assert torch.equal(load_model(ModelSpec(llama, device="cpu")).model.norm.weight, weights["model.norm.weight"])
     torch.save(weights | {"model.norm.weight": Code(tmp_path / "it ran")}, llama / "pytorch_model.bin")
     with pytest.raises(DataError, match="UnpicklingError"):
-        load_model(llama, "float32", CPU)
+        load_model(ModelSpec(llama, device="cpu"))
     assert not (tmp_path / "it ran").exists()
     (llama / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"pytorch_model\.bin: the file is empty"):
-        load_model(llama, "float32", CPU)
+        load_model(ModelSpec(llama, device="cpu"))
 
 
 def test_code_that_comes_with_a_model_is_not_run(llama, tmp_path):
     change(model_type="odd", auto_map={"AutoConfig": "odd.Config", "AutoModelForCausalLM": "odd.Model"})(llama)
     (llama / "odd.py").write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\n")
     with pytest.raises(DataError, match="set trust_remote_code: true"):
-        load_model(llama, "float32", CPU)
+        load_model(ModelSpec(llama, device="cpu"))
     assert not (tmp_path / "it ran").exists()
 
 
@@ -362,7 +363,7 @@ def test_a_converted_gguf_computes_what_its_weights_compute(load, tokenizer, tmp
     held = write_gguf(tmp_path / "tiny.gguf", original, tokenizer, kind)
     convert_gguf(tmp_path / "tiny.gguf", tmp_path / "model")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "tiny.gguf"]
-    model = load_model(tmp_path / "model", "float32", CPU)
+    model = load_model(ModelSpec(tmp_path / "model", device="cpu"))
     assert "quantization_config" not in json.loads((tmp_path / "model" / "config.json").read_text())
     original.load_state_dict(held, strict=False)
     ids = torch.tensor([tokenizer("A boat came in with its lamp unlit.")["input_ids"]])
@@ -461,7 +462,7 @@ def test_rotary_frequencies_of_a_gguf_are_those_that_it_says(add, expected, tiny
     with torch.no_grad():
         found, states, unscaled = (
             model(ids, output_hidden_states=True).hidden_states[1]
-            for model in (load_model(tmp_path / "model", "float32", CPU), right, plain)
+            for model in (load_model(ModelSpec(tmp_path / "model", device="cpu")), right, plain)
         )
     torch.testing.assert_close(found, states, rtol=1e-5, atol=1e-5)
     assert torch.equal(found, unscaled) is (expected["rope_type"] == "default")

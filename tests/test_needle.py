@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError
-from geomkit.lm.needle import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
-from geomkit.measures.needle import CALLS, STATEMENTS, Margins, Scores, Told, call, outcome
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError
+from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, call, outcome
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.records.experiments import NeedleText
-from geomkit.store.records.files import read_csv
+from geomkit.studies.needle.run import NEEDLE, Context, answer_losses, context, encode, experiment, score_needles, scores
+from geomkit.tables.experiments import NeedleText
+from geomkit.tables.rows import read_csv
 
 FILLER = "The harbour lay still. A boat came in with its lamp unlit. Nobody on the quay called out to it. The fog had gone."
 KNOWN, LOST = Scores(0.2, 8.0, 8.0, 0.2, 0.25), Scores(9.0, 9.0, 9.0, 9.0, float("nan"))
@@ -40,7 +41,7 @@ def test_losses_of_answers_are_those_of_each_text_alone(load, tokenizer):
 
 
 def test_scores_are_those_of_physically_shorter_inputs(load, tokenizer, monkeypatch):
-    from geomkit.lm import needle
+    from geomkit.studies.needle import run as needle
 
     seen = []
 
@@ -81,7 +82,7 @@ def test_calls_are_those_of_the_protocol():
 
 def test_a_verdict_needs_the_instrument_and_every_kind():
     rows = {"needle": KNOWN, "repeated": AGAIN, "plain": LOST}
-    table = [Told(kind, row, call(row, Margins())) for kind, row in rows.items() for _ in range(20)]
+    table = [ClassifiedText(kind, row, call(row, Margins())) for kind, row in rows.items() for _ in range(20)]
     found = outcome(table, Margins())
     assert found.told_apart
     assert found.right == dict.fromkeys(CALLS, 1.0)
@@ -93,7 +94,7 @@ def test_a_verdict_needs_the_instrument_and_every_kind():
     mistaken = outcome([table[0]._replace(call="redundant"), *table[1:]], Margins())
     assert mistaken.works
     assert not mistaken.told_apart
-    noisy = [Told(kind, row._replace(random=0.6) if kind == "needle" else row, name) for kind, row, name in table]
+    noisy = [ClassifiedText(kind, row._replace(random=0.6) if kind == "needle" else row, name) for kind, row, name in table]
     assert not outcome(noisy, Margins()).works
     with pytest.raises(DataError, match="'plain'"):
         outcome(table[:40], Margins())
@@ -110,12 +111,11 @@ def test_an_untrained_model_is_not_said_to_hold_the_fact(load, tokenizer):
 
 
 def test_scores_are_written_with_what_they_are_called(tiny, tmp_path, monkeypatch):
-    from geomkit.lm import needle
+    from geomkit.studies.needle import run as needle
 
     write_documents([Document(f"d{number}", FILLER * 6) for number in range(3)], tmp_path / "fillers.parquet")
     monkeypatch.setattr(needle, "DRAWS", 2)
-    compute = {"dtype": "float32", "device": "cpu"}
-    score_needles(tiny("llama"), tmp_path / "fillers.parquet", tmp_path / "needle.csv", 2, 0, compute)
+    score_needles(tiny("llama"), tmp_path / "fillers.parquet", tmp_path / "needle.csv", 2, 0, ModelSpec(device="cpu"))
     rows = read_csv(tmp_path / "needle.csv", NeedleText)
     assert [row.kind for row in rows] == list(STATEMENTS) * 2
     assert {row.model for row in rows} == {"llama"}

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.ngrams import NgramBudget, budget_curve, ngram_codes, ngram_counts, word_ids
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import ConfigError
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.models import blocks
-from geomkit.lm.norms import FinalNorm, final_norm
+from geomkit.core.errors import ConfigError
+from geomkit.core.state import State
 from geomkit.measures.norms import layer_norm, plain, rms_norm
-from geomkit.store.dumps import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.models.capture import Recorder, capture
+from geomkit.models.load import blocks
+from geomkit.models.norms import FinalNorm, final_norm
+from geomkit.states.texts import Sample, Texts
 
 ROWS = np.random.default_rng(0).standard_normal((5, 7)) + 0.3
 

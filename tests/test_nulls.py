@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import cumulative, fixed_spectrum, relative, stretched, table_nulls, table_nulls_of_rank, width_nulls
 from geomkit.measures.spectra import Spectrum, normalise, spectrum
-from geomkit.store.provenance import rng
 
 
 def power_spectrum(m: int, exponent: float = 1.2, n: int = 4000) -> Spectrum:

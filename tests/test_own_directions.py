@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.scaling import OwnDirections
-from geomkit.store.tables import DONOR_COLUMNS, TableWriter
-from geomkit.studies.own_directions import Curve, measure_own_directions
+from geomkit.studies.size_laws.own_directions import Curve, measure_own_directions
+from geomkit.studies.size_laws.rows import OwnDirections
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter
 
 DIRECTIONS = (16, 32, 64)
 EXPONENT = 0.5

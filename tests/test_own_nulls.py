@@ -1,28 +1,27 @@
 """Models that choose their own nulls: a null that one lacks is absent with a reason, and takes no other model from a law."""
 
 import json
+from functools import partial
 
 import h5py
 import numpy as np
 import pytest
-from test_config import changed, run_check
+from streams import STATES, STORAGE, VARIANTS, Case, spectra
+from test_config import SHIPPED, changed, run_check
 from test_growth import WIDTHS, run
-from test_measuring import COMPUTE, GAIN, SEED, texts_of
 
-from geomkit import variants
-from geomkit.config import origin
-from geomkit.errors import ConfigError, RefusalError
-from geomkit.lm.dumping import dump_model
-from geomkit.lm.measuring import measure_model
-from geomkit.store.dumps import Dump
-from geomkit.store.measured import Key, beside
-from geomkit.store.spectra import Spectra
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.core import variants
+from geomkit.core.config import origin
+from geomkit.core.errors import ConfigError, RefusalError
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.spectra import Spectra
+from geomkit.tables.measurements import Where, beside
 
 ENTROPY = {"nulls": ["gaussian", "shuffled", "untrained"], "untrained_seeds": 3, "eps2": 0.5}
 FEW = {"source": "local", "nulls": ["shuffled"]}
 TWINS = {"source": "local", "untrained_seeds": 5}
-KEY = Key("last", "unit", 16, "erank_covariance")
+WHERE = Where("last", "unit", 16, "erank_covariance")
 
 
 def test_an_entry_chooses_its_nulls_and_another_has_all():
@@ -56,7 +55,7 @@ def test_nothing_is_fetched_again_for_other_nulls():
 def test_an_entry_with_other_nulls_is_checked(entry, message):
     mine = {"mine": {"source": "bundled", "path": "ladder/ladder-16-s0"} | entry}
     with pytest.raises(ConfigError, match=message):
-        run_check(changed("models", mine))
+        run_check(changed("models", SHIPPED["models"] | mine))
 
 
 def test_twins_of_an_entry_need_the_null_in_entropy():
@@ -67,21 +66,14 @@ def test_twins_of_an_entry_need_the_null_in_entropy():
 
 
 def test_a_null_that_is_left_out_is_absent_with_its_reason_dumped_or_not(tiny, tmp_path):
-    folder, texts = tiny("llama"), texts_of(tiny("llama"), tmp_path / "texts.h5")
-    dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in ("trained", "shuffled", "untrained-0")]
-    dump = {"layers": "last", "sublayers": False}
-    options = {"seed": SEED, "origin": {}, "trust_remote_code": False}
-    kind = {"dtype": "float32", "compression": None}
-    dump_model(folder, texts, map(str, dumps), dump | kind, COMPUTE, variants=["trained", "shuffled"], **options)
+    case, own = Case(tiny("llama"), tmp_path), ["trained", "shuffled"]
+    dumps = [tmp_path / f"dumps/m/c/{variant}.h5" for variant in VARIANTS]
+    dump_states(case.running(modes=None), dumps, STATES | STORAGE, own)
     with pytest.raises(RefusalError, match="m has no variant untrained-0"):
         Dump(dumps[2])
-    left_out = {"untrained": "models.m.nulls leaves it out"}
-    what = {"modes": ["unit"], "lengths": [4], "drawn": [], "gain": GAIN, "seed": SEED, "left_out": left_out}
-    stored, running = tmp_path / "stored/m/c.h5", tmp_path / "running/m/c.h5"
-    decompose_dumps([str(path) for path in dumps[:2]], stored, **what)
-    runs = {"compute": COMPUTE, "variants": ["trained", "shuffled"]}
-    measure_model(folder, texts, running, dump, **runs, **what | options)
-    for path in (stored, running):
+    what = {"modes": ["unit"], "variants": own, "drawn": [], "left_out": {"untrained": "models.m.nulls leaves it out"}}
+    for name, states in (("dumped", partial(stored, dumps[:2])), ("running", case.running())):
+        path = spectra(states, tmp_path / name / "m/c.h5", **what)
         with Spectra(path) as file:
             assert sorted(file.variants) == ["shuffled", "trained"]
         with h5py.File(path) as file:
@@ -91,20 +83,20 @@ def test_a_null_that_is_left_out_is_absent_with_its_reason_dumped_or_not(tiny, t
 def test_a_null_that_one_model_lacks_takes_no_model_from_the_law():
     trained = np.arange(1.0, 7).reshape(2, 3)
     lacking = np.array([[1.0, 2, 3], [np.nan] * 3])
-    found = beside({"trained": {KEY: trained}, "shuffled": {KEY: lacking}, "gaussian": {KEY: 2 * trained}}, KEY)
+    found = beside({"trained": {WHERE: trained}, "shuffled": {WHERE: lacking}, "gaussian": {WHERE: 2 * trained}}, WHERE)
     assert set(found) == {"trained", "gaussian"}
 
 
 def test_twins_that_all_models_have_are_averaged():
     trained = np.ones((2, 3))
-    twins = {"untrained-0": {KEY: 2 * trained}, "untrained-1": {KEY: np.array([[8.0] * 3, [np.nan] * 3])}}
-    np.testing.assert_array_equal(beside({"trained": {KEY: trained}, **twins}, KEY)["untrained"], 2 * trained)
+    twins = {"untrained-0": {WHERE: 2 * trained}, "untrained-1": {WHERE: np.array([[8.0] * 3, [np.nan] * 3])}}
+    np.testing.assert_array_equal(beside({"trained": {WHERE: trained}, **twins}, WHERE)["untrained"], 2 * trained)
 
 
 def test_a_model_that_has_no_value_itself_leaves_no_null_out():
     """Its law fails for that reason alone."""
     trained = np.array([[1.0], [np.nan]])
-    assert set(beside({"trained": {KEY: trained}, "gaussian": {KEY: trained}}, KEY)) == {"trained", "gaussian"}
+    assert set(beside({"trained": {WHERE: trained}, "gaussian": {WHERE: trained}}, WHERE)) == {"trained", "gaussian"}
 
 
 def test_a_model_without_twins_has_no_diff_erank_and_the_others_have(tmp_path, monkeypatch):

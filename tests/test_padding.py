@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import geomkit
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.measures.entropy import absent, metrics
 from geomkit.measures.spectra import Spectrum, modes, row_spectrum
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from page_sample import LIBERTY, STRANGE, TEMPLATE, embedded, sample
 
-from geomkit.errors import DataError
-from geomkit.figures.page import PLACE, script_json, tokens_page
+from geomkit.core.errors import DataError
+from geomkit.studies.tokens.page import PLACE, script_json, tokens_page
 
 
 def test_data_come_back_from_the_page_to_six_digits():

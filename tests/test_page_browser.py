@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
-from geomkit.figures.page import tokens_page
+from geomkit.studies.tokens.page import tokens_page
 
 pytestmark = pytest.mark.browser
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.ladder.training import SHAPES
 from geomkit.laws.pairs import FACTOR, MARGINS, Coefficient, Margins, PairDesign, PairModel, Verdict
-from geomkit.lm.ladder import SHAPES
 
 ROOT = Path(__file__).parents[1]
 # by its path: in the folder of benchmarks, coverage.py is not the package of that name, which numba imports

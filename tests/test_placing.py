@@ -10,16 +10,16 @@ import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from safetensors.torch import load_file, save_file
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.lm import placing
-from geomkit.lm.capture import Recorder, all_rows, capture
-from geomkit.lm.models import blocks, find_device, load_model, sizes, untrained_twin
-from geomkit.lm.norms import final_norm
-from geomkit.lm.placing import Placement, place, placement, weight_bytes
-from geomkit.store.dumps import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.models import placing
+from geomkit.models.capture import Recorder, all_rows, capture
+from geomkit.models.load import blocks, find_device, load_model, sizes, untrained_twin
+from geomkit.models.norms import final_norm
+from geomkit.models.placing import Placement, place, placement, weight_bytes
+from geomkit.states.texts import Sample, Texts
 
-CPU = torch.device("cpu")
 GB = 10**9
 
 
@@ -59,7 +59,7 @@ def test_one_gpu_by_number_is_never_left(monkeypatch):
 def test_a_model_that_the_host_cannot_hold_is_refused_before_it_is_loaded(monkeypatch, tiny):
     monkeypatch.setattr(placing, "free_memory", lambda device: 1000)
     with pytest.raises(ConfigError, match=r"llama: its weights take .* models of up to 0\.0 GB fit"):
-        load_model(tiny("llama"), "float32", CPU)
+        load_model(ModelSpec(tiny("llama"), device="cpu"))
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2)])
@@ -71,7 +71,7 @@ def test_bytes_are_those_of_the_type_that_is_run(dtype, size, tiny):
 @pytest.mark.parametrize("architecture", ["llama", "gpt-neox"])
 def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, tiny, spread):
     """Blocks are read from the disk as they run, by the hooks that also move inputs from device to device."""
-    whole, parted = load_model(tiny(architecture), "float32", CPU), spread(architecture)
+    whole, parted = load_model(ModelSpec(tiny(architecture), device="cpu")), spread(architecture)
     assert {weight.device.type for weight in parted.parameters()} == {"cpu", "meta"}
     ids = [np.arange(3, 3 + n, dtype=np.int32) for n in (5, 9, 7)]
     sample = Sample(ids, [], Texts(["a", "b", "c"], [5, 9, 7], [1, 1, 1]))
@@ -88,7 +88,7 @@ def test_a_model_on_cpu_and_disk_has_the_same_states_bit_for_bit(architecture, t
 
 def test_states_lie_on_the_device_of_their_block(tiny):
     """From the second block on the model is on a device that computes nothing, to which accelerate's hooks move what it takes."""
-    model, elsewhere = load_model(tiny("gpt-neox"), "float32", CPU), torch.device("meta")
+    model, elsewhere = load_model(ModelSpec(tiny("gpt-neox"), device="cpu")), torch.device("meta")
     recorder = Recorder(model, range(4), True)
     recorder.checked = True  # which takes values
     for part in (blocks(model)[1], model.base_model.final_layer_norm, model.get_output_embeddings()):
@@ -117,7 +117,7 @@ def test_a_part_runs_where_it_lies_or_on_the_first_gpu(places, runs, first):
 
 def test_blocks_of_a_twin_are_spread_whole(tiny):
     """Where there is no GPU they go to the host, and what it cannot hold to nowhere."""
-    twin, whole = (untrained_twin(tiny("llama"), 0, "float32", CPU) for _ in range(2))
+    twin, whole = (untrained_twin(ModelSpec(tiny("llama"), device="cpu"), 0) for _ in range(2))
     ids = torch.arange(1, 12)[None]
     with torch.no_grad():
         assert torch.equal(placing.spread(twin, {"cpu": GB})(ids).logits, whole(ids).logits)
@@ -160,7 +160,7 @@ def fp8(tiny, tmp_path):
 
 def test_an_fp8_checkpoint_computes_what_its_weights_mean(fp8, load):
     folder, meant = fp8
-    model, plain = load_model(folder, "float32", CPU), load("llama")
+    model, plain = load_model(ModelSpec(folder, device="cpu")), load("llama")
     plain.load_state_dict(meant, strict=False)
     ids = torch.arange(1, 12)[None]
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_an_fp8_checkpoint_computes_what_its_weights_mean(fp8, load):
 
 
 def test_a_twin_of_a_quantised_checkpoint_is_the_architecture_without_quantisation(fp8, tiny):
-    twins = [untrained_twin(folder, 0, "bfloat16", CPU) for folder in (fp8[0], tiny("llama"))]
+    twins = [untrained_twin(ModelSpec(folder, device="cpu", dtype="bfloat16"), 0) for folder in (fp8[0], tiny("llama"))]
     assert all(torch.equal(*pair) for pair in zip(*(twin.parameters() for twin in twins), strict=True))
     assert not hasattr(twins[0].config, "quantization_config")
 
@@ -186,5 +186,5 @@ def test_a_package_that_quantised_weights_need_and_is_not_there_is_named(tiny, t
     folder = shutil.copytree(tiny("llama"), tmp_path / "quantised")
     edit(folder, **quantization)
     with pytest.raises(DataError, match=f"{folder}: no causal language model.*{package}") as error:
-        load_model(folder, "float32", CPU)
+        load_model(ModelSpec(folder, device="cpu"))
     assert "\n" not in str(error.value)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from test_figures import check_column
 
-from geomkit.errors import DataError
-from geomkit.figures.theory import facts_figure
-from geomkit.laws.planted import capacity, threshold
-from geomkit.laws.theory import SkillGraph
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.theory import FactBin, FactModel
-from geomkit.studies.conclusions.facts import gap_by_data, of_facts
-from geomkit.studies.facts import held_by, study_facts
+from geomkit.core.errors import DataError
+from geomkit.tables.rows import read_csv, write_csv
+from geomkit.theory.figure import facts_figure
+from geomkit.theory.gaps import capacity, threshold
+from geomkit.theory.planted_facts import held_by, study_facts
+from geomkit.theory.rows import FactBin, FactModel
+from geomkit.theory.skills import SkillGraph
+from geomkit.theory.tests.facts import gap_by_data, of_facts
 
 SCATTER = {8: 1.04, 12: 0.96, 16: 1.04, 24: 0.97, 32: 1.0}
 

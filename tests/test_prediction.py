@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.prediction import laws_without, leave_one_out, prediction
 from geomkit.laws.resampling import over_seeds, seed_counts
 from geomkit.laws.statistics import partial_correlation_interval

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.store.probes import SCORES, Probe, write_probe
+from geomkit.core.errors import DataError
+from geomkit.states.probes import SCORES, Probe, write_probe
 
 DRAW = np.random.default_rng(0)
 CHOSEN = {

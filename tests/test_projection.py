@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn.decomposition import TruncatedSVD
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import Directions, leading_directions, projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.store.provenance import rng
 
 MODES = ["unit", "centre-unit"]
 DOCUMENTS = [name for name in "abcdefghijkl" for _ in range(2)]

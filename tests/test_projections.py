@@ -3,24 +3,26 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from dumped import spectra_of
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
+from geomkit.core.state import State
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.store.dumps import State, write_dump
-from geomkit.store.measured import MeasuredModel
-from geomkit.store.projections import read_projections
-from geomkit.store.provenance import rng
-from geomkit.store.texts import Texts
-from geomkit.studies.projections import Settings, powers_of_two, write_projections
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.studies.size_laws.projections import Settings, join_projections, powers_of_two, project_donor
+from geomkit.tables.measurements import Where, read_measurements
 
 LENGTHS = [24, 24, 24, 24, 10, 24, 24, 24]
 DOCUMENTS = ["a", "a", "b", "c", "d", "d", "e", "f"]
@@ -50,9 +52,13 @@ def dumped(
     attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": 2 * width**2}
     attributes |= {"final norm": norm, "final norm eps": 1e-5}
     tokens = rng(ids, "ids").integers(0, 300, sum(LENGTHS))
-    with write_dump(path, texts, attributes, {}, "float32", None) as writer:
+    with write_dump(path, texts, attributes, {}, "float32", None, [5, 3]) as writer:
         states = {State(layer): hidden(name, layer, final if final and layer == 2 else width) for layer in layers}
-        writer.append(tokens, np.zeros(sum(LENGTHS), np.float32), states)
+        stop = sum(LENGTHS[:5])
+        for rows in (slice(stop), slice(stop, None)):
+            writer.append(
+                tokens[rows], np.zeros(len(tokens[rows]), np.float32), {state: own[rows] for state, own in states.items()}
+            )
     return path
 
 
@@ -60,7 +66,11 @@ def table(folder: Path, dumps: Mapping[str, Path], settings: Settings = SETTINGS
     """Rows and what is absent."""
     output = folder / "sotu.parquet"
     seeds = {name: int(name[-1]) if "-s" in name else None for name in dumps}
-    write_projections(dumps.values(), dict.fromkeys(dumps, "family"), seeds, output, **vars(settings))
+    families, spectra = dict.fromkeys(dumps, "family"), spectra_of(dumps.values(), folder)
+    tables = [folder / f"projections/{name}/sotu.parquet" for name in dumps]
+    for dump, own in zip(dumps.values(), tables, strict=True):
+        project_donor(partial(stored, dump), spectra, own, families, seeds, **vars(settings))
+    join_projections(spectra, tables, families, seeds, output, settings.modes)
     found = pq.read_table(output)
     return found.to_pylist(), json.loads(found.schema.metadata[b"absent"])
 
@@ -183,17 +193,17 @@ def test_plain_rows_change_nothing_of_the_other_layers(normed, family):
 
 
 def test_arrays_of_plain_rows_hold_the_models_themselves(normed):
-    models = [MeasuredModel(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
-    found = read_projections(normed[0] / "sotu.parquet", "family", models, len(LENGTHS), ["erank_covariance"])
-    key = ("plain", "unit", 20, "erank_covariance")
-    assert {layer for layer, *_ in found.trained} == {"plain"}
-    assert found.trained[key].shape == (5, 8)
-    for donor, row in (("wide-s0", 3), ("wide-s1", 4)):
-        null = found.donors[donor]["projected"][key]
-        np.testing.assert_allclose(null[row, ENOUGH], found.trained[key][row, ENOUGH], rtol=1e-9)
-        assert (np.abs(null[0, ENOUGH] / found.trained[key][0, ENOUGH] - 1) > 1e-3).all()
-        assert found.widths[donor] == {"last": 12, "final": 12, "plain": 12}
-    assert np.isfinite(found.common[key][:, ENOUGH]).all()
+    found = read_measurements(normed[0] / "sotu.parquet", "family", "sotu", metrics=["erank_covariance"])
+    where = Where("plain", "unit", 20, "erank_covariance")
+    trained = found.variants["trained"]
+    assert {place.layer for place in trained} == {"plain"}
+    assert trained[where].shape == (5, 8)
+    nulls = found.projections("projected", where, list(FAMILY.values()))
+    for row in (3, 4):
+        np.testing.assert_allclose(nulls[row][row, ENOUGH], trained[where][row, ENOUGH], rtol=1e-9)
+        assert (np.abs(nulls[row][0, ENOUGH] / trained[where][0, ENOUGH] - 1) > 1e-3).all()
+        assert {layer: width[row] for layer, width in found.widths.items()} == {"last": 12, "final": 12, "plain": 12}
+    assert np.isfinite(found.variants["common-dimension"][where][:, ENOUGH]).all()
 
 
 def test_unit_rows_of_a_plain_rms_norm_are_those_of_the_last_block(tmp_path):
@@ -301,25 +311,26 @@ def test_two_models_of_one_size_without_seeds_are_refused(tmp_path):
 def test_arrays_have_a_row_for_each_model_and_a_column_for_each_text(tmp_path):
     dumps = {name: dumped(tmp_path, name, width) for name, width in FAMILY.items()}
     rows, _ = table(tmp_path, dumps)
-    models = [MeasuredModel(name, None, width**2, 2 * width**2, width) for name, width in FAMILY.items()]
-    found = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS))
-    assert set(found.donors) == {"middle", "wide-s0", "wide-s1"}
-    assert found.widths["middle"] == {"last": 9, "final": 9}
-    for donor, variant, layer, n in (("wide-s1", "projected", 2, 20), ("wide-s0", "random-projection", 1, 4)):
-        array = found.donors[donor][variant]["last" if layer == 1 else "final", "unit", n, "rate_distortion"]
-        assert array.shape == (5, 8)
-        for row, model in zip(array, models, strict=True):
-            where = {"variant": variant, "donor": donor, "layer": layer, "normalise": "unit", "n": n, "metric": "rate_distortion"}
-            expected = values(rows, **where, d=model.width)
-            assert {text: value for text, value in enumerate(row) if np.isfinite(value)} == expected
-    narrower = found.donors["middle"]["projected"]["last", "unit", 20, "erank_covariance"]
-    assert np.isfinite(narrower[:, ENOUGH]).all(axis=1).tolist() == [True, True, True, False, False]
-    common = found.common["final", "centre-unit", 20, "norm_kept"]
+    found, widths = read_measurements(tmp_path / "sotu.parquet", "family", "sotu"), list(FAMILY.values())
+    assert [model.name for model in found.models] == ["small-s0", "small-s1", "middle", "wide-s0", "wide-s1"]
+    assert {layer: width[2] for layer, width in found.widths.items()} == {"last": 9, "final": 9}
+    for donor, variant, layer, n in ((4, "projected", 2, 20), (3, "random-projection", 1, 4)):
+        place = Where("last" if layer == 1 else "final", "unit", n, "rate_distortion")
+        assert found.variants[variant][replace(place, directions=5)].shape == (5, 8)
+        name = found.models[donor].name
+        for row, width in zip(found.projections(variant, place, widths)[donor], widths, strict=True):
+            where = {"variant": variant, "donor": name, "layer": layer, "normalise": "unit", "n": n, "metric": "rate_distortion"}
+            assert {text: value for text, value in enumerate(row) if np.isfinite(value)} == values(rows, **where, d=width)
+    nulls = found.projections("projected", Where("last", "unit", 20, "erank_covariance"), widths)
+    assert set(nulls) == {2, 3, 4}
+    assert np.isfinite(nulls[2][:, ENOUGH]).all(axis=1).tolist() == [True, True, True, False, False]
+    common = found.variants["common-dimension"][Where("final", "centre-unit", 20, "norm_kept")]
     assert np.isfinite(common[:, ENOUGH]).all()
     assert dict(zip(ENOUGH, common[2, ENOUGH], strict=True)) == values(
         rows, variant="common-dimension", donor="middle", layer=2, normalise="centre-unit", n=20, metric="norm_kept"
     )
-    some = read_projections(tmp_path / "sotu.parquet", "family", models, len(LENGTHS), ["norm_kept"])
-    assert {key[3] for key in some.common} == {"norm_kept"}
-    nothing = read_projections(tmp_path / "sotu.parquet", "other", models, 8)
-    assert (nothing.donors, nothing.common) == ({}, {})
+    some = read_measurements(tmp_path / "sotu.parquet", "family", "sotu", ["last"], ["norm_kept"], ["projected"], by_size=False)
+    assert {(where.layer, where.metric) for where in some.variants.pop("projected")} == {("last", "norm_kept")}
+    assert not some.variants
+    nothing = read_measurements(tmp_path / "sotu.parquet", "other", "sotu", like=found)
+    assert (nothing.models, nothing.variants) == (found.models, {})

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.store.provenance import copy_folder, digest, file_sha256, replacing, replacing_folder, rng, versions
+from geomkit.core.provenance import copy_folder, digest, file_sha256, replacing, replacing_folder, rng, versions
 
 LIBRARY = Path(__file__).parents[1] / "lib"
 
@@ -33,7 +33,7 @@ def test_rng_depends_on_the_seed_and_the_labels_alone():
 
 
 def test_rng_is_the_same_in_another_process():
-    program = "from geomkit.store.provenance import rng; print(rng(0, 'documents').integers(2**62))"
+    program = "from geomkit.core.provenance import rng; print(rng(0, 'documents').integers(2**62))"
     environment = {**os.environ, "PYTHONPATH": str(LIBRARY), "PYTHONHASHSEED": "5"}
     found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert int(found.stdout) == rng(0, "documents").integers(2**62)

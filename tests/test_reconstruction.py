@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.reconstruction import (
     Reconstruction,
     Whitening,

@@ -1,7 +1,6 @@
 """Records come back as they went, from CSV and JSON, and what is of another type is refused by file and column."""
 
 import inspect
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from enum import StrEnum
@@ -13,19 +12,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geomkit.errors import DataError
+from geomkit.core.declarations import every
+from geomkit.core.errors import DataError
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
-from geomkit.store import records
-from geomkit.store.records.absence import Absent
-from geomkit.store.records.files import columns, defined, open_columns, read_csv, read_json, write_csv, write_json
-from geomkit.store.records.fits import LossRegion, MetricLaw
-from geomkit.store.records.ladder import CurvePoint, LadderLoss, SweptTraining, Training
-from geomkit.store.records.published import PublishedLaw, PublishedValue
-from geomkit.store.records.scaling import NullSlope, Slope, by_slope
+from geomkit.studies.published.rows import PublishedLaw, PublishedValue
+from geomkit.studies.size_laws.rows import NullSlope, Slope, by_slope
+from geomkit.tables.absence import Absent
+from geomkit.tables.fits import LossRegion, MetricLaw
+from geomkit.tables.rows import columns, defined, open_columns, read_csv, read_json, write_csv, write_json
+from geomkit.tables.trainings import CurvePoint, LadderLoss, SweptTraining, Training
 
 RESOURCES = Path(__file__).parents[1] / "workflow/resources"
-MODULES = [import_module(f"{records.__name__}.{module.name}") for module in pkgutil.iter_modules(records.__path__)]
+ROWS = ("absence", "endpoints", "experiments", "findings", "fits", "trainings")
+MODULES = [
+    import_module(name)
+    for name in (*every("geomkit.studies.*.rows"), "geomkit.theory.rows", *(f"geomkit.tables.{one}" for one in ROWS))
+]
 RECORDS = [
     kind for module in MODULES for _, kind in inspect.getmembers(module, is_dataclass) if kind.__module__ == module.__name__
 ]

@@ -1,23 +1,24 @@
 """A model that is refused leaves files with the reason, and what compares models goes on without it."""
 
+from functools import partial
 from pathlib import Path
 
 import h5py
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError, RefusalError
-from geomkit.store.dumps import Dump
-from geomkit.store.families import opened_families
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.tokens import TokenScore
-from geomkit.store.refusals import refused_files, refused_table
-from geomkit.store.spectra import Spectra, write_spectra
-from geomkit.store.tables import EVERYTHING, merge_stage, read_absent
-from geomkit.store.texts import Texts
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.gain import measure_gains
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.families import opened_families
+from geomkit.states.refusals import refused_files, refused_table
+from geomkit.states.spectra import Spectra, write_spectra
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.studies.tokens.gains import measure_gains
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import EVERYTHING, merge_stage, read_absent
 
 REASON = "BertForMaskedLM: it reads in both directions"
 
@@ -43,7 +44,7 @@ def test_other_errors_are_no_refusals(tmp_path):
 
 def test_a_refusal_reaches_the_merged_list_of_absences(refused, tmp_path):
     spectra, table = tmp_path / "spectra/bert/c.h5", tmp_path / "entropy/bert/c.parquet"
-    decompose_dumps([str(refused)], spectra, ["unit"], [4], [], None, 0)
+    decompose(partial(stored, refused), spectra, ["unit"], [4], ["trained"], [], None, 0)
     with pytest.raises(RefusalError, match="both directions"):
         Spectra(spectra)
     measure_spectra(spectra, table, "bert", None, None, {"eps2": 0.5})
@@ -55,8 +56,8 @@ def test_a_refusal_reaches_the_merged_list_of_absences(refused, tmp_path):
 
 def test_tokens_of_a_refused_model_are_an_empty_table_and_an_empty_summary(refused, tmp_path):
     spectra, table, summary = tmp_path / "spectra/bert/c.h5", tmp_path / "tokens/bert/c.parquet", tmp_path / "tokens/bert/c.csv"
-    decompose_dumps([str(refused)], spectra, ["unit"], [4], [], None, 0)
-    measure_gains(spectra, table, summary, "bert", None, {"n": 4, "eps2": 0.5}, 0)
+    decompose(partial(stored, refused), spectra, ["unit"], [4], ["trained"], [], None, 0)
+    measure_gains(spectra, table, summary, "bert", None, 0)
     assert not len(pq.read_table(table))
     assert read_csv(summary, TokenScore) == []
 
@@ -67,7 +68,7 @@ def test_families_go_on_without_a_refused_member(refused, tmp_path):
     with write_spectra(good, Texts(["a"], [4], [4]), facts, {}):
         pass
     bad = tmp_path / "spectra/bert/c.h5"
-    decompose_dumps([str(refused)], bad, ["unit"], [4], [], None, 0)
+    decompose(partial(stored, refused), bad, ["unit"], [4], ["trained"], [], None, 0)
     names = {"good": "f", "bert": "f"}
     with opened_families([good, bad], names, dict.fromkeys(names)) as groups:
         assert [member.name for member in groups["f"]] == ["good"]

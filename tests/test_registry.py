@@ -1,9 +1,11 @@
 """Registries: filled by a decorator, read as a mapping."""
 
+import numpy as np
 import pytest
 
-from geomkit.errors import ConfigError
-from geomkit.registry import Registry
+from geomkit.core.errors import ConfigError
+from geomkit.core.registry import Registry, only
+from geomkit.measures.nulls import null_rows
 
 
 @pytest.fixture
@@ -56,3 +58,32 @@ def test_a_name_cannot_be_registered_twice(shapes):
 def test_registries_do_not_share_names(shapes):
     assert not Registry("colour")
     assert len(shapes) == 2
+
+
+def test_a_job_uses_nothing_by_name_that_its_digest_does_not_count(shapes):
+    """Else the job would not run again where it changes. Names and keywords can be asked for."""
+    metals: Registry = Registry("metal", by_name=True)
+
+    @metals.register("iron")
+    def iron(*, heat=1):
+        return heat
+
+    with only(["iron"]):
+        assert metals["iron"]() == 1
+    with only([]):
+        assert list(metals) == ["iron"]
+        assert metals.keywords("iron") == {"heat"}
+        assert shapes["square"](3) == 9
+        with pytest.raises(ConfigError, match="metal 'iron' does not count in this job's digest"):
+            metals["iron"]
+        with pytest.raises(ConfigError, match="unknown metal 'tin'"):
+            metals["tin"]
+    assert metals["iron"]() == 1
+
+
+def test_a_job_makes_no_null_that_its_digest_does_not_count():
+    draw = np.random.default_rng(0)
+    with only(["gaussian"]):
+        assert null_rows("gaussian", 2, 3, draw).shape == (2, 3)
+    with only(["shuffled"]), pytest.raises(ConfigError, match="null 'gaussian' does not count in this job's digest"):
+        null_rows("gaussian", 2, 3, draw)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.differences import Difference, slope_of
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.regression import CONDITION, condition_number, on_line, regress, through_origin

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import partial_correlation
 

@@ -1,6 +1,7 @@
 """Rows that are equal but for rounding, in every type that states are computed and stored in: their spectrum has no shape, and
 tables say why."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +9,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from geomkit.arrays import EPSILONS, narrowest, rounding
-from geomkit.errors import ConfigError
+from geomkit.core.arrays import EPSILONS, narrowest, rounding
+from geomkit.core.errors import ConfigError
+from geomkit.core.state import State
 from geomkit.measures.accumulation import StateSpectra, text_spectra
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.sources.states import import_states
-from geomkit.store.dumps import Dump, State, write_dump
-from geomkit.store.parts import DumpParts
-from geomkit.store.sinks import metrics_of
-from geomkit.store.tables import absent_of, read_columns
-from geomkit.store.texts import Texts
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.sources.imported import import_states
+from geomkit.states.dumps import Dump, stored, write_dump
+from geomkit.states.sinks import metrics_of
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
+from geomkit.tables.tidy import absent_of, read_columns
 
 N, D = 16, 48
 
@@ -107,7 +108,7 @@ def test_what_goes_through_spectra_of_texts_keeps_its_type(dtype):
     whole.add(flat[:N], [N])
     whole.end_document()
     assert [float(one.trace.sum()) for part in (whole.texts(), whole.corpus()) for _, one in part] == [0, 0]
-    assert np.isnan(metrics_of(clouds[0], "centre-unit", 0.5, dtype)).all()
+    assert np.isnan(metrics_of(clouds[0], ["rate_distortion_ratio", "erank_covariance"], "centre-unit", 0.5, dtype)).all()
     fold = np.array([0, 1, 0])
     directions = leading_directions(clouds[[0, 2, 2]], "unit", fold, dtype)
     assert directions.rank.tolist() == [1, 1]
@@ -118,7 +119,7 @@ TEXTS = Texts(["a", "b"], [N, N], [0, 0])
 
 
 @pytest.mark.parametrize(
-    ("computed", "stored", "expected"),
+    ("computed", "kept", "expected"),
     [
         ("float32", "float32", "float32"),
         ("bfloat16", "float32", "bfloat16"),
@@ -129,12 +130,12 @@ TEXTS = Texts(["a", "b"], [N, N], [0, 0])
         (None, "float32", "float32"),
     ],
 )
-def test_a_dump_says_the_narrower_type_of_computing_and_storing(tmp_path, computed, stored, expected):
+def test_a_dump_says_the_narrower_type_of_computing_and_storing(tmp_path, computed, kept, expected):
     path = tmp_path / "trained.h5"
-    with write_dump(path, TEXTS, {"dtype": computed} if computed else {}, {}, stored, None) as writer:
+    with write_dump(path, TEXTS, {"dtype": computed} if computed else {}, {}, kept, None, [2]) as writer:
         writer.append(np.zeros(2 * N), None, {State(0): np.ones((2 * N, D), np.float32)})
-    with Dump(path) as dump, DumpParts([path]) as parts:
-        assert dump.dtype == parts.dtype == expected
+    with Dump(path) as dump:
+        assert dump.dtype == expected
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
@@ -148,7 +149,7 @@ def test_degenerate_texts_are_absent_with_a_reason_and_no_number(tmp_path: Path,
     entry = {"source": "states", "path": "mine", "layers": [0], **sizes}
     import_states(folder, dump, entry, {"layers": [0], "dtype": "float32", "compression": None})
     spectra, table = tmp_path / "spectra/m/c.h5", tmp_path / "entropy/m/c.parquet"
-    decompose_dumps([str(dump)], spectra, ["unit", "centre-unit"], [N], [], None, 0)
+    decompose(partial(stored, dump), spectra, ["unit", "centre-unit"], [N], ["trained"], [], None, 0)
     measure_spectra(spectra, table, "f", None, ["erank_covariance", "nuclear_norm"], {})
     reasons = absent_of(table)
     assert reasons[f"erank_covariance, trained, centre-unit, n = {N}, /hidden/0"] == (

@@ -2,30 +2,33 @@
 
 import json
 import shutil
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.lm.control_metrics import measure_controls
-from geomkit.lm.cutting import tokenizer_sha256
-from geomkit.lm.dumping import dump_model
-from geomkit.lm.trajectory import measure_training
+from geomkit.core.config import ModelSpec
+from geomkit.core.state import State
+from geomkit.ladder.control_metrics import measure_controls
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import projected
 from geomkit.measures.spectra import normalise, spectrum
-from geomkit.store.dumps import Dump, State
-from geomkit.store.runs import read_runs
-from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.models.cutting import tokenizer_sha256
+from geomkit.models.stream import runs, runs_by_name
+from geomkit.states.dumping import dump_states
+from geomkit.states.dumps import Dump
+from geomkit.states.texts import Sample, Texts, write_texts
+from geomkit.studies.training.measure import measure_training
+from geomkit.tables.measurements import Where, only_family, read_measurements
 
 LENGTHS, DOCUMENTS = [20, 7, 20, 20, 12], ["a", "a", "b", "c", "c"]
 LONG = [0, 2, 3]
 METRICS = ["erank_covariance", "rate_distortion_ratio"]
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 45}
-WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}, "compute": COMPUTE}
-DUMP = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
+HOW = (ModelSpec(device="cpu"), 45, 3)
+"""How a model is run, tokens in a batch, and the seed."""
+WANTED = {"length": 20, "normalisation": "unit", "metrics": METRICS, "parameters": {"eps2": 0.5}}
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +56,26 @@ def models(tiny, tmp_path_factory):
                 if weight.ndim > 1:
                     weight.mul_(factor)
         model.save_pretrained(folder / f"t-s0-step{step}")
-    return {path.name: str(path) for path in sorted(folder.iterdir())}
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def dump(folder, texts, *outputs):
+    dump_states(
+        partial(runs, folder, texts, "m", *HOW), outputs, {"dtype": "float32", "compression": None}, ["trained", "shuffled"]
+    )
 
 
 def states(folder, texts, output):
     """Rows of every layer of the trained model and of the shuffled texts."""
-    outputs = [str(output / f"m/c/{variant}.h5") for variant in ("trained", "shuffled")]
-    dump_model(folder, texts, outputs, DUMP, COMPUTE, 3, {}, False)
+    outputs = [output / f"m/c/{variant}.h5" for variant in ("trained", "shuffled")]
+    dump(folder, texts, *outputs)
     found = {}
     for path in outputs:
-        with Dump(path) as dump:
+        with Dump(path) as file:
             for layer in range(4):
-                rows = dump.rows(State(layer), 0, len(LENGTHS))
+                rows = file.rows(State(layer), 0, len(LENGTHS))
                 start = np.cumsum([0, *LENGTHS[:-1]])
-                found[path.rpartition("/")[2][:-3], layer] = rows, rows[start[LONG, None] + np.arange(20)]
+                found[path.stem, layer] = rows, rows[start[LONG, None] + np.arange(20)]
     return found
 
 
@@ -74,27 +83,30 @@ def states(folder, texts, output):
 def along(models, texts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("along")
     options = {
-        "layers": "all",
         "variants": ["trained", "shuffled", "untrained-0", "untrained-1"],
         "drawn": ["gaussian"],
         **WANTED,
     }
     output = folder / "t-s0/c.parquet"
     measure_training(
-        [*models.values()], dict.fromkeys(models, 0), texts, output, folder / "t-s0/resamples/c.parquet",
-        family="f", resamples=20, seed=3, trust_remote_code=False, **options,
+        partial(runs_by_name, texts, *HOW), [*models.values()], dict.fromkeys(models, 0), output,
+        folder / "t-s0/resamples/c.parquet", family="f", resamples=20, seed=3, **options,
     )  # fmt: skip
     return output, folder / "t-s0/resamples/c.parquet"
 
 
+def read(table):
+    return read_measurements(table, *only_family(table), by_size=False)
+
+
 def test_values_of_every_step_and_layer_are_those_of_the_dumped_states(models, texts, along, tmp_path):
-    runs = read_runs([along[0]])
-    assert list(runs.models) == list(models)
-    assert runs.documents == DOCUMENTS
-    for name, folder in models.items():
-        for (variant, layer), (_, clouds) in states(Path(folder), texts, tmp_path / name).items():
+    measured = read(along[0])
+    assert [model.name for model in measured.models] == list(models)
+    assert measured.documents == DOCUMENTS
+    for row, (name, folder) in enumerate(models.items()):
+        for (variant, layer), (_, clouds) in states(folder, texts, tmp_path / name).items():
             for metric, own in measure(spectrum(normalise(clouds, "unit")), METRICS, eps2=0.5).items():
-                found = runs.models[name].at(layer, metric, variant)
+                found = measured.at(Where(layer, "unit", 20, metric), variant)[row]
                 assert found[LONG] == pytest.approx(own.value, rel=1e-5)
                 assert np.isnan(np.delete(found, LONG)).all()
 
@@ -108,7 +120,7 @@ def test_what_is_the_same_at_every_step_is_measured_once(models, along):
 
 def test_the_corpus_is_all_rows_together_and_its_resamples_are_near(models, texts, along, tmp_path):
     name, folder = list(models.items())[1]
-    rows, _ = states(Path(folder), texts, tmp_path)["trained", 2]
+    rows, _ = states(folder, texts, tmp_path)["trained", 2]
     own = measure(spectrum(normalise(rows, "unit")), METRICS, eps2=0.5)["erank_covariance"].value
     table = pq.read_table(along[0]).to_pylist()
     (found,) = [
@@ -128,7 +140,7 @@ def test_the_corpus_is_all_rows_together_and_its_resamples_are_near(models, text
 
 
 def test_drawn_rows_are_as_flat_as_chance_allows(along):
-    values = read_runs([along[0]]).models["t-s0-step1"].at(None, "erank_covariance", "gaussian")[LONG]
+    values = read(along[0]).at(Where(None, "unit", 20, "erank_covariance", directions=32), "gaussian")[0, LONG]
     again = [
         measure(spectrum(normalise(np.random.default_rng(k).standard_normal((20, 32)), "unit")))["erank_covariance"].value
         for k in range(50)
@@ -138,24 +150,24 @@ def test_drawn_rows_are_as_flat_as_chance_allows(along):
 
 def test_controls_have_the_protocols_states_and_the_widest_ones_projections(tiny, models, texts, tmp_path):
     output = tmp_path / "controls.parquet"
-    measure_controls([Path(folder) / "config.json" for folder in models.values()], texts, output, family="controls", **WANTED)
+    states_of = partial(runs_by_name, texts, *HOW, {"layers": ["last", "final"], "sublayers": False})
+    files = [folder / "config.json" for folder in models.values()]
+    measure_controls(states_of, files, output, corpus="c", family="controls", **WANTED)
     assert json.loads(pq.read_schema(output).metadata[b"absent"]) == {}
-    runs = read_runs([output]).models
-    first = next(iter(models))
-    for name in models:
-        assert {place.layer for place in runs[name].values if place.variant == "trained"} == {None, 2, 3, "plain"}
+    measured, first, where = read(output), next(iter(models)), Where("last", "unit", 20, "erank_covariance")
+    assert {place.layer for place in measured.variants["trained"]} == {"last", "final", "plain"}
     # both are of one width: the donor is the first, and all of its directions are its own rows
-    own = runs[first].at("last", "erank_covariance")[LONG]
-    assert runs[first].at("last", "erank_covariance", "projected")[LONG] == pytest.approx(own, rel=1e-6)
-    _, clouds = states(Path(models[first]), texts, tmp_path)["trained", 2]
+    own = measured.at(where)[0, LONG]
+    assert measured.projections("projected", where, [32])[0][0, LONG] == pytest.approx(own, rel=1e-6)
+    _, clouds = states(models[first], texts, tmp_path)["trained", 2]
     known = projected(clouds, "unit", document_folds([DOCUMENTS[k] for k in LONG]), [32])[32]
     assert measure(known.spectrum, METRICS, eps2=0.5)["erank_covariance"].value == pytest.approx(own, rel=1e-5)
 
 
 def test_the_loss_of_a_text_is_its_mean_surprisal(models, texts, along, tmp_path):
-    name, folder = next(iter(models.items()))
-    dump_model(Path(folder), texts, [str(tmp_path / "m/c/trained.h5")], DUMP, COMPUTE, 0, {}, False)
-    with Dump(tmp_path / "m/c/trained.h5") as dump:
-        surprisal = [dump.surprisal(text) for text in range(len(LENGTHS))]
+    folder = next(iter(models.values()))
+    dump(folder, texts, tmp_path / "m/c/trained.h5")
+    with Dump(tmp_path / "m/c/trained.h5") as file:
+        surprisal = [file.surprisal(text) for text in range(len(LENGTHS))]
     own = [np.nanmean(values) for values in surprisal]
-    assert read_runs([along[0]]).models[name].loss == pytest.approx(own, rel=1e-5)
+    assert read(along[0]).losses["trained"].values[0] == pytest.approx(own, rel=1e-5)

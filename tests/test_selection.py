@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.measures.selection import Context, chooses_by, jaccard, lasso_path, lasso_paths, method_of, selectors
 from geomkit.measures.spectra import normalise
 

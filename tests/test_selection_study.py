@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geomkit.laws.resampling import Documents
-from geomkit.studies.selection import HIGHER, Scored, averaged, compared, overlaps
+from geomkit.studies.tokens.selection import HIGHER, Scored, averaged, compared, overlaps
 
 BUDGETS = [2]
 NAMES = ["a", "b"]

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from geomkit.errors import DataError, RefusalError
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.masking import Masking
-from geomkit.lm.models import blocks, load_model, sizes
-from geomkit.lm.norms import FinalNorm, final_norm
-from geomkit.lm.selfcheck import READINGS, Reading, read_states
-from geomkit.store.dumps import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.state import State
+from geomkit.models.capture import Recorder, capture
+from geomkit.models.load import blocks, load_model, sizes
+from geomkit.models.masking import Masking
+from geomkit.models.norms import FinalNorm, final_norm
+from geomkit.models.selfcheck import READINGS, Reading, read_states
+from geomkit.states.texts import Sample, Texts
 
-CPU = torch.device("cpu")
 WIDTH, DEPTH, VOCABULARY = 16, 3, 50
 
 CODE = """
@@ -211,7 +211,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
                 weight += 0.3 * torch.randn(weight.shape)
         made.save_pretrained(tmp_path)
         (tmp_path / "config.json").write_text(json.dumps({**about, "architectures": ["OwnForCausalLM"]}))
-        return load_model(tmp_path, "float32", CPU, trust_remote_code=True)
+        return load_model(ModelSpec(tmp_path, device="cpu", trust_remote_code=True))
 
     return load
 
@@ -293,7 +293,7 @@ def test_rotary_positions_that_stretch_with_the_longest_text_run_one_length_at_a
 def test_a_model_is_looked_at_once(load, monkeypatch):
     model = load("llama")
     found = read_states(model)
-    monkeypatch.setattr("geomkit.lm.selfcheck.self_check", lambda model: pytest.fail("looked at again"))
+    monkeypatch.setattr("geomkit.models.selfcheck.self_check", lambda model: pytest.fail("looked at again"))
     assert read_states(model) is found == Reading()
 
 

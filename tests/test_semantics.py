@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import pearsonr, spearmanr
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.semantics import (
     Documents,
     Judged,

@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.sources.corpora import Document, write_documents
-from geomkit.store.dumps import Dump, State, write_dump
-from geomkit.store.records.experiments import Likeness
-from geomkit.store.records.files import read_csv
-from geomkit.store.texts import Texts
-from geomkit.studies.semantics import judge, read_judgements
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.studies.semantics.analyse import judge, read_judgements
+from geomkit.tables.experiments import Likeness
+from geomkit.tables.rows import read_csv
 
 COUNT, WIDTH = 12, 6
 FACTS = {"params_nonembedding": 10, "params_total": 20, "depth": 1}
@@ -30,7 +31,7 @@ def files(tmp_path, request):
     dump = tmp_path / "dumps/m/lee/trained.h5"
     dump.parent.mkdir(parents=True)
     with write_dump(
-        dump, Texts([f"{n:02d}" for n in order], lengths[order].tolist(), [1] * COUNT), FACTS, {}, "float32", None
+        dump, Texts([f"{n:02d}" for n in order], lengths[order].tolist(), [1] * COUNT), FACTS, {}, "float32", None, [1] * COUNT
     ) as w:
         for number in order:
             rows = 0.1 * draw.standard_normal((lengths[number], WIDTH))
@@ -53,9 +54,10 @@ def files(tmp_path, request):
 def rows(files):
     folder, dump = files
     judge(
-        partial(Dump, dump),
+        partial(stored, dump),
         folder / "lee.parquet", folder / "background.parquet", folder / "human.txt", folder / "out/m/lee.parquet",
         folder / "out/m/lee.csv", "f", 0, 20, 100, 0.5, 0,
+        metrics=["rate_distortion_ratio", "erank_covariance"],
     )  # fmt: skip
     return read_csv(folder / "out/m/lee.csv", Likeness)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, modes, normalise, spectrum
 
 SHAPES = [(1, 1), (1, 7), (2, 5), (9, 9), (9, 40), (40, 9), (64, 96)]

@@ -7,12 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
 from geomkit.measures.spectra import CovarianceAccumulator, normalise, spectrum
-from geomkit.store import decomposition
-from geomkit.store.dumps import State, write_dump
-from geomkit.store.spectra import Spectra, SpectraWriter, state_of, write_spectra
-from geomkit.store.texts import Texts
+from geomkit.states.dumps import write_dump
+from geomkit.states.spectra import Spectra, SpectraWriter, write_spectra
+from geomkit.states.texts import Texts
 
 TEXTS = Texts(["a", "a", "naïve 27", "c"], [8, 8, 5, 12], [31, 30, 22, 40])
 ROWS = {"a": (0, 16), "naïve 27": (16, 21), "c": (21, 33)}
@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_path_names_its_state(state):
-    assert state_of(state.path) == state
+    assert State.at(state.path) == state
 
 
 def test_a_corpus_of_texts_that_are_all_too_short_has_no_texts_but_itself(tmp_path):
@@ -226,22 +226,7 @@ def test_another_schema_is_refused(path):
 
 
 def test_a_dump_is_no_file_of_eigenvalues(tmp_path):
-    with write_dump(tmp_path / "x.h5", Texts(["a"], [1], [0]), {}, {}, "float32", None) as writer:
+    with write_dump(tmp_path / "x.h5", Texts(["a"], [1], [0]), {}, {}, "float32", None, [1]) as writer:
         writer.append(np.array([1]), np.array([np.nan]), {State(1): np.ones((1, 2))})
     with pytest.raises(DataError, match=r"x\.h5: not a file of eigenvalues"):
         Spectra(tmp_path / "x.h5")
-
-
-@pytest.mark.parametrize(("limit", "reads"), [(29, 3), (30, 1)])
-def test_rows_of_a_small_state_are_read_once(limit, reads, monkeypatch):
-    monkeypatch.setattr(decomposition, "HELD", limit)
-    whole, offset, asked = np.arange(30.0).reshape(10, 3), np.array([0, 4, 5, 10]), []
-
-    def rows(first: int, last: int) -> np.ndarray:
-        asked.append((first, last))
-        return whole[offset[first] : offset[last]]
-
-    kept = decomposition.held(rows, offset, 3)
-    for first, last in ((0, 2), (2, 3), (0, 3)):
-        assert (kept(first, last) == whole[offset[first] : offset[last]]).all()
-    assert len(asked) == reads

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,21 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from dumped import spectra_of
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 from test_bad_input import refused
-from test_config import SHIPPED, changed, run_check
+from test_config import SCHEMA, SHIPPED, changed, run_check
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.sources.states import import_states
-from geomkit.store.donors import opened_sources
-from geomkit.store.dumps import Dump, State
-from geomkit.store.spectra import Spectra
-from geomkit.studies.entropy import measure_spectra
-from geomkit.studies.spectra import decompose_dumps
+from geomkit.core.config import stages
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.sources.imported import import_states
+from geomkit.states.donors import families_of, incomparable
+from geomkit.states.dumps import Dump, stored
+from geomkit.states.spectra import Spectra
+from geomkit.studies.entropy.analyse import measure_spectra
+from geomkit.studies.entropy.decompose import decompose
 
 SIZES = {"depth": 2, "params_total": 900, "params_nonembedding": 600}
 DUMP = {"layers": "all", "dtype": "float32", "compression": None}
@@ -144,7 +148,7 @@ def test_tokens_at_the_start_are_left_out(tmp_path):
 def test_what_imported_states_lack_is_absent_with_a_reason_down_to_the_table(tmp_path):
     dump, spectra, table = imported(write_arrays(tmp_path / "c"), tmp_path), tmp_path / "s/m/c.h5", tmp_path / "e/m/c.parquet"
     left_out = {"untrained": "no model runs: its states were imported"}
-    decompose_dumps([str(dump)], spectra, ["unit"], [3], ["gaussian"], None, 0, left_out)
+    decompose(partial(stored, dump), spectra, ["unit"], [3], ["trained"], ["gaussian"], None, 0, left_out)
     with h5py.File(spectra) as file:
         absent = json.loads(file.attrs["absent"])
     assert absent["untrained"] == left_out["untrained"]
@@ -162,15 +166,13 @@ def test_what_imported_states_lack_is_absent_with_a_reason_down_to_the_table(tmp
 
 def test_texts_whose_tokens_are_not_known_are_not_taken_for_the_same(tmp_path):
     """The projected null compares models row by row."""
-    from geomkit.store.donors import incomparable
-
     known = [imported(write_arrays(tmp_path / name / "c"), tmp_path / name) for name in "ab"]
     unknown = [imported(write_safetensors(tmp_path / name / "c"), tmp_path / name) for name in "cd"]
     for paths, reason in ((known, None), (unknown, "m has no token ids")):
         moved = [path.parents[1].rename(path.parents[2] / name) / "c/trained.h5" for path, name in zip(paths, "mn", strict=True)]
-        with opened_sources(moved, dict.fromkeys("mn", "f"), {"m": 0, "n": 1}) as groups:
-            found = incomparable(groups["f"])
-            assert found is None if reason is None else reason in str(found)
+        groups = families_of(spectra_of(moved, tmp_path / str(reason)), dict.fromkeys("mn", "f"), {"m": 0, "n": 1})
+        found = incomparable(groups["f"])
+        assert found is None if reason is None else reason in str(found)
 
 
 def spoil_array(**change: Any) -> Callable[[Path], None]:
@@ -311,7 +313,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no folder of the corpus": ({}, {"entropy": ["mine"]}, r"models\.mine\.path: mine has no folder sotu"),
     **{
         stage: ({}, {stage: ["mine"]}, rf"{stage}\.models: mine are imported states, and this stage needs")
-        for stage in ("tokens", "ablation", "components", "semantics", "theory", "trajectory")
+        for stage, block in stages(SCHEMA).items()
+        if "needs" in block
     },
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws import resampling, statistics
 
 ROOT = Path(__file__).parents[1]

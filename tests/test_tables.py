@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.measures.entropy import eps2_of, measure
+from geomkit.core.errors import DataError
+from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import Spectrum
-from geomkit.store.measured import by_cell, corpus_losses, endpoint, text_means
-from geomkit.store.tables import COLUMNS, TableWriter, check_seeds, merge, read_absent
-from geomkit.store.texts import Texts
-from geomkit.studies.entropy import add_loss
+from geomkit.states.texts import Texts
+from geomkit.studies.entropy.analyse import add_loss
+from geomkit.tables.measurements import by_cell, corpus_losses, text_means
+from geomkit.tables.tidy import COLUMNS, TableWriter, check_seeds, merge, read_absent
 
 SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
 """Parameters of each model, without embeddings and in total."""
@@ -246,10 +246,9 @@ def test_corpus_losses_are_those_of_whole_corpora(merged):
 
 
 @pytest.mark.parametrize(("layer", "place"), [("last", 0), ("final", 1)])
-def test_an_endpoint_is_one_layer_of_each_model_and_its_losses(merged, layer, place):
+def test_means_at_a_layer_are_those_of_each_model_there(merged, layer, place):
     chosen = [row for row in text_means(merged, METRICS, 64, "raw") if row["layer"] == row["depth"] + place]
-    found = endpoint(merged, METRICS, layer, 64, "raw")
-    assert found == chosen + corpus_losses(merged)
+    assert text_means(merged, METRICS, 64, "raw", layer) == chosen
     assert {row["model"] for row in chosen} == set(SIZES)
 
 
@@ -259,8 +258,6 @@ def test_an_endpoint_is_one_layer_of_each_model_and_its_losses(merged, layer, pl
 def test_means_that_do_not_exist_are_an_error(merged, metrics, length, normalise):
     with pytest.raises(DataError, match=rf"entropy\.parquet: no row for {metrics[0]}, n = {length}, {normalise}"):
         text_means(merged, metrics, length, normalise)
-    with pytest.raises(DataError, match=r"entropy\.parquet: no row for"):
-        endpoint(merged, metrics, "last", length, normalise)
 
 
 def losses(texts: Texts, nats: list[float], tokens: list[int], no_bytes: str = "") -> tuple[dict, dict[str, str]]:
@@ -303,9 +300,9 @@ def test_texts_that_are_too_short_are_the_reason_that_is_given(merged):
         text_means(merged, METRICS, 16, "centre")
 
 
-def test_an_endpoint_at_no_layer_is_an_error(merged):
-    with pytest.raises(DataError, match=r"entropy\.parquet: no row at layer all"):
-        endpoint(merged, METRICS, "all", 16, "unit")
+def test_means_at_a_layer_that_was_not_measured_are_an_error(merged):
+    with pytest.raises(DataError, match=r"entropy\.parquet: no row for erank, ratio, n = 16, unit, at layer plain$"):
+        text_means(merged, METRICS, 16, "unit", "plain")
 
 
 # seeds
@@ -333,13 +330,12 @@ def test_seeds_tell_models_of_one_size_apart_and_one_model_needs_none():
 def test_metrics_of_a_spectrum_are_rows_metric_after_metric(texts, tmp_path):
     eigenvalues = np.array([[4.0, 2.0, 1.0, 0.5], [1.0, 1.0, 1.0, 0.0]])
     spectrum = Spectrum(eigenvalues if texts else eigenvalues[0], 8, 4)
-    results = measure(spectrum)
-    eps2 = eps2_of(results, {"eps2": 0.5})
+    results = measure(spectrum, eps2=0.25)
     where: dict[str, Any] = {"text": texts, "document": ["a", "b"]} if texts else {"text": -1}
     table, one_by_one = TableWriter(model="m"), TableWriter(model="m")
-    table.add_metrics(spectrum, results, eps2, **where, variant="trained")
+    table.add_metrics(spectrum, results, **where, variant="trained")
     for name, result in results.items():
-        shape = {"n": 8, "d": 4, "eps2": eps2[name], "variant": "trained"}
+        shape = {"n": 8, "d": 4, "eps2": 0.25 if "rate" in name else None, "variant": "trained"}
         one_by_one.add(**where, **shape, metric=name, value=np.atleast_1d(result.value), bound=result.bound)
     for writer, path in ((table, "a.parquet"), (one_by_one, "b.parquet")):
         writer.write(tmp_path / path, {})

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.fit import fit
-from geomkit.laws.skills import left, per_skill, sample_texts, sightings, simulate
-from geomkit.laws.theory import (
+from geomkit.theory.graphs import left, per_skill, sample_texts, sightings, simulate
+from geomkit.theory.skills import (
     SkillGraph,
     crossover_limit,
     data_exponent,

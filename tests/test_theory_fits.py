@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.fit import NoFit
 from geomkit.laws.forms import forms
-from geomkit.laws.theory import SkillGraph
-from geomkit.laws.theory_exponents import covers, relation
-from geomkit.laws.theory_fits import errors_left_out, fit_curve
+from geomkit.theory.curves import errors_left_out, fit_curve
+from geomkit.theory.exponents import covers, relation
+from geomkit.theory.skills import SkillGraph
 
 TRUTH = {"c": 0.02, "E": 2.0, "h": 4.0, "tau": 3.0}
 SIZE, DATA = (axis.ravel() for axis in np.meshgrid(np.geomspace(6e3, 1.5e6, 6), np.geomspace(5e4, 1.6e6, 5)))

@@ -2,26 +2,36 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dumped import spectra_of
 from test_claims_theory import NAMES, Given, judged
 from test_figures import check_column
 from test_planted import cell, facts_of
 
-from geomkit.errors import DataError
-from geomkit.figures import theory as figures
-from geomkit.figures.ledger import findings_page
-from geomkit.laws.theory import SkillGraph
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.ledger.pages import findings_page
+from geomkit.ledger.table import rows_of
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
-from geomkit.store.dumps import State, write_dump
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.ladder import LadderLoss, Training
-from geomkit.store.records.theory import (
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts
+from geomkit.tables.findings import claims
+from geomkit.tables.rows import read_csv, write_csv
+from geomkit.tables.trainings import LadderLoss, Training
+from geomkit.theory import figure as figures
+from geomkit.theory import relations as theory
+from geomkit.theory.conditional import by_document, condition_model, join_conditional, octaves
+from geomkit.theory.ngrams import budgets_up_to, exponent_of, measure_ngrams
+from geomkit.theory.quanta import learnt_ranks
+from geomkit.theory.relations import curve_of, fit_skill_curves, join_curves, parts_of, relate_exponents
+from geomkit.theory.rows import (
     BigramLoss,
     Conclusion,
     ConditionalGain,
@@ -35,20 +45,13 @@ from geomkit.store.records.theory import (
     StepRow,
     TableExponent,
 )
-from geomkit.store.splits import frequency_table, read_split, write_splits
-from geomkit.store.texts import Texts
-from geomkit.studies import theory
-from geomkit.studies.claims.ledger import rows_of
-from geomkit.studies.claims.registry import claims
-from geomkit.studies.conclusions.arithmetic import of_simulation
-from geomkit.studies.conclusions.conclude import conclude
-from geomkit.studies.conclusions.ngrams import of_quanta
-from geomkit.studies.conclusions.steps import of_steps
-from geomkit.studies.conditional import by_document, measure_conditional, octaves
-from geomkit.studies.ngrams import budgets_up_to, exponent_of, measure_ngrams
-from geomkit.studies.quanta import learnt_ranks
-from geomkit.studies.skills import ENTROPIES, entropies, simulate_skills
-from geomkit.studies.theory import curve_of, fit_skill_curves, join_curves, parts_of, relate_exponents
+from geomkit.theory.simulation import ENTROPIES, entropies, simulate_skills
+from geomkit.theory.skills import SkillGraph
+from geomkit.theory.splits import frequency_table, read_split, write_splits
+from geomkit.theory.tests.arithmetic import of_simulation
+from geomkit.theory.tests.conclude import conclude
+from geomkit.theory.tests.ngrams import of_quanta
+from geomkit.theory.tests.steps import of_steps
 
 WIDTHS = (16, 24, 32, 48, 64)
 SIZES = dict(zip(WIDTHS, (6_000, 20_000, 60_000, 200_000, 600_000), strict=True))
@@ -310,7 +313,7 @@ def test_the_law_of_total_covariance_by_hand():
 def dump(path: Path, rows: np.ndarray, documents: list[str]) -> Path:
     texts, n, d = rows.shape
     attributes = {"depth": 1, "params_nonembedding": 100 * d, "params_total": 200 * d}
-    with write_dump(path, Texts(documents, [n] * texts, [n] * texts), attributes, {}, "float32", None) as writer:
+    with write_dump(path, Texts(documents, [n] * texts, [n] * texts), attributes, {}, "float32", None, [texts]) as writer:
         states = {State(layer): rows.reshape(-1, d).astype(np.float32) for layer in (0, 1, 2)}
         writer.append(np.zeros(texts * n, dtype=np.int32), np.zeros(texts * n, dtype=np.float32), states)
     return path
@@ -327,7 +330,11 @@ def conditional(tmp_path_factory):
     rows = scale * (draw.standard_normal((12, 32, 16)) + mean)
     paths = [dump(folder / f"m{d}/c/trained.h5", rows[..., :d], names) for d in (4, 8, 12, 16)]
     families = {f"m{d}": "f" for d in (4, 8, 12, 16)}
-    measure_conditional(paths, families, dict.fromkeys(families), folder / "g.csv", folder / "v.csv", 32, 0.5, 0)
+    family, spectra = (families, dict.fromkeys(families)), spectra_of(paths, folder)
+    gains, documents = ([folder / f"{kind}/{name}/c.csv" for name in families] for kind in ("gains", "documents"))
+    for path, *outputs in zip(paths, gains, documents, strict=True):
+        condition_model(partial(stored, path), spectra, *outputs, *family, 32, 0.5, 0)
+    join_conditional(spectra, gains, documents, *family, folder / "g.csv", folder / "v.csv")
     return folder
 
 
@@ -357,8 +364,9 @@ def test_the_projected_donor_is_the_narrow_model_where_that_is_its_leading_part(
 
 def test_texts_of_one_document_have_no_part_between(tmp_path):
     path = dump(tmp_path / "m/c/trained.h5", np.random.default_rng(0).standard_normal((2, 8, 4)), ["a", "a"])
+    outputs, spectra = (tmp_path / "gains/m/c.csv", tmp_path / "documents/m/c.csv"), spectra_of([path], tmp_path)
     with pytest.raises(DataError, match="texts of 8 tokens are of 1 documents"):
-        measure_conditional([path], {"m": "f"}, {"m": None}, tmp_path / "g.csv", tmp_path / "v.csv", 8, 0.5, 0)
+        condition_model(partial(stored, path), spectra, *outputs, {"m": "f"}, {"m": None}, 8, 0.5, 0)
 
 
 # bigrams

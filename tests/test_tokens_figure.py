@@ -7,8 +7,8 @@ import pytest
 from matplotlib.axes import Axes
 
 from geomkit.figures.style import save
-from geomkit.figures.tokens import CANDIDATES, PANELS, RUNS, SCORES, short, tokens_figure
-from geomkit.store.records.tokens import TokenScore
+from geomkit.studies.tokens.figure import CANDIDATES, PANELS, RUNS, SCORES, short, tokens_figure
+from geomkit.studies.tokens.rows import TokenScore
 
 FACTS = {
     "family": "f",

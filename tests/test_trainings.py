@@ -1,6 +1,6 @@
 """Which trainings of the ladder are asked for, and their names."""
 
-from geomkit.trainings import CELL, cell_recipe, grid_cells, model_names, trainings
+from geomkit.core.trainings import CELL, cell_recipe, grid_cells, model_names, trainings
 
 RUNS = [{"widths": [16, 24], "seeds": 2}, {"widths": [32], "seeds": 1}]
 

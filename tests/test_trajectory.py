@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from drawings import check_column
 
-from geomkit.errors import DataError
-from geomkit.figures.trajectory import laws_figures, trajectory_figures
+from geomkit.core.errors import DataError
 from geomkit.laws.statistics import partial_correlation
-from geomkit.store.measured import write_resamples
-from geomkit.store.records.axes import StepLaw, StepPoint, StepTurn
-from geomkit.store.records.files import read_csv
-from geomkit.store.tables import TableWriter
-from geomkit.studies.trajectory import left_out, study_trajectories
+from geomkit.studies.training.analyse import left_out, study_trajectories
+from geomkit.studies.training.figure import laws_figures, trajectory_figures
+from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import TableWriter, write_resamples
 
 STEPS = [16, 35, 77, 169, 370, 812, 1781, 3907]
 TEXTS = 12
@@ -165,7 +164,7 @@ def test_seeds_that_were_kept_at_other_steps_are_refused_by_name(tmp_path):
 
 def pages(found):
     points, turns, laws = found
-    return [*trajectory_figures(points, turns, METRICS, PRIMARY), *laws_figures(points, laws, PRIMARY)]
+    return [*trajectory_figures(points, turns, METRICS, METRICS[-2:], PRIMARY), *laws_figures(points, laws, PRIMARY)]
 
 
 @pytest.mark.slow

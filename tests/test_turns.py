@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from geomkit.errors import DataError
-from geomkit.laws.turns import beside_phases, course
+from geomkit.core.errors import DataError
+from geomkit.laws.turning_points import beside_phases, course
 
 CURVE = np.array([0.0, -1, -2, -1, 1, 2, 1.5, 1])
 

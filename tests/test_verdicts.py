@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
+from geomkit.core.provenance import rng
 from geomkit.laws.differences import Difference, Slope, detectable, pure_error, slope_of, spread_of_donors
 from geomkit.laws.lack_of_fit import Fitness, lack_of_fit
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Endpoint, Kind, decide, holm, judge
-from geomkit.store.provenance import rng
 
 BENCHMARK = Path(__file__).parent / "benchmarks/verdicts.py"
 THREE = np.exp([0.0, 1.0, 2.0])

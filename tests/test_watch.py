@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from geomkit.logs import progress
-from geomkit.watch import Pace, ancestors, duration, parent, snakemake_above
+from geomkit.core.logs import progress
+from geomkit.core.watch import Pace, ancestors, duration, parent, snakemake_above
 
 LIBRARY = Path(__file__).parents[1] / "lib"
 
@@ -34,7 +34,7 @@ def test_a_line_says_how_far_and_how_long_still(total, done, skipped, said):
 
 
 def test_a_loop_is_counted_while_it_runs_and_forgotten_afterwards():
-    from geomkit import logs
+    from geomkit.core import logs
 
     seen = []
     for item in progress("abc", "letters"):
@@ -54,10 +54,10 @@ def test_the_processes_above_are_found():
 JOB = """
 import sys, time
 from pathlib import Path
-from geomkit import watch
+from geomkit.core import watch
 watch.LOOK, watch.MINUTE = 0.05, 0.2
-from geomkit.logs import logged, progress
-from geomkit.store.provenance import replacing
+from geomkit.core.logs import logged, progress
+from geomkit.core.provenance import replacing
 
 with logged("job.log"):
     with replacing("result") as temporary:
@@ -102,7 +102,7 @@ def wait(condition) -> None:
 
 
 def test_a_job_that_was_started_by_hand_has_no_snakemake_above(tmp_path):
-    code = "from geomkit.watch import snakemake_above; print(snakemake_above())"
+    code = "from geomkit.core.watch import snakemake_above; print(snakemake_above())"
     environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(snakemake_above())
@@ -110,7 +110,7 @@ def test_a_job_that_was_started_by_hand_has_no_snakemake_above(tmp_path):
 
 def test_a_job_ends_with_its_work_and_says_that_all_is_well(tmp_path):
     (tmp_path / "job.py").write_text(
-        "from geomkit.logs import logged\nwith logged('job.log'):\n    print('done')\nraise SystemExit(7)\n"
+        "from geomkit.core.logs import logged\nwith logged('job.log'):\n    print('done')\nraise SystemExit(7)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(LIBRARY)}
     assert subprocess.run([sys.executable, "job.py"], cwd=tmp_path, env=environment, check=False).returncode == 0

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from geomkit.errors import DataError
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.ladder import ModelShard
-from geomkit.store.weights import shards, write_weights
+from geomkit.core.errors import DataError
+from geomkit.sources.weights import shards, write_weights
+from geomkit.tables.rows import read_csv
+from geomkit.tables.trainings import ModelShard
 
 
 def tensors(seed, *names):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from drawings import check_column
 
-from geomkit.figures.controls import cells_figure, others_figure
 from geomkit.laws.verdicts import Kind
-from geomkit.store.records.absence import Absent
-from geomkit.store.records.axes import CellPoint, Effect, RateCheck, SeedCorrelation, TiedShare
-from geomkit.store.records.files import read_csv, write_csv
-from geomkit.store.records.ladder import ControlTraining
-from geomkit.store.tables import TableWriter
-from geomkit.studies.width_depth import followed, study_width_and_depth
+from geomkit.studies.width_depth.analyse import followed, study_width_and_depth
+from geomkit.studies.width_depth.figure import cells_figure, others_figure
+from geomkit.studies.width_depth.rows import CellPoint, Effect, RateCheck, SeedCorrelation, TiedShare
+from geomkit.tables.absence import Absent
+from geomkit.tables.rows import read_csv, write_csv
+from geomkit.tables.tidy import TableWriter
+from geomkit.tables.trainings import ControlTraining
 
 TEXTS = 24
 DOCUMENTS = [f"d{text % 8}" for text in range(TEXTS)]

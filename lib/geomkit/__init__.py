@@ -1,4 +1,4 @@
-"""The geometry of language models' hidden states, each measurement beside its null.
+"""Measure the geometry of language models' hidden states, each quantity beside its null.
 
 What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `information_gain`,
 `lasso_paths`, `fit`.
@@ -29,7 +29,7 @@ HOMES = {
 __all__ = list(HOMES)
 
 if log := getattr(vars(sys.modules["__main__"]).get("snakemake"), "log", None):  # a job, which has yet to import the rest
-    from geomkit.errors import catch_all
+    from geomkit.core.errors import catch_all
 
     catch_all(log[0])
 

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.lm.ablating import ablate, every_sublayer, forward
-from geomkit.lm.capture import surprisals, with_prefix
-from geomkit.lm.models import load_model
-from geomkit.lm.selfcheck import padded
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.models.ablate import ablate, every_sublayer, forward
+from geomkit.models.capture import surprisals, with_prefix
+from geomkit.models.load import load_model
+from geomkit.models.selfcheck import padded
+from geomkit.states.texts import Sample, Texts
 
 ROOT = Path(__file__).parents[2]
 LADDER = ROOT / "workflow/resources/ladder"
@@ -73,7 +74,7 @@ def main() -> None:
     )
     missed = []
     for name, (folder, number, tokens, times) in models.items():
-        model = load_model(folder, "float32", torch.device("cpu"))
+        model = load_model(ModelSpec(folder, device="cpu"))
         ours, bare, losses, count = rounds(model, texts(number, tokens, model.config.get_text_config().vocab_size), times)
         target = f"> {TARGET}" if name in HELD else ""
         print(

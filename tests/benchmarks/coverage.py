@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from geomkit.core.provenance import rng
 from geomkit.laws.fit import fit
 from geomkit.laws.forms import forms
-from geomkit.store.provenance import rng
 
 SIZES = np.geomspace(1.9e7, 1.1e10, 7)
 PAIRS = np.stack(np.meshgrid(SIZES, np.geomspace(1e9, 3e11, 5), indexing="ij")).reshape(2, -1)

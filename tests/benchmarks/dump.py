@@ -18,10 +18,11 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedModel
 
-from geomkit.lm.capture import Recorder, batches, capture
-from geomkit.lm.models import blocks, load_model
-from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import ModelSpec
+from geomkit.models.capture import Recorder, batch_groups, batches, capture
+from geomkit.models.load import blocks, load_model
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.texts import Sample, Texts
 
 LADDER = Path(__file__).parents[2] / "workflow/resources/ladder/ladder-64-s0"
 LENGTH, BATCH_TOKENS = 256, 8192
@@ -62,7 +63,8 @@ def bare(model: PreTrainedModel, sample: Sample, file: Path) -> None:
 
 def dump(model: PreTrainedModel, sample: Sample, file: Path) -> None:
     recorder = Recorder(model, range(len(blocks(model)) + 2), sublayers=False)
-    with write_dump(file, sample.texts, {}, recorder.absent, "float32", None) as writer:
+    borders = [len(run) for group in batch_groups(sample, BATCH_TOKENS) for run in group]
+    with write_dump(file, sample.texts, {}, recorder.absent, "float32", None, borders) as writer:
         for part in capture(recorder, sample, BATCH_TOKENS):
             writer.append(*part)
 
@@ -103,7 +105,7 @@ def agree(model: PreTrainedModel, sample: Sample, file: Path) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     models = {
-        "ladder-64": (load_model(LADDER, "float32", torch.device("cpu")), 192, 11),
+        "ladder-64": (load_model(ModelSpec(LADDER, device="cpu")), 192, 11),
         "random-512": (random_model(), 32, 7),
     }
     print(f"Texts of {LENGTH} tokens, batches of {BATCH_TOKENS}, float32; medians, ratios of runs in turn")

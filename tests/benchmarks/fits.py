@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
+from geomkit.core.provenance import rng
 from geomkit.laws.fit import DELTA, bootstrap, fit, size_means
 from geomkit.laws.forms import Array, Chinchilla
-from geomkit.store.provenance import rng
 
 EPOCH = {"E": 1.8172, "A": 482.01, "alpha": 0.3478, "B": 2085.43, "beta": 0.3658}
 GRID = tuple(itertools.product((-1, -0.5, 0, 0.5, 1), (5, 20), (0, 0.5, 1, 1.5, 2), (5, 20), (0, 0.5, 1, 1.5, 2)))

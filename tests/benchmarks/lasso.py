@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import lars_path_gram
 
+from geomkit.core.config import ModelSpec
 from geomkit.measures.selection import TOLERANCE, LassoPath, lasso_paths
 from geomkit.measures.spectra import normalise
 
@@ -46,13 +47,13 @@ def synthetic(count: int = TOKENS, d: int = 768) -> np.ndarray:
 def hidden_states() -> Iterator[tuple[str, np.ndarray]]:
     import torch
 
-    from geomkit.lm.models import load_model, load_tokenizer
+    from geomkit.models.load import load_model, load_tokenizer
 
     torch.set_num_threads(1)
     folder = max(LADDER.glob("ladder-*"), key=lambda folder: int(folder.name.split("-")[1]))
     ids = load_tokenizer(folder)((LADDER / "README.md").read_text())["input_ids"][:TOKENS]
     with torch.inference_mode():
-        states = load_model(folder, "float32", torch.device("cpu"))(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        states = load_model(ModelSpec(folder, device="cpu"))(torch.tensor([ids]), output_hidden_states=True).hidden_states
     for name, layer in (("middle", len(states) // 2), ("last", -1)):
         yield f"{folder.name}, {name}", normalise(states[layer][0].numpy(), "unit")
 

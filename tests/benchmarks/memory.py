@@ -15,11 +15,14 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from geomkit.core.config import ModelSpec
 from geomkit.sources.corpora import Document, write_documents
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +36,8 @@ TARGET = 16
 
 
 def write_corpora(folder: Path) -> None:
-    from geomkit.lm.cutting import cut_texts
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.cutting import cut_texts
+    from geomkit.models.load import load_tokenizer
 
     words = [token[1:] for token in load_tokenizer(MODEL).get_vocab() if token[0] == "Ġ" and token[1:].isalpha()]
     draw = np.random.default_rng(0)
@@ -44,39 +47,45 @@ def write_corpora(folder: Path) -> None:
             folder / size / "corpus.parquet",
         )
         asked = {"count": texts, "length": LENGTH}
-        cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, False)
+        cut_texts(MODEL, folder / size / "corpus.parquet", folder / size / "texts.h5", "all", asked, 0, ModelSpec())
 
 
-COMPUTE = {"device": "cpu", "dtype": "float32", "batch_tokens": 8192}
-SPECTRA = {
+SPECTRA: dict[str, Any] = {
     "modes": ["unit", "centre-unit"],
     "lengths": [LENGTH],
+    "variants": ["trained", "shuffled"],
     "drawn": ["gaussian"],
     "gain": {"n": LENGTH, "eps2": 0.5},
     "seed": 0,
 }
-RUN = {"folder": MODEL, "compute": COMPUTE, "origin": {}, "trust_remote_code": False, "objective": "causal"}
+
+
+def run(folder: Path, modes: list[str] | None = None):
+    """States of the model as it runs."""
+    from geomkit.models.stream import runs
+
+    return partial(runs, MODEL, folder / "texts.h5", "m", ModelSpec(device="cpu"), 8192, 0, modes=modes)
 
 
 def dump(folder: Path) -> None:
-    from geomkit.lm.dumping import dump_model
+    from geomkit.states.dumping import dump_states
 
-    settings = {"layers": "all", "sublayers": False, "dtype": "float32", "compression": None}
-    outputs = [folder / "trained.h5", folder / "shuffled.h5"]
-    dump_model(texts=folder / "texts.h5", outputs=outputs, dump=settings, seed=0, **RUN)
+    outputs = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
+    dump_states(run(folder), outputs, {"dtype": "float32", "compression": None}, SPECTRA["variants"])
 
 
 def spectra(folder: Path) -> None:
-    from geomkit.studies.spectra import decompose_dumps
+    from geomkit.states.dumps import stored
+    from geomkit.studies.entropy.decompose import decompose
 
-    decompose_dumps(dumps=[folder / "trained.h5", folder / "shuffled.h5"], output=folder / "spectra.h5", **SPECTRA)
+    dumps = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
+    decompose(partial(stored, dumps), folder / "spectra.h5", **SPECTRA)
 
 
 def measure(folder: Path) -> None:
-    from geomkit.lm.measuring import measure_model
+    from geomkit.studies.entropy.decompose import decompose
 
-    wanted = {"dump": {"layers": "all", "sublayers": False}, "variants": ["trained", "shuffled"]}
-    measure_model(texts=folder / "texts.h5", output=folder / "m/running.h5", **wanted, **RUN, **SPECTRA)
+    decompose(run(folder, SPECTRA["modes"]), folder / "m/running.h5", **SPECTRA)
 
 
 STAGES = {"dump": dump, "spectra": spectra, "measure": measure}

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
+from geomkit.core.provenance import rng
 from geomkit.laws.differences import LEVEL
 from geomkit.laws.pairs import FACTOR, MARGINS, Margins, PairDesign, Verdict
-from geomkit.store.provenance import rng
 
 OLD = {16: (2, 3), 24: (3, 3), 32: (4, 3), 48: (4, 3), 64: (5, 3), 96: (6, 2), 128: (8, 1)}
 """Layers and seeds of each width of the ladder, when version 2 was fixed."""

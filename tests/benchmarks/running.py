@@ -8,12 +8,14 @@ growth since the smallest count over that of the texts: results (eigenvalues, id
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from geomkit.store.texts import Sample, Texts, write_texts
+from geomkit.core.config import ModelSpec
+from geomkit.states.texts import Sample, Texts, write_texts
 
 MODEL = Path(__file__).parents[2] / "workflow/resources/ladder/ladder-128-s0"
 LENGTH, FEW, COUNTS = 256, 10, (50, 200, 800)
@@ -22,11 +24,16 @@ TARGET = 100
 
 
 def texts_of(folder: Path, count: int) -> Path:
-    from geomkit.lm.cutting import tokenizer_sha256
-    from geomkit.lm.models import load_tokenizer
+    from geomkit.models.cutting import tokenizer_sha256
+    from geomkit.models.load import load_tokenizer
 
     ids = list(np.random.default_rng(0).integers(3, 1000, (count, LENGTH)).astype(np.int32))
-    facts = {"model": "m", "tokenizer sha256": tokenizer_sha256(load_tokenizer(MODEL)), "corpus sha256": "c", "seed": 0}
+    facts = {
+        "model": "m",
+        "tokenizer sha256": tokenizer_sha256(load_tokenizer(MODEL)),
+        "corpus sha256": "c",
+        "seed": 0,
+    }
     listed = Texts([str(text // 5) for text in range(count)], [LENGTH] * count, [LENGTH] * count)
     write_texts(folder / f"{count}.h5", Sample(ids, [], listed), np.ones(1000, np.int64), facts)
     return folder / f"{count}.h5"
@@ -34,15 +41,14 @@ def texts_of(folder: Path, count: int) -> Path:
 
 def peak(count: int) -> int:
     """Highest resident bytes of the job on as many texts."""
-    from geomkit.lm.measuring import measure_model
+    from geomkit.models.stream import runs
+    from geomkit.studies.entropy.decompose import decompose
 
     with tempfile.TemporaryDirectory() as name:
         for number in (FEW, count):
-            measure_model(
-                MODEL, texts_of(Path(name), number), Path(name) / f"m/{number}.h5", {"layers": "all", "sublayers": False},
-                {"device": "cpu", "dtype": "float32", "batch_tokens": 2048}, modes=["unit"], lengths=[LENGTH],
-                variants=["trained"], drawn=[], gain=None, seed=0, origin={}, trust_remote_code=False,
-            )  # fmt: skip
+            texts = texts_of(Path(name), number)
+            states = partial(runs, MODEL, texts, "m", ModelSpec(device="cpu"), 2048, 0, modes=["unit"])
+            decompose(states, Path(name) / f"m/{number}.h5", ["unit"], [LENGTH], ["trained"], [], None, 0)
             if number == FEW:
                 Path("/proc/self/clear_refs").write_text("5")
     return next(int(line.split()[1]) << 10 for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)

@@ -10,7 +10,7 @@ cache    every state in memory, as TransformerLens' run_with_cache does
 Seconds are those of the processor, so that other work on the machine hardly counts. Memory is the highest resident size of a
 stage above that before it. Stages take turns, and each number is the median of ROUNDS rounds. Written to
 workflow/resources/costs: the measurements (scale.csv), exponents of width and text count (exponents.csv), and a rate for each
-term of the work of `geomkit.costs` (rates.csv). Widths as arguments are measured anew alone.
+term of the work of `geomkit.core.costs` (rates.csv). Widths as arguments are measured anew alone.
 """
 
 import csv
@@ -29,16 +29,19 @@ from scipy.optimize import nnls
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from geomkit.costs import WORK, Shape
-from geomkit.lm.capture import Recorder, batches, capture
-from geomkit.lm.measuring import Plan, measure_variant
-from geomkit.lm.models import blocks
+from geomkit.core.config import ModelSpec
+from geomkit.core.costs import WORK, Shape
 from geomkit.measures.spectra import normalise
-from geomkit.store.decomposition import decompose, keeps_documents
-from geomkit.store.dumps import Dump, write_dump
-from geomkit.store.spectra import write_spectra
-from geomkit.store.texts import Sample, Texts
-from geomkit.studies.spectra import stored_rows
+from geomkit.models.capture import Recorder, batch_groups, batches, capture
+from geomkit.models.load import blocks
+from geomkit.models.placing import HOSTED
+from geomkit.models.stream import Running, Runs, share_of
+from geomkit.models.variants import Bench
+from geomkit.states.dumps import Dump, write_dump
+from geomkit.states.spectra import write_spectra
+from geomkit.states.stream import States
+from geomkit.states.stream_spectra import Plan, measure_variant
+from geomkit.states.texts import Sample, StoredTexts, Texts
 
 OUTPUT = Path(__file__).parents[2] / "workflow/resources/costs"
 LENGTH, BATCH_TOKENS, VOCABULARY = 64, 2048, 1024
@@ -67,6 +70,14 @@ def random_texts(count: int) -> Sample:
     return Sample(list(ids), [], Texts([str(text // 4) for text in range(count)], [LENGTH] * count, [LENGTH] * count))
 
 
+class InMemory(Running):
+    """States of a model that no folder holds."""
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        return {"depth": DEPTH}
+
+
 class Stages:
     """The stages on one model and one sample."""
 
@@ -84,8 +95,9 @@ class Stages:
                 cross_entropy(logits[row, :-1], ids[row, 1:], reduction="none")
 
     def dump(self) -> None:
-        recorder = Recorder(self.model, self.layers, False)
-        with write_dump(self.folder / "dump.h5", self.sample.texts, {}, recorder.absent, "float32", None) as writer:
+        recorder, about = Recorder(self.model, self.layers, False), self.states
+        how = (about.attributes, recorder.absent, "float32", None, about.borders)
+        with write_dump(self.folder / "dump.h5", self.sample.texts, *how) as writer:
             for part in capture(recorder, self.sample, BATCH_TOKENS):
                 writer.append(*part)
 
@@ -94,24 +106,30 @@ class Stages:
         for part in capture(recorder, self.sample, BATCH_TOKENS):
             kept.append(part)
 
-    def spectra(self, modes: tuple[str, ...] = ("unit",)) -> None:
-        texts = self.sample.texts
-        with Dump(self.folder / "dump.h5") as dump, write_spectra(self.folder / "stored.h5", texts, {}, {}) as writer:
-            for state in dump.states:
-                rows, width = stored_rows(dump, state), dump.width(state)
-                documents = keeps_documents(state, self.depth, width)
-                decompose(writer, "trained", state, rows, width, texts, modes, LENGTHS, documents)
+    @property
+    def states(self) -> InMemory:
+        """Those of the model as it runs."""
+        bench = Bench(ModelSpec(), self.sample, 0)
+        bench.loaded = self.model
+        share = share_of(batch_groups(self.sample, BATCH_TOKENS), self.sample.texts, None)
+        stored, asked = StoredTexts(self.sample, np.ones(VOCABULARY, int), {}), {"layers": self.layers, "sublayers": False}
+        return InMemory(Runs("random", bench, stored, asked, BATCH_TOKENS, None, HOSTED, share, {}), "trained")
+
+    def decompose(self, states: States, modes: tuple[str, ...]) -> None:
+        with states, write_spectra(self.folder / "spectra.h5", self.sample.texts, {}, {}) as writer:
+            measure_variant(writer, "trained", states, Plan(modes, LENGTHS), "")
+
+    def spectra(self) -> None:
+        self.decompose(Dump(self.folder / "dump.h5"), ("unit",))
 
     def both(self) -> None:
-        self.spectra(("unit", "centre-unit"))
+        self.decompose(Dump(self.folder / "dump.h5"), ("unit", "centre-unit"))
 
-    def measure(self, modes: tuple[str, ...] = ("unit",)) -> None:
-        plan = Plan(modes, LENGTHS, None, BATCH_TOKENS)
-        with write_spectra(self.folder / "running.h5", self.sample.texts, {}, {}) as writer:
-            measure_variant(writer, "trained", Recorder(self.model, self.layers, False), self.sample, plan, "")
+    def measure(self) -> None:
+        self.decompose(self.states, ("unit",))
 
     def measure_both(self) -> None:
-        self.measure(("unit", "centre-unit"))
+        self.decompose(self.states, ("unit", "centre-unit"))
 
     @property
     def parameters(self) -> int:

@@ -16,7 +16,7 @@ MODELS = {"torch", "transformers", "accelerate"}
 HEAVY = MODELS | {"sklearn", "datasets", "matplotlib"}
 PREAMBLE = "import snakemake.io; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake"
 RUNS = 9
-TARGETS = {"studies.spectra": 1.5, "studies.entropy": 1.5, "lm.cutting": 3.0, "lm.dumping": 3.0}
+TARGETS = {"studies.entropy.decompose": 1.5, "studies.entropy.analyse": 1.5, "models.cutting": 3.0, "models.stream": 3.0}
 
 
 def loaded(code: str) -> set[str]:
@@ -42,7 +42,7 @@ def main() -> None:
     print(f"Start of a job, seconds, median and longest of {RUNS} runs")
     print(f"{'module':<17}{'median':>8}{'longest':>9}{'target':>9}  heavy modules")
     for module, target in TARGETS.items():
-        code = f"{PREAMBLE}\nimport geomkit.job, geomkit.logs, geomkit.{module}"
+        code = f"{PREAMBLE}\nimport geomkit.core.job, geomkit.core.logs, geomkit.{module}"
         heavy, times = sorted(HEAVY & loaded(code)), seconds(code)
         print(f"{module:<17}{median(times):>8.2f}{max(times):>9.2f}{f'< {target}':>9}  {', '.join(heavy) or 'none'}")
 

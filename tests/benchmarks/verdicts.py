@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from geomkit.core.provenance import rng
 from geomkit.laws.differences import Difference
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.statistics import slope_weights
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, Kind, judge
-from geomkit.store.provenance import rng
 
 SIZES = np.array([6592.0, 21720.0, 50880.0, 113184.0, 250048.0, 671232.0, 1586432.0])
 SEEDS = (3, 3, 3, 3, 3, 2, 1)

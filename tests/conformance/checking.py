@@ -13,15 +13,15 @@ import torch
 from conformance.tiny import DECODERS, NAMES, make
 from torch import nn
 
-from geomkit.config import CAUSAL, MASKED
-from geomkit.errors import GeomkitError
-from geomkit.lm.capture import Recorder, capture
-from geomkit.lm.dumping import of_model
-from geomkit.lm.masking import Masking
-from geomkit.lm.models import OBJECTIVES, blocks, load_model, sizes
-from geomkit.lm.selfcheck import read_states
-from geomkit.store.dumps import State
-from geomkit.store.texts import Sample, Texts
+from geomkit.core.config import CAUSAL, MASKED, ModelSpec
+from geomkit.core.errors import GeomkitError
+from geomkit.core.state import State
+from geomkit.models.capture import Recorder, capture
+from geomkit.models.load import OBJECTIVES, blocks, load_model, sizes
+from geomkit.models.masking import Masking
+from geomkit.models.selfcheck import read_states
+from geomkit.models.stream import model_attributes
+from geomkit.states.texts import Sample, Texts
 
 LENGTHS, FIRST, LAST, MASK = (17, 9, 12), 0, 2, 4
 STATES, NATS = 1e-4, 1e-3
@@ -49,8 +49,8 @@ def check(objective: str, name: str, folder: Path) -> Outcome:
     except Exception as error:  # whatever keeps transformers from making it is the reason why it is not tried
         return Outcome(*about, MISSING, textwrap.shorten(f"{type(error).__name__}: {error}", 160))
     try:
-        loaded = load_model(folder, "float32", torch.device("cpu"), objective=objective)
-        of_model(loaded)
+        loaded = load_model(ModelSpec(folder, device="cpu", objective=objective))
+        model_attributes(loaded)
         measured = captured(loaded, objective)
     except GeomkitError as error:
         return Outcome(*about, REFUSED, str(error).replace(str(folder), name).partition(": ")[2])
@@ -151,7 +151,7 @@ compared with those that transformers computes of each text alone. Sizes are com
 text model's. This page is rendered from `tests/conformance/result.csv`.
 
 Before anything is measured, every model, also one with code of its own, is checked in six passes of short texts
-(`geomkit.lm.selfcheck`):
+(`geomkit.models.selfcheck`):
 
 - Each block runs once, in order, and takes and returns one row for each token.
 - The rows are the hidden states that the model itself returns, or else what the next block is given.

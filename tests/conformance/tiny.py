@@ -12,8 +12,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from geomkit.config import CAUSAL, MASKED
-from geomkit.lm.models import OBJECTIVES
+from geomkit.core.config import CAUSAL, MASKED
+from geomkit.models.load import OBJECTIVES
 
 NAMES = {CAUSAL: MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MASKED: MODEL_FOR_MASKED_LM_MAPPING_NAMES}
 """Model types and their classes, by objective."""

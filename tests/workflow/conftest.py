@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import FAULTS, PRIMARY, SETTINGS, write_corpus
+from runs import FAULTS, PRIMARY, SETTINGS, WITHOUT, write_corpus
 from wheels import make_wheel
 from workflow_case import Case, Run, copy_project
 
@@ -60,7 +60,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Case:
         "dump": {"layers": [0, "last"], "sublayers": True, "dtype": "float16", "compression": "gzip", "keep": False},
         "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0"], "metrics": PRIMARY, "nulls": ["gaussian"]},
         "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
-        **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
+        **WITHOUT,
     }
     return Case(project, folder, settings, PIP_FIND_LINKS=str(wheels))
 

@@ -7,14 +7,22 @@ from typing import Any, NamedTuple
 import yaml
 from workflow_case import ROOT, Case, Outcome, Run
 
+from geomkit.core.config import stages
+from geomkit.core.variants import by_kind, drawn, nulls, runs
 from geomkit.measures.entropy import metrics
-from geomkit.variants import drawn, nulls, of_kind, runs
 
 MODELS = {"ladder-16-s0": (16, 2), "ladder-24-s0": (24, 3)}
 """Width and depth of each."""
 
 
 SETTINGS: dict[str, Any] = yaml.safe_load((ROOT / ".test/config.yaml").read_text())
+
+
+STAGES = stages(yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()))
+
+
+WITHOUT = {stage: {"models": []} for stage, block in STAGES.items() if "$ref" not in block["properties"]["models"]}
+"""Stages that may select no model, without one."""
 
 
 TEXTS, LENGTHS = SETTINGS["texts"]["count"], tuple(SETTINGS["entropy"]["lengths"])
@@ -29,7 +37,7 @@ DRAWN = drawn({"nulls": nulls()})
 """Nulls of drawn rows."""
 
 
-OF_FAMILY = [null.name for null in of_kind("family")]
+OF_FAMILY = [null.name for null in by_kind("family")]
 """Nulls made of a family's spectra."""
 
 
@@ -54,7 +62,7 @@ UPSTREAM = {"corpus": 1, "texts": 1, "dump": 2, "spectra": 2, "entropy": 2, "wid
 """Jobs of a whole run up to the merged table."""
 
 
-JOBS = UPSTREAM | {"tokens": 2}
+JOBS = UPSTREAM | {"project": 2, "tokens": 2}
 """Rules that have another number of jobs in a whole run than one."""
 
 

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from runs import write_corpus
+from runs import WITHOUT, write_corpus
 from workflow_case import Case, copy_project
 
 RUNS = [{"widths": [16], "seeds": 1}]
@@ -13,7 +13,7 @@ SETTINGS = {
     "compute": {"device": "cpu"},
     "entropy": {"models": ["ladder-16-s0"], "corpora": ["small"]},
     "tokens": {"models": ["ladder-16-s0"], "corpora": ["small"], "selection": {"models": []}},
-    **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
+    **WITHOUT,
     "ladder": {
         "corpus": "small",
         "runs": RUNS,
@@ -68,13 +68,12 @@ def test_the_learning_curve_has_the_columns_that_are_shipped_and_falls(trained):
 
 
 def test_the_model_is_a_folder_that_transformers_loads(trained):
-    import torch
-
-    from geomkit.lm.models import load_tokenizer, untrained_twin
+    from geomkit.core.config import ModelSpec
+    from geomkit.models.load import load_tokenizer, untrained_twin
 
     folder = trained / "ladder-16-s0"
     assert len(load_tokenizer(folder)) == 300
-    assert untrained_twin(folder, 0, "float32", torch.device("cpu")).config.hidden_size == 16
+    assert untrained_twin(ModelSpec(folder, device="cpu"), 0).config.hidden_size == 16
     assert not list((trained / "checkpoints").iterdir())
 
 

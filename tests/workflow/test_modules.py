@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hidden import hiding
+from runs import WITHOUT
 from wheels import make_wheel
 from workflow_case import ROOT, Case
 
@@ -33,7 +34,7 @@ PARTIAL: dict[str, Any] = {
     "entropy": {"models": ["ladder-16-s0"], "corpora": ["speeches"], "lengths": [16], "nulls": ["gaussian"]},
     "scaling": {"primary": {"length": 16}},
     "tokens": {"models": ["ladder-16-s0"], "corpora": ["speeches"], "selection": {"models": []}},
-    **{stage: {"models": []} for stage in ("ablation", "components", "semantics")},
+    **WITHOUT,
 }
 """What a caller says: the rest comes from config.yaml."""
 

@@ -5,23 +5,21 @@ import csv
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from runs import SETTINGS, write_corpus
+from runs import SETTINGS, WITHOUT, write_corpus
 from workflow_case import Case
 
-from geomkit.store.dumps import Dump
+from geomkit.states.dumps import Dump
 
 SIZES = {"depth": 2, "params_total": 90000, "params_nonembedding": 60000}
 MODELS = {
     "mine": {"source": "states", "path": "states", "family": "mine"} | SIZES,
     "few": {"source": "bundled", "path": "ladder/ladder-32-s0", "family": "few", "tokenizer": "ladder", "nulls": ["shuffled"]},
 }
-NONE = {"models": []}
-STAGES = {name: NONE for name in ("ablation", "components", "semantics", "trajectory")}
 SELECTED = {
     "models": MODELS,
-    "tokens": {"models": ["ladder-16-s0"], "selection": NONE},
+    "tokens": {"models": ["ladder-16-s0"], "selection": {"models": []}},
     "entropy": SETTINGS["entropy"] | {"models": ["ladder-16-s0", "few", "mine"]},
-    **STAGES,
+    **WITHOUT,
 }
 TARGETS = ("results/entropy_layers.pdf", "results/scaling_plot.pdf", "results/nulls_plot.pdf", "results/entropy_absent.csv")
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,10 +17,10 @@ import pytest
 import yaml
 from workflow_case import ROOT, Case, copy_project
 
-from geomkit.catalogue import declared_by_kind
-from geomkit.source import described
+from geomkit.core.catalogue import declared_by_kind
+from geomkit.core.declarations import described
 
-PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+EXTENSIONS, STUDY = (ROOT / "CONTRIBUTING.md").read_text().split("## A study, from question to figure")
 NEW = {
     "metric": "tail_share",
     "null": "signs",
@@ -36,14 +37,16 @@ SIZE: dict[str, Any] = {
     "entropy": {"lengths": [40], "normalise": ["unit"]},
     "scaling": {"primary": {"length": 40}, "bootstrap": 100},
     "tokens": {"selection": {"layers": ["last"], "texts": 2, "targets": 1, "budgets": [1, 2], "removed": 0}},
+    "peak": {"models": ["ladder-16-s0", "mine"], "corpora": ["notes"]},
 }
 """What makes the run a short one; the page chooses all else."""
-TARGETS = ("scaling_plot.pdf", "nulls_plot.pdf", "tokens_summary.csv", "scaling/verdicts.csv")
+TARGETS = ("peak.pdf", "scaling_plot.pdf", "nulls_plot.pdf", "tokens_summary.csv", "scaling/verdicts.csv")
 LOOK = """
 import json
 from pathlib import Path
 from matplotlib.text import Text
-from geomkit.figures import scaling, style
+from geomkit.studies.size_laws.figure import scaling
+from geomkit.figures import style
 
 seen = {}
 def keep(figures, output):
@@ -72,8 +75,14 @@ class Walk(NamedTuple):
             return list(csv.DictReader(file))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = EXTENSIONS) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def study() -> dict[str, str]:
+    """What the page says of a study, by the file that the first line of each block names."""
+    parts = [block.partition("\n") for block in blocks(r"\w+", STUDY)]
+    return {first.lstrip("#. "): text for first, _, text in parts}
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,6 +97,15 @@ def follow(project: Path) -> None:
         first, _, code = block.partition("\n")
         path = project / first.removeprefix("# ")
         path.write_text(f"{path.read_text()}\n\n{code}")
+
+
+def add_study(project: Path) -> None:
+    """Makes the files of the study, its block last of the schema's properties and of the configuration."""
+    for name, text in study().items():
+        path = project / name
+        path.parent.mkdir(exist_ok=True)
+        before, end, after = path.read_text().partition("$defs:") if path.exists() else ("", "", "")
+        path.write_text(f"{before}{text}{end}{after}")
 
 
 def chosen() -> dict[str, Any]:
@@ -109,25 +127,35 @@ def write_inputs(folder: Path, ladder: Path) -> None:
 
 
 def test_each_walkthrough_says_where_its_code_goes():
-    assert len(blocks("python")) == len(re.findall("^### ", PAGE, flags=re.MULTILINE)) == len(NEW) + 1
+    assert len(blocks("python")) == len(re.findall("^### ", EXTENSIONS, flags=re.MULTILINE)) == len(NEW) + 1
     for block in blocks("python"):
         path = block.partition("\n")[0].removeprefix("# ")
         assert (ROOT / path).is_file(), f"CONTRIBUTING.md names {path}"
 
 
+def test_a_study_adds_files_of_its_own_and_two_blocks():
+    assert {name for name in study() if (ROOT / name).exists()} == {"config.yaml", "workflow/schemas/config.schema.yaml"}
+    assert {Path(name).parent.as_posix() for name in study()} >= {"lib/geomkit/studies/peak", "workflow/rules", "workflow/report"}
+
+
 def test_nothing_that_is_added_is_there_already():
     for kind, name in NEW.items():
         assert name not in declared_by_kind()[kind]
-    assert CLAIM not in described("geomkit.studies.claims.laws", "claims.register")
+    assert CLAIM not in described("geomkit.studies.size_laws.claims", "claims.register")
 
 
 def test_the_code_keeps_the_projects_style(tmp_path):
     project = copy_project(tmp_path)
     shutil.copy2(ROOT / "pyproject.toml", project)
     follow(project)
-    for command in (["check"], ["format", "--check"]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *command, "lib"], cwd=project, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout
+    add_study(project)
+    scripts = Path(sys.executable).parent
+    for command in ("ruff check lib", "ruff format --check lib", "snakefmt --check workflow", "lint-imports"):
+        program, *arguments = command.split()
+        done = subprocess.run(
+            [scripts / program, *arguments], cwd=project, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "lib"}
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +163,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     """One run with every extension of the page."""
     project, folder = copy_project(tmp_path_factory.mktemp("project")), tmp_path_factory.mktemp("run")
     follow(project)
+    add_study(project)
     write_inputs(folder, project / "workflow/resources/ladder")
     settings = merged(SIZE, chosen())
     outcome = Case(project, folder, settings).run(*(f"results/{target}" for target in TARGETS), "--cores", "2")
@@ -203,10 +232,36 @@ def test_a_source_gives_the_model(table):
 @pytest.mark.workflow
 def test_a_claim_is_in_the_ledger(walk):
     walk.python(
-        "from pathlib import Path; from geomkit.studies.claims.ledger import write_ledger\n"
-        "write_ledger(['results/scaling/verdicts.csv'], Path('results/claims.csv')); print('null')"
+        "from pathlib import Path; from geomkit.ledger.table import write_ledger\n"
+        "write_ledger([Path('results/scaling/verdicts.csv')], Path('results/claims.csv')); print('null')"
     )
     rows = [row for row in walk.rows("claims.csv") if row["claim"] == CLAIM]
     assert {"ladder on notes" in row["scope"] for row in rows} == {True}
     laws = [row for row in walk.rows("scaling/verdicts.csv") if row["metric"] == "erank_covariance" and row["exponent"]]
     assert [row["value"] for row in rows] == [row["exponent"] for row in laws]
+
+
+@pytest.mark.workflow
+def test_a_study_has_its_table_and_its_figure(walk, table):
+    ranks = {
+        (row["model"], row["layer"]): row["value"]
+        for row in table
+        if (row["metric"], row["variant"], row["text"], row["normalise"]) == ("erank_covariance", "trained", -1, "unit")
+    }
+    rows = walk.rows("peak.csv")
+    assert [row["model"] for row in rows] == ["ladder-16-s0", "mine"]
+    for row in rows:
+        assert float(row["value"]) == ranks[row["model"], int(row["layer"])]
+        assert float(row["value"]) == max(value for (model, _), value in ranks.items() if model == row["model"])
+    assert (walk.results / "peak.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.workflow
+def test_a_study_is_among_the_default_targets_and_on_the_page_of_the_configuration(walk, tmp_path):
+    outcome = Case(walk.project, tmp_path, {}).run("--cores", "1", "--dry-run")
+    assert (outcome.jobs["peak"], outcome.jobs["peak_figure"]) == (1, 1)
+    code = "import yaml, json; from geomkit.core.schema_page import page; read = lambda path: yaml.safe_load(open(path))\n"
+    files = [str(walk.project / name) for name in ("workflow/schemas/config.schema.yaml", "config.yaml")]
+    page = walk.python(f"{code}print(json.dumps(page(*map(read, {files!r}))))")
+    assert "## peak\n\nAt which layer" in page
+    assert '| `peak.models` | list of strings | Models or families; empty for none. | `["ladder"]` |' in page

@@ -1,8 +1,12 @@
+DEFAULT += plan.wanted("components", "results/components.pdf")
+DOWNLOADS += inputs.downloads("components")
+
+
 rule components:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
         output="results/components/{model}/{corpus}.parquet",
     log:
@@ -10,26 +14,20 @@ rule components:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
-        runtime=lambda wildcards, input, attempt: attempt * (60 + megabytes(input) // 5),
+        **loading(5, list),
     params:
         **call(
-            "geomkit.lm.components:measure_components",
-            content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
+            "geomkit.studies.components.run:measure_components",
+            **OF_MODEL,
+            **ABOUT_MODEL,
             number=config["components"]["texts"],
             heads=config["components"]["heads"],
             gain={"n": config["texts"]["length"], "eps2": config["entropy"]["eps2"]},
-            compute=config["compute"],
+            metrics=plan.metrics_with("central"),
+            batch_tokens=config["compute"]["batch_tokens"],
         ),
     message:
-        "Taking sublayers out of {wildcards.model} on {wildcards.corpus}"
+        "Ablating sublayers of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -47,11 +45,11 @@ rule components_summary:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         **call(
-            "geomkit.studies.components:summarise_components",
+            "geomkit.studies.components.analyse:summarise_components",
             seed=config["seed"],
         ),
     message:
-        "Intervals of sublayers, {wildcards.model} on {wildcards.corpus}"
+        "Summarising sublayers of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -59,10 +57,10 @@ rule components_summary:
 rule components_table:
     input:
         tables=expand(
-            "results/components/{model}/{corpus}.parquet", **chosen("components")
+            "results/components/{model}/{corpus}.parquet", **plan.chosen("components")
         ),
         summaries=expand(
-            "results/components/{model}/{corpus}.csv", **chosen("components")
+            "results/components/{model}/{corpus}.csv", **plan.chosen("components")
         ),
     output:
         output="results/components.parquet",
@@ -74,8 +72,7 @@ rule components_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
-            record="SublayerEffect",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining the tables of components"
@@ -98,7 +95,7 @@ rule components_figure:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.components:draw_components",
+            "geomkit.studies.components.figure:draw_components",
         ),
     message:
         "Drawing what sublayers do"

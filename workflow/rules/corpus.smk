@@ -1,7 +1,7 @@
 rule corpus:
     input:
-        rest(corpus_files),
-        source=head(corpus_files),
+        rest(inputs.corpus_files),
+        source=head(inputs.corpus_files),
     output:
         output="results/corpora/{corpus}.parquet",
     log:
@@ -10,11 +10,11 @@ rule corpus:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * min(max(1000, 20 * megabytes(input)), 8000),
+        * min(max(1000, 20 * inputs.megabytes(input)), 8000),
     params:
         **call(
             "geomkit.sources.corpora:prepare_corpus",
-            content=corpus_content,
+            content=inputs.corpus_content,
             reader=lambda wildcards: config["corpora"][wildcards.corpus].get(
                 "reader", "parquet"
             ),

@@ -1,7 +1,7 @@
 rule texts:
     input:
-        rest(tokenizer_files),
-        folder=head(tokenizer_files),
+        rest(inputs.tokenizer_files),
+        folder=head(inputs.tokenizer_files),
         corpus="results/corpora/{corpus}.parquet",
     output:
         output="results/texts/{tokenizer}/{corpus}.h5",
@@ -10,14 +10,18 @@ rule texts:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * megabytes(input)),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (2000 + 2 * inputs.megabytes(input)),
     params:
         **call(
-            "geomkit.lm.cutting:cut_texts",
-            content=tokenizer_content,
-            trust_remote_code=lambda wildcards: TOKENIZERS[
-                wildcards.tokenizer
-            ].entry.get("trust_remote_code", False),
+            "geomkit.models.cutting:cut_texts",
+            content=inputs.tokenizer_content,
+            # texts depend on no other key of the tokenizer's model
+            spec=lambda wildcards: settings.ModelSpec(
+                trust_remote_code=plan.tokenizers[
+                    wildcards.tokenizer
+                ].trust_remote_code
+            ),
             split=lambda wildcards: config["corpora"][wildcards.corpus].get(
                 "split", "all"
             ),
@@ -26,8 +30,8 @@ rule texts:
             ),
             texts=config["texts"],
             seed=config["seed"],
-            # a function of the input is no reason to run again
-            lengths=lambda wildcards, input: lengths_needed(wildcards),
+            # as a function of `input` it is not compared: other lengths cut no text again
+            lengths=lambda wildcards, input: plan.lengths_needed(wildcards),
         ),
     message:
         "Cutting texts of {wildcards.corpus} for the tokenizer {wildcards.tokenizer}"
@@ -37,43 +41,40 @@ rule texts:
 
 rule dump:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     output:
-        outputs=[dump_path(variant) for variant in VARIANTS],
+        outputs=[dump_path(variant) for variant in plan.variants],
     log:
         "results/logs/dump/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(name for name in WHOLE if name not in IMPORTED),
+        model=one_of(
+            name for name in plan.whole(plan.dumped) if name not in plan.imported
+        ),
     group:
         MEASURING
     conda:
         "../../envs/geomkit.yaml"
     resources:
         **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt * (4000 + 5 * megabytes(input)),
+        mem_mb=lambda wildcards, input, attempt: attempt
+        * (4000 + 5 * inputs.megabytes(input)),
         runtime=lambda wildcards, input, attempt: attempt
-        * (30 + megabytes(input) // 50),
+        * (30 + inputs.megabytes(input) // 50),
     params:
         **call(
-            "geomkit.lm.dumping:dump_model",
-            content=model_content,
-            origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
+            "geomkit.states.dumping:dump_states",
+            **RUNNING,
             dump=lambda wildcards: {
-                "sublayers": with_sublayers(wildcards),
+                "sublayers": plan.with_sublayers(wildcards),
                 **{
                     key: config["dump"][key]
                     for key in ("layers", "dtype", "compression")
                 },
             },
-            compute=config["compute"],
-            # every rule has the same outputs: of variants that this model has none of the file holds the reason alone
-            variants=runs_of,
+            # the outputs are the same for every model: for a variant that it lacks, the file contains only the reason
+            variants=plan.runs_of,
             seed=config["seed"],
         ),
     message:
@@ -86,26 +87,28 @@ use rule dump as dump_part with:
     output:
         outputs=[
             temp(f"results/dumps/{{part}}/{{model}}/{{corpus}}/{variant}.h5")
-            for variant in VARIANTS
+            for variant in plan.variants
         ],
     log:
         "results/logs/dump/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
+        part=one_of(plan.parts),
     message:
         "Running {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
 
 
 rule merge_dumps:
     input:
-        parts=expand("results/dumps/{part}/{{model}}/{{corpus}}/trained.h5", part=PARTS),
+        parts=expand(
+            "results/dumps/{part}/{{model}}/{{corpus}}/trained.h5", part=plan.parts
+        ),
     output:
         output=dump_path("trained"),
     log:
         "results/logs/merge_dumps/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IN_PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -113,7 +116,7 @@ rule merge_dumps:
         runtime=lambda wildcards, input, attempt: attempt * (10 + input.size_mb // 1000),
     params:
         **call(
-            "geomkit.store.parts:merge_dumps",
+            "geomkit.states.parts:merge_dumps",
             dtype=config["dump"]["dtype"],
             compression=config["dump"]["compression"],
         ),
@@ -125,24 +128,24 @@ rule merge_dumps:
 
 rule import_states:
     input:
-        rest(states_files),
-        folder=head(states_files),
+        rest(inputs.states_files),
+        folder=head(inputs.states_files),
     output:
         output=dump_path("trained"),
     log:
         "results/logs/import_states/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(IMPORTED),
+        model=one_of(plan.imported),
     conda:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, input, attempt: attempt
-        * (30 + megabytes(input) // 500),
+        * (30 + inputs.megabytes(input) // 500),
     params:
         **call(
-            "geomkit.sources.states:import_states",
-            content=states_content,
+            "geomkit.sources.imported:import_states",
+            content=inputs.states_content,
             entry=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
             dump={
                 key: config["dump"][key] for key in ("layers", "dtype", "compression")
@@ -156,23 +159,24 @@ rule import_states:
 
 rule weights:
     input:
-        lambda wildcards: files_of_models(running(wildcards.stage)),
-        folders=lambda wildcards: folders_of_models(running(wildcards.stage)),
+        lambda wildcards: all_files(plan.running(wildcards.stage)),
+        folders=lambda wildcards: folders(plan.running(wildcards.stage)),
     output:
         output="results/weights/{stage}.csv",
     log:
         "results/logs/weights/{stage}.log",
     wildcard_constraints:
-        stage="entropy|trajectory",
+        stage=one_of(plan.stages),
     conda:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.weights:write_weights",
+            "geomkit.sources.weights:write_weights",
             content=lambda wildcards: {
-                name: content_of(MODELS[name]) for name in running(wildcards.stage)
+                name: inputs.content_of(MODELS[name])
+                for name in plan.running(wildcards.stage)
             },
-            names=lambda wildcards: running(wildcards.stage),
+            names=lambda wildcards: plan.running(wildcards.stage),
         ),
     message:
         "Comparing the weights of the models of {wildcards.stage}"

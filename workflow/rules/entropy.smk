@@ -1,3 +1,7 @@
+DEFAULT += ["results/entropy_layers.pdf", "results/entropy_absent.csv"]
+DOWNLOADS += inputs.downloads("entropy")
+
+
 rule entropy:
     input:
         spectra="results/spectra/{model}/{corpus}.h5",
@@ -11,18 +15,13 @@ rule entropy:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
     params:
         **call(
-            "geomkit.studies.entropy:measure_spectra",
+            "geomkit.studies.entropy.analyse:measure_spectra",
             family=lambda wildcards: MODELS[wildcards.model].family,
             seed=lambda wildcards: MODELS[wildcards.model].seed,
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
-        "Measuring {wildcards.model} on {wildcards.corpus}"
+        "Evaluating metrics of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -30,7 +29,8 @@ rule entropy:
 rule width_nulls:
     input:
         spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=chosen("entropy")["model"]
+            "results/spectra/{model}/{{corpus}}.h5",
+            model=plan.chosen("entropy")["model"],
         ),
     output:
         output="results/nulls/{corpus}.parquet",
@@ -42,32 +42,24 @@ rule width_nulls:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
     params:
         **call(
-            "geomkit.studies.width_nulls:measure_width_nulls",
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
+            "geomkit.studies.entropy.width_nulls:measure_width_nulls",
+            **plan.members("entropy"),
             modes=config["entropy"]["normalise"],
             lengths=config["entropy"]["lengths"],
-            metrics=(
-                None
-                if config["entropy"]["metrics"] == "all"
-                else config["entropy"]["metrics"]
-            ),
-            parameters=PARAMETERS,
+            **MEASURED,
         ),
     message:
-        "Measuring spectra whose shape does not change with width, on {wildcards.corpus}"
+        "Measuring nulls for width on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
-# what a donor's rows are projected to, from a dump or while the model runs
+# settings of projections, from a dump or while the model runs
 PROJECTING = {
+    **relatives("entropy"),
     "modes": config["entropy"]["normalise"],
     "lengths": config["entropy"]["lengths"],
-    "metrics": (
-        None if config["entropy"]["metrics"] == "all" else config["entropy"]["metrics"]
-    ),
-    "parameters": PARAMETERS,
+    **MEASURED,
     "draws": 20,
     "bracket": {
         "modes": [config["scaling"]["primary"]["normalise"]],
@@ -79,57 +71,14 @@ PROJECTING = {
 
 rule project:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=family_spectra("entropy"),
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
+        spectra=spectra_of_family("entropy"),
     output:
         output="results/projections/{model}/{corpus}.parquet",
     log:
         "results/logs/project/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("entropy")),
-    conda:
-        "../../envs/geomkit.yaml"
-    resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
-    params:
-        **call(
-            "geomkit.studies.projections:project_donor",
-            states="geomkit.lm.rerunning:run_again",
-            **PROJECTING,
-            families=of_family("entropy", "family"),
-            seeds=of_family("entropy", "seed"),
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-        ),
-    message:
-        "Projecting {wildcards.model} on as many directions as narrower models have, on {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
-
-
-rule projections:
-    input:
-        dumps=expand(
-            "results/dumps/{model}/{{corpus}}/trained.h5", model=kept("entropy")
-        ),
-        spectra=expand(
-            "results/spectra/{model}/{{corpus}}.h5", model=measured("entropy")
-        ),
-        tables=expand(
-            "results/projections/{model}/{{corpus}}.parquet",
-            model=measured("entropy"),
-        ),
-    output:
-        output="results/projections/{corpus}.parquet",
-    log:
-        "results/logs/projections/{corpus}.log",
+        model=one_of(plan.dumped_of("entropy")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -137,13 +86,59 @@ rule projections:
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
         **call(
-            "geomkit.studies.projections:write_projections",
+            "geomkit.studies.size_laws.projections:project_donor",
+            **STORED,
             **PROJECTING,
-            families=of_models("entropy", "family"),
-            seeds=of_models("entropy", "seed"),
         ),
     message:
-        "Projecting models on as many directions as narrower ones have, on {wildcards.corpus}"
+        "Projecting {wildcards.model} to the widths of narrower models, on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+use rule project as project_running with:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        spectra=spectra_of_family("entropy"),
+    wildcard_constraints:
+        model=one_of(plan.streamed_of("entropy")),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.size_laws.projections:project_donor",
+            **RUNNING,
+            **PROJECTING,
+            dump=LAST_STATES,
+        ),
+
+
+rule projections:
+    input:
+        spectra=expand(
+            "results/spectra/{model}/{{corpus}}.h5",
+            model=plan.chosen("entropy")["model"],
+        ),
+        tables=expand(
+            "results/projections/{model}/{{corpus}}.parquet",
+            model=plan.chosen("entropy")["model"],
+        ),
+    output:
+        output="results/projections/{corpus}.parquet",
+    log:
+        "results/logs/projections/{corpus}.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call(
+            "geomkit.studies.size_laws.projections:join_projections",
+            **plan.members("entropy"),
+            modes=config["entropy"]["normalise"],
+        ),
+    message:
+        "Joining the projections of all models on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -152,9 +147,12 @@ rule entropy_table:
     input:
         "results/weights/entropy.csv",
         tables=[
-            *expand("results/entropy/{model}/{corpus}.parquet", **chosen("entropy")),
             *expand(
-                "results/nulls/{corpus}.parquet", corpus=chosen("entropy")["corpus"]
+                "results/entropy/{model}/{corpus}.parquet", **plan.chosen("entropy")
+            ),
+            *expand(
+                "results/nulls/{corpus}.parquet",
+                corpus=plan.chosen("entropy")["corpus"],
             ),
         ],
     output:
@@ -166,7 +164,7 @@ rule entropy_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining the tables of all models"
@@ -185,12 +183,12 @@ rule points:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.points:collect_points",
+            "geomkit.studies.entropy.figure_means:collect_points",
             primary=config["scaling"]["primary"],
             exploratory=config["scaling"].get("exploratory", []),
         ),
     message:
-        "Averaging the metrics that are drawn over texts"
+        "Averaging over texts the metrics that figures draw"
     script:
         "../scripts/run.py"
 
@@ -210,7 +208,7 @@ rule entropy_layers:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.layers:draw_layers",
+            "geomkit.studies.entropy.figure:draw_layers",
             primary=config["scaling"]["primary"],
         ),
     message:

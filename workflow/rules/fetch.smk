@@ -1,21 +1,6 @@
 rule fetch:
     input:
-        [
-            fetched_folder("models", MODELS[name].key)
-            for stage in STAGES
-            for name in chosen(stage)["model"]
-        ],
-        [
-            fetched_folder("corpora", name)
-            for stage in STAGES
-            if config[stage]["models"]
-            for name in chosen(stage)["corpus"]
-        ],
-        [
-            fetched_folder("corpora", config["semantics"][key])
-            for key in ("background", "judgements")
-            if config["semantics"]["models"]
-        ],
+        lambda wildcards: DOWNLOADS,
     localrule: True
 
 
@@ -28,7 +13,7 @@ rule fetch_model:
     conda:
         "../../envs/geomkit.yaml"
     params:
-        # no digest of code: a change of the library fetches nothing again
+        # without a digest of code: a change of the library downloads nothing again
         function="geomkit.sources.fetch:fetch",
         entry=lambda wildcards: settings.download(config["models"][wildcards.name]),
     message:
@@ -51,8 +36,8 @@ use rule fetch_model as fetch_corpus with:
 
 rule stage:
     input:
-        rest(unstaged),
-        source=head(unstaged),
+        rest(unstaged_files),
+        source=head(unstaged_files),
     output:
         target=directory("results/staged/{place}"),
     log:
@@ -64,7 +49,7 @@ rule stage:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.provenance:copy_folder",
+            "geomkit.core.provenance:copy_folder",
             content=staged_content,
         ),
     message:
@@ -75,9 +60,9 @@ rule stage:
 
 rule convert_model:
     input:
-        rest(converted_files),
-        adapter_files,
-        source=head(converted_files),
+        rest(inputs.converted_files),
+        lambda wildcards: given_files(inputs.adapter_files, wildcards),
+        source=head(inputs.converted_files),
     output:
         output=directory("results/models/{name}"),
     log:
@@ -86,23 +71,15 @@ rule convert_model:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * max(4000, 12 * megabytes(input)),
+        * max(4000, 12 * inputs.megabytes(input)),
     params:
         **call(
-            "geomkit.lm.convert:convert_model",
-            content=lambda wildcards: [
-                entry_content("models", wildcards.name),
-                adapter_content(wildcards),
-            ],
+            "geomkit.models.convert:convert_model",
+            content=inputs.converted_content,
             adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
-            trust_remote_code=lambda wildcards: config["models"][wildcards.name].get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: config["models"][wildcards.name].get(
-                "objective", "causal"
-            ),
+            spec=lambda wildcards: MODELS[wildcards.name].spec("cpu"),
         ),
     message:
-        "Making safetensors of the model {wildcards.name}"
+        "Converting the model {wildcards.name} to safetensors"
     script:
         "../scripts/run.py"

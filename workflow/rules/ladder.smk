@@ -1,5 +1,5 @@
-from geomkit.lm.names import expand as trainings_of
-from geomkit.trainings import CELL, cell_recipe, grid_cells, model_names
+from geomkit.ladder.names import expand as trainings_of
+from geomkit.core.trainings import CELL, cell_recipe, grid_cells, model_names
 
 LADDER = model_names(config["ladder"]["runs"])
 CONTROLS = [
@@ -29,7 +29,7 @@ rule ladder_tokenizer:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.lm.ladder:prepare_tokenizer",
+            "geomkit.ladder.training:prepare_tokenizer",
             recipe=config["ladder"]["recipe"],
         ),
     message:
@@ -56,10 +56,10 @@ rule ladder_model:
         runtime=480,
     params:
         **call(
-            "geomkit.lm.ladder:train_model",
+            "geomkit.ladder.training:train_model",
             recipe=config["ladder"]["recipe"],
             device=config["compute"]["device"],
-            # a file in results/ladder/checkpoints: an output would be removed from under a run that is to be resumed
+            # a file in results/ladder/checkpoints, not an output: Snakemake would remove an output before the run resumes
             checkpoint="ladder-{width}-s{seed}.safetensors",
         ),
     message:
@@ -79,7 +79,7 @@ rule ladder_runs:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.trainings:join_curves",
+            "geomkit.ladder.join:join_curves",
         ),
     message:
         "Joining the ladder's learning curves"
@@ -103,7 +103,7 @@ rule ladder_cell:
         runtime=480,
     params:
         **call(
-            "geomkit.lm.cell:train_cell",
+            "geomkit.ladder.grid_training:train_cell",
             recipe=lambda wildcards: cell_recipe(
                 config["ladder"]["recipe"],
                 wildcards.tokens,
@@ -111,7 +111,7 @@ rule ladder_cell:
                 wildcards.batch,
             ),
             primary=config["scaling"]["primary"],
-            parameters=PARAMETERS,
+            parameters=plan.parameters,
             device=config["compute"]["device"],
             checkpoint=f"{CELL}.safetensors",
         ),
@@ -140,7 +140,7 @@ rule ladder_sweep:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.trainings:join_sweep",
+            "geomkit.ladder.join:join_sweep",
         ),
     message:
         "Joining the sweep of learning rates and batches"
@@ -162,7 +162,7 @@ rule ladder_grid:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.trainings:join_grid",
+            "geomkit.ladder.join:join_grid",
         ),
     message:
         "Joining the grid over model size and data"
@@ -188,7 +188,7 @@ rule ladder_control:
         runtime=480,
     params:
         **call(
-            "geomkit.lm.controls:train_control",
+            "geomkit.ladder.controls:train_control",
             name="{name}",
             recipe=config["ladder"]["recipe"],
             device=config["compute"]["device"],
@@ -212,7 +212,7 @@ use rule ladder_control as ladder_steps with:
         "results/logs/ladder/steps/{name}.log",
     params:
         **call(
-            "geomkit.lm.controls:train_control",
+            "geomkit.ladder.controls:train_control",
             name="{name}",
             recipe=config["ladder"]["recipe"],
             device=config["compute"]["device"],
@@ -220,7 +220,7 @@ use rule ladder_control as ladder_steps with:
             keep=config["ladder"]["steps"]["at"],
         ),
     message:
-        "Training {wildcards.name}, whose weights are kept at {params.keep} steps"
+        "Training {wildcards.name}, and saving its weights at {params.keep} steps"
 
 
 rule ladder_controls:
@@ -234,7 +234,7 @@ rule ladder_controls:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.trainings:join_controls",
+            "geomkit.ladder.join:join_controls",
         ),
     message:
         "Joining the losses of the trainings beside the ladder"
@@ -250,7 +250,49 @@ use rule ladder_controls as ladder_steps_table with:
     log:
         "results/logs/ladder/steps.log",
     message:
-        "Joining the losses at the steps whose weights are kept"
+        "Joining the losses at the steps with saved weights"
+
+
+rule controls_measured:
+    input:
+        models=[
+            *[
+                relative(RESOURCES / "ladder" / name / "model.safetensors")
+                for name in LADDER
+            ],
+            *expand("results/ladder/controls/{name}/model.safetensors", name=CONTROLS),
+        ],
+        texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
+    output:
+        output="results/ladder/controls.parquet",
+    log:
+        "results/logs/ladder/controls_measured.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        **call(
+            "geomkit.ladder.control_metrics:measure_controls",
+            states="geomkit.models.stream:runs_by_name",
+            spec=settings.ModelSpec(
+                device=config["compute"]["device"], dtype=config["compute"]["dtype"]
+            ),
+            batch_tokens=config["compute"]["batch_tokens"],
+            dump=LAST_STATES,
+            seed=config["seed"],
+            corpus=config["ladder"]["corpus"],
+            parameters=plan.parameters,
+            family="controls",
+            length=config["scaling"]["primary"]["length"],
+            normalisation=config["scaling"]["primary"]["normalise"],
+            metrics=config["scaling"]["primary"]["metrics"],
+        ),
+    message:
+        "Measuring the ladder and the trainings beside it"
+    script:
+        "../scripts/run.py"
 
 
 rule ladder_card:
@@ -270,7 +312,7 @@ rule ladder_card:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.lm.card:write_card",
+            "geomkit.ladder.model_card:write_card",
             splits=[
                 config["corpora"][name].get("split", "all")
                 for name in config["ladder"]["card"]

@@ -1,38 +1,42 @@
-# how documents are compared, from a dump or a model that runs once more
+JUDGEMENTS = config["semantics"]["judgements"]
+DEFAULT += plan.wanted("semantics", "results/semantics.pdf")
+DOWNLOADS += inputs.downloads(
+    "semantics", corpora=[config["semantics"]["background"], JUDGEMENTS]
+)
 JUDGING = {
-    "family": lambda wildcards: MODELS[wildcards.model].family,
-    "model_seed": lambda wildcards: MODELS[wildcards.model].seed,
+    **ABOUT_MODEL,
     "halves": config["semantics"]["halves"],
     "resamples": config["semantics"]["resamples"],
     "eps2": config["entropy"]["eps2"],
+    "metrics": plan.metrics_with("central"),
     "seed": config["seed"],
 }
 
 
 rule semantics:
     input:
-        rest(judgement_files),
-        dump="results/dumps/{model}/{corpus}/trained.h5",
+        rest(inputs.corpus_files, corpus=JUDGEMENTS),
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
-        judgements=head(judgement_files),
+        judgements=head(inputs.corpus_files, corpus=JUDGEMENTS),
     output:
         output="results/semantics/{model}/{corpus}.parquet",
         summary="results/semantics/{model}/{corpus}.csv",
     log:
         "results/logs/semantics/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(DUMPED),
+        model=one_of(plan.dumped),
     conda:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         **call(
-            "geomkit.studies.semantics:judge",
-            states="geomkit.store.held:stored",
+            "geomkit.studies.semantics.analyse:judge",
+            **STORED,
             **JUDGING,
-            content=lambda wildcards: corpus_content(JUDGED),
+            content=lambda wildcards: inputs.source_content("corpora", JUDGEMENTS),
         ),
     message:
         "Comparing {wildcards.model} with judgements of {wildcards.corpus}"
@@ -40,55 +44,45 @@ rule semantics:
         "../scripts/run.py"
 
 
-rule compare:
+use rule semantics as compare with:
     input:
-        rest(judgement_files),
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        rest(inputs.corpus_files, corpus=JUDGEMENTS),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
         corpus="results/corpora/{corpus}.parquet",
         background=f"results/corpora/{config['semantics']['background']}.parquet",
-        judgements=head(judgement_files),
-    output:
-        output="results/semantics/{model}/{corpus}.parquet",
-        summary="results/semantics/{model}/{corpus}.csv",
+        judgements=head(inputs.corpus_files, corpus=JUDGEMENTS),
     log:
         "results/logs/compare/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(name for name in MODELS if name not in DUMPED),
-    conda:
-        "../../envs/geomkit.yaml"
+        model=one_of(plan.streamed),
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **LOADING,
     params:
         **call(
-            "geomkit.studies.semantics:judge",
-            states="geomkit.lm.rerunning:run_again",
+            "geomkit.studies.semantics.analyse:judge",
             **JUDGING,
-            content=lambda wildcards: [
-                corpus_content(JUDGED),
-                model_content(wildcards),
-            ],
-            asked=asked_again(config["dump"]["layers"], sublayers=True, firsts=True),
-            compute=config["compute"],
+            **RUNNING
+            | {
+                "content": lambda wildcards: [
+                    inputs.source_content("corpora", JUDGEMENTS),
+                    inputs.model_content(wildcards),
+                ]
+            },
+            dump=CHOSEN_STATES | {"sublayers": True},
         ),
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
 
 
 rule semantics_table:
     input:
         tables=expand(
-            "results/semantics/{model}/{corpus}.parquet", **chosen("semantics")
+            "results/semantics/{model}/{corpus}.parquet", **plan.chosen("semantics")
         ),
         summaries=expand(
-            "results/semantics/{model}/{corpus}.csv", **chosen("semantics")
+            "results/semantics/{model}/{corpus}.csv", **plan.chosen("semantics")
         ),
     output:
         output="results/semantics.parquet",
@@ -100,8 +94,7 @@ rule semantics_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
-            record="Likeness",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
         "Joining the tables of semantics"
@@ -124,9 +117,9 @@ rule semantics_figure:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.semantics:draw_semantics",
+            "geomkit.studies.semantics.figure:draw_semantics",
         ),
     message:
-        "Drawing how distances agree with judgements"
+        "Drawing the agreement of distances with judgements"
     script:
         "../scripts/run.py"

@@ -1,17 +1,31 @@
+# settings of spectra, from dumps or while a model runs
+MEASURED_ROWS = {
+    "modes": config["entropy"]["normalise"],
+    "lengths": config["entropy"]["lengths"],
+    "variants": plan.runs_of,
+    "drawn": plan.drawn_for,
+    "left_out": plan.without,
+    "gain": plan.gain_constants,
+    "whitened": plan.whitened_layers,
+    "sinks": plan.sink_settings,
+    "seed": config["seed"],
+}
+
+
 rule spectra:
     input:
         dumps=lambda wildcards: expand(
             "results/dumps/{model}/{corpus}/{variant}.h5",
             model=wildcards.model,
             corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
+            variant=plan.runs_of(wildcards),
         ),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
         "results/logs/spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(WHOLE),
+        model=one_of(plan.whole(plan.dumped)),
     group:
         MEASURING
     conda:
@@ -20,149 +34,66 @@ rule spectra:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
     params:
-        **call(
-            "geomkit.studies.spectra:decompose_dumps",
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            drawn=drawn_for,
-            left_out=without,
-            gain=gain_constants,
-            whitened=whitened_layers,
-            sinks=sinks_asked,
-            seed=config["seed"],
-        ),
+        **call("geomkit.studies.entropy.decompose:decompose", **STORED, **MEASURED_ROWS),
     message:
         "Decomposing {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
-use rule spectra as spectra_part with:
+use rule spectra as measure with:
     input:
-        dumps=lambda wildcards: expand(
-            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
-            model=wildcards.model,
-            corpus=wildcards.corpus,
-            variant=runs_of(wildcards),
-            part=PARTS,
-        ),
-    output:
-        output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
-    log:
-        "results/logs/spectra/{part}/{model}/{corpus}.log",
-    wildcard_constraints:
-        model=one_of(IN_PARTS),
-        part=one_of(PARTS),
-    message:
-        "Decomposing part {wildcards.part} of the states of {wildcards.model} on {wildcards.corpus}"
-
-
-rule merge_spectra:
-    input:
-        dump_path("trained") if config["dump"]["keep"] is True else [],
-        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
-    output:
-        output="results/spectra/{model}/{corpus}.h5",
-    log:
-        "results/logs/merge_spectra/{model}/{corpus}.log",
-    wildcard_constraints:
-        model=one_of(IN_PARTS),
-    conda:
-        "../../envs/geomkit.yaml"
-    params:
-        **call(
-            "geomkit.store.spectra_parts:merge_spectra",
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
-        ),
-    message:
-        "Merging the spectra of {wildcards.model} on {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
-
-
-rule measure:
-    input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-    output:
-        output="results/spectra/{model}/{corpus}.h5",
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
     log:
         "results/logs/measure/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_WHOLE),
-    conda:
-        "../../envs/geomkit.yaml"
+        model=one_of(plan.whole(plan.streamed)),
+    group:
+        None
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        **LOADING,
     params:
         **call(
-            "geomkit.lm.measuring:measure_model",
-            content=model_content,
-            origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
-            dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
-            left_out=without,
-            gain=gain_constants,
-            whitened=whitened_layers,
-            sinks=sinks_asked,
-            seed=config["seed"],
+            "geomkit.studies.entropy.decompose:decompose",
+            **RUNNING,
+            **MEASURED_ROWS,
+            dump=CHOSEN_STATES,
         ),
     message:
         "Running and decomposing {wildcards.model} on {wildcards.corpus}"
-    script:
-        "../scripts/run.py"
+
+
+# Centring takes the mean of all texts: jobs that share them first sum the rows of their parts, and measure when all have done so.
 
 
 rule sum_rows:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
+        dumps=lambda wildcards: expand(
+            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
+            part=wildcards.part,
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=plan.runs_of(wildcards),
+        ),
     output:
         output=temp("results/sums/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/sum_rows/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.dumped)),
+        part=one_of(plan.parts),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
     params:
         **call(
-            "geomkit.lm.first_pass:sum_rows",
-            content=model_content,
-            origin=lambda wildcards: settings.origin(MODELS[wildcards.model].entry),
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
-            objective=lambda wildcards: MODELS[wildcards.model].objective,
-            dump={key: config["dump"][key] for key in ("layers", "sublayers")},
-            compute=config["compute"],
-            modes=config["entropy"]["normalise"],
-            variants=runs_of,
-            whitened=whitened_layers,
+            "geomkit.studies.entropy.decompose:sum_rows",
+            **STORED,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
             seed=config["seed"],
         ),
     message:
@@ -171,53 +102,105 @@ rule sum_rows:
         "../scripts/run.py"
 
 
+use rule sum_rows as run_sums with:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+    log:
+        "results/logs/run_sums/{part}/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(plan.in_parts(plan.streamed)),
+        part=one_of(plan.parts),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.entropy.decompose:sum_rows",
+            **RUNNING,
+            variants=plan.runs_of,
+            drawn=plan.drawn_for,
+            modes=config["entropy"]["normalise"],
+            whitened=plan.whitened_layers,
+            dump=CHOSEN_STATES,
+            seed=config["seed"],
+        ),
+    message:
+        "Running {wildcards.model} and summing its states on part {wildcards.part} of {wildcards.corpus}"
+
+
+SUMS = (
+    expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=plan.parts)
+    if plan.first_summed
+    else []
+)
+
+
+use rule spectra as spectra_part with:
+    input:
+        dumps=lambda wildcards: expand(
+            "results/dumps/{part}/{model}/{corpus}/{variant}.h5",
+            part=wildcards.part,
+            model=wildcards.model,
+            corpus=wildcards.corpus,
+            variant=plan.runs_of(wildcards),
+        ),
+        sums=SUMS,
+    output:
+        output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
+    log:
+        "results/logs/spectra/{part}/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(plan.in_parts(plan.dumped)),
+        part=one_of(plan.parts),
+    message:
+        "Decomposing part {wildcards.part} of {wildcards.corpus} for {wildcards.model}"
+
+
 use rule measure as measure_part with:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        # the mean is that of all texts, so every part waits for the sums of all
-        sums=(
-            expand("results/sums/{part}/{{model}}/{{corpus}}.h5", part=PARTS)
-            if FIRST_SUMMED
-            else []
-        ),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        sums=SUMS,
     output:
         output=temp("results/spectra/{part}/{model}/{corpus}.h5"),
     log:
         "results/logs/measure/{part}/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
-        part=one_of(PARTS),
+        model=one_of(plan.in_parts(plan.streamed)),
+        part=one_of(plan.parts),
     message:
         "Running and decomposing {wildcards.model} on part {wildcards.part} of {wildcards.corpus}"
 
 
-rule merge_measured:
+rule merge_spectra:
     input:
-        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=PARTS),
+        # if the dump is kept, it is complete before the spectra are
+        lambda wildcards: (
+            "results/dumps/{model}/{corpus}/trained.h5"
+            if config["dump"]["keep"] is True and wildcards.model in plan.dumped
+            else []
+        ),
+        parts=expand("results/spectra/{part}/{{model}}/{{corpus}}.h5", part=plan.parts),
     output:
         output="results/spectra/{model}/{corpus}.h5",
     log:
-        "results/logs/merge_measured/{model}/{corpus}.log",
+        "results/logs/merge_spectra/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(MEASURED_IN_PARTS),
+        model=one_of(plan.in_parts(MODELS)),
     conda:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + input.size_mb // len(PARTS)),
+        * (4000 + input.size_mb // len(plan.parts)),
         runtime=lambda wildcards, input, attempt: attempt
-        * (30 + input.size_mb // (100 * len(PARTS))),
+        * (30 + input.size_mb // (100 * len(plan.parts))),
     params:
         **call(
-            "geomkit.store.partial_spectra:merge_measured",
-            modes=config["entropy"]["normalise"],
-            lengths=config["entropy"]["lengths"],
-            variants=runs_of,
-            drawn=drawn_for,
+            "geomkit.states.partial_spectra:merge_spectra",
         ),
     message:
-        "Merging what was measured of {wildcards.model} on {wildcards.corpus}"
+        "Merging the spectra of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"

@@ -1,15 +1,19 @@
-FACTS = relative(RESOURCES / "theory/facts.csv")
-STEPS = relative(RESOURCES / "theory/small_steps.csv")
-RADII = relative(RESOURCES / "theory/step_radii.csv")
+from geomkit.core.trainings import fact_cells
+
+FACTS = relative(RESOURCES / "findings/theory/training/facts.csv")
+STEPS = relative(RESOURCES / "findings/theory/training/small_steps.csv")
+RADII = relative(RESOURCES / "findings/theory/training/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
+TOKENIZER = ancient(relative(RESOURCES / "ladder/tokenizer"))
+TOKENIZER_FILES = list(map(relative, files_below(RESOURCES / "ladder/tokenizer")))
 SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 
 
 rule theory_ngram_ids:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/ngrams.h5",
     log:
@@ -18,7 +22,7 @@ rule theory_ngram_ids:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.lm.splitting:encode_splits",
+            "geomkit.theory.run.ngram_ids:encode_splits",
         ),
     message:
         "Encoding the ladder's training, validation and test text"
@@ -35,7 +39,7 @@ rule theory_simulation:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.skills:simulate_skills",
+            "geomkit.theory.simulation:simulate_skills",
             grid=config["theory"]["simulation"],
             seed=config["seed"],
         ),
@@ -57,7 +61,7 @@ rule theory_relations:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.theory:relate_exponents",
+            "geomkit.theory.relations:relate_exponents",
             resamples=config["theory"]["resamples"]["primary"],
             sensitivity=config["theory"]["resamples"]["sensitivity"],
             seed=config["seed"],
@@ -80,7 +84,7 @@ rule theory_ngrams:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.ngrams:measure_ngrams",
+            "geomkit.theory.ngrams:measure_ngrams",
         ),
     message:
         "Measuring frequency tables and budgets of trigrams"
@@ -101,7 +105,7 @@ rule theory_curve:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.theory:fit_skill_curves",
+            "geomkit.theory.relations:fit_skill_curves",
         ),
     message:
         "Fitting the theory's curve of {wildcards.table}"
@@ -120,7 +124,7 @@ rule theory_curves:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.theory:join_curves",
+            "geomkit.theory.relations:join_curves",
         ),
     message:
         "Joining the theory's curves"
@@ -128,67 +132,64 @@ rule theory_curves:
         "../scripts/run.py"
 
 
+CONDITIONING = {
+    **relatives("theory"),
+    "length": config["texts"]["length"],
+    "eps2": config["theory"]["eps2"],
+    "seed": config["seed"],
+}
+
+
 rule condition:
     input:
-        rest(model_files),
-        folder=head(model_files),
-        texts=model_texts,
-        spectra=family_spectra("theory"),
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
+        spectra=spectra_of_family("theory"),
     output:
         gains="results/theory/conditional/{model}/{corpus}.csv",
         documents="results/theory/documents/{model}/{corpus}.csv",
     log:
         "results/logs/theory/condition/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(measured("theory")),
+        model=one_of(plan.dumped_of("theory")),
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 10),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
-        **call(
-            "geomkit.studies.conditional:condition_model",
-            states="geomkit.lm.rerunning:run_again",
-            content=model_content,
-            asked=asked_again(["last", "final"]),
-            compute=config["compute"],
-            families=of_family("theory", "family"),
-            seeds=of_family("theory", "seed"),
-            length=config["texts"]["length"],
-            eps2=config["theory"]["eps2"],
-            seed=config["seed"],
-        ),
+        **call("geomkit.theory.conditional:condition_model", **STORED, **CONDITIONING),
     message:
         "Measuring the conditional entropy of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
+use rule condition as condition_running with:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        spectra=spectra_of_family("theory"),
+    wildcard_constraints:
+        model=one_of(plan.streamed_of("theory")),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.theory.conditional:condition_model",
+            **RUNNING,
+            **CONDITIONING,
+            dump=LAST_STATES,
+        ),
+
+
 rule theory_conditional:
     input:
-        dumps=expand(
-            "results/dumps/{model}/{corpus}/trained.h5",
-            model=kept("theory"),
-            corpus=chosen("theory")["corpus"],
-        ),
-        spectra=expand(
-            "results/spectra/{model}/{corpus}.h5",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
-        ),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.chosen("theory")),
         made_gains=expand(
-            "results/theory/conditional/{model}/{corpus}.csv",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            "results/theory/conditional/{model}/{corpus}.csv", **plan.chosen("theory")
         ),
         made_documents=expand(
-            "results/theory/documents/{model}/{corpus}.csv",
-            model=measured("theory"),
-            corpus=chosen("theory")["corpus"],
+            "results/theory/documents/{model}/{corpus}.csv", **plan.chosen("theory")
         ),
     output:
         gains="results/theory/conditional.csv",
@@ -197,26 +198,20 @@ rule theory_conditional:
         "results/logs/theory/conditional.log",
     conda:
         "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
         **call(
-            "geomkit.studies.conditional:measure_conditional",
-            families=of_models("theory", "family"),
-            seeds=of_models("theory", "seed"),
-            length=config["texts"]["length"],
-            eps2=config["theory"]["eps2"],
-            seed=config["seed"],
+            "geomkit.theory.conditional:join_conditional",
+            **plan.members("theory"),
         ),
     message:
-        "Measuring the conditional entropy of representations"
+        "Joining the conditional entropies of representations"
     script:
         "../scripts/run.py"
 
 
 rule theory_bigrams:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         models=[
             path
             for name in SHIPPED_LADDER
@@ -224,7 +219,7 @@ rule theory_bigrams:
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/bigrams.csv",
     log:
@@ -236,7 +231,7 @@ rule theory_bigrams:
         mem_mb=4000,
     params:
         **call(
-            "geomkit.lm.bigrams:measure_bigrams",
+            "geomkit.theory.run.bigrams:measure_bigrams",
             seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
             number=config["theory"]["windows"],
             device=config["compute"]["device"],
@@ -258,7 +253,7 @@ rule theory_quanta:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.quanta:learnt_ranks",
+            "geomkit.theory.quanta:learnt_ranks",
         ),
     message:
         "Finding the ranks up to which bigrams are learnt"
@@ -277,10 +272,10 @@ rule theory_facts:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.facts:study_facts",
+            "geomkit.theory.planted_facts:study_facts",
         ),
     message:
-        "Holding planted facts against the theory"
+        "Comparing planted facts with the theory"
     script:
         "../scripts/run.py"
 
@@ -307,7 +302,7 @@ rule theory_conclusions:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.conclusions.conclude:conclude",
+            "geomkit.theory.tests.conclude:conclude",
         ),
     message:
         "Drawing conclusions about the theory"
@@ -342,10 +337,10 @@ rule theory_plot:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.theory:draw_theory",
+            "geomkit.theory.figure:draw_theory",
         ),
     message:
-        "Drawing the theory beside what was measured"
+        "Drawing the theory beside measurements"
     script:
         "../scripts/run.py"
 
@@ -362,7 +357,7 @@ rule planted_facts_cell:
         runtime=60,
     params:
         **call(
-            "geomkit.lm.facts:train_facts",
+            "geomkit.theory.run.planted_facts:train_facts",
             recipe=config["theory"]["facts"]["recipe"],
         ),
     message:
@@ -373,7 +368,10 @@ rule planted_facts_cell:
 
 rule planted_facts:
     input:
-        tables=planted_cells(),
+        tables=expand(
+            "results/theory/training/facts/{cell}.csv",
+            cell=fact_cells(config["theory"]["facts"]),
+        ),
     output:
         output="results/theory/training/facts.csv",
     log:
@@ -382,7 +380,7 @@ rule planted_facts:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.facts:join_facts",
+            "geomkit.theory.planted_facts:join_facts",
         ),
     message:
         "Joining the models of planted facts"
@@ -392,9 +390,9 @@ rule planted_facts:
 
 rule small_steps:
     input:
-        with_folder(RESOURCES / "ladder/tokenizer")[1:],
+        TOKENIZER_FILES,
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
-        tokenizer=with_folder(RESOURCES / "ladder/tokenizer")[0],
+        tokenizer=TOKENIZER,
     output:
         output="results/theory/training/small_steps.csv",
         radii="results/theory/training/step_radii.csv",
@@ -408,7 +406,7 @@ rule small_steps:
         mem_mb=4000,
     params:
         **call(
-            "geomkit.lm.steps:measure_small_steps",
+            "geomkit.theory.run.small_steps:measure_small_steps",
             recipe=config["ladder"]["recipe"]
             | {"tokens": config["theory"]["steps"]["tokens"]},
             seed=config["seed"],
@@ -419,6 +417,6 @@ rule small_steps:
             resamples=config["theory"]["steps"]["resamples"],
         ),
     message:
-        "Training for small steps, and measuring them"
+        "Training a model, and measuring small steps of its weights"
     script:
         "../scripts/run.py"

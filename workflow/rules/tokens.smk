@@ -1,7 +1,14 @@
+DEFAULT += [
+    "results/token_regression.pdf",
+    *(["results/tokens.html"] if plan.probed()["model"] else []),
+]
+DOWNLOADS += inputs.downloads("tokens")
+
+
 rule probe:
     input:
-        rest(model_files),
-        folder=head(model_files),
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
         spectra="results/spectra/{model}/{corpus}.h5",
     output:
         output="results/probes/{model}/{corpus}.h5",
@@ -10,31 +17,23 @@ rule probe:
     conda:
         "../../envs/geomkit.yaml"
     resources:
-        **GPU,
-        mem_mb=lambda wildcards, input, attempt: attempt
-        * (4000 + 5 * megabytes([input.folder])),
-        runtime=lambda wildcards, input, attempt: attempt
-        * (60 + megabytes([input.folder]) // 5),
+        **loading(5),
     params:
         **call(
-            "geomkit.lm.probing:probe_model",
-            content=model_content,
-            trust_remote_code=lambda wildcards: MODELS[wildcards.model].entry.get(
-                "trust_remote_code", False
-            ),
+            "geomkit.models.probe:probe_model",
+            **OF_MODEL,
+            batch_tokens=config["compute"]["batch_tokens"],
             selection={
                 key: value
                 for key, value in config["tokens"]["selection"].items()
                 if key not in ("models", "methods", "budgets")
             }
             | {"budgets": sorted(config["tokens"]["selection"]["budgets"])},
-            methods=SELECTORS,
-            gain=GAIN,
-            compute=config["compute"],
+            methods=plan.selectors,
             seed=config["seed"],
         ),
     message:
-        "Hiding tokens from {wildcards.model} on {wildcards.corpus}"
+        "Probing {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -53,14 +52,12 @@ rule tokens:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 5),
     params:
         **call(
-            "geomkit.studies.gain:measure_gains",
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-            gain=gain_constants,
+            "geomkit.studies.tokens.gains:measure_gains",
+            **ABOUT_MODEL,
             seed=config["seed"],
         ),
     message:
-        "Information gain of {wildcards.model} on {wildcards.corpus}"
+        "Analysing the information gain of {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -80,14 +77,12 @@ rule selection:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 2),
     params:
         **call(
-            "geomkit.studies.selection:compare_selections",
-            family=lambda wildcards: MODELS[wildcards.model].family,
-            model_seed=lambda wildcards: MODELS[wildcards.model].seed,
-            gain=gain_constants,
+            "geomkit.studies.tokens.selection:compare_selections",
+            **ABOUT_MODEL,
             seed=config["seed"],
         ),
     message:
-        "Comparing choices of tokens, {wildcards.model} on {wildcards.corpus}"
+        "Comparing selections of tokens, {wildcards.model} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
@@ -95,12 +90,14 @@ rule selection:
 rule tokens_table:
     input:
         tables=[
-            *expand("results/tokens/{model}/{corpus}.parquet", **chosen("tokens")),
-            *expand("results/selection/{model}/{corpus}.parquet", **probed()),
+            *expand(
+                "results/tokens/{model}/{corpus}.parquet", **plan.chosen("tokens")
+            ),
+            *expand("results/selection/{model}/{corpus}.parquet", **plan.probed()),
         ],
         summaries=[
-            *expand("results/tokens/{model}/{corpus}.csv", **chosen("tokens")),
-            *expand("results/selection/{model}/{corpus}.csv", **probed()),
+            *expand("results/tokens/{model}/{corpus}.csv", **plan.chosen("tokens")),
+            *expand("results/selection/{model}/{corpus}.csv", **plan.probed()),
         ],
     output:
         output="results/tokens.parquet",
@@ -112,10 +109,10 @@ rule tokens_table:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.store.tables:merge_stage",
+            "geomkit.tables.tidy:merge_stage",
         ),
     message:
-        "Joining what was found about tokens"
+        "Joining the tables of tokens"
     script:
         "../scripts/run.py"
 
@@ -135,7 +132,7 @@ rule token_regression:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.tokens:draw_tokens",
+            "geomkit.studies.tokens.figure:draw_tokens",
         ),
     message:
         "Drawing gain, ridge and selection of tokens"
@@ -145,8 +142,8 @@ rule token_regression:
 
 rule token_texts:
     input:
-        probes=expand("results/probes/{model}/{corpus}.h5", **probed()),
-        spectra=expand("results/spectra/{model}/{corpus}.h5", **probed()),
+        probes=expand("results/probes/{model}/{corpus}.h5", **plan.probed()),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.probed()),
     output:
         output="results/token_texts.json",
     log:
@@ -155,7 +152,7 @@ rule token_texts:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.token_texts:collect_texts",
+            "geomkit.studies.tokens.texts:collect_texts",
         ),
     message:
         "Collecting texts for the page of tokens"
@@ -179,7 +176,7 @@ rule tokens_page:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.page:draw_page",
+            "geomkit.studies.tokens.page:draw_page",
         ),
     message:
         "Writing the page of tokens"

@@ -1,44 +1,11 @@
+from geomkit.ladder.names import expand as trainings_of
+
 GROUPS = {
     str(training): group
     for group, members in config["ladder"]["controls"].items()
     for one in members
     for training in trainings_of(one)
 }
-
-
-rule controls_measured:
-    input:
-        models=[
-            *[
-                relative(RESOURCES / "ladder" / name / "model.safetensors")
-                for name in LADDER
-            ],
-            *expand("results/ladder/controls/{name}/model.safetensors", name=CONTROLS),
-        ],
-        texts=f"results/texts/ladder/{config['ladder']['corpus']}.h5",
-    output:
-        output="results/ladder/controls.parquet",
-    log:
-        "results/logs/ladder/controls_measured.log",
-    conda:
-        "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
-    params:
-        **call(
-            "geomkit.lm.control_metrics:measure_controls",
-            parameters=PARAMETERS,
-            compute=config["compute"],
-            family="controls",
-            length=config["scaling"]["primary"]["length"],
-            normalisation=config["scaling"]["primary"]["normalise"],
-            metrics=config["scaling"]["primary"]["metrics"],
-        ),
-    message:
-        "Measuring the ladder and the trainings beside it"
-    script:
-        "../scripts/run.py"
 
 
 rule width_depth:
@@ -58,15 +25,14 @@ rule width_depth:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.studies.width_depth:study_width_and_depth",
+            "geomkit.studies.width_depth.analyse:study_width_and_depth",
             groups=GROUPS,
             recipe=config["ladder"]["recipe"],
             primary=config["scaling"]["primary"],
-            resamples=config["scaling"]["bootstrap"],
-            seed=config["seed"],
+            **RESAMPLED,
         ),
     message:
-        "Telling width, depth and parameters apart"
+        "Separating width, depth and parameters"
     script:
         "../scripts/run.py"
 
@@ -92,7 +58,7 @@ rule controls_plot:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.figures.controls:draw_controls",
+            "geomkit.studies.width_depth.figure:draw_controls",
             primary=config["scaling"]["primary"],
         ),
     message:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from geomkit.job import run
+from geomkit.core.job import run
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -1,4 +1,4 @@
-"""What all figures share: fonts, names, colours that the colour-blind can tell apart, and PDFs whose bytes can be reproduced."""
+"""Shared style of figures: fonts, names, colours for colour-blind readers, and PDFs with reproducible bytes."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from geomkit.source import described
-from geomkit.store.provenance import replacing
-from geomkit.store.records.endpoints import Endpoint, Source
-from geomkit.variants import TRAINED, Kind, of_kind
+from geomkit.core.declarations import described
+from geomkit.core.provenance import replacing
+from geomkit.core.variants import TRAINED, Kind, by_kind
+from geomkit.tables.endpoints import Endpoint, Source
 
 matplotlib.rcParams.update(
     {
@@ -73,7 +73,7 @@ METHODS = {
 
 
 class Look(NamedTuple):
-    """How a variant is drawn and called."""
+    """Label, marker, colour and line of a variant in figures."""
 
     line: Any
     marker: str
@@ -84,14 +84,14 @@ class Look(NamedTuple):
 
 DRAWN = (
     described("geomkit.measures.nulls", "variant")
-    | described("geomkit.lm.variants", "variant")
+    | described("geomkit.models.variants", "variant")
     | described("geomkit.measures.projection", "variant")
 )
 
 
 def looks(*kinds: Kind) -> dict[str, Look]:
-    """How variants but the trained model are drawn, kind by kind, in the order of declaration."""
-    names = [one.name for kind in kinds for one in of_kind(kind) if one.name != TRAINED]
+    """Return how variants except the trained model are drawn, kind by kind, in the order of declaration."""
+    names = [one.name for kind in kinds for one in by_kind(kind) if one.name != TRAINED]
     return {name: Look(**{field: DRAWN[name].facts[field] for field in Look._fields}) for name in names}
 
 
@@ -102,9 +102,9 @@ PROJECTIONS = looks("tokens")
 
 QUANTITIES = (
     described("geomkit.measures.entropy", "metrics.register")
-    | described("geomkit.studies.exponents", "named")
+    | described("geomkit.studies.size_laws.exponents", "named")
     | described("geomkit.measures.entropy", "named")
-    | described("geomkit.studies.entropy", "named")
+    | described("geomkit.studies.entropy.analyse", "named")
 )
 """What tables hold values of, in the order in which figures list them; `label` and `unit` are what figures call them."""
 
@@ -114,28 +114,28 @@ def name_of(metric: str) -> str:
 
 
 def unit_of(metric: str) -> str:
-    """The unit of a metric; its own name where none is known."""
+    """Return the unit of a metric; its own name where none is known."""
     return QUANTITIES[metric].facts.get("unit", metric) if metric in QUANTITIES else metric
 
 
 def title_of(metric: str, exploratory: Collection[str]) -> str:
-    """`name_of`, marked where the metric is not of the endpoint that was fixed beforehand."""
+    """Return a metric's title, marked where it is exploratory."""
     return f"{name_of(metric)} (exploratory)" if metric in exploratory else name_of(metric)
 
 
 def is_at(row: Endpoint, primary: Mapping[str, Any]) -> bool:
-    """Whether a row is of the place of the primary endpoint that is drawn."""
+    """Whether a row was measured at the primary endpoint."""
     return (row.layer, row.normalise, row.length) == (primary["layer"], primary["normalise"], primary["length"])
 
 
 def bracket(low: float | None, high: float | None, digits: int = 3) -> str:
-    """An interval; an open end is an ellipsis."""
+    """Format an interval; an open end is an ellipsis."""
     ends = ["…" if end is None else f"{end:.{digits}f}" for end in (low, high)]
     return f"[{', '.join(ends)}]".replace("-", "−")
 
 
 def called(source: Source) -> str:
-    """A family's name, which says if others published its numbers."""
+    """Return a family's title, which says if its numbers are published ones."""
     return f"{source.family} (published)" if source.published else source.family
 
 
@@ -144,23 +144,23 @@ def length_of(length: int | None) -> str:
 
 
 def where(layer: str | None, length: int | None, normalise: str | None) -> str:
-    """A place of measurement in words."""
+    """Describe a place of measurement in words."""
     return f"layer {layer}, {'the corpus' if length is None else f'first {length} tokens'}, {normalise}"
 
 
 def distortion(eps2: Iterable[float | None]) -> str:
-    """The squared distortions of what a figure shows, after a comma; nothing where nothing depends on it."""
+    """Format the squared distortions in a figure, after a comma; an empty string where nothing depends on them."""
     values = sorted({value for value in eps2 if value is not None})
     return f", ε² = {' and '.join(f'{value:g}' for value in values)}" if values else ""
 
 
 def colours(names: Iterable[Name]) -> dict[Name, str]:
-    """A colour for each name, in order; they repeat after the seventh."""
+    """Assign a colour to each name, in order; colours repeat after the seventh."""
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
 
 def save(pages: Iterable[Figure], path: Path) -> None:
-    """The figures as pages of one PDF, without a date in it."""
+    """Save figures as pages of one PDF, without a date in it."""
     with replacing(path) as temporary, PdfPages(temporary, metadata={"CreationDate": None}) as pdf:
         for page in pages:
             for axis in page.axes:
@@ -169,8 +169,10 @@ def save(pages: Iterable[Figure], path: Path) -> None:
 
 
 def make_drawable(axis: Axes) -> None:
-    """Makes a logarithmic scale with nothing positive on it linear, for matplotlib refuses to draw it: a run of one model or one
-    document has no laws or intervals to show."""
+    """Make a logarithmic scale linear where nothing on it is positive, since matplotlib refuses to draw it.
+
+    A run of one model or one document has no laws or intervals to show.
+    """
     positive_x, positive_y = np.isfinite(axis.dataLim.minpos)
     if axis.get_xscale() == "log" and not positive_x:
         axis.set_xscale("linear")

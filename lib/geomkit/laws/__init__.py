@@ -1,0 +1,1 @@
+"""Laws of size, data and training: numbers in, dataclasses out."""

@@ -1,4 +1,4 @@
-"""Models of one width beside their controls: differences of logarithms with intervals, and correlations within widths.
+"""Compare models of one width with their controls: differences of logarithms with intervals, and correlations within widths.
 
 Where width is the same, so are every bound, n / d and the number of directions: nulls for width have no part in it.
 """
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.laws.statistics import categories, partial_correlation_interval
 
 LEVEL, POWER = 0.05, 0.8
@@ -23,7 +23,7 @@ Terms = Sequence[tuple[int, ArrayLike]]
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference of logarithms, its 95 % interval (None where nothing was drawn), and what it was made from."""
+    """A difference of logarithms, its 95 % interval (None where nothing was drawn), and the terms it was made from."""
 
     value: float
     low: float | None
@@ -41,7 +41,7 @@ class Contrast:
 
 
 def contrast(seeds: Terms, twins: Terms | None = None, draws: ArrayLike | None = None) -> Contrast:
-    """The mean over trained seeds of their terms, minus the mean over twins of theirs, where there are twins.
+    """Average the terms of trained seeds, minus those of twins where there are twins.
 
     A term's models are the same in all terms: their difference is taken model by model, so that what they share leaves the
     scatter. Texts that have no value in one of the arrays are left out of all. draws (texts, resamples): how often each text is
@@ -84,7 +84,7 @@ def logarithm(means: Array) -> Array:
 
 @dataclass(frozen=True)
 class Within:
-    """A correlation over seeds with their size held fixed, its interval, and the smallest that so many seeds show."""
+    """A correlation over seeds with their size held fixed, its interval, and the smallest correlation that they can detect."""
 
     value: float
     low: float
@@ -94,7 +94,7 @@ class Within:
 
 
 def within(x: ArrayLike, y: ArrayLike, size: ArrayLike) -> Within:
-    """Correlation of x and y (models,) with size held fixed, whatever its effect is; sizes with one seed tell nothing.
+    """Correlate x and y (models,) with size held fixed, whatever its effect is; sizes with one seed contribute nothing.
 
     detectable: `detectable_correlation`. Raises DataError for fewer than three more seeds than sizes that have
     several, and where x or y does not vary within sizes.
@@ -110,7 +110,9 @@ def within(x: ArrayLike, y: ArrayLike, size: ArrayLike) -> Within:
 
 
 def detectable_correlation(freedom: int) -> float:
-    """The correlation that a two-sided test at 5 % finds with 80 % power, on Fisher's scale: tanh((1.96 + 0.84) / sqrt(freedom)).
-    .48 of 32 runs of two sizes, which leave 28 degrees of freedom."""
+    """Compute the correlation that a two-sided test at 5 % detects with 80 % power, on Fisher's scale.
+
+    It is tanh((1.96 + 0.84) / sqrt(freedom)): .48 for 32 runs of two sizes, which leave 28 degrees of freedom.
+    """
     z = stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)
     return math.tanh(float(z) / math.sqrt(freedom))

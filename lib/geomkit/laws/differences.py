@@ -1,4 +1,4 @@
-"""The slope of ln(value / null) on ln N, and the parts of its standard error: scatter, seeds, documents and donors."""
+"""Fit the slope of ln(value / null) on ln N, with its standard error from scatter, seeds, documents and donors."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.laws.statistics import Array, slope_weights
 
 LEVEL = 0.05
@@ -21,7 +21,7 @@ ROUNDING = 1e-7
 
 @dataclass(frozen=True)
 class Difference:
-    """ln(value / null) of one donor, at the sizes that it is a null for: all but its own, where the null is the measurement.
+    """ln(value / null) of one donor, at all sizes but its own, where the null is the measurement.
 
     size: N (sizes,), distinct. seeds: for each size the values of its seeds (seeds,). drawn: size means in resamples of documents
     alone (sizes, resamples), the null's taken from the same resample.
@@ -46,7 +46,7 @@ class Difference:
 
     @property
     def problem(self) -> str:
-        """Why it has no slope with a standard error; empty if it has one."""
+        """Reason why it has no slope with a standard error; empty if it has one."""
         if len(self.seeds) != np.size(self.size) or (self.drawn is not None and len(self.drawn) != np.size(self.size)):
             return f"{np.size(self.size)} sizes do not match {len(self.seeds)} groups of seeds"
         if not all(np.size(values) for values in self.seeds):
@@ -60,14 +60,14 @@ class Difference:
         return ""
 
     def at(self, sizes: ArrayLike) -> "Difference":
-        """The same at those of its sizes that are among the given ones."""
+        """Restrict the difference to the given sizes."""
         kept = np.isin(self.size, np.asarray(sizes))
         seeds = [values for values, keep in zip(self.seeds, kept, strict=True) if keep]
         return Difference(np.asarray(self.size)[kept], seeds, None if self.drawn is None else self.drawn[kept])
 
 
 def difference_of(size: ArrayLike, value: ArrayLike, null: ArrayLike, texts: ArrayLike) -> Difference | None:
-    """ln(value / null), each the mean over texts, at the sizes at which the null is known; None at fewer than one.
+    """Compute ln(value / null), each the mean over texts, at the sizes at which the null is known; None if there are none.
 
     size (models,), the same for seeds; value and null (models, texts), NaN where there is none; texts (texts, resamples): how
     often each was drawn. Texts on which either is not known are left out at all sizes.
@@ -97,14 +97,14 @@ def difference_of(size: ArrayLike, value: ArrayLike, null: ArrayLike, texts: Arr
 
 @dataclass(frozen=True)
 class PureError:
-    """Scatter of seeds within sizes, pooled: sum of squares over sum of (seeds - 1)."""
+    """Pooled scatter of seeds within sizes: sum of squares over sum of (seeds - 1)."""
 
     variance: float
     freedom: int
 
 
 def pure_error(seeds: Sequence[ArrayLike]) -> PureError | None:
-    """Of values of the seeds of each size; None if no size has two."""
+    """Pool the scatter of seeds within sizes; None if no size has two seeds."""
     arrays = [np.asarray(values, dtype=float) for values in seeds]
     freedom = sum(values.size - 1 for values in arrays)
     if not freedom:
@@ -138,7 +138,7 @@ class Slope:
 
     @property
     def error(self) -> float:
-        """The larger of the size-level and the pure-error one, in quadrature with documents and donors.
+        """Standard error: the larger of the size-level and the pure-error one, in quadrature with documents and donors.
 
         Seeds of a size differ and so do size means, of which some have fewer seeds: residuals of few size means alone are too
         small where the size with most leverage has one seed.
@@ -147,7 +147,7 @@ class Slope:
 
     @property
     def p(self) -> float:
-        """Two-sided, of a slope of 0."""
+        """Two-sided p value of a slope of 0."""
         if not self.separate:
             return 2 * float(special.stdtr(self.freedom, -abs(self.value) / self.error))
         least = math.log(1e-15)
@@ -156,7 +156,7 @@ class Slope:
         return math.exp(optimize.brentq(lambda log_p: self._reach(math.exp(log_p)) - abs(self.value), least, 0.0, xtol=1e-9))
 
     def _reach(self, p: float) -> float:
-        """The slope whose two-sided p this is."""
+        """Return the slope with this two-sided p."""
         t = -float(special.stdtrit(self.freedom, p / 2))
         if not self.separate or not self.donors:
             return t * self.error
@@ -171,30 +171,32 @@ class Slope:
         return self.value - self.half_width(level), self.value + self.half_width(level)
 
     def small(self, margin: float) -> bool:
-        """Whether the 90 % interval is within the margin."""
+        """Whether the 90 % interval lies within the margin."""
         low, high = self.interval(1 - 2 * LEVEL)
         return -margin < low and high < margin
 
     def attainable(self, margin: float) -> bool:
-        """Whether any value would have been found small."""
+        """Whether a slope could have been judged small at this standard error."""
         return self.half_width(1 - 2 * LEVEL) < margin
 
     @property
     def detectable(self) -> float:
-        """The slope that a test at 5 % finds in 80 % of repetitions, at this standard error."""
+        """Slope that a test at 5 % detects in 80 % of repetitions, at this standard error."""
         return self.half_width() / float(special.stdtrit(self.freedom, 1 - LEVEL / 2)) * detectable(self.freedom)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What the standard error leaves out."""
+        """Uncertainties that the standard error leaves out."""
         parts = {"no replicated seeds": self.pure, "documents not resampled": self.documents, "no second donor": self.donors}
         return tuple(flag for flag, part in parts.items() if part is None)
 
 
 @lru_cache
 def detectable(freedom: float, power: float = POWER, level: float = LEVEL) -> float:
-    """The effect, in standard errors, that a two-sided t test finds, and with its own sign, with this power: the noncentrality at
-    which t exceeds its critical value so often. 2.80 with many degrees of freedom."""
+    """Compute the effect, in standard errors, that a two-sided t test detects with its own sign and this power.
+
+    It is the noncentrality at which t exceeds its critical value so often: 2.80 with many degrees of freedom.
+    """
     critical = float(special.stdtrit(freedom, 1 - level / 2))
 
     def lacking(effect: float) -> float:
@@ -207,7 +209,9 @@ def detectable(freedom: float, power: float = POWER, level: float = LEVEL) -> fl
 
 
 def slope_of(difference: Difference, donors: Sequence[Difference] = (), separate: bool = False) -> Slope:
-    """The slope of a difference with its standard error. `donors`: the differences from all donors' nulls, this one included.
+    """Fit the slope of a difference with its standard error.
+
+    donors: the differences from all donors' nulls, this one included.
 
     Raises DataError if the difference has none.
     """
@@ -233,7 +237,10 @@ def slope_of(difference: Difference, donors: Sequence[Difference] = (), separate
 
 
 def spread_of_donors(donors: Sequence[Difference]) -> float | None:
-    """Standard deviation of the donors' slopes on sizes that all share; None for one donor or fewer than three such sizes."""
+    """Compute the standard deviation of the donors' slopes on sizes that all share.
+
+    None for one donor or fewer than three such sizes.
+    """
     shared = reduce(np.intersect1d, [donor.size for donor in donors]) if donors else np.empty(0)
     if len(donors) < 2 or shared.size < 3:
         return None

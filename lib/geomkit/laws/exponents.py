@@ -1,4 +1,4 @@
-"""The exponent of a measurement with model size beside those of its nulls."""
+"""Compare the exponent of a measurement with model size to those of its nulls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
+from geomkit.core.variants import WIDTH_NULLS
 from geomkit.laws.differences import ROUNDING
 from geomkit.laws.resampling import Resamples, over_seeds, percentile_interval
 from geomkit.laws.statistics import Estimate, slope, slope_weights
-from geomkit.variants import WIDTH_NULLS
 
 
 class Verdict(StrEnum):
-    """What an exponent shows beside nulls that act on spectra.
+    """Verdict on an exponent beside nulls that act on spectra.
 
     They are all that a published table has, which has no tokens, and they are weak: effects of n/d enter them, and a law between
     the two is one that some spectrum of nearly the same shape would have. Laws of families that are measured here are not judged
@@ -41,7 +41,7 @@ class Comparison:
 
     @property
     def excluded(self) -> bool:
-        """Whether the interval of the difference leaves 0 out."""
+        """Whether the interval of the difference excludes 0."""
         return not self.difference.low <= 0 <= self.difference.high
 
 
@@ -59,7 +59,7 @@ class Exponent:
 
     @property
     def judged(self) -> tuple[Verdict, str]:
-        """The verdict beside the weaker nulls, and the reason for it where there is more to say."""
+        """Return the verdict beside the weaker nulls, and the reason for it where there is more to say."""
         if self.estimate is None:
             return Verdict.FAILED, self.failure
         if not set(WIDTH_NULLS) <= set(self.nulls):
@@ -74,7 +74,7 @@ class Exponent:
         return Verdict.OUTSIDE, ""
 
     def unjudged(self, reason: str) -> tuple[Verdict, str]:
-        """Of a family that is measured here: whether there is an exponent, and where its verdict is."""
+        """Return the verdict for a family that is measured here: whether there is an exponent, and where it is judged."""
         return (Verdict.FAILED, self.failure) if self.estimate is None else (Verdict.NOT_JUDGED, reason)
 
     @property
@@ -90,6 +90,8 @@ class Exponent:
 class Levels:
     """ln of a measurement, or of a null, at each size (sizes,), and in every resample (sizes, resamples) if there are any.
 
+    A measurement that may be negative has its own values instead of their ln; what follows then gives slopes, not exponents.
+
     Of a measurement that may be negative they are its own values; then what follows speaks of slopes, not exponents.
     """
 
@@ -102,7 +104,7 @@ class Levels:
 
 
 def text_levels(groups: Mapping[str, Sequence[ArrayLike]], resamples: Resamples) -> dict[str, Levels]:
-    """Levels of a measurement and of its nulls, in the same resamples, from their values on texts.
+    """Compute levels of a measurement and of its nulls, in the same resamples, from their values on texts.
 
     groups: by name, for each size (seeds, texts). Texts on which anything is NaN are left out. A model's value is its mean over
     texts, a size's the geometric mean over seeds. NaN where no text is left or a mean is not positive.
@@ -120,7 +122,7 @@ def text_levels(groups: Mapping[str, Sequence[ArrayLike]], resamples: Resamples)
 
 
 def model_levels(values: Sequence[ArrayLike], drawn: Sequence[ArrayLike] | None, seeds: Sequence[Array]) -> Levels:
-    """Levels of what each model has one value of, such as a metric of the whole corpus or the loss.
+    """Compute levels from one value of each model, such as a metric of the whole corpus or the loss.
 
     values: for each size (seeds,); drawn: (seeds, resamples), None if nothing was resampled; seeds: how often each was drawn, in
     as many resamples or more.
@@ -134,7 +136,7 @@ def model_levels(values: Sequence[ArrayLike], drawn: Sequence[ArrayLike] | None,
 
 
 def exponents(sizes: Mapping[str, ArrayLike], measured: Levels, nulls: Mapping[str, Levels]) -> dict[str, Exponent]:
-    """The exponent of a measurement on each measure of size, and its difference from each null.
+    """Fit the exponent of a measurement on each measure of size, and its difference from each null.
 
     sizes: by name, x (sizes,). Every size counts once. The t interval is over sizes; the measurement's part is that of resamples
     of documents and then seeds, the null's level taken from the same resample, and None without resamples. Levels that are not
@@ -160,6 +162,6 @@ def exponents(sizes: Mapping[str, ArrayLike], measured: Levels, nulls: Mapping[s
 
 
 def slopes(log_x: Array, level: Levels) -> tuple[Estimate, tuple[float, float] | None]:
-    """The slope of a level with its t interval, and the measurement's part of the uncertainty."""
+    """Fit the slope of a level with its t interval, and the measurement's part of the uncertainty."""
     part = None if level.drawn is None else percentile_interval(slope_weights(log_x) @ level.drawn)
     return slope(log_x, level.value), part

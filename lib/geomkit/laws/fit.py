@@ -1,4 +1,4 @@
-"""Laws of a measurement against model size and data: Huber fits in log space, their intervals, and their errors.
+"""Fit laws of a measurement with model size and data: Huber fits in log space, their intervals, and their errors.
 
 Each form is fitted to ln y under the Huber loss, so that errors are relative and one model that went wrong does not bend the law.
 Points with the same x, seeds of one size, count as one: their geometric mean, which is their mean in log space.
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
-from geomkit.arrays import Array
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import ConfigError, DataError
 from geomkit.laws.forms import Form, Status, forms
 from geomkit.laws.huber import minimise
 
@@ -33,11 +33,11 @@ BATCH = 512
 
 
 class NoFit(DataError):
-    """These numbers determine no law of the form; the message is the reason."""
+    """These numbers determine no law of this form; the message is the reason."""
 
 
 def size_means(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    """Distinct x (variables, n), in order, and the geometric mean of y at each.
+    """Average y over points of one size: distinct x (variables, n), in order, and the geometric mean of y at each.
 
     Every size counts once, however many seeds it has: the scatter between sizes is what a law is judged by.
     Raises NoFit if a number is not finite and positive.
@@ -53,7 +53,7 @@ def size_means(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Solution:
-    """The least Huber loss in working coordinates, and the scatter about it."""
+    """The minimum of the Huber loss in working coordinates, and the scatter about it."""
 
     form: Form
     z: Array
@@ -81,8 +81,11 @@ class Solution:
 
     @cached_property
     def inside(self) -> float:
-        """E psi', the share of errors within delta. Where delta is far below the scatter hardly a residual is left to count: then
-        what is counted is the share within OUTLIER standard deviations, and a normal density there tells the rest."""
+        """E psi', the share of errors within delta.
+
+        Where delta is far below the scatter, hardly a residual is left to count: then the share within OUTLIER standard
+        deviations is counted, and a normal density gives the rest.
+        """
         window = max(self.delta, OUTLIER * self.scale)
         share = float(np.mean(np.abs(self.residuals) <= window))
         if window > self.delta:
@@ -91,7 +94,7 @@ class Solution:
 
     @cached_property
     def variance(self) -> float:
-        """E psi^2 / E psi' with n - p degrees of freedom; the residual variance where no residual is beyond delta."""
+        """Variance E psi^2 / E psi' with n - p degrees of freedom; the residual variance where no residual is beyond delta."""
         return float((np.clip(self.residuals, -self.delta, self.delta) ** 2).sum()) / self.freedom / self.inside
 
     @property
@@ -100,14 +103,17 @@ class Solution:
         return self.variance < 1e-24
 
     def standard_error(self, k: int) -> float:
-        """Of coordinate k, from the linearised model (Huber 1981, section 7.6)."""
+        """Compute the standard error of coordinate k in the linearised model (Huber 1981, section 7.6)."""
         jacobian = self.form.model(self.theta[None])[1][0]
         norms = np.linalg.norm(jacobian, axis=0)
         return math.sqrt(self.variance / self.inside) * float(np.linalg.norm(np.linalg.pinv(jacobian / norms)[k]) / norms[k])
 
     def statistic(self, pinned: Mapping[int, ArrayLike]) -> Array:
-        """What pinning q coordinates at values (batch,) costs: 2 (loss - least loss) / (q variance), F(q, n - p) where the
-        values are true (Schrader and Hettmansperger 1980); the classical profile F where no residual is beyond delta."""
+        """Compute the cost of pinning q coordinates at values (batch,): 2 (loss - least loss) / (q variance).
+
+        It is F(q, n - p) where the values are true (Schrader and Hettmansperger 1980); the classical profile F where no residual
+        is beyond delta.
+        """
         if self.exact:
             raise NoFit("y has no scatter about the law")
         start = np.tile(self.theta, (np.size(next(iter(pinned.values()))), 1))
@@ -115,7 +121,10 @@ class Solution:
         return 2 * (loss - self.loss) / (len(pinned) * self.variance)
 
     def interval(self, name: str, level: float) -> tuple[float, float]:
-        """t interval of a linear form, else profile F interval: to the lower bound or to inf where the profile stays below F."""
+        """Compute the t interval of a linear form, else the profile F interval.
+
+        It ends at the lower bound or at inf where the profile stays below F.
+        """
         k = self.form.names.index(name)
         value, error = float(self.theta[k]), self.standard_error(k)
         if self.form.linear:
@@ -142,9 +151,11 @@ class Solution:
 
 
 def solve(form: str, x: ArrayLike, y: ArrayLike, own_threshold: bool = True) -> Solution:
-    """The best of many starts, on size means; with `own_threshold` off, the threshold follows the scatter for every form, so that
-    forms can be compared. Raises NoFit with the reason if these numbers determine no law, ConfigError for an
-    unknown form and DataError for shapes that do not match."""
+    """Fit a form to size means, the best of many starts.
+
+    With `own_threshold` off, the threshold follows the scatter for every form, so that forms can be compared. Raises NoFit with
+    the reason if these numbers determine no law, ConfigError for an unknown form and DataError for shapes that do not match.
+    """
     kind = forms[form]
     shape, wanted = np.atleast_2d(np.asarray(x)).shape, (kind.variables, *np.shape(y))
     if shape != wanted:
@@ -167,20 +178,20 @@ def solve(form: str, x: ArrayLike, y: ArrayLike, own_threshold: bool = True) -> 
         return Solution(law, z, theta[k], float(loss[k]), delta)
 
     follows = kind.delta is None or not own_threshold
-    found = best(DELTA if follows or kind.delta is None else kind.delta)
+    solution = best(DELTA if follows or kind.delta is None else kind.delta)
     if follows:
-        found = best(max(DELTA, OUTLIER * found.scale), found.theta)
+        solution = best(max(DELTA, OUTLIER * solution.scale), solution.theta)
     for name in kind.amplitudes:
-        if found.theta[kind.names.index(name)] == 0:
+        if solution.theta[kind.names.index(name)] == 0:
             raise NoFit(f"{name} is 0: y does not fall")
-    if not np.isfinite(list(found.params.values())).all():
+    if not np.isfinite(list(solution.params.values())).all():
         raise NoFit("parameters beyond the range of floating point")
-    return found
+    return solution
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A law and how well these sizes determine it (not how it extrapolates: `heldout_error` speaks of that).
+    """A law and how well these sizes determine it (not how it extrapolates: see `heldout_error`).
 
     A failed fit has no params and no numbers. Numbers that do not exist are None.
     """
@@ -209,19 +220,19 @@ class Fit:
         return self.status == Status.FAILED
 
     def predict(self, x: ArrayLike) -> Array:
-        """y (n,) at x, (n,) or (variables, n). Raises NoFit if the fit failed."""
+        """Predict y (n,) at x, (n,) or (variables, n). Raises NoFit if the fit failed."""
         if self.failed:
             raise NoFit(f"{self.form} predicts nothing: {self.reason}")
         return forms[self.form].formula(self.params, np.atleast_2d(np.asarray(x, dtype=float)))
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: None for what does not exist and for an open end of an interval."""
+        """Convert to JSON: None for what does not exist and for an open end of an interval."""
         ends = {name: tuple(end if math.isfinite(end) else None for end in ends) for name, ends in self.interval.items()}
         return asdict(self) | {"interval": ends}
 
 
 def fit(form: str, x: ArrayLike, y: ArrayLike, *, held_out: int = 1, level: float = 0.95) -> Fit:
-    """Fits the form to y (n,) at x, (n,) or (variables, n), seeds of one size averaged (`size_means`).
+    """Fit the form to y (n,) at x, (n,) or (variables, n), seeds of one size averaged (`size_means`).
 
     The loss is Huber's in ln y; delta is 1e-3 for chinchilla and else four robust standard deviations, but at least 1e-3.
     Numbers that determine no law (a flat y, too few sizes, a NaN, something not positive) give a Fit that failed and says why.
@@ -231,28 +242,28 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, *, held_out: int = 1, level: floa
     kind = forms[form]
     x, y = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float)
     try:
-        found = solve(form, x, y)
+        solution = solve(form, x, y)
     except NoFit as reason:
         return Fit(form, Status.FAILED, np.unique(x, axis=1).shape[1], reason=str(reason))
-    n, k = found.z.size, found.theta.size + 1
-    squares = float(found.residuals @ found.residuals)
-    at_bound = any(value in bounds for value, *bounds in zip(found.theta, kind.lower, kind.upper, strict=True))
+    n, k = solution.z.size, solution.theta.size + 1
+    squares = float(solution.residuals @ solution.residuals)
+    at_bound = any(value in bounds for value, *bounds in zip(solution.theta, kind.lower, kind.upper, strict=True))
     return Fit(
         form=form,
         status=Status.BOUND_HIT if at_bound else Status.CONVERGED,
         n=n,
-        params=found.params,
-        interval={name: found.interval(name, level) for name in kind.intervals},
-        residual_sd=math.sqrt(squares / found.freedom),
+        params=solution.params,
+        interval={name: solution.interval(name, level) for name in kind.intervals},
+        residual_sd=math.sqrt(squares / solution.freedom),
         aicc=n * math.log(squares / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1) if squares and n > k + 1 else None,
         heldout_error=heldout_error(form, x, y, held_out),
-        objective=found.loss,
-        delta=found.delta,
+        objective=solution.loss,
+        delta=solution.delta,
     )
 
 
 def heldout_error(form: str, x: Array, y: Array, held_out: int) -> float | None:
-    """Mean of ln(predicted / measured) at the `held_out` largest values of x[0]; None if the rest determines no law."""
+    """Compute the mean ln(predicted / measured) at the `held_out` largest values of x[0]; None if the rest determines no law."""
     values = np.unique(x[0])
     if not 0 < held_out < values.size:
         return None
@@ -277,7 +288,9 @@ class Profile:
 
 
 def profile(form: str, x: ArrayLike, y: ArrayLike, grid: Mapping[str, ArrayLike], level: float = 0.95) -> Profile:
-    """Profile likelihood over a grid, such as {"E": values, "alpha": values}, all other parameters fitted at each point.
+    """Compute the profile likelihood over a grid of parameters, all others fitted at each point.
+
+    grid: such as {"E": values, "alpha": values}.
 
     The statistic is F(q, n - p) at the truth for q parameters; 0 at the fit. The parameters must be among the form's `intervals`.
     Raises NoFit if these numbers determine no law and ConfigError for another parameter.
@@ -285,11 +298,11 @@ def profile(form: str, x: ArrayLike, y: ArrayLike, grid: Mapping[str, ArrayLike]
     kind = forms[form]
     if not set(grid) <= set(kind.intervals):
         raise ConfigError(f"{form}: no profile over {', '.join(grid)}; known: {', '.join(kind.intervals)}")
-    found = solve(form, x, y)
+    solution = solve(form, x, y)
     axes = {name: np.asarray(values, dtype=float) for name, values in grid.items()}
     mesh = np.meshgrid(*axes.values(), indexing="ij")
-    statistic = found.statistic({kind.names.index(name): points.ravel() for name, points in zip(axes, mesh, strict=True)})
-    return Profile(axes, statistic.reshape(mesh[0].shape), float(stats.f.ppf(level, len(axes), found.freedom)))
+    statistic = solution.statistic({kind.names.index(name): points.ravel() for name, points in zip(axes, mesh, strict=True)})
+    return Profile(axes, statistic.reshape(mesh[0].shape), float(stats.f.ppf(level, len(axes), solution.freedom)))
 
 
 @dataclass(frozen=True)
@@ -303,7 +316,7 @@ class Bootstrap:
 
 
 def bootstrap(form: str, x: ArrayLike, y: ArrayLike, resamples: int, rng: np.random.Generator) -> Bootstrap:
-    """Draws the n points (models) with replacement and refits, all resamples at once, with the threshold delta of the full fit.
+    """Draw the n points (models) with replacement and refit, all resamples at once, with the threshold delta of the full fit.
 
     Each refit starts from the full fit; where that ends without convergence or at a bound, also from all of its starting points.
     Raises NoFit if the full data determine no law.

@@ -1,4 +1,4 @@
-"""Forms that a law may take: y against x, as ln y and its derivatives for whole batches of parameters."""
+"""Functional forms of laws: ln y against ln x, with derivatives, for whole batches of parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 import numpy as np
 from scipy import optimize, special
 
-from geomkit.arrays import Array
-from geomkit.registry import Registry
+from geomkit.core.arrays import Array
+from geomkit.core.registry import Registry
 
 Names = tuple[str, ...]
 Bounds = tuple[float, ...]
@@ -19,7 +19,7 @@ Model = tuple[Array, Array, Callable[[Array], Array]]
 
 
 class Status(StrEnum):
-    """How a fit ended; at the end of its range a parameter is `bound hit`. What failed has a reason beside it and no numbers."""
+    """Status of a fit; `bound hit` if a parameter ended at the end of its range. A failed fit has a reason and no numbers."""
 
     CONVERGED = "converged"
     BOUND_HIT = "bound hit"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 def gram(jacobian: Array, weight: Array) -> Array:
-    """J^T diag(weight) J for each of a batch: (batch, n, p), (batch, n) -> (batch, p, p)."""
+    """Compute J^T diag(weight) J for a batch: (batch, n, p), (batch, n) -> (batch, p, p)."""
     return (jacobian * weight[..., None]).swapaxes(1, 2) @ jacobian
 
 
@@ -53,32 +53,35 @@ class Form(ABC):
         self.l = log_x - self.centre[:, None]
 
     def at(self, log_x: Array) -> Self:
-        """The same coordinates, with the same centre, at another ln x (variables, n)."""
+        """Return the same coordinates, with the same centre, at another ln x (variables, n)."""
         other = copy(self)
         other.l = log_x - self.centre[:, None]
         return other
 
     @staticmethod
     def origin(log_x: Array) -> Array:
-        """Centre (variables,) for ln x (variables, n)."""
+        """Return the centre (variables,) for ln x (variables, n)."""
         return np.mean(log_x, axis=1)
 
     @abstractmethod
     def model(self, theta: Array) -> Model:
-        """At theta (batch, p): g = ln f (batch, n), its derivatives (batch, n, p), and c (batch, n) -> sum_i c_i Hessian(g_i)."""
+        """Evaluate g = ln f (batch, n) at theta (batch, p), with derivatives.
+
+        Also returns its derivatives (batch, n, p), and c (batch, n) -> sum_i c_i Hessian(g_i).
+        """
 
     @abstractmethod
     def starts(self, z: Array) -> Array:
-        """Starting points (starts, p) for the targets z = ln y (n,)."""
+        """Return starting points (starts, p) for the targets z = ln y (n,)."""
 
     @abstractmethod
     def params(self, theta: Array) -> dict[str, Array]:
-        """The usual parameters, by name, of theta (..., p)."""
+        """Return the usual parameters, by name, of theta (..., p)."""
 
     @staticmethod
     @abstractmethod
     def formula(params: Mapping[str, float], x: Array) -> Array:
-        """y (n,) at x (variables, n)."""
+        """Evaluate y (n,) at x (variables, n)."""
 
 
 forms: Registry[type[Form]] = Registry("scaling law")
@@ -86,7 +89,7 @@ forms: Registry[type[Form]] = Registry("scaling law")
 
 
 class Line(Form):
-    """Two coordinates, a level at the mean of ln x and a slope b; the design is (1, l)."""
+    """A linear form with two coordinates, a level at the mean of ln x and a slope b; the design is (1, l)."""
 
     names, intervals, linear = ("a", "b"), ("b",), True
     lower, upper = (-np.inf, -np.inf), (np.inf, np.inf)
@@ -101,7 +104,7 @@ class Line(Form):
 
 @forms.register("power")
 class Power(Line):
-    """y = a x^b. A line in log space: where no point is an outlier, the least-squares line and its t interval."""
+    """Power law y = a x^b, a line in log space: without outliers, the least-squares line and its t interval."""
 
     def model(self, theta: Array) -> Model:
         jacobian = np.broadcast_to(self.design, (len(theta), *self.design.shape))
@@ -120,7 +123,7 @@ class Power(Line):
 
 @forms.register("log_linear")
 class LogLinear(Line):
-    """y = a + b ln x. Its errors are relative too, so that its residuals and AICc stand beside the other forms'."""
+    """Logarithmic law y = a + b ln x. Its errors are relative too, so its residuals and AICc compare with the other forms'."""
 
     def model(self, theta: Array) -> Model:
         f = theta @ self.design.T
@@ -139,14 +142,17 @@ class LogLinear(Line):
 
 
 class PowerSum(Form):
-    """y = E + sum over variables of an amplitude times x^-exponent; theta = (E, A, alpha, B, beta, ...), none negative."""
+    """Sum of power laws y = E + sum over variables of an amplitude times x^-exponent.
+
+    theta = (E, A, alpha, B, beta, ...), none negative.
+    """
 
     exponents: ClassVar[Array]
     """Grid of each exponent for the starts."""
 
     @staticmethod
     def origin(log_x: Array) -> Array:
-        """The smallest x: an amplitude is what its term adds there, which the exponent, however large, leaves alone."""
+        """Return the smallest x: an amplitude is what its term adds there, whatever the exponent."""
         return np.min(log_x, axis=1)
 
     def model(self, theta: Array) -> Model:
@@ -171,14 +177,17 @@ class PowerSum(Form):
         return np.log(f), jacobian, curvature
 
     def starts(self, z: Array) -> Array:
-        """Variable projection (Golub and Pereyra 1973): exponents from the grid, and for each E and the amplitudes by
-        non-negative least squares of f / y - 1. The best 16 of the grid; their loss is another, so they are starts only."""
-        found = []
+        """Find starts by variable projection (Golub and Pereyra 1973).
+
+        Exponents are from the grid, and for each E and the amplitudes by non-negative least squares of f / y - 1. The best 16 of
+        the grid; their loss is another, so they are starts only.
+        """
+        candidates = []
         for exponent in np.stack(np.meshgrid(*[self.exponents] * self.variables), axis=-1).reshape(-1, self.variables):
             columns = np.vstack([np.ones_like(z), np.exp(-exponent[:, None] * self.l)]) * np.exp(-z)
             linear, error = optimize.nnls(columns.T, np.ones_like(z))
-            found.append((error, linear[0], *np.column_stack([linear[1:], exponent]).ravel()))
-        return np.array(sorted(found)[:16])[:, 1:]
+            candidates.append((error, linear[0], *np.column_stack([linear[1:], exponent]).ravel()))
+        return np.array(sorted(candidates)[:16])[:, 1:]
 
     def params(self, theta: Array) -> dict[str, Array]:
         amplitude = theta[..., 1::2] * np.exp(theta[..., 2::2] * self.centre)
@@ -187,7 +196,7 @@ class PowerSum(Form):
 
 @forms.register("offset_power")
 class OffsetPower(PowerSum):
-    """y = E + A x^-alpha, alpha at most 5. E = 0 is the falling power law, and is reported as a bound hit."""
+    """Offset power law y = E + A x^-alpha, alpha at most 5. E = 0 is the falling power law, and is reported as a bound hit."""
 
     names, intervals, amplitudes = ("E", "A", "alpha"), ("E", "alpha"), ("A",)
     lower, upper = (0.0, 0.0, 0.0), (np.inf, np.inf, 5.0)
@@ -200,7 +209,10 @@ class OffsetPower(PowerSum):
 
 @forms.register("chinchilla")
 class Chinchilla(PowerSum):
-    """y = E + A N^-alpha + B D^-beta, x = (N, D): Hoffmann et al. 2022 (arXiv 2203.15556), equation 2, and their threshold."""
+    """Chinchilla law y = E + A N^-alpha + B D^-beta, x = (N, D).
+
+    Source: Hoffmann et al. 2022 (arXiv 2203.15556), equation 2, and their threshold.
+    """
 
     names, intervals, amplitudes = ("E", "A", "alpha", "B", "beta"), ("E", "alpha", "beta"), ("A", "B")
     lower, upper = (0.0, 0.0, 0.0, 0.0, 0.0), (np.inf, np.inf, 5.0, np.inf, 5.0)
@@ -214,7 +226,7 @@ class Chinchilla(PowerSum):
 
 @forms.register("kaplan")
 class Kaplan(Form):
-    """y = ((N_c / N)^(alpha / beta) + D_c / D)^beta, x = (N, D): Kaplan et al. 2020 (arXiv 2001.08361), equation 1.5.
+    """Kaplan law y = ((N_c / N)^(alpha / beta) + D_c / D)^beta, x = (N, D): Kaplan et al. 2020 (arXiv 2001.08361), equation 1.5.
 
     A power law of N where data do not limit and one of D where size does not, joined so that the smaller one vanishes beside the
     larger: it has no offset, and its terms do not add up as chinchilla's do. Exponents are between 0.01 and 5. theta = (a, alpha,
@@ -239,15 +251,17 @@ class Kaplan(Form):
         return g, jacobian, lambda c: gram(slope, c * p * q / beta)
 
     def starts(self, z: Array) -> Array:
-        """For exponents of the grid y^(1 / beta) is linear in the two laws' own: by non-negative least squares of its relative
-        error. The best 16."""
-        found, (size, data), level = [], self.l, z.mean()
+        """Find starts by non-negative least squares of the relative error; the best 16.
+
+        For exponents of the grid y^(1 / beta) is linear in the two laws' own.
+        """
+        candidates, (size, data), level = [], self.l, z.mean()
         for alpha, beta in product(self.exponents, repeat=2):
             columns = np.exp(-(np.stack([alpha * size, beta * data]) + z - level) / beta)
             linear, error = optimize.nnls(columns.T, np.ones_like(z))
             a, b = level + beta * np.log(np.maximum(linear, 1e-30))
-            found.append((beta * error, a, alpha, b, beta))
-        return np.array(sorted(found)[:16])[:, 1:]
+            candidates.append((beta * error, a, alpha, b, beta))
+        return np.array(sorted(candidates)[:16])[:, 1:]
 
     def params(self, theta: Array) -> dict[str, Array]:
         a, alpha, b, beta = np.moveaxis(theta, -1, 0)
@@ -258,5 +272,5 @@ class Kaplan(Form):
     def formula(params: Mapping[str, float], x: Array) -> Array:
         alpha, beta = params["alpha"], params["beta"]
         of_size, of_data = alpha * np.log(params["N_c"] / x[0]), beta * np.log(params["D_c"] / x[1])
-        found: Array = np.exp(beta * np.logaddexp(of_size / beta, of_data / beta))
-        return found
+        y: Array = np.exp(beta * np.logaddexp(of_size / beta, of_data / beta))
+        return y

@@ -1,4 +1,4 @@
-"""The least Huber loss of a form in log space, for a whole batch of starts, resamples or pinned parameters at once."""
+"""Minimise the Huber loss of a form in log space, for a whole batch of starts, resamples or pinned parameters at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,15 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
 from geomkit.laws.forms import Form, gram
 
 STEPS = 300
 
 
 def huber(form: Form, z: Array, theta: Array, delta: float, weight: NDArray[Any]) -> tuple[Array, Array, Array, Array]:
-    """Huber loss sum_i w_i rho(z_i - ln f_i) of each theta (inf where an f is not positive), its gradient, its Hessian, and the
-    matrix of the reweighted least-squares step, whose quadratic lies above rho."""
+    """Compute the Huber loss sum_i w_i rho(z_i - ln f_i) of each theta, its gradient and its Hessian.
+
+    It is inf where an f is not positive. Also returned is the matrix of the reweighted least-squares step, whose quadratic lies
+    above rho.
+
+    Also the matrix of the reweighted least-squares step, whose quadratic lies above rho.
+    """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         g, jacobian, curvature = form.model(theta)
         r = z - g
@@ -28,7 +33,7 @@ def huber(form: Form, z: Array, theta: Array, delta: float, weight: NDArray[Any]
 
 
 def bounded_step(system: Array, gradient: Array, low: Array, high: Array) -> Array:
-    """Newton steps (batch, p) for systems (batch, p, p) within low <= step <= high, where low <= 0 <= high.
+    """Compute Newton steps (batch, p) for systems (batch, p, p) within low <= step <= high, where low <= 0 <= high.
 
     A coordinate at a bound that would leave stays; one that would cross a bound ends there, and the others are solved for again,
     for a step that is merely cut off need not descend.
@@ -55,7 +60,7 @@ def minimise(
     weight: NDArray[Any] | None = None,
     pinned: Mapping[int, ArrayLike] | None = None,
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Least Huber loss within the form's bounds from each start of a batch: theta (batch, p), loss (batch,), converged (batch,).
+    """Minimise the Huber loss within bounds from each start of a batch: theta (batch, p), loss (batch,), converged (batch,).
 
     Projected Newton steps, damped by the reweighted least-squares matrix: with much damping a short step of that descent method,
     with none Newton's, which solves a piecewise quadratic in finitely many. `weight` (batch, n) counts each point, `pinned`

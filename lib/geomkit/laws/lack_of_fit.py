@@ -1,4 +1,4 @@
-"""Whether a law describes size means: their scatter about it against that of seeds within sizes."""
+"""Test whether a law fits size means, against the scatter of seeds within sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from geomkit.laws.differences import LEVEL, ROUNDING, pure_error
 
 
 class Fitness(StrEnum):
-    """Whether size means lie on a law as nearly as the scatter of their seeds lets them."""
+    """Verdict of the lack-of-fit test: whether size means lie as near to a law as the scatter of their seeds allows."""
 
     NOT_REJECTED = "not rejected"
     REJECTED = "no power law"
@@ -34,7 +34,7 @@ class LackOfFit:
 
 
 def lack_of_fit(size: ArrayLike, seeds: Sequence[ArrayLike], fitted: ArrayLike | None = None, parameters: int = 2) -> LackOfFit:
-    """Of a line in ln N, or of another law of so many parameters, whose values `fitted` (sizes,) are.
+    """Test a line in ln N, or another law with so many parameters, whose values `fitted` (sizes,) are, for lack of fit.
 
     seeds: for each size the ln of its values (seeds,). F = sum_j n_j (mean_j - law_j)^2 / (sizes - parameters) over the pooled
     variance of seeds is F-distributed for normal errors and a linear law fitted by least squares with the weights n_j, the

@@ -1,4 +1,4 @@
-"""Separate what each width does from what every donor passes on: the pair model of docs/protocol.md, and its verdicts.
+"""Separate each width's own residual from what its donors share: the pair model of docs/protocol.md, and its verdicts.
 
 A donor of width w, projected on the leading v directions, is a null for the models of width v. The difference
 
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.laws.differences import LEVEL, detectable
 
 LEAST_WIDTHS = 5
@@ -31,7 +31,7 @@ FACTOR = 1.02
 
 @dataclass(frozen=True)
 class Margins:
-    """Largest absolute slope, sag and level that are negligible."""
+    """Largest absolute slope, sag and level that count as negligible."""
 
     slope: float
     sag: float
@@ -69,16 +69,19 @@ class Coefficient(NamedTuple):
 
     @property
     def p(self) -> float:
-        """Two-sided, of a value of 0."""
+        """Two-sided p value of the hypothesis 0."""
         return 2 * self._tail(abs(self.value))
 
     def p_within(self, margin: float) -> float:
-        """p value of the two one-sided tests (Schuirmann 1987): below .05 where the 90 % interval lies within the margin."""
+        """Compute the p value of the two one-sided tests (Schuirmann 1987).
+
+        It is below .05 if the 90 % interval lies within the margin.
+        """
         return self._tail(margin - abs(self.value))
 
     @property
     def detectable(self) -> float:
-        """The value that a test at 5 % finds in 80 % of repetitions, at this standard error."""
+        """Value that a test at 5 % detects in 80 % of repetitions, at this standard error."""
         return self.error * detectable(self.freedom)
 
     def _tail(self, distance: float) -> float:
@@ -88,8 +91,10 @@ class Coefficient(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The share of an exponent that width accounts for: 1 - slope / exponent, with its Fieller interval; above 1 where the
-    difference has the opposite sign."""
+    """Share of an exponent that width accounts for: 1 - slope / exponent, with its Fieller interval.
+
+    It is above 1 where the difference has the opposite sign.
+    """
 
     value: float
     low: float
@@ -98,7 +103,7 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class PairModel:
-    """Least-squares estimates from all pairs of widths, with their covariance: of a delete-one-width jackknife, and of documents.
+    """Least-squares estimates from all pairs of widths, with covariances from a delete-one-width jackknife and from documents.
 
     log_size: ln N (widths,). residual: y (widths,), which sum to 0. values and covariance: of slope, sag and level, and of the
     exponent of the measurement where it is known, (3, 3) or (4, 4); `FACTOR` is in the covariance. fit: root mean square of e.
@@ -116,17 +121,17 @@ class PairModel:
 
     @property
     def slope(self) -> Coefficient:
-        """The average difference of exponents over these widths."""
+        """Average difference of exponents over these widths."""
         return self._coefficient(0)
 
     @property
     def sag(self) -> Coefficient:
-        """The range of the quadratic over the grid, negative where both ends lie below its middle."""
+        """Range of the quadratic over the grid, negative where both ends lie below its middle."""
         return self._coefficient(1)
 
     @property
     def level(self) -> Coefficient:
-        """The constant that all differences share: 0 where projection itself changes nothing."""
+        """Constant that all differences share: 0 where projection itself changes nothing."""
         return self._coefficient(2)
 
     @property
@@ -149,7 +154,7 @@ class PairModel:
         return Share(1 - above / below, 1 - b / a - spread, 1 - b / a + spread)
 
     def verdict(self, margins: Margins) -> Verdict:
-        """By docs/protocol.md; what is negligible and what differs by more than the margin exclude each other."""
+        """Judge by docs/protocol.md; what is negligible and what differs by more than the margin exclude each other."""
         slope, rest = self.slope, (self.sag.p_within(margins.sag), self.level.p_within(margins.level))
         if slope.p_within(margins.slope) < LEVEL:
             return Verdict.SUFFICES if max(rest) < LEVEL else Verdict.ON_AVERAGE
@@ -158,7 +163,7 @@ class PairModel:
 
 @dataclass(frozen=True)
 class PairDesign:
-    """The linear maps from differences of pairs to the estimates of the pair model, and to those without each width.
+    """Linear maps from differences of pairs to the estimates of the pair model, and to those without each width.
 
     log_size: ln N (widths,), all different. donor, target: numbers of the widths of each pair (pairs,).
     """
@@ -169,14 +174,14 @@ class PairDesign:
 
     @classmethod
     def complete(cls, log_size: ArrayLike) -> "PairDesign":
-        """Every wider model is a donor of every narrower one: (widths, widths - 1) / 2 pairs."""
+        """Build the design in which every wider model is a donor of every narrower one: (widths, widths - 1) / 2 pairs."""
         x = np.asarray(log_size, dtype=float)
         target, donor = np.triu_indices(x.size, 1)
         return cls(x, donor, target)
 
     @cached_property
     def basis(self) -> Array:
-        """1, ln N about its mean, and a quadratic of range 1 that is orthogonal to both: (widths, 3)."""
+        """Regressors (widths, 3): 1, ln N about its mean, and a quadratic of range 1 that is orthogonal to both."""
         x = self.log_size - self.log_size.mean()
         linear = np.stack([np.ones_like(x), x], axis=1)
         bend = x**2 - linear @ np.linalg.lstsq(linear, x**2, rcond=None)[0]
@@ -184,7 +189,7 @@ class PairDesign:
 
     @cached_property
     def separation(self) -> Array:
-        """Maps differences (pairs,) to c and the y: (1 + widths, pairs)."""
+        """Map from differences (pairs,) to c and the y: (1 + widths, pairs)."""
         rows = np.arange(self.donor.size)
         table = np.zeros((rows.size, 1 + self.log_size.size))
         table[:, 0] = 1
@@ -193,8 +198,10 @@ class PairDesign:
         return np.asarray(np.linalg.pinv(table))  # of least norm: the y sum to 0
 
     def _estimates(self, kept: NDArray[np.bool_]) -> Array:
-        """Maps differences (pairs,), then ln(measured) (widths,), to slope, sag, level and exponent, from some of the widths
-        alone: (4, pairs + widths)."""
+        """Return the map from differences (pairs,), then ln(measured) (widths,), to slope, sag, level and exponent.
+
+        It uses only some of the widths: (4, pairs + widths).
+        """
         pairs, widths = self.donor.size, self.log_size.size
         of_pairs = kept[self.donor] & kept[self.target]
         number = np.cumsum(kept) - 1
@@ -208,7 +215,7 @@ class PairDesign:
 
     @cached_property
     def weights(self) -> Array:
-        """`_estimates` from all widths, then without each: (1 + widths, 4, pairs + widths)."""
+        """The maps `_estimates` from all widths, then without each: (1 + widths, 4, pairs + widths)."""
         everything = np.ones(self.log_size.size, dtype=bool)
         without = ~np.eye(self.log_size.size, dtype=bool)
         return np.stack([self._estimates(kept) for kept in (everything, *without)])
@@ -220,7 +227,7 @@ class PairDesign:
         drawn: ArrayLike | None = None,
         measured_drawn: ArrayLike | None = None,
     ) -> PairModel:
-        """The pair model of differences (pairs,) and, for the exponent, of ln(measured) (widths,), seeds averaged.
+        """Fit the pair model to differences (pairs,) and, for the exponent, to ln(measured) (widths,), seeds averaged.
 
         drawn, measured_drawn: the same in resamples of documents, (pairs, resamples) and (widths, resamples). A jackknife over
         widths cannot see documents that shift all widths together, so their covariance is added to it.

@@ -1,4 +1,4 @@
-"""Whether a measurement tells anything about the loss that model size and data do not."""
+"""Test whether a measurement predicts the loss beyond model size and data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.laws.fit import solve
 from geomkit.laws.forms import Form
 from geomkit.laws.resampling import percentile_interval
 from geomkit.laws.statistics import (
     Estimate,
     categories,
-    explained,
+    linear_prediction,
     partial_correlation_interval,
     partial_correlations,
 )
@@ -24,7 +24,7 @@ from geomkit.laws.statistics import (
 
 @dataclass(frozen=True)
 class Prediction:
-    """How a measurement goes with the loss where ln N is held fixed."""
+    """Relation of a measurement to the loss with ln N held fixed."""
 
     partial: Estimate
     """Correlation over sizes, seeds of a size averaged, with what ln N explains linearly taken out of both."""
@@ -40,9 +40,9 @@ class Prediction:
 
 
 def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], drawn_value: Array, drawn_loss: Array) -> Prediction:
-    """Of values and losses, for each size (seeds,), and of their means over seeds in resamples (sizes, resamples).
+    """Relate values to losses, for each size (seeds,), and their means over seeds in resamples (sizes, resamples), at fixed ln N.
 
-    A null that tells as much about the loss as the measurement does shows that neither is more than a bend of the loss in ln N.
+    A null that predicts the loss as well as the measurement does shows that neither is more than a bend of the loss in ln N.
     Raises DataError with fewer than five sizes and where nothing of either is left beside ln N.
     """
     values, losses = (np.array([seeds.mean() for seeds in of_sizes]) for of_sizes in (value, loss))
@@ -62,8 +62,9 @@ def prediction(log_n: Array, value: Sequence[Array], loss: Sequence[Array], draw
 
 
 def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike, law: ArrayLike | None = None) -> float:
-    """Root mean square error of linear regression of y (n,) on predictors (k, n) for each of the groups (n,), such as sizes, by
-    the others, groups weighted alike.
+    """Compute the root mean square error of linear regression, predicting each group by the others, groups weighted alike.
+
+    The regression is of y (n,) on predictors (k, n); groups (n,) are, for example, sizes.
 
     With a `law`, of `laws_without` the groups, the regression is of what that leaves over; with no predictors the law predicts
     alone. Raises DataError for predictors that are not finite, and with fewer groups than coefficients and one more.
@@ -77,13 +78,13 @@ def leave_one_out(predictors: ArrayLike, y: ArrayLike, groups: ArrayLike, law: A
     errors = []
     for name, known in zip(names, np.zeros((names.size, y.size)) if law is None else np.asarray(law), strict=True):
         out = np.asarray(groups) == name
-        predicted = known if law is not None and not len(table) else known + explained(y - known, table, among=~out)
+        predicted = known if law is not None and not len(table) else known + linear_prediction(y - known, table, among=~out)
         errors.append(np.mean((predicted - y)[out] ** 2))
     return float(np.sqrt(np.mean(errors)))
 
 
 def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Array:
-    """y at every x (variables, n) by the law that is fitted without each of the groups in turn: (groups, n).
+    """Predict y at every x (variables, n) by the law fitted without each of the groups in turn: (groups, n).
 
     The Huber threshold follows the scatter for every form. Raises NoFit where the others determine no law.
     """
@@ -94,33 +95,34 @@ def laws_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> Ar
 
 
 class LeftOut(NamedTuple):
-    """A law that was fitted without some points, in the coordinates of its form at every point."""
+    """A law fitted without some points, in the coordinates of its form at every point."""
 
     form: Form
     theta: Array
 
     def log(self, theta: Array) -> Array:
-        """ln y at every point (n,)."""
+        """Evaluate ln y at every point (n,)."""
         return self.form.model(theta[None])[0][0]
 
     def derivatives(self, theta: Array) -> Array:
-        """(n, p)."""
+        """Evaluate the derivatives of ln y (n, p)."""
         return self.form.model(theta[None])[1][0]
 
 
 def forms_without(form: str, x: ArrayLike, y: ArrayLike, groups: ArrayLike) -> list[LeftOut]:
-    """The laws of `laws_without`."""
-    x, y, found = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
+    """Fit the laws of `laws_without`."""
+    x, y, laws = np.atleast_2d(np.asarray(x, dtype=float)), np.asarray(y, dtype=float), []
     for name in np.unique(np.asarray(groups)):
         rest = np.asarray(groups) != name
         law = solve(form, x[:, rest], y[rest], own_threshold=False)
-        found.append(LeftOut(law.form.at(np.log(x)), law.theta))
-    return found
+        laws.append(LeftOut(law.form.at(np.log(x)), law.theta))
+    return laws
 
 
 def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, laws: Sequence[LeftOut]) -> float:
-    """Root mean square error of y = law(x) metric^c for each of the groups by the others, law and c fitted together by least
-    squares of ln y, from where the law fits best alone.
+    """Compute the root mean square error of y = law(x) metric^c, predicting each group by the others.
+
+    Law and c are fitted together by least squares of ln y, from where the law fits best alone.
 
     So the metric need only tell what no change of the law tells: of a power law, a trend of the metric's own neither helps nor
     hides it. Raises DataError for a metric that is not finite.
@@ -136,7 +138,7 @@ def leave_one_out_joint(log_metric: ArrayLike, y: ArrayLike, groups: ArrayLike, 
 
 
 def joint_prediction(value: Array, y: Array, among: Array, law: LeftOut) -> Array:
-    """y (n,) by law(x) exp(c value), fitted to those of the mask `among`."""
+    """Predict y (n,) by law(x) exp(c value), fitted to the points of the mask `among`."""
 
     def misfits(theta: Array) -> Array:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

@@ -1,4 +1,4 @@
-"""Regression of a logarithm on several measures of a model, each cell (a width, a depth, an MLP) once."""
+"""Regress a logarithm on several measures of a model, each cell (a width, a depth, an MLP) once."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.laws.differences import ROUNDING, Slope, pure_error
 from geomkit.laws.lack_of_fit import LackOfFit, lack_of_fit
 
@@ -39,8 +39,13 @@ class Regression:
 
 
 def condition_number(columns: Mapping[str, ArrayLike]) -> float:
-    """Of columns (cells,), centred and scaled to length 1: the largest singular value over the smallest. 1 for columns that are
-    not correlated, infinite for one that is constant or a combination of others."""
+    """Compute the condition number of columns (cells,), centred and scaled to length 1.
+
+    It is the largest singular value over the smallest: 1 for columns that are not correlated, infinite for one that is constant
+    or a combination of others.
+
+    1 for columns that are not correlated, infinite for one that is constant or a combination of others.
+    """
     table = np.array([np.asarray(column, dtype=float) for column in columns.values()])
     centred = table - table.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -51,7 +56,7 @@ def condition_number(columns: Mapping[str, ArrayLike]) -> float:
 
 
 def regress(columns: Mapping[str, ArrayLike], seeds: Sequence[ArrayLike], drawn: ArrayLike | None = None) -> Regression:
-    """Least squares of the cells' means on an intercept and the columns.
+    """Fit the cells' means by least squares on an intercept and the columns.
 
     columns: by name (cells,). seeds: for each cell the values of its seeds (seeds,). drawn: the cells' means in resamples of
     documents (cells, resamples). A coefficient's error is the larger of the scatter of cells about the fit and the pooled scatter
@@ -76,15 +81,15 @@ def regress(columns: Mapping[str, ArrayLike], seeds: Sequence[ArrayLike], drawn:
         raise DataError(f"{names} are collinear in these {cells} cells: condition number {condition:.3g}, allowed {CONDITION:g}")
     design = np.vstack([np.ones(cells), table]).T
     weights = np.linalg.pinv(design)
-    found = weights @ means
-    residuals = means - design @ found
+    solution = weights @ means
+    residuals = means - design @ solution
     scatter = math.sqrt(residuals @ residuals / (cells - design.shape[1]))
     within = pure_error(values)
     numbers = np.array([cell.size for cell in values], dtype=float)
     draws = None if drawn is None else np.std(weights @ np.asarray(drawn, dtype=float), axis=1, ddof=1)
     coefficients = {
         name: Coefficient(
-            value=float(found[row]),
+            value=float(solution[row]),
             sizes=cells,
             scatter=scatter * float(np.linalg.norm(weights[row])),
             pure=math.sqrt(within.variance * float((weights[row] ** 2 / numbers).sum())) if within else None,
@@ -113,7 +118,7 @@ class Through:
 
 
 def through_origin(x: ArrayLike, y: ArrayLike) -> Through:
-    """Least-squares slope of y on x, both (n,), without intercept, on n - 1 degrees of freedom.
+    """Fit the least-squares slope of y on x, both (n,), without intercept, on n - 1 degrees of freedom.
 
     Limits: c, with an interval of no length, for y = c x. Raises DataError below two points, or where x is 0.
     """
@@ -127,8 +132,11 @@ def through_origin(x: ArrayLike, y: ArrayLike) -> Through:
 
 
 def on_line(x: ArrayLike, y: ArrayLike, at: Array | float) -> Array:
-    """y at other places by lines between neighbouring points; below the smallest x, the line through the two smallest, and above
-    the largest, that through the two largest. Raises DataError for fewer than two different x."""
+    """Interpolate y linearly at other places.
+
+    Below the smallest x the line through the two smallest continues, and above the largest that through the two largest. Raises
+    DataError for fewer than two different x.
+    """
     places, order = np.unique(np.asarray(x, dtype=float), return_index=True)
     if places.size < 2:
         raise DataError("a line takes two points at different places")

@@ -1,4 +1,4 @@
-"""Resampling: documents drawn with replacement, each with all of its observations, and then the seeds of each size.
+"""Resample documents with replacement, each with all of its observations, and then the seeds of each size.
 
 Observations of one document are one cluster. What resamples give is the measurement's part of the uncertainty, with models and
 sizes held fixed: it is far too narrow as the uncertainty of a law.
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.laws.statistics import partial_correlation, partial_of_products
 
 
 def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of a statistic's resamples (resamples,); resamples without a value (NaN) are left out."""
+    """Compute the percentile interval of a statistic's resamples (resamples,); resamples without a value (NaN) are left out."""
     low, high = np.nanquantile(np.asarray(draws, dtype=float), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -44,28 +44,30 @@ class Documents:
 
     @classmethod
     def draw(cls, names: ArrayLike, resamples: int, rng: np.random.Generator) -> "Documents":
-        """Documents drawn with replacement, each with all of its observations, which `names` (observations,) tells apart.
+        """Draw documents with replacement, each with all of its observations; `names` (observations,) are those of the documents.
 
         Raises DataError for no observations.
         """
-        found, index = np.unique(np.asarray(names), return_inverse=True)
-        if not found.size:
+        documents, index = np.unique(np.asarray(names), return_inverse=True)
+        if not documents.size:
             raise DataError("there is no observation to draw documents of")
-        return cls(index, rng.multinomial(found.size, np.full(found.size, 1 / found.size), size=resamples).astype(float))
+        return cls(
+            index, rng.multinomial(documents.size, np.full(documents.size, 1 / documents.size), size=resamples).astype(float)
+        )
 
     @property
     def draws(self) -> Array:
-        """How often each observation is in each resample: (observations, resamples)."""
+        """Count how often each observation is in each resample: (observations, resamples)."""
         return self.counts[:, self.index].T
 
     def totals(self, values: Array) -> Array:
-        """Sums over each document of values (observations, ...): (documents, ...)."""
+        """Sum values (observations, ...) over each document: (documents, ...)."""
         sums = np.zeros((self.counts.shape[1], *values.shape[1:]))
         np.add.at(sums, self.index, values)
         return sums
 
     def mean(self, values: ArrayLike, level: float = 0.95) -> Clustered:
-        """Mean of values (observations,), those that are NaN left out. NaN if none is left."""
+        """Average values (observations,), those that are NaN left out. NaN if none is left."""
         values = np.asarray(values, dtype=float)
         known = np.isfinite(values)
         sums = self.totals(np.stack([np.where(known, values, 0.0), known], axis=1))
@@ -74,8 +76,7 @@ class Documents:
             return self._interval(np.divide(*sums.sum(axis=0)), total / number, sums[:, 1] > 0, level)
 
     def partial_rank_correlation(self, x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), level: float = 0.95) -> Clustered:
-        """Spearman's correlation of x and y (observations,) with what the ranks of controls (controls, observations) explain
-        linearly taken out of both.
+        """Compute Spearman's partial correlation of x and y (observations,) given controls (controls, observations).
 
         Ranks are those of the whole; a resample weighs them anew. It is then a function of the documents' sums of products, so
         resamples cost next to nothing. Limits: Spearman's rho without controls, 0 for what is related through the controls alone.
@@ -102,12 +103,14 @@ class Documents:
 
 
 def seed_counts(seeds: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each seed of one size is in each resample (resamples, seeds)."""
+    """Draw seeds of one size with replacement: how often each is in each resample (resamples, seeds)."""
     return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
 
 
 def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array:
-    """Mean over the seeds drawn of each size's values (seeds, resamples): (sizes, resamples). Not finite where one drawn is not.
+    """Average each size's values (seeds, resamples) over the seeds drawn: (sizes, resamples).
+
+    Not finite where a drawn value is not.
 
     counts: for each size (seeds, resamples), how often each seed was drawn.
     """
@@ -118,7 +121,7 @@ def over_seeds(values: Sequence[Array], counts: Sequence[NDArray[Any]]) -> Array
 
 @dataclass(frozen=True)
 class Resamples:
-    """Documents and then, for each size, seeds drawn with replacement: how often each was drawn.
+    """Resample of documents and then, for each size, of seeds: how often each was drawn.
 
     texts: (texts, resamples); seeds: for each size (seeds, resamples).
     """
@@ -127,12 +130,12 @@ class Resamples:
     seeds: Sequence[Array]
 
     def means(self, values: ArrayLike) -> Array:
-        """Means over the texts drawn (..., resamples) of values (..., texts)."""
+        """Average values (..., texts) over the texts drawn (..., resamples)."""
         means: Array = np.asarray(values, dtype=float) @ (self.texts / self.texts.sum(axis=0))
         return means
 
     def levels(self, values: Sequence[ArrayLike]) -> Array:
-        """ln of each size's value in every resample (sizes, resamples), of values (seeds, texts).
+        """Compute ln of each size's value in every resample (sizes, resamples), from values (seeds, texts).
 
         A model's value is the mean over the texts drawn, a size's the geometric mean over the seeds drawn; not finite where a
         mean is not positive.
@@ -142,6 +145,6 @@ class Resamples:
 
 
 def draw_resamples(documents: ArrayLike, seeds: Sequence[int], resamples: int, rng: np.random.Generator) -> Resamples:
-    """Resamples for texts of the named documents (texts,) and the given number of seeds of each size."""
+    """Draw resamples for texts of the named documents (texts,) and the given number of seeds of each size."""
     texts = Documents.draw(documents, resamples, rng).draws
     return Resamples(texts, [seed_counts(number, resamples, rng).T.astype(float) for number in seeds])

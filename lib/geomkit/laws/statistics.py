@@ -1,4 +1,4 @@
-"""Slopes with their t intervals, and partial correlations with theirs."""
+"""Slopes and partial correlations with their intervals."""
 
 import math
 from typing import NamedTuple
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 
 
 class Estimate(NamedTuple):
@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
 
 
 def slope(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
-    """Least-squares slope of y on x, both (n,), with its t interval on n - 2 degrees of freedom.
+    """Fit the least-squares slope of y on x, both (n,), with its t interval on n - 2 degrees of freedom.
 
     On ln x and ln y, size means, it is the exponent of a power law. The difference between the exponents of a measurement and its
     null is the slope of ln(value / null), whose scatter leaves out what both share.
@@ -39,14 +39,14 @@ def slope(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
 
 
 def slope_weights(x: Array) -> Array:
-    """w with w . y the least-squares slope of y on x."""
+    """Return w with w . y the least-squares slope of y on x."""
     centred = x - x.mean()
     weights: Array = centred / (centred @ centred)
     return weights
 
 
 def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) -> float:
-    """Correlation of x and y (n,) with what controls (n,) or (controls, n) explain linearly taken out of both.
+    """Correlate x and y (n,) after removing what controls (n,) or (controls, n) explain linearly.
 
     Pearson's r without controls. 0 for variables that are related through the controls alone.
     Raises DataError for shapes that do not match and where nothing of x or y is left.
@@ -57,14 +57,14 @@ def partial_correlation(x: ArrayLike, y: ArrayLike, controls: ArrayLike = ()) ->
         raise DataError(f"x, y and controls have shapes {', '.join(str(column.shape) for column in columns)}; they must be alike")
     table = np.stack(columns)
     table -= table.mean(axis=1, keepdims=True)
-    rest = table[:2] - [explained(row, table[2:]) for row in table[:2]]
+    rest = table[:2] - [linear_prediction(row, table[2:]) for row in table[:2]]
     if not (np.linalg.norm(rest, axis=1) > 1e-10 * np.linalg.norm(table[:2], axis=1)).all():
         raise DataError("no correlation: x or y does not vary beside its controls")
     return float(np.corrcoef(rest)[0, 1])
 
 
 def partial_correlations(x: Array, y: Array, control: ArrayLike) -> Array:
-    """`partial_correlation` of each pair of columns of x and y (n, resamples) with one control (n,) held fixed: (resamples,).
+    """Compute the `partial_correlation` of each pair of columns of x and y (n, resamples) given one control (n,): (resamples,).
 
     Raises DataError where nothing of one of them is left.
     """
@@ -78,8 +78,10 @@ def partial_correlations(x: Array, y: Array, control: ArrayLike) -> Array:
 
 
 def partial_of_products(products: Array) -> Array:
-    """Partial correlation of the second and third variable given the rest, from sums of products (..., v, v) of which the first
-    variable is 1. NaN where one of them does not vary beside the rest."""
+    """Compute the partial correlation of the second and third variable given the rest, from sums of products (..., v, v).
+
+    The first variable is 1. NaN where one of them does not vary beside the rest.
+    """
     given, pair = np.r_[0, 3 : products.shape[-1]], [1, 2]
     inner = products[..., given[:, None], given]
     outer = products[..., given[:, None], pair]
@@ -90,26 +92,28 @@ def partial_of_products(products: Array) -> Array:
         return np.where(varies, rest[..., 0, 1] / np.sqrt(squares.prod(axis=-1)), np.nan)
 
 
-def explained(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None) -> Array:
-    """What an intercept and controls (controls, n) explain linearly of y (n,), or would, where the fit is to those of the mask
-    `among` alone; controls may depend on each other."""
+def linear_prediction(y: ArrayLike, controls: ArrayLike, among: ArrayLike | None = None) -> Array:
+    """Predict y (n,) linearly from an intercept and controls (controls, n), fitted to the points of the mask `among`.
+
+    Controls may depend on each other.
+    """
     y = np.asarray(y, dtype=float)
     table = np.vstack([np.ones(y.size), np.asarray(controls, dtype=float)]).T
     fitted = slice(None) if among is None else np.asarray(among)
-    found: Array = table @ np.linalg.lstsq(table[fitted], y[fitted], rcond=None)[0]
-    return found
+    prediction: Array = table @ np.linalg.lstsq(table[fitted], y[fitted], rcond=None)[0]
+    return prediction
 
 
 def categories(*labels: ArrayLike) -> Array:
-    """Controls (controls, n) that hold each of the labels (n,) fixed, whatever its effect is: a column for each value but one."""
-    found = [np.unique(np.asarray(label), return_inverse=True) for label in labels]
-    return np.vstack([np.eye(values.size)[1:, index] for values, index in found])
+    """Encode labels (n,) as controls (controls, n), whatever their effect is: a column for each value but one."""
+    coded = [np.unique(np.asarray(label), return_inverse=True) for label in labels]
+    return np.vstack([np.eye(values.size)[1:, index] for values, index in coded])
 
 
 def partial_correlation_interval(
     x: ArrayLike, y: ArrayLike, controls: ArrayLike = (), level: float = 0.95, independent: int | None = None
 ) -> Estimate:
-    """Partial correlation with Fisher's z interval, on n - 3 - rank of the controls degrees of freedom.
+    """Compute a partial correlation with Fisher's z interval, on n - 3 - rank of the controls degrees of freedom.
 
     `independent`: the number of independent observations, where fewer than n: sizes, say, of which each has several rows whose
     deviations go together. Then there are no more than that less 3 degrees of freedom. Raises DataError without one.

@@ -1,5 +1,7 @@
-"""What the difference of a law from its null shows: two tests, and a verdict that neither more precision nor less can turn into a
-finding by itself.
+"""Test whether a law differs from its null, or is practically equal to it, with verdicts that precision alone cannot change.
+
+These are the verdicts of the protocol's version 1 (docs/protocol_1.md), by which the workflow judges; those of version 2 are in
+`geomkit.laws.pairs`.
 
 Two questions are asked of every difference, and both answers are reported. Is it *different* from 0, by its t test, Holm-adjusted
 over the primary tests? Is it *small*, its 90 % interval within a margin that was fixed beforehand (two one-sided tests at 5 %:
@@ -32,7 +34,7 @@ LEAST_SIZES = 5
 
 
 class Kind(StrEnum):
-    """What a difference shows."""
+    """Verdict on a difference."""
 
     BEYOND = "beyond width"
     """Different and not small."""
@@ -52,7 +54,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A kind and, in words and numbers, why."""
+    """A kind of verdict and its reason, in words and numbers."""
 
     kind: Kind
     reason: str
@@ -62,7 +64,7 @@ class Verdict:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p values (Holm 1979): the k-th smallest times (m - k + 1), no smaller than those before it and at most 1."""
+    """Adjust p values (Holm 1979): the k-th smallest times (m - k + 1), no smaller than those before it and at most 1."""
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1)))
@@ -70,7 +72,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def one_test(slopes: Sequence[Slope]) -> list[int]:
-    """For each slope the first that is the same test: a metric and its ratio to a bound that the null shares are one."""
+    """For each slope, return the first that is the same test: a metric and its ratio to a bound that the null shares are one."""
     first: list[int] = []
     for k, slope in enumerate(slopes):
         same = [
@@ -85,7 +87,7 @@ def one_test(slopes: Sequence[Slope]) -> list[int]:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One measurement's differences from a null for width.
+    """Differences of one measurement from a null for width.
 
     donors: by name, the primary one first. margin: None for a metric that has none. bracket: by name, for nulls that rescale a
     spectrum; one that has no slope on the sizes of the primary donor is left out. primary: whether it is adjusted with the
@@ -100,7 +102,7 @@ class Endpoint:
 
     @cached_property
     def counted(self) -> "Endpoint":
-        """With the primary donor, and others that have at least five sizes."""
+        """Keep the primary donor, and others with at least five sizes."""
         names = list(self.donors)
         kept = [name for name in names if name == names[0] or np.size(self.donors[name].size) >= LEAST_SIZES]
         return replace(self, donors={name: self.donors[name] for name in kept})
@@ -111,14 +113,14 @@ class Endpoint:
 
     @property
     def bracket_slopes(self) -> dict[str, float]:
-        """On the sizes of the primary donor."""
+        """Slopes of the bracket's differences on the sizes of the primary donor."""
         sizes = next(iter(self.donors.values())).size
         nulls = {name: null.at(sizes) for name, null in self.bracket.items()}
         return {name: null.slope for name, null in nulls.items() if np.size(null.size) == np.size(sizes) and not null.problem}
 
     @property
     def refusal(self) -> Verdict | None:
-        """Why nothing can be tested, if so."""
+        """Return why nothing can be tested, if so."""
         if not self.donors:
             return Verdict(Kind.UNTESTED, self.absent)
         for name, donor in self.donors.items():
@@ -130,7 +132,7 @@ class Endpoint:
 def decide(
     slope: Slope, different: bool, margin: float | None, donors: Mapping[str, float], bracket: Mapping[str, float]
 ) -> Verdict:
-    """The verdict on a slope, of whether it is different from 0, and of its donors' slopes.
+    """Judge a slope by whether it is different from 0, by its margin, and by its donors' slopes.
 
     Every donor must keep the sign of what is different, and have a point estimate within the margin of what is small. The bracket
     holds the measurement where its differences from the bracket's nulls have not all one sign.
@@ -157,7 +159,7 @@ def decide(
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on one endpoint and what it rests on; without a slope, the verdict says why."""
+    """The verdict on one endpoint and its evidence; without a slope, the verdict gives the reason."""
 
     verdict: Verdict
     primary: bool
@@ -189,7 +191,7 @@ class Judgement:
 
     @property
     def changes(self) -> int:
-        """How many sizes change the verdict when they are left out."""
+        """Number of sizes that change the verdict when they are left out."""
         return sum(kind is not self.verdict.kind for kind in self.without.values())
 
     @property
@@ -198,19 +200,19 @@ class Judgement:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a reader must know beside the verdict."""
+        """Caveats that a reader needs beside the verdict."""
         if self.slope is None:
             return ()
-        found = list(self.slope.flags)
+        caveats = list(self.slope.flags)
         if not self.bracketed:
-            found.append("no bracket")
+            caveats.append("no bracket")
         if not self.without:
-            found.append("too few sizes to leave one out")
-        return (*found, "fragile") if self.fragile else tuple(found)
+            caveats.append("too few sizes to leave one out")
+        return (*caveats, "fragile") if self.fragile else tuple(caveats)
 
     @property
     def by_size(self) -> list[tuple[float, float, int]]:
-        """Size, mean of ln(value / null), and number of seeds: what a difference that is no power law is printed as."""
+        """Return size, mean of ln(value / null), and number of seeds, for printing a difference that is no power law."""
         if self.difference is None:
             return []
         pairs = zip(self.difference.size, self.difference.means, self.difference.seeds, strict=True)
@@ -218,7 +220,7 @@ class Judgement:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """As columns of a table; the verdict and its reason alone where there are no numbers."""
+        """Return the columns of a table; only the verdict and its reason where there are no numbers."""
         columns: dict[str, Any] = {
             "verdict": self.verdict.kind,
             "reason": self.verdict.reason,
@@ -239,22 +241,22 @@ class Judgement:
 
 
 def judge(endpoints: Mapping[str, Endpoint], separate: bool = False) -> dict[str, Judgement]:
-    """Verdicts on endpoints, by name, those that are primary adjusted for one another, each again with one size left out.
+    """Judge endpoints by name, the primary ones adjusted for one another, each again with one size left out.
 
     With a size left out all endpoints lose it, and are adjusted anew. The lack of fit of a difference stands beside its verdict
     and never alters it. `separate`: see `Slope`.
     """
     counted = {name: endpoint.counted for name, endpoint in endpoints.items()}
-    found = _judge(counted, separate)
-    tested = {name: counted[name] for name, judgement in found.items() if judgement.difference is not None}
-    sizes = {name: judgement.difference.size for name, judgement in found.items() if judgement.difference is not None}
+    judgements = _judge(counted, separate)
+    tested = {name: counted[name] for name, judgement in judgements.items() if judgement.difference is not None}
+    sizes = {name: judgement.difference.size for name, judgement in judgements.items() if judgement.difference is not None}
     without: dict[str, dict[float, Kind]] = {name: {} for name in tested}
     for size in np.unique(np.concatenate([*sizes.values(), np.empty(0)])):
         rest = {name: endpoint.without(size) for name, endpoint in tested.items()}
         for name, judgement in _judge(rest, separate).items():
             if size in sizes[name] and sizes[name].size > 3:
                 without[name][float(size)] = judgement.verdict.kind
-    return {name: replace(judgement, without=without.get(name, {})) for name, judgement in found.items()}
+    return {name: replace(judgement, without=without.get(name, {})) for name, judgement in judgements.items()}
 
 
 def _judge(endpoints: Mapping[str, Endpoint], separate: bool) -> dict[str, Judgement]:

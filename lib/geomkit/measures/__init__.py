@@ -1,0 +1,1 @@
+"""Measures of a set of token vectors: arrays in, dataclasses out."""

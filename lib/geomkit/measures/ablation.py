@@ -1,4 +1,4 @@
-"""How information about a token is spread over its past: what is lost when chosen tokens are removed, and what they alone keep.
+"""Measure how information about a token is spread over its past, by ridge regression on subsets of it.
 
 A target z is explained by ridge regression on context tokens X (m, d), penalty 1/c, as the information gain is: rho(S) =
 min_w |z - X_S^T w|^2 + |w|^2 / c for a set S of tokens. An order lists tokens by position in the context, most important first.
@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.special import entr
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 from geomkit.measures.selection import Context, chooses_by, is_stepwise, selectors
 from geomkit.measures.spectra import normalise
 
@@ -32,7 +32,9 @@ DRAWS = 20
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """A target and its context by their inner products: gram X X^T (m, m), products X z (m,), square |z|^2, and c = 1 / penalty.
+    """Ridge problem of a target and its context, as inner products.
+
+    gram: X X^T (m, m); products: X z (m,); square: |z|^2; c: 1 / penalty.
 
     Raises DataError for shapes that do not fit, values that are not finite, an empty context, a zero target, and c that is not
     positive.
@@ -56,7 +58,10 @@ class Explained:
 
     @classmethod
     def of(cls, context: ArrayLike, target: ArrayLike, c: float) -> "Explained":
-        """Of context rows (m, d) and a target (d,), which are taken as they are; it may be the target of another document."""
+        """Build the problem from context rows (m, d) and a target (d,), taken as they are.
+
+        The target may be that of another document.
+        """
         X, z = np.asarray(context, dtype=np.float64), np.asarray(target, dtype=np.float64)
         if X.ndim != 2 or z.shape != X.shape[1:]:
             raise DataError(f"context rows of shape {X.shape} do not fit a target of shape {z.shape}")
@@ -68,13 +73,13 @@ class Explained:
 
 
 def noise(size: int, d: int, c: float, rng: np.random.Generator) -> Explained:
-    """The null of no structure: a context of `size` tokens and a target of d columns, iid Gaussian, at unit length."""
+    """Draw a context of `size` tokens and a target of d columns, iid Gaussian rows at unit length: the null of no structure."""
     rows = noise_rows(size, d, rng)
     return Explained.of(rows[:-1], rows[-1], c)
 
 
 class Heads(NamedTuple):
-    """Of the first k tokens of an order, k from 0 to m: each (m + 1,).
+    """Residual and coding length of the first k tokens of an order, k from 0 to m: each (m + 1,).
 
     residual: rho over |z|^2, from 1 for none down. coding: ln det(I + c X X^T) of these tokens, in nats, from 0 up: times half
     of n + d it is their rate distortion at the n of c.
@@ -85,7 +90,7 @@ class Heads(NamedTuple):
 
 
 def heads(problem: Explained, order: ArrayLike) -> Heads:
-    """What each head of an order of all m tokens explains of the target, and its own coding length, by one Cholesky factor.
+    """Compute residual and coding length of every head of an order of all m tokens, by one Cholesky factor.
 
     With L L^T = I + c X X^T in that order and L y = c X z, c rho_k = c |z|^2 - sum_{i <= k} y_i^2, and coding_k is the sum of
     2 ln L_ii: a longer head only adds rows. Neither curve can turn back. Raises DataError if the order is no permutation.
@@ -105,8 +110,10 @@ def _permutation(order: ArrayLike, size: int) -> Positions:
 
 
 def complete(chosen: ArrayLike, size: int, rng: np.random.Generator) -> Positions:
-    """An order of all tokens: those that a method chose, then the others in an order of chance. DataError for one that is chosen
-    twice or does not exist."""
+    """Complete an order: the tokens that a method chose, then the others in random order.
+
+    Raises DataError for a token that is chosen twice or does not exist.
+    """
     chosen = np.asarray(chosen, dtype=np.int64)
     if np.unique(chosen).size != chosen.size or ((chosen < 0) | (chosen >= size)).any():
         raise DataError(f"chosen tokens must be different ones among {size}")
@@ -114,7 +121,8 @@ def complete(chosen: ArrayLike, size: int, rng: np.random.Generator) -> Position
 
 
 def counts(fractions: ArrayLike, size: int) -> Positions:
-    """Number of tokens in each fraction of a context, rounded, halves up. DataError for fractions outside 0 .. 1."""
+    """Return the number of tokens in each fraction of a context, halves rounded up. Raises DataError for fractions outside 0 ..
+    1."""
     parts = np.asarray(fractions, dtype=np.float64)
     if not ((parts >= 0) & (parts <= 1)).all():
         raise DataError(f"fractions of a context are between 0 and 1, found {parts.tolist()}")
@@ -122,21 +130,24 @@ def counts(fractions: ArrayLike, size: int) -> Positions:
 
 
 class Removal(NamedTuple):
-    """What is left when fractions of the context are removed: residual and coding as in `Heads`, each (fractions,)."""
+    """Residual and coding length, as in `Heads`, once fractions of the context are removed: each (fractions,)."""
 
     residual: Array
     coding: Array
 
 
 def removal(problem: Explained, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Removal:
-    """The curves for removing the head of the order: an order that is reversed removes the least important first."""
+    """Compute the curves for removing the head of an order.
+
+    A reversed order removes the least important tokens first.
+    """
     kept = heads(problem, np.asarray(order)[::-1])
     left = problem.size - counts(fractions, problem.size)
     return Removal(kept.residual[left], kept.coding[left])
 
 
 def keeping(problem: Explained, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Removal:
-    """The curves for keeping the head of the order alone: fractions are what is kept."""
+    """Compute the curves for keeping only the head of an order; fractions are what is kept."""
     kept, number = heads(problem, order), counts(fractions, problem.size)
     return Removal(kept.residual[number], kept.coding[number])
 
@@ -144,37 +155,44 @@ def keeping(problem: Explained, order: ArrayLike, fractions: Sequence[float] = F
 def random_removal(
     problem: Explained, rng: np.random.Generator, fractions: Sequence[float] = FRACTIONS, draws: int = DRAWS
 ) -> Removal:
-    """Curves of orders of chance, each (draws, fractions)."""
-    found = [removal(problem, rng.permutation(problem.size), fractions) for _ in range(draws)]
-    return Removal(np.stack([each.residual for each in found]), np.stack([each.coding for each in found]))
+    """Compute the curves of random orders, each (draws, fractions)."""
+    curves = [removal(problem, rng.permutation(problem.size), fractions) for _ in range(draws)]
+    return Removal(np.stack([each.residual for each in curves]), np.stack([each.coding for each in curves]))
 
 
 def effective_rank(gram: ArrayLike, order: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> Array:
-    """Effective rank of the tokens that are left (fractions,), exp(-sum p ln p) of their Gram matrix's eigenvalues' shares.
+    """Compute the effective rank of the remaining tokens (fractions,).
+
+    It is exp(-sum p ln p), p the shares of their Gram matrix's eigenvalues.
 
     NaN where none is left or all are zero. It is `erank_covariance` of the rows that are left.
     """
     gram = np.asarray(gram, dtype=np.float64)
     positions = _permutation(order, len(gram))
-    found = np.full(len(fractions), np.nan)
+    ranks = np.full(len(fractions), np.nan)
     for index, count in enumerate(counts(fractions, len(gram))):
         left = positions[count:]
         if left.size and np.trace(part := gram[np.ix_(left, left)]) > 0:
             values = np.linalg.eigvalsh(part)
             values = np.where(values > len(left) * np.finfo(np.float64).eps * values[-1], values, 0.0)
-            found[index] = np.exp(entr(values / values.sum()).sum())
-    return found
+            ranks[index] = np.exp(entr(values / values.sum()).sum())
+    return ranks
 
 
 def area(curve: ArrayLike, random: ArrayLike, fractions: Sequence[float] = FRACTIONS) -> float:
-    """Area between a curve (fractions,) and the mean of random ones (draws, fractions), by the trapezoidal rule, in units of the
-    curve. For a residual, positive where the tokens that were removed tell more of the target than tokens of chance."""
+    """Compute the area between a curve (fractions,) and the mean of random ones (draws, fractions).
+
+    It is taken by the trapezoidal rule, in units of the curve. For a residual it is positive where the removed tokens explain
+    more of the target than random tokens.
+    """
     return float(np.trapezoid(np.asarray(curve, dtype=np.float64) - np.asarray(random, dtype=np.float64).mean(axis=0), fractions))
 
 
 class Halves(NamedTuple):
-    """How few tokens of an order carry half of what the whole context explains: `deletion` of them have to be removed for half to
-    be lost, `keeping` of them alone give half. Both are NaN where the context explains nothing.
+    """Numbers of tokens of an order at which half of what the whole context explains is lost or reached.
+
+    `deletion` of them have to be removed for half to be lost; `keeping` of them alone give half. Both are NaN where the context
+    explains nothing.
 
     One token that tells all: 1 and 1. A fact stated r times: r and 1. Information spread evenly over m tokens: m/2 and m/2.
     """
@@ -184,12 +202,12 @@ class Halves(NamedTuple):
 
     @property
     def redundancy(self) -> float:
-        """deletion / keeping: 1 where each piece is told once, be it in one token or in many; r for one that is told r times."""
+        """deletion / keeping: 1 where no information is repeated, be it in one token or many; r where it is repeated r times."""
         return self.deletion / self.keeping
 
 
 def halves(problem: Explained, order: ArrayLike) -> Halves:
-    """`Halves` of an order, to the token. What a set explains is |z|^2 - rho(S)."""
+    """Compute the `Halves` of an order, exact to one token. A set explains |z|^2 - rho(S)."""
     positions = np.asarray(order)
     kept, left = heads(problem, positions).residual, heads(problem, positions[::-1]).residual[::-1]
     half = (1 + kept[-1]) / 2
@@ -200,7 +218,7 @@ def halves(problem: Explained, order: ArrayLike) -> Halves:
 
 
 def crossing(x: ArrayLike, share: ArrayLike, level: float = 0.5) -> float:
-    """Where a curve (k,) that was measured at x (k,) alone first crosses a level, linear in between; NaN if it never does.
+    """Interpolate where a curve (k,), measured at x (k,), first crosses a level; NaN if it never does.
 
     For a curve of a model's loss: share (loss - loss of none removed) / (loss of all removed - loss of none removed).
     """
@@ -215,7 +233,9 @@ def crossing(x: ArrayLike, share: ArrayLike, level: float = 0.5) -> float:
 
 
 def leave_one_out(problem: Explained) -> Array:
-    """rho(all but i) - rho(all), over |z|^2, of each token i (m,): w_i^2 / (A^-1)_ii, A = X X^T + I / c and w = A^-1 X z.
+    """Compute the increase of the residual when a token is left out, rho(all but i) - rho(all) over |z|^2, of each token (m,).
+
+    It is w_i^2 / (A^-1)_ii, A = X X^T + I / c and w = A^-1 X z.
 
     At least 0, up to rounding none. Next to 0 for each of two equal tokens: what is told twice is not missed once.
     Source: the formula of a deleted variable in least squares, as in Cook, Weisberg 1982, with a ridge.
@@ -226,15 +246,14 @@ def leave_one_out(problem: Explained) -> Array:
 
 
 def leave_one_out_coding(gram: ArrayLike, c: float) -> Array:
-    """ln det(I + c X X^T) less that without token i, of each token (m,), in nats: -ln ((I + c X X^T)^-1)_ii, what the token adds
-    to all others, before and after it."""
+    """Compute how much each token adds to ln det(I + c X X^T) beyond all others (m,), in nats: -ln ((I + c X X^T)^-1)_ii."""
     gram = np.asarray(gram, dtype=np.float64)
     lower = cholesky(np.eye(len(gram)) + c * gram, lower=True)
     return np.asarray(-np.log(np.diagonal(cho_solve((lower, True), np.eye(len(gram))))))
 
 
 def gini(values: ArrayLike) -> float:
-    """Gini's index of values (m,) of at least 0, sum_i (2 i - m - 1) x_(i) / (m sum x).
+    """Compute Gini's index of nonnegative values (m,): sum_i (2 i - m - 1) x_(i) / (m sum x).
 
     Limits: 0 for equal values, 1 - 1/m for a single one, and 2/pi = 0.637 for squares of independent Gaussians: noise alone looks
     concentrated. NaN for zeros. Raises DataError for negative values.
@@ -247,14 +266,17 @@ def gini(values: ArrayLike) -> float:
 
 
 def effective_number(values: ArrayLike) -> float:
-    """(sum x)^2 / sum x^2 of values (m,): m for equal ones, 1 for a single one, m/3 for squares of Gaussians. NaN for zeros."""
+    """Compute the effective number of values (m,), (sum x)^2 / sum x^2.
+
+    Limits: m for equal ones, 1 for a single one, m/3 for squares of Gaussians. NaN for zeros.
+    """
     x = np.asarray(values, dtype=np.float64)
     squares = float(x @ x)
     return float(x.sum() ** 2 / squares) if squares > 0 else float("nan")
 
 
 def takes_noise(method: str) -> bool:
-    """Whether a method can be given noise instead of a text: it needs the rows alone, or nothing."""
+    """Whether a method works on noise instead of a text: it needs the rows alone, or nothing."""
     return chooses_by(method) == "gram" or method == "recency"
 
 
@@ -268,7 +290,7 @@ def orders(
     norms: ArrayLike | None = None,
     scores: Mapping[str, Array] | None = None,
 ) -> dict[str, Positions]:
-    """What each method takes for the order of importance of a context, rows (m + 1, d) whose last is the target: (m,) by name.
+    """Order the tokens of a context by importance under each method: (m,) by name, for rows (m + 1, d) whose last is the target.
 
     budget: tokens that stepwise methods choose; the rest follow in random order. norms (m + 1,): lengths before normalising,
     which `norm` needs; scores: for a name (m,), which methods of a model's own need. Methods that lack theirs have no order;
@@ -279,29 +301,29 @@ def orders(
     lengths = np.full(size + 1, np.nan) if norms is None else np.asarray(norms, dtype=np.float64)
     padded = {name: np.append(values, np.nan) for name, values in (scores or {}).items()}
     context = Context(Z @ Z.T, size, 0, penalty, lengths, padded, rng)
-    found: dict[str, Positions] = {}
+    completed: dict[str, Positions] = {}
     for method in methods:
         if method == "random" or (method == "norm" and norms is None):
             continue
         chosen = selectors[method](context, [min(budget, size) if is_stepwise(method) else size])
         if not isinstance(chosen, str):
-            found[method] = complete(chosen[-1], size, rng)
-    return found
+            completed[method] = complete(chosen[-1], size, rng)
+    return completed
 
 
 def stretched(scores: ArrayLike, size: int) -> Array:
-    """Scores (m,) of another context at the same relative places of one of `size` tokens."""
+    """Map scores (m,) of another context to one of `size` tokens by relative position."""
     values = np.asarray(scores, dtype=np.float64)
     return values[np.arange(size) * len(values) // size]
 
 
 def without(order: ArrayLike, left_out: NDArray[np.bool_]) -> Positions:
-    """An order of the tokens that are not left out (m,), renumbered among themselves."""
+    """Drop the left-out tokens (m,) from an order, and renumber the others."""
     positions = np.asarray(order)
     numbers = np.cumsum(~left_out) - 1
     return np.asarray(numbers[positions[~left_out[positions]]], dtype=np.int64)
 
 
 def noise_rows(size: int, d: int, rng: np.random.Generator) -> Array:
-    """A context of `size` tokens and its target, iid Gaussian rows at unit length: (size + 1, d)."""
+    """Draw a context of `size` tokens and its target, iid Gaussian rows at unit length: (size + 1, d)."""
     return normalise(rng.standard_normal((size + 1, d)), "unit")

@@ -1,4 +1,4 @@
-"""Spectra of one state of a corpus from blocks of its rows: memory holds a block and a sum of d x d, whatever the corpus."""
+"""Compute the spectra of one state of a corpus from blocks of its rows, in memory for one block and a d x d sum."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.arrays import Array, indices, namespace
+from geomkit.core.arrays import Array, indices, namespace
 from geomkit.measures.gain import information_gain
 from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred, normalise, row_spectrum
 
@@ -18,7 +18,7 @@ Sums = Mapping[str, CovarianceAccumulator | FixedPointCovariance]
 
 
 class StateSpectra:
-    """Spectra of every text's first n tokens, of all rows, and each document's sum of z z^T, in every normalisation asked for.
+    """Spectra of every text's first n tokens and of all rows, and each document's sum of z z^T, in several normalisations.
 
     mean: (d,), that of all rows of the corpus, which `centre-unit` subtracts where texts are not measured one by one. It takes a
     pass over the rows of its own. Sums and spectra are of its kind, numpy's or torch's, and on its device, where rows are sent.
@@ -49,7 +49,7 @@ class StateSpectra:
         return {mode: CovarianceAccumulator(self.d, like=self.mean) for mode in self.modes}
 
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
-        """Whole texts of the current document, one after another: rows (tokens, d), and the number of tokens of each text."""
+        """Add whole texts of the current document: rows (tokens, d), text after text, and the number of tokens of each text."""
         for mode in self.modes:
             (self.own or self.whole)[mode].update(normalise(rows, mode, self.mean, self.dtype))
         # a copy, or a view would keep the whole batch that it is a part of
@@ -58,22 +58,21 @@ class StateSpectra:
             self._decompose()
 
     def _decompose(self) -> None:
-        """Spectra of the texts that wait."""
         rows = namespace(self.mean).concat([own for own, _ in self.waiting])
         tokens = np.concatenate([sizes for _, sizes in self.waiting])
         self.waiting = []
-        for mode, n, found in text_spectra(rows, tokens, self.modes, self.lengths, self.dtype):
-            self.parts[mode, n].append(found)
+        for mode, n, spectrum in text_spectra(rows, tokens, self.modes, self.lengths, self.dtype):
+            self.parts[mode, n].append(spectrum)
 
     def end_document(self) -> dict[str, CovarianceAccumulator]:
-        """The sums of the document that ends here, by normalisation; the next text begins another."""
+        """End a document and return its sums by normalisation; the next text begins another."""
         done, self.own = self.own, self._sums()
         for mode, rows in done.items():
             self.whole[mode].merge(rows)
         return done
 
     def texts(self) -> Iterator[tuple[str, Spectrum]]:
-        """(normalisation, spectra of the first n tokens of every text that has as many), where there is one."""
+        """Yield (normalisation, spectra of the first n tokens of every text that has as many), where there is one."""
         if self.waiting:
             self._decompose()
         for (mode, _), parts in self.parts.items():
@@ -81,7 +80,7 @@ class StateSpectra:
                 yield mode, replace(parts[0], eigenvalues=namespace(self.mean).concat([part.eigenvalues for part in parts]))
 
     def corpus(self) -> Iterator[tuple[str, Spectrum]]:
-        """(normalisation, spectrum of all rows of the documents that have ended)."""
+        """Yield (normalisation, spectrum of all rows of the documents that have ended)."""
         for mode, rows in self.whole.items():
             yield mode, rows.spectrum(centred=is_centred(mode))
 
@@ -89,7 +88,9 @@ class StateSpectra:
 def text_spectra(
     rows: Array, sizes: Sequence[int] | Array, modes: Sequence[str], lengths: Sequence[int], dtype: Any = None
 ) -> Iterator[tuple[str, int, Spectrum]]:
-    """(normalisation, n, spectra of the first n tokens of every text that has as many) of rows (tokens, d), text after text.
+    """Yield (normalisation, n, spectra of the first n tokens of every text that has as many).
+
+    rows (tokens, d) are text after text.
 
     sizes: tokens of each text; dtype: the type that rows were computed or stored in, where they arrive in another.
     """
@@ -104,7 +105,7 @@ def text_spectra(
 
 
 def text_gains(rows: Array, sizes: Sequence[int], eps2: float, n: int) -> Iterator[Array]:
-    """`information_gain` of whole texts' unit rows, one array for texts of one size that follow one another.
+    """Yield the `information_gain` of whole texts' unit rows, one array for successive texts of one size.
 
     rows (tokens, d): texts one after another, of the given sizes; n: the number of tokens in c, one for all texts.
     """

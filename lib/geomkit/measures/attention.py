@@ -1,14 +1,14 @@
-"""How much each head's attention makes of earlier tokens, as one weight a token."""
+"""Reduce the attention of several heads to one weight for each earlier token."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from geomkit.arrays import Array
+from geomkit.core.arrays import Array
 
 
 def value_weighted(attention: Array, value_norms: Array) -> Array:
-    """Mean over heads of attention times the length of the value vector that it picks: (heads, T, T), (heads, T) to (T, T).
+    """Average over heads the attention times the length of the value vector it moves: (heads, T, T), (heads, T) to (T, T).
 
     A weight on a token whose value is zero moves nothing. Source: Kobayashi et al. 2020 (arXiv 2004.10102), their norm before the
     output projection.
@@ -18,8 +18,9 @@ def value_weighted(attention: Array, value_norms: Array) -> Array:
 
 
 def rollout(attention: Array) -> Array:
-    """Attention of each block followed down to the input, half of each block being its residual: (blocks, heads, T, T) to
-    (blocks, T, T), rows of which sum to 1 where those of the attention do.
+    """Trace attention through the blocks down to the input, half of each block being its residual.
+
+    Shapes are (blocks, heads, T, T) to (blocks, T, T), rows of which sum to 1 where those of the attention do.
 
     Limits: attention to oneself alone gives the identity. Source: Abnar, Zuidema 2020 (arXiv 2005.00928).
     """
@@ -32,7 +33,7 @@ def rollout(attention: Array) -> Array:
 
 
 def captured(rows: Array, effect: Array, k: int) -> Array:
-    """Share of an effect (T,), not negative, that lies on the k tokens of highest weight in each head: (heads, T) to (heads,).
+    """Compute the share of an effect (T,) that lies on each head's k tokens of highest weight: (heads, T) to (heads,).
 
     1 for k = T, and for weights in the order of an effect on k tokens alone; 0 where there is no effect. Of equal weights the
     later token counts.
@@ -42,7 +43,7 @@ def captured(rows: Array, effect: Array, k: int) -> Array:
 
 
 def best_head(heads: Array, effect: Array, texts: Sequence[int], k: int) -> Array:
-    """Each target's attention (targets, T) in the head whose k highest weights capture most of an effect, chosen on other texts.
+    """Select each target's attention (targets, T) from the head that captures most of an effect on other texts.
 
     heads: (targets, heads, T); effect: (targets, T), not negative, NaN for what is not in the target's past; texts: the text of
     each target. A target's head is the best on average over the targets of the other half of the texts, and the first one where
@@ -52,5 +53,5 @@ def best_head(heads: Array, effect: Array, texts: Sequence[int], k: int) -> Arra
     share = np.array([captured(rows[:, past], row[past], k) for rows, row, past in zip(heads, effect, known, strict=True)])
     half = np.searchsorted(np.unique(texts), texts) % 2
     chosen = np.array([share[half != own].mean(axis=0).argmax() if (half != own).any() else 0 for own in (0, 1)])
-    found: Array = heads[np.arange(len(heads)), chosen[half]]
-    return found
+    weights: Array = heads[np.arange(len(heads)), chosen[half]]
+    return weights

@@ -1,4 +1,4 @@
-"""What simple models reach on the same tokens: the losses that a language model has to beat."""
+"""Losses of simple models on the same tokens, as baselines for a language model."""
 
 import gzip
 
@@ -6,13 +6,18 @@ import numpy as np
 
 
 def unigram_loss(training: np.ndarray, test: np.ndarray, vocabulary: int) -> float:
-    """Loss in nats a token of token frequencies, with one more count for each token. ln(vocabulary) without training tokens."""
+    """Compute the loss of token frequencies in nats a token, with one added to each count.
+
+    Limit: ln(vocabulary) without training tokens.
+    """
     counts = np.bincount(training, minlength=vocabulary) + 1.0
     return float(-np.log(counts / counts.sum())[test].mean())
 
 
 def bigram_loss(training: np.ndarray, validation: np.ndarray, test: np.ndarray, vocabulary: int) -> float:
-    """Loss in nats a token of p(b | a) = (count(a, b) + k p(b)) / (count(a) + k), p the unigram's; the first token has none.
+    """Compute the loss of a smoothed bigram model in nats a token; the first token has none.
+
+    The model is p(b | a) = (count(a, b) + k p(b)) / (count(a) + k), p the unigram's.
 
     k, the weight of the unigram, is the power of two up to 2^14 that is best on validation. Source: MacKay and Peto 1995.
     """
@@ -30,5 +35,8 @@ def bigram_loss(training: np.ndarray, validation: np.ndarray, test: np.ndarray, 
 
 
 def gzip_loss(training: bytes, test: bytes) -> float:
-    """Nats a byte that gzip takes for the test text after the training text, of which it remembers the last 32 KiB."""
+    """Compute the nats a byte that gzip takes for the test text after the training text.
+
+    gzip remembers the last 32 KiB of the training text.
+    """
     return (len(gzip.compress(training + test, 9)) - len(gzip.compress(training, 9))) * 8 * float(np.log(2)) / len(test)

@@ -1,4 +1,4 @@
-"""Classes of bigrams by their rank in training text, and what count models lose on each: for what a model knows of each class."""
+"""Group bigrams by their rank in training text, with the losses of count models on each class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 from geomkit.measures.ngrams import Array, Ints, locate, ngram_codes, ngram_counts
 
 
 @dataclass(frozen=True)
 class BigramClasses:
-    """Bigrams of training text in octaves of rank, class 0 being those that it has not.
+    """Bigrams of training text in octaves of rank; class 0 has those that do not occur in it.
 
     Bigrams of one count are ordered by their token ids. unigram (vocabulary,) and bigram (vocabulary, vocabulary) are the
     probabilities of count models: unigram counts plus one, and (count(a b) + weight unigram(b)) / (count(a) + weight).
@@ -28,7 +28,7 @@ class BigramClasses:
 
     @classmethod
     def train(cls, documents: Sequence[ArrayLike], vocabulary: int, weight: float = 128.0) -> "BigramClasses":
-        """From the token ids of documents. Raises DataError without a bigram, and for a weight that is not positive."""
+        """Count the bigrams of documents' token ids. Raises DataError without a bigram, and for a weight that is not positive."""
         if not weight > 0:
             raise DataError(f"a bigram model's weight of unigrams is positive; found {weight:g}")
         codes, counts = ngram_counts(documents, 2, vocabulary)
@@ -51,11 +51,11 @@ class BigramClasses:
         return [(0, 0), *((int(first), min(2 * int(first) - 1, self.codes.size)) for first in firsts)]
 
     def classes(self, before: ArrayLike, token: ArrayLike) -> NDArray[np.int64]:
-        """The class of each bigram (n,), a number of `edges`."""
+        """Return the class of each bigram (n,), a number of `edges`."""
         at, known = locate(self.codes, np.asarray(before, dtype=np.int64) * self.vocabulary + np.asarray(token, dtype=np.int64))
         return np.where(known, 1 + np.floor(np.log2(self.rank[at])).astype(np.int64), 0)
 
     def mean_count(self, number: int) -> float:
-        """Mean training count of a class's bigrams; 0 for class 0."""
+        """Return the mean training count of a class's bigrams; 0 for class 0."""
         first, last = self.edges[number]
         return float(self.counts[(self.rank >= first) & (self.rank <= last)].mean()) if last else 0.0

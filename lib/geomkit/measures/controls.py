@@ -1,11 +1,11 @@
-"""Controls against leakage: what is fitted on some documents is applied to others, and a target from elsewhere is a null."""
+"""Controls against leakage: cross-fitting over documents, and targets from other documents as a null."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 
 ROUNDING = 1e-9
 """Scores no further apart are those of one choice: two methods that choose the same tokens draw."""
@@ -14,7 +14,7 @@ FOLDS = 5
 
 
 def document_folds(documents: Sequence[str], folds: int = FOLDS) -> NDArray[np.int64]:
-    """The fold of each text's document, (texts,): documents are dealt out in turn, and no document is in two folds.
+    """Assign each text's document to a fold (texts,): documents are dealt out in turn, and no document is in two folds.
 
     With fewer documents than folds, each is a fold. Raises DataError for one document, which leaves no other to fit on.
     """
@@ -25,7 +25,7 @@ def document_folds(documents: Sequence[str], folds: int = FOLDS) -> NDArray[np.i
 
 
 def strangers(documents: Sequence[str]) -> NDArray[np.int64]:
-    """For each target (targets,) the next one, in circular order, that is in another document.
+    """For each target (targets,), pick the next one, in circular order, from another document.
 
     Raises DataError if all are in one.
     """
@@ -38,8 +38,7 @@ def strangers(documents: Sequence[str]) -> NDArray[np.int64]:
 
 
 def wins(difference: NDArray[np.float64], higher_is_better: bool) -> NDArray[np.float64]:
-    """1 where the difference is to the first one's advantage, 0 where it is not, 1/2 where there is none but rounding; NaN stays
-    NaN."""
+    """Score 1 where the difference favours the first, 0 where it does not, 1/2 for a tie within rounding; NaN stays NaN."""
     sign = 1 if higher_is_better else -1
     told = np.where(np.abs(difference) > ROUNDING, np.sign(sign * difference), 0.0)
     return np.where(np.isnan(difference), np.nan, (told + 1) / 2)

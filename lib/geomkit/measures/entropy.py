@@ -1,8 +1,10 @@
-"""Entropies and effective ranks: functions of a spectrum lambda_1 >= .. >= lambda_m and the shape (n, d), in nats.
+"""Metrics of a spectrum: entropies and effective ranks, in nats, of eigenvalues lambda_1 >= .. >= lambda_m and the shape (n, d).
 
 p = lambda / sum(lambda) throughout. A new metric is one function here with `@metrics.register(name, label=..., unit=...)`, all
 literals: it takes a Spectrum, and parameters of its own, each by keyword and with a default, and returns a Measurement, or else
 a sentence that says why a spectrum of that shape has none. Its parameters are set by config.yaml's `entropy.parameters`.
+`central=True` also measures and draws it without attention sinks, at sublayers, and with one row for each document;
+`phases=True` along training.
 
 What is demanded of a metric: it keeps a batch's axes, so that a batch is a loop; it does not change where rows are rotated or
 permuted, for it sees nothing but their spectrum; its value lies between 0 and its bound, up to 1e-9, or it has no bound (None).
@@ -10,42 +12,43 @@ The bound is meant to be reached, by a flat spectrum for all metrics here that h
 that shape could have: that is for its author to prove, and no code relies on it.
 """
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from numbers import Real
 
 import numpy as np
 from scipy.special import entr
 
-from geomkit.arrays import Array, as_numpy, namespace, reals, slack
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.arrays import Array, as_numpy, namespace, reals, slack
+from geomkit.core.declarations import named
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.registry import Registry
 from geomkit.measures.spectra import Spectrum
-from geomkit.registry import Registry
-from geomkit.source import named
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A metric's value and the highest that any rows of the same shape and mean squared length could have; None if unbounded.
+    """A metric's value and its bound: the highest value of any rows of the same shape and mean squared length; None if unbounded.
 
     For a batch of spectra the value, and the bound where it depends on the rows' lengths, are arrays over the batch.
     A value is NaN where it is undefined: 0 / 0 for zero rows, the logarithm of a zero eigenvalue.
+    parameters: those that the metric was given, such as eps2.
     """
 
     value: float | Array
     bound: float | Array | None
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
-metrics: Registry[Callable[..., Measurement | str]] = Registry("metric")
+metrics: Registry[Callable[..., Measurement | str]] = Registry("metric", by_name=True)
 
 
 def measure(
     spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = None, **parameters: float
 ) -> dict[str, Measurement]:
-    """The named metrics, or all. Those that the shape does not allow are left out, those that are undefined are NaN; `absent`
-    says why.
+    """Compute the named metrics, or all, of a spectrum.
+
+    Metrics that the shape does not allow are left out, those that are undefined are NaN; `absent` says why.
 
     Of a list of spectra, such as a masked batch has, values and bounds (texts,) are NaN for texts that have none.
     parameters: of the metrics, each goes to those that name it; eps2 is the squared distortion of the rate-distortion metrics,
@@ -59,8 +62,10 @@ def measure(
 
 
 def absent(spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = None, **parameters: float) -> dict[str, str]:
-    """Metrics, of those named or all, that `measure` leaves out or finds undefined, with reasons; of a list of spectra the first
-    reason of each."""
+    """Explain which metrics, of those named or all, `measure` leaves out or finds undefined.
+
+    Of a list of spectra, the first reason of each.
+    """
     if isinstance(spectrum, list):
         return {name: why for one in reversed(spectrum) for name, why in absent(one, names, **parameters).items()}
     measured, missing = measured_and_absent(spectrum, names, parameters)
@@ -68,29 +73,29 @@ def absent(spectrum: Spectrum | list[Spectrum], names: Iterable[str] | None = No
 
 
 def undefined(spectrum: Spectrum, measured: Mapping[str, Measurement]) -> dict[str, str]:
-    """Values of a spectrum, or of a batch of them, that are NaN, with reasons."""
+    """Explain the NaN values of a spectrum, or of a batch of spectra."""
     zero, reasons = np.asarray(as_numpy(spectrum.trace)) == 0, {}
     for name, result in measured.items():
         nan = np.isnan(as_numpy(reals(result.value, like=spectrum.eigenvalues)))
         if nan.any():
             whose = f"undefined for {int(nan.sum())} of {nan.size} texts" if nan.ndim else "undefined"
             kinds = {"rows that are zero, or equal up to rounding": nan & zero, "a zero eigenvalue": nan & ~zero}
-            reasons[name] = f"{whose} ({'; '.join(why for why, found in kinds.items() if found.any())})"
+            reasons[name] = f"{whose} ({'; '.join(why for why, mask in kinds.items() if mask.any())})"
     return reasons
 
 
 def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measurement]:
-    """Measurements of several spectra as those of a batch."""
+    """Join measurements of several spectra as those of a batch."""
     together = {}
     for name in dict.fromkeys(name for part in parts for name in part):
-        found = [part[name] for part in parts if name in part]
-        like, none = found[0].value, Measurement(np.nan, np.nan)
+        measured = [part[name] for part in parts if name in part]
+        like, none = measured[0].value, Measurement(np.nan, np.nan)
         every = [part.get(name, none) for part in parts]
         stack = namespace(like).stack
         value = stack([reals(one.value, like=like) for one in every])
         bounds = [one.bound for one in every if one.bound is not None]
         together[name] = Measurement(
-            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None
+            value, stack([reals(one, like=like) for one in bounds]) if len(bounds) == len(every) else None, measured[0].parameters
         )
     return together
 
@@ -98,7 +103,7 @@ def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measureme
 def measured_and_absent(
     spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]
 ) -> tuple[dict[str, Measurement], dict[str, str]]:
-    """Values of `measure`, and metrics that the shape does not allow with reasons, evaluated once."""
+    """Compute metrics once, and return the values of `measure` and the metrics that the shape does not allow, with reasons."""
     if not isinstance(spectrum, Spectrum):
         shape = f" of shape {tuple(spectrum.shape)}" if hasattr(spectrum, "shape") else ""
         raise DataError(
@@ -114,34 +119,20 @@ def measured_and_absent(
     return measured, {name: result for name, result in results.items() if isinstance(result, str)}
 
 
-def depends(name: str, parameter: str) -> bool:
-    """Whether a metric has a parameter, such as `eps2`: its values are those of that parameter's value alone."""
-    return parameter in _parameters(metrics[name])
-
-
-def eps2_of(names: Iterable[str], parameters: Mapping[str, float]) -> dict[str, float | None]:
-    """The squared distortion of each named metric among these parameters; None for one that does not depend on it."""
-    return {name: parameters.get("eps2") if depends(name, "eps2") else None for name in names}
-
-
 def _evaluate(spectrum: Spectrum, names: Iterable[str] | None, parameters: Mapping[str, float]) -> dict[str, Measurement | str]:
-    own = {name: _parameters(function) for name, function in metrics.items()}
+    own = {name: metrics.keywords(name) for name in metrics}
     if unknown := parameters.keys() - set().union(*own.values()):
         raise ConfigError(f"no metric has the parameter {min(unknown)!r}; known: {', '.join(sorted(set().union(*own.values())))}")
     for key, value in parameters.items():
         if not isinstance(value, Real):
             raise ConfigError(f"{key} must be a number, found {value!r}")
-    return {
-        name: function(spectrum, **{key: value for key, value in parameters.items() if key in own[name]})
-        for name, function in ((name, metrics[name]) for name in (metrics if names is None else names))
-    }
-
-
-@functools.cache
-def _parameters(metric: Callable[..., Measurement | str]) -> frozenset[str]:
-    """Names of a metric's own parameters."""
-    found = inspect.signature(metric).parameters.values()
-    return frozenset(one.name for one in found if one.kind is inspect.Parameter.KEYWORD_ONLY)
+    results = {}
+    for name in metrics if names is None else names:
+        function = metrics[name]
+        given = {key: value for key, value in parameters.items() if key in own[name]}
+        result = function(spectrum, **given)
+        results[name] = result if isinstance(result, str) else replace(result, parameters=given)
+    return results
 
 
 def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:
@@ -158,7 +149,6 @@ def _check_range(name: str, result: Measurement, spectrum: Spectrum) -> None:
 
 
 def _shares(x: Array) -> Array:
-    """x / sum(x) over the last axis; NaN where the sum is 0."""
     with np.errstate(invalid="ignore"):
         return x / namespace(x).sum(x, axis=-1, keepdims=True)
 
@@ -183,7 +173,7 @@ def _participation(x: Array) -> Array:
 
 
 def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
-    """L and B of `rate_distortion`, both over (n + d)/2."""
+    """Return L and B of `rate_distortion`, both over (n + d)/2."""
     if not eps2 > 0:
         raise DataError(f"eps2 must be positive, found {eps2}")
     snr, xp = spectrum.d / eps2, namespace(spectrum.eigenvalues)
@@ -193,7 +183,9 @@ def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
 
 @metrics.register("rate_distortion", label="rate-distortion entropy", unit="nats")
 def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
-    """L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats: the length of a code for the rows with squared error eps2.
+    """Rate-distortion entropy L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats.
+
+    It is the length of a code for the rows with squared error eps2.
 
     Bound, by concavity: B = (n + d)/2 m ln(1 + d t / (m eps2)), t the mean squared row length (1 for unit rows).
     Limits: B for a flat spectrum, (n + d)/2 ln(1 + d t / eps2) for rank 1, 0 for zero rows.
@@ -205,9 +197,12 @@ def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     return Measurement(half * length, half * highest)
 
 
-@metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio")
+@metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio", central=True)
 def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
-    """L / B of `rate_distortion`: the share of what n rows of d columns could reach. 1 for a flat spectrum, NaN for zero rows."""
+    """Rate-distortion entropy over its bound, L / B: the share of what n rows of d columns could reach.
+
+    Limits: 1 for a flat spectrum, NaN for zero rows.
+    """
     length, highest = _coding_length(spectrum, eps2)
     with np.errstate(invalid="ignore"):
         return Measurement(length / highest, 1.0)
@@ -215,7 +210,9 @@ def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
 
 @metrics.register("rate_distortion_paper", label="rate-distortion / paper's norm", unit="ratio")
 def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
-    """L of `rate_distortion` over (n + d)/2 d ln(1 + 1/eps2), which unit rows reach only if n >= d: the bound falls with n / d.
+    """Rate-distortion entropy as the paper normalises it: L over (n + d)/2 d ln(1 + 1/eps2).
+
+    Unit rows reach this bound only if n >= d; it falls with n / d.
 
     For unit rows and n >= d it is the same number as `rate_distortion_ratio`. Source: Tan, Li, Huang 2024, arXiv 2402.03471.
     """
@@ -226,7 +223,7 @@ def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
 
 @metrics.register("matrix_entropy", label="matrix entropy", unit="nats")
 def matrix_entropy(spectrum: Spectrum) -> Measurement:
-    """H = -sum p ln p, in nats: the von Neumann entropy of the covariance over its trace.
+    """Matrix entropy H = -sum p ln p, in nats: the von Neumann entropy of the covariance over its trace.
 
     Limits: 0 for rank 1, ln m for a flat spectrum. Source: Wei et al. 2024, arXiv 2401.17139.
     """
@@ -242,7 +239,7 @@ def renyi_2(spectrum: Spectrum) -> Measurement:
     return Measurement(namespace(spectrum.eigenvalues).log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
 
 
-@metrics.register("erank_covariance", label="effective rank", unit="directions")
+@metrics.register("erank_covariance", label="effective rank", unit="directions", central=True)
 def erank_covariance(spectrum: Spectrum) -> Measurement:
     """Effective rank of the covariance, exp(`matrix_entropy`): the one that Diff-eRank uses.
 
@@ -251,7 +248,7 @@ def erank_covariance(spectrum: Spectrum) -> Measurement:
     return Measurement(namespace(spectrum.eigenvalues).exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
 
 
-@metrics.register("erank_singular", label="effective rank, singular", unit="directions")
+@metrics.register("erank_singular", label="effective rank, singular", unit="directions", phases=True)
 def erank_singular(spectrum: Spectrum) -> Measurement:
     """Effective rank of the rows, exp(-sum q ln q), q = s / sum(s), s the singular values of Z: RankMe, without its 1e-7.
 
@@ -264,7 +261,7 @@ def erank_singular(spectrum: Spectrum) -> Measurement:
 
 @metrics.register("participation_ratio", label="participation ratio", unit="directions")
 def participation_ratio(spectrum: Spectrum) -> Measurement:
-    """(sum lambda)^2 / sum lambda^2 = 1 / sum p^2: 1 for rank 1, m for a flat spectrum.
+    """Participation ratio (sum lambda)^2 / sum lambda^2 = 1 / sum p^2: 1 for rank 1, m for a flat spectrum.
 
     Source: Gao et al. 2017, bioRxiv 214262.
     """
@@ -273,13 +270,13 @@ def participation_ratio(spectrum: Spectrum) -> Measurement:
 
 @metrics.register("stable_rank", label="stable rank", unit="directions")
 def stable_rank(spectrum: Spectrum) -> Measurement:
-    """|Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
+    """Stable rank |Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
     return Measurement(1 / _shares(spectrum.eigenvalues)[..., 0], float(spectrum.m))
 
 
 @metrics.register("nuclear_norm", label="nuclear norm", unit="row lengths")
 def nuclear_norm(spectrum: Spectrum) -> Measurement:
-    """Sum of the singular values of Z itself, sum_i sqrt(n lambda_i), in units of Z.
+    """Nuclear norm: the sum of the singular values of Z itself, sum_i sqrt(n lambda_i), in units of Z.
 
     Bound, by Cauchy and Schwarz: sqrt(n m t), t the mean squared row length. Limits: that for a flat spectrum, sqrt(n t)
     for rank 1, 0 for zero rows.
@@ -289,9 +286,9 @@ def nuclear_norm(spectrum: Spectrum) -> Measurement:
     return Measurement(value, xp.sqrt(spectrum.n * spectrum.m * spectrum.trace))
 
 
-@metrics.register("alpha_req", label="decay of the spectrum", unit="exponent")
+@metrics.register("alpha_req", label="decay of the spectrum", unit="exponent", phases=True)
 def alpha_req(spectrum: Spectrum) -> Measurement | str:
-    """Decay of the spectrum: minus the slope of ln lambda_i on ln i by least squares, i from ceil(0.05 m) to floor(0.5 m).
+    """Spectral decay alpha-ReQ: minus the slope of ln lambda_i on ln i by least squares, i from ceil(0.05 m) to floor(0.5 m).
 
     Limits: a for lambda_i = i^-a, 0 for a flat spectrum, NaN where a zero eigenvalue is in that range; no bound.
     Absent with fewer than 8 points, m < 16. Source: Agrawal et al. 2022 (alpha-ReQ), with a range that is fixed here.
@@ -308,7 +305,7 @@ def alpha_req(spectrum: Spectrum) -> Measurement | str:
 
 @named("diff_erank", label="Diff-eRank", unit="directions")
 def diff_erank(trained: Array, untrained: Array) -> Array:
-    """Diff-eRank, exp(mean H untrained) - exp(mean H trained): what training took from the effective rank.
+    """Diff-eRank, exp(mean H untrained) - exp(mean H trained): how far training lowered the effective rank.
 
     H: `matrix_entropy` of each text, shape (..., texts), of `centre-unit` rows after the final norm. A leading axis of
     untrained twins gives one value for each. Limits: 0 for equal entropies, negative where training raised them.

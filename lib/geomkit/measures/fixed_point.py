@@ -1,4 +1,4 @@
-"""Sums whose bits depend on no order or grouping of their additions: whole numbers of a unit that was fixed before.
+"""Fixed-point sums, whose bits do not depend on the order or grouping of additions.
 
 Additions of floating-point numbers round, so that parts of a sum, added up, give other bits than the whole. Here each
 contribution is rounded to the unit once, and whole numbers are added without error.
@@ -9,15 +9,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from geomkit.arrays import Array, indices, namespace, reals
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array, indices, namespace, reals
+from geomkit.core.errors import DataError
 
 BITS = 62
 """Of a whole number, beside its sign and one that rounding may need."""
 
 
 class FixedPointSum:
-    """A sum of arrays of one shape, as multiples of 2^exponent in whole numbers of 64 bits, which take the memory of float64.
+    """A sum of arrays of one shape, as multiples of 2^exponent in 64-bit integers, which take the memory of float64.
 
     bound: what no entry of any sum of contributions exceeds; the unit 2^exponent is the power of two above it over 2^62. `like`:
     an array of the kind and on the device that the sum is to have. Each contribution is rounded to the nearest multiple, so k of
@@ -33,21 +33,21 @@ class FixedPointSum:
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...], bound: float, like: Array) -> Self:
-        """Of no contribution yet."""
+        """Start an empty sum."""
         return cls(indices(np.zeros(shape, np.int64), like=like), math.frexp(bound)[1] - BITS)
 
     def in_units(self, values: Array) -> Any:
-        """The nearest multiples of the unit, as whole numbers."""
+        """Round values to the nearest multiples of the unit, as integers."""
         xp = namespace(values)
         return xp.astype(xp.round(values * 2.0**-self.exponent), xp.int64)
 
     def __iadd__(self, values: Array) -> Self:
-        """Adds one contribution, rounded."""
+        """Add one contribution, rounded."""
         self.units += self.in_units(values)
         return self
 
     def merge(self, other: "FixedPointSum") -> Self:
-        """Adds what another sum of the same unit holds. Raises DataError for another unit."""
+        """Add another sum of the same unit. Raises DataError for another unit."""
         if other.exponent != self.exponent:
             raise DataError(f"sums in units of 2^{self.exponent} and 2^{other.exponent} cannot be merged")
         self.units += other.units
@@ -55,5 +55,5 @@ class FixedPointSum:
 
     @property
     def value(self) -> Array:
-        """The sum in float64, or the widest type that the device has."""
+        """Return the sum in float64, or in the widest type of the device."""
         return reals(self.units, like=self.units) * 2.0**self.exponent

@@ -1,4 +1,4 @@
-"""What each token adds to the tokens before it, in nats: information gain, the same with a kernel, and the ridge behind both.
+"""Information that each token adds to the tokens before it, in nats, also with a kernel, and the ridge regression behind it.
 
 Tokens are in their order in the text. All gains of a text, and so those of all its prefixes, come from one Cholesky factor.
 """
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dpotrf
 
-from geomkit.arrays import Array, epsilon, highest, indices, namespace, reals, slack
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array, epsilon, highest, indices, namespace, reals, slack
+from geomkit.core.errors import DataError
 from geomkit.measures.spectra import normalise
 
 PENALTIES = np.logspace(-4, 4, 33)
@@ -19,7 +19,9 @@ PENALTIES = np.logspace(-4, 4, 33)
 
 
 def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> Array:
-    """gain_t = 2 ln L_tt, L L^T = I + c Z Z^T, c = d / (n eps2): shape (..., T), in nats, for Z (..., T, d).
+    """Compute each token's information gain over the tokens before it: (..., T), in nats, for Z (..., T, d).
+
+    gain_t = 2 ln L_tt, L L^T = I + c Z Z^T, c = d / (n eps2).
 
     Rows are taken as they are. eps2 is the squared distortion, in squared units of the rows; n, the number of tokens in c, is
     T unless given. Gains compare between texts, or between a text and its prefix, only for one n.
@@ -49,7 +51,9 @@ def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> A
 
 
 def kernel_information_gain(K: ArrayLike, noise: float) -> Array:
-    """ln(1 + v_t / noise), shape (..., T), in nats, for a kernel matrix K (..., T, T), tokens in order.
+    """Compute each token's information gain with a kernel: (..., T), in nats, for K (..., T, T), tokens in order.
+
+    It is ln(1 + v_t / noise).
 
     v_t = k_tt - k_t^T (K_{<t} + noise I)^-1 k_t is the variance at token t of a Gaussian process that has seen the earlier
     tokens with that noise, and the value is twice the information that seeing token t then gives about the process.
@@ -74,7 +78,9 @@ def kernel_information_gain(K: ArrayLike, noise: float) -> Array:
 
 
 def rbf_kernel(Z: ArrayLike, length_scale: float) -> Array:
-    """exp(-|z_s - z_t|^2 / (2 length_scale^2)), shape (..., T, T), for Z (..., T, d); length_scale in units of the rows.
+    """Compute the RBF kernel of rows Z (..., T, d): (..., T, T).
+
+    It is exp(-|z_s - z_t|^2 / (2 length_scale^2)), length_scale in units of the rows.
 
     Limits: the identity for a short length scale and rows that differ, ones for a long one.
     Raises DataError for values that are not finite, no tokens, and a length scale that is not positive.
@@ -108,7 +114,7 @@ class RidgePath:
 
     @property
     def best(self) -> Array:
-        """The penalty of lowest gcv, shape (...), those where it is NaN left out; NaN if it is NaN for all."""
+        """Return the penalty of lowest gcv, shape (...), ignoring NaN; NaN if all are."""
         xp = namespace(self.gcv)
         undefined = xp.isnan(self.gcv)
         lowest = xp.argmin(xp.where(undefined, np.inf, self.gcv), axis=-1)
@@ -116,7 +122,7 @@ class RidgePath:
 
 
 def ridge_path(Z: ArrayLike, penalties: ArrayLike) -> RidgePath:
-    """Ridge regression of the last row z of Z (..., T, d) on the rows X before it, without intercept, at penalties (P,).
+    """Regress the last row z of Z (..., T, d) on the rows X before it by ridge, without intercept, at penalties (P,).
 
     min_w |z - X^T w|^2 + penalty |w|^2: the d coordinates are the observations, the T - 1 earlier tokens the features. With
     X^T = U S V^T the residual is the part of z outside U, and in U penalty / (S^2 + penalty) of it: one eigendecomposition of
@@ -145,14 +151,16 @@ def ridge_path(Z: ArrayLike, penalties: ArrayLike) -> RidgePath:
 
 
 def _ratio(above: Array, below: Array, otherwise: float) -> Array:
-    """above / below where below is positive."""
     where = namespace(below).where
     return where(below > 0, above / where(below > 0, below, 1.0), otherwise)
 
 
 def _components(past: Array, token: Array) -> tuple[Array, Array, Array]:
-    """For past (..., t, d) and m = min(t, d): squared singular values (..., m), squared coordinates of the token (..., d) along
-    the singular directions (..., m), and its squared length outside of them (...)."""
+    """Decompose a token along the singular directions of its past.
+
+    For past (..., t, d) and m = min(t, d): squared singular values (..., m), squared coordinates of the token (..., d) along the
+    singular directions (..., m), and its squared length outside of them (...).
+    """
     t, d = past.shape[-2:]
     xp = namespace(past)
     squares, vectors = xp.linalg.eigh(past @ past.mT if t < d else past.mT @ past)
@@ -175,14 +183,14 @@ def _tokens(Z: ArrayLike) -> Array:
 
 
 def _check_noise(signal: Array) -> None:
-    """Raises DataError for variances over the noise (..., T) beside which rounding hides the noise."""
+    """Check that rounding does not hide the noise beside variances over the noise (..., T); raise DataError otherwise."""
     xp, limit = namespace(signal), "1e12" if epsilon(signal) < 1e-12 else "1e4"
     if not xp.all(signal <= float(limit)):
         raise DataError(f"a token's variance must be at most {limit} times the noise, found {float(xp.max(signal)):.3g}")
 
 
 def _gains(signal: Array) -> Array:
-    """2 ln L_tt, L L^T = I + signal (..., T, T), which may be overwritten."""
+    """Compute 2 ln L_tt, L L^T = I + signal (..., T, T), which may be overwritten."""
     xp, i = namespace(signal), indices(np.arange(signal.shape[-1]), like=signal)
     signal[..., i, i] += 1
     least = 1 - slack(signal) * signal[..., i, i]
@@ -193,7 +201,7 @@ def _gains(signal: Array) -> Array:
 
 
 def _factor(signal: Array) -> tuple[Array, bool]:
-    """The diagonals (..., T) of Cholesky factors, and whether there was one that does not exist."""
+    """Return the diagonals (..., T) of Cholesky factors, and whether any factor does not exist."""
     if not isinstance(signal, np.ndarray):
         linalg = namespace(signal).linalg
         try:
@@ -209,7 +217,10 @@ def _factor(signal: Array) -> tuple[Array, bool]:
 
 
 def _blocks(rows: Array) -> Iterator[Array]:
-    """The gains block by block: given its past P, a block B has covariance B (I + P^T P)^-1 B^T, and P^T P is d x d."""
+    """Yield the gains block by block.
+
+    Given its past P, a block B has covariance B (I + P^T P)^-1 B^T, and P^T P is d x d.
+    """
     tokens, d = rows.shape[-2:]
     xp, past, step = namespace(rows), reals(np.eye(d), like=rows), max(d, 32)
     for start in range(0, tokens, step):

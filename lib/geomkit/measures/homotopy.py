@@ -1,4 +1,4 @@
-"""Lasso paths by homotopy on a Gram matrix, compiled: what `geomkit.measures.selection.lasso_paths` runs.
+"""Compute Lasso paths by homotopy on a Gram matrix, in compiled code for `geomkit.measures.selection.lasso_paths`.
 
 Between two events the weights of the active tokens, and the correlations of all tokens with the residual, are linear in the
 penalty. At an event a token comes in, since its correlation has reached the penalty, or leaves, since its weight has reached 0.
@@ -24,7 +24,9 @@ keep fewer tokens."""
 
 
 def compiled(function):
-    """Machine code, kept on disk beside this file or in the user's cache folder; not kept where neither can be written.
+    """Compile a function to machine code, cached on disk beside this file or in the user's cache folder.
+
+    The cache is skipped where neither can be written, and compilation where numba is not installed.
 
     Where numba is not installed, the function itself.
     """
@@ -38,7 +40,7 @@ def compiled(function):
 
 @compiled
 def forward(factor, x):
-    """R^-T x, in place."""
+    """Solve R^-T x, in place."""
     for i in range(x.size):
         x[i] /= factor[i, i]
         for j in range(i + 1, x.size):
@@ -47,7 +49,7 @@ def forward(factor, x):
 
 @compiled
 def backward(factor, x):
-    """R^-1 x, in place."""
+    """Solve R^-1 x, in place."""
     for i in range(x.size - 1, -1, -1):
         known = 0.0
         for j in range(i + 1, x.size):
@@ -57,8 +59,10 @@ def backward(factor, x):
 
 @compiled
 def append(gram, active, token, moment, sign, factor, fit, push):
-    """Brings one token more into R^T R = G of the active ones, fit = R^-T b of their moments and push = R^-T s of their signs, so
-    that their weights at a penalty are R^-1 (fit - lambda push).
+    """Add a token to the factor R^T R = G of the active ones.
+
+    fit = R^-T b of their moments and push = R^-T s of their signs, so that their weights at a penalty are R^-1 (fit - lambda
+    push).
 
     False if it depends linearly on them: its squared distance from their span is no more than what rounding of the Gram matrix,
     and its weights on them, make of 0.
@@ -88,7 +92,7 @@ def append(gram, active, token, moment, sign, factor, fit, push):
 
 @compiled
 def remove(place, active, sign, factor, fit, push):
-    """Takes the token at a place of the active ones out of them and of R, R^-T b and R^-T s, by Givens rotations."""
+    """Remove the token at a place of the active ones from R, R^-T b and R^-T s, by Givens rotations."""
     last = active.size - 1
     for i in range(place, last):
         active[i], sign[i] = active[i + 1], sign[i + 1]
@@ -107,7 +111,7 @@ def remove(place, active, sign, factor, fit, push):
 
 @compiled
 def subtract(gram, active, weight, x):
-    """x - sum_i w_i G_i in place, over the active tokens i and at every candidate."""
+    """Subtract sum_i w_i G_i from x in place, over the active tokens i and at every candidate."""
     for i in range(active.size):
         row, w = gram[active[i]], weight[i]
         for j in range(x.size):
@@ -116,7 +120,7 @@ def subtract(gram, active, weight, x):
 
 @compiled
 def next_event(level, tie, longest, correlation, drift, closed, active, sign, weight, slope):
-    """How far the penalty falls until the next event, and whose it is; of events within a tie the latest token's.
+    """Find how far the penalty falls until the next event, and which token's it is; of tied events, the latest token's.
 
     A correlation that falls just as the penalty does never leaves it, or never reaches it. So it is for tokens that depend
     linearly on the active ones, repeated tokens among them, and rounding must not let them in.
@@ -140,7 +144,7 @@ def next_event(level, tie, longest, correlation, drift, closed, active, sign, we
 
 @compiled
 def settled(sign, weight, slope):
-    """How far the penalty falls until every weight has its sign: rounding may leave one that has just come in without it."""
+    """Find how far the penalty falls until every weight has its sign: rounding may leave one that has just come in without it."""
     last = 0.0
     for i in range(sign.size):
         if sign[i] * weight[i] < 0 < sign[i] * slope[i]:
@@ -149,17 +153,20 @@ def settled(sign, weight, slope):
 
 
 @compiled
-def record(active, weight, slope, step, level, budgets, found, penalty, indices, weights):
-    """Keeps the solution at level - step for the budgets that it fits and that have fewer tokens so far; at the end of the path,
-    where that is 0, for all that it fits and that are not reached. Weights that are 0 but for rounding do not count."""
+def record(active, weight, slope, step, level, budgets, reached, penalty, indices, weights):
+    """Store the solution at level - step for the budgets that it fits and that have fewer tokens so far.
+
+    At the end of the path, where that is 0, it is stored for all that it fits and that are not reached. Weights that are 0 but
+    for rounding do not count.
+    """
     total, size = 0.0, 0
     for i in range(active.size):
         total += abs(weight[i] + step * slope[i])
     for i in range(active.size):
         size += abs(weight[i] + step * slope[i]) > SHORTEST * total
     for k in range(budgets.size):
-        if size <= budgets[k] and (found[k] < size or (level == step and found[k] < budgets[k])):
-            found[k], penalty[k], place = size, level - step, 0
+        if size <= budgets[k] and (reached[k] < size or (level == step and reached[k] < budgets[k])):
+            reached[k], penalty[k], place = size, level - step, 0
             indices[k], weights[k] = -1, 0.0
             for i in range(active.size):
                 value = weight[i] + step * slope[i]
@@ -170,13 +177,13 @@ def record(active, weight, slope, step, level, budgets, found, penalty, indices,
 
 @compiled
 def follow(gram, target, budgets, factor, penalty, indices, weights):
-    """One target's path, to its end or until every budget is reached. The candidates are all tokens before the target."""
+    """Follow one target's path to its end or until every budget is reached. The candidates are all tokens before the target."""
     moment, longest = gram[target, :target], np.diag(gram)[:target].max()
     highest = np.abs(moment).max()
     penalty[:], indices[:], weights[:] = highest, -1, 0.0
     if highest <= ROUNDING * np.sqrt(longest * gram[target, target]):
         return
-    tokens, closed, found = np.empty(target, np.int64), np.zeros(target, np.bool_), np.zeros_like(budgets)
+    tokens, closed, reached = np.empty(target, np.int64), np.zeros(target, np.bool_), np.zeros_like(budgets)
     signs, fit, push, values, slopes = np.empty(target), np.empty(target), np.empty(target), np.empty(target), np.empty(target)
     correlation, drift = np.empty(target), np.empty(target)
     size, level, tie, shortest = 0, highest, ROUNDING * highest, SHORTEST * highest
@@ -192,10 +199,10 @@ def follow(gram, target, budgets, factor, penalty, indices, weights):
         step, token = next_event(level, tie, longest, correlation, drift, closed, active, sign, weight, slope)
         start, end = settled(sign, weight, slope), level - step <= shortest
         if step - start > shortest:
-            record(active, weight, slope, (start + step) / 2, level, budgets, found, penalty, indices, weights)
+            record(active, weight, slope, (start + step) / 2, level, budgets, reached, penalty, indices, weights)
         if end:
-            record(active, weight, slope, level, level, budgets, found, penalty, indices, weights)
-        if end or np.array_equal(found, budgets):
+            record(active, weight, slope, level, level, budgets, reached, penalty, indices, weights)
+        if end or np.array_equal(reached, budgets):
             return
         level -= step
         for j in range(target):
@@ -213,8 +220,11 @@ def follow(gram, target, budgets, factor, penalty, indices, weights):
 
 @compiled
 def violation(gram, target, penalty, indices, weights):
-    """Largest violation of |c_i| <= lambda at the candidates and of c_i = lambda sign(w_i) at those with a weight, c = G_t - G w,
-    in parts of the largest penalty, max |G_t|."""
+    """Compute the KKT gap, relative to the largest penalty max |G_t|.
+
+    It is the largest violation of |c_i| <= lambda at the candidates and of c_i = lambda sign(w_i) at those with a weight, c = G_t
+    - G w.
+    """
     moment, size = gram[target, :target], np.count_nonzero(indices >= 0)
     active, weight = indices[:size], weights[:size]
     correlation = moment.copy()
@@ -228,7 +238,7 @@ def violation(gram, target, penalty, indices, weights):
 
 @compiled
 def follow_all(gram, targets, budgets, penalty, indices, weights, gap):
-    """Every target's path and KKT gaps, into penalty, gap (targets, budgets) and indices, weights (targets, budgets, most)."""
+    """Follow every target's path, and fill in penalty, gap (targets, budgets) and indices, weights (targets, budgets, most)."""
     factor = np.empty((len(gram), len(gram)))
     for i in range(targets.size):
         follow(gram, targets[i], budgets, factor, penalty[i], indices[i], weights[i])

@@ -1,4 +1,4 @@
-"""Classify a fact put into filler from losses alone, by the rule that docs/protocol_1.md fixed."""
+"""Classify whether a text contains a fact, and how often, from losses alone, by the rule that docs/protocol_1.md fixed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 
 STATEMENTS = {"needle": 1, "repeated": 8, "plain": 0}
 """How often the fact is stated in each kind of context."""
@@ -15,7 +15,7 @@ CALLS = {"needle": "concentrated", "repeated": "redundant", "plain": "absent"}
 
 @dataclass(frozen=True)
 class Margins:
-    """What was fixed before the experiment was run, in nats; `right` is a share of the texts of each kind."""
+    """Margins fixed before the experiment was run, in nats; `right` is a share of the texts of each kind."""
 
     known: float = 1.0
     unknown: float = 5.0
@@ -35,8 +35,8 @@ class Scores(NamedTuple):
     random: float
 
 
-class Told(NamedTuple):
-    """One text's kind, its scores, and what they alone call it."""
+class ClassifiedText(NamedTuple):
+    """One text's kind, its scores, and the call that the scores alone lead to."""
 
     kind: str
     scores: Scores
@@ -45,7 +45,7 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether removing tokens finds a fact. whole, none: means over needle texts. random_shift: mean of |random - whole| there.
+    """Whether removing tokens locates a fact. whole, none: means over needle texts. random_shift: mean of |random - whole| there.
 
     right: share of the texts of each kind that get their own call. mistaken: texts that get the call of another kind.
     """
@@ -59,21 +59,24 @@ class Outcome:
     told_apart: bool
 
 
-def call(found: Scores, margins: Margins) -> str:
-    """What the scores alone say of a text: `absent`, `redundant`, `concentrated` or `undecided`."""
-    if found.whole > margins.unknown:
+def call(scores: Scores, margins: Margins) -> str:
+    """Classify a text by its scores: `absent`, `redundant`, `concentrated` or `undecided`."""
+    if scores.whole > margins.unknown:
         return "absent"
-    if found.one_kept >= margins.known or found.none - found.whole < margins.lost:
+    if scores.one_kept >= margins.known or scores.none - scores.whole < margins.lost:
         return "undecided"
-    if found.without_one - found.whole <= margins.kept:
+    if scores.without_one - scores.whole <= margins.kept:
         return "redundant"
-    return "concentrated" if found.without_one - found.whole >= margins.lost else "undecided"
+    return "concentrated" if scores.without_one - scores.whole >= margins.lost else "undecided"
 
 
-def outcome(texts: Sequence[Told], margins: Margins) -> Outcome:
-    """Whether the instrument works, and whether it tells the three kinds apart by the margin. DataError if a kind has no text."""
+def outcome(texts: Sequence[ClassifiedText], margins: Margins) -> Outcome:
+    """Judge whether the method works, and whether it separates the three kinds by the margin.
+
+    Raises DataError if a kind has no text.
+    """
     calls = {kind: [text.call for text in texts if text.kind == kind] for kind in STATEMENTS}
-    if missing := [kind for kind, found in calls.items() if not found]:
+    if missing := [kind for kind, results in calls.items() if not results]:
         raise DataError(f"no text of the kind {missing[0]!r} was scored")
     needles = np.array([text.scores for text in texts if text.kind == "needle"], dtype=float)
     whole, none = float(needles[:, 0].mean()), float(needles[:, 1].mean())

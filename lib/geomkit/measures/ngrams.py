@@ -1,4 +1,4 @@
-"""Frequency tables of n-grams, and what a trigram model that holds only its most frequent ones leaves in the loss."""
+"""Count n-grams, and predict the loss of a trigram model that stores only the most frequent ones."""
 
 import re
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 
 Ints = NDArray[np.int64]
 
@@ -17,7 +17,7 @@ WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
 def word_ids(texts: Sequence[str]) -> list[Ints]:
-    """Each text's words in lower case as ids, in the alphabetical order of all."""
+    """Encode each text's lower-case words as ids, in the alphabetical order of all words."""
     words = [WORD.findall(text.lower()) for text in texts]
     lengths = np.cumsum([len(each) for each in words])
     joined = [word for each in words for word in each]
@@ -28,8 +28,9 @@ def word_ids(texts: Sequence[str]) -> list[Ints]:
 
 
 def ngram_codes(documents: Sequence[ArrayLike], order: int, vocabulary: int) -> Ints:
-    """Every n-gram within a document as one number, first token first, base `vocabulary`: (n-grams,), none for a shorter
-    document.
+    """Encode every n-gram within a document as one number, first token first, base `vocabulary`: (n-grams,).
+
+    A document shorter than an n-gram gives none.
 
     documents: token ids of each. Raises DataError for ids outside the vocabulary, and for codes that do not fit in 63 bits.
     """
@@ -48,15 +49,14 @@ def ngram_codes(documents: Sequence[ArrayLike], order: int, vocabulary: int) -> 
 
 
 def ngram_counts(documents: Sequence[ArrayLike], order: int, vocabulary: int) -> tuple[Ints, Ints]:
-    """Types (types,) in the order of their codes, and their counts. Counts add up to the n-grams of all documents."""
+    """Count n-grams: types (types,) in the order of their codes, and counts, which add up to the n-grams of all documents."""
     codes, counts = np.unique(ngram_codes(documents, order, vocabulary), return_counts=True)
     return codes, counts.astype(np.int64)
 
 
 @dataclass(frozen=True)
 class NgramBudget:
-    """A trigram model over a fixed bigram model, of which a budget says how many trigrams it holds: the most frequent in
-    training.
+    """A trigram model over a fixed bigram model that stores a budget of trigrams: the most frequent in training.
 
     Where (a, b, c) is held, p(c | a b) = (count(a b c) - discount) / count(a b). The probability that is left in a context goes
     to the tokens not held there, in proportion to the bigram model (count(b c) + weight q(c)) / (count(b) + weight), with q the
@@ -78,7 +78,7 @@ class NgramBudget:
     def train(
         cls, documents: Sequence[ArrayLike], vocabulary: int, discount: float = 0.75, weight: float = 128.0
     ) -> "NgramBudget":
-        """From the token ids of documents. Raises DataError without a trigram and for a discount outside (0, 1)."""
+        """Count trigrams in documents' token ids. Raises DataError without a trigram and for a discount outside (0, 1)."""
         if not 0 < discount < 1 or weight <= 0:
             raise DataError(f"a discount is between 0 and 1 and a weight positive; found {discount:g} and {weight:g}")
         codes, counts = ngram_counts(documents, 3, vocabulary)
@@ -97,10 +97,9 @@ class NgramBudget:
 
     @cached_property
     def contexts(self) -> tuple[Ints, Ints, Array]:
-        """Codes of the contexts of training (contexts,), the index among them of each type's (types,), and how often each is
-        followed."""
-        found, index = np.unique(self.codes // self.vocabulary, return_inverse=True)
-        return found, index.astype(np.int64), np.bincount(index, self.counts, minlength=found.size).astype(float)
+        """Codes of training contexts (contexts,), each type's context as an index (types,), and how often each is followed."""
+        codes, index = np.unique(self.codes // self.vocabulary, return_inverse=True)
+        return codes, index.astype(np.int64), np.bincount(index, self.counts, minlength=codes.size).astype(float)
 
     @cached_property
     def backoff(self) -> Array:
@@ -108,21 +107,21 @@ class NgramBudget:
         return self.pairs[self.codes // self.vocabulary % self.vocabulary, self.codes % self.vocabulary]
 
     def find(self, codes: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """Where trigrams (n,) are among the types, and whether they are."""
+        """Look up trigrams (n,) among the types: their places, and whether they are there."""
         return locate(self.codes, codes)
 
     def losses(self, codes: Ints, budget: int) -> Array:
-        """-ln p of the last token of each trigram (n,), nats, by a model that holds `budget` of them.
+        """Compute -ln p of the last token of each trigram (n,), in nats, by a model that stores `budget` of them.
 
         Raises DataError for a budget below 0 or above the number of types.
         """
         if not 0 <= budget <= self.types:
             raise DataError(f"a budget is between 0 and all {self.types} trigrams; found {budget}")
         contexts, index, followed = self.contexts
-        held, number = self.rank <= budget, followed.size
-        taken = np.bincount(index[held], self.counts[held] - self.discount, minlength=number) / followed
-        covered = np.bincount(index[held], self.backoff[held], minlength=number)
-        full = np.bincount(index[held], minlength=number) == self.vocabulary
+        stored, number = self.rank <= budget, followed.size
+        taken = np.bincount(index[stored], self.counts[stored] - self.discount, minlength=number) / followed
+        covered = np.bincount(index[stored], self.backoff[stored], minlength=number)
+        full = np.bincount(index[stored], minlength=number) == self.vocabulary
         with np.errstate(divide="ignore", invalid="ignore"):
             share, scale = np.where(full, 0.0, (1 - taken) / (1 - covered)), np.where(full, 1 / taken, 1.0)
         at, known = self.find(codes)
@@ -131,19 +130,19 @@ class NgramBudget:
             np.where(seen, share[context], 1.0) * self.pairs[codes // self.vocabulary % self.vocabulary, codes % self.vocabulary]
         )
         own = (self.counts[at] - self.discount) * (scale / followed)[index[at]]
-        found: Array = -np.log(np.where(known & held[at], own, fallback))
-        return found
+        surprisal: Array = -np.log(np.where(known & stored[at], own, fallback))
+        return surprisal
 
 
 def locate(table: Ints, values: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Where values (n,) are in a sorted table, and whether they are; an index in the table in any case."""
+    """Look up values (n,) in a sorted table: a valid index in any case, and whether the value is there."""
     at = np.minimum(np.searchsorted(table, values), table.size - 1)
     return at, table[at] == values
 
 
 @dataclass(frozen=True)
 class BudgetCurve:
-    """Gaps of budgets (budgets,) in nats a trigram of test text, measured and as two entropies of skills predict them."""
+    """Gaps in nats a trigram of test text for each budget (budgets,), measured and as two entropies of skills predict them."""
 
     budgets: Ints
     measured: Array
@@ -159,8 +158,9 @@ class BudgetCurve:
 
 
 def budget_curve(model: NgramBudget, other: Ints, test: Ints, budgets: Sequence[int], own_frequency: bool = False) -> BudgetCurve:
-    """Measured on test trigrams (n,), predicted from trigrams of `other` documents (m,): the saving h_k of a trigram is by how
-    much its loss is lower with all trigrams than with none.
+    """Measure the gap of each budget on test trigrams (n,), and predict it from trigrams of `other` documents (m,).
+
+    The saving h_k of a trigram is how much lower its loss is with all trigrams than with none.
 
     Classes of ranks end at powers of two. Frequencies are those of training, or with `own_frequency` of `other`, where a class
     spreads its frequency evenly over its ranks; a class without an occurrence in `other` has the constant saving.

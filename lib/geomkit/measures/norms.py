@@ -1,15 +1,15 @@
-"""What a model's final norm does to its rows before it scales and shifts their coordinates by what it has learnt."""
+"""Layer and RMS norms without their learnt gain and bias."""
 
 from collections.abc import Callable, Mapping
 
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array, namespace, reals
-from geomkit.errors import ConfigError
+from geomkit.core.arrays import Array, namespace, reals
+from geomkit.core.errors import ConfigError
 
 
 def layer_norm(rows: ArrayLike, eps: float) -> Array:
-    """Rows (..., d) minus their own mean over coordinates, over their standard deviation: (x - m) / sqrt(v + eps).
+    """Apply a layer norm to rows (..., d), without gain and bias: (x - m) / sqrt(v + eps), m and v each row's mean and variance.
 
     Limits: mean 0 and, where v is far above eps, length sqrt(d); a constant row becomes zero. Source: Ba et al. 2016.
     """
@@ -18,7 +18,7 @@ def layer_norm(rows: ArrayLike, eps: float) -> Array:
 
 
 def rms_norm(rows: ArrayLike, eps: float) -> Array:
-    """Rows (..., d) over the root of their mean square: x / sqrt(mean x^2 + eps).
+    """Apply an RMS norm to rows (..., d), without gain: x / sqrt(mean x^2 + eps).
 
     Limits: where the mean square is far above eps, the row's direction at length sqrt(d), so `unit` rows of it are those of the
     rows themselves. Source: Zhang, Sennrich 2019.
@@ -33,7 +33,7 @@ NORMS: Mapping[str, Callable[[ArrayLike, float], Array]] = {"layer": layer_norm,
 
 
 def plain(rows: ArrayLike, norm: str, eps: float) -> Array:
-    """Rows after a norm of that kind without gain and bias. Raises ConfigError for a norm that is not known."""
+    """Apply a norm of the given kind without gain and bias. Raises ConfigError for an unknown norm."""
     if norm not in NORMS:
         raise ConfigError(f"unknown final norm {norm!r}; known: {', '.join(NORMS)}")
     return NORMS[norm](rows, eps)

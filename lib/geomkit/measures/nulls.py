@@ -1,4 +1,4 @@
-"""Nulls that no model runs for: rows drawn instead of tokens, and spectra made of a family's, for width alone.
+"""Nulls that need no model: random rows in place of tokens, and spectra derived from a family's, for width alone.
 
 A null for width alone is what a metric would be if the shape of the spectrum did not change with the model at all. There are two,
 since "the same spectrum at another width" has two meanings. Where texts are longer than models are wide, the slopes of an entropy
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.declarations import variant
+from geomkit.core.errors import DataError
+from geomkit.core.variants import VARIANTS, by_kind
 from geomkit.measures.spectra import Spectrum
-from geomkit.source import variant
-from geomkit.variants import VARIANTS, of_kind
 
 
 def relative(spectrum: Spectrum) -> Array:
-    """Eigenvalues over their sum (..., m). Raises DataError for zero rows, which have no shape."""
+    """Divide eigenvalues by their sum (..., m). Raises DataError for zero rows, which have no shape."""
     if not (spectrum.trace > 0).all():
         raise DataError("a null for width takes spectra of rows that are not all zero")
     return spectrum.eigenvalues / spectrum.trace[..., None]
@@ -36,7 +36,7 @@ def relative(spectrum: Spectrum) -> Array:
     line="--",
 )
 def fixed_spectrum(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
-    """The widest model's relative spectrum, cut to the first m of another model's shape (n, d) and scaled to that model's trace.
+    """Cut the widest model's relative spectrum to the first m of another model's shape (n, d), scaled to that model's trace.
 
     The relative spectra of several widest models (seeds) are averaged. Entropy and effective rank then hardly depend on d, so a
     ratio to the maximum falls. Limit: a flat spectrum stays flat.
@@ -61,7 +61,7 @@ def fixed_spectrum(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
     line=(0, (1, 1)),
 )
 def stretched(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
-    """p_i = F(i/m) - F((i - 1)/m), F(u) the family's mean cumulative relative spectrum at the fraction u of its directions.
+    """Stretch the family's mean cumulative relative spectrum F to another m: p_i = F(i/m) - F((i - 1)/m).
 
     Entropy then grows as ln m, effective rank as m, and a ratio of effective rank to m stays. Limits: a flat family stays flat;
     a family of one model gives that model back at its own m.
@@ -72,7 +72,7 @@ def stretched(family: Sequence[Spectrum], like: Spectrum) -> Spectrum:
 
 
 def cumulative(spectrum: Spectrum, u: Array) -> Array:
-    """Share of the trace in the first fraction u (k,) of the directions (..., k), linear between eigenvalues."""
+    """Compute the share of the trace in the first fraction u (k,) of the directions (..., k), linear between eigenvalues."""
     total = np.concatenate([np.zeros((*spectrum.trace.shape, 1)), np.cumsum(relative(spectrum), axis=-1)], axis=-1)
     place = u * spectrum.m
     left = np.minimum(place.astype(int), spectrum.m - 1)
@@ -81,37 +81,40 @@ def cumulative(spectrum: Spectrum, u: Array) -> Array:
 
 @variant("gaussian", kind="rows", label="independent Gaussian rows", short="Gaussian", marker="D", colour="0.45", line=":")
 def gaussian(n: int, d: int, rng: np.random.Generator) -> Array:
-    """Independent standard normal rows (n, d)."""
+    """Draw independent standard normal rows (n, d)."""
     return rng.standard_normal((n, d))
 
 
 def null_rows(name: str, n: int, d: int, rng: np.random.Generator) -> Array:
-    """Rows (n, d) of a null that is drawn."""
+    """Draw rows (n, d) of a null by its name."""
     rows: Array = VARIANTS[name].make(n, d, rng)
     return rows
 
 
 def width_nulls(family: Sequence[Spectrum], size: Sequence[int]) -> list[dict[str, Spectrum]]:
-    """Every null that is made of a family's spectra, by name, for each member. size: of each member; seeds of one are averaged
-    first, so that every size counts once. Raises DataError for what is no spectrum, and for another number of sizes."""
+    """Derive every null of a family's spectra, by name, for each member.
+
+    size: of each member; seeds of one size are averaged first, so that every size counts once. Raises DataError for what is no
+    spectrum, and for another number of sizes.
+    """
     if len(size) != len(family) or not all(isinstance(one, Spectrum) for one in family):
         raise DataError(
             f"a family is a list of spectra (geomkit.spectrum) with a size for each; found {len(family)} and {len(size)}"
         )
     members = list(zip(size, family, strict=True))
     sizes = [averaged([spectrum for own, spectrum in members if own == one]) for one in dict.fromkeys(size)]
-    return [{null.name: null.make(sizes, like) for null in of_kind("family")} for like in family]
+    return [{null.name: null.make(sizes, like) for null in by_kind("family")} for like in family]
 
 
 def averaged(seeds: Sequence[Spectrum]) -> Spectrum:
-    """The mean of relative spectra, as a spectrum whose trace is 1. Raises DataError for several numbers of directions."""
+    """Average relative spectra to a spectrum of trace 1. Raises DataError for several numbers of directions."""
     if len({one.m for one in seeds}) > 1:
         raise DataError(f"seeds of one size have {' and '.join(str(one.m) for one in seeds)} directions")
     return Spectrum(np.mean([relative(one) for one in seeds], axis=0), seeds[0].n, seeds[0].d)
 
 
 def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
-    """Both nulls of H (models,), in nats, where a table gives nothing but the widths d (models,), for texts longer than d.
+    """Compute both nulls of H (models,), in nats, for a table that gives only widths d (models,), for texts longer than d.
 
     fixed-spectrum: the family's mean H. stretched: ln d + mean(H - ln d), which is what stretching does to the entropy of a
     spectrum with many directions.
@@ -121,7 +124,7 @@ def table_nulls(entropy: Array, width: Array) -> dict[str, Array]:
 
 
 def table_nulls_of_rank(rank: Array, width: Array) -> dict[str, Array]:
-    """Both nulls of an effective rank, or of a difference of two (models,), where a table gives nothing but widths d (models,).
+    """Compute both nulls of an effective rank, or of a difference of two (models,), from the widths d (models,) of a table.
 
     fixed-spectrum: the family's mean. stretched: the mean of rank over width, times the width, for texts longer than d; shorter
     ones leave less to stretch, so that there it is the most that width could give.

@@ -1,4 +1,4 @@
-"""Rows as callers hand them over: what is an array of token vectors, and which of its rows are tokens and which padding."""
+"""Validate token rows and separate tokens from padding."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import numpy as np
 from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import EPSILONS, Array, as_numpy, indices, namespace, reals
-from geomkit.errors import DataError
+from geomkit.core.arrays import EPSILONS, Array, as_numpy, indices, namespace, reals
+from geomkit.core.errors import DataError
 
 SHAPES = "token vectors must be a matrix (tokens, d) or a batch (texts, tokens, d)"
 ALIKE = 0.15
@@ -24,8 +24,10 @@ COMPARED = 16
 
 
 def token_rows(Z: Any) -> Any:
-    """Z as an array of numpy's or torch's, in its own type. Raises DataError for what is no array of real numbers with at least
-    two axes, such as a model's whole output."""
+    """Validate Z and return it as an array of numpy or torch, in its own type.
+
+    Raises DataError for what is no array of real numbers with at least two axes, such as a model's whole output.
+    """
     if type(Z) is not np.ndarray:
         Z = _as_array(Z)
     if is_torch_array(Z):
@@ -52,15 +54,15 @@ def _as_array(Z: Any) -> Any:
     if is_torch_array(Z):
         return Z
     try:
-        found = np.asarray(Z)
+        array = np.asarray(Z)
     except (ValueError, TypeError):
         raise DataError(f"{SHAPES}, found a {type(Z).__name__} whose rows differ in length, or no array") from None
-    if found.dtype == object:  # a data frame of several types
+    if array.dtype == object:  # a data frame of several types
         try:
-            return found.astype(np.float64)
+            return array.astype(np.float64)
         except (ValueError, TypeError):
             raise DataError(f"{SHAPES} of real numbers, found {_named(Z)}") from None
-    return found
+    return array
 
 
 def _named(Z: Any) -> str:
@@ -69,8 +71,9 @@ def _named(Z: Any) -> str:
 
 
 def tokens_of(Z: Array, mask: ArrayLike, least: int) -> list[Array]:
-    """The rows of each text that `mask` calls tokens: of Z (n, d) and mask (n,) one array, of Z (texts, n, d) and mask (texts, n)
-    one for each text, in their order.
+    """Select the rows of each text that `mask` marks as tokens.
+
+    Of Z (n, d) and mask (n,) that is one array, of Z (texts, n, d) and mask (texts, n) one for each text, in their order.
 
     mask: 1 or True for tokens, 0 or False for padding, as the attention mask of `transformers`. A text with no padding keeps all.
     Raises DataError for another shape, for other values, and for a text of fewer than `least` tokens.
@@ -96,8 +99,11 @@ def tokens_of(Z: Array, mask: ArrayLike, least: int) -> list[Array]:
 
 
 def warn_of_padding(Z: Array) -> None:
-    """Warns where texts of Z (..., n, d) end or begin in rows that hardly differ, or where several texts of a batch end in the
-    same rows: padding looks so, and nobody said which rows are tokens."""
+    """Warn of rows that look like padding where no mask was given.
+
+    They are texts of Z (..., n, d) that end or begin in rows that hardly differ, or several texts of a batch that end in the same
+    rows.
+    """
     n, d = Z.shape[-2:]
     if n <= RUN or not d or 0 in Z.shape:
         return
@@ -109,8 +115,8 @@ def warn_of_padding(Z: Array) -> None:
     if len(texts) > 1:
         same = _alike(texts[:COMPARED, None, -2:], texts[None, :COMPARED, -2:], mean).all(axis=-1)
         padded[:COMPARED] |= same.sum(axis=-1) > 1
-    if found := int(padded.sum()):
-        of = f"{found} of {len(texts)} texts" if Z.ndim > 2 else "the text"
+    if count := int(padded.sum()):
+        of = f"{count} of {len(texts)} texts" if Z.ndim > 2 else "the text"
         warnings.warn(
             f"{of} may hold rows of padding: rows at an end hardly differ. Say which rows are tokens: "
             "geomkit.spectrum(Z, mode, mask=attention_mask), all ones if all of them are",
@@ -119,7 +125,7 @@ def warn_of_padding(Z: Array) -> None:
 
 
 def _alike(one: Array, other: Array, mean: Array) -> np.ndarray:
-    """Whether rows (..., d) differ by little of what sets them apart from the mean row, or by nothing but rounding."""
+    """Whether rows (..., d) differ by little of their distance from the mean row, or only by rounding."""
     gap, apart = _squares(one - other), _squares(one - mean) + _squares(other - mean)
     return as_numpy((gap < ALIKE * apart) | (gap <= EQUAL * (_squares(one) + _squares(other))))
 

@@ -1,4 +1,4 @@
-"""The null for width that acts on tokens: what a metric would be if a narrower model kept a wider one's best directions.
+"""The null for width that acts on tokens: a wider model's rows projected on fewer of its own directions.
 
 A donor's rows are projected on k of its directions, normalised again and measured at the same n, so that effects of n / k are
 those of a model of width k. `projected` takes the leading directions, `random_projected` directions of chance. A model on its
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array, rounding
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array, rounding
+from geomkit.core.declarations import variant
+from geomkit.core.errors import DataError
 from geomkit.measures.spectra import Spectrum, is_centred, normalise, row_spectrum
-from geomkit.source import variant
 
 BLOCK = 16
 """Texts whose rows are in memory in float64."""
@@ -23,7 +23,7 @@ BLOCK = 16
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """Spectra (..., m) of rows in k dimensions, and the share (...) of the rows' squared length that the k directions hold.
+    """Spectra (..., m) of rows in k dimensions, and the share (...) of the rows' squared length in these directions.
 
     The share is NaN for a matrix of zero rows.
     """
@@ -34,15 +34,17 @@ class Projected:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """An orthonormal basis of each fold's own, leading direction first: (folds, d, d), in columns; and the rank (folds,) of the
-    rows behind it, beyond which directions are arbitrary."""
+    """Each fold's orthonormal basis, leading direction first: (folds, d, d), in columns; and the rank (folds,) of its rows.
+
+    Beyond the rank, directions are arbitrary.
+    """
 
     basis: Array
     rank: NDArray[np.int64]
 
 
 def leading_directions(clouds: ArrayLike, mode: str, fold: NDArray[np.int64], dtype: Any = None) -> Directions:
-    """Eigenvectors of the uncentred second moment of all rows outside a fold, the rows normalised as the metric sees them.
+    """Compute eigenvectors of the uncentred second moment of all rows outside a fold, the rows normalised as for the metric.
 
     clouds (texts, n, d), fold (texts,), dtype as `normalise` takes it. A text's own document, being in its fold, has no part in
     them. Directions of which other documents hold no more than rounding are beyond the rank.
@@ -91,7 +93,7 @@ def projected(
     directions: Directions | None = None,
     dtype: Any = None,
 ) -> dict[int, Projected]:
-    """Each text's rows on the leading k directions of other documents, for every k of `widths`, with spectra (texts, m).
+    """Project each text's rows on the leading k directions of other documents, for every k of `widths`: spectra (texts, m).
 
     clouds (texts, n, d) as the model gave them; mode `unit` or `centre-unit`; fold (texts,) as `document_folds` gives it.
     Rows are normalised, projected and scaled to length 1 again, which for `centre-unit` is the same as to project, to centre and
@@ -104,12 +106,12 @@ def projected(
     for `raw`, which has no second normalisation.
     """
     clouds = _checked(clouds, mode, widths)
-    found = leading_directions(clouds, mode, fold, dtype) if directions is None else directions
+    bases = leading_directions(clouds, mode, fold, dtype) if directions is None else directions
     d, error = clouds.shape[-1], rounding(clouds, dtype)
-    if beyond := [k for k in widths if found.rank.min() < k < d]:
-        raise DataError(f"{beyond[0]} directions cannot be found in rows of rank {found.rank.min()} in other documents")
+    if beyond := [k for k in widths if bases.rank.min() < k < d]:
+        raise DataError(f"{beyond[0]} directions cannot be found in rows of rank {bases.rank.min()} in other documents")
     results = {k: _empty(len(clouds), clouds.shape[1], k, mode) for k in widths}
-    for part, basis in enumerate(found.basis):
+    for part, basis in enumerate(bases.basis):
         texts = np.flatnonzero(fold == part)
         for block, rows in zip(_chunks(texts), _blocks(clouds[texts], mode, dtype), strict=True):
             whole = np.square(rows).sum(axis=-1)
@@ -129,7 +131,7 @@ def projected(
 def random_projected(
     clouds: ArrayLike, mode: str, widths: Sequence[int], draws: int, rng: np.random.Generator, dtype: Any = None
 ) -> dict[int, Projected]:
-    """As `projected`, on k random orthonormal directions, `draws` times: spectra (draws, texts, m).
+    """Project rows on k random orthonormal directions, `draws` times: spectra (draws, texts, m).
 
     The frames of one draw are nested: the first k columns of one rotation, distributed as Haar's measure. Metrics are to be
     averaged over draws, not spectra. Limits: k = d gives the spectra of the clouds themselves; isotropic rows stay isotropic;
@@ -171,13 +173,16 @@ def _blocks(clouds: NDArray, mode: str, dtype: Any) -> Iterator[Array]:
 
 
 def _frame(d: int, k: int, rng: np.random.Generator) -> Array:
-    """The first k columns of a random rotation (d, d): the signs of R's diagonal make QR's Q Haar-distributed (Mezzadri 2007)."""
+    """Draw the first k columns of a random rotation (d, d).
+
+    The signs of R's diagonal make QR's Q Haar-distributed (Mezzadri 2007).
+    """
     q, r = np.linalg.qr(rng.standard_normal((d, k)))
     return q * np.sign(np.diagonal(r))
 
 
 def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str, error: float) -> dict[int, Projected]:
-    """The first k columns of rows (..., n, columns), scaled to length 1; whole (..., n) is each row's squared length in all."""
+    """Take the first k columns of rows (..., n, columns), scaled to length 1; whole (..., n): each row's total squared length."""
     results = {}
     for k in widths:
         part = rows[..., :k]
@@ -191,17 +196,17 @@ def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str, error:
 
 
 def _empty(texts: int, n: int, k: int, mode: str) -> Projected:
-    """Room for the spectra of n rows in k dimensions of as many texts."""
+    """Allocate the spectra of n rows in k dimensions for that many texts."""
     return Projected(Spectrum(np.empty((texts, min(n - is_centred(mode), k))), n, k), np.empty(texts))
 
 
-def _store(results: Mapping[int, Projected], texts: NDArray[np.int64], found: Mapping[int, Projected]) -> None:
-    for k, block in found.items():
+def _store(results: Mapping[int, Projected], texts: NDArray[np.int64], blocks: Mapping[int, Projected]) -> None:
+    for k, block in blocks.items():
         results[k].spectrum.eigenvalues[texts] = block.spectrum.eigenvalues
         results[k].kept[texts] = block.kept
 
 
 def _unflatten(result: Projected, draws: int) -> Projected:
-    """Draws as the first axis."""
+    """Restore draws as the first axis."""
     eigenvalues = result.spectrum.eigenvalues.reshape(draws, -1, result.spectrum.m)
     return Projected(Spectrum(eigenvalues, result.spectrum.n, result.spectrum.d), result.kept.reshape(draws, -1))

@@ -1,4 +1,4 @@
-"""How well tokens of its past rebuild a token: on whitened coordinates that took no part in the fit, beside a foreign token.
+"""Score how well chosen earlier tokens reconstruct a token, on held-out whitened coordinates, against a control token.
 
 Raw coordinates are dominated by a few, and R^2 on the coordinates of the fit is what the Lasso itself maximises. So rows are
 whitened by what other documents say, weights are fitted on one half of the coordinates and judged on the other, and a target
@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
 
 Positions = NDArray[np.int64]
 
@@ -25,14 +25,16 @@ SINGULAR = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """z -> (z - mean) C^-1/2, C a shrunk covariance. mean: (d,). root: (d, d), the symmetric C^-1/2."""
+    """Whitening z -> (z - mean) C^-1/2, C a shrunk covariance. mean: (d,). root: (d, d), the symmetric C^-1/2."""
 
     mean: Array
     root: Array
 
     @classmethod
     def estimate(cls, rows: ArrayLike) -> Self:
-        """C = (1 - a) S + a (tr S / d) I from the rows (n, d) of other documents, S their covariance (over n), a `shrinkage`.
+        """Estimate a shrunk covariance from rows (n, d) of other documents.
+
+        C = (1 - a) S + a (tr S / d) I, S the rows' covariance (over n), a `shrinkage`.
 
         Limit: C = S as n grows. Raises DataError for rows that are not finite, and where C is singular, as for equal rows.
         Source: Ledoit, Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices.
@@ -49,7 +51,7 @@ class Whitening:
 
     @classmethod
     def of_unit_rows(cls, moment: ArrayLike, total: ArrayLike, n: int) -> Self:
-        """As `estimate` from n rows z of length 1, or 0, by the sums of z z^T (d, d) and of z (d,).
+        """Estimate as in `estimate`, from the sums of z z^T (d, d) and of z (d,) over n rows z of length 1 or 0.
 
         |z|^2 is 1 or 0, so that with m the mean, t = tr(sum z z^T) / n and q = |m|^2, the mean of |z - m|^4 is
         t + 4 m^T (sum z z^T / n) m + q^2 - 4 q + 2 q t - 4 q^2.
@@ -61,7 +63,7 @@ class Whitening:
 
     @classmethod
     def _shrunk(cls, mean: Array, covariance: Array, fourth: float, n: int) -> Self:
-        """fourth: the mean of |z - mean|^4."""
+        """Shrink a covariance; fourth is the mean of |z - mean|^4."""
         values, vectors = np.linalg.eigh(covariance)
         values += shrinkage(fourth, covariance, n) * (values.mean() - values)
         if not values[0] > SINGULAR * values[-1]:
@@ -69,20 +71,26 @@ class Whitening:
         return cls(mean, vectors / np.sqrt(values) @ vectors.T)
 
     def apply(self, Z: ArrayLike) -> Array:
-        """Whitened rows (..., d). A rotation of all rows before the estimate rotates them."""
+        """Whiten rows (..., d). A rotation of all rows before the estimate rotates them."""
         return (np.asarray(Z, dtype=np.float64) - self.mean) @ self.root
 
 
 def shrinkage(fourth: float, covariance: Array, n: int) -> float:
-    """Ledoit and Wolf's a = min(b^2, s^2) / s^2 of n centred rows x, by their mean |x|^4 and covariance S (d, d), in Frobenius'
-    norm: s^2 = |S - (tr S / d) I|^2, and b^2 = (mean |x|^4 - |S|^2) / n estimates S's error. 0 where S is a multiple of I."""
+    """Compute Ledoit and Wolf's a = min(b^2, s^2) / s^2 of n centred rows x, from their mean |x|^4 and covariance S (d, d).
+
+    In Frobenius' norm, s^2 = |S - (tr S / d) I|^2, and b^2 = (mean |x|^4 - |S|^2) / n estimates S's error. 0 where S is a
+    multiple of I.
+    """
     total = np.sum(covariance**2)
     spread = total - np.trace(covariance) ** 2 / len(covariance)
     return float(np.clip((fourth - total) / (n * spread), 0, 1)) if spread > 0 else 0.0
 
 
 def coordinate_splits(d: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Random halves of d coordinates (count, d): True for the d // 2 on which weights are fitted. DataError for d < 2."""
+    """Draw random halves of d coordinates (count, d): True for the d // 2 on which weights are fitted.
+
+    Raises DataError for d < 2.
+    """
     if d < 2:
         raise DataError(f"{d} coordinate cannot be split into two halves")
     return rng.permuted(np.tile(np.arange(d) < d // 2, (count, 1)), axis=1)
@@ -103,13 +111,13 @@ class Reconstruction:
         self.held_out = np.stack([half @ half.T for half in (self.whitened[:, ~split] for split in self.splits)])
 
     def only(self, split: int) -> "Reconstruction":
-        """The same with one of the splits: for sets that were chosen on its coordinates of the fit alone."""
+        """Restrict to one split, for sets that were chosen on its fitting coordinates alone."""
         one = copy(self)
         one.splits, one.fitted, one.held_out = self.splits[[split]], self.fitted[[split]], self.held_out[[split]]
         return one
 
     def r2(self, target: int, chosen: Sequence[ArrayLike], control: ArrayLike) -> Array:
-        """R^2 (sets, 2) of the target and of a control (d,), a whitened target of another document, from each chosen set.
+        """Compute R^2 (sets, 2) of the target and of a control (d,), a whitened target of another document, from each chosen set.
 
         Weights by least squares on a split's coordinates, 1 - SSE / SST on the others, SST about 0, where whitened coordinates
         have their mean; the mean over the splits. The score is the first column minus the second. Linearly dependent tokens get
@@ -133,7 +141,9 @@ class Reconstruction:
 
 
 def raw_r2(gram: Array, target: int, chosen: Sequence[ArrayLike]) -> Array:
-    """R^2 (sets,) of a target from each chosen set on all coordinates, 1 - |residual|^2 / |z_t|^2, by the Gram matrix (T, T).
+    """Compute R^2 (sets,) of a target from each chosen set on all coordinates, by the Gram matrix (T, T).
+
+    It is 1 - |residual|^2 / |z_t|^2.
 
     Limits: 1 for a target in the span of the chosen tokens, 0 for no tokens; it never falls as tokens are added. NaN for a zero
     target. Raises DataError for a chosen token that is not in the text or is the target.
@@ -146,8 +156,10 @@ def raw_r2(gram: Array, target: int, chosen: Sequence[ArrayLike]) -> Array:
 
 
 def least_squares(gram: Array, moment: Array) -> Array:
-    """w (..., k, m) of least norm with G w = b, for G = X X^T (..., k, k) and b = X y (..., k, m): by the pseudo-inverse of G
-    where it is singular (condition above 1 / `SINGULAR`), else by its factors."""
+    """Solve G w = b for w (..., k, m) of least norm, for G = X X^T (..., k, k) and b = X y (..., k, m).
+
+    The pseudo-inverse of G is used where it is singular (condition above 1 / `SINGULAR`), else its factors.
+    """
     if not gram.size:
         return moment
     singular = np.linalg.cond(gram, 1) > 1 / SINGULAR
@@ -158,18 +170,18 @@ def least_squares(gram: Array, moment: Array) -> Array:
 
 
 def _explained(gram: Array, moment: Array, weights: Array, total: Array) -> Array:
-    """1 - |y - X^T w|^2 / |y|^2 = w^T (2 b - G w) / |y|^2."""
+    """Compute 1 - |y - X^T w|^2 / |y|^2 = w^T (2 b - G w) / |y|^2."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return (weights * (2 * moment - gram @ weights)).sum(axis=-2) / total
 
 
 def _blocks(grams: Array, sets: Positions) -> Array:
-    """Gram matrices (..., sets, k, k) of the tokens of each set (sets, k)."""
+    """Gather Gram matrices (..., sets, k, k) of the tokens of each set (sets, k)."""
     return grams[..., sets[:, :, None], sets[:, None, :]]
 
 
 def _by_size(chosen: Sequence[ArrayLike], target: int, tokens: int) -> Iterator[tuple[Positions, Positions]]:
-    """Sets of one size at a time: their places (sets,) among the chosen, and their tokens (sets, k)."""
+    """Group sets by size: their places (sets,) among the chosen, and their tokens (sets, k)."""
     sets = [np.asarray(positions, dtype=np.int64) for positions in chosen]
     for positions in sets:
         if ((positions < 0) | (positions >= tokens) | (positions == target)).any():

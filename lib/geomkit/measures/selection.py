@@ -1,4 +1,4 @@
-"""Which tokens of its past make up a token: k of them, chosen by the Gram matrix of a text or by what a model run tells.
+"""Select the k earlier tokens that best explain a token, by a Gram matrix or by scores from a model.
 
 The candidates for a target t are tokens first .. t - 1; `first` is 1 to leave out the first token, on which attention rests, and
 else 0. A new method is one function here with `@selectors.register(name, by=...)`, literals: it takes a Context and the budgets,
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
-from geomkit.registry import Registry
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
+from geomkit.core.registry import Registry
 
 Positions = NDArray[np.int64]
 
@@ -45,25 +45,25 @@ class LassoPath:
 
     @property
     def size(self) -> Positions:
-        """Number of tokens found for each budget (budgets,): fewer than the budget where the path never holds as many."""
+        """Number of selected tokens for each budget (budgets,): below the budget where the path never has as many."""
         return np.count_nonzero(self.indices >= 0, axis=1)
 
     @property
     def chosen(self) -> list[Positions]:
-        """For each budget the tokens, largest weight first."""
-        found = zip(self.indices, self.weights, self.size, strict=True)
-        return [indices[:size][np.argsort(-np.abs(weights[:size]), kind="stable")] for indices, weights, size in found]
+        """Return the tokens for each budget, largest weight first."""
+        paths = zip(self.indices, self.weights, self.size, strict=True)
+        return [indices[:size][np.argsort(-np.abs(weights[:size]), kind="stable")] for indices, weights, size in paths]
 
 
 def lasso_path(gram: ArrayLike, target: int, first: int, budgets: Sequence[int], ridge: float = 0.0) -> LassoPath:
-    """`lasso_paths` of one target."""
+    """Compute `lasso_paths` of one target."""
     return lasso_paths(gram, [target], first, budgets, ridge)[0]
 
 
 def lasso_paths(
     gram: ArrayLike, targets: Sequence[int], first: int, budgets: Sequence[int], ridge: float = 0.0
 ) -> list[LassoPath]:
-    """Exact Lasso solutions of each target on its past, from the Gram matrix Z Z^T (T, T) of unit rows, by homotopy.
+    """Compute exact Lasso solutions of each target on its past, from the Gram matrix Z Z^T (T, T) of unit rows, by homotopy.
 
     The solution of a budget k is that in the middle of the first stretch of the path (penalties from lambda_max down) on which k
     tokens have a weight, so that they are told clearly from the others. Where ties let the path jump over k, it is that of the
@@ -98,10 +98,10 @@ def lasso_paths(
 
 
 def _whole(numbers: ArrayLike, what: str) -> Positions:
-    found = np.asarray(numbers)
-    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+    array = np.asarray(numbers)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise DataError(f"{what} must be a list of whole numbers, found {numbers!r}")
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def _check(gram: Array, targets: Positions, first: int) -> None:
@@ -116,7 +116,7 @@ def _check(gram: Array, targets: Positions, first: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a method may know about one target token of a text of T tokens.
+    """Data from which a method selects tokens for one target in a text of T tokens.
 
     gram: (T, T), Z Z^T of the rows at unit length. penalty: lambda = 1/c of the ridge regression that the information gain is,
     and lambda_2 of the elastic net. norms: (T,), lengths of the raw rows. scores: importances (T,) that only a model run can
@@ -146,12 +146,15 @@ selectors: Registry[Selector] = Registry("selection method")
 
 
 def method_of(name: str) -> str:
-    """The method of a choice: `random` of each of its draws, `random-0`, `random-1`, ..; else the name itself."""
+    """Return the method of a choice: `random` for each of its draws, `random-0`, `random-1`, ..; else the name itself."""
     return "random" if name.startswith("random-") else name
 
 
 def chooses_by(method: str) -> str:
-    """What a method chooses by. One that does not say may have seen the target's own coordinates: it counts as `gram`."""
+    """Return what a method selects by.
+
+    A method that does not state it may have used the target's own coordinates: it counts as `gram`.
+    """
     return str(selectors.facts[method].get("by", "gram"))
 
 
@@ -164,7 +167,7 @@ def _heads(order: Positions, budgets: Sequence[int]) -> list[Positions]:
 
 
 def _highest(context: Context, values: Array, budgets: Sequence[int]) -> list[Positions]:
-    """The candidates of highest value (candidates,), of equals the later."""
+    """Select the candidates of highest value (candidates,), the later of equal ones."""
     if np.isnan(values).any():
         raise DataError(f"{np.count_nonzero(np.isnan(values))} of {values.size} candidates have no importance (NaN)")
     return _heads(context.candidates[::-1][np.argsort(-values[::-1], kind="stable")], budgets)
@@ -172,19 +175,21 @@ def _highest(context: Context, values: Array, budgets: Sequence[int]) -> list[Po
 
 @selectors.register("lasso", by="gram", stepwise=True)
 def lasso(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """Tokens of `lasso_path`, largest weight first."""
+    """Select the tokens of `lasso_path`, largest weight first."""
     return lasso_path(context.gram, context.target, context.first, budgets).chosen
 
 
 @selectors.register("elastic_net", by="gram", stepwise=True)
 def elastic_net(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """Tokens of `lasso_path` with the context's penalty as its ridge, largest weight first."""
+    """Select the tokens of `lasso_path` with the context's penalty as its ridge, largest weight first."""
     return lasso_path(context.gram, context.target, context.first, budgets, ridge=context.penalty).chosen
 
 
 @selectors.register("orthogonal_matching_pursuit", by="gram", stepwise=True)
 def orthogonal_matching_pursuit(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """One token after another, each the one most correlated with what the least squares on those before leave of the target.
+    """Select one token after another, each the most correlated with the residual of least squares on those before.
+
+    A Cholesky factor of the Gram matrix whose pivots are chosen so.
 
     A Cholesky factor of the Gram matrix whose pivots are chosen so. Ends early where nothing is left, or no candidate is linearly
     independent of the chosen. Source: Pati, Rezaiifar, Krishnaprasad 1993; with a Gram matrix, Rubinstein, Zibulevsky, Elad 2008.
@@ -208,7 +213,10 @@ def orthogonal_matching_pursuit(context: Context, budgets: Sequence[int]) -> lis
 
 @selectors.register("ridge", by="gram")
 def ridge(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """Largest |w| of min_w |z_t - sum_i w_i z_i|^2 + lambda |w|^2, w = (G + lambda I)^-1 G_t: the regression of the gain."""
+    """Select by the largest weights |w| of the ridge regression that the information gain is.
+
+    min_w |z_t - sum_i w_i z_i|^2 + lambda |w|^2, w = (G + lambda I)^-1 G_t.
+    """
     past = slice(context.first, context.target)
     gram = context.gram[past, past] + context.penalty * np.eye(context.target - context.first)
     return _highest(context, np.abs(np.linalg.solve(gram, context.gram[past, context.target])), budgets)
@@ -222,49 +230,49 @@ def _by_score(name: str, context: Context, budgets: Sequence[int]) -> list[Posit
 
 @selectors.register("attention_mean", by="scores")
 def attention_mean(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """Highest attention from the target, the mean over heads."""
+    """Select by attention from the target, the mean over heads."""
     return _by_score("attention_mean", context, budgets)
 
 
 @selectors.register("attention_best_head", by="scores")
 def attention_best_head(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """The same of one head, chosen on other texts."""
+    """Select by attention in one head, which is chosen on other texts."""
     return _by_score("attention_best_head", context, budgets)
 
 
 @selectors.register("attention_value_norm", by="scores")
 def attention_value_norm(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """The same, each head's weight times the length of the value that it moves."""
+    """Select by attention, each head's weight times the length of the value that it moves."""
     return _by_score("attention_value_norm", context, budgets)
 
 
 @selectors.register("attention_rollout", by="scores")
 def attention_rollout(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """Highest attention followed through all layers."""
+    """Select by attention traced through all layers."""
     return _by_score("attention_rollout", context, budgets)
 
 
 @selectors.register("gradient_input", by="scores")
 def gradient_input(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """Largest gradient of the prediction times the input."""
+    """Select by the gradient of the prediction times the input."""
     return _by_score("gradient_input", context, budgets)
 
 
 @selectors.register("leave_one_out", by="scores")
 def leave_one_out(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """Tokens whose removal changes the prediction most."""
+    """Select the tokens whose removal changes the prediction most."""
     return _by_score("leave_one_out", context, budgets)
 
 
 @selectors.register("recency", by="position")
 def recency(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """The latest tokens."""
+    """Select the latest tokens."""
     return _heads(context.candidates[::-1], budgets)
 
 
 @selectors.register("first_recency", by="position")
 def first_recency(context: Context, budgets: Sequence[int]) -> list[Positions] | str:
-    """The first token of the text and the latest k - 1 others."""
+    """Select the first token of the text and the latest k - 1 others."""
     if context.first > 0:
         return "the first token is no candidate"
     return _heads(np.concatenate([context.candidates[:1], context.candidates[:0:-1]]), budgets)
@@ -272,17 +280,20 @@ def first_recency(context: Context, budgets: Sequence[int]) -> list[Positions] |
 
 @selectors.register("norm", by="norms")
 def norm(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """The tokens whose raw rows are longest."""
+    """Select the tokens whose raw rows are longest."""
     return _highest(context, context.norms[context.first : context.target], budgets)
 
 
 @selectors.register("random", by="position")
 def random(context: Context, budgets: Sequence[int]) -> list[Positions]:
-    """The head of one random order: a smaller budget's tokens are among those of a larger one."""
+    """Select the head of one random order: a smaller budget's tokens are among those of a larger one."""
     return _heads(context.rng.permutation(context.candidates), budgets)
 
 
 def jaccard(a: ArrayLike, b: ArrayLike) -> float:
-    """Overlap |A and B| / |A or B| of two sets of positions: 1 for equal sets, 0 for disjoint ones, NaN for two empty ones."""
+    """Compute the Jaccard overlap |A and B| / |A or B| of two sets of positions.
+
+    Limits: 1 for equal sets, 0 for disjoint ones, NaN for two empty ones.
+    """
     union = np.union1d(a, b).size
     return np.intersect1d(a, b).size / union if union else float("nan")

@@ -1,4 +1,4 @@
-"""Distances between documents, and how well they agree with what people judge alike.
+"""Distances between documents, and their agreement with human similarity judgements.
 
 A document is the matrix of its token vectors (n_i, d). A distance between documents is a symmetric matrix (D, D); what is
 compared with judgements are its pairs i < j in the order of `numpy.triu_indices`, P = D (D - 1) / 2 of them, as similarities
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from geomkit.arrays import Array
-from geomkit.errors import DataError
-from geomkit.registry import Registry
+from geomkit.core.arrays import Array
+from geomkit.core.errors import DataError
+from geomkit.core.registry import Registry
 
 ROUNDING = 1e-9
 """Part of the terms of a squared distance up to which a negative value is taken for rounding."""
@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """The token vectors of each of D >= 2 documents, (n_i, d).
+    """Token vectors of each of D >= 2 documents, (n_i, d).
 
     Raises DataError for fewer than two documents, for shapes that do not fit, no tokens, and values that are not finite.
     """
@@ -52,12 +52,12 @@ class Documents:
 
     @cached_property
     def last(self) -> Array:
-        """The last token vector of each document (D, d), which in a causal model has seen all others."""
+        """Last token vector of each document (D, d), which in a causal model depends on all others."""
         return np.stack([each[-1] for each in self.tokens])
 
     @cached_property
     def crossed(self) -> tuple[Array, Array]:
-        """For all pairs of documents, with C_i their covariances: tr (C_i^1/2 C_j C_i^1/2)^1/2 and tr C_i C_j, both (D, D).
+        """tr (C_i^1/2 C_j C_i^1/2)^1/2 and tr C_i C_j for all pairs of documents with covariances C_i, both (D, D).
 
         With covariances F_i^T F_i these are the nuclear norm of F_i F_j^T and its squared Frobenius norm: no square root of a
         matrix is taken, and no d x d matrix is made of short documents.
@@ -73,7 +73,7 @@ class Documents:
         return fidelity, product
 
     def equal_sizes(self, rng: np.random.Generator) -> "Documents":
-        """As many tokens of each document, drawn without replacement, as the shortest has: a covariance depends on its n."""
+        """Draw as many tokens of each document as the shortest has, without replacement: a covariance depends on its n."""
         least = min(map(len, self.tokens))
         return Documents([rows[np.sort(rng.permutation(len(rows))[:least])] for rows in self.tokens])
 
@@ -88,8 +88,10 @@ distances: Registry[Callable[[Documents], Array]] = Registry("distance between d
 
 
 def cosine_distance(rows: ArrayLike) -> Array:
-    """1 - cos of the angle between rows (D, d): (D, D), 0 on the diagonal. Limits: 0 for parallel rows, 1 at right angles, 2 for
-    opposite ones. Raises DataError for a zero row, which has no direction."""
+    """Compute the cosine distance, 1 - cos, between rows (D, d): (D, D), 0 on the diagonal.
+
+    Limits: 0 for parallel rows, 1 at right angles, 2 for opposite ones. Raises DataError for a zero row, which has no direction.
+    """
     rows = np.asarray(rows, dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not (lengths > 0).all():
@@ -99,7 +101,7 @@ def cosine_distance(rows: ArrayLike) -> Array:
 
 
 def _squares(rows: Array) -> Array:
-    """Squared Euclidean distances of rows (D, d): (D, D)."""
+    """Compute squared Euclidean distances of rows (D, d): (D, D)."""
     return np.stack([np.square(rows - row).sum(axis=1) for row in rows])
 
 
@@ -111,7 +113,7 @@ def mean_cosine(documents: Documents) -> Array:
 
 @distances.register("mean_centred_cosine")
 def mean_centred_cosine(documents: Documents) -> Array:
-    """Cosine distance of the mean token vectors less their mean over documents: what all documents share tells them not apart."""
+    """Cosine distance of the mean token vectors less their mean over documents, which removes what all documents share."""
     return cosine_distance(documents.means - documents.means.mean(axis=0))
 
 
@@ -129,7 +131,7 @@ def last_centred_cosine(documents: Documents) -> Array:
 
 @distances.register("bures_wasserstein")
 def bures_wasserstein(documents: Documents) -> Array:
-    """Wasserstein-2 distance of Gaussians with the documents' means and covariances (over n), in units of the vectors:
+    """Wasserstein-2 distance of Gaussians with the documents' means and covariances (over n), in units of the vectors.
 
     d^2 = |m_1 - m_2|^2 + tr C_1 + tr C_2 - 2 tr (C_1^1/2 C_2 C_1^1/2)^1/2.
     Limits: Euclidean distance of the means for equal covariances, |C_1^1/2 - C_2^1/2| in Frobenius' norm for covariances that
@@ -141,18 +143,18 @@ def bures_wasserstein(documents: Documents) -> Array:
 
 @distances.register("bures")
 def bures(documents: Documents) -> Array:
-    """`bures_wasserstein` of the covariances alone, as if all means were 0. Source: Bhatia, Jain, Lim 2019."""
+    """Bures distance: `bures_wasserstein` of the covariances alone, as if all means were 0. Source: Bhatia, Jain, Lim 2019."""
     return _root(np.zeros(()), documents.crossed[0])
 
 
 @distances.register("frobenius")
 def frobenius(documents: Documents) -> Array:
-    """|C_1 - C_2| in Frobenius' norm, of the documents' covariances (over n), in squared units of the vectors."""
+    """Frobenius distance |C_1 - C_2| of the documents' covariances (over n), in squared units of the vectors."""
     return _root(np.zeros(()), documents.crossed[1])
 
 
 def _root(means: Array, inner: Array) -> Array:
-    """sqrt(means + a_ii + a_jj - 2 a_ij), a (D, D). Raises DataError for a square that is negative beyond rounding."""
+    """Compute sqrt(means + a_ii + a_jj - 2 a_ij), a (D, D). Raises DataError for a square that is negative beyond rounding."""
     own = np.diagonal(inner)[:, None] + np.diagonal(inner)
     squares = means + own - 2 * inner
     if (squares < -ROUNDING * own).any():
@@ -163,8 +165,11 @@ def _root(means: Array, inner: Array) -> Array:
 
 
 def pairs(matrix: ArrayLike) -> Array:
-    """Values of the pairs i < j, (..., P), of matrices (..., D, D), of which the rest is not looked at (judgements are given as
-    the upper triangle). Raises DataError for one that is not square, and for pairs that are not finite."""
+    """Extract the values of the pairs i < j, (..., P), of matrices (..., D, D), whose other entries are ignored.
+
+    Judgements are given as the upper triangle. Raises DataError for a matrix that is not square, and for pairs that are not
+    finite.
+    """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] < 2:
         raise DataError(f"pairs of documents are taken from a square matrix, found shape {matrix.shape}")
@@ -179,8 +184,10 @@ def pairs(matrix: ArrayLike) -> Array:
 
 
 def tfidf(texts: Sequence[str], background: Sequence[str]) -> Array:
-    """TF-IDF vectors of unit length (D, words) by scikit-learn: words of texts and background, document frequencies of the
-    background alone, smoothed, so that a word that is not in there has the highest weight.
+    """Compute TF-IDF vectors of unit length (D, words) by scikit-learn.
+
+    Words are those of texts and background, document frequencies those of the background alone, smoothed, so that a word that is
+    not in there has the highest weight.
 
     Source: Salton, Buckley 1988; scikit-learn's TfidfTransformer for the formula.
     """
@@ -193,17 +200,18 @@ def tfidf(texts: Sequence[str], background: Sequence[str]) -> Array:
 
 
 def random_projection(ids: Sequence[ArrayLike], width: int, rng: np.random.Generator) -> Array:
-    """Mean over each document's tokens of a random vector that stands for the token's id (D, width): a model that knows nothing
-    but which tokens are equal. Distances are those of the documents' token frequencies as `width` grows (Johnson, Lindenstrauss).
+    """Average random vectors of the token ids over each document (D, width): a model that knows only which tokens are equal.
+
+    Distances are those of the documents' token frequencies as `width` grows (Johnson, Lindenstrauss).
     """
-    found = [np.unique(np.asarray(each), return_counts=True) for each in ids]
-    vocabulary = np.unique(np.concatenate([names for names, _ in found]))
+    counted = [np.unique(np.asarray(each), return_counts=True) for each in ids]
+    vocabulary = np.unique(np.concatenate([names for names, _ in counted]))
     table = rng.standard_normal((len(vocabulary), width)) / np.sqrt(width)
-    return np.stack([counts @ table[np.searchsorted(vocabulary, names)] / counts.sum() for names, counts in found])
+    return np.stack([counts @ table[np.searchsorted(vocabulary, names)] / counts.sum() for names, counts in counted])
 
 
 def length_distance(lengths: ArrayLike) -> Array:
-    """|ln n_i - ln n_j| of the documents' lengths (D,): (D, D). Raises DataError for a length that is not positive."""
+    """Compute |ln n_i - ln n_j| of the documents' lengths (D,): (D, D). Raises DataError for a length that is not positive."""
     lengths = np.asarray(lengths, dtype=np.float64)
     if not (lengths > 0).all():
         raise DataError("documents without tokens have no length to compare")
@@ -223,7 +231,7 @@ class Agreement(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Score of a measure that was chosen on half of the documents, on the rest, less a baseline's on the same pairs.
+    """Score of a measure chosen on half of the documents, on the rest, and its difference from a baseline's on the same pairs.
 
     score, baseline, difference: means over the halves, with intervals. chosen: (measures,), how often each was chosen, a share.
     least: the smallest difference that so many documents can show.
@@ -238,7 +246,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Similarities of the pairs of D documents by each of M measures (M, P), beside what people judged (P,).
+    """Similarities of the pairs of D documents by each of M measures (M, P), and human judgements of them (P,).
 
     kind: `pearson`, or `spearman`, for which ranks are those of all pairs: a resample or a half weighs them anew, and does not
     rank them again. Raises DataError for shapes that do not fit, values that are not finite, and an unknown kind.
@@ -271,13 +279,15 @@ class Judged:
 
     @cached_property
     def columns(self) -> Array:
-        """Columns of which weighted sums make all correlations (P, 2 + 3 M): judgement, its square, and for each measure its
-        similarity, that squared, and that times the judgement."""
+        """Columns whose weighted sums give all correlations (P, 2 + 3 M).
+
+        They are the judgement, its square, and for each measure its similarity, that squared, and that times the judgement.
+        """
         own, judged = self.similarities.T, self.judgements[:, None]
         return np.hstack([judged, judged**2, own, own**2, own * judged])
 
     def correlations(self, counts: ArrayLike | None = None) -> Array:
-        """Correlation of each measure with the judgements (..., M), documents weighed by how often they are drawn (..., D).
+        """Correlate each measure with the judgements (..., M), documents weighted by how often they are drawn (..., D).
 
         A pair of documents i < j counts as often as both are drawn together; a document and its own copy are no pair. NaN where
         fewer than three pairs are left, or one side does not vary.
@@ -288,23 +298,25 @@ class Judged:
             sums = weights @ self.columns / weights.sum(axis=-1)[..., None]
             judged, judged2, own, own2, product = np.split(sums, [1, 2, 2 + size, 2 + 2 * size], axis=-1)
             squares = (judged2 - judged**2) * (own2 - own**2)
-            found = (product - judged * own) / np.sqrt(np.where(squares > 1e-18, squares, np.nan))
-        return np.where(np.count_nonzero(weights, axis=-1)[..., None] >= 3, found, np.nan)
+            r = (product - judged * own) / np.sqrt(np.where(squares > 1e-18, squares, np.nan))
+        return np.where(np.count_nonzero(weights, axis=-1)[..., None] >= 3, r, np.nan)
 
     def weights(self, counts: Array) -> Array:
-        """How often each pair of different documents is drawn (..., P), of how often each document is (..., D)."""
+        """Count how often each pair of different documents is drawn (..., P), from how often each document is (..., D)."""
         if counts.shape[-1] != self.documents:
             raise DataError(f"{self.documents} documents are judged, but {counts.shape[-1]} are drawn from")
         first, second = np.triu_indices(self.documents, 1)
         return counts[..., first] * counts[..., second]
 
     def agreement(self, resamples: int, rng: np.random.Generator, level: float = 0.95) -> list[Agreement]:
-        """Each measure's correlation, with its interval; the same documents are drawn for all measures."""
+        """Compute each measure's correlation with its interval; the same documents are drawn for all measures."""
         values, drawn = self.correlations(), self.correlations(draw(self.documents, resamples, rng))
         return [interval(value, column, level) for value, column in zip(values.tolist(), drawn.T, strict=True)]
 
     def halves(self, counts: Array, measures: NDArray[np.int64], baseline: int, splits: Array) -> tuple[Array, Array, Array]:
-        """Choice on halves of the documents, which are drawn `counts` (D,) times, repeated for each split (splits, D) in {0, 1}.
+        """Choose a measure on one half of the documents and score it on the other, for each split (splits, D) in {0, 1}.
+
+        Documents are drawn `counts` (D,) times.
 
         The measure, among `measures`, of highest correlation in the half where the split is 1 is scored in the other.
         Returns index of the chosen into `measures`, its score, and the baseline's, each (splits,); NaN scores and index -1 where
@@ -327,7 +339,7 @@ class Judged:
         level: float = 0.95,
         power: float = 0.8,
     ) -> Choice:
-        """One of `measures` chosen on a random half of the documents and scored on the rest, against `baseline`.
+        """Choose one of `measures` on a random half of the documents and score it on the rest, against `baseline`.
 
         Intervals draw documents with replacement and repeat the choice, over as many random halves. A drawn document is on one
         side of a half with all of its copies, so what a choice is scored on has never been seen by it.
@@ -355,13 +367,17 @@ class Judged:
 
 
 def draw(documents: int, resamples: int, rng: np.random.Generator) -> Array:
-    """How often each document is in each resample (resamples, documents), drawn with replacement."""
+    """Draw documents with replacement: how often each is in each resample (resamples, documents)."""
     return rng.multinomial(documents, np.full(documents, 1 / documents), size=resamples).astype(np.float64)
 
 
 def split(counts: Array, halves: int, rng: np.random.Generator) -> Array:
-    """Random halves of the documents that were drawn at all (counts > 0): (halves, D), 1 for the first half, which has the odd
-    one; documents that were not drawn are in the second, where they count for nothing."""
+    """Split the documents that were drawn (counts > 0) into random halves (halves, D), 1 for the first half.
+
+    The first half has the odd document. Documents that were not drawn are in the second half, where they count for nothing.
+
+    Documents that were not drawn are in the second half, where they count for nothing.
+    """
     drawn = np.flatnonzero(counts > 0)
     sides = np.zeros((halves, counts.size))
     sides[:, drawn] = rng.permuted(np.tile(np.arange(drawn.size) < (drawn.size + 1) // 2, (halves, 1)), axis=1)
@@ -369,13 +385,16 @@ def split(counts: Array, halves: int, rng: np.random.Generator) -> Array:
 
 
 def interval(value: float, drawn: ArrayLike, level: float = 0.95) -> Agreement:
-    """A value with the percentile interval of its resamples (resamples,), those without a value (NaN) left out."""
+    """Add the percentile interval of a value's resamples (resamples,), those without a value (NaN) left out."""
     low, high = np.nanquantile(np.asarray(drawn, dtype=np.float64), [(1 - level) / 2, (1 + level) / 2])
     return Agreement(float(value), float(low), float(high))
 
 
 def smallest_difference(drawn: ArrayLike, level: float = 0.95, power: float = 0.8) -> float:
-    """The true difference that a two-sided test at `level` finds with probability `power`: (z_level + z_power) standard errors,
-    the standard error being that of the resampled differences (resamples,), NaN left out. Source: Cohen 1988, chapter 2."""
+    """Compute the smallest true difference that a two-sided test at `level` detects with probability `power`.
+
+    It is (z_level + z_power) standard errors, the standard error being that of the resampled differences (resamples,), NaN left
+    out. Source: Cohen 1988, chapter 2.
+    """
     error = float(np.nanstd(np.asarray(drawn, dtype=np.float64), ddof=1))
     return float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power)) * error

@@ -1,16 +1,16 @@
-"""Attention sinks: the few tokens whose vectors are far longer than all others, and hold most of a raw spectrum."""
+"""Detect attention sinks: the few tokens whose vectors are far longer than all others, and dominate a raw spectrum."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geomkit.errors import DataError
+from geomkit.core.errors import DataError
 
 THRESHOLD = 10.0
 """A sink's length at some layer, in medians of its text."""
 
 
 def sinks(norms: ArrayLike, threshold: float = THRESHOLD) -> NDArray[np.bool_]:
-    """Which tokens (T,) of one text are longer than `threshold` times the median token at any layer, of lengths (layers, T).
+    """Mark the tokens (T,) of one text that exceed `threshold` times the median length at any layer, from lengths (layers, T).
 
     They are to be left out at all layers: a rule by layer would make a profile over layers jump where a sink appears. A higher
     threshold finds a subset. Limits: none among tokens of equal length, and scaling a layer changes nothing. A layer whose median

@@ -1,4 +1,4 @@
-"""Token vectors to spectra: every spectral metric is a function of the covariance's eigenvalues and of the shape (n, d).
+"""Compute spectra of token vectors: every spectral metric depends on the covariance's eigenvalues and the shape (n, d) alone.
 
 Arrays are numpy's or torch's. Tensors are computed with where they are, and without a gradient; results are of the same kind, in
 float64 where the device has it.
@@ -12,11 +12,11 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.arrays import Array, as_numpy, epsilon, highest, namespace, reals, rounding, slack
-from geomkit.errors import ConfigError, DataError
+from geomkit.core.arrays import Array, as_numpy, epsilon, highest, namespace, reals, rounding, slack
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.registry import Registry
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.padding import token_rows, tokens_of, warn_of_padding
-from geomkit.registry import Registry
 
 WIDE = 2048
 """Columns of a covariance that are computed at a time."""
@@ -29,11 +29,11 @@ TOGETHER = 1 << 20
 Normalise = Callable[[Array, Array, ArrayLike | None, float], Array]
 
 modes: Registry[Normalise] = Registry("mode of normalisation")
-"""What `normalise` can do to the rows. A new one is one function here with `@modes.register(name)`, a literal: it takes rows
-(..., n, d) that it may change, their lengths (..., n, 1), the mean row (d,) to subtract or None for each matrix's own, and the
-part of a length that may be rounding (`geomkit.arrays.rounding`), and returns the rows. `centred=True` says that it subtracts
-the mean row, so that there are at most n - 1 directions; `unit_rows=True` that no row is longer than 1 afterwards. One without it
-must make no row longer than it was before."""
+"""Registry of normalisations. A new one is one function here with `@modes.register(name)`, a literal: it takes rows (..., n,
+d) that it may change, their lengths (..., n, 1), the mean row (d,) to subtract or None for each matrix's own, and the part of
+a length that may be rounding (`geomkit.core.arrays.rounding`), and returns the rows. `centred=True` says that it subtracts
+the mean row, so that there are at most n - 1 directions; `unit_rows=True` that no row is longer than 1 afterwards. One
+without it must make no row longer than it was before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,15 @@ class Spectrum:
 
 
 def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any = None) -> Array:
-    """The rows of Z (..., n, d) in a new array: `unit` scales each to length 1, `centre-unit` subtracts the mean row
-    first, `raw` leaves them.
+    """Normalise the rows of Z (..., n, d) in a new array.
+
+    `unit` scales each to length 1, `centre-unit` subtracts the mean row first, `raw` leaves them.
 
     The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
     dtype: the type that the rows were computed or stored in, where it has fewer digits than that of Z, such as "bfloat16".
-    A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to `geomkit.arrays.rounding` of
-    its coordinates before, in the type that it was computed in, or 1e-12 of the longest row of its matrix. So rows that are equal
-    up to rounding become zero, and a spectrum of them has no shape.
+    A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to
+    `geomkit.core.arrays.rounding` of its coordinates before, in the type that it was computed in, or 1e-12 of the longest row of
+    its matrix. So rows that are equal up to rounding become zero, and a spectrum of them has no shape.
 
     Raises ConfigError for an unknown mode or dtype, DataError for values that are not finite or whose squares are not, and for
     what is no array of real numbers with at least two axes.
@@ -96,7 +97,7 @@ def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: flo
 
 
 def _beyond_rounding(centred: Array, shift: Array, error: float) -> Array:
-    """1 for rows (k, d) of which centring left more than rounding, else 0: (k, 1).
+    """Return 1 for rows (k, d) of which centring left more than rounding, else 0: (k, 1).
 
     Each coordinate is compared with its own size before, or with the row's middling one where that is larger: a coordinate that
     is large in all rows, as in many language models, has the others' rounding no larger.
@@ -140,7 +141,7 @@ def _row_lengths(Z: Array) -> Array:
 
 
 def _centre(rows: Array, mean: ArrayLike | None) -> Array:
-    """Subtracts the mean from rows, and returns it: (d,), or (..., 1, d)."""
+    """Subtract the mean from rows, and return it: (d,), or (..., 1, d)."""
     if mean is not None:
         own = reals(mean, like=rows)
         if tuple(own.shape) != (rows.shape[-1],):
@@ -171,7 +172,7 @@ def spectrum(
     centred: bool | None = None,
     dtype: Any = None,
 ) -> Spectrum | list[Spectrum]:
-    """Spectrum of token vectors Z (tokens, d), or of a batch (texts, tokens, d), normalised as `mode` says: see `normalise`.
+    """Compute the spectrum of token vectors Z (tokens, d), or of a batch (texts, tokens, d), normalised by `normalise`.
 
     mask: (tokens,) or (texts, tokens), 1 for tokens and 0 for padding, as the attention mask of `transformers`. Padding is left
     out before anything is computed. Texts then have as many rows as they have tokens, so a batch gives a list with the
@@ -200,17 +201,17 @@ def spectrum(
         texts = tokens_of(rows, mask, 1 + is_centred(mode))
         spectra = [_of_tokens(text, mode, centred, dtype) for text in texts]
         return spectra[0] if rows.ndim == 2 else spectra
-    found = _of_tokens(rows, mode, centred, dtype)
+    result = _of_tokens(rows, mode, centred, dtype)
     if mode is not None or rows.ndim > 2:
         warn_of_padding(rows)
-    return found
+    return result
 
 
 def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> Spectrum:
-    """The spectrum of rows none of which is padding."""
+    """Compute the spectrum of rows none of which is padding."""
     error = max(rounding(Z, dtype), 1e-9)
     if mode is None:
-        found = row_spectrum(Z, bool(centred))
+        result = row_spectrum(Z, bool(centred))
     elif is_centred(mode):
         if centred is False:
             raise ConfigError(f"centred=False, but {mode} subtracts the mean row; leave centred out, or choose another mode")
@@ -221,19 +222,22 @@ def _of_tokens(Z: Array, mode: str | None, centred: bool | None, dtype: Any) -> 
             )
         return row_spectrum(normalise(Z, mode, dtype=dtype), True)
     else:
-        found = row_spectrum(normalise(Z, mode, dtype=dtype), bool(centred))
+        result = row_spectrum(normalise(Z, mode, dtype=dtype), bool(centred))
     if centred is None and _was_centred(Z, error, False):
         raise DataError(
             "these rows had their mean row subtracted, and their spectrum has one direction less: hand over the rows themselves, "
             "geomkit.spectrum(Z, 'centre-unit'), or say centred=True; centred=False if they only look so"
         )
-    return found
+    return result
 
 
 def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
-    """Whether rows are such as come from centring: a weighted mean of them, weights positive, is zero, and distinct rows have
-    lost no other direction. However each row is scaled afterwards, this stays. Where n > d nothing shows it, and no value or
-    bound depends on it.
+    """Whether rows have been centred.
+
+    Then a weighted mean of them, weights positive, is zero, and distinct rows have lost no other direction. However each row is
+    scaled afterwards, this stays. Where n > d nothing shows it, and no value or bound depends on it.
+
+    However each row is scaled afterwards, this stays. Where n > d nothing shows it, and no value or bound depends on it.
 
     `scaled`: whether rows of length 1 alone count, and only if their plain mean is not zero. Of a batch the first text that is
     not zero is looked at.
@@ -242,7 +246,7 @@ def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
     if not 1 < n <= d:
         return False
     texts = namespace(Z).reshape(Z, (-1, n, d))
-    rows = as_numpy(next((found for text in texts if (found := reals(text)).any()), np.zeros((1, d))))
+    rows = as_numpy(next((cloud for text in texts if (cloud := reals(text)).any()), np.zeros((1, d))))
     lengths = np.linalg.norm(rows, axis=1)
     rows, lengths = rows[lengths > 0], lengths[lengths > 0]
     if scaled and (np.abs(lengths - 1).max(initial=0) > error or np.linalg.norm(rows.sum(axis=0)) <= error * len(rows)):
@@ -260,7 +264,7 @@ def _was_centred(Z: Array, error: float, scaled: bool) -> bool:
 
 
 def row_spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
-    """Spectrum of Z (..., n, d), whose rows are taken as they are, from the smaller of Z^T Z and Z Z^T (one nonzero spectrum).
+    """Compute the spectrum of rows Z (..., n, d), taken as they are, from the smaller of Z^T Z and Z Z^T (one nonzero spectrum).
 
     `centred` says that the rows had their own mean subtracted, so m = min(n - 1, d) instead of min(n, d). Scaling the rows
     afterwards leaves that rank: with D diagonal and C = I - 1 1^T / n, rank(D C Z) <= rank(C) = n - 1.
@@ -274,7 +278,7 @@ def row_spectrum(Z: ArrayLike, centred: bool = False) -> Spectrum:
 
 
 def _decompose(gram: Array, n: int, d: int, centred: bool, lost: float = 0.0) -> Spectrum:
-    """The spectrum of (n x d) Z from Z^T Z or Z Z^T; lost: the part of the trace that may be rounding of Z."""
+    """Decompose Z^T Z or Z Z^T of Z (n x d); lost: the part of the trace that may be rounding of Z."""
     m = min(n - centred, d)
     if m < 1:
         raise DataError(f"a spectrum takes at least {1 + centred} rows and 1 column, found {n} x {d}")
@@ -309,7 +313,7 @@ class CovarianceAccumulator:
             raise DataError(f"a covariance of {d} columns must have shape {(d, d)}, found {tuple(self.total.shape)}")
 
     def update(self, Z: ArrayLike) -> Self:
-        """Adds the rows of Z (rows, d), already normalised (with the corpus mean where they are to be centred)."""
+        """Add the rows of Z (rows, d), already normalised (with the corpus mean where they are to be centred)."""
         Z = reals(Z, like=self.total)
         if Z.ndim != 2 or Z.shape[1] != self.d:
             raise DataError(f"token vectors must have shape (rows, {self.d}), found {tuple(Z.shape)}")
@@ -318,7 +322,7 @@ class CovarianceAccumulator:
         return self
 
     def merge(self, other: "CovarianceAccumulator") -> Self:
-        """Adds the rows that another accumulator has seen."""
+        """Add the rows of another accumulator."""
         if other.d != self.d:
             raise DataError(f"covariances of {self.d} and {other.d} columns cannot be merged")
         self.total += other.total
@@ -326,13 +330,14 @@ class CovarianceAccumulator:
         return self
 
     def spectrum(self, centred: bool = False) -> Spectrum:
-        """As `row_spectrum` of all rows at once."""
+        """Compute the spectrum of all rows, as `row_spectrum` would at once."""
         return _decompose(self.total, self.n, self.d, centred)
 
 
 class FixedPointCovariance:
-    """As `CovarianceAccumulator`, with bits that do not depend on the order or the grouping of chunks: parts of a corpus, summed
-    in several jobs and merged, give what one job gives. A chunk itself is not to be parted.
+    """A `CovarianceAccumulator` whose bits do not depend on the order or the grouping of chunks.
+
+    Parts of a corpus, summed in several jobs and merged, give what one job gives. A chunk itself is not to be parted.
 
     bound: what the squared lengths of all rows, those of other jobs included, do not exceed in sum, and so no entry of the sum
     of z z^T: the number of rows if their length is 1. See `FixedPointSum` for the unit and the error that follow.
@@ -344,7 +349,7 @@ class FixedPointCovariance:
         self.sum = FixedPointSum.zeros((d, d), bound, like)
 
     def update(self, Z: ArrayLike) -> Self:
-        """Adds the rows of Z (rows, d) as one contribution."""
+        """Add the rows of Z (rows, d) as one contribution."""
         Z = reals(Z, like=self.sum.units)
         if Z.ndim != 2 or Z.shape[1] != self.d:
             raise DataError(f"token vectors must have shape (rows, {self.d}), found {tuple(Z.shape)}")
@@ -354,7 +359,7 @@ class FixedPointCovariance:
         return self
 
     def merge(self, other: CovarianceAccumulator) -> Self:
-        """Adds the rows that an accumulator in float64 has seen as one contribution."""
+        """Add the rows of an accumulator in float64 as one contribution."""
         if other.d != self.d:
             raise DataError(f"covariances of {self.d} and {other.d} columns cannot be merged")
         self._check(float(namespace(other.total).linalg.trace(other.total)))
@@ -369,23 +374,23 @@ class FixedPointCovariance:
 
     @property
     def total(self) -> Array:
-        """The sum of z z^T (d, d)."""
+        """Sum of z z^T (d, d)."""
         return self.sum.value
 
     def spectrum(self, centred: bool = False) -> Spectrum:
-        """As `row_spectrum` of all rows at once."""
+        """Compute the spectrum of all rows, as `row_spectrum` would at once."""
         # eigenvalues are taken from the lower triangle: of the transpose it is the upper one, which files hold
         return _decompose(self.total.mT, self.n, self.d, centred)
 
 
 def squared_length(Z: Array) -> Array:
-    """The sum of the squared lengths of rows (n, d)."""
+    """Sum the squared lengths of rows (n, d)."""
     xp = namespace(Z)
     return xp.sum(xp.linalg.vecdot(Z, Z))
 
 
 def add_products(total: Any, Z: Array, change: Callable[[Array], Any] = lambda part: part) -> None:
-    """Adds Z^T Z (d, d), changed by a function of single entries, to an array in place.
+    """Add Z^T Z (d, d), transformed entry by entry by a function, to an array in place.
 
     Above WIDE columns the lower triangle is computed block by block, and what is off the diagonal is mirrored.
     """
@@ -403,7 +408,7 @@ def add_products(total: Any, Z: Array, change: Callable[[Array], Any] = lambda p
 
 
 def redrawn(documents: Sequence[CovarianceAccumulator], counts: Array, centred: bool) -> Spectrum:
-    """Spectra of the corpus (resamples, m), each document as often in it as it was drawn: counts (resamples, documents)."""
+    """Compute spectra of resampled corpora (resamples, m); counts (resamples, documents): how often each document is drawn."""
     d, tokens = documents[0].d, np.array([document.n for document in documents])
     sums = np.stack([document.total.ravel() for document in documents])
     spectra, step = [], max(1, TOGETHER // d**2)

@@ -1,0 +1,1 @@
+"""Get texts, weights and imported hidden states; no other package uses the network."""

@@ -1,4 +1,4 @@
-"""Documents out of files: readers by name, the split by document, and texts of equal length out of token ids."""
+"""Read documents from files, split them by document, and cut texts of equal length from token ids."""
 
 import bz2
 import json
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geomkit.errors import ConfigError, DataError
-from geomkit.registry import Registry
-from geomkit.store.model_folders import check_pointer
-from geomkit.store.provenance import digest, replacing, rng
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.model_folders import check_pointer
+from geomkit.core.provenance import digest, replacing, rng
+from geomkit.core.registry import Registry
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -37,19 +37,19 @@ UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Document(NamedTuple):
-    """One document: a name that is unique in its corpus, and its text."""
+    """A document: a name that is unique in its corpus, and its text."""
 
     name: str
     text: str
 
 
-readers: Registry[Callable[..., Iterator[Document]]] = Registry("corpus reader")
+readers: Registry[Callable[..., Iterator[Document]]] = Registry("corpus reader", by_name=True)
 """Readers take a file or a folder and yield documents. A new one needs nothing but `@readers.register(name)`, a literal. One that
 can take the text from any column has the keyword `column`."""
 
 
 def takes_column(reader: str) -> bool:
-    """Whether a reader can be told which column holds the text."""
+    """Whether a reader lets one choose the column of the text."""
     return "column" in signature(readers[reader]).parameters
 
 
@@ -58,25 +58,27 @@ READER_OF = {".txt": "text", ".md": "text", ".jsonl": "jsonl", ".json": "jsonl",
 
 
 def files_in(path: Path, *endings: str) -> list[Path]:
-    """The file itself, or the files below the folder that have one of the endings, sorted. Linked folders are followed, each
-    folder once. Hidden files, such as copies in .ipynb_checkpoints, and files of other kinds are left out; the log says so.
+    """List the file itself, or the files below the folder that have one of the endings, sorted.
+
+    Linked folders are followed, each folder once. Hidden files, such as copies in .ipynb_checkpoints, and files of other kinds
+    are left out; the log says so.
 
     Raises DataError if there are none, and for a link to what is not there.
     """
     if path.is_file():
         return [path]
-    found, other, hidden = list[Path](), Counter[str](), list[Path]()
+    files, other, hidden = list[Path](), Counter[str](), list[Path]()
     for file in walk(path, hidden):
         if file.suffix.lower() not in endings:
             other[file.suffix.lower() or "without an ending"] += 1
         elif not file.exists():
             raise DataError(f"{file}: a link to {os.readlink(file)}, which is not there; restore or remove it")
         elif file.is_file():
-            found.append(file)
+            files.append(file)
     own = (each for each in sorted(hidden) if any(one.suffix.lower() in endings for one in (each, *each.rglob("*"))))
     copies = listed([each.relative_to(path).as_posix() for each in own])
     kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(other.items()))
-    if not found:
+    if not files:
         able = sorted({READER_OF[ending] for ending in other.keys() & READER_OF.keys()} if {*endings} & READER_OF.keys() else ())
         packed = not able and other.keys() & {".gz", ".zst", ".xz", ".bz2", ".zip"}
         why = [f"; there are {kinds}"] * bool(kinds) + [f"; set reader: {' or '.join(able)}"] * bool(able)
@@ -86,12 +88,13 @@ def files_in(path: Path, *endings: str) -> list[Path]:
     for what, names in (("hidden files", copies), ("files of other kinds", kinds)):
         if names:
             print(printable(f"{path}: {what} left out: {names}"))
-    return sorted(found)
+    return sorted(files)
 
 
 def walk(folder: Path, hidden: list[Path]) -> Iterator[Path]:
-    """All files below a folder and below folders that are linked there, each folder once: as itself rather than as a link. Hidden
-    files and folders are put into `hidden` instead.
+    """Walk all files below a folder and below folders that are linked there, each folder once: as itself rather than as a link.
+
+    Hidden files and folders are put into `hidden` instead.
 
     Raises DataError for a folder that cannot be listed.
     """
@@ -117,29 +120,29 @@ def walk(folder: Path, hidden: list[Path]) -> Iterator[Path]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names one after another, of many the first."""
+    """Join names with commas, of many only the first."""
     return textwrap.shorten(", ".join(names), 200, placeholder=" ...")
 
 
 def printable(line: str) -> str:
-    """A line that any stream can write, whatever bytes the names of files have."""
+    """Convert a line so that any stream can write it, whatever bytes file names have."""
     return line.encode("utf-8", "backslashreplace").decode()
 
 
 def label(file: Path, path: Path) -> str:
-    """Label for documents of a file: its name, or its place in the folder that is read."""
+    """Label the documents of a file: by its name, or its path in the folder that is read."""
     return file.name if file == path else file.relative_to(path).as_posix()
 
 
 def name_of(identifier: object, label: str, number: int) -> str:
-    """A row's name: its id, or where it has none, as in a row with a null, its file and number."""
+    """Name a row: by its id, or where it has none, as in a row with a null, by its file and number."""
     none = identifier is None or identifier == "" or (isinstance(identifier, float) and math.isnan(identifier))
     return f"{label}:{number}" if none else str(identifier)
 
 
 @readers.register("text")
 def plain_text(path: Path) -> Iterator[Document]:
-    """Each .txt or .md file is a document."""
+    """Read each .txt or .md file as a document."""
     if path.is_file() and READER_OF.get(path.suffix.lower(), "text") != "text":
         raise DataError(
             f"{path}: the reader text would take all of it for one document; set reader: {READER_OF[path.suffix.lower()]}"
@@ -150,8 +153,10 @@ def plain_text(path: Path) -> Iterator[Document]:
 
 @readers.register("jsonl")
 def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
-    """Each line of the .jsonl files is an object whose "text", or another key, is a document, named by "id" or else by its
-    line. A null is no document."""
+    """Read each line of .jsonl files as a document: the object's "text", or another key, named by "id" or else by its line.
+
+    A null is no document.
+    """
     for file in files_in(path, ".jsonl", ".json"):
         name = label(file, path)
         for number, line in enumerate(utf8_lines(file), 1):
@@ -162,7 +167,7 @@ def json_lines(path: Path, *, column: str = "text") -> Iterator[Document]:
 
 
 def json_object(line: str, column: str, where: str) -> dict[str, Any]:
-    """The object on a line. Raises DataError, which begins with `where`, for what is none and for one without the column."""
+    """Parse the object on a line. Raises DataError, which begins with `where`, for anything else or without the column."""
     apart = "; write each object on a line of its own"
     over_lines = f"{apart}, as jq -c '.[]' does" if line.lstrip().startswith("[") else ""
     try:
@@ -180,7 +185,7 @@ def json_object(line: str, column: str, where: str) -> dict[str, Any]:
 
 
 def text_of(value: object, where: str) -> str:
-    """A document's text, empty for a null. Raises DataError, which begins with `where`, for what is no text."""
+    """Return a document's text, empty for a null. Raises DataError, which begins with `where`, for what is no text."""
     if not isinstance(value, str | None):
         raise DataError(f"{where} is of type {type(value).__name__}, not text; set the column that holds the text")
     return value or ""
@@ -188,9 +193,11 @@ def text_of(value: object, where: str) -> str:
 
 @readers.register("parquet")
 def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
-    """Each row's column "text", or another, is a document, named by the column "id" if there is one, or else by its row. A null
-    is no document."""
-    from geomkit.store.parquet import named, parquet_file  # which loads pyarrow
+    """Read each row of Parquet files as a document: column "text", or another, named by column "id" or else by its row.
+
+    A null is no document.
+    """
+    from geomkit.tables.parquet import named, parquet_file  # which loads pyarrow
 
     for file in files_in(path, ".parquet"):
         check_start(file)
@@ -214,7 +221,7 @@ def parquet(path: Path, *, column: str = "text") -> Iterator[Document]:
 
 
 def check_columns(file: Path, schema: "Schema", column: str) -> None:
-    """Raises DataError for a file without the column, with two of that name, or with one that is not text."""
+    """Check that a file has the text column once, and as text; raise DataError otherwise."""
     import pyarrow.types as kinds
 
     def is_text(kind: Any) -> bool:
@@ -233,7 +240,7 @@ def check_columns(file: Path, schema: "Schema", column: str) -> None:
 
 @readers.register("sotu")
 def sotu(path: Path) -> Iterator[Document]:
-    """State of the Union messages: a document for each, without editorial brackets, the audience, and the speaker's name."""
+    """Read State of the Union messages: a document for each, without editorial brackets, the audience, and the speaker's name."""
     for file in files_in(path, ".txt"):
         text = re.sub(r"\[[^\[\]]{0,200}\]", "", utf8(file))
         text = re.sub(r"^Audience members?\..*$", "", text, flags=re.MULTILINE)
@@ -242,7 +249,7 @@ def sotu(path: Path) -> Iterator[Document]:
 
 @readers.register("wikipedia")
 def wikipedia(path: Path) -> Iterator[Document]:
-    """The articles of an English MediaWiki XML dump (plain or bz2), as prose, without redirects."""
+    """Read the articles of an English MediaWiki XML dump (plain or bz2), as prose, without redirects."""
     import xml.etree.ElementTree as xml
 
     from geomkit.sources.wikitext import prose
@@ -264,7 +271,7 @@ def wikipedia(path: Path) -> Iterator[Document]:
 
 @readers.register("lee")
 def lee(path: Path) -> Iterator[Document]:
-    """Lee's 50 news documents, one a line, in the order of the similarity judgements."""
+    """Read Lee's 50 news documents, one a line, in the order of the similarity judgements."""
     for file in files_in(path, ".cor"):
         check_start(file)
         for number, line in enumerate(file.read_text(encoding="latin-1").split("\n")):
@@ -273,8 +280,10 @@ def lee(path: Path) -> Iterator[Document]:
 
 @readers.register("chitchat")
 def chitchat(path: Path) -> Iterator[Document]:
-    """Conversations of the Chit Chat Challenge (Myers, Etchart, Fulda 2020), a JSON object by conversation: each is a document,
-    with a line for each turn of a speaker."""
+    """Read conversations of the Chit Chat Challenge (Myers, Etchart, Fulda 2020), a JSON object by conversation.
+
+    Each is a document, with a line for each turn of a speaker.
+    """
     for file in files_in(path, ".json"):
         try:
             for name, conversation in json.loads(utf8(file)).items():
@@ -284,7 +293,7 @@ def chitchat(path: Path) -> Iterator[Document]:
 
 
 def turn_text(turn: Sequence[dict[str, str]]) -> str:
-    """The messages that a speaker sends one after another, as one line."""
+    """Join the messages that a speaker sends one after another to one line."""
     return " ".join(message["text"].replace("\n", " ") for message in turn)
 
 
@@ -295,7 +304,7 @@ WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 
 
 def check_start(file: Path, text: bool = False) -> None:
-    """Raises DataError for a Git LFS pointer, and where text is expected for a file that is compressed or in UTF-16."""
+    """Check that a file is not a Git LFS pointer, nor compressed or UTF-16 where text is expected; raise DataError otherwise."""
     check_pointer(file)
     with file.open("rb") as stream:
         start = stream.read(512)
@@ -308,7 +317,7 @@ def check_start(file: Path, text: bool = False) -> None:
 
 
 def utf8(file: Path) -> str:
-    """The file's text as it is, but without a byte order mark. Raises DataError, naming the line, for what is not UTF-8."""
+    """Read a file's text as it is, without a byte order mark. Raises DataError, naming the line, for what is not UTF-8."""
     content = file.read_bytes()
     check_start(file, text=True)
     try:
@@ -318,7 +327,7 @@ def utf8(file: Path) -> str:
 
 
 def utf8_lines(file: Path) -> Iterator[str]:
-    """The file's lines without a byte order mark, one in memory at a time."""
+    """Read a file's lines without a byte order mark, one in memory at a time."""
     check_start(file, text=True)
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
@@ -336,15 +345,19 @@ def not_utf8(file: Path, line: int, error: UnicodeDecodeError) -> DataError:
 
 
 def clean(text: str) -> str:
-    """Runs of spaces and tabs become one space, three or more line ends become two, and nothing is left at either end, nor a byte
-    order mark."""
+    """Collapse runs of spaces and tabs to one space and three or more line ends to two, and strip both ends.
+
+    A byte order mark is stripped, too.
+    """
     text = re.sub(r"[^\S\n]+", " ", text.removeprefix("\ufeff").replace("\r\n", "\n"))
     return re.sub(r" ?\n ?(?:\n ?)+", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
 
 
 def split_of(name: str) -> str:
-    """The split of a document, from a hash of its name alone: no other document, seed or setting moves it,
-    so what a model was trained on stays out of what it is measured on."""
+    """Assign a document to a split by a hash of its name alone.
+
+    No other document, seed or setting moves it, so what a model was trained on stays out of what it is measured on.
+    """
     place = int(digest("split", name)[:8], 16) / 16**8
     for split, share in SPLITS.items():
         place -= share
@@ -354,8 +367,10 @@ def split_of(name: str) -> str:
 
 
 def read_documents(path: Path, reader: str, column: str | None = None, cleaned: bool = False) -> Iterator[Document]:
-    """Documents of a file or folder, one by one, without those that are blank; column: the one with the text, where it is not the
-    reader's own; cleaned: with `clean` text, else it stays as it is. Of earlier documents only the names stay in memory.
+    """Read the documents of a file or folder, one by one, without blank ones.
+
+    column: the one with the text, where it is not the reader's own; cleaned: with `clean` text, else it stays as it is. Of
+    earlier documents only the names stay in memory.
 
     Raises ConfigError for a column where the reader has none, DataError for a corpus without a document, for one that is not
     text, and for a name that occurs twice.
@@ -399,7 +414,7 @@ class Slice(NamedTuple):
 
 
 def cut(lengths: Sequence[int], count: int, length: int, seed: int) -> list[Slice]:
-    """At most `count` disjoint slices of `length` tokens, dealt out evenly over documents of the given token counts.
+    """Cut at most `count` disjoint slices of `length` tokens, dealt out evenly over documents of the given token counts.
 
     Documents shorter than `length` are used, whole, only where fewer than 40 are long enough.
     """
@@ -425,7 +440,10 @@ GROUP = 16
 
 
 def prepare_corpus(source: Path, output: Path, reader: str, column: str | None = None, cleaned: bool = False) -> None:
-    """Reads a corpus's documents and writes them, with a line about their number and splits. cleaned: `read_documents` has it."""
+    """Read a corpus's documents and write them, with a line about their number and splits.
+
+    cleaned: see `read_documents`.
+    """
     splits: Counter[str] = Counter()
     characters = 0
 
@@ -441,8 +459,8 @@ def prepare_corpus(source: Path, output: Path, reader: str, column: str | None =
 
 
 def write_documents(documents: Iterable[Document], path: Path) -> None:
-    """Documents with their splits as one Parquet file: columns document, split, text. Memory holds one row group."""
-    from geomkit.store.parquet import write_rows  # which loads pyarrow
+    """Write documents with their splits as one Parquet file: columns document, split, text. Memory holds one row group."""
+    from geomkit.tables.parquet import write_rows  # which loads pyarrow
 
     rows = ({"document": name, "split": split_of(name), "text": text} for name, text in documents)
     with replacing(path) as temporary:
@@ -451,7 +469,7 @@ def write_documents(documents: Iterable[Document], path: Path) -> None:
 
 @dataclass(frozen=True)
 class StoredDocuments(Sequence[Document]):
-    """Documents in a Parquet file, each read when it is asked for: only (row group, row in it) stay in memory, (documents, 2)."""
+    """Documents in a Parquet file, each read on demand: only (row group, row in it) stay in memory, (documents, 2)."""
 
     file: "ParquetFile"
     places: NDArray[np.int64]
@@ -461,16 +479,16 @@ class StoredDocuments(Sequence[Document]):
 
     def __getitem__(self, index: int) -> Document:  # type: ignore[override]
         group, row = self.places[index].tolist()
-        found = self.file.read_row_group(group, ["document", "text"], use_threads=False)
-        return Document(found["document"][row].as_py(), found["text"][row].as_py())
+        rows = self.file.read_row_group(group, ["document", "text"], use_threads=False)
+        return Document(rows["document"][row].as_py(), rows["text"][row].as_py())
 
 
 def stored_documents(path: Path, split: str) -> StoredDocuments:
-    """Documents of one split (or `all`) of a file that `write_documents` wrote.
+    """Open the documents of one split (or `all`) of a file that `write_documents` wrote.
 
     Raises DataError if there are none.
     """
-    from geomkit.store.parquet import parquet_file  # which loads pyarrow
+    from geomkit.tables.parquet import parquet_file  # which loads pyarrow
 
     file = parquet_file(path)
     places = array("q")

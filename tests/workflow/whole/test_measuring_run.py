@@ -10,9 +10,9 @@ import pytest
 from runs import MODELS, SETTINGS, listed, write_corpus
 from workflow_case import Case, Outcome
 
-from geomkit.store.records.files import read_csv
-from geomkit.store.records.scaling import FollowedVerdict
-from geomkit.store.records.theory import ConditionalGain
+from geomkit.studies.size_laws.rows import FollowedVerdict
+from geomkit.tables.rows import read_csv
+from geomkit.theory.rows import ConditionalGain
 
 NONE = {"dump": {"keep": "none"}, "theory": {"models": list(MODELS), "corpora": ["small"]}}
 STAGES = ("entropy", "tokens", "ablation", "sinks")
@@ -33,10 +33,11 @@ def running(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ca
 def test_no_states_are_written_of_models_that_are_measured_while_they_run(case, done, running):
     mine, outcome = running
     assert outcome.status == 0, outcome.terminal
-    for_each, once = ("measure", "project", "follow", "condition"), ("probe", "selection", "removal", "ablation", "sinks")
+    for_each = ("measure", "project_running", "follow_running", "condition_running")
+    once = ("probe", "selection", "removal", "ablation", "sinks")
     expected = dict.fromkeys(for_each, len(MODELS)) | dict.fromkeys(once, 1)
     assert {rule: outcome.jobs[rule] for rule in expected} == expected
-    assert not {"dump", "spectra"} & outcome.jobs.keys()
+    assert not {"dump", "spectra", "project", "follow", "condition"} & outcome.jobs.keys()
     assert not (mine.folder / "results/dumps").exists()
     for path, record in TABLES.items():
         assert read_csv(mine.folder / path, record)
@@ -70,7 +71,7 @@ def test_a_run_in_parts_without_dumps_has_the_bytes_of_a_run_in_one(project, run
     mine = Case(project, folder, SETTINGS)
     outcome = mine.run(target, "--cores", "2", settings={**NONE, "dump": {"keep": "none", "parts": 3}})
     assert outcome.status == 0, outcome.terminal
-    assert outcome.jobs == {"sum_rows": 3, "measure_part": 3, "merge_measured": 1}
+    assert outcome.jobs == {"run_sums": 3, "measure_part": 3, "merge_spectra": 1}
     assert (folder / target).read_bytes() == (whole / target).read_bytes()
     left = [path.relative_to(folder).as_posix() for path in (folder / "results").rglob("*.h5")]
     assert [path for path in left if not path.startswith("results/texts/")] == [target], "parts do not stay"
@@ -82,4 +83,4 @@ def test_parts_of_unit_rows_alone_wait_for_no_sums_of_rows(case, done):
     for modes, first in ((["unit"], None), (["unit", "raw"], 3)):
         own = settings | {"entropy": SETTINGS["entropy"] | {"normalise": modes}}
         jobs = listed(case, settings=own, target=target).jobs
-        assert (jobs.get("sum_rows"), jobs["measure_part"], jobs["merge_measured"]) == (first, 3, 1)
+        assert (jobs.get("run_sums"), jobs["measure_part"], jobs["merge_spectra"]) == (first, 3, 1)

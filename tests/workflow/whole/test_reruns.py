@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from runs import MODELS, listed, upstream
+from workflow_case import Case
+
+from geomkit.measures.entropy import metrics
 
 
 def test_a_change_of_the_library_reruns_the_rules_that_use_it_and_what_follows(case, done):
-    path = case.project / "lib/geomkit/lm/capture.py"
+    path = case.project / "lib/geomkit/models/capture.py"
     source = path.read_text()
     try:
         path.write_text(source + "\n\nCHANGED = 1\n")
@@ -23,6 +26,85 @@ def test_a_change_of_the_library_reruns_the_rules_that_use_it_and_what_follows(c
     assert upstream(outcome) == {"dump": 2, "spectra": 2, "entropy": 2, "width_nulls": 1}
 
 
+NEW = {
+    "metric": (
+        "measures/entropy.py",
+        """
+from math import sqrt
+
+LARGEST = 0
+
+
+def largest(spectrum):
+    return spectrum.eigenvalues[..., LARGEST]
+
+
+@metrics.register("longest_axis", label="longest axis", unit="row lengths")
+def longest_axis(spectrum: Spectrum) -> Measurement:
+    return Measurement(largest(spectrum) ** 0.5, sqrt(spectrum.n))
+""",
+    ),
+    "null of rows": (
+        "measures/nulls.py",
+        """
+@variant("ones", kind="rows", label="rows of ones", short="ones", marker="P", colour="0.1", line=":")
+def ones(n: int, d: int, rng: np.random.Generator) -> Array:
+    return np.ones((n, d))
+""",
+    ),
+    "null that runs": (
+        "models/variants.py",
+        """
+@variant("again", kind="model", label="once more", short="again", marker="P", colour="0.1", line=":")
+def again(bench: Bench) -> tuple[PreTrainedModel, Sample]:
+    return bench.model(), bench.texts
+""",
+    ),
+    "reader": (
+        "sources/corpora.py",
+        '\n@readers.register("nowhere")\ndef no_documents(path: Path) -> Iterator[Document]:\n    yield from ()\n',
+    ),
+    "layout": (
+        "sources/imported.py",
+        '\n@layouts.register("nowhere")\ndef no_layout(folder: Path, layers: Sequence[int] | None) -> Found: ...\n',
+    ),
+    "source": (
+        "core/config.py",
+        '\n@places.register("here")\ndef here(resources: Path, *, path: str) -> Path:\n    return Path(path)\n',
+    ),
+}
+"""What a configuration may choose, each appended to its file."""
+
+
+@contextmanager
+def appended(case: Case, kind: str) -> Iterator[None]:
+    file, code = NEW[kind]
+    path = case.project / "lib/geomkit" / file
+    source = path.read_text()
+    path.write_text(f"{source}\n{code}")
+    try:
+        yield
+    finally:
+        path.write_text(source)
+
+
+def test_a_new_metric_is_measured_in_spectra_that_are_there(case, done):
+    """The test's configuration has all metrics measured."""
+    with appended(case, "metric"):
+        outcome = listed(case)
+        unchosen = listed(case, settings={"entropy": {"metrics": list(metrics)}})
+    assert outcome.changed >= {"entropy", "width_nulls", "project", "corpus_resamples"}
+    assert upstream(outcome) == {"entropy": 2, "width_nulls": 1}
+    assert not outcome.jobs.keys() & {"probe", "selection", "removal", "components", "sinks", "tokens"}
+    assert unchosen.jobs == {}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NEW if kind != "metric"])
+def test_what_is_declared_and_not_chosen_runs_nothing(case, done, kind):
+    with appended(case, kind):
+        assert listed(case).jobs == {}
+
+
 def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_it_alone(case, done):
     """Every file of the library has other remarks, and one figure other code."""
     sources = {path: path.read_text() for path in (case.project / "lib/geomkit").rglob("*.py")}
@@ -31,7 +113,7 @@ def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_
             remarked = re.sub(r"^( +)(?=return\b)", r'\1"""A remark."""  # and another\n\1', source, flags=re.MULTILINE)
             path.write_text(re.sub(r'"""[A-Z].*?"""', '"""Other words."""', remarked, flags=re.DOTALL))
         assert all(path.read_text() != source for path, source in sources.items() if "return" in source)
-        figure = case.project / "lib/geomkit/figures/layers.py"
+        figure = case.project / "lib/geomkit/studies/entropy/figure.py"
         figure.write_text(figure.read_text() + "\n\nCHANGED = 1\n")
         outcome = listed(case)
     finally:

@@ -62,7 +62,7 @@ def dumping(folder) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            if calls(process, "dump_model") and process.cwd() == str(folder):
+            if calls(process, "dump_states") and process.cwd() == str(folder):
                 found.append(process)
         except psutil.Error:
             continue

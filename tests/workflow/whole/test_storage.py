@@ -77,7 +77,7 @@ def test_jobs_that_share_no_folder_with_snakemake_make_the_same_bytes(case, done
     pods = [path for path in (tmp_path / "pods").iterdir() if path.is_dir()]
     assert sorted(path.name.rpartition("-")[0] for path in pods) == ["dump", "entropy", "spectra", "texts"]
     assert outcome.jobs["stage"] == 2
-    assert all((pod / "lib/geomkit/config.py").is_file() for pod in pods)
+    assert all((pod / "lib/geomkit/core/config.py").is_file() for pod in pods)
     for pod in pods:
         asked = json.loads(pod.with_suffix(".json").read_text())
         assert (asked["gpu_manufacturer"], asked["scale"], asked["disk_mb"]) == ("nvidia", 0, 20000)

@@ -15,10 +15,11 @@ from runs import (
     TEXTS,
 )
 
+from geomkit.core.state import State
 from geomkit.measures.selection import selectors
 from geomkit.measures.spectra import normalise
-from geomkit.store.dumps import Dump, State
-from geomkit.store.probes import Probe
+from geomkit.states.dumps import Dump
+from geomkit.states.probes import Probe
 
 
 def test_gains_of_a_text_add_up_to_ln_det(case, done):

@@ -1,0 +1,83 @@
+"""Results that ship with the project, and the commands that make them.
+
+A file ships in `workflow/resources` under the name that it has in `results/`: what claims read in `findings`, what is trained in
+`ladder`.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Shipped(NamedTuple):
+    """A file of the results that ships, or a pattern for files and folders that replace all that shipped of it before.
+
+    path: below `results/`. stage: that of the configuration whose default targets make it, if the stage has models. run: the
+    configuration in `workflow/config` whose run in `runs/` makes what ships; the default one has no name. target: what to ask
+    Snakemake for, if not the file. whole: a file that is there once all of a pattern's files are.
+    """
+
+    path: str
+    stage: str = ""
+    run: str = ""
+    target: str = ""
+    whole: str = ""
+
+    @property
+    def results(self) -> Path:
+        """Folder of results that it is copied from."""
+        return Path("runs", self.run, "results") if self.run else Path("results")
+
+    @property
+    def command(self) -> str:
+        """Command that makes it."""
+        run = f" --directory runs/{self.run} --configfile workflow/config/{self.run}.yaml" if self.run else ""
+        return f"snakemake --cores 2 {self.target or f'results/{self.path}'}{run}"
+
+    @property
+    def place(self) -> Path:
+        """Path where it ships, below `workflow/resources`."""
+        return Path("." if self.path.startswith("ladder/") else "findings", self.path)
+
+
+FINDINGS = (
+    Shipped("scaling/verdicts.csv", stage="entropy"),
+    Shipped("scaling/differences.csv", stage="entropy"),
+    Shipped("scaling/growth.csv", stage="entropy"),
+    Shipped("scaling/loss_axes.json", stage="entropy"),
+    Shipped("scaling/entropy_loss.json", stage="entropy"),
+    Shipped("scaling/data_laws.json", stage="entropy"),
+    Shipped("scaling/fixed_width.csv"),
+    Shipped("scaling/following.csv"),
+    Shipped("scaling/own_directions.csv", run="directions"),
+    Shipped("tokens_summary.csv", stage="tokens", run="tokens"),
+    Shipped("ablation_summary.csv", stage="ablation", run="experiments"),
+    Shipped("components_summary.csv", stage="components", run="experiments"),
+    Shipped("sinks_summary.csv", stage="ablation", run="experiments"),
+    Shipped("semantics_summary.csv", stage="semantics", run="semantics"),
+    Shipped("needle/needle.csv"),
+    Shipped("theory/conclusions.csv"),
+    Shipped("axes/width_depth.csv"),
+    Shipped("axes/tied.csv"),
+    Shipped("axes/rates.csv"),
+    Shipped("axes/seeds.csv"),
+    Shipped("trajectory/turns.csv"),
+    Shipped("trajectory/laws.csv"),
+)
+"""What claims read. A run's own ledger reads the same files in its own results."""
+TRAININGS = (
+    Shipped("theory/training/facts.csv"),
+    Shipped("theory/training/small_steps.csv"),
+    Shipped("theory/training/step_radii.csv"),
+    Shipped("ladder/README.md", target="ladder"),
+    Shipped("ladder/tokenizer", target="ladder", whole="ladder/README.md"),
+    Shipped("ladder/ladder-*", target="ladder", whole="ladder/README.md"),
+    Shipped("ladder/losses.csv", target="ladder"),
+    Shipped("ladder/training_runs.csv", target="ladder"),
+    Shipped("ladder/sweep.csv"),
+    Shipped("ladder/training_grid.csv"),
+    Shipped("ladder/controls.csv"),
+    Shipped("ladder/controls.parquet"),
+    Shipped("ladder/steps.csv"),
+    Shipped("ladder/steps/ladder-*", target="results/ladder/steps.csv", whole="ladder/steps.csv"),
+)
+"""What stages begin with that would take days to train: planted facts, small steps, and the ladder."""

@@ -1,0 +1,28 @@
+"""Names of hidden states: a layer, or one of its sublayers."""
+
+from typing import NamedTuple
+
+PLAIN = "plain"
+"""The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
+
+
+class State(NamedTuple):
+    """A hidden state: a layer, and `block` for its output or the sublayer after which it was taken."""
+
+    layer: int
+    sublayer: str = "block"
+
+    @property
+    def path(self) -> str:
+        return f"hidden/{self.layer}" if self.sublayer == "block" else f"sublayer/{self.layer}/{self.sublayer}"
+
+    @classmethod
+    def at(cls, path: str) -> "State":
+        """Parse a state from its path."""
+        kind, layer, *sublayer = path.split("/")
+        return cls(int(layer), *sublayer) if kind == "sublayer" else cls(int(layer))
+
+
+def order(state: State) -> tuple[int, bool, str]:
+    """Sort key: by layer, each block's output after its sublayers."""
+    return state.layer, state.sublayer == "block", state.sublayer

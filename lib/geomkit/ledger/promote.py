@@ -1,0 +1,65 @@
+"""Ship the results of a run: copy them into workflow/resources, under their names, and list what was left out.
+
+    python -m geomkit.ledger.promote [PATH ...]
+
+from the project's folder: all that ships, or what begins with these paths below `results/`. `make findings` then renders it.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from geomkit.core.shipped import FINDINGS, TRAININGS, Shipped
+from geomkit.studies.components import claims as components
+from geomkit.studies.removal import claims as removal
+from geomkit.studies.semantics import claims as semantics
+from geomkit.studies.tokens import claims as tokens
+from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.experiments import Likeness, Removal, SublayerEffect
+from geomkit.tables.rows import read_csv, write_csv
+
+READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
+    "tokens_summary.csv": (TokenScore, tokens.shipped),
+    "ablation_summary.csv": (Removal, removal.shipped),
+    "components_summary.csv": (SublayerEffect, components.shipped),
+    "semantics_summary.csv": (Likeness, semantics.shipped),
+}
+"""Summaries of which only the rows ship that claims read, without the thousands that only figures show."""
+
+
+def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
+    """Ship the results that are complete, and return the rest."""
+    return [one for one in shipped if not ship(one, resources)]
+
+
+def ship(one: Shipped, resources: Path) -> bool:
+    """Ship one result, in place of the shipped copy; returns whether all of its files were there."""
+    paths = sorted(one.results.glob(one.path))
+    if not paths or (one.whole and not (one.results / one.whole).exists()):
+        return False
+    for old in (path for path in resources.glob(str(one.place)) if path.is_dir()):
+        shutil.rmtree(old)
+    for source in paths:
+        place = resources / one.place.parent / source.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, place)
+        elif source.name in READ:
+            record, rows = READ[source.name]
+            write_csv(place, record, rows(read_csv(source, record)))
+        else:
+            shutil.copy(source, place)
+        print(f"shipped {source}")
+    return True
+
+
+def main() -> None:
+    wanted = [one for one in (*FINDINGS, *TRAININGS) if one.path.startswith(tuple(sys.argv[1:]) or "")]
+    for one in promote(wanted, Path("workflow/resources")):
+        print(f"left {one.path}, made by {one.command}")
+
+
+if __name__ == "__main__":
+    main()

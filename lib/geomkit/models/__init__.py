@@ -1,0 +1,1 @@
+"""Load models, place them on devices, capture their states, and intervene in them. Torch lives here."""

@@ -1,0 +1,261 @@
+"""Stream the hidden states of a running model, on all texts of a corpus or a part of them. No state reaches a disk."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from geomkit.core.arrays import namespace
+from geomkit.core.config import MASKED, ModelSpec, resolve_layers
+from geomkit.core.provenance import file_sha256, versions
+from geomkit.core.state import State, order
+from geomkit.core.variants import make_run
+from geomkit.models.backends import BACKENDS
+from geomkit.models.capture import Recorder, all_rows, batch_groups, batch_limit, capture
+from geomkit.models.cutting import texts_for
+from geomkit.models.load import blocks, find_device, load_config, load_tokenizer, setting, sizes, some
+from geomkit.models.masking import Masking, masking
+from geomkit.models.memory import check_memory, check_rows, requested_states
+from geomkit.models.norms import FinalNorm, final_norm
+from geomkit.models.placing import HOSTED, Homes
+from geomkit.models.selfcheck import read_states
+from geomkit.models.variants import Bench
+from geomkit.states.parts import numbered, requested
+from geomkit.states.stream import DTYPE, Batch, States, not_finite, ranges, states_type
+from geomkit.states.texts import Sample, StoredTexts, Texts
+
+OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
+"""Attributes on how documents were read, of a file of texts and of states on them."""
+EVERYTHING: Mapping[str, Any] = {"layers": "all", "sublayers": False}
+NOWHERE: Mapping[str, Any] = {}
+
+
+def runs(
+    folder: Path,
+    texts: Path,
+    model: str,
+    spec: ModelSpec,
+    batch_tokens: int,
+    seed: int,
+    dump: Mapping[str, Any] = EVERYTHING,
+    origin: Mapping[str, Any] = NOWHERE,
+    part: str | None = None,
+    modes: Sequence[str] | None = None,
+    whitened: Any = None,
+) -> "Runs":
+    """Open a model, by its name and folder, on the texts of a corpus, to be called with the names of variants.
+
+    dump: the `layers` and `sublayers` that are read; origin: where the model comes from; part: the name of the part of the texts
+    that is run, where it is not all of them. modes, whitened: what is to be summed over the corpus, for which ConfigError says,
+    before the model is loaded, where memory would not do. Raises DataError for texts of another tokenizer.
+    """
+    own = spec.at(folder)
+    stored = texts_for(texts, own, model)
+    homes = HOSTED if modes is None else check_memory(model, own, dump, modes, batch_tokens, whitened)
+    masks = masking(load_tokenizer(own)) if spec.objective == MASKED else None
+    groups = batch_groups(stored.sample, batch_limit(load_config(own), batch_tokens), masks)
+    share = share_of(groups, stored.sample.texts, part)
+    return Runs(model, Bench(own, stored.sample, seed), stored, dump, batch_tokens, masks, homes, share, origin, part)
+
+
+def runs_by_name(
+    texts: Path, spec: ModelSpec, batch_tokens: int, seed: int, dump: Mapping[str, Any] = EVERYTHING
+) -> Callable[[str, Path], "Runs"]:
+    """Return a function that opens any of several models of one tokenizer, by its name and folder."""
+    return lambda model, folder: runs(folder, texts, model, spec, batch_tokens, seed, dump)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Texts that one job runs: the numbers of its batches, the number of texts in each, and the texts."""
+
+    batches: range
+    borders: list[int]
+    texts: range
+
+
+def share_of(groups: Sequence[Sequence[range]], texts: Texts, part: str | None) -> Share:
+    """Return the share of a part: a group belongs to the part, of all parts of as many tokens, that its first token falls into.
+
+    So parts are runs of whole groups, one after another; the first has texts, and others may have none.
+    """
+    before, mine = [], list(groups)
+    if part is not None:
+        number, parts = numbered(part)
+        begins = texts.offset[[group[0].start for group in groups]]
+        own = np.searchsorted(begins * parts, np.arange(number, number + 2) * texts.offset[-1])
+        before, mine = list(groups[: own[0]]), list(groups[own[0] : own[1]])
+    borders = [len(run) for group in mine for run in group]
+    first, start = sum(map(len, before)), mine[0][0].start if mine else 0
+    return Share(range(first, first + len(borders)), borders, range(start, start + sum(borders)))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A model on the texts of a corpus; called with the name of a variant, it returns its `States`.
+
+    One model is in memory at a time: each stream is to be closed before the next one is opened.
+    """
+
+    name: str
+    bench: Bench
+    stored: StoredTexts
+    dump: Mapping[str, Any]
+    batch_tokens: int
+    masks: Masking | None
+    homes: Homes
+    share: Share
+    origin: Mapping[str, Any]
+    part: str | None = None
+
+    def __call__(self, variant: str) -> States:
+        return Running(self, variant)
+
+    @cached_property
+    def facts(self) -> dict[str, object]:
+        """Attributes of the model and the texts, and of a part also of the run."""
+        spec = self.bench.spec
+        attributes: dict[str, object] = (
+            {f"model {key}": value for key, value in self.origin.items()}
+            | reading_attributes(self.stored, spec.objective)
+            | {
+                "model": self.name,
+                "weights sha256": file_sha256(spec.folder),
+                "tokenizer sha256": self.stored.attributes["tokenizer sha256"],
+                "corpus sha256": self.stored.attributes["corpus sha256"],
+                "objective": spec.objective,
+                DTYPE: spec.dtype,
+                "device": find_device(spec.device).type,
+                "seed": self.bench.seed,
+                "versions": versions(*BACKENDS, "numpy"),
+            }
+        )
+        if self.part is None:
+            return attributes
+        how = {"layers": self.dump["layers"], "sublayers": self.dump["sublayers"], "batch_tokens": self.batch_tokens}
+        return attributes | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
+
+
+def reading_attributes(stored: StoredTexts, objective: str) -> dict[str, object]:
+    """Return attributes on how documents were read.
+
+    A masked model's first token is scored too: its bytes are known if a prefix made the tokenizer count them.
+    """
+    attributes = {key: value for key, value in stored.attributes.items() if key in OF_READING}
+    if objective == MASKED and not stored.sample.prefix and not attributes.get("no bytes"):
+        attributes["no bytes"] = "all tokens of a text are scored, and the bytes of the first are not known"
+    return attributes
+
+
+class Running:
+    """`geomkit.states.stream.States` of one variant. Its model is loaded when its states, or its attributes, are requested."""
+
+    def __init__(self, runs: Runs, variant: str):
+        self.runs, self.variant = runs, variant
+        self.texts, self.borders, self.share = runs.stored.sample.texts, runs.share.borders, runs.share.texts
+        self._running: tuple[Recorder, Sample] | None = None
+
+    def _run(self) -> tuple[Recorder, Sample]:
+        """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
+        if self._running is None:
+            model, sample = make_run(self.variant, self.runs.bench)
+            layers = resolve_layers(self.runs.dump["layers"], len(blocks(model)))
+            recorder = Recorder(model, layers, self.runs.dump["sublayers"])
+            recorder.try_out(sample, self.runs.masks)
+            self._running = recorder, sample
+        return self._running
+
+    @property
+    def recorder(self) -> Recorder:
+        return self._run()[0]
+
+    @property
+    def sample(self) -> Sample:
+        """Texts as this variant reads them."""
+        return self._run()[1]
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
+        return {**self.runs.facts, "variant": self.variant, **own}
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        return self.recorder.absent if self.share else {}
+
+    @property
+    def widths(self) -> dict[State, int]:
+        recorded = self.recorder.widths if self.share else {}
+        return {state: recorded[state] for state in sorted(recorded, key=order)}
+
+    @property
+    def dtype(self) -> str:
+        return states_type({DTYPE: self.runs.bench.spec.dtype})
+
+    def groups(self) -> list[list[State]]:
+        return [list(self.widths)] if self.share else []
+
+    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
+        """See `geomkit.states.stream.States`; arrays, or, where a GPU keeps the sums of a state, tensors on it."""
+        if not (only := self.runs.share.batches[start:]):
+            return
+        how = (self.runs.batch_tokens, self.runs.masks, self.runs.homes)
+        captured = capture(self.recorder, self.sample, *how, only=only, scored=scored)
+        for texts, batch in zip(ranges(self.borders, self.share.start)[start:], captured, strict=True):
+            rows = {state: batch.states[state] for state in (self.widths if states is None else states)}
+            self._check_finite(rows, texts, batch.surprisal if scored else None)
+            yield Batch(texts, batch.ids, batch.surprisal if scored else None, rows)
+
+    def _check_finite(self, rows: Mapping[State, Any], texts: range, surprisal: np.ndarray | None) -> None:
+        for state, values in rows.items():
+            if not np.isfinite(float(namespace(values).sum(values))):
+                raise not_finite(state.path)
+        offset = self.texts.offset
+        firsts = offset[texts.start : texts.stop] - offset[texts.start]
+        if surprisal is not None and not np.isfinite(np.delete(surprisal, firsts)).all():
+            raise not_finite("tokens/surprisal")
+
+    def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> dict[State, np.ndarray]:
+        """See `geomkit.states.stream.States`."""
+        runs, spec = self.runs, self.runs.bench.spec
+        if self._running is None:
+            config, tokens = load_config(spec), self.texts.tokens
+            count = len(requested_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
+            total = sum(tokens[text] for text in (self.share if texts is None else texts))
+            check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
+        rows = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, self.share if texts is None else texts)
+        return {state: rows[state] for state in (self.widths if states is None else states)}
+
+    def ids(self, text: int) -> np.ndarray:
+        return self.sample.ids[text]
+
+    def vocabulary(self) -> np.ndarray:
+        """Return how often each token id occurs elsewhere in the corpus, padded to the model's vocabulary."""
+        counts = self.runs.stored.counts
+        return np.pad(counts, (0, max(0, setting(load_config(self.runs.bench.spec), "vocab_size") - len(counts))))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._running = None  # or two models would be in memory
+
+
+def model_attributes(model) -> dict[str, object]:
+    """Return attributes of a model.
+
+    They are sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of its states, if
+    different.
+    """
+    beside, numbering = getattr(model, "left_out", []), read_states(model).numbering
+    about = {"depth": len(blocks(model)), **vars(sizes(model)), **norm_attributes(final_norm(model))}
+    about |= {"weights left out": some(beside)} if beside else {}
+    return about | ({"numbering": numbering} if numbering else {})
+
+
+def norm_attributes(norm: FinalNorm | str) -> dict[str, object]:
+    """Return attributes of the final norm, so that its gain and bias can be left out later."""
+    return {"final norm": "none"} if isinstance(norm, str) else {"final norm": norm.kind, "final norm eps": norm.eps}

@@ -1,0 +1,117 @@
+"""Metrics of texts with and without their attention sinks, in a file of spectra.
+
+They are taken while all states of a text are at hand, for a token is a sink at all layers or at none.
+
+/trained/sinks/count     (thresholds, texts)                            sinks in each text
+/trained/sinks/whole     (layers, modes, metrics, texts)                of all tokens
+/trained/sinks/without   (thresholds, layers, modes, metrics, texts)    NaN where fewer than two tokens are left
+attributes: thresholds, layers, modes, metrics, eps2
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import h5py
+import numpy as np
+
+from geomkit.core.arrays import as_numpy
+from geomkit.core.state import State
+from geomkit.measures.entropy import measure
+from geomkit.measures.sinks import sinks
+from geomkit.measures.spectra import modes, normalise, row_spectrum
+from geomkit.states.hdf5 import put, read
+from geomkit.states.stream import Batch, States
+
+PLACE = "trained/sinks"
+
+
+@dataclass(frozen=True)
+class SinkEffects:
+    """Content of the file: count, whole and without as above."""
+
+    thresholds: Sequence[float]
+    layers: Sequence[int]
+    modes: Sequence[str]
+    metrics: Sequence[str]
+    eps2: float
+    count: np.ndarray
+    whole: np.ndarray
+    without: np.ndarray
+
+    @classmethod
+    def blank(
+        cls, thresholds: Sequence[float], layers: Sequence[int], metrics: Sequence[str], eps2: float, texts: int
+    ) -> "SinkEffects":
+        """Allocate arrays for so many texts."""
+        names = list(modes)
+        shape = (len(layers), len(names), len(metrics), texts)
+        count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
+        without = np.full((len(thresholds), *shape), np.nan)
+        return cls([float(one) for one in thresholds], layers, names, metrics, eps2, count, whole, without)
+
+    def add(self, batch: Batch, states: States) -> None:
+        """Add a batch of a stream, with the rows of every block."""
+        rows = [as_numpy(batch.rows[State(layer)]) for layer in self.layers]
+        start = 0
+        for size, alike in groupby(batch.texts, key=lambda text: states.texts.tokens[text]):
+            numbers = [text - states.share.start for text in alike]
+            stop = start + len(numbers) * size
+            clouds = [part[start:stop].reshape(len(numbers), size, -1).astype(np.float64) for part in rows]
+            self.add_texts(numbers, clouds, states.dtype)
+            start = stop
+
+    def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], dtype: str) -> None:
+        """Add vectors (texts, tokens, d) of some texts of one size at every layer."""
+        norms = np.stack([np.linalg.norm(cloud, axis=-1) for cloud in clouds], axis=1)
+        outliers = [[sinks(own, threshold) for own in norms] for threshold in self.thresholds]
+        self.count[:, texts] = np.sum(outliers, axis=-1)
+        for row, cloud in enumerate(clouds):
+            for column, mode in enumerate(self.modes):
+                whole = metrics_of(cloud, self.metrics, mode, self.eps2, dtype)
+                self.whole[row, column][:, texts] = whole
+                for number, of_texts in enumerate(outliers):
+                    for place, (text, marked) in enumerate(zip(texts, of_texts, strict=True)):
+                        if (~marked).sum() >= 2:
+                            left = cloud[place][~marked]
+                            own = metrics_of(left, self.metrics, mode, self.eps2, dtype) if marked.any() else whole[:, place]
+                            self.without[number, row, column, :, text] = own
+
+    def write(self, file: h5py.File) -> None:
+        for name in ("count", "whole", "without"):
+            put(file, f"{PLACE}/{name}", getattr(self, name))
+        lists = {name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")}
+        file[PLACE].attrs.update(lists | {"eps2": self.eps2})
+
+
+def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
+    """Compute metrics (metrics, ...) of rows (..., n, d).
+
+    The rate distortion of raw rows is that of rows of mean squared length 1.
+    """
+    scaled = normalise(rows, mode, dtype=dtype)
+    if mode == "raw":
+        scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
+    measured = measure(row_spectrum(scaled, mode == "centre-unit"), metrics, eps2=eps2)
+    return np.array([measured[name].value for name in metrics])
+
+
+def read_sinks(file: h5py.File) -> SinkEffects:
+    """Read the sink effects. Raises DataError where they were not requested."""
+    arrays = [read(file, f"{PLACE}/{name}") for name in ("count", "whole", "without")]
+    facts = file[PLACE].attrs
+    return SinkEffects(
+        [float(one) for one in facts["thresholds"]],
+        [int(one) for one in facts["layers"]],
+        [str(one) for one in facts["modes"]],
+        [str(one) for one in facts["metrics"]],
+        float(facts["eps2"]),
+        *arrays,
+    )
+
+
+def joined_sinks(parts: Sequence[SinkEffects]) -> SinkEffects:
+    """Join the sink effects of texts in several parts."""
+    arrays = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("count", "whole", "without"))
+    count, whole, without = arrays
+    return replace(parts[0], count=count, whole=whole, without=without)

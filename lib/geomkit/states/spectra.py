@@ -1,0 +1,289 @@
+"""Spectra file: eigenvalues of every token cloud of one model and corpus, and each token's information gain, in HDF5.
+
+All spectral metrics are made from it.
+
+/{variant}/texts/{normalise}/{n}/{state}   (texts of at least n tokens, m)   of the first n tokens; attribute d
+/{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
+/{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
+/{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
+/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it
+/{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
+/{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
+                                                                             sum of z z^T and the sum of z, unit rows; /tokens
+/vocabulary/count                          (ids,)                            as in the dump
+/texts/{document,tokens,bytes}             as in the dump
+/documents/{name,tokens}                   the documents, in the order of the texts
+attributes                                 as in the dump, and constants of the information gain where that was asked for
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from geomkit.core.arrays import Array, as_numpy
+from geomkit.core.config import CAUSAL
+from geomkit.core.errors import DataError, RefusalError
+from geomkit.core.provenance import replacing
+from geomkit.core.state import State, order
+from geomkit.measures.fixed_point import FixedPointSum
+from geomkit.measures.gain import RidgePath
+from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred
+from geomkit.states.hdf5 import Reader, created, opened, put, read
+from geomkit.states.texts import Texts, lists_of, read_lists
+
+SCHEMA = 3
+GAIN = "information gain"
+"""What attributes that say the information gain's constants begin with."""
+GAINED = ("trained", "shuffled")
+"""Variants of which information gains are kept, where they are asked for."""
+
+
+class SpectraWriter:
+    def __init__(self, file: h5py.File):
+        self.file = file
+        self.triangles: dict[str, h5py.Dataset] = {}
+
+    def texts(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
+        """Write spectra of the first `spectrum.n` tokens of every text that has as many."""
+        self._put(f"{variant}/texts/{mode}/{spectrum.n}/{state.path}", spectrum.eigenvalues, d=spectrum.d)
+
+    def corpus(self, variant: str, mode: str, state: State, spectrum: Spectrum) -> None:
+        self._put(f"{variant}/corpus/{mode}/{state.path}", spectrum.eigenvalues, n=spectrum.n, d=spectrum.d)
+
+    def whole(self, variant: str, mode: str, state: State, rows: FixedPointCovariance) -> None:
+        """Write the spectrum of all rows, from their sum of z z^T."""
+        self.corpus(variant, mode, state, rows.spectrum(centred=is_centred(mode)))
+
+    def document(self, variant: str, mode: str, state: State, document: int, rows: CovarianceAccumulator) -> None:
+        """Write one document's sum of z z^T."""
+        self.triangle(f"{variant}/documents/{mode}/{state.path}", document, rows.d, upper_triangle(rows.total))
+
+    def triangle(self, path: str, document: int, d: int, upper: np.ndarray) -> None:
+        """Write one document's row (d (d + 1) / 2,) of a dataset of documents' sums."""
+        if path not in self.triangles:
+            shape = (len(self.file["documents/name"]), len(upper))
+            self.triangles[path] = self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True)
+            self.triangles[path].attrs["d"] = d
+        self.triangles[path][document] = upper
+
+    def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
+        """Write the information gain of every token, text after text, in parts."""
+        self._fill(f"{variant}/gains/{state.path}", np.float64, parts)
+
+    def tokens(self, variant: str, ids: Iterable[np.ndarray], surprisal: Iterable[np.ndarray] | None) -> None:
+        """Write token ids and, where it is known, surprisal, text after text, in parts."""
+        self._fill(f"{variant}/tokens/id", np.int32, ids)
+        if surprisal is not None:
+            self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
+
+    def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
+        """Write the ridge of last tokens, in parts that follow one another."""
+        for name in ("error", "freedom", "gcv"):
+            self._put(f"{variant}/ridge/{state.path}/{name}", np.concatenate([as_numpy(getattr(part, name)) for part in parts]))
+        self._put(f"{variant}/ridge/{state.path}/penalties", parts[0].penalties)
+
+    def folds(
+        self,
+        variant: str,
+        state: State,
+        sums: Sequence[FixedPointCovariance],
+        totals: Sequence[FixedPointSum],
+    ) -> None:
+        """Write each fold's sum of z z^T, and of z (d,)."""
+        moment = np.stack([upper_triangle(own.total) for own in sums])
+        total = np.stack([as_numpy(own.value) for own in totals])
+        self.fold_arrays(variant, state, moment, total, np.array([own.n for own in sums]))
+
+    def fold_arrays(self, variant: str, state: State, moment: np.ndarray, total: np.ndarray, tokens: np.ndarray) -> None:
+        """Write each fold's sums as arrays: (folds, d (d + 1) / 2), (folds, d), and how many tokens each fold has."""
+        for name, values in (("moment", moment), ("total", total), ("tokens", tokens)):
+            self._put(f"{variant}/folds/{state.path}/{name}", values)
+
+    def vocabulary(self, counts: np.ndarray) -> None:
+        """Write how often each token id occurs in other documents: (ids,)."""
+        self._put("vocabulary/count", counts)
+
+    def _fill(self, path: str, dtype: type, parts: Iterable[np.ndarray]) -> None:
+        """Write a row for each token of the texts; memory holds one part."""
+        data = self.file.create_dataset(path, (int(self.file["texts/tokens"][:].sum()),), dtype, chunks=True, fletcher32=True)
+        start = 0
+        for part in parts:
+            data[start : start + len(part)] = as_numpy(part)
+            start += len(part)
+        if start != len(data):
+            raise DataError(f"/{path}: {start} of {len(data)} tokens were written")
+
+    def _put(self, path: str, values: np.ndarray, **attributes: int) -> None:
+        put(self.file, path, as_numpy(values)).attrs.update(attributes)
+
+
+def gain_constants(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """n and eps2 of c = d / (n eps2), from the attributes of a file of spectra, or of what was made from it.
+
+    Raises DataError where no information gain was asked for.
+    """
+    try:
+        return {name: float(attributes[f"{GAIN} {name}"]) for name in ("n", "eps2")}
+    except KeyError as missing:
+        raise DataError(f"no {missing.args[0]} is known: the spectra were measured without information gains") from None
+
+
+@contextmanager
+def write_spectra(
+    path: Path, texts: Texts, attributes: Mapping[str, object], absent: Mapping[str, str]
+) -> Iterator[SpectraWriter]:
+    """Yield a writer for a file that appears at `path` only when the block succeeds. `absent` may still grow inside the block."""
+    with replacing(path) as temporary, created(temporary) as file:
+        file.attrs.update(sorted({**attributes, "schema": SCHEMA}.items()))
+        for name, values in lists_of(texts).items():
+            put(file, f"texts/{name}", values)
+        names = list(dict.fromkeys(texts.document))
+        put(file, "documents/name", names)
+        put(
+            file,
+            "documents/tokens",
+            np.bincount([names.index(name) for name in texts.document], weights=texts.tokens).astype(np.int64),
+        )
+        yield SpectraWriter(file)
+        file.attrs["absent"] = json.dumps(absent)
+
+
+class Spectra(Reader):
+    """A spectra file, opened for reading.
+
+    Raises DataError if it is another file, or was written by another version of the schema.
+    """
+
+    def __init__(self, path: Path):
+        self.file = opened(path, "file of eigenvalues", SCHEMA, "documents")
+        self.attributes = dict(self.file.attrs)
+        self.absent: dict[str, str] = json.loads(self.attributes.pop("absent"))
+        self.text_list = read_lists(self.file, "texts")
+
+    @property
+    def variants(self) -> list[str]:
+        return [name for name in self.file if name not in ("texts", "documents", "vocabulary")]
+
+    @property
+    def objective(self) -> str:
+        """Training objective: the next token (`causal`), or masked tokens (`masked`)."""
+        return str(self.attributes.get("objective", CAUSAL))
+
+    def check_causal(self, what: str) -> None:
+        """Check that the model predicts the next token. Raises RefusalError, naming what needs it, otherwise."""
+        if self.objective != CAUSAL:
+            raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
+
+    @property
+    def widths(self) -> dict[State, int]:
+        """Return every state of the trained model with its width, by layer, each block's output after its sublayers."""
+        modes = self.file["trained/corpus"]
+        recorded = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        return {state: recorded[state] for state in sorted(recorded, key=order)}
+
+    def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
+        """Yield (normalise, state, spectra) for every length that a text has.
+
+        Eigenvalues are (texts of at least n tokens, m).
+        """
+        for mode, lengths in self.file.get(f"{variant}/texts", {}).items():
+            for n, states in lengths.items():
+                for state, data in datasets(states):
+                    yield mode, state, Spectrum(read(self.file, data.name), int(n), int(data.attrs["d"]))
+
+    def at(self, variant: str, mode: str, n: int | None, state: State) -> Spectrum | None:
+        """Read spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured."""
+        path = f"{variant}/corpus/{mode}/{state.path}" if n is None else f"{variant}/texts/{mode}/{n}/{state.path}"
+        data = self.file.get(path)
+        if data is None:
+            return None
+        return Spectrum(read(self.file, path), int(data.attrs["n"]) if n is None else n, int(data.attrs["d"]))
+
+    def corpus(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
+        """Yield (normalise, state, spectrum) of all tokens together."""
+        for mode, states in self.file[f"{variant}/corpus"].items():
+            for state, data in datasets(states):
+                yield mode, state, Spectrum(read(self.file, data.name), int(data.attrs["n"]), int(data.attrs["d"]))
+
+    def documents(self, variant: str, mode: str, state: State) -> list[CovarianceAccumulator]:
+        """Read each document's sum of z z^T, for a bootstrap over documents."""
+        data = self.file[f"{variant}/documents/{mode}/{state.path}"]
+        d = int(data.attrs["d"])
+        numbers = read(self.file, "documents/tokens")
+        return [from_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
+
+    def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
+        """Yield (state, information gain of every token in nats, text after text), where gains were measured."""
+        for state, data in datasets(self.file.get(f"{variant}/gains", {})):
+            yield state, read(self.file, data.name)
+
+    def ridges(self, variant: str) -> Iterator[tuple[State, RidgePath]]:
+        """Yield (state, ridge of the last tokens of the longest texts), by layer, where it was requested."""
+        states = {state for state, _ in datasets(self.file.get(f"{variant}/ridge", {}), above=1)}
+        for state in sorted(states, key=order):
+            yield state, self.ridge(variant, state)
+
+    def ridge(self, variant: str, state: State) -> RidgePath:
+        """Read the ridge of the last tokens of the longest texts of one state."""
+        place = f"{variant}/ridge/{state.path}"
+        return RidgePath(*(read(self.file, f"{place}/{name}") for name in ("penalties", "error", "freedom", "gcv")))
+
+    def folds(self, variant: str, state: State) -> tuple[list[CovarianceAccumulator], np.ndarray]:
+        """Read each fold's sum of z z^T, unit rows, and of z (folds, d). Raises DataError where they were not requested."""
+        place = f"{variant}/folds/{state.path}"
+        totals = read(self.file, f"{place}/total")
+        triangles, tokens = read(self.file, f"{place}/moment"), read(self.file, f"{place}/tokens")
+        return [from_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
+
+    def vocabulary(self) -> np.ndarray:
+        """Read how often each token id occurs in other documents of the corpus: (ids,)."""
+        return read(self.file, "vocabulary/count")
+
+    def ids(self, variant: str) -> np.ndarray:
+        """Read ids of all tokens, text after text, -1 where they are not known. Raises DataError for a null of drawn rows."""
+        return read(self.file, f"{variant}/tokens/id")
+
+    def tokens(self, variant: str) -> tuple[np.ndarray, np.ndarray]:
+        """Read ids and surprisal in nats of all tokens, text after text. Raises DataError where surprisals are not known."""
+        return self.ids(variant), read(self.file, f"{variant}/tokens/surprisal")
+
+    def surprisal(self, variant: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Read the sum over each text in nats, and the number of tokens in it; None where surprisals are not known."""
+        if f"{variant}/tokens/surprisal" not in self.file:
+            return None
+        texts = np.split(self.tokens(variant)[1], self.text_list.offset[1:-1])
+        return np.array([np.nansum(text, dtype=np.float64) for text in texts]), np.array(
+            [np.isfinite(text).sum() for text in texts]
+        )
+
+
+def upper_triangle(total: Array) -> np.ndarray:
+    """Flatten the upper triangle of a sum of z z^T (d, d), row after row: (d (d + 1) / 2,). Slices are faster than indices."""
+    return np.concatenate([row[start:] for start, row in enumerate(as_numpy(total))])
+
+
+def from_triangle(triangle: np.ndarray, d: int, n: int) -> CovarianceAccumulator:
+    """Restore a sum of z z^T over n rows from its upper triangle (d (d + 1) / 2,)."""
+    total = np.zeros((d, d))
+    total[upper_indices(d)] = triangle
+    return CovarianceAccumulator(d, total=total + np.triu(total, 1).T, n=int(n))
+
+
+@lru_cache(maxsize=8)
+def upper_indices(d: int) -> tuple[np.ndarray, ...]:
+    return np.triu_indices(d)
+
+
+def datasets(group: h5py.Group | dict, above: int = 0) -> Iterator[tuple[State, h5py.Dataset]]:
+    """Walk every dataset below a group, with the state that its path names, or that its path names but for the last parts."""
+    paths: list[str] = []
+    if isinstance(group, h5py.Group):
+        group.visititems(lambda path, item: paths.append(path) if isinstance(item, h5py.Dataset) else None)
+    for path in paths:
+        yield State.at("/".join(path.split("/")[: -above or None])), group[path]

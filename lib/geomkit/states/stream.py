@@ -1,0 +1,117 @@
+"""Read hidden states as one stream of batches, wherever they come from: a dump, a running model, drawn rows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+
+from geomkit.core.arrays import narrowest
+from geomkit.core.errors import DataError
+from geomkit.core.state import State
+from geomkit.states.texts import Texts
+
+DTYPE = "dtype"
+"""The attribute that says in which type states were computed."""
+
+
+WIDEST = 1024
+"""Up to this width each document's covariance is kept, after the last block and the final norm: wider ones fill disks, and
+resampling them takes days."""
+
+
+class Batch(NamedTuple):
+    """Rows of some texts, one text after another.
+
+    ids (tokens,), surprisal (tokens,) in nats, None where it is unknown or was not requested, and (tokens, d) of each state.
+    `texts` are their numbers in the corpus.
+    """
+
+    texts: range
+    ids: np.ndarray
+    surprisal: np.ndarray | None
+    rows: Mapping[State, Any]
+
+
+class States(Protocol):
+    """Hidden states of one variant of a model on the texts of a corpus, or on a part of them; to be closed by `with`.
+
+    attributes: where they come from; absent: what is not there, with reasons; texts: those of the whole corpus; share: those of
+    this stream, of a part whole documents, or none; widths: of every state, by layer, each block's output after its sublayers;
+    dtype: the type with the fewest digits that rows were computed or stored in. borders: the number of texts of each batch, which
+    depends on the corpus and the settings alone: a dump, a part of one and a running model have the same batches.
+    """
+
+    @property
+    def attributes(self) -> Mapping[str, object]: ...
+    @property
+    def absent(self) -> Mapping[str, str]: ...
+    @property
+    def texts(self) -> Texts: ...
+    @property
+    def share(self) -> range: ...
+    @property
+    def widths(self) -> Mapping[State, int]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def borders(self) -> Sequence[int]: ...
+
+    def groups(self) -> list[list[State]]:
+        """Return the states that one pass reads together: those of a dump one by one, of a running model all."""
+
+    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
+        """Yield every batch from number `start` on, with rows of some or all states; with ids and, if `scored`, surprisals.
+
+        Raises DataError for rows or surprisals that are not finite.
+        """
+
+    def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:
+        """Read rows (tokens, d) of some or all states, of some or all texts of the share, by number, in their order.
+
+        Of a running model, memory holds all; ConfigError, before it is loaded, says what they would take where memory does not
+        suffice.
+        """
+
+    def ids(self, text: int) -> np.ndarray:
+        """Read the token ids of a text: (tokens,)."""
+
+    def vocabulary(self) -> np.ndarray | None:
+        """Read how often each token id occurs in other documents of the corpus, (ids,), where it is known."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: Any) -> None: ...
+
+
+Open = Callable[[], Callable[[str], States]]
+"""What a rule names as its `states`: called in a job, it gives what opens a variant by its name."""
+
+OpenByName = Callable[[], Callable[[str, Path], Callable[[str], States]]]
+"""The same for several models: called with a model's name and folder, and then with a variant's name."""
+
+
+def states_type(attributes: Mapping[str, object], *stored: str) -> str:
+    """Return the type with the fewest digits among those that states were computed and stored in; float32 if unknown."""
+    return narrowest(str(attributes.get(DTYPE, "float32")), *stored)
+
+
+def not_finite(path: str) -> DataError:
+    """Build the error for a model that has overflowed."""
+    return DataError(f"/{path}: the model computed NaN or infinity there; try compute.dtype: float32")
+
+
+def scores(batch: Batch) -> np.ndarray:
+    """Return the surprisals of a batch of a running model, which were requested."""
+    assert batch.surprisal is not None
+    return batch.surprisal
+
+
+def ranges(sizes: Sequence[int], start: int = 0) -> list[range]:
+    """Yield successive ranges of the given sizes."""
+    ends = start + np.cumsum([0, *sizes])
+    return [range(*each) for each in zip(ends.tolist(), ends[1:].tolist(), strict=False)]
+
+
+def keeps_documents(state: State, depth: int, width: int) -> bool:
+    """Whether each document's covariance is kept."""
+    return state.layer >= depth and width <= WIDEST

@@ -1,0 +1,1 @@
+"""Figures of the loss: laws with model size, and laws with data."""
