@@ -14,7 +14,7 @@ from geomkit.core.errors import ConfigError
 from geomkit.core.registry import Registry
 
 CAUSAL, MASKED = "causal", "masked"
-"""What a model was trained to predict: the next token, or tokens that are masked, from both sides."""
+"""Objectives of training: to predict the next token, or tokens that are masked, from both sides."""
 STATES = "states"
 """The source of models of which there are hidden states alone: no model runs."""
 OF_NULLS = ("nulls", "untrained_seeds")

@@ -20,7 +20,7 @@ Files = list[Path | str]
 ABOVE = "-above-"
 """Stands for `..` in the path of a copy."""
 STAGED = "results/staged/"
-"""Where copies of folders are in a storage."""
+"""Folder of copies of folders in a storage."""
 
 
 @dataclass(frozen=True)

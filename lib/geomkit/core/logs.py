@@ -20,7 +20,7 @@ _terminal: TextIO = sys.stderr
 _pace: list[Pace] = []
 """Loops that run, outermost first."""
 FULL = re.compile(rf"errno = ({errno.ENOSPC}|{errno.EDQUOT})\b|No space left on device")
-"""How HDF5 and Arrow say that a disk is full."""
+"""Words in which HDF5 and Arrow say that a disk is full."""
 
 
 @contextmanager

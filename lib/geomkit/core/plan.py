@@ -23,7 +23,7 @@ TWINS = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What a configuration asks of the workflow.
+    """Models, corpora and results that a configuration asks for.
 
     config: whole and checked. models: the catalogue's, by name. known: declarations by kind. stages: keys of the configuration
     that select models and corpora, in order.

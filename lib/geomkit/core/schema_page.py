@@ -18,7 +18,7 @@ the value that ships.
 """
 
 NAMES = {"object": "mapping", "integer": "whole number", "number": "number", "string": "string", "boolean": "boolean"}
-"""What the page calls the schema's types."""
+"""Names of the schema's types on the page."""
 
 
 class Key(NamedTuple):

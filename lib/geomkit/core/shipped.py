@@ -63,7 +63,7 @@ FINDINGS = (
     Shipped("trajectory/turns.csv"),
     Shipped("trajectory/laws.csv"),
 )
-"""What claims read. A run's own ledger reads the same files in its own results."""
+"""Files that claims read. A run's own ledger reads the same files in its own results."""
 TRAININGS = (
     Shipped("theory/training/facts.csv"),
     Shipped("theory/training/small_steps.csv"),
@@ -80,4 +80,4 @@ TRAININGS = (
     Shipped("ladder/steps.csv"),
     Shipped("ladder/steps/ladder-*", target="results/ladder/steps.csv", whole="ladder/steps.csv"),
 )
-"""What stages begin with that would take days to train: planted facts, small steps, and the ladder."""
+"""Results of trainings that take days, from which stages begin: planted facts, small steps, and the ladder."""

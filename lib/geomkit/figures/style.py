@@ -48,7 +48,7 @@ Name = TypeVar("Name")
 
 SIZE = "parameters without embeddings"
 AXES = {"params_nonembedding": SIZE, "params_total": "all parameters", "width": "width"}
-"""What measures of size are called."""
+"""Names of measures of size in figures."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette."""
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS
@@ -98,7 +98,7 @@ def looks(*kinds: Kind) -> dict[str, Look]:
 NULLS = looks("family", "model", "rows")
 """Every null of tables with one row for each model."""
 PROJECTIONS = looks("tokens")
-"""What models' rows are in fewer directions."""
+"""Looks of nulls that are a model's rows in fewer directions."""
 
 QUANTITIES = (
     described("geomkit.measures.entropy", "metrics.register")
@@ -106,7 +106,7 @@ QUANTITIES = (
     | described("geomkit.measures.entropy", "named")
     | described("geomkit.studies.entropy.analyse", "named")
 )
-"""What tables hold values of, in the order in which figures list them; `label` and `unit` are what figures call them."""
+"""Metrics of tables, in the order in which figures list them; `label` and `unit` are what figures call them."""
 
 
 def name_of(metric: str) -> str:

@@ -24,7 +24,7 @@ NAME = re.compile(
 
 @dataclass(frozen=True)
 class Form:
-    """How a model differs from the ladder's of its width: number of layers, widths of the MLP, one matrix for both embeddings.
+    """Differences of a model from the ladder's of its width: number of layers, widths of the MLP, one matrix for both embeddings.
     The ladder's own form is the empty string."""
 
     depth: int | None = None

@@ -46,7 +46,7 @@ OWN = Form()
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train one model. `tokens` counts every token seen, `peak_rate` is the learning rate at width 16."""
+    """Settings of one model's training. `tokens` counts every token seen, `peak_rate` is the learning rate at width 16."""
 
     tokens: int = 8_000_000
     vocabulary: int = 2048

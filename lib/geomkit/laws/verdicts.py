@@ -47,7 +47,7 @@ class Kind(StrEnum):
     UNDECIDED = "undecided"
     """Neither."""
     DONOR_DEPENDENT = "donor-dependent"
-    """What the widest model's null shows, another donor's contradicts."""
+    """The widest model's null shows one thing, and another donor's contradicts it."""
     UNTESTED = "untested"
     FAILED = "failed"
 
@@ -168,7 +168,7 @@ class Judgement:
     p: float | None = None
     """Adjusted, of a primary one."""
     tests: int | None = None
-    """How many primary tests there were, those that are one test counted once."""
+    """Number of primary tests; those that are one test count once."""
     donors: Mapping[str, float] = field(default_factory=dict)
     """Slope of each donor that counts, on its own sizes."""
     difference: Difference | None = None

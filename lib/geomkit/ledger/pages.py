@@ -17,9 +17,9 @@ from geomkit.tables.findings import Claim, ClaimVerdict
 from geomkit.tables.rows import read_csv
 
 PLACES = {"claim": "{{ ledger }}", "shipped": "{{ shipped }}"}
-"""Where the template of the page for browsers takes the ledgers of the run and of what ships, by the word of their anchors."""
+"""Places in the browser page's template for the ledgers of the run and of what ships, by the word of their anchors."""
 START, END = "<!-- findings -->", "<!-- /findings -->"
-"""What the README's table stands between."""
+"""Marks before and after the README's table."""
 MANY = 1
 """Numbers of one verdict on one claim that are printed in the README's table with their intervals."""
 OPENING = """# Findings

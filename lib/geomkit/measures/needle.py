@@ -9,7 +9,7 @@ import numpy as np
 from geomkit.core.errors import DataError
 
 STATEMENTS = {"needle": 1, "repeated": 8, "plain": 0}
-"""How often the fact is stated in each kind of context."""
+"""Number of times that the fact is stated in each kind of context."""
 CALLS = {"needle": "concentrated", "repeated": "redundant", "plain": "absent"}
 
 

@@ -24,7 +24,7 @@ from geomkit.states.texts import Sample
 
 SUBLAYERS = ("attention", "mlp")
 KINDS = ("none", "zero", "mean")
-"""What can stand in a sublayer's place: its own output (a restart, for checks and timing), 0, and the mean."""
+"""Replacements of a sublayer's output: its own output (a restart, for checks and timing), 0, and the mean."""
 
 
 class Roles(NamedTuple):

@@ -22,7 +22,7 @@ QUERIES = 256
 AGREEMENT = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 3e-2}
 """Largest divergence in nats, of a query that sees all of its past from the text's own pass, that is taken for rounding."""
 REFUSED = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
-"""What models raise that take no mask, no positions or no embeddings of the caller's."""
+"""Errors of models that take no mask, no positions or no embeddings of the caller's."""
 
 
 @contextmanager

@@ -51,7 +51,7 @@ EPSILON = ("eps", "variance_epsilon", "epsilon", "norm_eps", "layer_norm_eps")
 """Names that norms give to what they add to the variance."""
 
 OBJECTIVES = {CAUSAL: AutoModelForCausalLM, MASKED: AutoModelForMaskedLM}
-"""What loads a model, by what it was trained to predict: the next token, or tokens that are masked."""
+"""Classes that load a model, by its objective: the next token, or tokens that are masked."""
 
 logging.disable_progress_bar()
 

@@ -19,10 +19,10 @@ from geomkit.core.state import State
 GB = 1e9
 HOST = torch.device("cpu")
 Homes = Mapping[State, torch.device]
-"""Where the rows of a state are handed out, and their sums kept; the host for a state that is not named."""
+"""Device on which the rows of a state are handed out, and their sums kept; the host for a state that is not named."""
 HOSTED: Homes = {}
 LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Where a container says how much memory it may use."""
+"""File in which a container says how much memory it may use."""
 MARGIN = 2 << 30
 """Bytes that each GPU keeps free for a batch: its logits take up to 1 GiB in float32, and as much again while they are made."""
 

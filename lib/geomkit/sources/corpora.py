@@ -33,7 +33,7 @@ SPLITS = {"test": 0.2, "validation": 0.1, "train": 0.7}
 LONE = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
 UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-"""What no name of a document in an HDF5 file can hold."""
+"""Characters that no name of a document in an HDF5 file can hold."""
 
 
 class Document(NamedTuple):

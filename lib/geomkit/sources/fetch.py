@@ -38,7 +38,7 @@ Fetch = Callable[..., object]
 
 model_sources: Registry[Fetch] = Registry("model source")
 corpus_sources: Registry[Fetch] = Registry("corpus source")
-"""Where a catalogue entry's files may come from over the network. A new one is one function here with
+"""Sources over the network from which a catalogue entry's files may come. A new one is one function here with
 `@model_sources.register(name)` or `@corpus_sources.register(name)` or both, literals: it takes the folder to fill, which appears
 when it is whole or not at all, and by keyword what an entry of it says; a keyword without a default is required. Sources that
 are on this machine already are `geomkit.core.config.places`."""

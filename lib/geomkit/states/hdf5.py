@@ -53,7 +53,7 @@ def refuse_damage(path: str | Path, error: BaseException | None) -> None:
 
 
 OWN = re.compile(r"^['\"]?(Unable to|Can't|unable to|Invalid|Inappropriate|Unspecified) ")
-"""How HDF5's errors begin."""
+"""First words of HDF5's errors."""
 
 
 class Reader:

@@ -39,7 +39,7 @@ from geomkit.states.texts import Texts, lists_of, read_lists
 
 SCHEMA = 3
 GAIN = "information gain"
-"""What attributes that say the information gain's constants begin with."""
+"""Prefix of attributes with the information gain's constants."""
 GAINED = ("trained", "shuffled")
 """Variants of which information gains are kept, where they are asked for."""
 

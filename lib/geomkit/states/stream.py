@@ -84,7 +84,7 @@ class States(Protocol):
 
 
 Open = Callable[[], Callable[[str], States]]
-"""What a rule names as its `states`: called in a job, it gives what opens a variant by its name."""
+"""Function that a rule names as its `states`: called in a job, it returns a function that opens a variant by its name."""
 
 OpenByName = Callable[[], Callable[[str, Path], Callable[[str], States]]]
 """The same for several models: called with a model's name and folder, and then with a variant's name."""

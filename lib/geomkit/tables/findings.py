@@ -49,21 +49,21 @@ class Finding:
     scope: str
     """Models, corpus and layer that it speaks of, and no others."""
     effect: str
-    """What the number is, with its unit."""
+    """Name of the measured number, with its unit."""
     value: float | None = None
     low: float | None = None
     high: float | None = None
     margin: float | None = None
     null: str | None = None
     against: float = 0.0
-    """What the value is compared with: 0 for a difference, one half for a share."""
+    """Reference of the value: 0 for a difference, one half for a share."""
     sizes: int | None = None
     documents: int | None = None
     primary: bool = False
     verdict: ClaimVerdict
     reason: str
     details: str = ""
-    """What else a reader must know: what could have been found, and what the null keeps."""
+    """Further remarks for a reader: which effect could have been found, and what the null keeps."""
 
     @classmethod
     def of(cls, row: Any, effect: str, verdict: ClaimVerdict, reason: str, **columns: Any) -> Self:

@@ -101,7 +101,7 @@ class LossAxes(Source):
     pieces: int
     """Texts, or windows."""
     tokens: int
-    """How many were predicted."""
+    """Number of predicted tokens."""
     models: tuple[ModelLoss, ...]
     laws: tuple[SizeLaw, ...]
     best_against: str | None

@@ -78,10 +78,10 @@ RESAMPLES = pa.schema(
 metrics that depend on it, else null. A layer is a name or a number."""
 
 EVERYTHING = "everything"
-"""What is absent of a model that was refused."""
+"""Name in the table of absences for a model that was refused."""
 
 FACTS = ("params_nonembedding", "params_total", "depth")
-"""What a file of measurements says about its model's size, as columns."""
+"""Columns for the size of a file's model."""
 
 
 def facts(attributes: Mapping[str, Any]) -> dict[str, int]:

@@ -29,7 +29,7 @@ RESAMPLES = 1000
 
 
 Measured = tuple[list[ConditionalGain], DocumentVariance]
-"""What is found of one cloud of rows."""
+"""Gains and the documents' share of variance of one cloud of rows."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,7 @@ def departure(alpha: ArrayLike, beta: ArrayLike) -> Array:
 
 
 def verdict(theory: bool, rival: bool) -> str:
-    """Which of two predictions an interval covers: theory, rival, neither, or undecided where it covers both."""
+    """Name the one of two predictions that an interval covers: theory, rival, neither, or undecided where it covers both."""
     if theory and rival:
         return "undecided"
     return "theory" if theory else "rival" if rival else "neither"

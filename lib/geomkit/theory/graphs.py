@@ -47,7 +47,7 @@ def per_skill(graph: SkillGraph, rows: Array) -> Array:
 
 
 def sightings(sample: sparse.csr_array) -> NDArray[np.int64]:
-    """How often each skill is used in a graph (skills,)."""
+    """Number of times that each skill is used in a graph (skills,)."""
     return np.bincount(sample.indices, minlength=sample.shape[1])
 
 

@@ -102,7 +102,7 @@ def edge(rows: Sequence[FactBin], h: float) -> float | None:
 
 
 def crossing(rank: Array, profile: Array, level: float) -> float:
-    """Where a falling profile reaches a level, linear between bins."""
+    """Find the point at which a falling profile reaches a level, linear between bins."""
     k = int(np.flatnonzero(profile < level)[0])
     share = (profile[k - 1] - level) / (profile[k - 1] - profile[k])
     return float(rank[k - 1] + share * (rank[k] - rank[k - 1]))

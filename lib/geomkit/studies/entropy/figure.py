@@ -17,7 +17,7 @@ from geomkit.tables.rows import read_csv
 
 LINES = {"trained": "-", "untrained": ":"}
 NORM = 1.12
-"""Where the state after the final norm is drawn, beside the last block's output at 1."""
+"""Position on the axis of the state after the final norm; the last block's output is at 1."""
 
 
 def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> Iterator[Figure]:

@@ -155,7 +155,7 @@ def errors(cells: Columns, laws: Mapping[str, Baselines], *more: Array) -> Error
 
 
 def beside_loss(name: str, cells: Columns, trainings: Columns, laws: Mapping[str, Baselines]) -> MetricBesideLoss:
-    """What ln of a metric adds to the prediction of the loss; its null is a function of size plus one of data."""
+    """Gain in the loss's prediction from ln of a metric; its null is a function of size plus one of data."""
     value = cells[name]
     additive = linear_prediction(value, categories(cells[N], cells[D])) if np.isfinite(value).all() else None
     more, more_trainings = (without_least(part) for part in (cells, trainings))

@@ -57,7 +57,7 @@ def rejected(laws: Sequence[LossLaw], where: Mapping[str, Any]) -> bool:
 
 
 Series = tuple[dict[str, Any], list[float], list[float]]
-"""What it is, sizes, and losses in nats a token."""
+"""Columns that identify the series, sizes, and losses in nats a token."""
 
 
 def measured_losses(table: Path) -> Iterator[Series]:

@@ -35,7 +35,7 @@ Correlations = Mapping[str, Correlation | None]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricBesideLoss:
-    """What ln of a metric adds to the prediction of the loss on a grid over size and data."""
+    """Gain in the loss's prediction from ln of a metric, on a grid over size and data."""
 
     correlations: Correlations
     correlations_without_least_data: Correlations

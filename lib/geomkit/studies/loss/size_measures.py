@@ -197,7 +197,7 @@ class Baseline:
 
 
 def beside_loss(ladder: Ladder, where: Where, donors: Measurements) -> Iterator[EntropyLoss]:
-    """What a metric, and each of its nulls, adds to the prediction of the loss; nulls of donors at the sizes that have one."""
+    """Gain in the loss's prediction from a metric and from each of its nulls; those of donors at the sizes that have one."""
     columns = ladder.measured.source | where.columns
     variants = beside(ladder.measured.variants, where)
     if "trained" not in variants:

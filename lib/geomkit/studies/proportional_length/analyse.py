@@ -51,7 +51,7 @@ class Cell:
         return [pair for pair in sorted(set(zip(self.widths, self.lengths, strict=True))) if pair[0] < width]
 
     def where(self, metric: str, mode: str, width: int) -> Where:
-        """Where a model of a width is measured."""
+        """Place at which a model of a width is measured."""
         return Where(self.layer, mode, int(FOLLOWS[self.follows] * width), metric)
 
 

@@ -172,7 +172,7 @@ def target_rows(file: Removals, known: Probe, layer: int, number: int, null: str
 
 
 def spread(problem: Explained) -> dict[str, float]:
-    """How evenly the ridge's leave-one-out gains are spread: Gini, and the effective number as a share of the context."""
+    """Evenness of the ridge's leave-one-out gains: Gini, and the effective number as a share of the context."""
     gains = leave_one_out(problem)
     return {"residual_gini": gini(gains), "residual_effective_share": effective_number(gains) / problem.size}
 

@@ -64,7 +64,7 @@ def without_weights(row: LawVerdict, rows: Sequence[LawVerdict]) -> str:
 
 
 def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
-    """What the test could have detected, what the null retains, and the slopes that were left out of the verdict."""
+    """Remarks: the effect that the test could have detected, what the null retains, and slopes left out of the verdict."""
     notes = [f"exponent itself {estimate(row.exponent)}"]
     if row.p_adjusted is not None and row.tests is not None:
         notes.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")

@@ -38,7 +38,7 @@ from geomkit.tables.rows import read_csv, write_csv, write_json
 
 AGAINST = ("params_nonembedding", "params_total", "width")
 JUDGED_LAYERS, JUDGED_SIZE = ("last", "final"), "params_nonembedding"
-"""What verdicts.csv judges of metrics with a margin, text by text."""
+"""Layers and measure of size in verdicts.csv, which has the metrics with a margin, text by text."""
 FORMS = ("power", "offset_power", "log_linear")
 
 

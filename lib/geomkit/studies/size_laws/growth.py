@@ -22,19 +22,19 @@ from geomkit.tables.measurements import Where, read_resamples
 from geomkit.tables.rows import read_csv, write_csv
 
 LAYER, MODE = PLACE = ("final", "centre-unit")
-"""Where Diff-eRank is measured."""
+"""Place at which Diff-eRank is measured."""
 NOWHERE = (None, None)
-"""Where there is no place: the loss, and published tables."""
+"""Place of values that have none: the loss, and published tables."""
 N = "params_nonembedding"
 MEASURED = "measured"
 TWINS = "untrained"
-"""What Diff-eRank is a difference from."""
+"""Variant that Diff-eRank subtracts."""
 UNJUDGED = "exploratory: no margin was fixed for it"
 BOTH = (
     "family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high",
     "measurement_low", "measurement_high", "verdict", "reason",
 )  # fmt: skip
-"""What rows of slopes.csv and growth.csv share."""
+"""Fields that rows of slopes.csv and growth.csv share."""
 
 
 def compare_growth(

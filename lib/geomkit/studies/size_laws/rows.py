@@ -28,7 +28,7 @@ class Slope(Compared):
     measurement_high: float | None
     """The part of the interval that comes from the documents and seeds that were drawn; None without resamples."""
     combinations: int
-    """How many exponents the file holds."""
+    """Number of exponents in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class LawVerdict(Source, Endpoint):
         *("low", "high", "low_90", "high_90", "p", "p_adjusted", "tests", "different", "margin", "small", "small_attainable"),
         *("detectable", "sizes", "donors", "fit", "fit_p", "misfit", "misfit_at", "changes", "flags"),
     )
-    """What a judgement tells."""
+    """Columns that come from the judgement."""
 
     metric: str
     primary: bool
@@ -95,7 +95,7 @@ class LawVerdict(Source, Endpoint):
     misfit: float | None
     misfit_at: float | None
     changes: int | None
-    """How many sizes change the verdict when they are left out."""
+    """Number of sizes that change the verdict when they are left out."""
     flags: str | None
     common_dimension: float | None
     common_dimension_low: float | None

@@ -95,7 +95,7 @@ def gain_foretells(inputs: Inputs) -> list[Finding]:
 
 
 def wins(inputs: Inputs, metric: str, effect: str, other: str = ATTENTION) -> list[Finding]:
-    """How often Lasso beats another method in the last block, against one half; `effect` names the number of tokens."""
+    """Share of the last block's targets on which Lasso beats another method, against one half; `{}` in `effect` is the budget."""
     rows = summary(inputs)
     budget = budget_of(rows)
     findings = []

@@ -39,7 +39,7 @@ class Tokens:
     frequency: np.ndarray
     """ln of the token's count in other documents, plus 1/2."""
     earlier: np.ndarray
-    """How often the token has occurred in the text before."""
+    """Number of times that the token has occurred in the text before."""
 
     @classmethod
     def of(cls, ids: np.ndarray, surprisal: np.ndarray, lengths: Iterable[int], documents: Iterable[str], counts: np.ndarray):

@@ -14,10 +14,10 @@ from geomkit.studies.tokens.rows import TokenPage
 from geomkit.tables.rows import read_json
 
 PLACE = "{{ data }}"
-"""Where the template takes its data."""
+"""Place in the template for its data."""
 
 VIEWS = ("gain", "surprisal")
-"""What the page shows beside the methods: no method may have one of these names."""
+"""Names of series that the page shows beside the methods: no method may have one of these."""
 
 
 def tokens_page(template: str, data: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ DESIGNS: Mapping[str, tuple[str, ...]] = {
 """Columns of each regression, all logarithms; the first is the one that decides."""
 FIRST = "width and N"
 ASKED = {"metric": "N", "difference": "width"}
-"""What is tested of the metric itself, size at fixed width, and of its difference from the null, width at fixed size."""
+"""Coefficients that are tested: of the metric itself, size at fixed width; of its difference from the null, width at fixed N."""
 NARROW = 64
 """Widths up to this are the cells of a sensitivity analysis: beyond it the ladder alone has models."""
 MLP = 4
@@ -326,7 +326,7 @@ def tied_shares(axes: Axes) -> list[TiedShare]:
 
 
 def followed(low: float, high: float) -> str:
-    """Which measure of size an interval of the share is compatible with."""
+    """Name the measure of size that an interval of the share is compatible with."""
     none, all_of_it = low <= 0 <= high, low <= 1 <= high
     if none and all_of_it:
         return "undecided"

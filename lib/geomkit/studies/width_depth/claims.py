@@ -48,7 +48,7 @@ def decided(inputs: Inputs, of: str, small: ClaimVerdict, null: str | None, effe
 
 
 def details(row: Effect, rows: Sequence[Effect]) -> str:
-    """What the test could have detected, lack of fit, and the same coefficient in other designs and cells."""
+    """Remarks: the effect that the test could have detected, lack of fit, and the same coefficient in other designs and cells."""
     notes = [f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests"] if row.p_adjusted is not None else []
     if row.detectable is not None:
         notes.append(f"smallest effect detectable with 80 % power: {row.detectable:.3f}")

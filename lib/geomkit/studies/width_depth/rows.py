@@ -40,7 +40,7 @@ class Effect(Endpoint):
     metric: str
     design: str
     cells: str
-    """Which cells: `all`, or the widths that are left."""
+    """Cells of the fit: `all`, or the widths that are left."""
     column: str
     primary: bool
     value: float | None
@@ -156,7 +156,7 @@ class StepTurn(Endpoint):
     counts: bool
     seeds: int
     phases: str
-    """How the legs are beside fall, rise, fall (for alpha-ReQ rise, fall, rise); empty for metrics without published phases."""
+    """The legs compared with fall, rise, fall (for alpha-ReQ rise, fall, rise); empty for metrics without published phases."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ SAMPLES = (1024, 4096, 16384, 65536, 262144)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a cell is trained. `budgets` are numbers of steps, each the double of the one before.
+    """Settings of a cell's training. `budgets` are numbers of steps, each the double of the one before.
 
     The rate is constant up to the last `tail` of a budget and falls linearly to zero over it; the next budget goes on from
     where the fall began, so that doubling costs only the steps that it adds.
@@ -100,7 +100,7 @@ def plant(exponent: float, seed: int, recipe: Recipe) -> Facts:
 
 
 def counts(cell: Cell, facts: Facts) -> NDArray[np.int64]:
-    """How often each fact is in the training texts (facts,); smaller data of one seed are the first of larger ones' draws."""
+    """Count each fact in the training texts (facts,); smaller data of one seed are the first draws of larger ones."""
     if cell.samples is None or cell.samples < 1:
         raise DataError(f"facts: {cell.name} has no finite number of texts")
     drawn = rng(cell.seed, "facts", "texts", cell.exponent).choice(len(facts.frequency), cell.samples, p=facts.frequency)

@@ -19,7 +19,7 @@ from geomkit.tables.rows import read_csv, read_json
 
 MARKERS = "osDv^P*"
 FORMS = {"offset_power": ("with an offset", BLUE), "power": ("power law", VERMILION), "log_linear": ("linear in ln", GREEN)}
-"""What forms are called, and their colours."""
+"""Names of forms in figures, and their colours."""
 LINES = {Fitness.NOT_REJECTED: "-", Fitness.REJECTED: "--", Fitness.UNTESTED: "-."}
 PALE = 0.4
 
