@@ -33,7 +33,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from geomkit.core.provenance import replacing
-from geomkit.tables.parquet import parquet_file
+from geomkit.tables.parquet import read_table
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 COLUMNS = pa.schema(
@@ -115,4 +115,4 @@ def write(table: pa.Table, parquet: Path, csv: Path | None = None) -> None:
 
 def read(path: Path) -> pa.Table:
     """Read a table that `write` wrote. Raises DataError for another file."""
-    return parquet_file(path).read()
+    return read_table(path)
