@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy.special import entr
@@ -330,7 +331,7 @@ def directions_99(spectrum: Spectrum) -> Measurement:
     return _directions(spectrum, 0.99)
 
 
-def marchenko_pastur_edge(n: int, d: int, trace: float | Array) -> Array:
+def marchenko_pastur_edge(n: int, d: int, trace: Any) -> Any:
     """Upper edge of the eigenvalues of Z^T Z / n for n rows of d independent entries, (t / d)(1 + sqrt(d / n))^2, t the trace.
 
     Limits: t / d as n grows. Source: Marchenko, Pastur 1967.
@@ -338,7 +339,7 @@ def marchenko_pastur_edge(n: int, d: int, trace: float | Array) -> Array:
     return trace / d * (1 + math.sqrt(d / n)) ** 2
 
 
-def _beyond_edge(spectrum: Spectrum) -> Array:
+def _beyond_edge(spectrum: Spectrum) -> Any:
     """Whether each eigenvalue is beyond the Marchenko-Pastur edge for this n, d and trace."""
     return spectrum.eigenvalues > marchenko_pastur_edge(spectrum.n, spectrum.d, spectrum.trace[..., None])
 
