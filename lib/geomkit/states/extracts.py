@@ -27,13 +27,15 @@ class Requested:
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
     them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, and `modes` if not all, for texts without
-    attention sinks. lengths: whether the length of every row, and each text's mean cosine, are kept.
+    attention sinks. lengths: whether the length of every row, and each text's mean cosine, are kept. shown: in how many documents
+    the rows of the first text are kept, at the last block.
     """
 
     gain: Mapping[str, Any] | None = None
     whitened: Any = None
     sinks: Mapping[str, Any] | None = None
     lengths: bool = False
+    shown: int = 0
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -71,12 +73,18 @@ class StateExtracts:
         self.fold = document_folds(texts.document) if self.folds else None
         self.lengths: list[np.ndarray] | None = [] if requested.lengths else None
         self.cosines: list[float] = []
+        self.shown = shown_texts(texts.document, requested.shown) if state == State(depth) else []
+        self.kept: list[np.ndarray] = []
 
     def add(self, rows: Array, texts: range) -> None:
         """Add rows of these texts, one after another."""
         sizes = self.texts.tokens[texts.start : texts.stop]
         if self.folds is not None and self.fold is not None:
             self.folds.add(rows, sizes, self.fold[texts.start : texts.stop].tolist())
+        for text in texts:
+            if text in self.shown:
+                start, stop = self.texts.offset[text : text + 2] - self.texts.offset[texts.start]
+                self.kept.append(as_numpy(rows[start:stop]).astype(np.float64))
         if self.lengths is not None:
             self.lengths.append(row_lengths(rows))
             self.cosines += mean_cosines(rows, sizes)
@@ -90,10 +98,17 @@ class StateExtracts:
     def write(self, writer: SpectraWriter, variant: str) -> None:
         if self.ridges:
             writer.ridge(variant, self.state, self.ridges)
+        if self.kept:
+            writer.shown(variant, self.state, self.shown, np.concatenate(self.kept))
         if self.lengths is not None:
             writer.lengths(variant, self.state, self.lengths, self.cosines)
         if self.folds is not None:
             writer.folds(variant, self.state, self.folds.sums, self.folds.totals)
+
+
+def shown_texts(documents: Sequence[str], count: int) -> list[int]:
+    """Return the first text of each of the first documents."""
+    return [list(documents).index(name) for name in list(dict.fromkeys(documents))[:count]]
 
 
 def row_lengths(rows: Array) -> np.ndarray:

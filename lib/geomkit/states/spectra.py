@@ -11,6 +11,7 @@ All spectral metrics are made from it.
 /{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
                                                                              sum of z z^T and the sum of z, unit rows; /tokens
 /{variant}/lengths/{state}                 (tokens,)                         of every row; /cosines (texts,), each text's mean
+/{variant}/shown/{state}                   (tokens, d)                       rows of some texts, whose numbers are /shown/texts
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
@@ -93,6 +94,11 @@ class SpectraWriter:
         """Write the length of every row, in parts, and each text's mean cosine."""
         self._fill(f"{variant}/lengths/{state.path}", np.float64, parts)
         self._put(f"{variant}/cosines/{state.path}", np.asarray(cosines))
+
+    def shown(self, variant: str, state: State, texts: Sequence[int], rows: np.ndarray) -> None:
+        """Write the rows (tokens, d) of some texts."""
+        self._put(f"{variant}/shown/{state.path}", rows)
+        self._put(f"{variant}/shown/texts", np.asarray(texts))
 
     def folds(
         self,
@@ -253,6 +259,12 @@ class Spectra(Reader):
         Raises DataError where they were not requested.
         """
         return read(self.file, f"{variant}/lengths/{state.path}"), read(self.file, f"{variant}/cosines/{state.path}")
+
+    def shown(self, variant: str, state: State) -> dict[int, np.ndarray]:
+        """Read the rows (tokens, d) of the texts whose rows were kept, by their numbers."""
+        texts = read(self.file, f"{variant}/shown/texts").tolist()
+        stops = np.cumsum([self.text_list.tokens[text] for text in texts])[:-1]
+        return dict(zip(texts, np.split(read(self.file, f"{variant}/shown/{state.path}"), stops), strict=True))
 
     def vocabulary(self) -> np.ndarray:
         """Read how often each token id occurs in other documents of the corpus: (ids,)."""

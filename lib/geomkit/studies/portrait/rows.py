@@ -93,6 +93,25 @@ class Facts:
     texts: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A shipped model's metric at the last block, mean over texts, with its interval; or that of the widest one's rows in d directions.
+
+    projected: whether it is the latter, the line that width alone would give; it then has no interval.
+    """
+
+    corpus: str
+    model: str
+    d: int
+    n: int
+    normalise: str
+    metric: str
+    projected: bool
+    value: float
+    low: float | None
+    high: float | None
+
+
 def with_facts(table: pa.Table, facts: Facts) -> pa.Table:
     """Return the table with these facts in its metadata."""
     return table.replace_schema_metadata({PLACE: json.dumps(asdict(facts))})
