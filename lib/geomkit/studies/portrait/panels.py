@@ -1,0 +1,533 @@
+"""Turn the table of a portrait into what its page shows: sections with panels, each of charts that share switches.
+
+A panel's rows are cut into views, one for each choice of its switches, so that a browser draws no more than is seen. A chart is
+named here, and drawn in `geomkit.studies.portrait.page`.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from geomkit.core.declarations import described
+from geomkit.core.variants import TRAINED, base
+from geomkit.studies.portrait.rows import Facts
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+"""Rows of a table by their section."""
+
+DRAWN = described("geomkit.measures.nulls", "variant") | described("geomkit.models.variants", "variant")
+DASHES = {"-": [1, 0], "--": [6, 3], ":": [1.5, 2.5]}
+"""Lengths of strokes and gaps, in pixels, of the lines that matplotlib has names for."""
+SOLID, DASHED, DOTTED = DASHES.values()
+BLUE, VERMILION, GREEN, ORANGE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#737373"
+
+WITHOUT, EDGE, HERE, WIDTH, REFERENCE = "without", "edge", "here", "width", "reference"
+"""Names of series that are no variants."""
+FIRST = "erank_covariance"
+"""The metric that is shown first."""
+SHARES = ("top_1_share", "top_5_share", "top_10_share", "directions_90", "directions_99")
+"""Metrics in the table below a spectrum."""
+NORMALISATIONS = {"unit": "unit length", "centre-unit": "centred, unit length", "centre": "centred", "raw": "as they are"}
+"""Normalisations in words."""
+STATES = {"embedding": "embedding", "plain": "final norm, without its weights", "final": "final norm"}
+"""Places that are not blocks."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """How a series is called and drawn."""
+
+    label: str
+    colour: str
+    dash: Sequence[float] = (1, 0)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A choice between views: its options with their labels, in order, and the one that is chosen first, if not the first."""
+
+    label: str
+    options: Mapping[str, str]
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Rows of a chart, each with its `view`, the values of the panel's switches, and its `series`.
+
+    kind: the drawing. columns: those of its CSV besides view and series. index: what a line of the table of
+    numbers is for. ticks: labels on the axis of depth. A title of "" is made of the switches.
+    """
+
+    kind: str
+    title: str
+    series: Mapping[str, Series]
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    index: Sequence[str]
+    ticks: Mapping[float, str] = field(default_factory=dict)
+
+
+def panel(caption: str, charts: Sequence[Chart], switches: Mapping[str, Switch], **parts: Any) -> dict[str, Any]:
+    """Return charts with their switches, as the page takes them."""
+    views = list(dict.fromkeys(row["view"] for chart in charts for row in chart.rows))
+    number = {view: place for place, view in enumerate(views)}
+    return {
+        "caption": caption,
+        "switches": [
+            {
+                "name": name,
+                "label": switch.label,
+                "options": list(map(list, switch.options.items())),
+                "start": switch.start or next(iter(switch.options)),
+            }
+            for name, switch in switches.items()
+        ],
+        "views": list(map(list, views)),
+        "charts": [
+            {
+                "kind": chart.kind,
+                "title": chart.title,
+                "index": list(chart.index),
+                "series": [{"name": name, **vars(one)} for name, one in chart.series.items()],
+                "ticks": list(map(list, chart.ticks.items())),
+                "csv": as_csv(chart, number),
+            }
+            for chart in charts
+        ],
+        **parts,
+    }
+
+
+def as_csv(chart: Chart, number: Mapping[Any, int]) -> str:
+    """Return a chart's rows as CSV, with numbers for views, in their order."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["view", "series", *chart.columns])
+    for row in sorted(chart.rows, key=lambda row: number[row["view"]]):
+        writer.writerow([number[row["view"]], row["series"], *(cell(row[column]) for column in chart.columns)])
+    return stream.getvalue()
+
+
+def cell(value: Any) -> str:
+    """Return a value as text: five digits of a number, nothing for what is not known."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.5g}"
+    return "" if value is None else str(value)
+
+
+# Sections
+
+
+def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
+    """Yield the sections of the page, in order. One whose rows are missing has the reason in their place."""
+    yield {"id": "short", "title": "In short", "sentences": facts.sentences}
+    if facts.kind == "comparison":
+        yield section("depth", "Depth", "difference", rows, facts, lambda: {"panels": [difference_panel(rows, facts)]})
+        yield section("loss", "Loss", "loss", rows, facts, lambda: {"losses": losses(rows, facts)})
+    else:
+        yield section("depth", "Depth", "depth", rows, facts, lambda: {"panels": [depth_panel(rows, facts)]})
+        yield section("spectra", "Spectra", "spectrum", rows, facts, lambda: {"panels": [spectra_panel(rows, facts)]})
+        yield section("norms", "Norms and sinks", "norms", rows, facts, lambda: norms_parts(rows, facts))
+        yield section("tokens", "Tokens", "tokens", rows, facts, lambda: tokens_parts(rows, facts))
+        yield section("standing", "Where it stands", "reference", rows, facts, lambda: {"panels": [standing_panel(rows, facts)]})
+    yield {
+        "id": "measured",
+        "title": "What was measured",
+        "facts": list(map(list, facts.measured)),
+        "absences": list(map(list, facts.absent.items())),
+        "command": facts.command,
+    }
+
+
+def section(
+    name: str, title: str, needs: str, rows: Rows, facts: Facts, parts: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return a section with its parts, or with the reason why the rows that it needs are absent."""
+    return {"id": name, "title": title, **(parts() if rows.get(needs) else {"absent": reason(needs, facts)})}
+
+
+def reason(needs: str, facts: Facts) -> str:
+    """Return why a section of the table has no rows."""
+    return facts.absent.get(needs, "nothing of this kind was measured")
+
+
+def depth_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return every metric against layers, with the nulls beside the trained model."""
+    positions = axis_of(rows["depth"])
+    found = [
+        dict(row) | {"view": view_of(row), "series": series_of(row), "x": x, "place": place}
+        for row in rows["depth"]
+        for x, place in places_of(row, positions)
+    ]
+    caption = (
+        "Look where the trained model leaves its nulls: Gaussian rows show what the numbers of tokens and dimensions "
+        "alone give, an untrained twin what the architecture gives, and shuffled tokens what is left without their order. "
+        "Shading is the 95 % interval over documents; the states after the final norm, without its learnt weights (plain) "
+        "and with them (final), stand apart from the blocks."
+    )
+    columns = ("x", "place", "value", "low", "high", "bound", "n", "d", "texts", "documents")
+    ticks = ticks_of(positions)
+    chart = Chart("depth", "", series_in(found, facts), columns, found, ("place",), ticks)
+    return panel(caption, [chart], switches_of(rows["depth"], facts))
+
+
+def view_of(row: Row) -> tuple[str, str, str]:
+    """Return the values of the switches metric, normalisation and tokens."""
+    return row["metric"], row["normalise"], "corpus" if row["scope"] == "corpus" else str(row["n"])
+
+
+def switches_of(rows: Sequence[Row], facts: Facts) -> dict[str, Switch]:
+    """Return the switches metric, normalisation and tokens, with the options that the rows have."""
+    metrics = sorted(
+        unique(rows, "metric"), key=lambda one: (one != FIRST, list(facts.labels).index(one) if one in facts.labels else -1)
+    )
+    lengths = sorted({row["n"] for row in rows if row["scope"] != "corpus"}, reverse=True)
+    tokens = {str(n): f"first {n} of each text" for n in lengths}
+    if any(row["scope"] == "corpus" for row in rows):
+        tokens["corpus"] = "all texts together"
+    return {
+        "metric": Switch("Metric", {one: title_of(one, facts) for one in metrics}),
+        "normalise": normalise_switch(rows),
+        "tokens": Switch("Tokens", tokens),
+    }
+
+
+def normalise_switch(rows: Sequence[Row]) -> Switch:
+    return Switch("Token vectors", {one: NORMALISATIONS.get(one, one) for one in unique(rows, "normalise")})
+
+
+def unique(rows: Iterable[Row], column: str) -> list[Any]:
+    """Return the values of a column, in order, each once."""
+    return list(dict.fromkeys(row[column] for row in rows if row[column] is not None))
+
+
+def series_of(row: Row) -> str:
+    """Return the series of a row about a variant: another one where sinks were left out."""
+    return f"{row['variant']} {WITHOUT}" if row["sinks"] == WITHOUT else str(row["variant"])
+
+
+def series_in(rows: Iterable[Row], facts: Facts) -> dict[str, Series]:
+    """Return the series of rows about variants: the trained model first, and then in the order of the facts."""
+    order = {name: place for place, name in enumerate(facts.variants)}
+    names = sorted({row["series"]: None for row in rows}, key=lambda one: order.get(one.split()[0], len(order)))
+    return {name: variant_series(name, facts) for name in names}
+
+
+def variant_series(name: str, facts: Facts) -> Series:
+    """Return how a variant is called and drawn, as its declaration says."""
+    variant, _, without = name.partition(" ")
+    declared = DRAWN[base(variant)].facts if base(variant) in DRAWN else {"label": variant, "colour": "0.4", "line": "--"}
+    label = facts.variants.get(variant, declared["label"].replace("\n", " "))
+    if without:
+        return Series(f"{label}, sinks left out", ORANGE if variant == TRAINED else GREY, (7, 2))
+    return Series(label, hexadecimal(declared["colour"]), dash(declared["line"]))
+
+
+def hexadecimal(colour: str) -> str:
+    """Return a colour of matplotlib as #rrggbb: a grey is a number between 0 and 1."""
+    return colour if colour.startswith("#") else "#" + f"{round(255 * float(colour)):02x}" * 3
+
+
+def dash(line: Any) -> list[float]:
+    """Return a line of matplotlib as lengths of strokes and gaps, in pixels."""
+    return DASHES[line] if isinstance(line, str) else [1.75 * length for length in line[1]]
+
+
+def title_of(metric: str, facts: Facts) -> str:
+    """Return a metric with its unit."""
+    label, unit = facts.labels.get(metric, (metric, ""))
+    return f"{label} ({unit})" if unit and unit != "ratio" else label
+
+
+# Places along depth
+
+
+def axis_of(rows: Iterable[Row]) -> dict[tuple[int, str], float]:
+    """Return where each state is on the axis of layers: final states stand apart from the blocks, the plain one first."""
+    states = {(row["layer"], row["place"]) for row in rows if row["layer"] is not None}
+    blocks = max((layer for layer, place in states if place not in ("plain", "final")), default=0)
+    gap = max(0.5, blocks / 6)
+    apart = {"plain": blocks + gap, "final": blocks + 2 * gap}
+    return {state: apart.get(state[1], float(state[0])) for state in sorted(states, key=lambda one: apart.get(one[1], one[0]))}
+
+
+def places_of(row: Row, positions: Mapping[tuple[int, str], float]) -> Iterator[tuple[float, str]]:
+    """Yield a row's places on the axis, with their names. What has no layer, such as drawn rows, is at all of them."""
+    for state, x in positions.items():
+        if row["layer"] is None or (row["layer"], row["place"]) == state:
+            yield x, state_name(*state)
+
+
+def state_name(layer: int, place: str) -> str:
+    """Return a state in words."""
+    return STATES.get(place, f"block {layer}, the last" if place == "last" else f"block {layer}")
+
+
+def ticks_of(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
+    """Return the labels on the axis of layers."""
+    blocks = max((layer for layer, place in positions if place not in ("plain", "final")), default=0)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 7)
+    inner = {float(layer): str(layer) for layer in range(step, blocks, step) if blocks - layer > step / 2}
+    ends = {x: {"plain": "plain", "final": "final"}[place] for (_, place), x in positions.items() if place in ("plain", "final")}
+    return {0.0: "0"} | inner | {float(blocks): str(blocks)} | ends
+
+
+# Spectra
+
+
+def spectra_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return the eigenvalues of each state beside its nulls, with the shares of its leading directions."""
+    positions = axis_of(rows["spectrum"])
+    states = {state_name(*state): str(place) for place, state in enumerate(positions)}
+    number = {state: str(place) for place, state in enumerate(positions)}
+    start = next((place for (_, name), place in number.items() if name == "last"), "")
+    found, shares = [], []
+    for row in rows["spectrum"]:
+        series = EDGE if row["metric"] else str(row["variant"])
+        for state in positions if row["layer"] is None else [(row["layer"], row["place"])]:
+            found.append(dict(row) | {"view": (number[state], row["normalise"], str(row["n"])), "series": series})
+    views = {row["view"] for row in found}
+    for row in rows.get("depth", ()):
+        if row["metric"] in SHARES and row["scope"] != "corpus":
+            for state in positions if row["layer"] is None else [(row["layer"], row["place"])]:
+                view = (number.get(state), row["normalise"], str(row["n"]))
+                if view in views:
+                    metric = facts.labels.get(row["metric"], (row["metric"],))[0]
+                    shares.append(dict(row) | {"view": view, "series": series_of(row), "metric": metric})
+    series = series_in((row for row in found if row["series"] != EDGE), facts) | {
+        EDGE: Series("Marchenko-Pastur edge", GREY, SOLID)
+    }
+    switches = {
+        "state": Switch("State", {place: name for name, place in states.items()}, start),
+        "normalise": normalise_switch(rows["spectrum"]),
+        "tokens": Switch(
+            "Tokens", {str(n): f"first {n} of each text" for n in sorted(unique(rows["spectrum"], "n"), reverse=True)}
+        ),
+    }
+    caption = (
+        "Rows without structure stay below the Marchenko-Pastur edge for this number of tokens and dimensions, as "
+        "Gaussian rows do up to chance; directions above it carry structure. Look at the first one: far above the others, "
+        "it is a direction that most tokens share, often that of an attention sink."
+    )
+    charts = [Chart("spectrum", "", series, ("rank", "value", "n", "d"), found, ("rank",))]
+    if shares:
+        charts.append(
+            Chart("", "Leading directions", series_in(shares, facts), ("metric", "value", "low", "high"), shares, ("metric",))
+        )
+    return panel(caption, charts, switches)
+
+
+# Norms and sinks
+
+
+NORMS = {
+    "norm_largest": Series("largest of a text", VERMILION, DASHED),
+    "norm_first": Series("first token", ORANGE, DOTTED),
+    "norm_median": Series("median of a text", BLUE, SOLID),
+}
+ALIGNED = {
+    "sink_share": Series("share of sinks in the squared norm", VERMILION, DASHED),
+    "mean_cosine": Series("mean cosine of two tokens", GREEN, SOLID),
+}
+
+
+def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return norms by layer, what sinks do to them and to the effective rank, and a list of the sinks."""
+    positions = axis_of(rows["norms"])
+    ticks = ticks_of(positions)
+    columns = ("x", "place", "value", "low", "high")
+
+    def along(of: Iterable[Row], name: Callable[[Row], str]) -> list[Row]:
+        return [
+            dict(row) | {"view": (), "series": name(row), "x": x, "place": place}
+            for row in of
+            for x, place in places_of(row, positions)
+        ]
+
+    norms = along(rows["norms"], lambda row: str(row["metric"]))
+    charts = [
+        Chart(
+            "norms",
+            "Norm of a token's vector",
+            NORMS,
+            columns,
+            [row for row in norms if row["series"] in NORMS],
+            ("place",),
+            ticks,
+        ),
+        Chart(
+            "aligned",
+            "Share of sinks, and mean cosine",
+            ALIGNED,
+            columns,
+            [row for row in norms if row["series"] in ALIGNED],
+            ("place",),
+            ticks,
+        ),
+    ]
+    ranks = [
+        row for row in rows.get("depth", ()) if row["metric"] == FIRST and row["variant"] == TRAINED and row["scope"] != "corpus"
+    ]
+    ranks = [row for row in ranks if (row["normalise"], row["n"]) == (unique(ranks, "normalise")[0], max(unique(ranks, "n")))]
+    if any(row["sinks"] == WITHOUT for row in ranks):
+        title = (
+            f"Effective rank, first {ranks[0]['n']} tokens, {NORMALISATIONS.get(ranks[0]['normalise'], ranks[0]['normalise'])}"
+        )
+        found = along(ranks, series_of)
+        charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks))
+    caption = (
+        "A sink is a token whose norm is many times the median of its text: look for a gap between the largest norm and "
+        "the median, and for what the effective rank is without sinks. Rows of independent numbers have no such gap, and "
+        "a mean cosine near 0."
+    )
+    return {"panels": [panel(caption, charts, {})], "sinks": list(sinks_of(rows)), "nosinks": reason("sinks", facts)}
+
+
+def sinks_of(rows: Rows) -> Iterator[list[Any]]:
+    """Yield position, token, number of texts, texts, ratio and layer of each sink, the most frequent first."""
+    found = rows.get("sinks", ())
+    ratios = {(row["position"], row["token"]): row for row in found if row["metric"] == "sink_ratio"}
+    for row in sorted((row for row in found if row["metric"] == "sinks"), key=lambda row: -row["value"]):
+        ratio = ratios.get((row["position"], row["token"]), {})
+        yield [row["position"], row["token"], row["value"], row["texts"], digits(ratio.get("value")), ratio.get("layer")]
+
+
+# Tokens and losses
+
+
+def tokens_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return the shown texts: each token with its gain, its surprisal, and the earlier tokens that Lasso chose for it."""
+    texts: dict[int, dict[str, Any]] = {}
+    for row in sorted(rows["tokens"], key=lambda row: (row["text"], row["position"])):
+        text = texts.setdefault(row["text"], {"tokens": {}, "gain": {}, "surprisal": {}, "chosen": {}})
+        text["tokens"][row["position"]] = row["token"]
+        text[row["metric"]][row["position"]] = row["value"]
+    for row in sorted(rows.get("selection", ()), key=lambda row: row["rank"]):
+        texts[row["text"]]["chosen"].setdefault(row["position"], []).append(row["past"])
+    return {
+        "texts": [
+            {
+                "name": facts.texts[text] if text < len(facts.texts) else f"text {text + 1}",
+                "tokens": list(one["tokens"].values()),
+                **{view: [digits(one[view].get(position)) for position in one["tokens"]] for view in ("gain", "surprisal")},
+                "chosen": one["chosen"],
+            }
+            for text, one in texts.items()
+        ],
+        "noselection": "" if rows.get("selection") else reason("selection", facts),
+        "losses": losses(rows, facts),
+    }
+
+
+def digits(value: float | None) -> float | None:
+    """Return a number to six digits, None for what is not known."""
+    return None if value is None or math.isnan(value) else float(f"{value:.6g}")
+
+
+def losses(rows: Rows, facts: Facts) -> list[list[Any]]:
+    """Return losses: of whom, metric, value, ends of its interval, and the bound of a uniform guess."""
+    found: list[list[Any]] = []
+    for row in [*rows.get("loss", ()), *(row for row in rows.get("difference", ()) if str(row["metric"]).startswith("loss"))]:
+        variant = variant_series(row["variant"], facts).label if row["variant"] else f"{facts.models[-1]} minus {facts.models[0]}"
+        who = f"{row['model']}, {variant}" if row["model"] and row["variant"] else variant
+        numbers = [digits(row[column]) for column in ("value", "low", "high", "bound")]
+        found.append([who, row["metric"], *numbers])
+    return found
+
+
+# Beside other models
+
+
+def standing_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return the model's values at the last block beside those of reference models, against width."""
+    found: list[Row] = []
+    for name in ("reference", "width"):
+        for row in rows.get(name, ()):
+            series = REFERENCE if name == "reference" else WIDTH
+            found.append(dict(row) | {"view": standing_view(row), "series": series})
+    views = {row["view"] for row in found}
+    for row in rows.get("depth", ()):
+        here = (row["place"], row["variant"], row["scope"], row["sinks"]) == ("last", TRAINED, "text", "with")
+        if here and standing_view(row) in views:
+            found.append(dict(row) | {"view": standing_view(row), "series": HERE, "model": facts.models[0]})
+    series = {
+        HERE: Series(f"{facts.models[0]}, this portrait", VERMILION, SOLID),
+        REFERENCE: Series("reference models that ship", BLUE, SOLID),
+        WIDTH: Series("width alone: the widest reference in fewer directions", GREY, DASHED),
+    }
+    caption = (
+        "The dashed line is what width alone gives: the widest reference model's own vectors in fewer directions. Look "
+        "how far this model is from the line and from the models beside it, at the last block and on as many tokens; "
+        "models on the line differ in width and in nothing else that the metric sees."
+    )
+    known = {row["series"] for row in found}
+    chart = Chart(
+        "standing",
+        "",
+        {name: one for name, one in series.items() if name in known},
+        ("model", "d", "value", "low", "high", "n"),
+        found,
+        ("model", "d"),
+    )
+    options = switches_of([row for name in ("reference", "width") for row in rows.get(name, ())], facts)
+    return panel(caption, [chart], options)
+
+
+def standing_view(row: Row) -> tuple[str, str, str]:
+    return row["metric"], row["normalise"], str(row["n"])
+
+
+# Two models
+
+
+def difference_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return the paired difference of every metric along relative depth, and both models' own values."""
+    found = [
+        dict(row)
+        | {"view": view_of(row), "series": "difference", "x": relative(row), "place": state_name(row["layer"], row["place"])}
+        for row in rows["difference"]
+        if row["layer"] is not None
+    ]
+    views = {row["view"] for row in found}
+    own = [
+        dict(row)
+        | {"view": view_of(row), "series": row["model"], "x": relative(row), "place": state_name(row["layer"], row["place"])}
+        for row in rows.get("depth", ())
+        if row["variant"] == TRAINED and row["sinks"] != WITHOUT and row["layer"] is not None and view_of(row) in views
+    ]
+    first, second = facts.models
+    looks = {first: Series(first, BLUE, SOLID), second: Series(second, VERMILION, DASHED)}
+    columns = ("x", "place", "value", "low", "high")
+    ticks = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}
+    charts = [
+        Chart(
+            "difference",
+            f"{second} minus {first}",
+            {"difference": Series("difference", BLUE, SOLID)},
+            (*columns, "band_low", "band_high", "n", "texts", "documents"),
+            found,
+            ("place",),
+            ticks,
+        )
+    ]
+    if own:
+        charts.append(Chart("models", "Both models", looks, columns, own, ("place",), ticks))
+    caption = (
+        "Look where the lighter band, which holds at all layers together, leaves 0: there the models part. Two models "
+        "that do not differ leave 0 inside that band everywhere, though the darker 95 % interval of a single layer misses "
+        "it at one layer in twenty."
+    )
+    return panel(caption, charts, switches_of(rows["difference"], facts))
+
+
+PLAIN, FINAL = 1.16, 1.32
+"""Where final states stand on the axis of relative depth."""
+
+
+def relative(row: Row) -> float:
+    return {"plain": PLAIN, "final": FINAL}.get(row["place"], row["depth"])
