@@ -222,6 +222,8 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
     models: dict[str, Model] = {}
     for key, entry in catalogue.items():
         for model in members(key, entry, resources):
+            if "-vs-" in model.name:
+                raise ConfigError(f"config: models.{key}: {model.name!r} holds -vs-, which names a comparison of two models; rename it")
             if model.name in models:
                 raise ConfigError(f"config: models.{key}: there is already a model named {model.name!r}")
             models[model.name] = model

@@ -171,6 +171,11 @@ class Plan:
         entry = self.models[job.model].entry
         return entry.get("untrained_seeds", TWINS) if "untrained" in entry.get("nulls", ["untrained"]) else 0
 
+    @property
+    def portrait_nulls(self) -> list[str]:
+        """Variants beside the trained model in a portrait."""
+        return ["shuffled", *(f"untrained-{seed}" for seed in range(self.config["portrait"]["untrained_seeds"]))]
+
     # metrics and intervals
 
     @cached_property

@@ -164,6 +164,7 @@ class Running:
         self.runs, self.variant = runs, variant
         self.texts, self.borders, self.share = runs.stored.sample.texts, runs.share.borders, runs.share.texts
         self._running: tuple[Recorder, Sample] | None = None
+        self._attributes: dict[str, object] | None = None
 
     def _run(self) -> tuple[Recorder, Sample]:
         """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
@@ -186,8 +187,10 @@ class Running:
 
     @property
     def attributes(self) -> dict[str, object]:
-        own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
-        return {**self.runs.facts, "variant": self.variant, **own}
+        if self._attributes is None:  # to find the final norm the model runs
+            own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
+            self._attributes = {**self.runs.facts, "variant": self.variant, **own}
+        return self._attributes
 
     @property
     def absent(self) -> Mapping[str, str]:

@@ -123,7 +123,7 @@ def loss_difference(first: Spectra, second: Spectra, documents: Documents) -> It
     if sums[0] is not None and sums[1] is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             values = sums[1][0] / sums[1][1] - sums[0][0] / sums[0][1]
-        yield {"section": "difference", "metric": "loss", **mean_of(documents, values)}
+        yield {"section": "loss", "variant": "difference", "metric": "loss", **mean_of(documents, values)}
 
 
 def joined_facts(
