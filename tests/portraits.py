@@ -38,8 +38,8 @@ DECAY = {"trained": 0.9, "shuffled": 0.75, "untrained-0": 0.6, "gaussian": 0.15}
 SPEECH = (
     (
         "Fellow citizens of the Senate and of the House of Representatives: the harbour that we open today was paid for by many "
-        "hands, and it belongs to all of them. A free people keeps its word, and keeps its ledgers in order; liberty that does not "
-        "pay its debts is soon in the hands of those who do."
+        "hands, and it belongs to all of them. A free people keeps its word, and keeps its ledgers in order; liberty that does "
+        "not pay its debts is soon in the hands of those who do."
     )
     .replace(" ", "| ")
     .split("|")

@@ -14,7 +14,7 @@ import vl_convert
 
 from geomkit.core.html import filled, script_json
 from geomkit.core.provenance import replacing
-from geomkit.studies.portrait.panels import EDGE, HERE, REFERENCE, WIDTH, sections
+from geomkit.studies.portrait.panels import EDGE, HERE, REFERENCE, WIDTH, by_section, sections
 from geomkit.studies.portrait.rows import facts_of, read
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -40,10 +40,8 @@ def page(table: pa.Table) -> str:
 
 def content(table: pa.Table) -> dict[str, Any]:
     """Return what the page shows: its title, and its sections in order, with a drawing for each chart."""
-    facts, rows = facts_of(table), {}
-    for row in table.to_pylist():
-        rows.setdefault(row["section"], []).append(row)
-    found = list(sections(rows, facts))
+    facts = facts_of(table)
+    found = list(sections(by_section(table), facts))
     for chart in (chart for one in found for panel in one.get("panels", ()) for chart in panel["charts"]):
         if chart["kind"] in DRAWINGS:
             chart["spec"] = DRAWINGS[chart["kind"]](chart).configure(**CONFIG).to_dict()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from geomkit.core.declarations import described
 from geomkit.core.variants import TRAINED, base
 from geomkit.studies.portrait.rows import Facts
@@ -120,6 +122,14 @@ def cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def by_section(table: pa.Table) -> dict[str, list[Row]]:
+    """Return the rows of a table by their section."""
+    rows: dict[str, list[Row]] = {}
+    for row in table.to_pylist():
+        rows.setdefault(row["section"], []).append(row)
+    return rows
+
+
 # Sections
 
 
@@ -198,7 +208,12 @@ def switches_of(rows: Sequence[Row], facts: Facts) -> dict[str, Switch]:
 
 
 def normalise_switch(rows: Sequence[Row]) -> Switch:
-    return Switch("Token vectors", {one: NORMALISATIONS.get(one, one) for one in unique(rows, "normalise")})
+    return Switch("Token vectors", {one: words_for(one) for one in unique(rows, "normalise")})
+
+
+def words_for(normalise: str) -> str:
+    """Return a normalisation in words."""
+    return NORMALISATIONS.get(normalise, normalise)
 
 
 def unique(rows: Iterable[Row], column: str) -> list[Any]:
@@ -256,6 +271,11 @@ def axis_of(rows: Iterable[Row]) -> dict[tuple[int, str], float]:
     return {state: apart.get(state[1], float(state[0])) for state in sorted(states, key=lambda one: apart.get(one[1], one[0]))}
 
 
+def last_block(positions: Mapping[tuple[int, str], float]) -> float:
+    """Return where the last block is on the axis of layers; the final states are beyond it."""
+    return max((x for (_, place), x in positions.items() if place not in ("plain", "final")), default=0)
+
+
 def places_of(row: Row, positions: Mapping[tuple[int, str], float]) -> Iterator[tuple[float, str]]:
     """Yield a row's places on the axis, with their names. What has no layer, such as drawn rows, is at all of them."""
     for state, x in positions.items():
@@ -270,7 +290,7 @@ def state_name(layer: int, place: str) -> str:
 
 def ticks_of(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
     """Return the labels on the axis of layers."""
-    blocks = max((layer for layer, place in positions if place not in ("plain", "final")), default=0)
+    blocks = int(last_block(positions))
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if blocks / step <= 7)
     inner = {float(layer): str(layer) for layer in range(step, blocks, step) if blocks - layer > step / 2}
     ends = {x: {"plain": "plain", "final": "final"}[place] for (_, place), x in positions.items() if place in ("plain", "final")}
@@ -278,6 +298,9 @@ def ticks_of(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
 
 
 # Spectra
+
+
+MARCHENKO_PASTUR = Series("Marchenko-Pastur edge", GREY, SOLID)
 
 
 def spectra_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
@@ -358,7 +381,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
             columns,
             [row for row in norms if row["series"] in NORMS],
             ("place",),
-            ticks,
+            RELATIVE,
         ),
         Chart(
             "aligned",
@@ -367,7 +390,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
             columns,
             [row for row in norms if row["series"] in ALIGNED],
             ("place",),
-            ticks,
+            RELATIVE,
         ),
     ]
     ranks = [
@@ -375,9 +398,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
     ]
     ranks = [row for row in ranks if (row["normalise"], row["n"]) == (unique(ranks, "normalise")[0], max(unique(ranks, "n")))]
     if any(row["sinks"] == WITHOUT for row in ranks):
-        title = (
-            f"Effective rank, first {ranks[0]['n']} tokens, {NORMALISATIONS.get(ranks[0]['normalise'], ranks[0]['normalise'])}"
-        )
+        title = f"Effective rank, first {ranks[0]['n']} tokens, {words_for(ranks[0]['normalise'])}"
         found = along(ranks, series_of)
         charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks))
     caption = (
@@ -452,14 +473,9 @@ def standing_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
             found.append(dict(row) | {"view": standing_view(row), "series": series})
     views = {row["view"] for row in found}
     for row in rows.get("depth", ()):
-        here = (row["place"], row["variant"], row["scope"], row["sinks"]) == ("last", TRAINED, "text", "with")
-        if here and standing_view(row) in views:
+        if is_here(row) and standing_view(row) in views:
             found.append(dict(row) | {"view": standing_view(row), "series": HERE, "model": facts.models[0]})
-    series = {
-        HERE: Series(f"{facts.models[0]}, this portrait", VERMILION, SOLID),
-        REFERENCE: Series("reference models that ship", BLUE, SOLID),
-        WIDTH: Series("width alone: the widest reference in fewer directions", GREY, DASHED),
-    }
+    series = standing_series(facts)
     caption = (
         "The dashed line is what width alone gives: the widest reference model's own vectors in fewer directions. Look "
         "how far this model is from the line and from the models beside it, at the last block and on as many tokens; "
@@ -476,6 +492,20 @@ def standing_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     )
     options = switches_of([row for name in ("reference", "width") for row in rows.get(name, ())], facts)
     return panel(caption, [chart], options)
+
+
+def is_here(row: Row) -> bool:
+    """Whether a row of depth says where the model stands."""
+    return is_trained(row) and (row["place"], row["scope"]) == ("last", "text")
+
+
+def standing_series(facts: Facts) -> dict[str, Series]:
+    """Return how the model, those beside it, and the line of width alone are called and drawn."""
+    return {
+        HERE: Series(f"{facts.models[0]}, this portrait", VERMILION, SOLID),
+        REFERENCE: Series("reference models that ship", BLUE, SOLID),
+        WIDTH: Series("width alone: the widest reference in fewer directions", GREY, DASHED),
+    }
 
 
 def standing_view(row: Row) -> tuple[str, str, str]:
@@ -498,25 +528,22 @@ def difference_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
         dict(row)
         | {"view": view_of(row), "series": row["model"], "x": relative(row), "place": state_name(row["layer"], row["place"])}
         for row in rows.get("depth", ())
-        if row["variant"] == TRAINED and row["sinks"] != WITHOUT and row["layer"] is not None and view_of(row) in views
+        if is_trained(row) and view_of(row) in views
     ]
-    first, second = facts.models
-    looks = {first: Series(first, BLUE, SOLID), second: Series(second, VERMILION, DASHED)}
     columns = ("x", "place", "value", "low", "high")
-    ticks = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}
     charts = [
         Chart(
             "difference",
-            f"{second} minus {first}",
-            {"difference": Series("difference", BLUE, SOLID)},
+            f"{facts.models[-1]} minus {facts.models[0]}",
+            {"difference": DIFFERENCE},
             (*columns, "band_low", "band_high", "n", "texts", "documents"),
             found,
             ("place",),
-            ticks,
+            RELATIVE,
         )
     ]
     if own:
-        charts.append(Chart("models", "Both models", looks, columns, own, ("place",), ticks))
+        charts.append(Chart("models", "Both models", models_series(facts), columns, own, ("place",), RELATIVE))
     caption = (
         "Look where the lighter band, which holds at all layers together, leaves 0: there the models part. Two models "
         "that do not differ leave 0 inside that band everywhere, though the darker 95 % interval of a single layer misses "
@@ -525,9 +552,23 @@ def difference_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     return panel(caption, charts, switches_of(rows["difference"], facts))
 
 
+def models_series(facts: Facts) -> dict[str, Series]:
+    """Return how two models are called and drawn."""
+    return {model: Series(model, *look) for model, look in zip(facts.models, ((BLUE, SOLID), (VERMILION, DASHED)), strict=False)}
+
+
+def is_trained(row: Row) -> bool:
+    """Whether a row is about the trained model, with its sinks."""
+    return (row["variant"], row["sinks"]) == (TRAINED, "with")
+
+
+DIFFERENCE = Series("difference", BLUE, SOLID)
 PLAIN, FINAL = 1.16, 1.32
 """Where final states stand on the axis of relative depth."""
+RELATIVE = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}
+"""Labels on that axis."""
 
 
 def relative(row: Row) -> float:
+    """Return where a state is on the axis of relative depth."""
     return {"plain": PLAIN, "final": FINAL}.get(row["place"], row["depth"])
