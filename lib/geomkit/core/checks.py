@@ -203,8 +203,8 @@ def check(
     for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
         require(name, known["metric"], "entropy.metrics", "metric")
     for block in ("entropy", "portrait"):
-        for name in config[block]["normalise"]:
-            require(name, known["normalisation"], f"{block}.normalise", "normalisation")
+        for mode in config[block]["normalise"]:
+            require(mode, known["normalisation"], f"{block}.normalise", "normalisation")
     for name in entropy["nulls"]:
         require(name, known["null"], "entropy.nulls", "null")
     check_nulls(config, known)

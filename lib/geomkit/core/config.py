@@ -223,7 +223,7 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
     for key, entry in catalogue.items():
         for model in members(key, entry, resources):
             if "-vs-" in model.name:
-                raise ConfigError(f"config: models.{key}: {model.name!r} holds -vs-, which names a comparison of two models; rename it")
+                raise ConfigError(f"config: models.{key}: -vs- in {model.name!r} names a comparison of two models; rename it")
             if model.name in models:
                 raise ConfigError(f"config: models.{key}: there is already a model named {model.name!r}")
             models[model.name] = model

@@ -181,8 +181,8 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
         if row["metric"] == "loss" and row["low"] is not None and (row["low"] > 0 or row["high"] < 0):
             better = models[1] if row["value"] < 0 else models[0]
             found.append(
-                f"The loss of {models[1]} minus that of {models[0]} is {said(Estimate(row['value'], row['low'], row['high']))} nats a "
-                f"token: {better} predicts these texts better."
+                f"The loss of {models[1]} minus that of {models[0]} is "
+                f"{said(Estimate(row['value'], row['low'], row['high']))} nats a token: {better} predicts these texts better."
             )
     if documents < FEW_DOCUMENTS:
         found.append(f"There are only {documents} documents, so all intervals are rough.")

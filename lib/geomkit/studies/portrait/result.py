@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,9 +10,6 @@ import pyarrow.compute as pc
 from geomkit.core.errors import ConfigError
 from geomkit.core.provenance import replacing
 from geomkit.studies.portrait.rows import Facts, facts_of, write
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 KINDS = (".html", ".pdf", ".parquet", ".csv")
 
@@ -31,7 +28,7 @@ class Portrait:
         """What the page says beside the numbers."""
         return facts_of(self.table)
 
-    def to_pandas(self) -> "DataFrame":
+    def to_pandas(self) -> Any:
         """Return the table as a DataFrame of pandas, which must be installed."""
         return self.table.to_pandas()
 

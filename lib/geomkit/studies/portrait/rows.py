@@ -2,24 +2,31 @@
 
 Column `section` says what a row is, and which of the other columns it has; a column that does not apply holds null.
 
-depth       a metric at one state: `variant` (trained, shuffled, untrained-0, gaussian), `layer`, `state`, `place`, `normalise`,
-            `scope`, `n`, `d`, `sinks`, `metric`, `value`, `low`, `high`, `bound`, `texts`, `documents`. `scope` is `text` for the mean
-            over texts of their first n tokens, `corpus` for all tokens together, which has no interval. `sinks` is `with`, or `without`
-            where sinks were left out of the trained model's texts.
-spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank` (1 is the
-            largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur` is the upper edge for rows without structure.
-norms       of the trained model: `layer`, `state`, `place`, `metric`, `value`, `low`, `high`. Metrics: `norm_median`, `norm_largest`,
-            `norm_first` (mean over texts of a text's median, largest and first norm), `mean_cosine`, `sink_share` (share of sinks in
-            the squared norm).
-sinks       a token that is a sink in many texts: `position`, `token`, `value` the number of texts, metric `sinks`; `low`, `high` null;
-            metric `sink_ratio`: its norm in medians of the text, at the layer where that is highest (`layer`).
-tokens      a token of a shown text: `text`, `position`, `token`, metric `gain` (nats, at the last block) or `surprisal` (nats).
-selection   an earlier token that Lasso chose for a token: `text`, `position`, `past` (the position chosen), `rank` (1 first).
-loss        `variant`, metric `loss` (nats a token) or `loss_per_byte`, `value`, `low`, `high`; `bound` is that of a uniform guess.
+depth       a metric at one state: `variant` (trained, shuffled, untrained-0, gaussian), `layer`, `state`, `place`,
+            `normalise`, `scope`, `n`, `d`, `sinks`, `metric`, `value`, `low`, `high`, `bound`, `texts`, `documents`.
+            `scope` is `text` for the mean over texts of their first n tokens, `corpus` for all tokens together, which
+            has no interval. `sinks` is `with`, or `without` where sinks were left out of the trained model's texts.
+spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank`
+            (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur` is the upper edge for rows
+            without structure.
+norms       of the trained model: `layer`, `state`, `place`, `metric`, `value`, `low`, `high`. Metrics: `norm_median`,
+            `norm_largest`, `norm_first` (mean over texts of a text's median, largest and first norm), `mean_cosine`,
+            `sink_share` (share of sinks in the squared norm).
+sinks       a token that is a sink in many texts: `position`, `token`, `value` the number of texts, metric `sinks`;
+            `low`, `high` null; metric `sink_ratio`: its norm in medians of the text, at the layer where that is
+            highest (`layer`).
+tokens      a token of a shown text: `text`, `position`, `token`, metric `gain` (nats, at the last block) or
+            `surprisal` (nats).
+selection   an earlier token that Lasso chose for a token: `text`, `position`, `past` (the position chosen), `rank` (1
+            first).
+loss        `variant`, metric `loss` (nats a token) or `loss_per_byte`, `value`, `low`, `high`; `bound` is that of a
+            uniform guess. Of a comparison also variant `difference`, paired by text.
 reference   a shipped model at the last block: `model`, `d`, `n`, `normalise`, `metric`, `value`, `low`, `high`.
-width       the widest shipped model's rows projected to `d` directions: `model` the donor, `d`, `n`, `normalise`, `metric`, `value`.
-difference  of a comparison: the second model minus the first: `layer` of the first, `depth` (relative), `state`, `place`,
-            `normalise`, `scope`, `n`, `metric`, `value`, `low`, `high`, and `band_low`, `band_high`, which hold at all layers together.
+width       the widest shipped model's rows projected to `d` directions: `model` the donor, `d`, `n`, `normalise`,
+            `metric`, `value`.
+difference  of a comparison: the second model minus the first: `layer` of the first, `depth` (relative), `state`,
+            `place`, `normalise`, `scope`, `n`, `metric`, `value`, `low`, `high`, and `band_low`, `band_high`, which
+            hold at all layers together.
 
 Rows of a comparison name the model in `model`. The schema's metadata has what the page says beside the numbers: `Facts`.
 """
@@ -76,9 +83,9 @@ PLACE = b"portrait"
 class Facts:
     """What a page says beside the numbers.
 
-    kind: `portrait` or `comparison`. models, corpus: names. sentences: `In short`. measured: names and values of what was measured,
-    in order. absent: what is not there, and why. command: what makes the page again. labels: of each metric, its label and unit.
-    variants: the label of each variant. texts: names of the shown texts, in order.
+    kind: `portrait` or `comparison`. models, corpus: names. sentences: `In short`. measured: names and values of what was
+    measured, in order. absent: what is not there, and why. command: what makes the page again. labels: of each metric, its label
+    and unit. variants: the label of each variant. texts: names of the shown texts, in order.
     """
 
     kind: str
@@ -95,9 +102,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Reference:
-    """A shipped model's metric at the last block, mean over texts, with its interval; or that of the widest one's rows in d directions.
+    """A shipped model's metric at the last block, mean over texts, with its interval.
 
-    projected: whether it is the latter, the line that width alone would give; it then has no interval.
+    projected: whether it is that of the widest model's rows in d directions instead, the line that width alone would give.
     """
 
     corpus: str

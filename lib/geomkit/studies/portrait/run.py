@@ -91,7 +91,7 @@ def compare(
 ) -> Portrait:
     """Measure two models on the same texts: per state the paired difference of every metric, b minus a.
 
-    names: what the page calls them. For the rest see `portrait`. Raises DataError for models of different tokenizers, and for what
+    names: what the page calls them. For the rest see `portrait`. Raises DataError for models of different tokenizers, and where
     `portrait` does.
     """
     chosen = made_options({"twins": 0, "shuffled": False, **options})

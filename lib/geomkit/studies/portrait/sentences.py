@@ -1,7 +1,7 @@
 """Say in short what is remarkable about a model: only what differs from its nulls, each number with its 95 % interval.
 
-A difference is paired by text, and its interval is over documents. Where the largest of several layers is named, the interval holds
-for all layers together.
+A difference is paired by text, and its interval is over documents. Where the largest of several layers is named, the interval
+holds for all layers together.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from geomkit.core.arrays import Array
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
-from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles
+from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
 MOST = 8
 RANK = "erank_covariance"
@@ -132,8 +132,8 @@ def valley(own: Profiles, documents: Documents) -> Iterator[str]:
     if low > 0 and beyond:
         ratio = Estimate(*np.exp(-np.array([float(valley_depth(means[None])[0]), high, low])))
         yield (
-            f"Along depth, the effective rank ({mode} rows) is lowest {place(own, states[lowest])}: {said(ratio)} times the lower of "
-            f"its values at the embedding and after the last block"
+            f"Along depth, the effective rank ({mode} rows) is lowest {place(own, states[lowest])}: {said(ratio)} times the "
+            f"lower of its values at the embedding and after the last block"
             + (", a deeper valley than the untrained twin's." if twins[0] is not None else ".")
         )
 
@@ -158,8 +158,8 @@ def leading(own: Profiles, documents: Documents) -> Iterator[str]:
     if band.band_low[top] > 0:
         share, twin = mean(documents, columns[state]), mean(documents, twins[state])  # type: ignore[arg-type]
         yield (
-            f"One direction has {said(share)} of the mean square of {mode} rows {place(own, state)}, where this share is largest; "
-            f"the untrained twin has {number(twin.value)} there."
+            f"One direction has {said(share)} of the mean square of {mode} rows {place(own, state)}, where this share is "
+            f"largest; the untrained twin has {number(twin.value)} there."
         )
 
 
@@ -174,7 +174,8 @@ def word_order(own: Profiles, documents: Documents) -> Iterator[str]:
     if change.sign:
         yield (
             f"The order of words {'raises' if change.sign > 0 else 'lowers'} the effective rank after the last block by "
-            f"{said(abs_of(change))} directions ({mode} rows): the same tokens in random order have {number(mean(documents, other).value)}."
+            f"{said(abs_of(change))} directions ({mode} rows): the same tokens in random order have "
+            f"{number(mean(documents, other).value)}."
         )
 
 
@@ -192,13 +193,14 @@ def sink_effect(own: Profiles, documents: Documents, marked: Sequence[Array]) ->
     band = simultaneous(documents, np.stack([values for _, _, values in effects], axis=1))
     top = int(np.nanargmax(np.abs(band.value)))
     if band.band_low[top] > 0 or band.band_high[top] < 0:
-        state, mode, _ = effects[top]
-        within, without = (own.at(TRAINED, state, mode, own.longest, RANK, kind) for kind in ("with", "without"))
+        state, mode, change = effects[top]
+        without = own.values[Cell(TRAINED, state, mode, own.longest, "without")][RANK]
+        within = without / np.exp(change)
         count = mean(documents, np.array([float(mask.sum()) for mask in marked]))
         first = float(np.mean([bool(mask[0]) for mask in marked]))
         yield (
-            f"A text has {said(count)} attention sinks (the first token is one in {first:.0%} of texts). Leaving them out moves the "
-            f"effective rank {place(own, state)} from {said(mean(documents, within))} to {said(mean(documents, without))} "  # type: ignore[arg-type]
+            f"A text has {said(count)} attention sinks (the first token is one in {first:.0%} of texts). Leaving them out moves "
+            f"the effective rank {place(own, state)} from {said(mean(documents, within))} to {said(mean(documents, without))} "
             f"({mode} rows), more than at any other layer."
         )
 
@@ -235,6 +237,6 @@ def stands(own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]
     value = mean(documents, values)
     if not value.low <= expected <= value.high:
         yield (
-            f"After the last block its effective rank ({mode} rows) is {said(value)}; the widest shipped model's states, projected "
-            f"to {width} directions, have {number(expected)}."
+            f"After the last block its effective rank ({mode} rows) is {said(value)}; the widest shipped model's states, "
+            f"projected to {width} directions, have {number(expected)}."
         )
