@@ -202,9 +202,9 @@ def check(
         check_stage(config, models, stage, block.get("needs"))
     for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
         require(name, known["metric"], "entropy.metrics", "metric")
-    for block in ("entropy", "portrait"):
-        for mode in config[block]["normalise"]:
-            require(mode, known["normalisation"], f"{block}.normalise", "normalisation")
+    for stage in ("entropy", "portrait"):
+        for name in config[stage]["normalise"]:
+            require(name, known["normalisation"], f"{stage}.normalise", "normalisation")
     for name in entropy["nulls"]:
         require(name, known["null"], "entropy.nulls", "null")
     check_nulls(config, known)
