@@ -193,7 +193,7 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
     changed = compare(model, other, lines, tokenizer=tokenizer, names=("base", "changed"), **SMALL)
     apart = [
         row["layer"]
-        for row in chosen(changed.table, section="difference", metric="erank_covariance", normalise="unit", n=24)
+        for row in chosen(changed.table, section="difference", metric="erank_covariance", normalise="centre-unit", n=24)
         if row["band_low"] > 0 or row["band_high"] < 0
     ]
     assert min(apart) == 3
