@@ -84,7 +84,7 @@ def measure_variant(
     sinks = plan.requested.sinks if variant == TRAINED else None
     blocks = [state for state in states.widths if state.sublayer == "block"]
     for number, group in enumerate(states.groups()):
-        read = Passes(states, group, plan.plain, plan.scored and number == 0)
+        read = Passes(states, group, plan, plan.scored and number == 0)
         before = sums
         if before is None and plan.two_passes:
             before = total_of({state: row_sum(own) for state, own in batch.rows.items()} for batch in read(f"{name}, means"))
@@ -118,16 +118,16 @@ def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: Sta
 
 
 class Passes:
-    """Repeated passes over some states of a stream, where asked for with the plain final state; one is enough for few rows.
+    """One pass or two over some states of a stream, with the plain final state if the plan says so; one is enough for few rows.
 
     A call takes the text of the progress bar, and whether it is the last, whose batches are scored if `scored`.
     """
 
-    def __init__(self, states: States, group: Sequence[State], plain: bool, scored: bool):
+    def __init__(self, states: States, group: Sequence[State], plan: Plan, scored: bool):
         self.states, self.group, self.scored = states, group, scored
         tokens = sum(states.texts.tokens[states.share.start : states.share.stop])
-        self.few = tokens * sum(states.widths[state] for state in group) <= FEW
-        self.norm = final_norm_of(states) if plain and State(depth_of(states)) in group else None
+        self.few = plan.two_passes and tokens * sum(states.widths[state] for state in group) <= FEW
+        self.norm = final_norm_of(states) if plan.plain and State(depth_of(states)) in group else None
         self.kept: list[Batch] = []
 
     def __call__(self, name: str, last: bool = False) -> Iterator[Batch]:
