@@ -317,3 +317,27 @@ def test_a_trainer_logs_the_geometry_of_its_model(deep, tokenizer, lines, tmp_pa
         GeometryCallback(lines, tokenizer, count=6, length=20).log(model)
     with pytest.raises(ConfigError, match="unknown metric 'erank'"):
         GeometryCallback(lines, tokenizer, names=["erank"])
+
+
+def chatting(tokenizer):
+    """The tokenizer with a chat template."""
+    own = copy.deepcopy(tokenizer)
+    own.chat_template = "{% for message in messages %}user: {{ message['content'] }}\nend{% endfor %}"
+    return own
+
+
+def test_a_chat_template_comes_before_each_text_and_is_not_measured(tokenizer, lines):
+    from geomkit.models.load import chat_prefix
+
+    documents = [Document(f"text {number}", line) for number, line in enumerate(lines, 1)]
+    plain = sample(documents, tokenizer, 6, 20, 0)
+    chat = sample(documents, chatting(tokenizer), 6, 20, 0, template="chat")
+    assert all(np.array_equal(one, other) for one, other in zip(plain.ids, chat.ids, strict=True))
+    assert chat.prefix == tokenizer("user: ")["input_ids"] != plain.prefix == []
+    assert chat.facts["template"] == "chat"
+    with pytest.raises(DataError, match="no chat template"):
+        chat_prefix(tokenizer)
+    silent = copy.deepcopy(tokenizer)
+    silent.chat_template = "nothing"
+    with pytest.raises(DataError, match="leaves out the words"):
+        chat_prefix(silent)

@@ -198,6 +198,7 @@ def check(
         if not fetched(corpus):
             source_path(f"corpora.{name}", corpus, resources)
     entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
+    check_templates(models)
     for stage, block in blocks.items():
         check_stage(config, models, stage, block.get("needs"))
     for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
@@ -236,6 +237,18 @@ def check(
     for model in select(selection["models"], models, "tokens.selection.models"):
         check_layers(config, model, "tokens.selection.layers", selection["layers"])
     check_experiments(config, models)
+
+
+def check_templates(models: Mapping[str, Model]) -> None:
+    """Check that models of one tokenizer read their texts behind the same template; raise ConfigError otherwise."""
+    known: dict[str, Model] = {}
+    for model in models.values():
+        other = known.setdefault(model.tokenizer, model)
+        if other.entry.get("template") != model.entry.get("template"):
+            raise ConfigError(
+                f"config: models.{model.key}.template: {other.key} has the same tokenizer, {model.tokenizer!r}, and another "
+                "template; models of one tokenizer read the same texts: set tokenizer to another name in one of the two entries"
+            )
 
 
 def check_device(config: Mapping[str, Any], here: bool) -> None:

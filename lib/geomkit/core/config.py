@@ -19,7 +19,7 @@ STATES = "states"
 """The source of models of which there are hidden states alone: no model runs."""
 OF_NULLS = ("nulls", "untrained_seeds")
 """Keys of `entropy` that an entry of the catalogue of models may set for itself."""
-OF_TEXTS = ("clean", "special_tokens")
+OF_TEXTS = ("clean", "special_tokens", "template")
 """Keys of an entry of the catalogue of corpora that say how its texts are read, and not where they come from."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.core.catalogue.declared_by_kind`."""

@@ -89,6 +89,11 @@ class Plan:
             if row["absent"] == "everything" and row["model"] in self.selected
         ]
 
+    def template_of(self, job: Any) -> str | None:
+        """Return the template that a corpus, or the model of a tokenizer, asks for before each text."""
+        of_corpus = self.config["corpora"][job.corpus].get("template")
+        return of_corpus or self.tokenizers[job.tokenizer].entry.get("template")
+
     def model_texts(self, job: Any) -> str:
         """Return the file of texts that a job's model reads."""
         return f"results/texts/{self.models[job.model].tokenizer}/{job.corpus}.h5"

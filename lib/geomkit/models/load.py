@@ -487,6 +487,24 @@ def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return around(tokenizer)[0]
 
 
+MARK = "geomkit text"
+"""What stands for a user's words while a chat template is read."""
+
+
+def chat_prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens that a tokenizer's chat template puts before the words of a user.
+
+    Raises DataError for a tokenizer without a template, and for a template that does not hand on a user's words.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise DataError(f"{tokenizer.name_or_path}: this tokenizer has no chat template; remove template: chat from the entry")
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": MARK}], tokenize=False)
+    before, found, _ = str(rendered).partition(MARK)
+    if not found:
+        raise DataError(f"{tokenizer.name_or_path}: its chat template leaves out the words of a user")
+    return list(tokenizer(before, add_special_tokens=False)["input_ids"])
+
+
 def suffix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the special tokens that the tokenizer puts after a text, which only a model that reads in both directions sees."""
     return around(tokenizer)[1]

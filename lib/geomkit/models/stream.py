@@ -27,7 +27,7 @@ from geomkit.states.parts import numbered, requested
 from geomkit.states.stream import DTYPE, Batch, States, not_finite, ranges, states_type
 from geomkit.states.texts import Sample, StoredTexts, Texts
 
-OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
+OF_READING = ("template", "special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
 """Attributes on how documents were read, of a file of texts and of states on them."""
 EVERYTHING: Mapping[str, Any] = {"layers": "all", "sublayers": False}
 NOWHERE: Mapping[str, Any] = {}
