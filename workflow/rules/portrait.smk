@@ -1,6 +1,9 @@
 # One model on one corpus, and two models compared: any of the catalogue, by the target's name alone
 
 
+DEFAULT += plan.portraits
+
+
 def command_of(subject):
     """The command that makes a page again."""
     return (

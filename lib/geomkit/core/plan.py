@@ -5,7 +5,7 @@ Rules ask a `Plan`. Methods that take `job` are given a job's wildcards: names a
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ Chosen = dict[str, list[str]]
 
 TWINS = 20
 """At the final state few untrained twins cannot show a difference; results/scaling/fixed_width.csv alone asks for so many."""
+SIZES = 3
+"""Number of sizes of a family that a law with size takes."""
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,39 @@ class Plan:
             "families": {model.name: model.family for model in models},
             "seeds": {model.name: model.seed for model in models},
         }
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of sizes of each family of the stage `entropy`, as far as it is known before models run (`Model.size`)."""
+        families: dict[str, set[Hashable]] = {}
+        for model in map(self.models.__getitem__, self.chosen("entropy")["model"]):
+            families.setdefault(model.family, set()).add(model.size)
+        return {family: len(sizes) for family, sizes in families.items()}
+
+    @cached_property
+    def has_laws(self) -> bool:
+        """Whether any family has as many sizes as laws take."""
+        return any(number >= SIZES for number in self.sizes.values())
+
+    @cached_property
+    def portraits(self) -> list[str]:
+        """Pages of the stage `entropy`'s single models: of those that do not ship, and of families with too few sizes for laws."""
+        chosen = self.chosen("entropy")
+        shown = [
+            name
+            for name in chosen["model"]
+            if self.models[name].entry["source"] != "bundled" or self.sizes[self.models[name].family] < SIZES
+        ]
+        return [f"results/portraits/{name}/{corpus}.html" for name in shown for corpus in chosen["corpus"]]
+
+    def without_laws(self, targets: Iterable[str]) -> str:
+        """Say in one line which targets are left out for want of sizes, and which pages are made instead."""
+        sizes = ", ".join(f"{family} has {number}" for family, number in self.sizes.items())
+        pages = [*self.portraits[:3], *([f"{len(self.portraits) - 3} more"] if len(self.portraits) > 3 else [])]
+        return (
+            f"Laws with size take {SIZES} sizes of a family, and {sizes}: left out are {', '.join(targets)}, which can still be "
+            f"named as targets; the page of a single model is made instead: {', '.join(pages)}"
+        )
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -23,6 +23,15 @@ def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, f
     return float(low), float(high)
 
 
+FEW = 10
+"""Documents below which intervals over documents are rough, and say so."""
+
+
+def documents_in_words(number: int) -> str:
+    """Format a number of documents, with a warning where a comparison needs more."""
+    return f"{number} document{'s' * (number != 1)}{f', fewer than the {FEW} that a comparison needs' if number < FEW else ''}"
+
+
 class Clustered(NamedTuple):
     """A value, and the percentile interval of its resamples over documents; the ends are NaN with fewer than two documents."""
 
@@ -66,11 +75,11 @@ class Documents:
         np.add.at(sums, self.index, values)
         return sums
 
-    def mean(self, values: ArrayLike, level: float = 0.95) -> Clustered:
-        """Average values (observations,), those that are NaN left out. NaN if none is left."""
+    def mean(self, values: ArrayLike, level: float = 0.95, weights: ArrayLike = 1.0) -> Clustered:
+        """Average values (observations,) by weights, those that are NaN left out. NaN if none is left."""
         values = np.asarray(values, dtype=float)
-        known = np.isfinite(values)
-        sums = self.totals(np.stack([np.where(known, values, 0.0), known], axis=1))
+        weights = np.where(np.isfinite(values), weights, 0.0)
+        sums = self.totals(np.stack([weights * np.where(np.isfinite(values), values, 0.0), weights], axis=1))
         total, number = (self.counts @ sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
             return self._interval(np.divide(*sums.sum(axis=0)), total / number, sums[:, 1] > 0, level)
