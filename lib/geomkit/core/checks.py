@@ -541,8 +541,8 @@ def check_templates(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fa
         other = known.setdefault(model.tokenizer, model)
         if other.entry.get("template") != model.entry.get("template"):
             yield Fault(
-                f"models.{model.key}.template: {other.key} has the same tokenizer, {model.tokenizer!r}, and another template; models "
-                "of one tokenizer read the same texts: set tokenizer to another name in one of the two entries"
+                f"models.{model.key}.template: {other.key} has the same tokenizer, {model.tokenizer!r}, and another template; "
+                "models of one tokenizer read the same texts: set tokenizer to another name in one of the two entries"
             )
 
 

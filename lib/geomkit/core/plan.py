@@ -282,7 +282,7 @@ class Plan:
 
     @cached_property
     def portraits(self) -> list[str]:
-        """Pages of the stage `entropy`'s single models: of those that do not ship, and of families with too few sizes for laws."""
+        """Pages of single models of the stage `entropy`: of those that do not ship, and of families with too few sizes."""
         chosen = self.chosen("entropy")
         shown = [
             name
