@@ -1,6 +1,7 @@
 """Fill templates of pages with data that nothing in them can break."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from geomkit.core.errors import DataError
@@ -9,6 +10,11 @@ from geomkit.core.errors import DataError
 def script_json(value: Any) -> str:
     """JSON in ASCII without a `<`: nothing in it ends a script block, opens a comment in one, or breaks a line of JavaScript."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c")
+
+
+def shared_script() -> str:
+    """Return the JavaScript that pages share: elements made of text, numbers, and tokens as words that keys move among."""
+    return Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 
 
 def filled(template: str, **parts: str) -> str:

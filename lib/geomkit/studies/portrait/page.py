@@ -12,7 +12,7 @@ import altair as alt
 import pyarrow as pa
 import vl_convert
 
-from geomkit.core.html import filled, script_json
+from geomkit.core.html import filled, script_json, shared_script
 from geomkit.core.provenance import replacing
 from geomkit.studies.portrait.panels import EDGE, HERE, REFERENCE, WIDTH, by_section, sections
 from geomkit.studies.portrait.rows import facts_of, read
@@ -35,7 +35,8 @@ def page(table: pa.Table) -> str:
     A section whose rows the table lacks says so, with the reason that the facts give.
     """
     template = TEMPLATE.read_text(encoding="utf-8")
-    return filled(template, bundle=vl_convert.javascript_bundle(), data=script_json(content(table)))
+    bundle, data = vl_convert.javascript_bundle(), script_json(content(table))
+    return filled(template, bundle=bundle, data=data, shared=shared_script())
 
 
 def content(table: pa.Table) -> dict[str, Any]:

@@ -106,11 +106,12 @@ def panel(caption: str, charts: Sequence[Chart], switches: Mapping[str, Switch],
 
 
 def as_csv(chart: Chart, number: Mapping[Any, int]) -> str:
-    """Return a chart's rows as CSV, with numbers for views, in their order."""
+    """Return a chart's rows as CSV, with numbers for views, in their order; the first series is last, and drawn on the others."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["view", "series", *chart.columns])
-    for row in sorted(chart.rows, key=lambda row: number[row["view"]]):
+    place = {name: -at for at, name in enumerate(chart.series)}
+    for row in sorted(chart.rows, key=lambda row: (number[row["view"]], place[row["series"]])):
         writer.writerow([number[row["view"]], row["series"], *(cell(row[column]) for column in chart.columns)])
     return stream.getvalue()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.core.errors import DataError
-from geomkit.core.html import filled, script_json
+from geomkit.core.html import filled, script_json, shared_script
 from geomkit.core.provenance import replacing
 from geomkit.studies.tokens.rows import TokenPage
 from geomkit.tables.rows import read_json
@@ -20,7 +20,8 @@ VIEWS = ("gain", "surprisal")
 def tokens_page(template: str, data: Mapping[str, Any]) -> str:
     """Put the data into the template, as JSON that cannot end its script block.
 
-    template: HTML with `{{ data }}` once, inside <script type="application/json">. data: `title`, `note`, and `texts`, each with
+    template: HTML with `{{ shared }}` once in its script, and `{{ data }}` once inside <script type="application/json">.
+    data: `title`, `note`, and `texts`, each with
 
     - `name`; `tokens`, T decoded strings; `surprisal` (T,) in nats;
     - `layers`, each with `layer`, `name`, `gain` (T,) in nats and `targets`, each with `position` p in 1..T-1 and by method
@@ -32,7 +33,7 @@ def tokens_page(template: str, data: Mapping[str, Any]) -> str:
     page = {"title": str(part(data, "title", "data")), "note": str(part(data, "note", "data"))}
     texts = [text_data(text, where) for text, where in parts(data, "texts", "data")]
     differ([text["name"] for text in texts], "data.texts: name")
-    return filled(template, data=script_json({**page, "texts": texts}))
+    return filled(template, data=script_json({**page, "texts": texts}), shared=shared_script())
 
 
 def text_data(text: Mapping[str, Any], where: str) -> dict[str, Any]:
