@@ -178,3 +178,27 @@ rule portrait_figure:
         "Drawing the portrait of {wildcards.subject} on {wildcards.corpus}"
     script:
         "../scripts/run.py"
+
+
+rule references:
+    input:
+        table="results/entropy.parquet",
+        projections=expand(
+            "results/projections/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
+        ),
+    output:
+        output="results/portraits/references.csv",
+    log:
+        "results/logs/references.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call(
+            "geomkit.studies.portrait.references:collect_references",
+            seed=config["seed"],
+        ),
+    message:
+        "Collecting the models that portraits are compared with"
+    script:
+        "../scripts/run.py"
