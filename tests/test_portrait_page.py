@@ -101,7 +101,7 @@ def test_spectra_open_on_the_last_block(small):
 def test_shares_of_leading_directions_are_those_of_the_same_view(small):
     panel = part(content(small), "spectra")["panels"][0]
     drawn = shown(panel, 1)
-    first = LABELS["top_1_share"][0]
+    first = "share of the first direction"
     (found,) = [
         row["value"]
         for row in drawn

@@ -12,14 +12,12 @@ from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
 from geomkit.studies.portrait import panels
-from geomkit.studies.portrait.panels import Row, Rows, Series, axis_of, by_section, series_of, unique
+from geomkit.studies.portrait.panels import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
 METRICS = ("erank_covariance", "rate_distortion_ratio", "top_1_share")
 """Metrics that figures show, as far as they were measured."""
 Points = list[tuple[float, Row]]
-BLOCKS = "block (0: the embedding)"
-DEPTH = "relative depth (0: the embedding, 1: the last block)"
 
 
 def draw(table: Path, output: Path) -> None:
@@ -97,7 +95,8 @@ def shade(axis: Axes, points: Points, low: str, high: str, series: Series) -> No
     """Shade between the ends of intervals, where there are any."""
     ends = [(x, row[low], row[high]) for x, row in points if row[low] is not None]
     if ends:
-        axis.fill_between(*map(list, zip(*ends, strict=True)), color=series.colour, alpha=0.2, lw=0)
+        x, lower, upper = zip(*ends, strict=True)
+        axis.fill_between(x, lower, upper, color=series.colour, alpha=0.2, lw=0)
 
 
 def label_depth(axes: Iterable[Axes], ticks: Mapping[float, str], title: str) -> None:
@@ -136,7 +135,7 @@ def spectra_figure(rows: Rows, facts: Facts) -> Figure:
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True).flatten()
     looks = {name: panels.variant_series(name, facts) for name in unique((row for row in found if not row["metric"]), "variant")}
     for axis, state in zip(axes, shown, strict=True):
-        mine = [row for row in found if row["layer"] is None or (row["layer"], row["place"]) == state]
+        mine = [row for row in found if panels.states_of(row, [state])]
         for name, series in looks.items():
             of = sorted((row["rank"], row["value"]) for row in mine if row["variant"] == name and not row["metric"])
             axis.plot([rank for rank, _ in of], [value for _, value in of], **line_of(series))

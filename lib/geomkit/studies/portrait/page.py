@@ -4,6 +4,7 @@ Charts are declared here with Altair. The page draws them with the libraries of 
 are named `rows`: the page puts those of the chosen view there.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from geomkit.studies.portrait.rows import facts_of, read
 TEMPLATE = Path(__file__).with_name("page.html")
 HEIGHT = 320
 """Of the plot of a wide chart, in pixels."""
-Layers = alt.LayerChart
+Layers = alt.LayerChart | alt.FacetChart
 
 
 def write_page(table: Path, output: Path) -> None:
@@ -35,8 +36,13 @@ def page(table: pa.Table) -> str:
     A section whose rows the table lacks says so, with the reason that the facts give.
     """
     template = TEMPLATE.read_text(encoding="utf-8")
-    bundle, data = vl_convert.javascript_bundle(), script_json(content(table))
-    return filled(template, bundle=bundle, data=data, shared=shared_script())
+    return filled(template, bundle=bundle(), data=script_json(content(table)), shared=shared_script())
+
+
+@functools.cache
+def bundle() -> str:
+    """Return the libraries of Vega as one script, which takes seconds to make."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 
 
 def content(table: pa.Table) -> dict[str, Any]:
@@ -87,14 +93,12 @@ def fitted(layers: Sequence[alt.Chart], height: int = HEIGHT) -> Layers:
     )
 
 
-def pointed(chart: alt.Chart, *fields: str) -> list[alt.Chart]:
-    """Return marks at the point nearest to the pointer, with its numbers."""
-    nearest = alt.selection_point(nearest=True, on="pointerover", clear="pointerout", empty=False, fields=[*fields])
-    return [
-        chart.mark_point(size=60, filled=True).encode(
-            opacity=alt.when(nearest).then(alt.value(1)).otherwise(alt.value(0)), tooltip=alt.Tooltip("series:N")
-        ).add_params(nearest)
-    ]  # fmt: skip
+def pointed(chart: alt.Chart, field: str) -> alt.Chart:
+    """Return marks on every series where the pointer is, by the field that says where; the page shows their numbers beside it."""
+    nearest = alt.selection_point(nearest=True, on="pointerover", clear="pointerout", empty=False, fields=[field])
+    seen = alt.when(nearest).then(alt.value(1)).otherwise(alt.value(0))
+    marks = chart.mark_point(size=60, filled=True).encode(opacity=seen, tooltip=alt.Tooltip("series:N"))
+    return marks.add_params(nearest)
 
 
 def along(chart: dict[str, Any]) -> tuple[alt.X, float]:
@@ -103,9 +107,7 @@ def along(chart: dict[str, Any]) -> tuple[alt.X, float]:
     labels = ", ".join(f"'{x:g}': '{label}'" for x, label in ticks.items())
     last = max((x for x, label in ticks.items() if label not in ("plain", "final")), default=0)
     axis = alt.Axis(
-        title="relative depth (0: the embedding, 1: the last block)"
-        if 1.0 in ticks and max(ticks) < 2
-        else "block (0: the embedding)",
+        title=chart["axis"],
         values=list(ticks),
         labelExpr=f"{{{labels}}}[format(datum.value, '~g')]",
         labelFlush=False,
@@ -130,7 +132,7 @@ def profile(
         rows.transform_filter(f"{final} && {known}").mark_rule(strokeWidth=2).encode(x, color=colour, **ends),
         rows.transform_filter(blocks).mark_line(strokeWidth=2).encode(x, y, colour, dash),
         rows.transform_filter(final).mark_point(filled=True, size=45, opacity=1).encode(x, y, colour),
-        *pointed(rows.encode(x, y, colour), "x"),
+        pointed(rows.encode(x, y, colour), "x"),
     ]
     if bound:
         layers = [*bound_line(rows, x), *layers]
@@ -167,7 +169,7 @@ def difference(chart: dict[str, Any]) -> Layers:
     layers += [
         rows.transform_filter(f"datum.x <= {last}").mark_line(strokeWidth=2).encode(x, y, colour, dash),
         rows.transform_filter(f"datum.x > {last}").mark_point(filled=True, size=45, opacity=1).encode(x, y, colour),
-        *pointed(rows.encode(x, y, colour), "x"),
+        pointed(rows.encode(x, y, colour), "x"),
     ]
     return fitted(layers)
 
@@ -188,7 +190,7 @@ def spectrum(chart: dict[str, Any]) -> Layers:
         edge.mark_rule(strokeWidth=1),
         lines.mark_line(strokeWidth=2).encode(dash),
         lines.mark_point(filled=True, size=18, opacity=1),
-        *pointed(lines, "rank"),
+        pointed(lines, "rank"),
     ])  # fmt: skip
 
 
@@ -210,7 +212,7 @@ def standing(chart: dict[str, Any]) -> Layers:
     for series, look in ((REFERENCE, {"size": 50}), (HERE, {"size": 130, "shape": "diamond"})):
         points = rows.transform_filter(f"datum.series == '{series}'")
         layers.append(points.mark_point(filled=True, opacity=1, **look).encode(x, y, colour))
-    return fitted([*layers, *pointed(rows.encode(x, y, colour), "d")])
+    return fitted([*layers, pointed(rows.encode(x, y, colour), "d")])
 
 
 DRAWINGS = {

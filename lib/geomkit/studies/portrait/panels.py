@@ -22,7 +22,7 @@ Rows = Mapping[str, Sequence[Row]]
 """Rows of a table by their section."""
 
 DRAWN = described("geomkit.measures.nulls", "variant") | described("geomkit.models.variants", "variant")
-DASHES = {"-": [1, 0], "--": [6, 3], ":": [1.5, 2.5]}
+DASHES: dict[str, list[float]] = {"-": [1, 0], "--": [6, 3], ":": [1.5, 2.5]}
 """Lengths of strokes and gaps, in pixels, of the lines that matplotlib has names for."""
 SOLID, DASHED, DOTTED = DASHES.values()
 BLUE, VERMILION, GREEN, ORANGE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#737373"
@@ -62,7 +62,7 @@ class Chart:
     """Rows of a chart, each with its `view`, the values of the panel's switches, and its `series`.
 
     kind: the drawing. columns: those of its CSV besides view and series. index: what a line of the table of
-    numbers is for. ticks: labels on the axis of depth. A title of "" is made of the switches.
+    numbers is for. ticks, axis: labels on the axis of depth, and its title. A title of "" is made of the switches.
     """
 
     kind: str
@@ -72,6 +72,7 @@ class Chart:
     rows: Sequence[Row]
     index: Sequence[str]
     ticks: Mapping[float, str] = field(default_factory=dict)
+    axis: str = ""
 
 
 def panel(caption: str, charts: Sequence[Chart], switches: Mapping[str, Switch], **parts: Any) -> dict[str, Any]:
@@ -97,6 +98,7 @@ def panel(caption: str, charts: Sequence[Chart], switches: Mapping[str, Switch],
                 "index": list(chart.index),
                 "series": [{"name": name, **vars(one)} for name, one in chart.series.items()],
                 "ticks": list(map(list, chart.ticks.items())),
+                "axis": chart.axis,
                 "csv": as_csv(chart, number),
             }
             for chart in charts
@@ -183,7 +185,7 @@ def depth_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     )
     columns = ("x", "place", "value", "low", "high", "bound", "n", "d", "texts", "documents")
     ticks = ticks_of(positions)
-    chart = Chart("depth", "", series_in(found, facts), columns, found, ("place",), ticks)
+    chart = Chart("depth", "", series_in(found, facts), columns, found, ("place",), ticks, BLOCKS)
     return panel(caption, [chart], switches_of(rows["depth"], facts))
 
 
@@ -197,8 +199,7 @@ def switches_of(rows: Sequence[Row], facts: Facts) -> dict[str, Switch]:
     metrics = sorted(
         unique(rows, "metric"), key=lambda one: (one != FIRST, list(facts.labels).index(one) if one in facts.labels else -1)
     )
-    lengths = sorted({row["n"] for row in rows if row["scope"] != "corpus"}, reverse=True)
-    tokens = {str(n): f"first {n} of each text" for n in lengths}
+    tokens = lengths_in(row for row in rows if row["scope"] != "corpus")
     if any(row["scope"] == "corpus" for row in rows):
         tokens["corpus"] = "all texts together"
     return {
@@ -206,6 +207,11 @@ def switches_of(rows: Sequence[Row], facts: Facts) -> dict[str, Switch]:
         "normalise": normalise_switch(rows),
         "tokens": Switch("Tokens", tokens),
     }
+
+
+def lengths_in(rows: Iterable[Row]) -> dict[str, str]:
+    """Return lengths of texts as options, the longest first."""
+    return {str(n): f"first {n} of each text" for n in sorted(unique(rows, "n"), reverse=True)}
 
 
 def normalise_switch(rows: Sequence[Row]) -> Switch:
@@ -255,12 +261,16 @@ def dash(line: Any) -> list[float]:
 
 
 def title_of(metric: str, facts: Facts) -> str:
-    """Return a metric with its unit."""
+    """Return a metric with its unit, unless its label has that."""
     label, unit = facts.labels.get(metric, (metric, ""))
-    return f"{label} ({unit})" if unit and unit != "ratio" else label
+    return f"{label} ({unit})" if unit and unit != "ratio" and unit not in label else label
 
 
 # Places along depth
+
+
+BLOCKS, DEPTH = "block (0: the embedding)", "relative depth (0: the embedding, 1: the last block)"
+"""Titles of the two axes."""
 
 
 def axis_of(rows: Iterable[Row]) -> dict[tuple[int, str], float]:
@@ -268,8 +278,9 @@ def axis_of(rows: Iterable[Row]) -> dict[tuple[int, str], float]:
     states = {(row["layer"], row["place"]) for row in rows if row["layer"] is not None}
     blocks = max((layer for layer, place in states if place not in ("plain", "final")), default=0)
     gap = max(0.5, blocks / 6)
-    apart = {"plain": blocks + gap, "final": blocks + 2 * gap}
-    return {state: apart.get(state[1], float(state[0])) for state in sorted(states, key=lambda one: apart.get(one[1], one[0]))}
+    apart: dict[str, float] = {"plain": blocks + gap, "final": blocks + 2 * gap}
+    positions = {(layer, place): apart.get(place, float(layer)) for layer, place in states}
+    return dict(sorted(positions.items(), key=lambda one: one[1]))
 
 
 def last_block(positions: Mapping[tuple[int, str], float]) -> float:
@@ -279,9 +290,13 @@ def last_block(positions: Mapping[tuple[int, str], float]) -> float:
 
 def places_of(row: Row, positions: Mapping[tuple[int, str], float]) -> Iterator[tuple[float, str]]:
     """Yield a row's places on the axis, with their names. What has no layer, such as drawn rows, is at all of them."""
-    for state, x in positions.items():
-        if row["layer"] is None or (row["layer"], row["place"]) == state:
-            yield x, state_name(*state)
+    for state in states_of(row, positions):
+        yield positions[state], state_name(*state)
+
+
+def states_of(row: Row, states: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the states, of those given, that a row is about."""
+    return [state for state in states if row["layer"] is None or (row["layer"], row["place"]) == state]
 
 
 def state_name(layer: int, place: str) -> str:
@@ -307,31 +322,25 @@ MARCHENKO_PASTUR = Series("Marchenko-Pastur edge", GREY, SOLID)
 def spectra_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     """Return the eigenvalues of each state beside its nulls, with the shares of its leading directions."""
     positions = axis_of(rows["spectrum"])
-    states = {state_name(*state): str(place) for place, state in enumerate(positions)}
     number = {state: str(place) for place, state in enumerate(positions)}
     start = next((place for (_, name), place in number.items() if name == "last"), "")
-    found, shares = [], []
-    for row in rows["spectrum"]:
-        series = EDGE if row["metric"] else str(row["variant"])
-        for state in positions if row["layer"] is None else [(row["layer"], row["place"])]:
-            found.append(dict(row) | {"view": (number[state], row["normalise"], str(row["n"])), "series": series})
+
+    def at_states(of: Iterable[Row], name: Callable[[Row], str]) -> list[Row]:
+        return [
+            dict(row) | {"view": (number[state], row["normalise"], str(row["n"])), "series": name(row)}
+            for row in of
+            for state in states_of(row, positions)
+        ]
+
+    found = at_states(rows["spectrum"], lambda row: EDGE if row["metric"] else str(row["variant"]))
     views = {row["view"] for row in found}
-    for row in rows.get("depth", ()):
-        if row["metric"] in SHARES and row["scope"] != "corpus":
-            for state in positions if row["layer"] is None else [(row["layer"], row["place"])]:
-                view = (number.get(state), row["normalise"], str(row["n"]))
-                if view in views:
-                    metric = facts.labels.get(row["metric"], (row["metric"],))[0]
-                    shares.append(dict(row) | {"view": view, "series": series_of(row), "metric": metric})
-    series = series_in((row for row in found if row["series"] != EDGE), facts) | {
-        EDGE: Series("Marchenko-Pastur edge", GREY, SOLID)
-    }
+    shares = at_states((row for row in rows.get("depth", ()) if row["metric"] in SHARES and row["scope"] != "corpus"), series_of)
+    shares = [dict(row) | {"metric": title_of(row["metric"], facts)} for row in shares if row["view"] in views]
+    series = series_in((row for row in found if row["series"] != EDGE), facts) | {EDGE: MARCHENKO_PASTUR}
     switches = {
-        "state": Switch("State", {place: name for name, place in states.items()}, start),
+        "state": Switch("State", {place: state_name(*state) for state, place in number.items()}, start),
         "normalise": normalise_switch(rows["spectrum"]),
-        "tokens": Switch(
-            "Tokens", {str(n): f"first {n} of each text" for n in sorted(unique(rows["spectrum"], "n"), reverse=True)}
-        ),
+        "tokens": Switch("Tokens", lengths_in(rows["spectrum"])),
     }
     caption = (
         "Rows without structure stay below the Marchenko-Pastur edge for this number of tokens and dimensions, as "
@@ -383,6 +392,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
             [row for row in norms if row["series"] in NORMS],
             ("place",),
             RELATIVE,
+            DEPTH,
         ),
         Chart(
             "aligned",
@@ -392,6 +402,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
             [row for row in norms if row["series"] in ALIGNED],
             ("place",),
             RELATIVE,
+            DEPTH,
         ),
     ]
     ranks = [
@@ -401,7 +412,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
     if any(row["sinks"] == WITHOUT for row in ranks):
         title = f"Effective rank, first {ranks[0]['n']} tokens, {words_for(ranks[0]['normalise'])}"
         found = along(ranks, series_of)
-        charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks))
+        charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks, BLOCKS))
     caption = (
         "A sink is a token whose norm is many times the median of its text: look for a gap between the largest norm and "
         "the median, and for what the effective rank is without sinks. Rows of independent numbers have no such gap, and "
@@ -468,10 +479,8 @@ def losses(rows: Rows, facts: Facts) -> list[list[Any]]:
 def standing_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     """Return the model's values at the last block beside those of reference models, against width."""
     found: list[Row] = []
-    for name in ("reference", "width"):
-        for row in rows.get(name, ()):
-            series = REFERENCE if name == "reference" else WIDTH
-            found.append(dict(row) | {"view": standing_view(row), "series": series})
+    for section, name in (("reference", REFERENCE), ("width", WIDTH)):
+        found += [dict(row) | {"view": standing_view(row), "series": name} for row in rows.get(section, ())]
     views = {row["view"] for row in found}
     for row in rows.get("depth", ()):
         if is_here(row) and standing_view(row) in views:
@@ -541,10 +550,11 @@ def difference_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
             found,
             ("place",),
             RELATIVE,
+            DEPTH,
         )
     ]
     if own:
-        charts.append(Chart("models", "Both models", models_series(facts), columns, own, ("place",), RELATIVE))
+        charts.append(Chart("models", "Both models", models_series(facts), columns, own, ("place",), RELATIVE, DEPTH))
     caption = (
         "Look where the lighter band, which holds at all layers together, leaves 0: there the models part. Two models "
         "that do not differ leave 0 inside that band everywhere, though the darker 95 % interval of a single layer misses "
@@ -572,4 +582,4 @@ RELATIVE = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain
 
 def relative(row: Row) -> float:
     """Return where a state is on the axis of relative depth."""
-    return {"plain": PLAIN, "final": FINAL}.get(row["place"], row["depth"])
+    return {"plain": PLAIN, "final": FINAL}.get(row["place"], float(row["depth"]))
