@@ -144,6 +144,9 @@ rule comparison_table:
 
 rule portrait:
     input:
+        # of which the digest of the code knows nothing
+        relative(ROOT / "lib/geomkit/studies/portrait/page.html"),
+        relative(ROOT / "lib/geomkit/core/page.js"),
         table="results/portraits/{subject}/{corpus}.parquet",
     output:
         output="results/portraits/{subject}/{corpus}.html",

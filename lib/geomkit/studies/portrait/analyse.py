@@ -87,7 +87,7 @@ def portrait_table(
     facts = facts_of_model(file, own, model, corpus, metrics, command)
     facts.sentences.extend(in_short(own, documents, marked, rows))
     if not any(row["section"] == "reference" for row in rows):
-        facts.absent["where it stands"] = f"no values of other models ship for {corpus} at the lengths that were measured"
+        facts.absent["reference"] = f"no values of other models ship for {corpus} at the lengths that were measured"
     return with_facts(table_of(rows, model), facts)
 
 
@@ -140,7 +140,7 @@ def spectrum_rows(own: Profiles) -> Iterator[Row]:
         ranks = np.unique(np.geomspace(1, len(shares), RANKS).round().astype(int)).tolist()
         for rank in ranks:
             if shares[rank - 1] > 0:
-                yield {**common, "variant": cell.variant, "metric": "share", "rank": rank, "value": float(shares[rank - 1])}
+                yield {**common, "variant": cell.variant, "rank": rank, "value": float(shares[rank - 1])}
         if cell.variant == TRAINED:
             edge = float(marchenko_pastur_edge(cell.n, own.widths[cell.state], 1.0))
             yield {**common, "variant": GAUSSIAN, "metric": "marchenko_pastur", "value": edge}

@@ -123,7 +123,7 @@ def loss_difference(first: Spectra, second: Spectra, documents: Documents) -> It
     if sums[0] is not None and sums[1] is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             values = sums[1][0] / sums[1][1] - sums[0][0] / sums[0][1]
-        yield {"section": "loss", "variant": "difference", "metric": "loss", **mean_of(documents, values)}
+        yield {"section": "loss", "metric": "loss", **mean_of(documents, values)}
 
 
 def joined_facts(
@@ -151,7 +151,7 @@ def joined_facts(
         list(models),
         corpus,
         measured=measured,
-        absent={name: why for name, why in one.absent.items() if name != "without sinks"},
+        absent={name: why for name, why in one.absent.items() if name != "sinks"},
         command=command,
         labels={**one.labels, **BESIDE},
         variants={TRAINED: "trained", GAUSSIAN: "Gaussian rows"},

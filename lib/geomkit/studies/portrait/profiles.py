@@ -155,7 +155,7 @@ def add_without_sinks(own: Profiles, file: Spectra) -> None:
     """Add metrics of whole texts without their sinks, where there are sinks."""
     effects = read_sinks(file.file)
     if not effects.count[0].any():
-        own.missing["without sinks"] = f"no token is longer than {effects.thresholds[0]:g} times the median of its text"
+        own.missing["sinks"] = f"no token is longer than {effects.thresholds[0]:g} times the median of its text"
         return
     for row, layer in enumerate(effects.layers):
         for column, mode in enumerate(effects.modes):

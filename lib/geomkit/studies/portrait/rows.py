@@ -7,8 +7,8 @@ depth       a metric at one state: `variant` (trained, shuffled, untrained-0, ga
             `scope` is `text` for the mean over texts of their first n tokens, `corpus` for all tokens together, which
             has no interval. `sinks` is `with`, or `without` where sinks were left out of the trained model's texts.
 spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank`
-            (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur` is the upper edge for rows
-            without structure.
+            (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur`, without a rank, is the upper
+            edge for rows without structure.
 norms       of the trained model: `layer`, `state`, `place`, `metric`, `value`, `low`, `high`. Metrics: `norm_median`,
             `norm_largest`, `norm_first` (mean over texts of a text's median, largest and first norm), `mean_cosine`,
             `sink_share` (share of sinks in the squared norm).
@@ -20,7 +20,7 @@ tokens      a token of a shown text: `text`, `position`, `token`, metric `gain` 
 selection   an earlier token that Lasso chose for a token: `text`, `position`, `past` (the position chosen), `rank` (1
             first).
 loss        `variant`, metric `loss` (nats a token) or `loss_per_byte`, `value`, `low`, `high`; `bound` is that of a
-            uniform guess. Of a comparison also variant `difference`, paired by text.
+            uniform guess. Of a comparison also the difference, paired by text, without a variant.
 reference   a shipped model at the last block: `model`, `d`, `n`, `normalise`, `metric`, `value`, `low`, `high`.
 width       the widest shipped model's rows projected to `d` directions: `model` the donor, `d`, `n`, `normalise`,
             `metric`, `value`.
