@@ -255,21 +255,21 @@ def portrait(
     ]
     facts = Facts(
         kind="portrait",
-        models=["smollm2"],
+        models=("smollm2",),
         corpus="sotu",
-        sentences=[
+        sentences=(
             "The last block uses 97.1 directions [94.0, 100.2] of the 256 that 256 tokens could fill; Gaussian rows use 243.8, "
             "and the untrained twin uses 131.0 [127.1, 134.9].",
             "From block 4 to block 28, one token carries 93 % [90 %, 96 %] of the squared norm: the first token of the text, "
             "<bos> or not. Without it the effective rank is 102.4 [99.3, 105.5] instead of 3.1 [3.0, 3.2].",
             "The loss is 3.31 nats a token [3.24, 3.38]; on shuffled text it is 7.90 [7.74, 8.06].",
-        ],
+        ),
         measured=MEASURED,
         absent=dict.fromkeys(without, "this run left it out") | {"untrained-1": "one twin was asked for"},
         command=COMMAND,
         labels=LABELS,
         variants=VARIANTS,
-        texts=["1862-Lincoln, first 256 tokens", "<i>hostile</i> tokens"],
+        texts=("1862-Lincoln, first 256 tokens", "<i>hostile</i> tokens"),
     )
     return table_of([row for row in rows if row["section"] not in without], facts)
 
@@ -289,9 +289,9 @@ def comparison(
     rows += [*difference_rows(blocks, lengths, noise), *loss_rows(*models)]
     facts = Facts(
         kind="comparison",
-        models=list(models),
+        models=tuple(models),
         corpus="sotu",
-        sentences=["The models part at block 12: from there on, the simultaneous band of the effective rank excludes 0."],
+        sentences=("The models part at block 12: from there on, the simultaneous band of the effective rank excludes 0.",),
         measured=MEASURED,
         absent=dict.fromkeys(without, "this run left it out"),
         command="snakemake --cores 8 results/portraits/smollm2-vs-smollm2-tuned/sotu.html",

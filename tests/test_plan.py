@@ -113,7 +113,11 @@ def test_laws_take_three_sizes_of_one_family_and_other_models_have_pages(tmp_pat
     assert said.endswith(f"made instead: {', '.join(pages[:3])}, 3 more")
     assert "\n" not in said
     many = of_family(tmp_path, {"b": HUB | {"family": "b"}, "c": HUB, "d": HUB, "e": HUB}, {})
-    assert (many.has_laws, many.portraits) == (True, pages[:2])
+    assert many.has_laws
+    assert many.portraits == [f"results/portraits/{name}/{corpus}.html" for name in "bcde" for corpus in ("one", "two")]
+    bundled = HUB | {"source": "bundled"}
+    shipped = of_family(tmp_path, {"c": HUB, "d": bundled, "e": bundled}, {})
+    assert {page.split("/")[2] for page in shipped.portraits} == {"c"}
 
 
 def test_texts_are_cut_by_the_first_model_that_a_stage_selects():

@@ -172,7 +172,7 @@ def test_random_rows_do_not_differ_from_random_rows(tmp_path):
         flat = {State(layer): draw.standard_normal((texts * n, d)).astype(np.float32) for layer in range(6)}
         w.append(np.zeros(texts * n, np.int32), None, flat)
     table = table_of(path, tmp_path / "out", "noise")
-    assert facts_of(table).sentences == ["Nothing that is listed here differs from its nulls."]
+    assert facts_of(table).sentences == ("Nothing that is listed here differs from its nulls.",)
     assert "sinks" in facts_of(table).absent
 
 
@@ -182,7 +182,7 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
 
     model, _ = deep
     same = compare(model, copy.deepcopy(model), lines, tokenizer=tokenizer, **SMALL)
-    assert same.facts.sentences == ["No difference between the two models is larger than texts explain."]
+    assert same.facts.sentences == ("No difference between the two models is larger than texts explain.",)
     rows = chosen(same.table, section="difference")
     assert rows
     assert all(row["value"] == row["band_low"] == row["band_high"] == 0 for row in rows)

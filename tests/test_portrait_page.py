@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -220,16 +221,20 @@ def parsed(text: str) -> Tags:
 
 def test_no_text_of_the_table_becomes_markup(small):
     facts = facts_of(small)
-    for name in ("sentences", "texts"):
-        getattr(facts, name).append("</script><img src=x onerror=alert(1)>")
-    facts.measured.append(("<b>name</b>", "{{ bundle }}"))
-    facts.labels["erank_covariance"] = ("</script><script>alert(1)</script>", "<!--")
-    facts.variants["shuffled"] = "'; alert(1); //<svg/onload=alert(1)>"
+    markup = "</script><img src=x onerror=alert(1)>"
+    facts = replace(
+        facts,
+        sentences=(*facts.sentences, markup),
+        texts=(*facts.texts, markup),
+        measured=(*facts.measured, ("<b>name</b>", "{{ bundle }}")),
+        labels={**facts.labels, "erank_covariance": ("</script><script>alert(1)</script>", "<!--")},
+        variants={**facts.variants, "shuffled": "'; alert(1); //<svg/onload=alert(1)>"},
+    )
     hostile, plain = parsed(page(with_facts(small, facts))), parsed(page(small))
     assert hostile.tags == plain.tags
     assert hostile.tags.count("script") == 3
     found = json.loads(hostile.data)
-    assert part(found, "short")["sentences"] == facts.sentences
+    assert part(found, "short")["sentences"] == list(facts.sentences)
     assert part(found, "measured")["facts"][-1] == ["<b>name</b>", "{{ bundle }}"]
     assert part(found, "tokens")["texts"][1]["tokens"][: len(HOSTILE)] == HOSTILE
 

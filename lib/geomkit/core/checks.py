@@ -209,9 +209,12 @@ def fitted(config: Mapping[str, Any], files: ConfigFiles) -> tuple[Mapping[str, 
 
     What the user has set stays, and is checked later. Returns the configuration, and in one line what has changed.
     """
-    length, lengths = config["texts"]["length"], config["entropy"]["lengths"]
-    primary, selection = config["scaling"]["primary"]["length"], config["tokens"]["selection"]
-    budgets, fits = selection["budgets"], {}
+    try:
+        length, lengths = config["texts"]["length"], config["entropy"]["lengths"]
+        primary, selection = config["scaling"]["primary"]["length"], config["tokens"]["selection"]
+        budgets, fits = selection["budgets"], {}
+    except KeyError:  # a fault that is listed already
+        return config, ""
     if files.is_default(FITTED[0], lengths):
         lengths = [one for one in lengths if one <= length] or [length]
         fits[FITTED[0]] = lengths

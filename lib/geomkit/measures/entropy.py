@@ -59,7 +59,8 @@ def measure(
     a value outside 0 .. bound by more than 1e-9.
     """
     if isinstance(spectrum, list):
-        return _together([measure(one, names, **parameters) for one in spectrum])
+        order = list(metrics if names is None else names)
+        return _together([measure(one, order, **parameters) for one in spectrum], order)
     return measured_and_absent(spectrum, names, parameters)[0]
 
 
@@ -86,10 +87,10 @@ def undefined(spectrum: Spectrum, measured: Mapping[str, Measurement]) -> dict[s
     return reasons
 
 
-def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measurement]:
-    """Join measurements of several spectra as those of a batch."""
+def _together(parts: Sequence[Mapping[str, Measurement]], order: Sequence[str]) -> dict[str, Measurement]:
+    """Join measurements of several spectra as those of a batch; a metric stays where it has its place in the order."""
     together = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
+    for name in (name for name in order if any(name in part for part in parts)):
         measured = [part[name] for part in parts if name in part]
         like, none = measured[0].value, Measurement(np.nan, np.nan)
         every = [part.get(name, none) for part in parts]

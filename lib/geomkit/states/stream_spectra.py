@@ -100,7 +100,7 @@ def measure_variant(
                 measured[state].add(writer, batch)
         if number == 0:
             if tokens.surprisal or not isinstance(states, Drawn):
-                tokens.write(writer, variant)
+                tokens.write(writer, variant, states)
             if sinks and effects is None:
                 effects = blank_effects(sinks, blocks, states)
                 for batch in progress(states.batches(blocks), f"{name}, sinks", len(states.borders)):
@@ -165,8 +165,8 @@ class Tokens:
             self.surprisal.append(batch.surprisal)
         self.ids.append(batch.ids)
 
-    def write(self, writer: SpectraWriter, variant: str) -> None:
-        writer.tokens(variant, self.ids, self.surprisal or None)
+    def write(self, writer: SpectraWriter, variant: str, states: States) -> None:
+        writer.tokens(variant, self.ids, None if "surprisal" in states.absent else self.surprisal or None)
 
 
 @dataclass(frozen=True)

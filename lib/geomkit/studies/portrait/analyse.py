@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,10 @@ def portrait_table(
         *reference_rows(references, corpus, own),
     ]
     facts = facts_of_model(file, own, model, corpus, metrics, command)
-    facts.sentences.extend(in_short(own, documents, marked, rows))
+    absent = dict(facts.absent)
     if not any(row["section"] == "reference" for row in rows):
-        facts.absent["reference"] = f"no values of other models ship for {corpus} at the lengths that were measured"
+        absent["reference"] = f"no values of other models ship for {corpus} at the lengths that were measured"
+    facts = replace(facts, sentences=tuple(in_short(own, documents, marked, rows)), absent=absent)
     return with_facts(table_of(rows, model), facts)
 
 

@@ -1,6 +1,7 @@
 """Compare two models on the same texts: the paired difference of every metric at every state, the second minus the first."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +67,11 @@ def comparison_table(
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
     facts = joined_facts(first, second, a, b, models, corpus, metrics, command)
-    facts.sentences.extend(in_short(differences, models, a, len(set(a.documents))))
+    absent = dict(facts.absent)
     if a.depth != b.depth:
-        facts.absent["equal depth"] = f"{a.depth} and {b.depth} blocks: states are compared at the nearest relative depth"
+        absent["equal depth"] = f"{a.depth} and {b.depth} blocks: states are compared at the nearest relative depth"
+    sentences = in_short(differences, models, a, len(set(a.documents)))
+    facts = replace(facts, sentences=tuple(sentences), absent=absent)
     return with_facts(table_of(rows, ""), facts)
 
 
@@ -148,9 +151,9 @@ def joined_facts(
     ]
     return Facts(
         "comparison",
-        list(models),
+        tuple(models),
         corpus,
-        measured=measured,
+        measured=tuple(measured),
         absent={name: why for name, why in one.absent.items() if name != "sinks"},
         command=command,
         labels={**one.labels, **BESIDE},

@@ -68,14 +68,14 @@ def facts_of_model(file: Spectra, own: Profiles, model: str, corpus: str, metric
     ]
     return Facts(
         "portrait",
-        [model],
+        (model,),
         corpus,
-        measured=measured,
+        measured=tuple(measured),
         absent={name: why for name, why in own.missing.items() if not name.startswith("documents/")},
         command=command,
         labels={**{name: (METRICS[name].facts["label"], METRICS[name].facts["unit"]) for name in metrics}, **BESIDE},
         variants={name: variant_label(name) for name in [TRAINED, *own.variants[1:], GAUSSIAN]},
-        texts=[file.text_list.document[text] for text in file.shown(TRAINED, own.last)],
+        texts=tuple(file.text_list.document[text] for text in file.shown(TRAINED, own.last)),
     )
 
 

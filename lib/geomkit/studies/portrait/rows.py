@@ -32,7 +32,8 @@ Rows of a comparison name the model in `model`. The schema's metadata has what t
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +42,7 @@ import pyarrow.parquet as pq
 
 from geomkit.core.provenance import replacing
 from geomkit.tables.parquet import read_table
+from geomkit.tables.rows import decoded, encoded
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 COLUMNS = pa.schema(
@@ -89,15 +91,15 @@ class Facts:
     """
 
     kind: str
-    models: list[str]
+    models: tuple[str, ...]
     corpus: str
-    sentences: list[str] = field(default_factory=list)
-    measured: list[tuple[str, str]] = field(default_factory=list)
-    absent: dict[str, str] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    measured: tuple[tuple[str, str], ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
-    labels: dict[str, tuple[str, str]] = field(default_factory=dict)
-    variants: dict[str, str] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,13 @@ class Reference:
 
 def with_facts(table: pa.Table, facts: Facts) -> pa.Table:
     """Return the table with these facts in its metadata."""
-    return table.replace_schema_metadata({PLACE: json.dumps(asdict(facts))})
+    return table.replace_schema_metadata({PLACE: json.dumps(encoded(facts, Facts, "facts"))})
 
 
 def facts_of(table: pa.Table) -> Facts:
     """Return the facts of a table."""
-    return Facts(**json.loads(table.schema.metadata[PLACE]))
+    facts: Facts = decoded(json.loads(table.schema.metadata[PLACE]), Facts, "facts")
+    return facts
 
 
 def write(table: pa.Table, parquet: Path, csv: Path | None = None) -> None:
