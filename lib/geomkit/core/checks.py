@@ -162,9 +162,9 @@ def checked(
     misread = faults.collect([*files.faults()])  # an alias that contains itself ends it here
     unnamed = faults.collect(check_keys(config, files))
     faulty = misread | unnamed
-    faulty |= faults.collect(schema_faults(without(config, unnamed), schema, files))
+    faulty |= faults.collect(schema_faults(without(config, unnamed) if unnamed else config, schema, files))
     try:
-        rest, change = fitted(without(config, faulty), files)
+        rest, change = fitted(without(config, faulty) if faults.lines else config, files)
     except Unsound:
         rest, change = without(config, faulty.union(FITTED)), ""
     entries = {keys[:2] for keys in faulty | faults.collect(files.entries_given_anew(CATALOGUES))}
@@ -185,8 +185,8 @@ def checked(
 
 
 def without(config: Mapping[str, Any], faulty: Collection[Keys]) -> Mapping[str, Any]:
-    """Return a configuration without the values at some keys; of a list with a fault nothing is left."""
-    return sound(config, {mappings_of(config, keys) for keys in faulty}) if faulty else config
+    """Return a configuration without the values at some keys, or that are missing; of a list with a fault nothing is left."""
+    return sound(config, {mappings_of(config, keys) for keys in faulty})
 
 
 def sound(value: Any, faulty: Collection[Keys], above: Keys = ()) -> Any:
@@ -209,12 +209,9 @@ def fitted(config: Mapping[str, Any], files: ConfigFiles) -> tuple[Mapping[str, 
 
     What the user has set stays, and is checked later. Returns the configuration, and in one line what has changed.
     """
-    try:
-        length, lengths = config["texts"]["length"], config["entropy"]["lengths"]
-        primary, selection = config["scaling"]["primary"]["length"], config["tokens"]["selection"]
-        budgets, fits = selection["budgets"], {}
-    except KeyError:  # a fault that is listed already
-        return config, ""
+    length, lengths = config["texts"]["length"], config["entropy"]["lengths"]
+    primary, selection = config["scaling"]["primary"]["length"], config["tokens"]["selection"]
+    budgets, fits = selection["budgets"], {}
     if files.is_default(FITTED[0], lengths):
         lengths = [one for one in lengths if one <= length] or [length]
         fits[FITTED[0]] = lengths
