@@ -38,16 +38,17 @@ def decompose(
     row_lengths: bool = False,
     shown: int = 0,
     plain: bool = False,
+    documents: bool = True,
     scored: Sequence[str] | None = None,
 ) -> None:
     """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, row_lengths, shown:
-    see `geomkit.states.extracts`; plain: see `geomkit.states.stream_spectra.Plan`; scored: variants whose surprisals are kept,
-    all if None. part: the name of the part of the texts that is measured, where it is not all of them; sums: then the files of
-    `sum_rows` for every part, where the modes need them. Raises DataError for sums of another run.
+    see `geomkit.states.extracts`; plain, documents: see `geomkit.states.stream_spectra.Plan`; scored: variants whose surprisals
+    are kept, all if None. part: the name of the part of the texts that is measured, where it is not all of them; sums: then the
+    files of `sum_rows` for every part, where the modes need them. Raises DataError for sums of another run.
     """
-    plan, name = Plan(modes, lengths, Requested(gain, whitened, sinks, row_lengths, shown), plain), output.parent.name
+    plan, name = Plan(modes, lengths, Requested(gain, whitened, sinks, row_lengths, shown), plain, documents), output.parent.name
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:

@@ -37,14 +37,16 @@ FEW = 1 << 28
 class Plan:
     """Settings of the measurement: normalisations, lengths in tokens, and extracts for later stages.
 
-    plain: whether the final state is also measured without the final norm's gain and bias. scored: whether surprisals are kept;
-    without them a running model need not compute its logits.
+    plain: whether the final state is also measured without the final norm's gain and bias. documents: whether each document's
+    sums are kept, of states for which that is possible. scored: whether surprisals are kept; without them a running model need
+    not compute its logits.
     """
 
     modes: Sequence[str]
     lengths: Sequence[int]
     requested: Requested = NOTHING
     plain: bool = False
+    documents: bool = True
     scored: bool = True
 
     @property
@@ -196,7 +198,7 @@ class Measured:
         mean, depth = reals(total / tokens, like=rows), depth_of(states)
         # squares are summed in another order here: twice their sum is a bound that rounding does not reach
         whole = {mode: FixedPointCovariance(width, tokens if is_unit(mode) else 2 * squares, mean) for mode in plan.modes}
-        documents = not isinstance(states, Drawn) and keeps_documents(state, depth, width)
+        documents = plan.documents and not isinstance(states, Drawn) and keeps_documents(state, depth, width)
         return cls(
             variant,
             state,

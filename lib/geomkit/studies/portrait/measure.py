@@ -60,6 +60,7 @@ def measure_portrait(
             row_lengths=True,
             shown=SHOWN,
             plain=True,
+            documents=False,
             scored=[TRAINED],
         )
     write_json(vocabulary, Vocabulary, found)
