@@ -63,7 +63,8 @@ def profile(folder) -> list[str]:
     """The profile of Kubernetes, but that pods are empty folders of this machine, and the storage is one too."""
     settings = yaml.safe_load((ROOT / "profiles/kubernetes/config.yaml").read_text())
     elsewhere = {"executor": "pods", "default-storage-provider": "fs", "default-storage-prefix": str(folder / "store")}
-    settings = {key: value for key, value in settings.items() if not key.startswith("kubernetes-")} | elsewhere
+    often = {"seconds-between-status-checks": 1}
+    settings = {key: value for key, value in settings.items() if not key.startswith("kubernetes-")} | elsewhere | often
     (folder / "profile").mkdir()
     (folder / "profile/config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return ["--workflow-profile", str(folder / "profile")]
