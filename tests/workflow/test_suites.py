@@ -1,4 +1,4 @@
-"""Suites of settings that are shipped, and the style of the rules."""
+"""Suites of settings that are shipped."""
 
 import re
 import shutil
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from runs import SETTINGS, write_corpus
 from workflow_case import ROOT, Case, Outcome
 
 OURS = ("one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
@@ -97,10 +96,3 @@ def test_fetching_alone_is_a_target(project, tmp_path):
     models, corpora = (len(settings[kind]) for kind in ("models", "corpora"))
     outcome = Case(project, tmp_path, SUITES[0]).run("fetch", "--cores", "1", "--dry-run")
     assert outcome.jobs == {"fetch_model": models, "fetch_corpus": corpora, "fetch": 1}
-
-
-def test_snakemake_finds_nothing_to_complain_about(project, tmp_path):
-    write_corpus(tmp_path / "run")
-    outcome = Case(project, tmp_path / "run", SETTINGS).run("--lint")
-    assert outcome.status == 0, outcome.terminal
-    assert "Congratulations" in outcome.terminal

@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "PIP_CONFIG_FILE": os.devnull,
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "SLURM_CONF": os.devnull,  # with SLURM installed and stopped, each start of Snakemake would wait ten seconds for its answer
 }
 
 

@@ -11,8 +11,9 @@ RESULTS = (f"spectra/{MODEL}.h5", f"dumps/{MODEL}/trained.h5", f"entropy/{MODEL}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parts", [2, 7])
+@pytest.mark.parametrize("parts", [2, 5])
 def test_a_run_in_parts_has_the_bytes_of_a_run_in_one(project, case, done, tmp_path, parts):
+    """The six texts are three batches: of two parts one has two of them, and of five parts the third and the last have none."""
     write_corpus(tmp_path / "run")
     for folder in ("corpora", "texts"):
         shutil.copytree(case.folder / "results" / folder, tmp_path / "run/results" / folder)

@@ -1,5 +1,6 @@
 """The small workflow through profiles/slurm on a real SLURM of this machine, with a job killed midway."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ def slurm() -> str:
     """Why the tests of this file cannot run here, or nothing."""
     if not shutil.which("sinfo"):
         return "SLURM is not installed: .ci/slurm start"
-    if not subprocess.run(["sinfo", "--noheader", "--states=idle,mixed,allocated"], capture_output=True).stdout.strip():
+    nodes = ["timeout", "5", "sinfo", "--noheader", "--states=idle,mixed,allocated"]  # it waits long for a SLURM that was stopped
+    if not subprocess.run(nodes, capture_output=True).stdout.strip():
         return "no SLURM answers, or it has no node that works: .ci/slurm start"
     return "" if find_spec("snakemake_executor_plugin_slurm") else "snakemake-executor-plugin-slurm is not installed"
 
@@ -30,7 +32,7 @@ def test_a_cluster_gives_the_bytes_of_a_local_run_though_a_job_is_killed(done, c
     folder.parent.mkdir(parents=True)
     write_corpus(folder)
     project = copy_project(tmp_path / "project")
-    cluster = Case(project, folder, SETTINGS)
+    cluster = Case(project, folder, SETTINGS, SLURM_CONF=os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf"))
     profile = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks", "5"]
     spectra = [f"results/spectra/{model}/small.h5" for model in MODELS]
     run = cluster.start(*spectra, *profile)

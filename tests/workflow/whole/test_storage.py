@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
-from runs import SETTINGS, write_corpus
+from runs import MODELS, SETTINGS, write_corpus
 from workflow_case import ROOT, Case, Outcome, Run, copy_project
 
 TARGET = "results/entropy/ladder-16-s0/small.parquet"
@@ -36,13 +36,12 @@ def test_results_in_a_storage_have_the_bytes_of_results_in_the_working_folder(ca
 
 @pytest.fixture
 def repository(tmp_path) -> Case:
-    """A git repository with the project and the case's inputs, and without the larger models, which take time to compress."""
+    """A git repository with the project and the case's inputs, and without other models, which take time to compress."""
     folder = tmp_path / "repository"
     write_corpus(folder)
     copy_project(folder)
-    ladder = folder / "workflow/resources/ladder"
-    for width in (48, 64, 96, 128):
-        for path in ladder.glob(f"ladder-{width}-*"):
+    for path in [*(folder / "workflow/resources/ladder").rglob("ladder-*")]:
+        if path.is_dir() and not path.name.startswith(tuple(MODELS)):
             shutil.rmtree(path)
     (folder / ".gitignore").write_text("__pycache__\n")
     (tmp_path / "pods").mkdir()
@@ -63,7 +62,8 @@ def profile(folder) -> list[str]:
     """The profile of Kubernetes, but that pods are empty folders of this machine, and the storage is one too."""
     settings = yaml.safe_load((ROOT / "profiles/kubernetes/config.yaml").read_text())
     elsewhere = {"executor": "pods", "default-storage-provider": "fs", "default-storage-prefix": str(folder / "store")}
-    settings = {key: value for key, value in settings.items() if not key.startswith("kubernetes-")} | elsewhere
+    often = {"seconds-between-status-checks": 1}
+    settings = {key: value for key, value in settings.items() if not key.startswith("kubernetes-")} | elsewhere | often
     (folder / "profile").mkdir()
     (folder / "profile/config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return ["--workflow-profile", str(folder / "profile")]
