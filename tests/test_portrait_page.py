@@ -255,3 +255,14 @@ def test_a_page_as_large_as_smollm2_s_is_under_four_megabytes_and_its_bytes_are_
         write_page(tmp_path / "sotu.parquet", tmp_path / name)
     assert (tmp_path / "one.html").stat().st_size < 4_000_000
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+@pytest.mark.parametrize("made", [portrait, comparison])
+def test_every_point_along_depth_is_on_the_axis_that_its_chart_draws(made):
+    charts = [chart for one in content(made())["sections"] for panel in one.get("panels", ()) for chart in panel["charts"]]
+    along = [chart for chart in charts if chart["ticks"]]
+    assert len(along) >= 2
+    for chart in along:
+        places = {float(row["x"]) for row in csv.DictReader(io.StringIO(chart["csv"]))}
+        ends = [x for x, _ in chart["ticks"]]
+        assert (min(places), max(places)) == pytest.approx((min(ends), max(ends))), chart["title"]

@@ -391,8 +391,8 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
             columns,
             [row for row in norms if row["series"] in NORMS],
             ("place",),
-            RELATIVE,
-            DEPTH,
+            ticks,
+            BLOCKS,
         ),
         Chart(
             "aligned",
@@ -401,8 +401,8 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
             columns,
             [row for row in norms if row["series"] in ALIGNED],
             ("place",),
-            RELATIVE,
-            DEPTH,
+            ticks,
+            BLOCKS,
         ),
     ]
     ranks = [
