@@ -323,8 +323,24 @@ def test_models_are_selected_by_name_entry_and_family_each_once(models, names, e
     assert [model.name for model in select(iter(names), models, "entropy.models")] == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a"], ["a-2"]),
+        (["first", "a"], ["a-1", "a-2"]),
+        (["b"], ["b"]),
+        (["c"], ["b"]),
+    ],
+)
+def test_a_name_means_a_model_before_an_entry_and_an_entry_before_a_family(names, expected):
+    """`a` is an entry and a family of two, `b` a model and a family of another, `c` a family alone."""
+    rows = [("a-1", "a", "first"), ("a-2", "a", "a"), ("b", "c", "second"), ("d", "b", "third")]
+    models = {name: Model(name, family, None, Path(name), key, {}) for name, family, key in rows}
+    assert [model.name for model in select(names, models, "entropy.models")] == expected
+
+
 def test_an_unknown_model_is_named_with_the_known_ones(models):
-    message = r"config: entropy\.models: unknown model or family 'd'; known: a, a-1, a-2, b, c, first"
+    message = r"config: entropy\.models: unknown model, entry or family 'd'; known: a, a-1, a-2, b, c, first"
     with pytest.raises(ConfigError, match=message):
         select(["c", "d"], models, "entropy.models")
 
@@ -386,7 +402,7 @@ CROSSED = [
     ("entropy.corpora", ["sotu", "sotus"], "entropy.corpora: unknown corpus 'sotus'; known: "),
     ("entropy.metrics", ["erank"], "entropy.metrics: unknown metric 'erank'; known: "),
     ("entropy.normalise", ["unit", "center"], "entropy.normalise: unknown normalisation 'center'; known: centre-unit, raw, unit"),
-    ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model or family 'gpt5'; known: "),
+    ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model, entry or family 'gpt5'; known: "),
     ("entropy.lengths", [16, 256, 257], "entropy.lengths: 257 is more than texts.length 256"),
     ("ladder.corpus", "sotus", "ladder.corpus: unknown corpus 'sotus'; known: "),
     ("ladder.card", ["sotu", "sotus"], "ladder.card: unknown corpus 'sotus'; known: "),
@@ -396,7 +412,7 @@ CROSSED = [
     ("dump.layers", [0, 40], "dump.layers: ladder-128-s0: layer 40 does not exist"),
     ("dump.layers", [0, "final"], "scaling.primary.layer: last is not among dump.layers"),
     ("dump.layers", "last", "tokens.selection.layers: ['middle', 'last'] is not among dump.layers"),
-    ("tokens.models", ["gpt5"], "tokens.models: unknown model or family 'gpt5'; known: "),
+    ("tokens.models", ["gpt5"], "tokens.models: unknown model, entry or family 'gpt5'; known: "),
     ("tokens.corpora", ["sotus"], "tokens.corpora: unknown corpus 'sotus'; known: "),
     ("tokens.models", ["ladder-16-s0"], "tokens.selection.models: unknown model among tokens.models 'ladder-"),
     ("tokens.selection.methods", ["laso"], "tokens.selection.methods: unknown selection method 'laso'; known: "),
