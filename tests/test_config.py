@@ -21,9 +21,13 @@ from geomkit.core.config import (
     read_column,
     resolve_layers,
     select,
+    tokenizer_folder,
 )
 from geomkit.core.declarations import Declaration
 from geomkit.core.errors import ConfigError
+from geomkit.core.trainings import ladder_models
+from geomkit.tables.rows import read_csv
+from geomkit.tables.trainings import CurvePoint, LadderLoss
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
@@ -209,11 +213,40 @@ def test_a_folder_of_folders_is_a_family(tmp_path):
         assert model.folder == tmp_path / "ladder" / name
 
 
-def test_the_shipped_ladder_is_expanded():
-    found = expand_models({"ladder": SHIPPED["models"]["ladder"]}, RESOURCES)
-    folders = sorted(path.parent for path in (RESOURCES / "ladder").glob("*/config.json"))
-    assert [model.folder for model in found.values()] == folders
-    assert folders
+LADDER = ("ladder", "ladder-more")
+"""Entries of the models that ship."""
+
+
+def test_the_shipped_ladder_is_two_entries_of_one_family_with_one_tokenizer():
+    found = expand_models({key: SHIPPED["models"][key] for key in LADDER}, RESOURCES)
+    folders = {
+        key: sorted(path.parent for path in (RESOURCES / folder).glob("*/config.json"))
+        for key, folder in zip(LADDER, ("ladder", "ladder/more"), strict=True)
+    }
+    for key in LADDER:
+        assert [model.folder for model in select([key], found, "entropy.models")] == folders[key]
+    assert {(model.family, model.tokenizer) for model in found.values()} == {("ladder", "ladder")}
+    assert {tokenizer_folder(model.folder) for model in found.values()} == {RESOURCES / "ladder/tokenizer"}
+    assert {model.name for model in select(["ladder"], found, "entropy.models")} >= {f"ladder-{width}-s0" for width in (16, 128)}
+
+
+def test_the_recipe_has_every_model_that_ships_in_its_folder():
+    runs = ladder_models(SHIPPED["ladder"]["runs"])
+    trained = {
+        RESOURCES / f"ladder/{more}ladder-{width}-s{seed}"
+        for width, seed, more in zip(runs["width"], runs["seed"], runs["more"], strict=True)
+    }
+    found = expand_models({key: SHIPPED["models"][key] for key in LADDER}, RESOURCES)
+    assert {model.folder for model in found.values()} == trained
+    assert {row.model for row in read_csv(RESOURCES / "ladder/losses.csv", LadderLoss)} == set(found)
+    curves = {(row.width, row.seed) for row in read_csv(RESOURCES / "ladder/training_runs.csv", CurvePoint)}
+    assert curves == set(zip(runs["width"], runs["seed"], strict=True))
+    card = (RESOURCES / "ladder/README.md").read_text()
+    assert [name for name in found if f"| {name} |" not in card] == []
+
+
+def test_what_ships_stays_small():
+    assert sum(path.stat().st_size for path in RESOURCES.rglob("*") if path.is_file()) < 60e6
 
 
 def test_how_a_model_is_loaded_is_what_its_entry_says():

@@ -54,6 +54,8 @@ def shares_folder():
 
 with plainly():
     MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
+# models that ship, for questions about the ladder itself
+SHIPPED_LADDER = settings.select(["ladder"], MODELS, "models")
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
 inputs = Inputs(plan, RESOURCES, shares_folder())
 # figures show everything that the configuration selects, by names that they read in tables
