@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.core.variants import base
-from geomkit.figures.style import SIZE, WIDTH, distortion, name_of, save, unit_of
+from geomkit.figures.style import SIZE, WIDTH, distortion, name_of, ordered_colours, save, unit_of
 from geomkit.studies.size_laws.rows import Point
 from geomkit.tables.rows import read_csv
 
@@ -28,8 +27,7 @@ def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> 
     for corpus in dict.fromkeys(row.corpus for row in rows):
         here = [row for row in rows if row.corpus == corpus]
         sizes = sorted({(row.family, row.params_nonembedding) for row in here}, key=lambda size: size[1])
-        shades = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes)))
-        colour = dict(zip(sizes, shades, strict=True))
+        colour = ordered_colours(sizes)
         lines = -(-len(metrics) // 2)
         figure = Figure(figsize=(WIDTH, 0.8 + 1.45 * lines + 0.11 * -(-len(sizes) // 3)))
         axes = figure.subplots(lines, 2, squeeze=False).flatten()
