@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from geomkit.states.decompose import decompose
 from geomkit.states.dumps import stored
-from geomkit.studies.entropy.decompose import decompose
 
 
 def spectra_of(dumps: Iterable[Path], top: Path) -> list[Path]:

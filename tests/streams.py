@@ -13,13 +13,13 @@ from geomkit.core.config import ModelSpec
 from geomkit.models.cutting import tokenizer_sha256
 from geomkit.models.load import load_tokenizer
 from geomkit.models.stream import runs
+from geomkit.states.decompose import decompose, sum_rows
 from geomkit.states.dumping import dump_states
 from geomkit.states.dumps import stored
 from geomkit.states.partial_spectra import merge_spectra
 from geomkit.states.parts import part_name
 from geomkit.states.stream import Open
 from geomkit.states.texts import Sample, Texts, write_texts
-from geomkit.studies.entropy.decompose import decompose, sum_rows
 
 DOCUMENTS = [3, 1, 2, 5, 1, 1, 2]
 """Texts of each document: with batches of 36 tokens three texts of 12 fit, so that the fourth document takes two batches."""

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.core.state import State
+from geomkit.states.decompose import decompose
 from geomkit.states.dumps import Dump, stored, write_dump
 from geomkit.states.probes import write_probe
 from geomkit.states.texts import Texts
-from geomkit.studies.entropy.decompose import decompose
 from geomkit.studies.removal.analyse import measure_removals
 from geomkit.studies.removal.removals import DIRECTIONS, SINKS, Removals, write_removals
 from geomkit.studies.sinks.analyse import measure_without_sinks

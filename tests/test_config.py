@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from geomkit.core.catalogue import declared_by_kind
-from geomkit.core.checks import check_device, check_shared, checked_models, validate
+from geomkit.core.checks import check_device, check_shared, checked, schema_faults
 from geomkit.core.config import (
     Model,
     ModelSpec,
@@ -64,7 +64,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_check(config: Mapping[str, Any]) -> None:
-    checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    checked(config, SCHEMA, declared_by_kind(), RESOURCES)
 
 
 # the schema
@@ -81,6 +81,13 @@ def test_the_suites_pass_on_top_of_the_shipped_configuration(here, suite):
         both = {key: merged(base[key], top[key]) for key in base.keys() & top.keys() if isinstance(base[key], dict)}
         return {**base, **top, **both}
 
+    own = yaml.safe_load(suite.read_text())
+    for entry in own.get("models", {}).values():
+        if entry["source"] == "local":
+            make_model(here / entry["path"])
+    for entry in own.get("corpora", {}).values():
+        if entry["source"] == "local":
+            (here / entry["path"]).mkdir()
     run_check(merged(SHIPPED, yaml.safe_load(suite.read_text())))
 
 
@@ -136,7 +143,7 @@ BAD_VALUES = [
 @pytest.mark.parametrize(("key", "value", "message"), BAD_VALUES, ids=[f"{key}={value!r}"[:40] for key, value, _ in BAD_VALUES])
 def test_a_bad_value_is_named_by_its_key(key, value, message):
     with pytest.raises(ConfigError) as error:
-        validate(changed(key, value), SCHEMA)
+        run_check(changed(key, value))
     assert str(error.value).startswith(f"config: {message}")
     assert "\n" not in str(error.value)
 
@@ -168,19 +175,19 @@ def test_every_key_of_the_schema_is_described():
         ),
         (
             {"reader": "jsonl", "rows": 5},
-            r"corpora\.mine: unknown key 'rows'; known keys: source, path, reader, split, clean, special_tokens, column",
+            r"corpora\.mine: unknown key 'rows'; known keys: source, path, .*special_tokens, template, column",
         ),
         (
             {"subset": "a"},
-            r"corpora\.mine: unknown key 'subset'; known keys: source, path, reader, split, clean, special_tokens, column",
+            r"corpora\.mine: unknown key 'subset'; known keys: source, path, .*special_tokens, template, column",
         ),
         (
             {"rows_from": "test"},
-            r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, reader, split, clean, special_tokens, column",
+            r"corpora\.mine: unknown key 'rows_from'; known keys: source, path, .*special_tokens, template, column",
         ),
         (
             {"revision": "main"},
-            r"corpora\.mine: unknown key 'revision'; known keys: source, path, reader, split, clean, special_tokens, column",
+            r"corpora\.mine: unknown key 'revision'; known keys: source, path, .*special_tokens, template, column",
         ),
     ],
 )
@@ -291,6 +298,27 @@ def test_a_path_that_is_not_there_is_named_by_its_key(here):
         expand_models({"mine": {"source": "local", "path": "nowhere"}}, RESOURCES)
     with pytest.raises(ConfigError, match=r"config: models\.mine\.path: .*resources/nowhere does not exist"):
         expand_models({"mine": {"source": "bundled", "path": "nowhere"}}, RESOURCES)
+
+
+def test_a_relative_path_that_leads_nowhere_is_said_to_count_from_the_working_directory(here):
+    (here / "empty").mkdir()
+    make_model(here / "base")
+    states = {"source": "states", "path": "empty", "depth": 1, "params_total": 1, "params_nonembedding": 1}
+    catalogue: dict[str, dict[str, dict[str, Any]]] = {
+        "models.mine.path": {"models": {"mine": {"source": "local", "path": "nowhere"}}},
+        "models.mine.path: empty holds no model": {"models": {"mine": {"source": "local", "path": "empty"}}},
+        "models.mine.adapter": {"models": {"mine": {"source": "local", "path": "base", "adapter": "empty"}}},
+        "models.mine.path: empty has no folder sotu": {"models": {"mine": states}},
+        "corpora.mine.path": {"corpora": {"mine": {"source": "local", "path": "nowhere"}}},
+    }
+    for start, blocks in catalogue.items():
+        config = {key: SHIPPED[key] | blocks.get(key, {}) for key in SHIPPED if isinstance(SHIPPED[key], dict)}
+        entropy = SHIPPED["entropy"] | {"models": ["ladder", *(["mine"] if "models" in blocks else [])]}
+        with pytest.raises(ConfigError) as error:
+            run_check(SHIPPED | config | {"entropy": entropy})
+        (said,) = str(error.value).splitlines()
+        assert said.startswith(f"config: {start}")
+        assert f"in {here}, the working directory, from which paths count (--directory)" in said
 
 
 def test_a_folder_without_a_model_is_refused(here):
@@ -437,6 +465,7 @@ CROSSED = [
     ("entropy.normalise", ["unit", "center"], "entropy.normalise: unknown normalisation 'center'; known: centre-unit, raw, unit"),
     ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model, entry or family 'gpt5'; known: "),
     ("entropy.lengths", [16, 256, 257], "entropy.lengths: 257 is more than texts.length 256"),
+    ("ladder.runs", [{"widths": [16, 24], "seeds": 2}, {"widths": [24], "seeds": [1]}], "ladder.runs: ladder-24-s1 is in 2 runs"),
     ("ladder.corpus", "sotus", "ladder.corpus: unknown corpus 'sotus'; known: "),
     ("ladder.card", ["sotu", "sotus"], "ladder.card: unknown corpus 'sotus'; known: "),
     ("scaling.primary.metrics", ["erank"], "scaling.primary.metrics: unknown metric among entropy.metrics 'erank'; known: "),
@@ -457,7 +486,7 @@ CROSSED = [
 @pytest.mark.parametrize(("key", "value", "message"), CROSSED, ids=[f"{key}={value!r}"[:40] for key, value, _ in CROSSED])
 def test_what_does_not_fit_together_is_named_by_its_key(here, key, value, message):
     config = changed(key, value)
-    validate(config, SCHEMA)
+    assert not list(schema_faults(config, SCHEMA))
     with pytest.raises(ConfigError) as error:
         run_check(config)
     assert str(error.value).startswith(f"config: {message}")
@@ -473,12 +502,12 @@ def test_a_source_of_ones_own_is_one_function(here, monkeypatch):
     names = declared_by_kind()
     monkeypatch.setitem(names["model source"], "archive", Declaration("archive", {}, "m", "f", ("url", "part"), ("url",)))
     entry = {"source": "archive", "url": "u", "family": "f"}
-    found = checked_models(changed("models.mine", entry), SCHEMA, names, RESOURCES)["mine"]
+    found = checked(changed("models.mine", entry), SCHEMA, names, RESOURCES).models["mine"]
     assert found.folder == Path("results/models/mine")
     with pytest.raises(ConfigError, match=r"models\.mine: 'url' is a required property where the source is archive"):
-        checked_models(changed("models.mine", {"source": "archive"}), SCHEMA, names, RESOURCES)
+        checked(changed("models.mine", {"source": "archive"}), SCHEMA, names, RESOURCES)
     with pytest.raises(ConfigError, match=r"unknown key 'package'; known keys: source, url, part, family"):
-        checked_models(changed("models.mine", entry | {"package": "p==1"}), SCHEMA, names, RESOURCES)
+        checked(changed("models.mine", entry | {"package": "p==1"}), SCHEMA, names, RESOURCES)
 
 
 def test_the_primary_metric_must_be_among_those_that_are_measured(here):
@@ -534,9 +563,9 @@ def test_a_family_of_steps_gives_a_trajectory_and_no_law_of_size(here, stage):
         with pytest.raises(
             ConfigError, match=r"entropy.models: mine is a family of training steps \(10, 20\).*trajectory.models"
         ):
-            checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+            checked(config, SCHEMA, declared_by_kind(), RESOURCES)
     else:
-        found = checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+        found = checked(config, SCHEMA, declared_by_kind(), RESOURCES).models
         own = {name: (model.training, model.seed, model.step) for name, model in found.items() if model.family == "mine"}
         assert own["a-s1-step20"] == ("a-s1", 1, 20)
         assert len({training for training, _, _ in own.values()}) == 2
@@ -547,20 +576,20 @@ def test_models_whose_names_have_no_step_are_one_training_of_their_family_and_se
     for name, step in (("early", 5), ("late", 50)):
         make_model(here / name)
         config["models"][name] = {"source": "local", "path": name, "family": "mine", "seed": 3, "step": step}
-    found = checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    found = checked(config, SCHEMA, declared_by_kind(), RESOURCES).models
     assert (found["early"].training, found["late"].training) == ("mine-s3", "mine-s3")
     config["models"]["late"]["step"] = 5
     with pytest.raises(ConfigError, match=r"trajectory.models: early and late are both step 5 of mine-s3"):
-        checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+        checked(config, SCHEMA, declared_by_kind(), RESOURCES)
 
 
 def test_a_model_without_a_step_has_no_trajectory(here):
     config = changed("trajectory.models", ["ladder-16-s0"])
     with pytest.raises(ConfigError, match=r"trajectory.models: ladder-16-s0 has no step; set models.ladder.step"):
-        checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+        checked(config, SCHEMA, declared_by_kind(), RESOURCES)
 
 
 def test_a_family_of_sizes_that_were_all_kept_at_one_step_has_laws_of_size(here):
     config = stepped(here, ["a-s0-step10", "a-s1-step10"])
     config["entropy"]["models"] = ["mine"]
-    assert checked_models(config, SCHEMA, declared_by_kind(), RESOURCES)
+    assert checked(config, SCHEMA, declared_by_kind(), RESOURCES).models

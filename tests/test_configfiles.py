@@ -1,6 +1,7 @@
 """What files of a configuration say is what is measured: what YAML would lose or read otherwise is refused, with its line."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import yaml
 from test_config import RESOURCES, SCHEMA, SHIPPED, make_model
 
 from geomkit.core.catalogue import declared_by_kind
-from geomkit.core.checks import checked_models
+from geomkit.core.checks import Checked, checked
 from geomkit.core.config import completed
 from geomkit.core.configfiles import ConfigFiles
 from geomkit.core.errors import ConfigError
@@ -36,7 +37,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     make_model(tmp_path / "model", 2)
     (tmp_path / "notes.txt").write_text("Fog over the harbour.")
 
-    def checked(*texts: str, name: str = "mine.yaml", over: Mapping[str, Any] | None = None) -> str:
+    def said_of(*texts: str, name: str = "mine.yaml", over: Mapping[str, Any] | None = None) -> str:
         config: Any = SHIPPED
         paths = [tmp_path / (name if not number else f"{number}.yaml") for number in range(len(texts))]
         for path, text in zip(paths, texts, strict=True):
@@ -44,12 +45,104 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
             config = completed(json.loads(text) if path.suffix == ".json" else yaml.safe_load(text), config)
         files = ConfigFiles([RESOURCES.parents[1] / "config.yaml", *paths], SCHEMA["properties"])
         try:
-            checked_models(completed(over or {}, config), SCHEMA, declared_by_kind(), RESOURCES, files)
+            checked(completed(over or {}, config), SCHEMA, declared_by_kind(), RESOURCES, files)
         except ConfigError as error:
             return str(error)
         return ""
 
-    return checked
+    return said_of
+
+
+def fitted(path: Path, text: str) -> Checked:
+    """What a file over the shipped configuration comes to."""
+    path.write_text(text)
+    files = ConfigFiles([RESOURCES.parents[1] / "config.yaml", path], SCHEMA["properties"])
+    return checked(completed(yaml.safe_load(text), SHIPPED), SCHEMA, declared_by_kind(), RESOURCES, files)
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths", "primary", "budgets"),
+    [
+        ("texts: {length: 64}", [16, 64], 64, [1, 2, 4, 8, 16, 32]),
+        ("texts: {length: 100}", [16, 64], 64, [1, 2, 4, 8, 16, 32]),
+        ("texts: {length: 20}", [16], 16, [1, 2, 4, 8, 16]),
+        ("texts: {length: 12}", [12], 12, [1, 2, 4, 8]),
+        ("texts: {length: 1000}", [16, 64, 256], 256, [1, 2, 4, 8, 16, 32]),
+        ("entropy: {lengths: [16, 32]}", [16, 32], 32, [1, 2, 4, 8, 16, 32]),
+        ("texts: {length: 64}\nscaling: {primary: {length: 16}}", [16, 64], 16, [1, 2, 4, 8, 16, 32]),
+        ("texts: {length: 12}\ntokens: {selection: {models: []}}", [12], 12, [1, 2, 4, 8, 16, 32]),
+    ],
+)
+def test_shorter_texts_take_one_key(tmp_path, text, lengths, primary, budgets):
+    """Budgets of a selection that no stage makes stay as they are."""
+    config, _, change = fitted(tmp_path / "mine.yaml", text)
+    assert config["entropy"]["lengths"] == lengths
+    assert config["scaling"]["primary"]["length"] == primary
+    assert config["tokens"]["selection"]["budgets"] == budgets
+    changed = {"entropy.lengths": lengths, "scaling.primary.length": primary, "tokens.selection.budgets": budgets}
+    defaults = SHIPPED["entropy"]["lengths"], SHIPPED["scaling"]["primary"]["length"], SHIPPED["tokens"]["selection"]["budgets"]
+    of_user = set(yaml.safe_load(text).get("entropy", {})) | set(yaml.safe_load(text).get("scaling", {}))
+    for (key, value), default in zip(changed.items(), defaults, strict=True):
+        if not of_user:
+            assert (f"{key} is {value}, not {default}" in change) == (value != default)
+    assert "\n" not in change
+    assert SHIPPED["entropy"]["lengths"] == [16, 64, 256]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("texts: {length: 64}\nentropy: {lengths: [16, 256]}", "entropy.lengths: 256 is more than texts.length 64"),
+        (
+            "texts: {length: 64}\nscaling: {primary: {length: 256}}",
+            "scaling.primary.length: 256 is not among entropy.lengths [16, 64]",
+        ),
+        ("texts: {length: 64}\ntokens: {selection: {budgets: [99]}}", "tokens.selection.budgets: 99 is too much for texts of 64"),
+    ],
+)
+def test_a_length_of_the_users_own_that_does_not_fit_is_one_fault(check, text, message):
+    (said,) = check(text + "\n").splitlines()
+    assert said.startswith(f"config: {message}")
+    assert said.endswith("(mine.yaml, line 2)")
+
+
+def test_all_faults_are_listed_at_once_each_with_its_line(check):
+    said = check(
+        "sed: 1\n"
+        "models:\n"
+        "  mine: {source: local, path: nowhere}\n"
+        "  other: {source: locl, path: model}\n"
+        "corpora:\n"
+        "  notes: {source: local, path: notes.txt, reader: txt, colum: a}\n"
+        "texts: {count: many, lengt: 3, cout: 4}\n"
+        "entropy:\n"
+        "  models: [mine, other]\n"
+        "  corpora: [notes, notez, nots]\n"
+        "  nulls: [gausian]\n"
+        "  normalise: unit\n"
+        "tokens: {eps2: 0}\n"
+        "ablation: {models: [], needle: {fillers: speeches}}\n"
+    )
+    starts = [
+        ("top level: unknown key 'sed'", 1),
+        ("texts.count: 'many' is not of type 'integer'", 7),
+        ("texts: unknown key 'lengt'", 7),
+        ("texts: unknown key 'cout'", 7),
+        ("entropy.normalise: 'unit' is not of type 'array'; a list is written [unit]", 12),
+        ("tokens.eps2: 0 is less than or equal to the minimum of 0", 13),
+        ("models.other.source: unknown source 'locl'", 4),
+        ("corpora.notes.reader: unknown corpus reader 'txt'", 6),
+        (f"models.mine.path: nowhere does not exist in {Path.cwd()}, the working directory", 3),
+        ("entropy.corpora: unknown corpus 'notez'", 10),
+        ("entropy.corpora: unknown corpus 'nots'", 10),
+        ("entropy.nulls: unknown null 'gausian'", 11),
+        ("ablation.needle.fillers: unknown corpus 'speeches'", 14),
+    ]
+    lines = said.splitlines()
+    for start, line in starts:
+        (found,) = [one for one in lines if one.startswith(f"config: {start}")]
+        assert found.endswith(f"(mine.yaml, line {line})")
+    assert len(lines) == len(starts), "nothing is listed that follows from another fault"
 
 
 def test_a_configuration_as_it_is_meant_is_accepted(check):
@@ -82,11 +175,15 @@ NAMES = {"2020": "a number", "2024-01-01": "a date", "no": "true or false", "1.5
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_yaml_does_not_read_as_text_is_to_be_quoted(name, check):
     said = check(MINE.replace("notes:", f"{name}:").replace("[notes]", f"[{name}]"))
-    assert (
-        said == f'config: corpora: the name {name} is read as {NAMES[name]}, not as text; quote it: "{name}" (mine.yaml, line 5)'
+    of_catalogue, of_stage = said.splitlines()
+    assert of_catalogue == (
+        f'config: corpora: the name {name} is read as {NAMES[name]}, not as text; quote it: "{name}" (mine.yaml, line 5)'
     )
+    assert of_stage.startswith("config: entropy.corpora.0: ")
+    assert of_stage.endswith("(mine.yaml, line 8)")
     said = check(MINE.replace("notes:", f'"{name}":').replace("[notes]", f"[{name}]"))
     if name == "~":  # no name, even if it is quoted
+        said = said.splitlines()[0]
         assert said.startswith("config: corpora: '~' does not match")
         assert said.endswith("(mine.yaml, line 4)")
     else:
@@ -122,9 +219,9 @@ def test_a_value_that_is_to_be_text_is_to_be_quoted(text, check):
     ],
 )
 def test_a_number_that_is_read_as_text_is_shown_as_yaml_has_it(written, remedy, check):
-    said = check(MINE + f"tokens:\n  models: [mine]\n  eps2: {written}\n")
+    said = check(MINE + f"theory:\n  models: [mine]\n  eps2: {written}\n")
     value = written.strip('"')
-    assert said.startswith(f"config: tokens.eps2: '{value}' is not of type 'number'; {remedy}; ")
+    assert said.startswith(f"config: theory.eps2: '{value}' is not of type 'number'; {remedy}; ")
     assert said.endswith("(mine.yaml, line 11)")
     if "e+" in remedy or "e-" in remedy:
         assert yaml.safe_load(remedy.split()[-1]) == float(value)
@@ -146,8 +243,8 @@ def test_numbers_as_people_write_them_are_numbers(written, check):
     ("key", "line", "message"),
     [
         ("texts", "texts: {count: 10.0}", "texts.count: 10.0 is not of type 'integer'; write 10"),
-        ("tokens", "tokens: {models: [mine], eps2: .nan}", "tokens.eps2: nan is not of type 'number'"),
-        ("tokens", "tokens: {models: [mine], eps2: .inf}", "tokens.eps2: inf is not of type 'number'"),
+        ("theory", "theory: {models: [mine], eps2: .nan}", "theory.eps2: nan is not of type 'number'"),
+        ("theory", "theory: {models: [mine], eps2: .inf}", "theory.eps2: inf is not of type 'number'"),
         ("ablation", "ablation: {models: mine}", "ablation.models: 'mine' is not of type 'array'; a list is written [mine]"),
         ("dump", "dump: {layers: -1}", "dump.layers: -1"),
         ("compute", "compute: {device: off}", "compute.device: off is not one of ['auto', 'cpu', 'cuda']"),
@@ -189,8 +286,8 @@ def test_an_entry_of_a_name_that_is_taken_is_refused_and_one_key_may_be_changed(
 def test_a_file_of_a_workflow_around_it_is_read_one_level_deeper(tmp_path):
     path = tmp_path / "caller.yaml"
     path.write_text("samples: {a: 007}\ngeomkit:\n  texts:\n    count: 5\n    length: 016\n")
-    with pytest.raises(ConfigError, match=r"texts\.length: YAML reads 016 as 14.*caller.yaml, line 5"):
-        ConfigFiles([path], SCHEMA["properties"]).check()
+    (fault,) = ConfigFiles([path], SCHEMA["properties"]).faults()
+    assert re.search(r"texts\.length: YAML reads 016 as 14.*caller.yaml, line 5", str(fault))
 
 
 def test_an_alias_that_contains_itself_is_refused(check):
@@ -200,7 +297,7 @@ def test_an_alias_that_contains_itself_is_refused(check):
 
 def test_files_that_are_not_there_are_no_fault(tmp_path):
     (tmp_path / "binary").write_bytes(b"\x80\xff")
-    ConfigFiles([tmp_path / "gone.yaml", tmp_path / "binary"], SCHEMA["properties"]).check()
+    assert not list(ConfigFiles([tmp_path / "gone.yaml", tmp_path / "binary"], SCHEMA["properties"]).faults())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from geomkit.core.errors import ConfigError, DataError
-from geomkit.measures.entropy import Measurement, absent, diff_erank, measure, metrics
+from geomkit.measures.entropy import Measurement, absent, diff_erank, marchenko_pastur_edge, measure, metrics
 from geomkit.measures.spectra import Spectrum, is_centred, modes, normalise, spectrum
 
 NAMES = list(metrics)
@@ -113,6 +113,31 @@ def test_alpha_req_sees_five_to_fifty_percent_of_the_spectrum():
         with_zero = law.copy()
         with_zero[edge] = 0
         assert np.isnan(measure(Spectrum(with_zero, 40, 40))["alpha_req"].value)
+
+
+def test_shares_and_numbers_of_leading_directions():
+    law = Spectrum(np.array([0.5, 0.3, 0.1, 0.05, 0.05]), 40, 5)
+    found = measure(law)
+    assert found["top_1_share"].value == pytest.approx(0.5)
+    assert found["top_5_share"].value == pytest.approx(1)
+    assert "top_10_share" not in found
+    assert "10 directions" in absent(law)["top_10_share"]
+    assert [found[f"directions_{share}"].value for share in (90, 95, 99)] == [3, 4, 5]
+    assert [found[f"directions_{share}"].bound for share in (90, 95, 99)] == [5, 5, 5]
+
+
+@pytest.mark.parametrize(("n", "d"), [(400, 100), (100, 400)])
+def test_marchenko_pastur_edge_separates_noise_from_a_planted_direction(n, d):
+    draws = np.random.default_rng(n)
+    noise = draws.standard_normal((n, d))
+    planted = noise + 4 * draws.standard_normal((n, 1)) * orthonormal(1, d)
+    edge = marchenko_pastur_edge(n, d, 1.0)
+    assert np.linalg.svd(noise / np.sqrt(n * d), compute_uv=False)[0] ** 2 == pytest.approx(edge, rel=0.05)
+    assert values(noise)["beyond_edge"] <= 1
+    assert values(planted)["beyond_edge"] == 1
+    own = spectrum(planted).eigenvalues
+    assert values(planted)["beyond_edge_share"] == pytest.approx(own[0] / own.sum())
+    assert values(orthonormal(20, 20))["beyond_edge"] == 0
 
 
 # peers

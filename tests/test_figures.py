@@ -46,7 +46,9 @@ def points() -> list[Point]:
         for place, variant in enumerate(variants):
             for size in SIZES:
                 level = LEVEL[metric] * size**0.1
-                values = {"value": level * (1 + place / 10), "bound": None if of_loss else 2 * level}
+                value = level * (1 + place / 10)
+                values = {"value": value, "low": 0.9 * value, "high": 1.2 * value, "documents": 40}
+                values |= {"bound": None if of_loss else 2 * level}
                 model = {"model": f"m{size}", "params_nonembedding": size, "variant": variant, "metric": metric}
                 found.append(Point(**common, **where, **model, **values, primary=True))
     return found
@@ -250,11 +252,75 @@ def test_each_panel_over_depth_shows_its_own_metric():
     figure = next(layers_figure(rows, PRIMARY["metrics"], "here"))
     for axis, metric, name in zip(figure.axes, PRIMARY["metrics"], ("effective rank", "matrix entropy"), strict=True):
         assert axis.get_title() == name
-        solid = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 4]
+        solid = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 3]
         assert len(solid) == len(SIZES)
         for line, size in zip(solid, SIZES, strict=True):
-            np.testing.assert_allclose(line.get_xdata(), [0, 0.5, 1, 1.12])
-            np.testing.assert_allclose(line.get_ydata(), LEVEL[metric] * size**0.1 + np.arange(4))
+            np.testing.assert_allclose(line.get_xdata(), [0, 0.5, 1])
+            np.testing.assert_allclose(line.get_ydata(), LEVEL[metric] * size**0.1 + np.arange(3))
+
+
+def over_depth(**changes: Any) -> tuple[Figure, list[Point]]:
+    rows = [
+        replace(row, value=row.value + layer, low=row.low + layer, high=row.high + layer, layer=layer, **changes)
+        for row in points()
+        if row.layer is not None and row.low is not None and row.high is not None
+        for layer in (0, 1, 2, 3)
+    ]
+    return next(layers_figure(rows, PRIMARY["metrics"], "here")), rows
+
+
+def test_each_line_over_depth_has_its_band_and_the_norm_stands_apart():
+    """Trained models and each null that a configuration chooses: means, intervals over documents, and no point without a tick."""
+    figure, rows = over_depth()
+    for axis, metric in zip(figure.axes, PRIMARY["metrics"], strict=True):
+        bands = {
+            tuple(map(tuple, np.round(band.get_paths()[0].vertices, 6)))
+            for band in axis.collections
+            if len(band.get_paths()[0]) > 2
+        }
+        for variant in ("trained", "shuffled", "untrained-0", "gaussian"):
+            for size in SIZES:
+                mine = [row for row in rows if (row.metric, row.variant, row.params_nonembedding) == (metric, variant, size)]
+                shown = [
+                    (row.layer / row.depth, row) for row in sorted(mine, key=lambda row: row.layer) if row.layer <= row.depth
+                ]
+                corners = {(round(x, 6), round(end, 6)) for x, row in shown for end in (row.low, row.high)}
+                assert any(corners <= set(band) for band in bands), (metric, variant, size)
+                (norm,) = [row for row in mine if row.layer > row.depth]
+                assert any(
+                    line.get_xdata()[0] == axis.get_xticks()[-1] and np.isclose(line.get_ydata()[0], norm.value)
+                    for line in axis.lines
+                    if len(line.get_xdata()) == 1
+                )
+        figure.draw_without_rendering()
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "0.5", "1", "norm"]
+        assert axis.get_xlim()[0] <= 0
+        assert axis.get_xlim()[1] >= axis.get_xticks()[-1]
+        assert axis.get_ylim()[0] <= min(
+            row.low for row in rows if row.metric == metric and row.variant in ("trained", "gaussian")
+        )
+    assert {text.get_text() for text in figure.legends[0].get_texts()} >= {NULLS[null].short for null in ("gaussian", "shuffled")}
+
+
+def test_an_axis_over_depth_is_logarithmic_where_one_state_would_hide_the_others():
+    even, rows = over_depth()
+    assert [axis.get_yscale() for axis in even.axes] == ["linear", "linear"]
+    crushed = [
+        replace(row, value=1.1, low=1.05, high=1.2) if row.layer == 1 and row.metric == "matrix_entropy" else row for row in rows
+    ]
+    figure = next(layers_figure(crushed, PRIMARY["metrics"], "here"))
+    assert [axis.get_yscale() for axis in figure.axes] == ["linear", "log"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(9, "9 documents, fewer than the 10 that"), (10, "10 documents"), (1, "1 document,")]
+)
+def test_fewer_than_ten_documents_are_said_to_be_few(number, said):
+    assert said in over_depth(documents=number)[0].get_suptitle()
+    assert ("fewer than" in over_depth(documents=number)[0].get_suptitle()) == (number < 10)
+    few = [replace(row, documents=number) for row in points()]
+    title = next(scaling_figure(few, fits(), *judged(), PRIMARY)).get_suptitle()
+    assert ("fewer than the 10" in title) == (number < 10)
 
 
 def test_losses_are_above_and_their_region_below():

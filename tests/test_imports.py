@@ -42,7 +42,7 @@ def test_a_job_that_runs_no_model_loads_no_torch():
 def test_jobs_that_only_need_numpy_import_nothing_heavy():
     light = [
         "geomkit.sources.corpora",
-        "geomkit.studies.entropy.decompose",
+        "geomkit.states.decompose",
         "geomkit.studies.entropy.analyse",
         "geomkit.tables.tidy",
     ]

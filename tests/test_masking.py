@@ -15,6 +15,7 @@ from geomkit.models.capture import Recorder, capture
 from geomkit.models.masking import Masking, masking
 from geomkit.models.probe import probe_model
 from geomkit.models.stream import reading_attributes, runs, runs_by_name
+from geomkit.states.decompose import decompose
 from geomkit.states.dumping import dump_states
 from geomkit.states.dumps import Dump, stored
 from geomkit.states.refusals import refused_files
@@ -22,7 +23,6 @@ from geomkit.states.texts import Sample, StoredTexts, Texts, write_texts
 from geomkit.studies.components.analyse import summarise_components
 from geomkit.studies.components.run import measure_components
 from geomkit.studies.entropy.analyse import measure_spectra
-from geomkit.studies.entropy.decompose import decompose
 from geomkit.studies.tokens.gains import measure_gains
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.experiments import SublayerEffect

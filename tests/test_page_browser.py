@@ -1,15 +1,13 @@
 """The page of tokens: what a person sees and does in a browser."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from browser import Page, headless
 from page_sample import LIBERTY, METHODS, ODD, PLAIN, STRANGE, TEMPLATE, sample
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
@@ -18,7 +16,6 @@ from geomkit.studies.tokens.page import tokens_page
 
 pytestmark = pytest.mark.browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHADES = """return [...document.querySelectorAll(".token")].map((token) => {
     const [bar] = getComputedStyle(token).backgroundSize.split(",")
     return [Number(token.dataset.step), token.dataset.step > 0 ? parseFloat(bar.split(" ")[1]) : 0]
@@ -31,20 +28,8 @@ WIDTHS = """return [...document.querySelectorAll(".token")].map((token) => {
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[webdriver.Chrome]:
-    """One headless Chromium for all tests. Without one they are skipped, but fail in CI."""
-    driver, browser = shutil.which("chromedriver"), next(filter(None, map(shutil.which, BROWSERS)), None)
-    if driver is None or browser is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium with its chromedriver on the PATH")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SE_OFFLINE", "true")
-        chromium = webdriver.Chrome(options, Service(driver))
-    yield chromium
-    chromium.quit()
+    """One headless Chromium for all tests."""
+    yield from headless()
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +39,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-class Page:
-    """The page as a person has it before them."""
-
-    def __init__(self, driver: webdriver.Chrome, address: str):
-        self.driver, self.address = driver, address
-        self.load("")
-
-    def load(self, state: str) -> None:
-        self.driver.get("about:blank")
-        self.driver.get(self.address + state)
-
-    def find(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements("css selector", selector)
-
-    def text(self, selector: str) -> str:
-        return self.find(selector)[0].text
-
-    def emulate(self, command: str, **settings: Any) -> None:
-        self.driver.execute_cdp_cmd(command, settings)
+class TokensPage(Page):
+    """The page of tokens."""
 
     def choose(self, chooser: str, label: str) -> None:
         Select(self.find(f"#{chooser}")[0]).select_by_visible_text(label)
@@ -81,10 +49,6 @@ class Page:
         """What each chooser that can be seen says."""
         seen = [element for element in self.find("select") if element.is_displayed()]
         return {element.get_attribute("id"): Select(element).first_selected_option.text for element in seen}
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
 
     def focus(self, position: int) -> None:
         self.driver.execute_script("arguments[0].focus()", self.token(position))
@@ -104,14 +68,11 @@ class Page:
 
 
 @pytest.fixture
-def page(chromium: webdriver.Chrome, address: str) -> Iterator[Page]:
+def page(chromium: webdriver.Chrome, address: str) -> Iterator[TokensPage]:
     """The page, freshly loaded. Whatever is done, it says nothing to the console and asks the network for nothing."""
-    page = Page(chromium, address)
+    page = TokensPage(chromium, address)
     yield page
-    page.emulate("Emulation.clearDeviceMetricsOverride")
-    page.emulate("Emulation.setEmulatedMedia", features=[])
-    assert chromium.get_log("browser") == []
-    assert chromium.execute_script("return performance.getEntriesByType('resource')") == []
+    page.check_quiet()
 
 
 def expected(values: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +81,7 @@ def expected(values: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.ceil(5 * share - 1e-3), np.where(share > 0, np.maximum(12 * share, 1), 0)
 
 
-def assert_shows(page: Page, values: Any) -> None:
+def assert_shows(page: TokensPage, values: Any) -> None:
     steps, bars = page.shades()
     expected_steps, expected_bars = expected(values)
     np.testing.assert_allclose(bars, expected_bars, atol=0.02)
@@ -277,7 +238,7 @@ def test_up_and_down_go_to_the_nearest_token_of_the_next_line(page):
     assert page.driver.execute_script(middle, page.token(current(page)))[1] == top
 
 
-def current(page: Page) -> int:
+def current(page: TokensPage) -> int:
     return int(page.driver.switch_to.active_element.get_attribute("data-position"))
 
 

@@ -18,13 +18,13 @@ from geomkit.models import stream, variants
 from geomkit.models.capture import batch_groups
 from geomkit.models.stream import share_of
 from geomkit.states import dumping
+from geomkit.states.decompose import sum_rows
 from geomkit.states.dumping import dump_states
 from geomkit.states.dumps import Dump
 from geomkit.states.partial_spectra import merge_spectra
 from geomkit.states.parts import merge_dumps, part_name
 from geomkit.states.spectra import Spectra
 from geomkit.states.texts import Sample, Texts
-from geomkit.studies.entropy.decompose import sum_rows
 
 pytestmark = pytest.mark.slow
 

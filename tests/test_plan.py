@@ -1,5 +1,6 @@
 """What a configuration plans: models, corpora and variants of each stage, parts, and what later stages need."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,59 @@ def test_a_stage_has_the_models_of_its_families():
     assert plan().probed() == {"model": ["a32"], "corpus": ["one"]}
     assert plan(ablation={"models": []}).wanted("ablation", "x") == []
     assert plan().wanted("ablation", "x", "y") == ["x", "y"]
+
+
+def of_family(folder: Path, entries: dict[str, dict[str, Any]], numbers: dict[str, dict[str, Any]]) -> Plan:
+    """A plan for one family of these entries; `numbers` stand in the configurations of those that are on disk."""
+    for name, settings in numbers.items():
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps(settings))
+    models = {
+        name: Model(name, entry.get("family", "a"), entry.get("seed"), folder / name, name, entry)
+        for name, entry in entries.items()
+    }
+    entropy = CONFIG["entropy"] | {"models": list(entries)}
+    return Plan(CONFIG | {"entropy": entropy}, models, KNOWN, ["entropy"])
+
+
+HERE, HUB = {"source": "local", "path": "x"}, {"source": "hub", "repository": "a/b", "revision": "main"}
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "bos_token_id": 0, "vocab_size": 99, "dtype": "float16"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "numbers", "sizes"),
+    [
+        ({"base": HERE, "tuned": HERE}, {"base": SMALL, "tuned": SMALL | {"vocab_size": 100, "bos_token_id": 1}}, 1),
+        ({"one": HERE, "two": HERE, "three": HERE}, {"one": SMALL, "two": SMALL | {"hidden_size": 32}, "three": SMALL}, 2),
+        ({"one": HERE, "two": HERE}, {"one": SMALL, "two": {"text_config": SMALL}}, 1),
+        ({"one": HERE, "two": HERE}, {"one": SMALL, "two": SMALL | {"intermediate_size": 64}}, 2),
+        ({"base": HUB, "tuned": HUB}, {}, 2),
+        ({"b-s0": HUB, "b-s1": HUB, "c-seed3": HUB, "c": HUB}, {}, 2),
+        ({"b": HUB, "c": HERE}, {"b": SMALL, "c": SMALL}, 2),
+        ({"q4": HERE | {"path": "x.gguf"}, "q8": HERE | {"path": "y.gguf"}}, {}, 2),
+        ({"b": {"source": "states", "params_nonembedding": 5}, "c": {"source": "states", "params_nonembedding": 5}}, {}, 1),
+    ],
+)
+def test_sizes_are_counted_before_models_run(tmp_path, entries, numbers, sizes):
+    """What is yet to be fetched counts by its name, even if an earlier run has made its folder."""
+    assert of_family(tmp_path, entries, numbers).sizes == {"a": sizes}
+
+
+def test_laws_take_three_sizes_of_one_family_and_other_models_have_pages(tmp_path):
+    few = of_family(tmp_path, {"b": HUB | {"family": "b"}, "c-s0": HUB, "c-s1": HUB}, {})
+    assert (few.has_laws, few.sizes) == (False, {"b": 1, "a": 1})
+    pages = [f"results/portraits/{name}/{corpus}.html" for name in ("b", "c-s0", "c-s1") for corpus in ("one", "two")]
+    assert few.portraits == pages
+    said = few.without_laws(["results/law.pdf"])
+    assert "b has 1, a has 1: left out are results/law.pdf," in said
+    assert said.endswith(f"made instead: {', '.join(pages[:3])}, 3 more")
+    assert "\n" not in said
+    many = of_family(tmp_path, {"b": HUB | {"family": "b"}, "c": HUB, "d": HUB, "e": HUB}, {})
+    assert many.has_laws
+    assert many.portraits == [f"results/portraits/{name}/{corpus}.html" for name in "bcde" for corpus in ("one", "two")]
+    bundled = HUB | {"source": "bundled"}
+    shipped = of_family(tmp_path, {"c": HUB, "d": bundled, "e": bundled}, {})
+    assert {page.split("/")[2] for page in shipped.portraits} == {"c"}
 
 
 def test_texts_are_cut_by_the_first_model_that_a_stage_selects():

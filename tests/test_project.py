@@ -38,7 +38,7 @@ def test_the_library_alone_needs_numpy_the_array_api_and_scipy_and_all_is_every_
     assert names == ["numpy", "array-api-compat", "scipy"]
     assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("test", "benchmark")))
     everywhere = [
-        package for extra in ("fast", "files", "lm", "workflow") for package in EXTRAS[extra] if "geomkit" not in package
+        package for extra in ("fast", "files", "lm", "workflow", "page") for package in EXTRAS[extra] if "geomkit" not in package
     ]
     assert len(everywhere) == len(set(everywhere))
 

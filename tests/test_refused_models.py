@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.core.errors import DataError, RefusalError
+from geomkit.states.decompose import decompose
 from geomkit.states.dumps import Dump, stored
 from geomkit.states.families import opened_families
 from geomkit.states.refusals import refused_files, refused_table
 from geomkit.states.spectra import Spectra, write_spectra
 from geomkit.states.texts import Texts
 from geomkit.studies.entropy.analyse import measure_spectra
-from geomkit.studies.entropy.decompose import decompose
 from geomkit.studies.tokens.gains import measure_gains
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.rows import read_csv

@@ -17,11 +17,11 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.projection import leading_directions, projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.sources.imported import import_states
+from geomkit.states.decompose import decompose
 from geomkit.states.dumps import Dump, stored, write_dump
 from geomkit.states.sinks import metrics_of
 from geomkit.states.texts import Texts
 from geomkit.studies.entropy.analyse import measure_spectra
-from geomkit.studies.entropy.decompose import decompose
 from geomkit.tables.tidy import absent_of, read_columns
 
 N, D = 16, 48

@@ -21,11 +21,11 @@ from geomkit.core.config import stages
 from geomkit.core.errors import ConfigError, DataError
 from geomkit.core.state import State
 from geomkit.sources.imported import import_states
+from geomkit.states.decompose import decompose
 from geomkit.states.donors import families_of, incomparable
 from geomkit.states.dumps import Dump, stored
 from geomkit.states.spectra import Spectra
 from geomkit.studies.entropy.analyse import measure_spectra
-from geomkit.studies.entropy.decompose import decompose
 
 SIZES = {"depth": 2, "params_total": 900, "params_nonembedding": 600}
 DUMP = {"layers": "all", "dtype": "float32", "compression": None}

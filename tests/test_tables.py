@@ -12,11 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from geomkit.core.errors import DataError
+from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import Spectrum
 from geomkit.states.texts import Texts
 from geomkit.studies.entropy.analyse import add_loss
+from geomkit.studies.entropy.figure_means import collect_points, point
+from geomkit.studies.size_laws.rows import Point
 from geomkit.tables.measurements import by_cell, corpus_losses, text_means
+from geomkit.tables.rows import read_csv
 from geomkit.tables.tidy import COLUMNS, TableWriter, check_seeds, merge, read_absent
 
 SIZES = {"small": (100, 180), "large": (900, 1100), "middle": (300, 420)}
@@ -227,6 +231,38 @@ def test_text_means_are_those_of_the_blocks_at_one_length(merged, n, metrics):
         if row["metric"] in metrics and (row["n"], row["normalise"], row["sublayer"]) == (n, "unit", "block") and row["text"] >= 0
     ]
     same(text_means(merged, iter(metrics), n, "unit"), means(merged, chosen))
+
+
+def test_points_have_their_intervals_over_documents(merged, tmp_path, capsys):
+    """With two documents a quarter of all resamples has the one alone, and a quarter the other: these are the ends. Losses weigh
+    each text by its tokens: 1.5 in the one, of two texts of 63, and 3 in the other."""
+    primary = {"metrics": METRICS, "layer": "last", "length": 16, "normalise": "unit"}
+    collect_points(merged, tmp_path / "points.csv", primary, [], 400, 0)
+    points = read_csv(tmp_path / "points.csv", Point)
+    texts = [
+        row for row in rows(merged) if (row["n"], row["normalise"], row["sublayer"]) == (16, "unit", "block") and row["text"] >= 0
+    ]
+    for one in points:
+        if one.metric == "loss":
+            assert (one.low, one.high, one.layer) == (1.5, 3.0, None)
+            continue
+        names = ("model", "corpus", "variant", "layer", "metric")
+        mine = [row for row in texts if all(row[name] == getattr(one, name) for name in names) and np.isfinite(row["value"])]
+        each = [
+            statistics.fmean(row["value"] for row in mine if row["document"] == name)
+            for name in {row["document"] for row in mine}
+        ]
+        np.testing.assert_allclose([one.low, one.high], [min(*each, one.value), max(*each, one.value)])
+        assert (one.documents, one.primary) == (len(each), one.layer == one.depth)
+    said = capsys.readouterr().out
+    assert said.count("2 documents, fewer than the 10 that a comparison needs") == len({one.corpus for one in points})
+
+
+def test_a_point_of_one_document_has_no_interval(merged):
+    (row, *_) = text_means(merged, METRICS, 16, "unit")
+    one = Documents.draw(["d", "d"], 50, np.random.default_rng(0)).mean([1.0, 2.0])
+    found = point(row, one, 16, "unit", True)
+    assert (found.low, found.high, found.documents) == (None, None, 1)
 
 
 def test_text_means_come_by_corpus_metric_and_size(merged):

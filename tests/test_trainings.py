@@ -1,8 +1,5 @@
 """Which trainings of the ladder are asked for, and their names."""
 
-import pytest
-
-from geomkit.core.errors import ConfigError
 from geomkit.core.trainings import CELL, cell_recipe, grid_cells, ladder_models, trainings
 
 RUNS = [{"widths": [16, 24], "seeds": 2}, {"widths": [32], "seeds": 1}]
@@ -21,8 +18,6 @@ def test_models_of_the_ladder_are_in_order_of_size_whatever_folder_they_ship_in(
         "seed": [0, 1, 1, 0, 1, 0, 1],
         "more": ["", "", "more/", "", "", "", "more/"],
     }
-    with pytest.raises(ConfigError, match=r"config: ladder\.runs: ladder-24-s1 is in two runs"):
-        ladder_models([*RUNS, {"widths": [24], "seeds": [1], "more": True}])
 
 
 def test_a_grid_has_the_epochs_that_the_ladders_tokens_allow():

@@ -1,7 +1,7 @@
 """Measure the geometry of language models' hidden states, each quantity beside its null.
 
 What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `information_gain`,
-`lasso_paths`, `fit`.
+`lasso_paths`, `fit`; of models `portrait`, `compare` and `GeometryCallback`.
 """
 
 import sys
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from geomkit.measures.selection import lasso_paths as lasso_paths
     from geomkit.measures.spectra import normalise as normalise
     from geomkit.measures.spectra import spectrum as spectrum
+    from geomkit.models.callback import GeometryCallback as GeometryCallback
+    from geomkit.studies.portrait.run import compare as compare
+    from geomkit.studies.portrait.run import portrait as portrait
 
 HOMES = {
     "normalise": "measures.spectra",
@@ -23,6 +26,9 @@ HOMES = {
     "information_gain": "measures.gain",
     "lasso_paths": "measures.selection",
     "fit": "laws.fit",
+    "portrait": "studies.portrait.run",
+    "compare": "studies.portrait.run",
+    "GeometryCallback": "models.callback",
 }
 """The module of each name."""
 

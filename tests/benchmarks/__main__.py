@@ -7,7 +7,21 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("metrics", "gain", "lasso", "cost", "fits", "dump", "ablation", "memory", "running", "start", "scale", "loading")
+BENCHMARKS = (
+    "metrics",
+    "gain",
+    "lasso",
+    "cost",
+    "fits",
+    "dump",
+    "ablation",
+    "memory",
+    "running",
+    "start",
+    "scale",
+    "loading",
+    "portrait",
+)
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 
 

@@ -75,15 +75,15 @@ def dump(folder: Path) -> None:
 
 
 def spectra(folder: Path) -> None:
+    from geomkit.states.decompose import decompose
     from geomkit.states.dumps import stored
-    from geomkit.studies.entropy.decompose import decompose
 
     dumps = [folder / f"{variant}.h5" for variant in SPECTRA["variants"]]
     decompose(partial(stored, dumps), folder / "spectra.h5", **SPECTRA)
 
 
 def measure(folder: Path) -> None:
-    from geomkit.studies.entropy.decompose import decompose
+    from geomkit.states.decompose import decompose
 
     decompose(run(folder, SPECTRA["modes"]), folder / "m/running.h5", **SPECTRA)
 

@@ -42,7 +42,7 @@ def texts_of(folder: Path, count: int) -> Path:
 def peak(count: int) -> int:
     """Highest resident bytes of the job on as many texts."""
     from geomkit.models.stream import runs
-    from geomkit.studies.entropy.decompose import decompose
+    from geomkit.states.decompose import decompose
 
     with tempfile.TemporaryDirectory() as name:
         for number in (FEW, count):

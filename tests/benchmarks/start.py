@@ -16,7 +16,7 @@ MODELS = {"torch", "transformers", "accelerate"}
 HEAVY = MODELS | {"sklearn", "datasets", "matplotlib"}
 PREAMBLE = "import snakemake.io; from snakemake.logging import logger; from snakemake.iocontainers import Snakemake"
 RUNS = 9
-TARGETS = {"studies.entropy.decompose": 1.5, "studies.entropy.analyse": 1.5, "models.cutting": 3.0, "models.stream": 3.0}
+TARGETS = {"states.decompose": 1.5, "studies.entropy.analyse": 1.5, "models.cutting": 3.0, "models.stream": 3.0}
 
 
 def loaded(code: str) -> set[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "workflow"), str(HERE.parent)]
 
+from runs import ALL  # noqa: E402
 from workflow_case import ROOT, Case, copy_project  # noqa: E402
 
 
@@ -25,7 +26,7 @@ def main(cores: list[str]) -> None:
         project = copy_project(top / f"{turn}/project")
         case = Case(project, top / str(turn) / ("deep/" * turn) / "run", ROOT / ".test/config.yaml")
         shutil.copy2(ROOT / ".test/small.jsonl", case.folder)
-        outcome = case.run("all", "--cores", number, limit=None)
+        outcome = case.run(*ALL, "--cores", number, limit=None)
         assert outcome.status == 0, outcome.terminal
         found = case.results()
         first = first or found

@@ -1,6 +1,7 @@
 """Suites of settings that are shipped, and the style of the rules."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from runs import SETTINGS, write_corpus
 from workflow_case import ROOT, Case, Outcome
 
-OURS = ("all-widths", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
+OURS = ("all-widths", "one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
 """Families on the hub."""
 
@@ -33,6 +34,34 @@ def test_a_suite_fetches_each_of_its_models_and_corpora_from_the_hub(listing):
 
 def test_controls_at_fixed_width_that_need_many_twins_run_only_when_asked_for(listing):
     assert listing[1].jobs.keys().isdisjoint({"final_state", "fixed_width"})
+
+
+LAWS = {"scaling", "verdicts", "growth", "projections", "loss_laws", "data_laws", "scaling_plot", "claims_page"}
+
+
+def test_one_model_has_no_laws_and_a_run_says_what_it_makes_instead(project, tmp_path):
+    """The ladder beside it has as many sizes as laws take, and a target that is named is made."""
+    ladder = project / "workflow/resources/ladder"
+    shutil.copytree(ladder / "ladder-16-s0", tmp_path / "my-model")
+    shutil.copytree(ladder / "tokenizer", tmp_path / "my-model", dirs_exist_ok=True)
+    (tmp_path / "my-texts").mkdir()
+    (tmp_path / "my-texts/a.txt").write_text("Fog over the harbour.")
+    case = Case(project, tmp_path, ROOT / "workflow/config/one-model.yaml")
+    alone = case.run("--cores", "1", "--dry-run", settings={"texts": {"length": 100}})
+    assert alone.status == 0, alone.terminal
+    assert not LAWS & set(alone.jobs)
+    assert alone.jobs["dump"] == alone.jobs["entropy_layers"] == 1
+    (line,) = re.findall(r"^Laws with size take 3 sizes of a family, and mine has 1: .*$", alone.terminal, re.MULTILINE)
+    assert "left out are results/" in line
+    assert line.endswith("made instead: results/portraits/mine/notes.html")
+    (line,) = re.findall(r"^Defaults that do not fit .*$", alone.terminal, re.MULTILINE)
+    assert "entropy.lengths is [16, 64], not [16, 64, 256]" in line
+    named = case.run("results/scaling_plot.pdf", "--cores", "1", "--dry-run")
+    assert {"scaling", "verdicts"} <= set(named.jobs)
+    assert "Laws with size" not in named.terminal
+    beside = case.run("--cores", "1", "--dry-run", settings={"entropy": {"models": ["mine", "ladder"], "corpora": ["sotu"]}})
+    assert set(beside.jobs) >= LAWS
+    assert "Laws with size" not in beside.terminal
 
 
 def test_the_suite_of_tokens_probes_both_models_on_both_corpora(project, tmp_path):

@@ -53,7 +53,11 @@ def shares_folder():
 
 
 with plainly():
-    MODELS = checks.checked_models(config, SCHEMA, declared_by_kind(), RESOURCES, FILES)
+    config, MODELS, change = checks.checked(
+        config, SCHEMA, declared_by_kind(), RESOURCES, FILES
+    )
+if change and workflow.is_main_process:
+    print(change, file=sys.stderr)
 # models that ship, for questions about the ladder itself
 SHIPPED_LADDER = settings.select(["ladder"], MODELS, "models")
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
@@ -61,8 +65,8 @@ inputs = Inputs(plan, RESOURCES, shares_folder())
 # figures show everything that the configuration selects, by names that they read in tables
 call = functools.partial(call, shown=words_in((config, plan.metrics)))
 
-# each file of rules adds its targets: of `rule all`, and of `rule fetch`
-DEFAULT, DOWNLOADS = [], []
+# each file of rules adds its targets: of `rule all`, of `rule all` where there are laws with size, and of `rule fetch`
+DEFAULT, LAWS, DOWNLOADS = [], [], []
 
 
 wildcard_constraints:

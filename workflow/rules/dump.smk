@@ -28,6 +28,7 @@ rule texts:
             special_tokens=lambda wildcards: config["corpora"][wildcards.corpus].get(
                 "special_tokens", "split"
             ),
+            template=plan.template_of,
             texts=config["texts"],
             seed=config["seed"],
             # as a function of `input` it is not compared: other lengths cut no text again

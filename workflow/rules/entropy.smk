@@ -186,6 +186,7 @@ rule points:
             "geomkit.studies.entropy.figure_means:collect_points",
             primary=config["scaling"]["primary"],
             exploratory=config["scaling"].get("exploratory", []),
+            **RESAMPLED,
         ),
     message:
         "Averaging over texts the metrics that figures draw"

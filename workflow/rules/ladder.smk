@@ -1,8 +1,7 @@
 from geomkit.ladder.names import expand as trainings_of
 from geomkit.core.trainings import CELL, cell_recipe, grid_cells, ladder_models
 
-with plainly():
-    LADDER = ladder_models(config["ladder"]["runs"])
+LADDER = ladder_models(config["ladder"]["runs"])
 CONTROLS = [
     str(training)
     for groups in config["ladder"]["controls"].values()

@@ -1,6 +1,6 @@
 from geomkit.core.shipped import FINDINGS
 
-DEFAULT += ["results/claims.html", "results/claims.pdf"]
+LAWS += ["results/claims.html", "results/claims.pdf"]
 
 SHIPPED = [
     relative(path)

@@ -1,4 +1,4 @@
-DEFAULT += ["results/losses_plot.pdf", "results/data_plot.pdf"]
+LAWS += ["results/losses_plot.pdf", "results/data_plot.pdf"]
 GRID = relative(RESOURCES / "ladder/training_grid.csv")
 LOSSES = relative(RESOURCES / "ladder/losses.csv")
 

@@ -1,4 +1,4 @@
-DEFAULT += ["results/scaling_plot.pdf", "results/nulls_plot.pdf"]
+LAWS += ["results/scaling_plot.pdf", "results/nulls_plot.pdf"]
 
 
 rule corpus_resamples:

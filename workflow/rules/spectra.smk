@@ -34,7 +34,7 @@ rule spectra:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
         runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 500),
     params:
-        **call("geomkit.studies.entropy.decompose:decompose", **STORED, **MEASURED_ROWS),
+        **call("geomkit.states.decompose:decompose", **STORED, **MEASURED_ROWS),
     message:
         "Decomposing {wildcards.model} on {wildcards.corpus}"
     script:
@@ -56,7 +56,7 @@ use rule spectra as measure with:
         **LOADING,
     params:
         **call(
-            "geomkit.studies.entropy.decompose:decompose",
+            "geomkit.states.decompose:decompose",
             **RUNNING,
             **MEASURED_ROWS,
             dump=CHOSEN_STATES,
@@ -90,7 +90,7 @@ rule sum_rows:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb // 10),
     params:
         **call(
-            "geomkit.studies.entropy.decompose:sum_rows",
+            "geomkit.states.decompose:sum_rows",
             **STORED,
             variants=plan.runs_of,
             drawn=plan.drawn_for,
@@ -116,7 +116,7 @@ use rule sum_rows as run_sums with:
         **LOADING,
     params:
         **call(
-            "geomkit.studies.entropy.decompose:sum_rows",
+            "geomkit.states.decompose:sum_rows",
             **RUNNING,
             variants=plan.runs_of,
             drawn=plan.drawn_for,

@@ -1,29 +1,242 @@
 """Check a configuration, by its schema and by rules that no schema can express.
 
+All faults are listed at once. A check yields what it finds, and a value with a fault is no reason for another one.
 No module that measures imports these checks, so a changed check makes no job run again.
 """
 
 import math
 import re
 import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from geomkit.core.config import Known, Model, expand_models, fetched, require, resolve_layers, select, source_path, stages
-from geomkit.core.configfiles import ConfigFiles, Written
-from geomkit.core.errors import ConfigError
+from geomkit.core.config import (
+    Known,
+    Model,
+    below_here,
+    expand_models,
+    fetched,
+    meanings,
+    require,
+    resolve_layers,
+    select,
+    source_path,
+    stages,
+)
+from geomkit.core.configfiles import ConfigFiles, Fault, Keys, Written
+from geomkit.core.errors import ConfigError, one_line
+from geomkit.core.trainings import trainings
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 NO_FILES = ConfigFiles()
+CATALOGUES = {"models": "model source", "corpora": "corpus source"}
+"""Blocks of entries, and what their sources are called among declarations."""
+NAMES = {
+    "entropy.metrics": "metric",
+    "entropy.normalise": "normalisation",
+    "portrait.normalise": "normalisation",
+    "entropy.nulls": "null",
+    "tokens.selection.methods": "selection method",
+}
+"""Keys of lists of declared names, and what kind of declaration these are."""
+BESIDE_BUDGET = 3
+"""Tokens of a text that no budget of a selection can contain."""
+OF_KEYS = ("additionalProperties", "propertyNames", "required")
+"""Rules of the schema for names of keys; all others are for values."""
+FITTED: Sequence[Keys] = (("entropy", "lengths"), ("scaling", "primary", "length"), ("tokens", "selection", "budgets"))
+"""Keys whose defaults give way to shorter texts."""
 
 
-def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: ConfigFiles = NO_FILES) -> None:
+class Checked(NamedTuple):
+    """A configuration without faults.
+
+    config: as it was read, but for defaults that its texts are too short for. models: those of the catalogue by name. change:
+    what these defaults have become, in one line; empty if nothing had to change.
+    """
+
+    config: Mapping[str, Any]
+    models: dict[str, Model]
+    change: str
+
+
+class Unsound(ConfigError):
+    """A value could not be read because it has a fault that is known already."""
+
+
+class Sound(dict[str, Any]):
+    """What is left of a mapping without the values that have faults; reading one of these raises Unsound."""
+
+    def __missing__(self, key: str) -> Any:
+        raise Unsound(key)
+
+
+class Catalogue(dict[str, Model]):
+    """Models by name. Of an entry with a fault only its name is known, and not which models it has.
+
+    complete: whether the catalogue itself could be read.
+    """
+
+    def __init__(self, complete: bool):
+        super().__init__()
+        self.faulty: set[str] = set()
+        self.complete = complete
+
+    def expand(self, key: str, entry: Mapping[str, Any], resources: Path) -> Iterator[Fault]:
+        """Add the models of an entry, and check that their names are free; an empty entry is one with a known fault."""
+        try:
+            if not entry:
+                raise Unsound(key)
+            models = expand_models({key: entry}, resources)
+        except ConfigError:
+            self.complete = False
+            self.faulty.add(key)
+            self.setdefault(key, Model(key, key, None, Path("results/models", key), key, Sound()))
+            raise
+        for name, model in models.items():
+            if name in self:
+                yield Fault(f"models.{key}: there is already a model named {name!r}")
+            self[name] = model
+
+    def entries(self) -> list[str]:
+        """Return the keys of entries without a fault."""
+        return list(dict.fromkeys(model.key for model in self.values() if model.key not in self.faulty))
+
+    def select(self, names: Iterable[str], key: str) -> list[Model]:
+        """Select models as `geomkit.core.config.select` does, without entries that have a fault.
+
+        Raises ConfigError for an unknown name, and Unsound where it may be that of a model of such an entry.
+        """
+        try:
+            chosen = select(names, self, key)
+        except ConfigError as error:
+            raise error if self.complete else Unsound(key) from None
+        return [model for model in chosen if model.name not in self.faulty]
+
+
+class Faults:
+    """Faults of a configuration, one line each, with file and line where a file has the key."""
+
+    def __init__(self, config: Mapping[str, Any], files: ConfigFiles):
+        self.config, self.files = config, files
+        self.lines: dict[str, None] = {}
+
+    def add(self, fault: object) -> None:
+        self.lines[one_line(self.files.placed(ConfigError(str(fault)), self.config))] = None
+
+    def collect(self, check: Iterable[Fault]) -> set[Keys]:
+        """Add what a check yields, and the error that ends it if one does; return the keys whose values have a fault."""
+        faulty = set()
+        try:
+            for fault in check:
+                self.add(fault)
+                faulty |= set() if fault.value is None else {fault.value}
+        except Unsound:
+            pass
+        except ConfigError as error:
+            self.add(error)
+        return faulty
+
+    def raise_all(self) -> None:
+        """Raise ConfigError with all faults, one a line, if there are any."""
+        if self.lines:
+            raise ConfigError("\n".join(self.lines))
+
+
+def checked(
+    config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path, files: ConfigFiles = NO_FILES
+) -> Checked:
+    """Check the configuration, without computing anything.
+
+    Raises ConfigError with all faults, one a line: each names the key, and its line in the files that it was read from.
+
+    files: what the configuration was read from. resources: the folder of what is shipped.
+    """
+    faults = Faults(config, files)
+    misread = faults.collect([*files.faults()])  # an alias that contains itself ends it here
+    unnamed = faults.collect(check_keys(config, files))
+    faulty = misread | unnamed
+    faulty |= faults.collect(schema_faults(without(config, unnamed) if unnamed else config, schema, files))
+    try:
+        rest, change = fitted(without(config, faulty) if faults.lines else config, files)
+    except Unsound:
+        rest, change = without(config, faulty.union(FITTED)), ""
+    entries = {keys[:2] for keys in faulty | faults.collect(files.entries_given_anew(CATALOGUES))}
+    for kind, source in CATALOGUES.items():
+        described = schema["properties"][kind]["additionalProperties"]["properties"]
+        readers = known["corpus reader"] if kind == "corpora" else {}
+        for name, entry in rest.get(kind, {}).items():
+            if (kind, name) not in entries:
+                entries |= faults.collect(check_entry((kind, name), entry, known[source], described, readers))
+    models = Catalogue(complete="models" in rest)
+    for key, entry in rest.get("models", {}).items():
+        faults.collect(models.expand(key, {} if ("models", key) in entries else entry, resources))
+    corpora = [name for name in rest.get("corpora", {}) if ("corpora", name) not in entries]
+    for check in checks_of(rest, models, corpora, known, resources, stages(schema)):
+        faults.collect(check)
+    faults.raise_all()
+    return Checked(rest, dict(models), change)
+
+
+def without(config: Mapping[str, Any], faulty: Collection[Keys]) -> Mapping[str, Any]:
+    """Return a configuration without the values at some keys, or that are missing; of a list with a fault nothing is left."""
+    return sound(config, {mappings_of(config, keys) for keys in faulty})
+
+
+def sound(value: Any, faulty: Collection[Keys], above: Keys = ()) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return Sound((key, sound(below, faulty, (*above, key))) for key, below in value.items() if (*above, key) not in faulty)
+
+
+def mappings_of(config: Any, keys: Keys) -> Keys:
+    """Return the first of some keys, as far as they lead through mappings."""
+    for number, key in enumerate(keys):
+        if not isinstance(config, Mapping):
+            return keys[:number]
+        config = config.get(key)
+    return keys
+
+
+def fitted(config: Mapping[str, Any], files: ConfigFiles) -> tuple[Mapping[str, Any], str]:
+    """Fit defaults to the length of texts: lengths, the primary length, and budgets of a selection that is made.
+
+    What the user has set stays, and is checked later. Returns the configuration, and in one line what has changed.
+    """
+    length, lengths = config["texts"]["length"], config["entropy"]["lengths"]
+    primary, selection = config["scaling"]["primary"]["length"], config["tokens"]["selection"]
+    budgets, fits = selection["budgets"], {}
+    if files.is_default(FITTED[0], lengths):
+        lengths = [one for one in lengths if one <= length] or [length]
+        fits[FITTED[0]] = lengths
+    if files.is_default(FITTED[1], primary) and primary not in lengths:
+        fits[FITTED[1]] = max(lengths)
+    short = [one for one in budgets if one <= length - BESIDE_BUDGET]
+    if files.is_default(FITTED[2], budgets) and selection["models"] and short:
+        fits[FITTED[2]] = short
+    said = []
+    for keys, value in fits.items():
+        before = reduce(getitem, keys, config)
+        if value != before:
+            config = replaced(config, keys, value)
+            said.append(f"{'.'.join(keys)} is {value}, not {before}")
+    return config, f"Defaults that do not fit (texts.length is {length}): {'; '.join(said)}" if said else ""
+
+
+def replaced(config: Any, keys: Keys, value: Any) -> Any:
+    """Copy a configuration with another value at some keys."""
+    return type(config)({**config, keys[0]: replaced(config[keys[0]], keys[1:], value)}) if keys else value
+
+
+def schema_faults(config: Mapping[str, Any], schema: Mapping[str, Any], files: ConfigFiles = NO_FILES) -> Iterator[Fault]:
     """Check a configuration against its schema.
 
-    Raises ConfigError that names the key: an unknown one, one at the top that is missing, or a value that is not allowed.
+    A fault is an unknown key, one at the top that is missing, or a value that is not allowed.
 
     files: what the configuration was read from, for what a value is as it is written.
     """
@@ -31,24 +244,22 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any], files: Config
     from jsonschema.exceptions import best_match
     from jsonschema.validators import extend
 
-    check_keys(config, files)
     types = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": lambda _, value: whole(value), "number": lambda _, value: finite(value)}
     )
     whole_schema = {**schema, "required": list(schema["properties"])}
-    errors = extend(Draft202012Validator, type_checker=types)(whole_schema).iter_errors(config)
-    error = best_match(errors, key=lambda error: -len(error.path))
-    if error is None:
-        return
-    key = ".".join(map(str, error.absolute_path)) or "top level"
-    message, hint = describe_fault(error, files.find(list(error.absolute_path), error.instance))
-    if len(repr(error.instance)) > 200:
-        message = message.replace(repr(error.instance), reprlib.repr(error.instance))
-    raise ConfigError("; ".join(filter(None, [f"config: {key}: {message}", hint])))
+    for outer in extend(Draft202012Validator, type_checker=types)(whole_schema).iter_errors(config):
+        error: Any = best_match([outer], key=lambda error: -len(error.path))
+        keys = tuple(error.absolute_path)
+        for message, hint in describe_fault(error, files.find(keys, error.instance)):
+            if len(repr(error.instance)) > 200:
+                message = message.replace(repr(error.instance), reprlib.repr(error.instance))
+            said = "; ".join(filter(None, [message, hint]))
+            yield Fault(f"{named_by(keys)}: {said}", None if error.validator in OF_KEYS else keys)
 
 
-def describe_fault(error: "ValidationError", written: Written | None) -> tuple[str, str | None]:
-    """Describe a schema error in the words of YAML, with its remedy."""
+def describe_fault(error: "ValidationError", written: Written | None) -> Iterator[tuple[str, str | None]]:
+    """Describe a schema error in the words of YAML, with its remedy; one of unknown keys, for each."""
     value: Any = error.instance
     allowed: Any = error.validator_value
     schema: Any = error.schema
@@ -56,18 +267,20 @@ def describe_fault(error: "ValidationError", written: Written | None) -> tuple[s
     as_written = repr(value) if written is None or isinstance(value, str) else getattr(written.value, "value", value)
     if error.validator == "additionalProperties":
         known = schema["properties"]
-        return f"unknown key {next(name for name in value if name not in known)!r}", f"known keys: {', '.join(known)}"
-    if value is None:
-        return "nothing stands there; give it a value, or leave the key out", description
-    if error.validator == "enum":
+        yield from ((f"unknown key {name!r}", f"known keys: {', '.join(known)}") for name in value if name not in known)
+    elif value is None:
+        yield "nothing stands there; give it a value, or leave the key out", description
+    elif error.validator == "enum":
         names = [{None: "null", True: "true", False: "false"}.get(one, repr(one)) for one in allowed]
-        return f"{as_written} is not one of [{', '.join(names)}]", description
-    if error.validator != "type":
-        return error.message, description
-    types = [allowed] if isinstance(allowed, str) else allowed
-    if "string" in types and not isinstance(value, Mapping | list):
-        return read_otherwise(value, as_written), description
-    return error.message, "; ".join(filter(None, [other_type(value, types, written), description]))
+        yield f"{as_written} is not one of [{', '.join(names)}]", description
+    elif error.validator != "type":
+        yield error.message, description
+    else:
+        types = [allowed] if isinstance(allowed, str) else allowed
+        if "string" in types and not isinstance(value, Mapping | list):
+            yield read_otherwise(value, as_written), description
+        else:
+            yield error.message, "; ".join(filter(None, [other_type(value, types, written), description]))
 
 
 def whole(value: object) -> bool:
@@ -78,15 +291,16 @@ def finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> None:
-    """Check that YAML read every key as text; raise ConfigError otherwise."""
+def check_keys(config: Any, files: ConfigFiles, above: tuple[Any, ...] = ()) -> Iterator[Fault]:
+    """Check that YAML read every key as text."""
     for key, value in config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list) else ():
         if isinstance(config, Mapping) and not isinstance(key, str):
             written = files.find((*above, key), value)
             where = f" ({written.place})" if written else ""
             name = written.key.value if written else key
-            raise ConfigError(f"config: {'.'.join(map(str, above)) or 'top level'}: the name {read_otherwise(key, name)}{where}")
-        check_keys(value, files, (*above, key))
+            yield Fault(f"{named_by(above)}: the name {read_otherwise(key, name)}{where}", (*above, key))
+        else:
+            yield from check_keys(value, files, (*above, key))
 
 
 def other_type(value: Any, allowed: Sequence[str], written: Written | None) -> str | None:
@@ -117,124 +331,221 @@ def as_number(value: str, written: Written | None) -> str | None:
     return f"YAML reads it as text; write {before}{after if len(after) > 1 else '.0'}e{sign or '+'}{digits}" if e else None
 
 
-def checked_models(
-    config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path, files: ConfigFiles = NO_FILES
-) -> dict[str, Model]:
-    """Check the configuration and return the catalogue's models by name, without computing anything.
-
-    Raises ConfigError that names the key, and its line in the files that the configuration was read from.
-    """
-    try:
-        files.check()
-        files.check_entries(("models", "corpora"))
-        return _checked_models(config, schema, known, resources, files)
-    except ConfigError as error:
-        raise files.placed(error, config) from None
+def named_by(keys: Iterable[Any]) -> str:
+    """Write keys as messages name them."""
+    return ".".join(map(str, keys)) or "top level"
 
 
-def _checked_models(
-    config: Mapping[str, Any], schema: Mapping[str, Any], known: Known, resources: Path, files: ConfigFiles
-) -> dict[str, Model]:
-    validate(config, schema, files)
-    for kind, source in (("models", "model source"), ("corpora", "corpus source")):
-        described = schema["properties"][kind]["additionalProperties"]["properties"]
-        for name, entry in config[kind].items():
-            check_entry(f"{kind}.{name}", entry, known[source], described, known["corpus reader"] if kind == "corpora" else {})
-    models = expand_models(config["models"], resources)
-    check(config, models, known, resources, stages(schema))
-    return models
+def unknown(names: Iterable[str], known: Collection[str], key: str, kind: str, value: Keys | None = None) -> Iterator[Fault]:
+    """Check that names are known; `value` is what nothing can be made of otherwise."""
+    for name in names:
+        try:
+            require(name, known, key, kind)
+        except ConfigError as error:
+            yield Fault(str(error).removeprefix("config: "), value)
 
 
 def check_entry(
-    key: str, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Iterable[str], readers: Mapping[str, Any]
-) -> None:
-    """Check the source, the reader and the keys of a catalogue entry.
-
-    Raises ConfigError for an unknown source or reader, and for a key that is missing or that nothing reads.
+    keys: Keys, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Iterable[str], readers: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """Check the source, the reader and the keys of a catalogue entry, each of which must be known, and read by something.
 
     sources, readers: declarations by name; each reads keys of its own, and models have no reader. described: keys of the schema,
     of which every entry may have those that no source reads.
     """
-    require(entry["source"], sources, f"{key}.source", "source")
+    key, reader = named_by(keys), entry.get("reader", "parquet")
+    yield from unknown([entry["source"]], sources, f"{key}.source", "source", keys)
+    yield from unknown([reader], readers, f"{key}.reader", "corpus reader", keys) if readers else ()
+    if entry["source"] not in sources or (readers and reader not in readers):
+        return
     source = sources[entry["source"]]
-    if missing := [name for name in source.required if name not in entry]:
-        raise ConfigError(f"config: {key}: {missing[0]!r} is a required property where the source is {entry['source']}")
-    of_reader = reader_keys(key, entry, source.keys, readers) if readers else []
+    for name in source.required:
+        if name not in entry:
+            yield Fault(f"{key}: {name!r} is a required property where the source is {entry['source']}", keys)
+    of_reader = [name for name in readers[reader].keys if name not in source.keys] if readers else []
     of_sources = {name for other in sources.values() for name in other.keys}
     of_all = [name for name in described if name not in {"source", *of_sources, *of_reader}]
     allowed = ["source", *source.keys, *of_all, *of_reader]
-    if unknown := [name for name in entry if name not in allowed]:
-        raise ConfigError(f"config: {key}: unknown key {unknown[0]!r}; known keys: {', '.join(allowed)}")
-
-
-def reader_keys(key: str, entry: Mapping[str, Any], of_source: Collection[str], readers: Mapping[str, Any]) -> list[str]:
-    """Return the keys that a corpus's reader reads and its source does not.
-
-    Raises ConfigError for a reader that there is not, and for a key that other readers read.
-    """
-    reader = entry.get("reader", "parquet")
-    require(reader, readers, f"{key}.reader", "corpus reader")
     for name in entry:
-        able = sorted(other for other, declaration in readers.items() if name in declaration.keys)
-        if able and reader not in able and name not in of_source:
-            raise ConfigError(f"config: {key}.{name}: the reader {reader!r} takes none; those that do: {', '.join(able)}")
-    return [name for name in readers[reader].keys if name not in of_source]
+        able = sorted(other for other, declaration in readers.items() if name in declaration.keys and name not in source.keys)
+        if able and reader not in able:
+            yield Fault(f"{key}.{name}: the reader {reader!r} takes none; those that do: {', '.join(able)}", keys)
+        elif name not in allowed:
+            yield Fault(f"{key}: unknown key {name!r}; known keys: {', '.join(allowed)}", keys)
 
 
-def check(
+def checks_of(
     config: Mapping[str, Any],
-    models: Mapping[str, Model],
+    models: Catalogue,
+    corpora: Iterable[str],
     known: Known,
     resources: Path,
     blocks: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Check names of metrics and readers, paths, selections, and the layers of models that are on disk.
+) -> list[Iterator[Fault]]:
+    """List what no schema can check: names, paths, selections, lengths, and the layers of models that are on disk.
 
-    blocks: those of the schema that select models and corpora.
-
-    Raises ConfigError that names the key.
+    corpora: entries without a fault. blocks: those of the schema that select models and corpora.
     """
-    for name, corpus in config["corpora"].items():
-        if not fetched(corpus):
-            source_path(f"corpora.{name}", corpus, resources)
-    entropy, primary, selection = config["entropy"], config["scaling"]["primary"], config["tokens"]["selection"]
-    for stage, block in blocks.items():
-        check_stage(config, models, stage, block.get("needs"))
-    for name in [] if entropy["metrics"] == "all" else entropy["metrics"]:
-        require(name, known["metric"], "entropy.metrics", "metric")
-    for name in entropy["normalise"]:
-        require(name, known["normalisation"], "entropy.normalise", "normalisation")
-    for name in entropy["nulls"]:
-        require(name, known["null"], "entropy.nulls", "null")
-    check_nulls(config, known)
-    check_imported(config, models, known)
-    check_parameters(entropy, known)
+    return [
+        *(check_path(config, name, resources) for name in corpora),
+        *(check_stage(config, models, stage, block.get("needs")) for stage, block in blocks.items()),
+        *(check_names(config, key, known, kind) for key, kind in NAMES.items()),
+        *(check_nulls(config, name, known) for name in models.entries()),
+        check_imported(config, models, known),
+        check_parameters(config, known),
+        check_ladder(config),
+        check_tokens(config, models),
+        check_budgets(config, models),
+        check_metrics(config, known),
+        check_primary(config),
+        check_lengths(config),
+        *(
+            check_layers(config, models, *keys)
+            for keys in (
+                ("entropy.models", "scaling.primary.layer"),
+                ("tokens.selection.models", "tokens.selection.layers"),
+                ("ablation.models", "ablation.layers"),
+            )
+        ),
+        check_families(config, models),
+        check_steps(config, models),
+        check_templates(config, models),
+        check_ablation(config, models),
+        check_semantics(config, models),
+        check_needle(config, models),
+    ]
+
+
+def at(config: Mapping[str, Any], key: str) -> Any:
+    """Return what stands at a key such as scaling.primary.layer."""
+    return reduce(getitem, key.split("."), config)
+
+
+def check_path(config: Mapping[str, Any], name: str, resources: Path) -> Iterator[Fault]:
+    """Check that a corpus that is on this machine is there."""
+    if not fetched(corpus := config["corpora"][name]):
+        source_path(f"corpora.{name}", corpus, resources)
+    yield from ()
+
+
+def check_stage(config: Mapping[str, Any], models: Catalogue, stage: str, need: str | None) -> Iterator[Fault]:
+    """Check the models and corpora of a stage, and that it is given no imported states if it needs more, as `need` says."""
+    selected = config[stage]["models"]
+    if selected:
+        yield from unknown(config[stage]["corpora"], config["corpora"], f"{stage}.corpora", "corpus")
+    yield from unknown(selected, meanings(models), f"{stage}.models", "model, entry or family") if models.complete else ()
+    for model in models.select(selected, f"{stage}.models") if need else []:
+        if model.imported:
+            yield Fault(f"{stage}.models: {model.name} are imported states, and this stage needs {need}")
+
+
+def check_names(config: Mapping[str, Any], key: str, known: Known, kind: str) -> Iterator[Fault]:
+    """Check that the names at a key are of a kind."""
+    yield from unknown(listed(at(config, key)), known[kind], key, kind)
+
+
+def listed(names: Any) -> list[str]:
+    """Return names that are listed; none for `all`."""
+    return [] if names == "all" else names
+
+
+def check_nulls(config: Mapping[str, Any], name: str, known: Known) -> Iterator[Fault]:
+    """Check the nulls of a catalogue entry: names, and that one with a number of twins has twins."""
+    entry = config["models"][name]
+    yield from unknown(entry.get("nulls", []), known["null"], f"models.{name}.nulls", "null")
+    if "untrained_seeds" in entry and "untrained" not in entry.get("nulls", config["entropy"]["nulls"]):
+        where = f"models.{name}.nulls" if "nulls" in entry else "entropy.nulls"
+        yield Fault(f"models.{name}.untrained_seeds: untrained is not among {where}")
+
+
+def check_imported(config: Mapping[str, Any], models: Catalogue, known: Known) -> Iterator[Fault]:
+    """Check the layout and nulls of imported states, which no model runs for, and that each selected corpus has a folder."""
+    imported = [model for model in models.values() if model.imported]
+    for model in imported:
+        key, layout = f"models.{model.key}", model.entry.get("layout", "arrays")
+        yield from unknown([layout], known["layout of states"], f"{key}.layout", "layout of states")
+        if layout == "vllm" and "layers" not in model.entry:
+            yield Fault(f"{key}: layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
+        for null in model.entry.get("nulls", []):
+            if null in known["null"] and known["null"][null].kind == "model":
+                yield Fault(f"{key}.nulls: {null} takes a model that runs, and there are states alone")
+    for model in models.select(config["entropy"]["models"], "entropy.models") if imported else []:
+        for corpus in config["entropy"]["corpora"] if model.imported else []:
+            if not (model.folder / corpus).is_dir():
+                said = f"{model.folder} has no folder {corpus}{below_here(model.folder)}, as entropy.corpora has"
+                yield Fault(f"models.{model.key}.path: {said}")
+
+
+def check_parameters(config: Mapping[str, Any], known: Known) -> Iterator[Fault]:
+    """Check the parameters of metrics: that some metric has them, and that none has a key of its own."""
+    parameters = config["entropy"].get("parameters", {})
+    if "eps2" in parameters:
+        yield Fault("entropy.parameters: eps2 is set by entropy.eps2")
+    keys = {key for metric in known["metric"].values() for key in metric.keys}
+    yield from unknown([name for name in parameters if name != "eps2"], keys, "entropy.parameters", "parameter")
+
+
+def check_ladder(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Check the corpora of the ladder, and that no two of its runs have the same model."""
     for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
-        for name in names:
-            require(name, config["corpora"], f"ladder.{key}", "corpus")
-    check_tokens(config, models, known)
-    measured = known["metric"] if entropy["metrics"] == "all" else entropy["metrics"]
-    for name in primary["metrics"]:
-        require(name, measured, "scaling.primary.metrics", "metric among entropy.metrics")
-    for name in config["scaling"].get("exploratory", []):
-        require(name, measured, "scaling.exploratory", "metric among entropy.metrics")
-        if name in primary["metrics"]:
-            raise ConfigError(f"config: scaling.exploratory: {name} is among scaling.primary.metrics")
-    if primary["length"] not in entropy["lengths"]:
-        raise ConfigError(
-            f"config: scaling.primary.length: {primary['length']} is not among entropy.lengths {entropy['lengths']}"
-        )
+        yield from unknown(names, config["corpora"], f"ladder.{key}", "corpus")
+    for (width, seed), runs in Counter(trainings(config["ladder"]["runs"])).items():
+        if runs > 1:
+            yield Fault(f"ladder.runs: ladder-{width}-s{seed} is in {runs} runs")
+
+
+def check_tokens(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check that the models of the selection are among those of the tokens."""
+    selection = config["tokens"]["selection"]
+    measured = {model.name for model in models.select(config["tokens"]["models"], "tokens.models")}
+    chosen = [model.name for model in models.select(selection["models"], "tokens.selection.models")]
+    yield from unknown(chosen, measured, "tokens.selection.models", "model among tokens.models")
+
+
+def check_budgets(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check that texts have as many tokens as a selection may choose."""
+    selection, length = config["tokens"]["selection"], config["texts"]["length"]
+    if selection["models"] and max(selection["budgets"]) > length - BESIDE_BUDGET:
+        yield Fault(f"tokens.selection.budgets: {max(selection['budgets'])} is too much for texts of {length}")
+
+
+def check_metrics(config: Mapping[str, Any], known: Known) -> Iterator[Fault]:
+    """Check that metrics with laws are measured."""
+    primary, explored = config["scaling"]["primary"]["metrics"], config["scaling"].get("exploratory", [])
+    measured = listed(config["entropy"]["metrics"]) or list(known["metric"])
+    if set(measured) <= set(known["metric"]):
+        yield from unknown(primary, measured, "scaling.primary.metrics", "metric among entropy.metrics")
+        yield from unknown(explored, measured, "scaling.exploratory", "metric among entropy.metrics")
+    for name in set(explored).intersection(primary):
+        yield Fault(f"scaling.exploratory: {name} is among scaling.primary.metrics")
+
+
+def check_primary(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Check that the primary endpoint is measured at its length, and with its normalisation."""
+    primary, entropy = config["scaling"]["primary"], config["entropy"]
     if primary["normalise"] not in entropy["normalise"]:
-        raise ConfigError(f"config: scaling.primary.normalise: {primary['normalise']} is not among entropy.normalise")
-    if too_long := [length for length in entropy["lengths"] if length > config["texts"]["length"]]:
-        raise ConfigError(f"config: entropy.lengths: {too_long[0]} is more than texts.length {config['texts']['length']}")
-    of_size = select(entropy["models"], models, "entropy.models")
-    for model in of_size:
-        check_layers(config, model, "scaling.primary.layer", primary["layer"])
-    check_steps(config, models, of_size)
-    for model in select(selection["models"], models, "tokens.selection.models"):
-        check_layers(config, model, "tokens.selection.layers", selection["layers"])
-    check_experiments(config, models)
+        yield Fault(f"scaling.primary.normalise: {primary['normalise']} is not among entropy.normalise")
+    if primary["length"] not in entropy["lengths"]:
+        yield Fault(f"scaling.primary.length: {primary['length']} is not among entropy.lengths {entropy['lengths']}")
+
+
+def check_lengths(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Check that texts are as long as they are measured."""
+    longest, length = max(config["entropy"]["lengths"]), config["texts"]["length"]
+    if longest > length:
+        yield Fault(f"entropy.lengths: {longest} is more than texts.length {length}")
+
+
+def check_templates(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check that models of one tokenizer read their texts behind the same template."""
+    known: dict[str, Model] = {}
+    for model in models.values():
+        other = known.setdefault(model.tokenizer, model)
+        if other.entry.get("template") != model.entry.get("template"):
+            yield Fault(
+                f"models.{model.key}.template: {other.key} has the same tokenizer, {model.tokenizer!r}, and another template; "
+                "models of one tokenizer read the same texts: set tokenizer to another name in one of the two entries"
+            )
 
 
 def check_device(config: Mapping[str, Any], here: bool) -> None:
@@ -256,135 +567,73 @@ def check_shared(read: bool, run: bool) -> None:
         raise ConfigError("jobs share no folder with Snakemake, which must know it from the start: --shared-fs-usage none")
 
 
-def check_steps(config: Mapping[str, Any], models: Mapping[str, Model], of_size: Iterable[Model]) -> None:
-    """Check the training steps of models.
-
-    Raises ConfigError for a family of training steps where laws with size are fitted, for a model without a step along training,
-    and for two models of one training and step.
-    """
+def check_families(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check that no family of which laws with size are fitted is one of training steps."""
     steps: dict[str, set[int | None]] = {}
-    for model in of_size:
+    for model in models.select(config["entropy"]["models"], "entropy.models"):
         steps.setdefault(model.family, set()).add(model.step)
     for family, family_steps in steps.items():
         if len(family_steps) > 1:
-            listed = ", ".join(map(str, sorted(family_steps, key=str)))
-            raise ConfigError(
-                f"config: entropy.models: {family} is a family of training steps ({listed}), "
+            numbers = ", ".join(map(str, sorted(family_steps, key=str)))
+            yield Fault(
+                f"entropy.models: {family} is a family of training steps ({numbers}), "
                 "which have no law with size; name it in trajectory.models"
             )
+
+
+def check_steps(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check that models along training have a step each, and that no two of a training have the same."""
     taken: dict[tuple[str, str, int | None], str] = {}
-    for model in select(config["trajectory"]["models"], models, "trajectory.models"):
+    for model in models.select(config["trajectory"]["models"], "trajectory.models"):
         if model.step is None:
             remedy = f"set models.{model.key}.step"
             if model.name != model.key:
                 remedy += f" in an entry for {model.folder} alone, or name such folders by seed and step, as in a-s0-step100"
-            raise ConfigError(f"config: trajectory.models: {model.name} has no step; {remedy}")
+            yield Fault(f"trajectory.models: {model.name} has no step; {remedy}")
+            continue
         other = taken.setdefault((model.family, model.training, model.step), model.name)
         if other != model.name:
-            raise ConfigError(
-                f"config: trajectory.models: {other} and {model.name} are both step {model.step} of {model.training}"
-            )
+            yield Fault(f"trajectory.models: {other} and {model.name} are both step {model.step} of {model.training}")
 
 
-def check_nulls(config: Mapping[str, Any], known: Known) -> None:
-    """Check the nulls of catalogue entries.
-
-    Raises ConfigError for an unknown null of an entry of the catalogue, and for twins of one that has none.
-    """
-    for name, entry in config["models"].items():
-        for null in entry.get("nulls", []):
-            require(null, known["null"], f"models.{name}.nulls", "null")
-        if "untrained_seeds" in entry and "untrained" not in entry.get("nulls", config["entropy"]["nulls"]):
-            where = f"models.{name}.nulls" if "nulls" in entry else "entropy.nulls"
-            raise ConfigError(f"config: models.{name}.untrained_seeds: untrained is not among {where}")
-
-
-def check_stage(config: Mapping[str, Any], models: Mapping[str, Model], stage: str, need: str | None) -> None:
-    """Check the models and corpora of a stage.
-
-    Raises ConfigError for an unknown one, and for imported states where a stage needs more than states, as `need` says.
-    """
-    chosen = select(config[stage]["models"], models, f"{stage}.models")
-    for name in config[stage]["corpora"] if chosen else []:
-        require(name, config["corpora"], f"{stage}.corpora", "corpus")
-    for model in chosen if need else []:
-        if model.imported:
-            raise ConfigError(f"config: {stage}.models: {model.name} are imported states, and this stage needs {need}")
-
-
-def check_imported(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
-    """Check the entries of imported states.
-
-    Raises ConfigError for an unknown layout, for a null that needs a model to run, and where a corpus has no folder.
-    """
-    for model in filter(lambda model: model.imported, models.values()):
-        key, layout = f"models.{model.key}", model.entry.get("layout", "arrays")
-        require(layout, known["layout of states"], f"{key}.layout", "layout of states")
-        if layout == "vllm" and "layers" not in model.entry:
-            raise ConfigError(f"config: {key}: layout vllm needs layers, the numbers that eagle_aux_hidden_state_layer_ids named")
-        for null in model.entry.get("nulls", []):
-            if known["null"][null].kind == "model":
-                raise ConfigError(f"config: {key}.nulls: {null} takes a model that runs, and there are states alone")
-    for model in filter(lambda model: model.imported, select(config["entropy"]["models"], models, "entropy.models")):
-        for corpus in config["entropy"]["corpora"]:
-            if not (model.folder / corpus).is_dir():
-                raise ConfigError(
-                    f"config: models.{model.key}.path: {model.folder} has no folder {corpus}, as entropy.corpora has"
-                )
-
-
-def check_parameters(entropy: Mapping[str, Any], known: Known) -> None:
-    """Check the parameters of metrics.
-
-    Raises ConfigError for a parameter that no metric has, and for one that has a key of its own.
-    """
-    parameters = entropy.get("parameters", {})
-    if "eps2" in parameters:
-        raise ConfigError("config: entropy.parameters: eps2 is set by entropy.eps2")
-    for name in parameters:
-        require(name, {key for metric in known["metric"].values() for key in metric.keys}, "entropy.parameters", "parameter")
-
-
-def check_tokens(config: Mapping[str, Any], models: Mapping[str, Model], known: Known) -> None:
-    """Check the block `tokens`."""
-    tokens, selection = config["tokens"], config["tokens"]["selection"]
-    for name in [] if selection["methods"] == "all" else selection["methods"]:
-        require(name, known["selection method"], "tokens.selection.methods", "selection method")
-    measured = {model.name for model in select(tokens["models"], models, "tokens.models")}
-    for model in select(selection["models"], models, "tokens.selection.models"):
-        require(model.name, measured, "tokens.selection.models", "model among tokens.models")
-    if selection["models"] and max(selection["budgets"]) > config["texts"]["length"] - 3:
-        raise ConfigError(
-            f"config: tokens.selection.budgets: {max(selection['budgets'])} is too much for texts of {config['texts']['length']}"
-        )
-
-
-def check_experiments(config: Mapping[str, Any], models: Mapping[str, Model]) -> None:
-    """Check the blocks `ablation` and `semantics`."""
-    ablation, semantics = config["ablation"], config["semantics"]
-    chosen_by = config["tokens"]["selection"]["layers"]
-    for model in select(ablation["models"], models, "ablation.models"):
-        check_layers(config, model, "ablation.layers", ablation["layers"])
+def check_ablation(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check that tokens were chosen at the layers of the ablations."""
+    layers, chosen_by = config["ablation"]["layers"], config["tokens"]["selection"]["layers"]
+    for model in models.select(config["ablation"]["models"], "ablation.models"):
         depth = model.depth
-        if depth is not None and not set(resolve_layers(ablation["layers"], depth)) <= set(resolve_layers(chosen_by, depth)):
-            raise ConfigError(f"config: ablation.layers: {ablation['layers']} is not among tokens.selection.layers {chosen_by}")
-    for key in ("background", "judgements") if semantics["models"] else ():
-        require(semantics[key], config["corpora"], f"semantics.{key}", "corpus")
-    require(ablation["needle"]["model"], models, "ablation.needle.model", "model")
-    require(ablation["needle"]["fillers"], config["corpora"], "ablation.needle.fillers", "corpus")
+        if depth is not None and not set(resolve_layers(layers, depth)) <= set(resolve_layers(chosen_by, depth)):
+            yield Fault(f"ablation.layers: {layers} is not among tokens.selection.layers {chosen_by}")
 
 
-def check_layers(config: Mapping[str, Any], model: Model, key: str, layers: Any) -> None:
-    """Check that a model on disk has these layers and that they are dumped; raise ConfigError otherwise."""
-    if model.depth is None:
-        return
-    try:
-        dumped = resolve_layers(config["dump"]["layers"], model.depth)
-    except ConfigError as error:
-        raise ConfigError(f"config: dump.layers: {model.name}: {error}") from None
-    try:
-        asked = resolve_layers(layers, model.depth)
-    except ConfigError as error:
-        raise ConfigError(f"config: {key}: {model.name}: {error}") from None
-    if not set(asked) <= set(dumped):
-        raise ConfigError(f"config: {key}: {layers} is not among dump.layers")
+def check_semantics(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check the corpora beside the judged documents."""
+    for key in ("background", "judgements") if config["semantics"]["models"] else ():
+        yield from unknown([config["semantics"][key]], config["corpora"], f"semantics.{key}", "corpus")
+
+
+def check_needle(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:
+    """Check the model and the corpus of the experiment with a planted fact."""
+    needle = config["ablation"]["needle"]
+    yield from unknown([needle["model"]], models, "ablation.needle.model", "model") if models.complete else ()
+    yield from unknown([needle["fillers"]], config["corpora"], "ablation.needle.fillers", "corpus")
+
+
+def check_layers(config: Mapping[str, Any], models: Catalogue, selected: str, key: str) -> Iterator[Fault]:
+    """Check that models on disk have the layers that stand at a key, and that these are dumped; one fault is enough."""
+    dump, layers = config["dump"]["layers"], at(config, key)
+    for model in models.select(at(config, selected), selected):
+        if model.depth is None:
+            continue
+        place = "dump.layers"
+        try:
+            dumped = resolve_layers(dump, model.depth)
+            place = key
+            asked = resolve_layers(layers, model.depth)
+        except Unsound:
+            raise
+        except ConfigError as error:
+            yield Fault(f"{place}: {model.name}: {error}")
+            return
+        if not set(asked) <= set(dumped):
+            yield Fault(f"{key}: {layers} is not among dump.layers")
+            return

@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,7 @@ STATES = "states"
 """The source of models of which there are hidden states alone: no model runs."""
 OF_NULLS = ("nulls", "untrained_seeds")
 """Keys of `entropy` that an entry of the catalogue of models may set for itself."""
-OF_TEXTS = ("clean", "special_tokens")
+OF_TEXTS = ("clean", "special_tokens", "template")
 """Keys of an entry of the catalogue of corpora that say how its texts are read, and not where they come from."""
 Known = Mapping[str, Mapping[str, Any]]
 """Names that a configuration may use, by kind: `geomkit.core.catalogue.declared_by_kind`."""
@@ -92,13 +92,11 @@ class Model:
         return self.entry.get("source") == STATES
 
     @property
-    def depth(self) -> int | None:
-        """Number of blocks, if the model's configuration is on disk and states it.
+    def settings(self) -> Mapping[str, Any] | None:
+        """The model's own configuration (config.json); None if it is not on disk.
 
         Raises ConfigError for a configuration that is no JSON mapping.
         """
-        if self.imported:
-            return int(self.entry["depth"])
         file = self.folder / "config.json"
         if not file.exists():
             return None
@@ -108,9 +106,34 @@ class Model:
             raise ConfigError(f"config: models.{self.key}: {file} cannot be read as JSON: {error}") from None
         if not isinstance(settings, dict):
             raise ConfigError(f"config: models.{self.key}: {file} is no mapping, as the configuration of a model is")
+        return settings
+
+    @property
+    def depth(self) -> int | None:
+        """Number of blocks, if the model's configuration is on disk and states it."""
+        if self.imported:
+            return int(self.entry["depth"])
         keys = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+        settings = self.settings or {}
         depth = next((settings[key] for key in keys if type(settings.get(key)) is int), 0)
         return depth if depth > 0 else None
+
+    @property
+    def size(self) -> Hashable:
+        """What tells its size from others before it has run; models for which it is equal count as one size.
+
+        Of a model that lies on this machine it is the whole numbers in its configuration, but for ids of tokens and the size of
+        the vocabulary; of imported states, their number of parameters. A model that is yet to be downloaded or converted has but
+        a name, which counts without a seed at its end.
+        """
+        if self.imported:
+            return int(self.entry["params_nonembedding"])
+        settings = None if converted(self.entry) else self.settings
+        if settings is None:
+            return re.sub(r"-s(eed)?\d+$", "", self.name)
+        inner = settings.get("text_config")
+        own = sorted((inner if isinstance(inner, dict) else settings).items())
+        return tuple(pair for pair in own if type(pair[1]) is int and not pair[0].endswith("_id") and pair[0] != "vocab_size")
 
 
 def completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,9 +230,13 @@ def source_path(key: str, entry: Mapping[str, Any], resources: Path) -> Path:
         raise ConfigError(f"config: {key}.path: {reprlib.repr(entry.get('path'))} cannot be looked up: {said}") from None
     if not there:
         target = f"; it is a link to {path.readlink()}" if link else ""
-        below = "" if path.is_absolute() else f" in {Path.cwd()}, the working directory, from which paths count (--directory)"
-        raise ConfigError(f"config: {key}.path: {path} does not exist{below}{target}")
+        raise ConfigError(f"config: {key}.path: {path} does not exist{below_here(path)}{target}")
     return path
+
+
+def below_here(path: Path) -> str:
+    """Say from where a relative path counts; an empty string for an absolute one."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}, the working directory, from which paths count (--directory)"
 
 
 def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -> dict[str, Model]:
@@ -222,6 +249,8 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
     models: dict[str, Model] = {}
     for key, entry in catalogue.items():
         for model in members(key, entry, resources):
+            if "-vs-" in model.name:
+                raise ConfigError(f"config: models.{key}: -vs- in {model.name!r} names a comparison of two models; rename it")
             if model.name in models:
                 raise ConfigError(f"config: models.{key}: there is already a model named {model.name!r}")
             models[model.name] = model
@@ -235,7 +264,10 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
     if "adapter" in entry and entry["source"] == STATES:
         raise ConfigError(f"config: models.{key}.adapter: there are states alone, and no model to apply an adapter to")
     if "adapter" in entry and not (adapter_folder(entry) / ADAPTER).is_file():
-        raise ConfigError(f"config: models.{key}.adapter: {entry['adapter']} holds no {ADAPTER}, as an adapter of peft does")
+        folder = adapter_folder(entry)
+        raise ConfigError(
+            f"config: models.{key}.adapter: {folder} holds no {ADAPTER}, as an adapter of peft does{below_here(folder)}"
+        )
     if not fetched(entry):
         source = source_path(f"models.{key}", entry, resources)
         path = path if converted(entry) else source
@@ -247,7 +279,9 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
                 "trained on, and adapter to this folder"
             )
         if not folders:
-            raise ConfigError(f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json)")
+            raise ConfigError(
+                f"config: models.{key}.path: {path} holds no model, nor a folder of models (no config.json){below_here(path)}"
+            )
         for folder in folders:
             if not re.fullmatch(NAME, folder.name):
                 raise ConfigError(
@@ -271,6 +305,11 @@ MEANINGS = ("name", "key", "family")
 """Attributes of a model by which a selection may name it, from the most specific one."""
 
 
+def meanings(models: Mapping[str, Model]) -> dict[str, str]:
+    """Return all words that select models, each with its most specific meaning, one of `MEANINGS`."""
+    return {getattr(model, meaning): meaning for meaning in reversed(MEANINGS) for model in models.values()}
+
+
 def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[Model]:
     """Select models, each once, in the order of the catalogue.
 
@@ -279,8 +318,7 @@ def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[
 
     Raises ConfigError, naming the key, for a name that is none of these.
     """
-    known = {getattr(model, meaning): meaning for meaning in reversed(MEANINGS) for model in models.values()}
-    chosen = set()
+    known, chosen = meanings(models), set()
     for name in names:
         require(name, known, key, "model, entry or family")
         chosen.add((known[name], name))

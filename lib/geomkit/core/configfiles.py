@@ -1,8 +1,6 @@
 """Locate configuration keys by file and line, which Snakemake loses when it merges files.
 
 `python -m geomkit.core.configfiles my.yaml` names the line of invalid YAML and of a key that occurs twice.
-
-`python -m geomkit.core.configfiles my.yaml` names the line of what is not YAML, or stands twice.
 """
 
 import os
@@ -23,7 +21,21 @@ MERGE = "tag:yaml.org,2002:merge"
 OTHER_BASE = re.compile(r"[-+]?0[0-9_]|.*:")
 """Numbers that YAML 1.1 reads in base 8 or 60."""
 UNKNOWN = object()
-Keys = tuple[str, ...]
+Keys = tuple[Any, ...]
+
+
+class Fault(NamedTuple):
+    """A fault of a configuration.
+
+    said: the key, a colon, and what is wrong. value: keys of a value that nothing can be made of, so that what needs it is not
+    checked; None where there is none.
+    """
+
+    said: str
+    value: Keys | None = None
+
+    def __str__(self) -> str:
+        return f"config: {self.said}"
 
 
 class Written(NamedTuple):
@@ -39,7 +51,7 @@ class Written(NamedTuple):
 
 
 class ConfigFiles:
-    """Configuration files of a run, in order; later ones take precedence.
+    """Configuration files of a run, in order; later ones take precedence, and the first has the defaults.
 
     known: keys at the top of the configuration. A file of a workflow that takes this one as a module has them one level deeper.
     """
@@ -48,26 +60,28 @@ class ConfigFiles:
         self._files = [(Path(path), node) for path in dict.fromkeys(map(str, paths)) if (node := composed(Path(path)))]
         self._tops = [(path, top) for path, node in self._files for top in tops(node, known)]
 
-    def check(self) -> None:
-        """Check for keys that occur twice and numbers that YAML reads otherwise than written; raise ConfigError with lines."""
+    def faults(self) -> Iterator[Fault]:
+        """Find keys that occur twice and numbers that YAML reads otherwise than written, with their lines."""
         for path, node in self._files:
             for keys, first, second in repeated(node):
-                raise ConfigError(
-                    f"config: {'.'.join(keys)}: stands twice in {shown(path)}, lines {line(first)} and {line(second)}, and the "
-                    "first would be lost; join the two, or rename one"
+                yield Fault(
+                    f"{'.'.join(keys)}: stands twice in {shown(path)}, lines {line(first)} and {line(second)}, and the "
+                    "first would be lost; join the two, or rename one",
+                    keys,
                 )
         for path, top in self._tops:
             for keys, scalar in scalars(top):
                 if scalar.tag in NUMBERS and not scalar.style and OTHER_BASE.match(scalar.value):
-                    raise ConfigError(
-                        f"config: {'.'.join(keys)}: YAML reads {scalar.value} as {value_of(scalar)}; write "
-                        f'"{scalar.value}" for a name, or the number without 0 in front ({place(path, scalar)})'
+                    yield Fault(
+                        f"{'.'.join(keys)}: YAML reads {scalar.value} as {value_of(scalar)}; write "
+                        f'"{scalar.value}" for a name, or the number without 0 in front ({place(path, scalar)})',
+                        keys,
                     )
 
-    def check_entries(self, kinds: Iterable[str]) -> None:
-        """Check that no file redefines a catalogue entry by accident.
+    def entries_given_anew(self, kinds: Iterable[str]) -> Iterator[Fault]:
+        """Find catalogue entries that a file redefines by accident.
 
-        Raises ConfigError where a file gives an entry anew, with its source, and keys that an earlier file gave to it would stay.
+        It gives an entry anew, with its source, and keys that an earlier file gave to it would stay.
         """
         for kind in kinds:
             before: dict[str, tuple[str, set[str]]] = {}
@@ -77,11 +91,17 @@ class ConfigFiles:
                     where, keys = before.get(name, ("", set()))
                     left = keys - set(children(entry))
                     if left and "source" in children(entry):
-                        raise ConfigError(
-                            f"config: {kind}.{name}: stands in {where}, too, and the two are joined: {', '.join(sorted(left))} "
-                            f"would stay; choose another name, or leave out source to change single keys ({place(path, key)})"
+                        yield Fault(
+                            f"{kind}.{name}: stands in {where}, too, and the two are joined: {', '.join(sorted(left))} "
+                            f"would stay; choose another name, or leave out source to change single keys ({place(path, key)})",
+                            (kind, name),
                         )
                     before[name] = place(path, key), keys | set(children(entry))
+
+    def is_default(self, keys: Keys, value: Any) -> bool:
+        """Whether the first of the files, which has the defaults, is the last that sets these keys."""
+        written = self.find(keys, value)
+        return written is not None and written.path.resolve() == self._files[0][0].resolve()
 
     def placed(self, error: ConfigError, config: Mapping[str, Any]) -> ConfigError:
         """Add the file and the line of the key to an error, if a file has this key with the configuration's value."""
@@ -212,7 +232,7 @@ def main(paths: Sequence[str]) -> None:
             if not isinstance(top, MappingNode):
                 faults.append(f"{path}: no keys at the top")
             else:
-                ConfigFiles([path], list(children(top))).check()
+                faults += [f"{path}: {fault}" for fault in ConfigFiles([path], list(children(top))).faults()]
         except (OSError, UnicodeDecodeError, ConfigError, yaml.YAMLError) as error:
             faults.append(" ".join(f"{path}: {error}".split()))
     if faults:

@@ -29,11 +29,11 @@ class RefusalError(DataError):
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """End the program with a one-line message where the configuration is at fault."""
+    """End the program with a message of one line for each fault where the configuration is at fault."""
     try:
         yield
     except ConfigError as error:
-        raise SystemExit(f"ConfigError: {error}") from None
+        raise SystemExit("\n".join(f"ConfigError: {line}" for line in str(error).splitlines())) from None
 
 
 def one_line(error: BaseException) -> str:

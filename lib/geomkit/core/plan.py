@@ -5,7 +5,7 @@ Rules ask a `Plan`. Methods that take `job` are given a job's wildcards: names a
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ Chosen = dict[str, list[str]]
 
 TWINS = 20
 """At the final state few untrained twins cannot show a difference; results/scaling/fixed_width.csv alone asks for so many."""
+SIZES = 3
+"""Number of sizes of a family that a law with size takes."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ class Plan:
             for row in csv.DictReader(path.read_text().splitlines())
             if row["absent"] == "everything" and row["model"] in self.selected
         ]
+
+    def template_of(self, job: Any) -> str | None:
+        """Return the template that a corpus, or the model of a tokenizer, asks for before each text."""
+        of_corpus = self.config["corpora"][job.corpus].get("template")
+        return of_corpus or self.tokenizers[job.tokenizer].entry.get("template")
 
     def model_texts(self, job: Any) -> str:
         """Return the file of texts that a job's model reads."""
@@ -170,6 +177,11 @@ class Plan:
         """Return how many untrained twins a job's model has at its final state: `TWINS`, unless its entry says otherwise."""
         entry = self.models[job.model].entry
         return entry.get("untrained_seeds", TWINS) if "untrained" in entry.get("nulls", ["untrained"]) else 0
+
+    @property
+    def portrait_nulls(self) -> list[str]:
+        """Variants beside the trained model in a portrait."""
+        return ["shuffled", *(f"untrained-{seed}" for seed in range(self.config["portrait"]["untrained_seeds"]))]
 
     # metrics and intervals
 
@@ -254,6 +266,39 @@ class Plan:
             "families": {model.name: model.family for model in models},
             "seeds": {model.name: model.seed for model in models},
         }
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of sizes of each family of the stage `entropy`, as far as it is known before models run (`Model.size`)."""
+        families: dict[str, set[Hashable]] = {}
+        for model in map(self.models.__getitem__, self.chosen("entropy")["model"]):
+            families.setdefault(model.family, set()).add(model.size)
+        return {family: len(sizes) for family, sizes in families.items()}
+
+    @cached_property
+    def has_laws(self) -> bool:
+        """Whether any family has as many sizes as laws take."""
+        return any(number >= SIZES for number in self.sizes.values())
+
+    @cached_property
+    def portraits(self) -> list[str]:
+        """Pages of single models of the stage `entropy`: of those that do not ship, and of families with too few sizes."""
+        chosen = self.chosen("entropy")
+        shown = [
+            name
+            for name in chosen["model"]
+            if self.models[name].entry["source"] != "bundled" or self.sizes[self.models[name].family] < SIZES
+        ]
+        return [f"results/portraits/{name}/{corpus}.html" for name in shown for corpus in chosen["corpus"]]
+
+    def without_laws(self, targets: Iterable[str]) -> str:
+        """Say in one line which targets are left out for want of sizes, and which pages are made instead."""
+        sizes = ", ".join(f"{family} has {number}" for family, number in self.sizes.items())
+        pages = [*self.portraits[:3], *([f"{len(self.portraits) - 3} more"] if len(self.portraits) > 3 else [])]
+        return (
+            f"Laws with size take {SIZES} sizes of a family, and {sizes}: left out are {', '.join(targets)}, which can still be "
+            f"named as targets; the page of a single model is made instead: {', '.join(pages)}"
+        )
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -63,6 +63,7 @@ FINDINGS = (
     Shipped("axes/seeds.csv"),
     Shipped("trajectory/turns.csv"),
     Shipped("trajectory/laws.csv"),
+    Shipped("portraits/references.csv", run="all-widths"),
 )
 """Files that claims read. A run's own ledger reads the same files in its own results."""
 TRAININGS = (

@@ -1,10 +1,7 @@
 """List the trainings of the ladder and on planted facts that a configuration asks for, and their file names."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from geomkit.core.errors import ConfigError
 
 CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_batch-{batch}"
 """Name of a short training on a budget of unique tokens."""
@@ -20,17 +17,12 @@ def trainings(runs: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
     ]
 
 
-def ladder_models(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def ladder_models(runs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return `width` and `seed` of the ladder's models, smallest first, and `more`: the folder that they ship in.
 
     `more` is `more/` for those of the entry `ladder-more`, and empty for the others.
-
-    Raises ConfigError for a model that two runs have.
     """
     models = sorted((width, seed, "more/" if run.get("more") else "") for run in runs for width, seed in trainings([run]))
-    for (*one, _), (*other, _) in pairwise(models):
-        if one == other:
-            raise ConfigError(f"config: ladder.runs: ladder-{one[0]}-s{one[1]} is in two runs")
     return {name: [model[place] for model in models] for place, name in enumerate(("width", "seed", "more"))}
 
 

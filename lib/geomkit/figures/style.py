@@ -162,7 +162,7 @@ def colours(names: Iterable[Name]) -> dict[Name, str]:
 def ordered_colours(names: Iterable[Name]) -> dict[Name, Any]:
     """Assign a colour to each of any number of sizes or layers in ascending order, darker for later ones."""
     ordered = list(names)
-    return dict(zip(ordered, matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(ordered))), strict=True))
+    return dict(zip(ordered, matplotlib.colormaps["viridis_r"](np.linspace(1, 0.1, len(ordered))[::-1]), strict=True))
 
 
 def save(pages: Iterable[Figure], path: Path) -> None:

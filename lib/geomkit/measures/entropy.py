@@ -12,9 +12,11 @@ The bound is meant to be reached, by a flat spectrum for all metrics here that h
 that shape could have: that is for its author to prove, and no code relies on it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy.special import entr
@@ -57,7 +59,8 @@ def measure(
     a value outside 0 .. bound by more than 1e-9.
     """
     if isinstance(spectrum, list):
-        return _together([measure(one, names, **parameters) for one in spectrum])
+        order = list(metrics if names is None else names)
+        return _together([measure(one, order, **parameters) for one in spectrum], order)
     return measured_and_absent(spectrum, names, parameters)[0]
 
 
@@ -84,10 +87,10 @@ def undefined(spectrum: Spectrum, measured: Mapping[str, Measurement]) -> dict[s
     return reasons
 
 
-def _together(parts: Sequence[Mapping[str, Measurement]]) -> dict[str, Measurement]:
-    """Join measurements of several spectra as those of a batch."""
+def _together(parts: Sequence[Mapping[str, Measurement]], order: Sequence[str]) -> dict[str, Measurement]:
+    """Join measurements of several spectra as those of a batch; a metric stays where it has its place in the order."""
     together = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
+    for name in (name for name in order if any(name in part for part in parts)):
         measured = [part[name] for part in parts if name in part]
         like, none = measured[0].value, Measurement(np.nan, np.nan)
         every = [part.get(name, none) for part in parts]
@@ -272,6 +275,94 @@ def participation_ratio(spectrum: Spectrum) -> Measurement:
 def stable_rank(spectrum: Spectrum) -> Measurement:
     """Stable rank |Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
     return Measurement(1 / _shares(spectrum.eigenvalues)[..., 0], float(spectrum.m))
+
+
+def _leading(spectrum: Spectrum, k: int) -> Measurement | str:
+    """Share of the trace in the k largest eigenvalues. Its least value, k / m, is a flat spectrum's."""
+    if spectrum.m < k:
+        return f"m = {spectrum.m} is fewer than {k} directions"
+    return Measurement(_shares(spectrum.eigenvalues)[..., :k].sum(axis=-1), None)
+
+
+@metrics.register("top_1_share", label="share of the first direction", unit="ratio")
+def top_1_share(spectrum: Spectrum) -> Measurement | str:
+    """Share of the trace in the largest eigenvalue, 1 / `stable_rank`: 1 for rank 1, 1/m for a flat spectrum."""
+    return _leading(spectrum, 1)
+
+
+@metrics.register("top_5_share", label="share of the first 5 directions", unit="ratio")
+def top_5_share(spectrum: Spectrum) -> Measurement | str:
+    """Share of the trace in the 5 largest eigenvalues: 1 for a rank of at most 5, 5/m for a flat spectrum."""
+    return _leading(spectrum, 5)
+
+
+@metrics.register("top_10_share", label="share of the first 10 directions", unit="ratio")
+def top_10_share(spectrum: Spectrum) -> Measurement | str:
+    """Share of the trace in the 10 largest eigenvalues: 1 for a rank of at most 10, 10/m for a flat spectrum."""
+    return _leading(spectrum, 10)
+
+
+def _directions(spectrum: Spectrum, share: float) -> Measurement:
+    """Smallest number of leading eigenvalues with at least this share of the trace; NaN for zero rows.
+
+    Bound: ceil(share m), since the k leading ones have a share of k / m or more.
+    """
+    shares = _shares(spectrum.eigenvalues)
+    xp = namespace(shares)
+    below = xp.cumulative_sum(shares, axis=-1) < share * (1 - slack(spectrum.eigenvalues))
+    count = xp.sum(xp.astype(below, shares.dtype), axis=-1) + 1
+    return Measurement(count + 0 * shares[..., 0], float(math.ceil(share * spectrum.m * (1 - 1e-9))))
+
+
+@metrics.register("directions_90", label="directions for 90 % of the variance", unit="directions")
+def directions_90(spectrum: Spectrum) -> Measurement:
+    """Smallest number of directions with 90 % of the trace: 1 for rank 1, ceil(.9 m) for a flat spectrum."""
+    return _directions(spectrum, 0.90)
+
+
+@metrics.register("directions_95", label="directions for 95 % of the variance", unit="directions")
+def directions_95(spectrum: Spectrum) -> Measurement:
+    """Smallest number of directions with 95 % of the trace: 1 for rank 1, ceil(.95 m) for a flat spectrum."""
+    return _directions(spectrum, 0.95)
+
+
+@metrics.register("directions_99", label="directions for 99 % of the variance", unit="directions")
+def directions_99(spectrum: Spectrum) -> Measurement:
+    """Smallest number of directions with 99 % of the trace: 1 for rank 1, ceil(.99 m) for a flat spectrum."""
+    return _directions(spectrum, 0.99)
+
+
+def marchenko_pastur_edge(n: int, d: int, trace: Any) -> Any:
+    """Upper edge of the eigenvalues of Z^T Z / n for n rows of d independent entries, (t / d)(1 + sqrt(d / n))^2, t the trace.
+
+    Limits: t / d as n grows. Source: Marchenko, Pastur 1967.
+    """
+    return trace / d * (1 + math.sqrt(d / n)) ** 2
+
+
+def _beyond_edge(spectrum: Spectrum) -> Any:
+    """Whether each eigenvalue is beyond the Marchenko-Pastur edge for this n, d and trace."""
+    return spectrum.eigenvalues > marchenko_pastur_edge(spectrum.n, spectrum.d, spectrum.trace[..., None])
+
+
+@metrics.register("beyond_edge", label="directions beyond the Marchenko-Pastur edge", unit="directions")
+def beyond_edge(spectrum: Spectrum) -> Measurement:
+    """Number of eigenvalues beyond the Marchenko-Pastur edge: 0 for a flat spectrum, about 0 for independent entries.
+
+    One in few is beyond it by chance, since the largest of them scatters about the edge (Johnstone 2001).
+    """
+    beyond, shares = _beyond_edge(spectrum), _shares(spectrum.eigenvalues)
+    xp = namespace(shares)
+    count = xp.sum(xp.astype(beyond, shares.dtype), axis=-1)
+    return Measurement(count + 0 * shares[..., 0], None)
+
+
+@metrics.register("beyond_edge_share", label="share beyond the Marchenko-Pastur edge", unit="ratio")
+def beyond_edge_share(spectrum: Spectrum) -> Measurement:
+    """Share of the trace in eigenvalues beyond the Marchenko-Pastur edge: 0 for a flat spectrum, 1 for rank 1 and large n, d."""
+    shares = _shares(spectrum.eigenvalues)
+    xp = namespace(shares)
+    return Measurement(xp.sum(xp.where(_beyond_edge(spectrum), shares, 0.0 * shares), axis=-1), None)
 
 
 @metrics.register("nuclear_norm", label="nuclear norm", unit="row lengths")

@@ -1,5 +1,6 @@
 """Run a model over texts and yield its hidden states batch by batch."""
 
+import inspect
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
@@ -55,6 +56,13 @@ class Recorder:
         self.input: torch.Tensor
         if sublayers and not all(has_part(block, ATTENTION) and has_part(block, MLP) for block in self.blocks):
             self._without_sublayers(f"{type(model).__name__} has blocks without an attention and an MLP sublayer")
+
+    @property
+    def without_logits(self) -> dict[str, int]:
+        """Options of a pass whose predictions nobody reads: with a large vocabulary they take longer than the blocks."""
+        if self.how.head or "logits_to_keep" not in inspect.signature(self.model.forward).parameters:
+            return {}
+        return {"logits_to_keep": 1}
 
     def _without_sublayers(self, why: str) -> None:
         self.sublayers = False
@@ -205,10 +213,11 @@ def capture(
     those of `batch_groups`.
 
     Texts are padded at their end, which a causal model cannot see and a masked one leaves out; no row of padding, prefix or
-    suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. masking: of a model
+    suffix is handed out. A first token of a causal model has a surprisal only where a prefix precedes it. Where `scored` says
+    that nobody asks for surprisals, they are NaN, and no more logits are computed than the model insists on. masking: of a model
     that predicts masked tokens, whose states are those of the whole text, and whose surprisal is that of each token given all
-    others, or NaN where `scored` says that nobody asks for it. Raises DataError for another model that is not causal, before the
-    first batch, and for texts that the model does not take.
+    others.
+    Raises DataError for another model that is not causal, before the first batch, and for texts that the model does not take.
     """
     check_texts(type(recorder.model).__name__, recorder.model.config, sample, masking.suffix if masking else ())
     if masking is not None:
@@ -223,15 +232,20 @@ def capture(
     with recorder.hooked():
         for run in batches_to_run(sample, limit, None, only):
             texts = with_prefix(sample, run)
-            yield joined([causal_pass(recorder, each, len(sample.prefix), homes) for each in recorder.passes(texts)])
+            passes = recorder.passes(texts)
+            yield joined([causal_pass(recorder, each, len(sample.prefix), homes, scored) for each in passes])
 
 
-def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, homes: Homes) -> Captured:
-    """Capture states and surprisal from one pass of texts, from the token `start` on. Needs the recorder's hooks in place."""
+def causal_pass(recorder: Recorder, texts: Sequence[Sequence[int]], start: int, homes: Homes, scored: bool = True) -> Captured:
+    """Capture states and, if scored, surprisal from one pass of texts, from the token `start` on. Needs the recorder's hooks."""
     ids, real = padded(texts)
     device = entry(recorder.model)
     ids, mask = ids.to(device), real.to(device)
-    surprisal = surprisals(predictions(forward(recorder.model, ids, mask)), ids)
+    if scored:
+        surprisal = surprisals(predictions(forward(recorder.model, ids, mask)), ids)
+    else:
+        forward(recorder.model, ids, mask, **recorder.without_logits)
+        surprisal = torch.full(ids.shape, torch.nan, device=device)
     kept = None if bool(real.all()) else mask[:, start:]
     states = taken(recorder, ids.shape[1], start, kept, homes)
     return Captured(rows(ids[:, start:], kept).numpy(), rows(surprisal[:, start:], kept).numpy(), states)

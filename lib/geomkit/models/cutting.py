@@ -19,7 +19,7 @@ from geomkit.core.errors import ConfigError, DataError, RefusalError
 from geomkit.core.provenance import digest, file_sha256, rng
 from geomkit.models import backends  # noqa: F401  # before what imports torch as it is
 from geomkit.models.context import check_texts
-from geomkit.models.load import load_config, load_tokenizer, prefix
+from geomkit.models.load import chat_prefix, load_config, load_tokenizer, prefix
 from geomkit.sources.corpora import Document, cut, stored_documents
 from geomkit.states.texts import Sample, StoredTexts, Texts, read_texts, write_texts
 
@@ -32,6 +32,8 @@ COUNTED = 2_000_000
 COMPARED, LETTERS = 20, 10_000
 """Documents, and characters at the start of each, whose tokens are compared with those that the tokenizer's file gives."""
 
+CHAT = "chat"
+"""The template of a chat before each text."""
 SPLIT, KEEP = "split", "keep"
 """Ways to read a special token written in a document: as ordinary text, or as the control token that it names."""
 
@@ -157,11 +159,13 @@ def cut_texts(
     seed: int,
     spec: ModelSpec,
     special_tokens: str = SPLIT,
+    template: str | None = None,
     lengths: Mapping[str, int] = NO_LENGTHS,
 ) -> None:
     """Write the texts of a corpus in the tokenizer of a model's folder, and how often each token occurs in other documents.
 
     texts: how many (`count`) of how many tokens (`length`). special_tokens: what becomes of those that are written in documents.
+    template: `chat` puts the start of the tokenizer's chat template before each text.
     lengths: by key of the configuration, tokens that the longest text must have. Raises ConfigError where it has fewer, and
     DataError where there is no text.
     """
@@ -169,7 +173,7 @@ def cut_texts(
     tokenizer = load_tokenizer(spec)
     check_ids(tokenizer, folder, stored_documents(corpus, split))
     try:
-        new = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens)
+        new = sample(stored_documents(corpus, split), tokenizer, texts["count"], texts["length"], seed, special_tokens, template)
     except DataError as error:
         raise DataError(f"{corpus}: {error}") from None
     longest = max(new.texts.tokens)
@@ -261,11 +265,13 @@ def sample(
     length: int,
     seed: int,
     special_tokens: str = SPLIT,
+    template: str | None = None,
 ) -> Sample:
     """Cut `count` texts of `length` tokens from documents, as `geomkit.sources.corpora.cut` does.
 
     Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
-    Raises DataError if no document has two tokens.
+    template: `chat` puts the start of the tokenizer's chat template before each text, in place of what the tokenizer puts there;
+    these tokens are read, and not measured. Raises DataError if no document has two tokens, or without such a template.
     """
     order = rng(seed, "documents").permutation(len(documents)).tolist()
     read = DocumentTokenizer(tokenizer, special_tokens)
@@ -285,12 +291,13 @@ def sample(
     if not slices:
         raise DataError(f"no text of at least two tokens among {len(documents)} documents")
     ids = [tokens[part.document].ids[part.start : part.stop].copy() for part in slices]
-    before = prefix(tokenizer)
+    before = chat_prefix(tokenizer) if template == CHAT else prefix(tokenizer)
     reason = without_bytes(tokens, tokenizer)
     scored = [0 if reason else tokens[part.document].covered(part.start, part.stop, bool(before)) for part in slices]
     total = sum((written[document] for document in {part.document for part in slices}), Counter())
     inside = np.concatenate(ids)
     facts = {
+        **({"template": template} if template else {}),
         "special tokens": special_tokens,
         "special tokens written": ", ".join(f"{name} {times}" for name, times in total.most_common()),
         "special tokens read": int(np.isin(inside, read.control).sum()),

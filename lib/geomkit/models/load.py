@@ -310,15 +310,18 @@ def check_quantization(folder: Path, stated: Mapping[str, Any]) -> None:
         )
 
 
-def skeleton(spec: ModelSpec) -> PreTrainedModel:
-    """Build the model's modules without memory for weights; without quantisation."""
+def skeleton(spec: ModelSpec, config: Any = None) -> PreTrainedModel:
+    """Build the model's modules without memory for weights; without quantisation. config: see `initialised`."""
     with torch.device("meta"):
-        return initialised(spec, getattr(torch, spec.dtype))
+        return initialised(spec, getattr(torch, spec.dtype), config)
 
 
-def initialised(spec: ModelSpec, dtype: torch.dtype) -> PreTrainedModel:
-    """Build a model of the same architecture with its initial weights, before training; without quantisation."""
-    config = without_quantization(load_config(spec))
+def initialised(spec: ModelSpec, dtype: torch.dtype, config: Any = None) -> PreTrainedModel:
+    """Build a model of the same architecture with its initial weights, before training; without quantisation.
+
+    config: the configuration, where it is not that of the model's folder.
+    """
+    config = without_quantization(load_config(spec) if config is None else copy.deepcopy(config))
     with loading(spec.folder, f"{spec.objective} language model"):
         return OBJECTIVES[spec.objective].from_config(config, dtype=dtype, trust_remote_code=spec.trust_remote_code)
 
@@ -333,8 +336,10 @@ def quantized(model: PreTrainedModel) -> bool:
     return bool(getattr(model, "is_quantized", False)) or hasattr(model.config, "quantization_config")
 
 
-def untrained_twin(spec: ModelSpec, seed: int) -> PreTrainedModel:
+def untrained_twin(spec: ModelSpec, seed: int, config: Any = None) -> PreTrainedModel:
     """Build the same architecture with initial weights, in eval mode. The global generator is left alone.
+
+    config: the configuration of a model in memory, whose twin stays on the CPU; otherwise that of the spec's folder.
 
     In a short type these are the float32 twin's, rounded; memory holds one of them at a time in float32. The twin of a quantised
     checkpoint is the architecture without quantisation: weights are initialised before they are quantised.
@@ -342,11 +347,11 @@ def untrained_twin(spec: ModelSpec, seed: int) -> PreTrainedModel:
     kind, device = getattr(torch, spec.dtype), find_device(spec.device)
     with torch.random.fork_rng(devices=[]), drawing(kind):
         torch.manual_seed(seed)
-        model = initialised(spec, torch.float32)
+        model = initialised(spec, torch.float32, config)
     if kind != torch.float32:
-        cast(model, kind, {name: buffer.dtype for name, buffer in skeleton(spec).named_buffers()})
+        cast(model, kind, {name: buffer.dtype for name, buffer in skeleton(spec, config).named_buffers()})
     model.eval()
-    if device.type == "cuda":
+    if device.type == "cuda" and config is None:
         limits = place(spec.folder.name, sum(weight.nbytes for weight in model.parameters()), device).limits
         return model.to(device) if limits is None else spread(model, limits)
     return model
@@ -480,6 +485,24 @@ def part(block: nn.Module, names: tuple[str, ...]) -> nn.Module:
 def prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return the special tokens that the tokenizer puts before a text (BOS, for models that were trained with one)."""
     return around(tokenizer)[0]
+
+
+MARK = "geomkit text"
+"""What stands for a user's words while a chat template is read."""
+
+
+def chat_prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens that a tokenizer's chat template puts before the words of a user.
+
+    Raises DataError for a tokenizer without a template, and for a template that does not hand on a user's words.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise DataError(f"{tokenizer.name_or_path}: this tokenizer has no chat template; remove template: chat from the entry")
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": MARK}], tokenize=False)
+    before, found, _ = str(rendered).partition(MARK)
+    if not found:
+        raise DataError(f"{tokenizer.name_or_path}: its chat template leaves out the words of a user")
+    return list(tokenizer(before, add_special_tokens=False)["input_ids"])
 
 
 def suffix(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -10,14 +10,14 @@ import numpy as np
 
 from geomkit.core.arrays import namespace
 from geomkit.core.config import MASKED, ModelSpec, resolve_layers
-from geomkit.core.provenance import file_sha256, versions
+from geomkit.core.provenance import versions
 from geomkit.core.state import State, order
 from geomkit.core.variants import make_run
 from geomkit.models.backends import BACKENDS
 from geomkit.models.capture import Recorder, all_rows, batch_groups, batch_limit, capture
 from geomkit.models.cutting import texts_for
-from geomkit.models.load import blocks, find_device, load_config, load_tokenizer, setting, sizes, some
-from geomkit.models.masking import Masking, masking
+from geomkit.models.load import blocks, setting, sizes, some
+from geomkit.models.masking import Masking
 from geomkit.models.memory import check_memory, check_rows, requested_states
 from geomkit.models.norms import FinalNorm, final_norm
 from geomkit.models.placing import HOSTED, Homes
@@ -27,7 +27,7 @@ from geomkit.states.parts import numbered, requested
 from geomkit.states.stream import DTYPE, Batch, States, not_finite, ranges, states_type
 from geomkit.states.texts import Sample, StoredTexts, Texts
 
-OF_READING = ("special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
+OF_READING = ("template", "special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
 """Attributes on how documents were read, of a file of texts and of states on them."""
 EVERYTHING: Mapping[str, Any] = {"layers": "all", "sublayers": False}
 NOWHERE: Mapping[str, Any] = {}
@@ -55,10 +55,17 @@ def runs(
     own = spec.at(folder)
     stored = texts_for(texts, own, model)
     homes = HOSTED if modes is None else check_memory(model, own, dump, modes, batch_tokens, whitened)
-    masks = masking(load_tokenizer(own)) if spec.objective == MASKED else None
-    groups = batch_groups(stored.sample, batch_limit(load_config(own), batch_tokens), masks)
+    bench = Bench(own, stored.sample, seed)
+    groups = batch_groups(stored.sample, batch_limit(bench.config, batch_tokens), bench.masks)
     share = share_of(groups, stored.sample.texts, part)
-    return Runs(model, Bench(own, stored.sample, seed), stored, dump, batch_tokens, masks, homes, share, origin, part)
+    return Runs(model, bench, stored, dump, batch_tokens, bench.masks, homes, share, origin, part)
+
+
+def runs_on(bench: Bench, stored: StoredTexts, name: str, batch_tokens: int) -> "Runs":
+    """Return a model on a bench, to be called with the names of variants. Texts are those of the bench."""
+    masks = bench.masks
+    share = share_of(batch_groups(stored.sample, batch_limit(bench.config, batch_tokens), masks), stored.sample.texts, None)
+    return Runs(name, bench, stored, EVERYTHING, batch_tokens, masks, HOSTED, share, NOWHERE)
 
 
 def runs_by_name(
@@ -123,12 +130,12 @@ class Runs:
             | reading_attributes(self.stored, spec.objective)
             | {
                 "model": self.name,
-                "weights sha256": file_sha256(spec.folder),
+                "weights sha256": self.bench.weights_sha256,
                 "tokenizer sha256": self.stored.attributes["tokenizer sha256"],
                 "corpus sha256": self.stored.attributes["corpus sha256"],
                 "objective": spec.objective,
                 DTYPE: spec.dtype,
-                "device": find_device(spec.device).type,
+                "device": self.bench.device,
                 "seed": self.bench.seed,
                 "versions": versions(*BACKENDS, "numpy"),
             }
@@ -157,6 +164,7 @@ class Running:
         self.runs, self.variant = runs, variant
         self.texts, self.borders, self.share = runs.stored.sample.texts, runs.share.borders, runs.share.texts
         self._running: tuple[Recorder, Sample] | None = None
+        self._attributes: dict[str, object] | None = None
 
     def _run(self) -> tuple[Recorder, Sample]:
         """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
@@ -179,8 +187,10 @@ class Running:
 
     @property
     def attributes(self) -> dict[str, object]:
-        own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
-        return {**self.runs.facts, "variant": self.variant, **own}
+        if self._attributes is None:  # to find the final norm the model runs
+            own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
+            self._attributes = {**self.runs.facts, "variant": self.variant, **own}
+        return self._attributes
 
     @property
     def absent(self) -> Mapping[str, str]:
@@ -222,7 +232,7 @@ class Running:
         """See `geomkit.states.stream.States`."""
         runs, spec = self.runs, self.runs.bench.spec
         if self._running is None:
-            config, tokens = load_config(spec), self.texts.tokens
+            config, tokens = runs.bench.config, self.texts.tokens
             count = len(requested_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
             total = sum(tokens[text] for text in (self.share if texts is None else texts))
             check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
@@ -232,10 +242,14 @@ class Running:
     def ids(self, text: int) -> np.ndarray:
         return self.sample.ids[text]
 
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """See `geomkit.states.stream.States`."""
+        return [self.runs.bench.tokenizer.decode([number]) for number in ids]
+
     def vocabulary(self) -> np.ndarray:
         """Return how often each token id occurs elsewhere in the corpus, padded to the model's vocabulary."""
         counts = self.runs.stored.counts
-        return np.pad(counts, (0, max(0, setting(load_config(self.runs.bench.spec), "vocab_size") - len(counts))))
+        return np.pad(counts, (0, max(0, setting(self.runs.bench.config, "vocab_size") - len(counts))))
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.core.state import State
 from geomkit.measures.nulls import null_rows
-from geomkit.states.stream import Batch, States, ranges
+from geomkit.states.stream import Batch, States, numbered_words, ranges
 
 
 class Drawn:
@@ -44,6 +44,9 @@ class Drawn:
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:
         chosen = self.share if texts is None else texts
         return {state: self.rows(state, chosen) for state in (self.widths if states is None else states)}
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        return numbered_words(ids)
 
     def vocabulary(self) -> None:
         return None

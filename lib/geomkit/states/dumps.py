@@ -34,7 +34,7 @@ from geomkit.core.provenance import replacing
 from geomkit.core.state import State, order
 from geomkit.states.bfloat16 import from_words, to_words
 from geomkit.states.hdf5 import Reader, created, opened, put, read
-from geomkit.states.stream import Batch, States, not_finite, ranges, states_type
+from geomkit.states.stream import Batch, States, not_finite, numbered_words, ranges, states_type
 from geomkit.states.texts import Texts, lists_of, read_lists
 
 SCHEMA = 1
@@ -203,6 +203,10 @@ class Dump(Reader):
         """Read the token ids of a text by its number in the corpus: (tokens,)."""
         own = text - self.share.start
         return read(self.file, "tokens/id", slice(*self.offset[own : own + 2]))
+
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """See `geomkit.states.stream.States`."""
+        return numbered_words(ids)
 
     def vocabulary(self) -> np.ndarray | None:
         """Read how often each token id occurs in other documents of the corpus: (ids,); None in dumps of nulls."""

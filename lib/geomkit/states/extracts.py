@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from geomkit.core.arrays import Array, namespace
+from geomkit.core.arrays import Array, as_numpy, namespace, reals
 from geomkit.core.config import layer_name, resolve_layers
 from geomkit.core.state import State
 from geomkit.measures.controls import FOLDS, document_folds
@@ -26,12 +26,16 @@ class Requested:
     """Extracts requested for the trained model's states, each None if it is not.
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
-    them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, for texts without attention sinks.
+    them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, and `modes` if not all, for texts without
+    attention sinks. lengths: whether the length of every row, and each text's mean cosine, are kept. shown: in how many documents
+    the rows of the first text are kept, at the last block.
     """
 
     gain: Mapping[str, Any] | None = None
     whitened: Any = None
     sinks: Mapping[str, Any] | None = None
+    lengths: bool = False
+    shown: int = 0
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -67,12 +71,23 @@ class StateExtracts:
         self.ridges: list[RidgePath] | None = [] if requested.ridge(state, depth) else None
         self.folds = FoldMoments(width, like, sum(texts.tokens)) if requested.folds(state, depth, texts) else None
         self.fold = document_folds(texts.document) if self.folds else None
+        self.lengths: list[np.ndarray] | None = [] if requested.lengths else None
+        self.cosines: list[float] = []
+        self.shown = shown_texts(texts.document, requested.shown) if state == State(depth) else []
+        self.kept: list[np.ndarray] = []
 
     def add(self, rows: Array, texts: range) -> None:
         """Add rows of these texts, one after another."""
         sizes = self.texts.tokens[texts.start : texts.stop]
         if self.folds is not None and self.fold is not None:
             self.folds.add(rows, sizes, self.fold[texts.start : texts.stop].tolist())
+        for text in texts:
+            if text in self.shown:
+                start, stop = self.texts.offset[text : text + 2] - self.texts.offset[texts.start]
+                self.kept.append(as_numpy(rows[start:stop]).astype(np.float64))
+        if self.lengths is not None:
+            self.lengths.append(row_lengths(rows))
+            self.cosines += mean_cosines(rows, sizes)
         if self.ridges is not None and self.gain is not None:
             stops = np.cumsum(sizes).tolist()
             clouds = [rows[stop - size : stop] for stop, size in zip(stops, sizes, strict=True) if size == self.longest]
@@ -83,8 +98,35 @@ class StateExtracts:
     def write(self, writer: SpectraWriter, variant: str) -> None:
         if self.ridges:
             writer.ridge(variant, self.state, self.ridges)
+        if self.kept:
+            writer.shown(variant, self.state, self.shown, np.concatenate(self.kept))
+        if self.lengths is not None:
+            writer.lengths(variant, self.state, self.lengths, self.cosines)
         if self.folds is not None:
             writer.folds(variant, self.state, self.folds.sums, self.folds.totals)
+
+
+def shown_texts(documents: Sequence[str], count: int) -> list[int]:
+    """Return the first text of each of the first documents."""
+    return [list(documents).index(name) for name in list(dict.fromkeys(documents))[:count]]
+
+
+def row_lengths(rows: Array) -> np.ndarray:
+    """Compute the length of each row: (tokens,)."""
+    own = reals(rows)
+    return as_numpy(namespace(own).sqrt(namespace(own).linalg.vecdot(own, own)))
+
+
+def mean_cosines(rows: Array, sizes: Sequence[int]) -> list[float]:
+    """Compute the mean cosine of two different tokens of each text, (n |m|^2 - 1) / (n - 1), m the mean of its unit rows.
+
+    rows (tokens, d): texts one after another, of the given sizes. A text of one token has none: NaN. Limits: 1 for equal rows, 0
+    for orthogonal ones, -1 / (n - 1) for rows of mean 0.
+    """
+    unit, stops = normalise(rows, "unit"), np.cumsum(sizes).tolist()
+    means = [namespace(unit).mean(unit[stop - size : stop], axis=0) for stop, size in zip(stops, sizes, strict=True)]
+    squares = [float(namespace(mean).linalg.vecdot(mean, mean)) for mean in means]
+    return [(n * own - 1) / (n - 1) if n > 1 else np.nan for n, own in zip(sizes, squares, strict=True)]
 
 
 class FoldMoments:

@@ -19,7 +19,7 @@ from geomkit.core.arrays import as_numpy
 from geomkit.core.state import State
 from geomkit.measures.entropy import measure
 from geomkit.measures.sinks import sinks
-from geomkit.measures.spectra import modes, normalise, row_spectrum
+from geomkit.measures.spectra import normalise, row_spectrum
 from geomkit.states.hdf5 import put, read
 from geomkit.states.stream import Batch, States
 
@@ -41,14 +41,19 @@ class SinkEffects:
 
     @classmethod
     def blank(
-        cls, thresholds: Sequence[float], layers: Sequence[int], metrics: Sequence[str], eps2: float, texts: int
+        cls,
+        thresholds: Sequence[float],
+        layers: Sequence[int],
+        names: Sequence[str],
+        metrics: Sequence[str],
+        eps2: float,
+        texts: int,
     ) -> "SinkEffects":
-        """Allocate arrays for so many texts."""
-        names = list(modes)
+        """Allocate arrays for so many texts; `names` are those of normalisations."""
         shape = (len(layers), len(names), len(metrics), texts)
         count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
         without = np.full((len(thresholds), *shape), np.nan)
-        return cls([float(one) for one in thresholds], layers, names, metrics, eps2, count, whole, without)
+        return cls([float(one) for one in thresholds], layers, list(names), metrics, eps2, count, whole, without)
 
     def add(self, batch: Batch, states: States) -> None:
         """Add a batch of a stream, with the rows of every block."""
@@ -85,7 +90,7 @@ class SinkEffects:
 
 
 def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
-    """Compute metrics (metrics, ...) of rows (..., n, d).
+    """Compute metrics (metrics, ...) of rows (..., n, d), NaN where the shape does not allow them.
 
     The rate distortion of raw rows is that of rows of mean squared length 1.
     """
@@ -93,7 +98,8 @@ def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float,
     if mode == "raw":
         scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
     measured = measure(row_spectrum(scaled, mode == "centre-unit"), metrics, eps2=eps2)
-    return np.array([measured[name].value for name in metrics])
+    none = np.full(rows.shape[:-2], np.nan)
+    return np.array([measured[name].value if name in measured else none for name in metrics])
 
 
 def read_sinks(file: h5py.File) -> SinkEffects:

@@ -10,6 +10,8 @@ All spectral metrics are made from it.
 /{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
 /{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
                                                                              sum of z z^T and the sum of z, unit rows; /tokens
+/{variant}/lengths/{state}                 (tokens,)                         of every row; /cosines (texts,), each text's mean
+/{variant}/shown/{state}                   (tokens, d)                       rows of some texts, whose numbers are /shown/texts
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
@@ -87,6 +89,16 @@ class SpectraWriter:
         for name in ("error", "freedom", "gcv"):
             self._put(f"{variant}/ridge/{state.path}/{name}", np.concatenate([as_numpy(getattr(part, name)) for part in parts]))
         self._put(f"{variant}/ridge/{state.path}/penalties", parts[0].penalties)
+
+    def lengths(self, variant: str, state: State, parts: Sequence[np.ndarray], cosines: Sequence[float]) -> None:
+        """Write the length of every row, in parts, and each text's mean cosine."""
+        self._fill(f"{variant}/lengths/{state.path}", np.float64, parts)
+        self._put(f"{variant}/cosines/{state.path}", np.asarray(cosines))
+
+    def shown(self, variant: str, state: State, texts: Sequence[int], rows: np.ndarray) -> None:
+        """Write the rows (tokens, d) of some texts."""
+        self._put(f"{variant}/shown/{state.path}", rows)
+        self._put(f"{variant}/shown/texts", np.asarray(texts))
 
     def folds(
         self,
@@ -240,6 +252,19 @@ class Spectra(Reader):
         totals = read(self.file, f"{place}/total")
         triangles, tokens = read(self.file, f"{place}/moment"), read(self.file, f"{place}/tokens")
         return [from_triangle(triangle, totals.shape[1], n) for triangle, n in zip(triangles, tokens, strict=True)], totals
+
+    def lengths(self, variant: str, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """Read the length of every row (tokens,), text after text, and each text's mean cosine (texts,).
+
+        Raises DataError where they were not requested.
+        """
+        return read(self.file, f"{variant}/lengths/{state.path}"), read(self.file, f"{variant}/cosines/{state.path}")
+
+    def shown(self, variant: str, state: State) -> dict[int, np.ndarray]:
+        """Read the rows (tokens, d) of the texts whose rows were kept, by their numbers."""
+        texts = read(self.file, f"{variant}/shown/texts").tolist()
+        stops = np.cumsum([self.text_list.tokens[text] for text in texts])[:-1]
+        return dict(zip(texts, np.split(read(self.file, f"{variant}/shown/{state.path}"), stops), strict=True))
 
     def vocabulary(self) -> np.ndarray:
         """Read how often each token id occurs in other documents of the corpus: (ids,)."""

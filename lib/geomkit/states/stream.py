@@ -76,6 +76,9 @@ class States(Protocol):
     def ids(self, text: int) -> np.ndarray:
         """Read the token ids of a text: (tokens,)."""
 
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """Return token ids as text, or as numbers where no tokenizer is known."""
+
     def vocabulary(self) -> np.ndarray | None:
         """Read how often each token id occurs in other documents of the corpus, (ids,), where it is known."""
 
@@ -88,6 +91,11 @@ Open = Callable[[], Callable[[str], States]]
 
 OpenByName = Callable[[], Callable[[str, Path], Callable[[str], States]]]
 """The same for several models: called with a model's name and folder, and then with a variant's name."""
+
+
+def numbered_words(ids: Sequence[int]) -> list[str]:
+    """Return token ids as numbers."""
+    return [f"#{number}" for number in ids]
 
 
 def states_type(attributes: Mapping[str, object], *stored: str) -> str:

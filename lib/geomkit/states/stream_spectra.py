@@ -7,18 +7,20 @@ the number of parts changes a bit.
 """
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from geomkit.core.arrays import as_numpy, reals
+from geomkit.core.arrays import Array, as_numpy, reals
 from geomkit.core.logs import progress
-from geomkit.core.state import State
+from geomkit.core.state import PLAIN, State
 from geomkit.core.variants import TRAINED
 from geomkit.measures.accumulation import StateSpectra, text_gains
-from geomkit.measures.spectra import FixedPointCovariance, is_centred, is_unit
+from geomkit.measures.norms import NORMS, plain
+from geomkit.measures.spectra import FixedPointCovariance, is_centred, is_unit, modes
 from geomkit.states.drawn import Drawn
 from geomkit.states.extracts import NOTHING, Requested, StateExtracts
 from geomkit.states.row_sums import RowSum, row_sum, total_of
@@ -27,17 +29,23 @@ from geomkit.states.spectra import GAINED, SpectraWriter
 from geomkit.states.stream import WIDEST, Batch, States, keeps_documents
 from geomkit.states.texts import Texts, by_document
 
-FEW = 1 << 22
-"""Numbers in the rows of a pass, up to which all of them are kept for the next one."""
+FEW = 1 << 28
+"""Numbers in the rows of a pass (1 GiB), up to which all of them are kept for the next one: a model then runs once."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of the measurement: normalisations, lengths in tokens, and extracts for later stages."""
+    """Settings of the measurement: normalisations, lengths in tokens, and extracts for later stages.
+
+    plain: whether the final state is also measured without the final norm's gain and bias. scored: whether surprisals are kept;
+    without them a running model need not compute its logits.
+    """
 
     modes: Sequence[str]
     lengths: Sequence[int]
     requested: Requested = NOTHING
+    plain: bool = False
+    scored: bool = True
 
     @property
     def two_passes(self) -> bool:
@@ -76,13 +84,13 @@ def measure_variant(
     sinks = plan.requested.sinks if variant == TRAINED else None
     blocks = [state for state in states.widths if state.sublayer == "block"]
     for number, group in enumerate(states.groups()):
-        read = Passes(states, group)
+        read = Passes(states, group, plan, plan.scored and number == 0)
         before = sums
         if before is None and plan.two_passes:
             before = total_of({state: row_sum(own) for state, own in batch.rows.items()} for batch in read(f"{name}, means"))
         tokens, effects = Tokens(), blank_effects(sinks, blocks, states) if sinks and {*blocks} <= {*group} else None
         measured: dict[State, Measured] = {}
-        for batch in read(name, scored=number == 0):
+        for batch in read(name, last=True):
             tokens.add(batch)
             if effects and sinks:
                 effects.add(batch, states)
@@ -105,29 +113,44 @@ def measure_variant(
 
 def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: States) -> SinkEffects:
     layers = [state.layer for state in blocks]
-    return SinkEffects.blank(sinks["thresholds"], layers, sinks["metrics"], sinks["eps2"], len(states.share))
+    own_modes = sinks.get("modes", list(modes))
+    return SinkEffects.blank(sinks["thresholds"], layers, own_modes, sinks["metrics"], sinks["eps2"], len(states.share))
 
 
 class Passes:
-    """Repeated passes over some states of a stream; one is enough where their rows are few.
+    """One pass or two over some states of a stream, with the plain final state if the plan says so; one is enough for few rows.
 
-    A call takes the text of the progress bar.
+    A call takes the text of the progress bar, and whether it is the last, whose batches are scored if `scored`.
     """
 
-    def __init__(self, states: States, group: Sequence[State]):
-        self.states, self.group = states, group
+    def __init__(self, states: States, group: Sequence[State], plan: Plan, scored: bool):
+        self.states, self.group, self.scored = states, group, scored
         tokens = sum(states.texts.tokens[states.share.start : states.share.stop])
-        self.few = tokens * sum(states.widths[state] for state in group) <= FEW
+        self.few = plan.two_passes and tokens * sum(states.widths[state] for state in group) <= FEW
+        self.norm = final_norm_of(states) if plan.plain and State(depth_of(states)) in group else None
         self.kept: list[Batch] = []
 
-    def __call__(self, name: str, scored: bool = False) -> Iterator[Batch]:
-        if self.kept and (not scored or self.kept[0].surprisal is not None):
+    def __call__(self, name: str, last: bool = False) -> Iterator[Batch]:
+        if self.kept:
             yield from self.kept
             return
-        for batch in progress(self.states.batches(self.group, scored or self.few), name, len(self.states.borders)):
+        scored = self.scored and (last or self.few)
+        for batch in progress(self.states.batches(self.group, scored), name, len(self.states.borders)):
+            if self.norm:
+                final = State(depth_of(self.states) + 1, PLAIN)
+                batch = batch._replace(rows={**batch.rows, final: self.norm(batch.rows[State(depth_of(self.states))])})
             if self.few:
                 self.kept.append(batch)
             yield batch
+
+
+def final_norm_of(states: States) -> Callable[[Array], Array] | None:
+    """Return the final norm of a stream's model without its gain and bias, as a function of the last block's rows.
+
+    None where the model has no final norm that is known.
+    """
+    kind = str(states.attributes.get("final norm", "none"))
+    return partial(plain, norm=kind, eps=float(str(states.attributes["final norm eps"]))) if kind in NORMS else None
 
 
 @dataclass
@@ -143,7 +166,7 @@ class Tokens:
         self.ids.append(batch.ids)
 
     def write(self, writer: SpectraWriter, variant: str, states: States) -> None:
-        writer.tokens(variant, self.ids, None if "surprisal" in states.absent else self.surprisal)
+        writer.tokens(variant, self.ids, None if "surprisal" in states.absent else self.surprisal or None)
 
 
 @dataclass(frozen=True)

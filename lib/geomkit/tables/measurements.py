@@ -386,17 +386,20 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
 # means over texts
 
 
-def text_means(path: Path, metrics: Iterable[str], length: int, normalise: str, layer: Layer = None) -> list[dict[str, Any]]:
+def text_means(
+    path: Path, metrics: Iterable[str], length: int, normalise: str, layer: Layer = None, each: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Average each metric over texts: one row for each model, corpus, variant, layer (or of one layer) and metric.
 
     Means are of the first `length` tokens of texts.
 
-    The columns are those of the tables, in order of corpus, metric, family and size. Raises DataError if there are none.
+    The columns are those of the tables, in order of corpus, metric, family and size; those in `each` are lists over texts, named
+    `each_value` and so on. Raises DataError if there are none.
     """
     metrics = list(metrics)
     texts = TEXTS & (pc.field("n") == length) & (pc.field("normalise") == normalise)
     layers = pc.field("sublayer") == "block" if layer is None else rows_at(layer)
-    rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & layers)
+    rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & layers, each)
     if not rows:
         where = f"n = {length}, {normalise}" + ("" if layer is None else f", at layer {layer}")
         raise DataError(f"{path}: no row for {', '.join(metrics)}, {where}{why_none(path, length)}")
@@ -421,10 +424,21 @@ def corpus_losses(path: Path) -> list[dict[str, Any]]:
     return mean_rows(path, (pc.field("metric") == "loss") & (pc.field("text") == -1))
 
 
-def mean_rows(path: Path, chosen: pc.Expression) -> list[dict[str, Any]]:
-    """Average the chosen rows of one model, corpus, variant, layer and metric."""
+def text_losses(path: Path, each: Sequence[str]) -> list[dict[str, Any]]:
+    """Average the loss over texts, as `corpus_losses` does over tokens; columns in `each` as `text_means` has them."""
+    return mean_rows(path, (pc.field("metric") == "loss") & TEXTS, each)
+
+
+def mean_rows(path: Path, chosen: pc.Expression, each: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Average the chosen rows of one model, corpus, variant, layer and metric; columns in `each` are listed."""
     keys = ["family", "model", "seed", *FACTS, "d", "corpus", "variant", "layer", "metric", "eps2"]
-    table = read_table(path, columns=[*keys, "value", "bound"], filters=chosen).unify_dictionaries().combine_chunks()
-    means = table.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("bound", "mean")])
-    rows = means.rename_columns([*keys, "value", "bound"]).to_pylist()
+    columns = dict.fromkeys([*keys, "value", "bound", *each])
+    table = read_table(path, columns=list(columns), filters=chosen).unify_dictionaries().combine_chunks()
+    for name in each:
+        column = table[name].cast(pa.string()) if name == "document" else table[name]
+        table = table.append_column(f"each_{name}", column)
+    lists = [f"each_{name}" for name in each]
+    taken = [("value", "mean"), ("bound", "mean"), *((name, "list") for name in lists)]
+    means = table.group_by(keys, use_threads=False).aggregate(taken)
+    rows = means.rename_columns([*keys, "value", "bound", *lists]).to_pylist()
     return sorted(rows, key=lambda row: (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["model"]))

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from runs import PICTURES, SETTINGS, Killed, write_corpus
+from runs import ALL, PICTURES, SETTINGS, Killed, write_corpus
 from workflow_case import Case, Outcome, calls, copy_project
 
 
@@ -21,7 +21,7 @@ def case(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 @pytest.fixture(scope="session")
 def done(case: Case) -> Outcome:
-    outcome = case.run("--cores", "2")
+    outcome = case.run(*ALL, "--cores", "2")
     assert outcome.status == 0, outcome.terminal
     return outcome
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from runs import MODELS, listed, upstream
+from runs import ALL, MODELS, listed, upstream
 from workflow_case import Case
 
 from geomkit.measures.entropy import metrics
@@ -181,7 +181,7 @@ def test_a_model_of_an_older_time_runs_again_and_no_other(case, done, how, tmp_p
 
 
 def test_a_report_is_written_without_a_network(case, done):
-    outcome = case.run("--report", "report.html")
+    outcome = case.run(*ALL, "--report", "report.html")
     assert outcome.status == 0, outcome.terminal
     page = (case.folder / "report.html").read_text()
     assert all(name in page for name in ("entropy_layers.pdf", "scaling_plot.pdf"))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import BLACK, BLUE, VERMILION, name_of, save
+from geomkit.laws.resampling import documents_in_words
 from geomkit.tables.experiments import SublayerEffect
 from geomkit.tables.rows import read_csv
 
@@ -56,7 +57,7 @@ def page(model: str, corpus: str, rows: Sequence[SublayerEffect]) -> Figure:
         axis.set_xlabel("layer of the sublayer")
     number = max((row.documents for row in rows), default=0)
     note = "unit rows; one sublayer at a time becomes zero, or its mean over other documents. Bars: 95 % over documents"
-    figure.suptitle(f"{corpus}, {model}, {number} documents\n{note}", fontsize=7)
+    figure.suptitle(f"{corpus}, {model}, {documents_in_words(number)}\n{note}", fontsize=7)
     return figure
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import COLOURS, name_of, save
+from geomkit.laws.resampling import documents_in_words
 from geomkit.tables.experiments import Likeness
 from geomkit.tables.rows import read_csv
 
@@ -42,7 +43,7 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     documents = max((row.documents for row in rows), default=0)
     note = "band of the best measure and of TF-IDF: 95 % over documents"
-    figure.suptitle(f"{corpus}, {model}: {documents} documents; {note}", fontsize=7)
+    figure.suptitle(f"{corpus}, {model}: {documents_in_words(documents)}; {note}", fontsize=7)
     return figure
 
 

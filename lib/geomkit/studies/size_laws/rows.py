@@ -234,8 +234,9 @@ class FixedWidth(Source, Endpoint):
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """A row of points.csv: the mean of a metric over the first `length` tokens of texts at one layer of one model, or the loss
-    on the corpus. `primary` where it is at the layer of the primary endpoint, an exploratory metric too; the loss, which has no
-    layer, is."""
+    on the corpus, with its 95 % interval over documents.
+
+    `primary` where it is at the layer of the primary endpoint, an exploratory metric too; the loss, which has no layer, is."""
 
     family: str
     corpus: str
@@ -254,6 +255,10 @@ class Point:
     primary: bool
     metric: str
     value: float
+    low: float | None
+    """`low` and `high` are ends of the interval; empty for a single document."""
+    high: float | None
+    documents: int
     bound: float | None
 
 

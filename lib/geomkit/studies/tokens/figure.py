@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geomkit.figures.style import COLOURS, METHODS, distortion, ordered_colours, save
+from geomkit.laws.resampling import documents_in_words
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.rows import read_csv
 
@@ -231,7 +232,7 @@ def dark(value: float, metric: str) -> bool:
 
 
 def counts(rows: Rows) -> str:
-    return f"{max(row.n or 0 for row in rows)} targets in {max(row.documents or 0 for row in rows)} documents"
+    return f"{max(row.n or 0 for row in rows)} targets in {documents_in_words(max(row.documents or 0 for row in rows))}"
 
 
 def shades(rows: Rows) -> dict[tuple[str, float], Any]:

@@ -1,6 +1,5 @@
 """Write the page of tokens: a text, and how each of its tokens relates to those before it, in one file for a browser."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from geomkit.core.errors import DataError
+from geomkit.core.html import filled, script_json, shared_script
 from geomkit.core.provenance import replacing
 from geomkit.studies.tokens.rows import TokenPage
 from geomkit.tables.rows import read_json
-
-PLACE = "{{ data }}"
-"""Place in the template for its data."""
 
 VIEWS = ("gain", "surprisal")
 """Names of series that the page shows beside the methods: no method may have one of these."""
@@ -23,7 +20,8 @@ VIEWS = ("gain", "surprisal")
 def tokens_page(template: str, data: Mapping[str, Any]) -> str:
     """Put the data into the template, as JSON that cannot end its script block.
 
-    template: HTML with `PLACE` once, inside <script type="application/json">. data: `title`, `note`, and `texts`, each with
+    template: HTML with `{{ shared }}` once in its script, and `{{ data }}` once inside <script type="application/json">.
+    data: `title`, `note`, and `texts`, each with
 
     - `name`; `tokens`, T decoded strings; `surprisal` (T,) in nats;
     - `layers`, each with `layer`, `name`, `gain` (T,) in nats and `targets`, each with `position` p in 1..T-1 and by method
@@ -32,17 +30,10 @@ def tokens_page(template: str, data: Mapping[str, Any]) -> str:
     Numbers are kept to six digits. NaN and None stand for what is not known and become null. Anything else in data is left out.
     Raises DataError, which names the place, for what is missing, of another length, infinite, or there twice.
     """
-    if (places := template.count(PLACE)) != 1:
-        raise DataError(f"template: {PLACE} is there {places} times; it must be there once")
     page = {"title": str(part(data, "title", "data")), "note": str(part(data, "note", "data"))}
     texts = [text_data(text, where) for text, where in parts(data, "texts", "data")]
     differ([text["name"] for text in texts], "data.texts: name")
-    return template.replace(PLACE, script_json({**page, "texts": texts}))
-
-
-def script_json(value: Any) -> str:
-    """JSON in ASCII without a `<`: nothing in it ends a script block, opens a comment in one, or breaks a line of JavaScript."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c")
+    return filled(template, data=script_json({**page, "texts": texts}), shared=shared_script())
 
 
 def text_data(text: Mapping[str, Any], where: str) -> dict[str, Any]:

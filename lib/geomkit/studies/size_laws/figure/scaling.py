@@ -27,6 +27,7 @@ from geomkit.figures.style import (
     where,
 )
 from geomkit.laws.forms import Status
+from geomkit.laws.resampling import FEW, documents_in_words
 from geomkit.studies.size_laws.rows import LawVerdict, Point, SizeDifference
 from geomkit.tables.fits import MetricLaw
 from geomkit.tables.rows import read_csv, read_json
@@ -91,7 +92,9 @@ def scaling_figure(
         )
         key.set_in_layout(False)
         place = where(primary["layer"], primary["length"], primary["normalise"])
-        figure.suptitle(f"{family} on {corpus}: {place}{distortion(row.eps2 for row in points)}", fontsize=7)
+        documents = max(row.documents for row in points if (row.corpus, row.family) == (corpus, family))
+        few = f"\n{documents_in_words(documents)}" if documents < FEW else ""
+        figure.suptitle(f"{family} on {corpus}: {place}{distortion(row.eps2 for row in points)}{few}", fontsize=7)
         figure.supxlabel(SIZE, fontsize=6.5)
         yield figure
 

@@ -2,6 +2,7 @@
 Of whole texts also every token's information gain, trained and shuffled."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,19 @@ def decompose(
     sinks: Mapping[str, Any] | None = None,
     part: str | None = None,
     sums: Sequence[Path] = (),
+    row_lengths: bool = False,
+    shown: int = 0,
+    plain: bool = False,
+    scored: Sequence[str] | None = None,
 ) -> None:
     """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
-    drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks: see
-    `geomkit.states.extracts`. part: the name of the part of the texts that is measured, where it is not all of them; sums: then
-    the files of `sum_rows` for every part, where the modes need them. Raises DataError for sums of another run.
+    drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, row_lengths, shown:
+    see `geomkit.states.extracts`; plain: see `geomkit.states.stream_spectra.Plan`; scored: variants whose surprisals are kept,
+    all if None. part: the name of the part of the texts that is measured, where it is not all of them; sums: then the files of
+    `sum_rows` for every part, where the modes need them. Raises DataError for sums of another run.
     """
-    plan, name = Plan(modes, lengths, Requested(gain, whitened, sinks)), output.parent.name
+    plan, name = Plan(modes, lengths, Requested(gain, whitened, sinks, row_lengths, shown), plain), output.parent.name
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:
@@ -62,7 +68,8 @@ def decompose(
             for variant in (*variants, *drawn) if borders else ():
                 before = read_row_sums(sums, known, variant) if part and plan.two_passes else None
                 with nulls.get(variant) or open_variant(variant) as own:
-                    measure_variant(writer, variant, own, plan, f"{name} {variant}", before)
+                    own_plan = replace(plan, scored=scored is None or variant in scored)
+                    measure_variant(writer, variant, own, own_plan, f"{name} {variant}", before)
 
 
 def sum_rows(states: Open, output: Path, variants: Sequence[str], drawn: Sequence[str], part: str, seed: int) -> None:

@@ -1,0 +1,244 @@
+"""Draw a portrait, or a comparison, for a paper: the numbers of its page, at one normalisation and one length of text."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from geomkit.figures.style import WIDTH, save
+from geomkit.studies.portrait import panels
+from geomkit.studies.portrait.panels import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
+from geomkit.studies.portrait.rows import Facts, facts_of, read
+
+METRICS = ("erank_covariance", "rate_distortion_ratio", "top_1_share")
+"""Metrics that figures show, as far as they were measured."""
+Points = list[tuple[float, Row]]
+
+
+def draw(table: Path, output: Path) -> None:
+    """Write the figures of a table as one PDF, whose bytes depend on the table alone."""
+    save(figures(read(table)), output)
+
+
+def figures(table: pa.Table) -> Iterator[Figure]:
+    """Yield the figures of a portrait or a comparison; of those whose rows are missing, none. A page says so if all are."""
+    facts, rows = facts_of(table), by_section(table)
+    if facts.kind == "comparison":
+        drawings = {"difference": differences_figure, "depth": both_figure}
+    else:
+        drawings = {"depth": depth_figure, "spectrum": spectra_figure, "norms": norms_figure, "reference": standing_figure}
+    yield from [one(rows, facts) for section, one in drawings.items() if rows.get(section)] or [empty_figure(facts)]
+
+
+def empty_figure(facts: Facts) -> Figure:
+    """Return a page that says that there is nothing to draw."""
+    figure = Figure(figsize=(WIDTH, 1))
+    figure.suptitle(f"{head([], facts)}\nnothing that a figure shows was measured", fontsize=6.5)
+    return figure
+
+
+def chosen(rows: Iterable[Row]) -> list[Row]:
+    """Return rows about texts at the first normalisation and the longest length."""
+    found = [row for row in rows if row["scope"] in (None, "text")]
+    normalise, n = unique(found, "normalise")[0], max(unique(found, "n"))
+    return [row for row in found if (row["normalise"], row["n"]) == (normalise, n)]
+
+
+def head(rows: Sequence[Row], facts: Facts) -> str:
+    """Return the title of a figure: of what, and where."""
+    where = f": first {rows[0]['n']} tokens, {panels.words_for(rows[0]['normalise'])}" if rows else ""
+    return f"{' and '.join(facts.models)} on {facts.corpus}{where}"
+
+
+def stacked(rows: Sequence[Row], facts: Facts) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel for each metric, one above the other."""
+    metrics = [one for one in METRICS if one in unique(rows, "metric")] or unique(rows, "metric")[: len(METRICS)]
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.35 * len(metrics)))
+    axes = dict(zip(metrics, figure.subplots(len(metrics), 1, squeeze=False, sharex=True).flatten(), strict=True))
+    for metric, axis in axes.items():
+        axis.set_title(panels.title_of(metric, facts), loc="left")
+    figure.suptitle(head(rows, facts), fontsize=6.5)
+    return figure, axes
+
+
+def line_of(series: Series) -> dict[str, Any]:
+    """Return colour and line of a series for matplotlib."""
+    return {"color": series.colour, "ls": (0, [length / 1.75 for length in series.dash]) if series.dash[1] else "-"}
+
+
+def legend(figure: Figure, handles: Iterable[Any], columns: int = 2) -> None:
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+
+
+def handle(series: Series) -> Line2D:
+    return Line2D([], [], label=series.label, **line_of(series))
+
+
+def along(axis: Axes, points: Points, series: Series, last: float) -> None:
+    """Draw values along depth with their intervals; what is beyond `last`, the final states, are points apart."""
+    points = sorted(points, key=lambda one: one[0])
+    blocks = [(x, row) for x, row in points if x <= last]
+    axis.plot([x for x, _ in blocks], [row["value"] for _, row in blocks], **line_of(series))
+    shade(axis, blocks, "low", "high", series)
+    for x, row in points[len(blocks) :]:
+        axis.plot(x, row["value"], "o", ms=2.5, color=series.colour, mew=0)
+        if row["low"] is not None:
+            axis.plot([x, x], [row["low"], row["high"]], "-", lw=0.8, color=series.colour)
+
+
+def shade(axis: Axes, points: Points, low: str, high: str, series: Series) -> None:
+    """Shade between the ends of intervals, where there are any."""
+    ends = [(x, row[low], row[high]) for x, row in points if row[low] is not None]
+    if ends:
+        x, lower, upper = zip(*ends, strict=True)
+        axis.fill_between(x, lower, upper, color=series.colour, alpha=0.2, lw=0)
+
+
+def label_depth(axes: Iterable[Axes], ticks: Mapping[float, str], title: str) -> None:
+    """Label the axis of depth, below the last of the panels."""
+    for axis in axes:
+        axis.set_xticks(list(ticks), list(ticks.values()))
+    axis.set_xlabel(title)
+
+
+def depth_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw metrics against layers, with their intervals, beside their nulls, and their bounds where these are near."""
+    found = chosen(rows["depth"])
+    figure, axes = stacked(found, facts)
+    positions = axis_of(rows["depth"])
+    looks = {name: panels.variant_series(name, facts) for name in dict.fromkeys(series_of(row) for row in found)}
+    bound = Line2D([], [], color="0.6", lw=0.6, label="bound")
+    for metric, axis in axes.items():
+        mine = [row for row in found if row["metric"] == metric]
+        for name, series in looks.items():
+            points = [(x, row) for row in mine if series_of(row) == name for x, _ in panels.places_of(row, positions)]
+            along(axis, points, series, panels.last_block(positions))
+        most = max((row["bound"] for row in mine if row["bound"] is not None), default=float("inf"))
+        if most <= 1.3 * max(row["value"] for row in mine):
+            axis.axhline(most, color="0.6", lw=0.6, zorder=0)
+    label_depth(axes.values(), panels.ticks_of(positions), BLOCKS)
+    legend(figure, [*map(handle, looks.values()), bound])
+    return figure
+
+
+def spectra_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw the eigenvalues of the first, the middle and the last block beside their nulls and the Marchenko-Pastur edge."""
+    found = chosen(rows["spectrum"])
+    states = [state for state in axis_of(found) if state[1] not in ("embedding", "plain", "final")]
+    shown = list(dict.fromkeys([states[0], states[(len(states) - 1) // 2], states[-1]]))
+    figure = Figure(figsize=(WIDTH, 2.3))
+    axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True).flatten()
+    looks = {name: panels.variant_series(name, facts) for name in unique((row for row in found if not row["metric"]), "variant")}
+    for axis, state in zip(axes, shown, strict=True):
+        mine = [row for row in found if panels.states_of(row, [state])]
+        for name, series in looks.items():
+            of = sorted((row["rank"], row["value"]) for row in mine if row["variant"] == name and not row["metric"])
+            axis.plot([rank for rank, _ in of], [value for _, value in of], **line_of(series))
+        for level in (row["value"] for row in mine if row["metric"]):
+            axis.axhline(level, color=panels.MARCHENKO_PASTUR.colour, lw=0.6, zorder=0)
+        axis.set(xscale="log", yscale="log")
+        axis.set_title(panels.state_name(*state), loc="left")
+    edge = Line2D([], [], color=panels.MARCHENKO_PASTUR.colour, lw=0.6, label=panels.MARCHENKO_PASTUR.label)
+    legend(figure, [*map(handle, looks.values()), edge])
+    axes[0].set_ylabel("share of the variance")
+    axes[len(axes) // 2].set_xlabel("direction, the largest first")
+    figure.suptitle(head(found, facts), fontsize=6.5)
+    return figure
+
+
+def norms_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw norms of tokens, the share of sinks and the mean cosine against layers."""
+    positions = axis_of(rows["norms"])
+    figure = Figure(figsize=(WIDTH, 3.4))
+    axes = figure.subplots(2, 1, sharex=True)
+    for axis, looks in zip(axes, (panels.NORMS, panels.ALIGNED), strict=True):
+        for metric, series in looks.items():
+            mine = [row for row in rows["norms"] if row["metric"] == metric]
+            points = [(x, row) for row in mine for x, _ in panels.places_of(row, positions)]
+            along(axis, points, series, panels.last_block(positions))
+    axes[0].set_yscale("log")
+    axes[0].set_title("norm of a token's vector", loc="left")
+    axes[1].set_title("share of sinks, and mean cosine", loc="left")
+    label_depth(axes, panels.ticks_of(positions), BLOCKS)
+    legend(figure, map(handle, (panels.NORMS | panels.ALIGNED).values()))
+    figure.suptitle(head([], facts), fontsize=6.5)
+    return figure
+
+
+def standing_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw the last block's values among those of reference models against width, and what width alone gives."""
+    found = chosen(rows["reference"])
+    place = (found[0]["normalise"], found[0]["n"])
+    figure, axes = stacked(found, facts)
+    looks = panels.standing_series(facts)
+    here = [row for row in rows.get("depth", ()) if panels.is_here(row)]
+    for metric, axis in axes.items():
+
+        def at(of: Iterable[Row], metric: str = metric) -> list[Row]:
+            return [row for row in of if (row["metric"], row["normalise"], row["n"]) == (metric, *place)]
+
+        width = sorted((row["d"], row["value"]) for row in at(rows.get("width", ())))
+        axis.plot([d for d, _ in width], [value for _, value in width], **line_of(looks[panels.WIDTH]))
+        for name, mine in ((panels.REFERENCE, at(found)), (panels.HERE, at(here))):
+            for row in mine:
+                axis.plot(row["d"], row["value"], MARKERS[name], ms=3.5, color=looks[name].colour, mew=0)
+                if row["low"] is not None:
+                    axis.plot([row["d"]] * 2, [row["low"], row["high"]], "-", lw=0.8, color=looks[name].colour)
+        axis.set_xscale("log")
+        axis.set_xticks(doublings([row["d"] for row in [*at(found), *at(here)]]))
+        axis.minorticks_off()
+        axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("width (dimensions)")
+    marks = [
+        Line2D([], [], color=looks[name].colour, marker=one, ms=3.5, ls="", label=looks[name].label)
+        for name, one in MARKERS.items()
+    ]
+    legend(figure, [*marks, handle(looks[panels.WIDTH])], columns=1)
+    return figure
+
+
+def doublings(widths: Sequence[int]) -> list[int]:
+    """Return the powers of two between the narrowest and the widest."""
+    return [2**power for power in range(32) if min(widths) <= 2**power <= max(widths)]
+
+
+MARKERS = {panels.HERE: "D", panels.REFERENCE: "o"}
+
+
+def differences_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw paired differences along relative depth, with their intervals and the band that holds at all layers together."""
+    found = [row for row in chosen(rows["difference"]) if row["layer"] is not None]
+    figure, axes = stacked(found, facts)
+    for metric, axis in axes.items():
+        points = sorted(((panels.relative(row), row) for row in found if row["metric"] == metric), key=lambda one: one[0])
+        axis.axhline(0, color="0.6", lw=0.6, zorder=0)
+        shade(axis, [one for one in points if one[0] <= 1], "band_low", "band_high", panels.DIFFERENCE)
+        for x, row in points:
+            if x > 1 and row["band_low"] is not None:
+                axis.plot([x, x], [row["band_low"], row["band_high"]], "-", lw=2.5, color=panels.DIFFERENCE.colour, alpha=0.2)
+        along(axis, points, panels.DIFFERENCE, 1)
+    label_depth(axes.values(), panels.RELATIVE, DEPTH)
+    # shades lie on each other: that of the interval at one layer is darker
+    names = {0.36: "95 % interval at one layer", 0.2: "band of all layers together"}
+    legend(figure, [Patch(color=panels.DIFFERENCE.colour, alpha=alpha, lw=0, label=name) for alpha, name in names.items()])
+    figure.suptitle(f"{head(found, facts)}\n{facts.models[-1]} minus {facts.models[0]}", fontsize=6.5)
+    return figure
+
+
+def both_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw metrics of both models along relative depth, with their intervals."""
+    found = [row for row in chosen(rows["depth"]) if panels.is_trained(row)]
+    figure, axes = stacked(found, facts)
+    looks = panels.models_series(facts)
+    for metric, axis in axes.items():
+        for model, series in looks.items():
+            mine = [row for row in found if (row["metric"], row["model"]) == (metric, model)]
+            along(axis, [(panels.relative(row), row) for row in mine], series, 1)
+    label_depth(axes.values(), panels.RELATIVE, DEPTH)
+    legend(figure, map(handle, looks.values()))
+    return figure

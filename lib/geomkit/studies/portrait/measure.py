@@ -1,0 +1,70 @@
+"""Measure one model and its nulls on one corpus: spectra at every state, lengths of rows, and the rows of a few texts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geomkit.core.variants import TRAINED
+from geomkit.measures.sinks import THRESHOLD
+from geomkit.states.decompose import decompose
+from geomkit.states.refusals import refused_files
+from geomkit.states.stream import Open
+from geomkit.tables.rows import write_json
+
+SHOWN = 3
+"""Texts whose tokens are shown, of different documents."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The text of each token id that occurs, and how many token ids the model has, 0 where it is not known."""
+
+    words: Mapping[str, str]
+    size: int
+
+
+def measure_portrait(
+    states: Open,
+    spectra: Path,
+    vocabulary: Path,
+    modes: Sequence[str],
+    lengths: Sequence[int],
+    nulls: Sequence[str],
+    metrics: Sequence[str],
+    eps2: float,
+    seed: int,
+) -> None:
+    """Write the spectra of one model, and the words of its texts; of a model that is refused, files with the reason.
+
+    nulls: variants beside the trained model, which are not scored.
+    """
+    open_variant = states()
+    found = Vocabulary({}, 0)
+    with refused_files([spectra]):
+        with open_variant(TRAINED) as trained:
+            ids = np.unique(np.concatenate([trained.ids(text) for text in trained.share])).tolist()
+            counts, tokens = trained.vocabulary(), trained.texts.tokens
+            found = Vocabulary(dict(zip(map(str, ids), trained.words(ids), strict=True)), 0 if counts is None else len(counts))
+        decompose(
+            lambda: open_variant,
+            spectra,
+            modes,
+            fitting(lengths, tokens),
+            [TRAINED, *nulls],
+            (),
+            None,
+            seed,
+            sinks={"thresholds": [THRESHOLD], "metrics": list(metrics), "eps2": eps2, "modes": list(modes)},
+            row_lengths=True,
+            shown=SHOWN,
+            plain=True,
+            scored=[TRAINED],
+        )
+    write_json(vocabulary, Vocabulary, found)
+
+
+def fitting(lengths: Sequence[int], tokens: Sequence[int]) -> list[int]:
+    """Return the lengths that some text has; of texts that are shorter than all of them, the shortest text's."""
+    return [n for n in lengths if n <= max(tokens)] or [min(tokens)]

@@ -1,0 +1,147 @@
+"""The table of a portrait or a comparison: one row for each number on the page.
+
+Column `section` says what a row is, and which of the other columns it has; a column that does not apply holds null.
+
+depth       a metric at one state: `variant` (trained, shuffled, untrained-0, gaussian), `layer`, `state`, `place`,
+            `normalise`, `scope`, `n`, `d`, `sinks`, `metric`, `value`, `low`, `high`, `bound`, `texts`, `documents`.
+            `scope` is `text` for the mean over texts of their first n tokens, `corpus` for all tokens together, which
+            has no interval. `sinks` is `with`, or `without` where sinks were left out of the trained model's texts.
+spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank`
+            (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur`, without a rank, is the upper
+            edge for rows without structure.
+norms       of the trained model: `layer`, `state`, `place`, `metric`, `value`, `low`, `high`. Metrics: `norm_median`,
+            `norm_largest`, `norm_first` (mean over texts of a text's median, largest and first norm), `mean_cosine`,
+            `sink_share` (share of sinks in the squared norm).
+sinks       a token that is a sink in many texts: `position`, `token`, `value` the number of texts, metric `sinks`;
+            `low`, `high` null; metric `sink_ratio`: its norm in medians of the text, at the layer where that is
+            highest (`layer`).
+tokens      a token of a shown text: `text`, `position`, `token`, metric `gain` (nats, at the last block) or
+            `surprisal` (nats).
+selection   an earlier token that Lasso chose for a token: `text`, `position`, `past` (the position chosen), `rank` (1
+            first).
+loss        `variant`, metric `loss` (nats a token) or `loss_per_byte`, `value`, `low`, `high`; `bound` is that of a
+            uniform guess. Of a comparison also the difference, paired by text, without a variant.
+reference   a shipped model at the last block: `model`, `d`, `n`, `normalise`, `metric`, `value`, `low`, `high`.
+width       the widest shipped model's rows projected to `d` directions: `model` the donor, `d`, `n`, `normalise`,
+            `metric`, `value`.
+difference  of a comparison: the second model minus the first: `layer` of the first, `depth` (relative), `state`,
+            `place`, `normalise`, `scope`, `n`, `metric`, `value`, `low`, `high`, and `band_low`, `band_high`, which
+            hold at all layers together.
+
+Rows of a comparison name the model in `model`. The schema's metadata has what the page says beside the numbers: `Facts`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from geomkit.core.provenance import replacing
+from geomkit.tables.parquet import read_table
+from geomkit.tables.rows import decoded, encoded
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+COLUMNS = pa.schema(
+    [
+        ("section", NAME),
+        ("model", NAME),
+        ("variant", NAME),
+        ("layer", pa.int32()),
+        ("state", NAME),
+        ("place", NAME),
+        ("depth", pa.float64()),
+        ("normalise", NAME),
+        ("scope", NAME),
+        ("n", pa.int64()),
+        ("d", pa.int32()),
+        ("sinks", NAME),
+        ("metric", NAME),
+        ("rank", pa.int32()),
+        ("text", pa.int32()),
+        ("position", pa.int32()),
+        ("past", pa.int32()),
+        ("token", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("band_low", pa.float64()),
+        ("band_high", pa.float64()),
+        ("bound", pa.float64()),
+        ("texts", pa.int32()),
+        ("documents", pa.int32()),
+    ]
+)
+"""depth is relative: 0 the embedding, 1 the last block, above 1 the final state. place is its name: embedding, a number, last,
+plain (after the final norm without its learnt weights) or final. low and high are ends of 95 % intervals over documents."""
+PLACE = b"portrait"
+"""Key of the facts in the metadata of a table."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a page says beside the numbers.
+
+    kind: `portrait` or `comparison`. models, corpus: names. sentences: `In short`. measured: names and values of what was
+    measured, in order. absent: what is not there, and why. command: what makes the page again. labels: of each metric, its label
+    and unit. variants: the label of each variant. texts: names of the shown texts, in order.
+    """
+
+    kind: str
+    models: tuple[str, ...]
+    corpus: str
+    sentences: tuple[str, ...] = ()
+    measured: tuple[tuple[str, str], ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A shipped model's metric at the last block, mean over texts, with its interval.
+
+    projected: whether it is that of the widest model's rows in d directions instead, the line that width alone would give.
+    """
+
+    corpus: str
+    model: str
+    d: int
+    n: int
+    normalise: str
+    metric: str
+    projected: bool
+    value: float
+    low: float | None
+    high: float | None
+
+
+def with_facts(table: pa.Table, facts: Facts) -> pa.Table:
+    """Return the table with these facts in its metadata."""
+    return table.replace_schema_metadata({PLACE: json.dumps(encoded(facts, Facts, "facts"))})
+
+
+def facts_of(table: pa.Table) -> Facts:
+    """Return the facts of a table."""
+    facts: Facts = decoded(json.loads(table.schema.metadata[PLACE]), Facts, "facts")
+    return facts
+
+
+def write(table: pa.Table, parquet: Path, csv: Path | None = None) -> None:
+    """Write a table as Parquet, with its facts, and as CSV."""
+    with replacing(parquet) as temporary:
+        pq.write_table(table, temporary)
+    if csv is not None:
+        plain = table.cast(pa.schema([(one.name, pa.string() if one.type == NAME else one.type) for one in table.schema]))
+        with replacing(csv) as temporary:
+            pa.csv.write_csv(plain, temporary)
+
+
+def read(path: Path) -> pa.Table:
+    """Read a table that `write` wrote. Raises DataError for another file."""
+    return read_table(path)

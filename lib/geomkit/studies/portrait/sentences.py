@@ -1,0 +1,242 @@
+"""Say in short what is remarkable about a model: only what differs from its nulls, each number with its 95 % interval.
+
+A difference is paired by text, and its interval is over documents. Where the largest of several layers is named, the interval
+holds for all layers together.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from geomkit.core.arrays import Array
+from geomkit.core.state import State
+from geomkit.core.variants import TRAINED, base
+from geomkit.laws.resampling import Documents, simultaneous
+from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
+
+MOST = 8
+RANK = "erank_covariance"
+FEW_DOCUMENTS = 10
+
+
+class Estimate(NamedTuple):
+    """A value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval excludes 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return at most `MOST` sentences. With fewer than two documents there are no intervals, and so no sentences but one."""
+    count = len(set(own.documents))
+    if count < 2:
+        return ["All texts come from one document, so nothing here has an interval, and nothing can be said to differ."]
+    found = [
+        *directions(own, documents),
+        *valley(own, documents),
+        *leading(own, documents),
+        *word_order(own, documents),
+        *sink_effect(own, documents, marked),
+        *loss(rows),
+        *stands(own, documents, rows),
+    ][:MOST]
+    if count < FEW_DOCUMENTS:
+        found.append(f"There are only {count} documents, so all intervals are rough.")
+    return found or ["Nothing that is listed here differs from its nulls."]
+
+
+def mean(documents: Documents, values: Array) -> Estimate:
+    """Average values of texts."""
+    return Estimate(*documents.mean(values)[:3])
+
+
+def number(value: float) -> str:
+    """Format with three digits."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def said(estimate: Estimate) -> str:
+    """Format a value with its interval."""
+    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def twins_of(own: Profiles) -> list[str]:
+    """List the untrained twins."""
+    return [name for name in own.variants if base(name) == "untrained"]
+
+
+def twin_mean(own: Profiles, state: State, mode: str, metric: str) -> Array | None:
+    """Average a metric of every text over the untrained twins."""
+    values = [one for name in twins_of(own) if (one := own.at(name, state, mode, own.longest, metric)) is not None]
+    return np.asarray(np.mean(values, axis=0)) if values else None
+
+
+def place(own: Profiles, state: State) -> str:
+    """Name a state in a sentence."""
+    name = own.place(state)
+    words = {"embedding": "at the embedding", "last": "after the last block", "final": "after the final norm"}
+    return words.get(name, f"after block {name} of {own.depth}")
+
+
+def directions(own: Profiles, documents: Documents) -> Iterator[str]:
+    """How many directions the last block's states take, beside random rows and the untrained twin."""
+    mode = "centre-unit" if "centre-unit" in own.modes else own.modes[0]
+    values = own.at(TRAINED, own.last, mode, own.longest, RANK)
+    drawn = own.at(GAUSSIAN, own.last, mode, own.longest, RANK)
+    if values is None or drawn is None:
+        return
+    value, random = mean(documents, values), float(np.mean(drawn))
+    if not value.low <= random <= value.high:
+        most = min(own.longest - (mode == "centre-unit"), own.widths[own.last])
+        sentence = (
+            f"After the last block, the effective rank of {own.longest} tokens is {said(value)} of at most {most} directions "
+            f"({mode} rows); Gaussian rows of this shape have {number(random)}"
+        )
+        twin = twin_mean(own, own.last, mode, RANK)
+        if twin is not None and (change := mean(documents, values - twin)).sign:
+            more = "more" if change.sign > 0 else "fewer"
+            sentence += f", and training left {said(abs_of(change))} directions {more} than an untrained twin has"
+        yield sentence + "."
+
+
+def abs_of(estimate: Estimate) -> Estimate:
+    """Return an estimate whose sign is known without it."""
+    return estimate if estimate.value >= 0 else Estimate(-estimate.value, -estimate.high, -estimate.low)
+
+
+def valley(own: Profiles, documents: Documents) -> Iterator[str]:
+    """Where along depth the effective rank is lowest, if it is lower there than at both ends, and deeper than the twin's."""
+    mode = "centre-unit" if "centre-unit" in own.modes else own.modes[0]
+    states = own.blocks
+    columns = [own.at(TRAINED, state, mode, own.longest, RANK) for state in states]
+    if len(states) < 4 or any(one is None for one in columns):
+        return
+    profile = np.log(np.stack([one for one in columns if one is not None], axis=1))
+    depth_of_valley = valley_depth(documents.means(profile))
+    low, high = np.nanquantile(depth_of_valley, [0.025, 0.975])
+    means = np.nanmean(profile, axis=0)
+    lowest = int(np.argmin(means[1:-1])) + 1
+    twins = [twin_mean(own, state, mode, RANK) for state in states]
+    if any(one is None for one in twins):
+        beyond = True
+    else:
+        null = valley_depth(documents.means(np.log(np.stack([one for one in twins if one is not None], axis=1))))
+        beyond = bool(np.nanquantile(depth_of_valley - null, 0.025) > 0)
+    if low > 0 and beyond:
+        ratio = Estimate(*np.exp(-np.array([float(valley_depth(means[None])[0]), high, low])))
+        yield (
+            f"Along depth, the effective rank ({mode} rows) is lowest {place(own, states[lowest])}: {said(ratio)} times the "
+            f"lower of its values at the embedding and after the last block"
+            + (", a deeper valley than the untrained twin's." if twins[0] is not None else ".")
+        )
+
+
+def valley_depth(profiles: Array) -> Array:
+    """Compute by how much the lowest inner value (k, layers) of a profile is below the lower of its ends: (k,)."""
+    return np.asarray(np.minimum(profiles[:, 0], profiles[:, -1]) - profiles[:, 1:-1].min(axis=1))
+
+
+def leading(own: Profiles, documents: Documents) -> Iterator[str]:
+    """Share of the first direction, where it is largest, if it is larger than in the untrained twin."""
+    mode = "unit" if "unit" in own.modes else own.modes[0]
+    columns = {state: own.at(TRAINED, state, mode, own.longest, "top_1_share") for state in own.blocks}
+    columns = {state: values for state, values in columns.items() if values is not None}
+    twins = {state: twin_mean(own, state, mode, "top_1_share") for state in columns}
+    if not columns or any(one is None for one in twins.values()):
+        return
+    differences = np.stack([columns[state] - twins[state] for state in columns], axis=1)  # type: ignore[operator]
+    band = simultaneous(documents, differences)
+    top = max(range(len(columns)), key=lambda number: float(np.nanmean(list(columns.values())[number])))  # type: ignore[arg-type]
+    state = list(columns)[top]
+    if band.band_low[top] > 0:
+        share, twin = mean(documents, columns[state]), mean(documents, twins[state])  # type: ignore[arg-type]
+        yield (
+            f"One direction has {said(share)} of the mean square of {mode} rows {place(own, state)}, where this share is "
+            f"largest; the untrained twin has {number(twin.value)} there."
+        )
+
+
+def word_order(own: Profiles, documents: Documents) -> Iterator[str]:
+    """What the order of words does to the effective rank of the last block."""
+    mode = "centre-unit" if "centre-unit" in own.modes else own.modes[0]
+    text = own.at(TRAINED, own.last, mode, own.longest, RANK)
+    other = own.at("shuffled", own.last, mode, own.longest, RANK)
+    if text is None or other is None:
+        return
+    change = mean(documents, text - other)
+    if change.sign:
+        yield (
+            f"The order of words {'raises' if change.sign > 0 else 'lowers'} the effective rank after the last block by "
+            f"{said(abs_of(change))} directions ({mode} rows): the same tokens in random order have "
+            f"{number(mean(documents, other).value)}."
+        )
+
+
+def sink_effect(own: Profiles, documents: Documents, marked: Sequence[Array]) -> Iterator[str]:
+    """What attention sinks do to the effective rank, at the layer and in the normalisation where they do most."""
+    effects: list[tuple[State, str, Array]] = []
+    for mode in own.modes:
+        for state in own.blocks:
+            within = own.at(TRAINED, state, mode, own.longest, RANK)
+            without = own.at(TRAINED, state, mode, own.longest, RANK, "without")
+            if within is not None and without is not None:
+                effects.append((state, mode, np.log(without) - np.log(within)))
+    if not effects:
+        return
+    band = simultaneous(documents, np.stack([values for _, _, values in effects], axis=1))
+    top = int(np.nanargmax(np.abs(band.value)))
+    if band.band_low[top] > 0 or band.band_high[top] < 0:
+        state, mode, change = effects[top]
+        without = own.values[Cell(TRAINED, state, mode, own.longest, "without")][RANK]
+        within = without / np.exp(change)
+        count = mean(documents, np.array([float(mask.sum()) for mask in marked]))
+        first = float(np.mean([bool(mask[0]) for mask in marked]))
+        yield (
+            f"A text has {said(count)} attention sinks (the first token is one in {first:.0%} of texts). Leaving them out moves "
+            f"the effective rank {place(own, state)} from {said(mean(documents, within))} to {said(mean(documents, without))} "
+            f"({mode} rows), more than at any other layer."
+        )
+
+
+def loss(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The loss, beside that of a uniform guess."""
+    found = {row["metric"]: row for row in rows if row["section"] == "loss"}
+    if "loss" not in found or found["loss"]["low"] is None:
+        return
+    row = found["loss"]
+    sentence = f"The loss is {said(Estimate(row['value'], row['low'], row['high']))} nats a token"
+    if "loss_per_byte" in found and found["loss_per_byte"]["low"] is not None:
+        own = found["loss_per_byte"]
+        sentence += f", {said(Estimate(own['value'], own['low'], own['high']))} a byte"
+    if row["bound"] is not None and row["high"] < row["bound"]:
+        sentence += f"; a uniform guess has {number(row['bound'])} a token"
+    yield sentence + "."
+
+
+def stands(own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The effective rank of the last block beside the line that width alone would give."""
+    mode = "unit" if "unit" in own.modes else own.modes[0]
+    line = [
+        (row["d"], row["value"])
+        for row in rows
+        if row["section"] == "width" and (row["metric"], row["normalise"], row["n"]) == (RANK, mode, own.longest)
+    ]
+    values, width = own.at(TRAINED, own.last, mode, own.longest, RANK), own.widths[own.last]
+    widths = sorted({d for d, _ in line})
+    if values is None or not widths or not widths[0] <= width <= widths[-1]:
+        return
+    logs = [np.log([value for d, value in line if d == width]).mean() for width in widths]
+    expected = float(np.exp(np.interp(np.log(width), np.log(widths), logs)))
+    value = mean(documents, values)
+    if not value.low <= expected <= value.high:
+        yield (
+            f"After the last block its effective rank ({mode} rows) is {said(value)}; the widest shipped model's states, "
+            f"projected to {width} directions, have {number(expected)}."
+        )

@@ -1,0 +1,343 @@
+"""Portraits: three ways give one number, what is planted is found, equal models do not differ, and bad input is one line."""
+
+import copy
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geomkit.command import main
+from geomkit.core.config import ModelSpec
+from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.state import State
+from geomkit.models.cutting import sample, tokenizer_sha256
+from geomkit.models.stream import runs
+from geomkit.sources.corpora import Document
+from geomkit.states.dumps import stored, write_dump
+from geomkit.states.texts import Texts, write_texts
+from geomkit.studies.portrait.analyse import write_portrait
+from geomkit.studies.portrait.measure import measure_portrait
+from geomkit.studies.portrait.rows import facts_of, read
+from geomkit.studies.portrait.run import compare, portrait
+
+METRICS = ["erank_covariance", "rate_distortion_ratio", "top_1_share"]
+SMALL = {"count": 12, "length": 24, "lengths": (8, 24), "device": "cpu"}
+KEY = ("section", "variant", "layer", "state", "normalise", "scope", "n", "sinks", "metric", "rank", "text", "position", "past")
+
+
+def cells(table) -> dict[tuple, float]:
+    return {tuple(row[name] for name in KEY): row["value"] for row in table.to_pylist()}
+
+
+def chosen(table, **wanted) -> list[dict]:
+    return [row for row in table.to_pylist() if all(row[name] == value for name, value in wanted.items())]
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    words = np.array(["fog", "lamp", "quay", "boat", "gull", "bread", "café", "net", "rope", "salt"])
+    draw = np.random.default_rng(0)
+    return [" ".join(draw.choice(words, 30)) for _ in range(14)]
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory, tokenizer):
+    """A model of four blocks."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=300, hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=48,
+            initializer_range=0.25, max_position_embeddings=64, pad_token_id=None,
+        )  # fmt: skip
+        model = LlamaForCausalLM(config).eval()
+    folder = tmp_path_factory.mktemp("deep") / "deep"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["llama", "gpt-neox", "bert"])
+def test_a_folder_a_model_in_memory_and_the_workflow_give_equal_numbers(
+    architecture, tiny, tokenizer, mask_tokenizer, lines, tmp_path
+):
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    from geomkit.measures.entropy import metrics
+
+    masked = architecture == "bert"
+    words, options = (mask_tokenizer if masked else tokenizer), {**SMALL, "objective": "masked" if masked else "causal"}
+    folder = tiny(architecture)
+    by_folder = portrait(folder, lines, **options)
+    model = (AutoModelForMaskedLM if masked else AutoModelForCausalLM).from_pretrained(folder).train()
+    in_memory = portrait(model, lines, tokenizer=words, **options)
+    assert model.training
+
+    documents = [Document(f"text {number}", line) for number, line in enumerate(lines, 1)]
+    cut = sample(documents, words, 12, 24, 0)
+    facts = {"tokenizer sha256": tokenizer_sha256(words), "corpus sha256": "0", "model": "x"}
+    write_texts(tmp_path / "texts.h5", cut, np.zeros(300, int), facts)
+    states = partial(runs, folder, tmp_path / "texts.h5", "m", ModelSpec(folder, options["objective"], False, "cpu"), 8192, 0)
+    files = [tmp_path / name for name in ("c.h5", "c.words.json", "c.parquet", "c.csv")]
+    measure_portrait(states, *files[:2], ["unit", "centre-unit"], [8, 24], ["shuffled", "untrained-0"], list(metrics), 0.5, 0)
+    write_portrait(*files, "m", "texts", list(metrics), {"eps2": 0.5}, "gaussian", 0)
+    expected = cells(by_folder.table)
+    assert len(expected) == by_folder.table.num_rows > 1000
+    assert cells(in_memory.table) == expected
+    assert cells(read(files[2])) == expected
+    assert files[3].read_text().count("\n") == len(expected) + 1
+
+
+@pytest.mark.slow
+def test_metrics_are_those_of_the_models_own_states(deep, tokenizer, lines):
+    import torch
+
+    from geomkit.measures.entropy import measure
+    from geomkit.measures.spectra import spectrum
+
+    model, folder = deep
+    table = portrait(folder, lines, **SMALL).table
+    values = []
+    texts = sample([Document(f"text {number}", line) for number, line in enumerate(lines, 1)], tokenizer, 12, 24, 0)
+    for own in texts.ids:
+        with torch.inference_mode():
+            hidden = model(torch.tensor(own[None].astype(np.int64)), output_hidden_states=True).hidden_states[2][0]
+        values.append(measure(spectrum(hidden[:8], "centre-unit"), METRICS)["erank_covariance"].value)
+    found = chosen(
+        table, section="depth", variant="trained", layer=2, normalise="centre-unit", scope="text", n=8, metric="erank_covariance"
+    )
+    assert found[0]["value"] == pytest.approx(np.mean(values), rel=1e-5)
+
+
+@pytest.fixture
+def planted(tmp_path) -> Path:
+    """Ten documents: the first token of each text is a sink at block 1, and block 2 has three directions."""
+    draw = np.random.default_rng(0)
+    n, d, texts = 24, 40, 20
+    rows = {State(layer): draw.standard_normal((texts, n, d)) for layer in range(6)}
+    rows[State(1)][:, 0] *= 80
+    rows[State(2)] = draw.standard_normal((texts, n, 3)) @ draw.standard_normal((3, d))
+    path = tmp_path / "dumps/trained.h5"
+    path.parent.mkdir(parents=True)
+    facts = {"params_nonembedding": 10, "params_total": 20, "depth": 4, "final norm": "none", "model": "planted"}
+    documents = [f"d{number // 2}" for number in range(texts)]
+    with write_dump(path, Texts(documents, [n] * texts, [9] * texts), facts, {}, "float32", None, [texts]) as writer:
+        flat = {state: cloud.reshape(-1, d).astype(np.float32) for state, cloud in rows.items()}
+        writer.append(np.tile(np.arange(n, dtype=np.int32), texts), np.ones(n * texts, np.float32), flat)
+    return path
+
+
+def table_of(dump: Path, folder: Path, name: str = "planted"):
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{name}{ending}" for ending in (".h5", ".json", ".parquet", ".csv")]
+    measure_portrait(partial(stored, dump), *files[:2], ["unit", "centre-unit"], [24], [], METRICS, 0.5, 0)
+    write_portrait(*files, name, "c", METRICS, {"eps2": 0.5}, "gaussian", 0)
+    return read(files[2])
+
+
+def test_a_planted_sink_and_a_layer_of_low_rank_are_found(planted, tmp_path):
+    table = table_of(planted, tmp_path / "out")
+    sinks = chosen(table, section="sinks", metric="sinks")
+    assert [(row["position"], row["token"], row["value"]) for row in sinks] == [(0, "#0", 20)]
+    ratio = chosen(table, section="sinks", metric="sink_ratio")[0]
+    assert (ratio["layer"], ratio["value"]) == (1, pytest.approx(80, rel=0.2))
+    share = {row["layer"]: row["value"] for row in chosen(table, section="norms", metric="sink_share")}
+    assert share[1] > 0.99
+    assert share[3] < 0.1
+    rank = chosen(table, section="depth", variant="trained", layer=2, normalise="unit", metric="erank_covariance", scope="text")
+    assert 2 < rank[0]["value"] <= 3
+    without = chosen(table, section="depth", layer=1, normalise="centre-unit", metric="erank_covariance", sinks="without")
+    within = chosen(
+        table, section="depth", variant="trained", layer=1, normalise="centre-unit", metric="erank_covariance", sinks="with"
+    )
+    assert without[0]["low"] > 3 * within[0]["value"]
+    sentences = " ".join(facts_of(table).sentences)
+    assert "1 [1, 1] attention sinks (the first token is one in 100% of texts)" in sentences
+    assert "lowest after block" in sentences
+
+
+def test_random_rows_do_not_differ_from_random_rows(tmp_path):
+    draw = np.random.default_rng(3)
+    facts = {"params_nonembedding": 10, "params_total": 20, "depth": 4, "final norm": "none", "model": "noise"}
+    texts, n, d = 30, 24, 40
+    path = tmp_path / "dumps/trained.h5"
+    path.parent.mkdir(parents=True)
+    with write_dump(
+        path, Texts([f"d{k}" for k in range(texts)], [n] * texts, [9] * texts), facts, {}, "float32", None, [texts]
+    ) as w:
+        flat = {State(layer): draw.standard_normal((texts * n, d)).astype(np.float32) for layer in range(6)}
+        w.append(np.zeros(texts * n, np.int32), None, flat)
+    table = table_of(path, tmp_path / "out", "noise")
+    assert facts_of(table).sentences == ("Nothing that is listed here differs from its nulls.",)
+    assert "sinks" in facts_of(table).absent
+
+
+@pytest.mark.slow
+def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer, lines):
+    import torch
+
+    model, _ = deep
+    same = compare(model, copy.deepcopy(model), lines, tokenizer=tokenizer, **SMALL)
+    assert same.facts.sentences == ("No difference between the two models is larger than texts explain.",)
+    rows = chosen(same.table, section="difference")
+    assert rows
+    assert all(row["value"] == row["band_low"] == row["band_high"] == 0 for row in rows)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in other.model.layers[2].mlp.parameters():
+            weight.mul_(30)
+    changed = compare(model, other, lines, tokenizer=tokenizer, names=("base", "changed"), **SMALL)
+    apart = [
+        row["layer"]
+        for row in chosen(changed.table, section="difference", metric="erank_covariance", normalise="centre-unit", n=24)
+        if row["band_low"] > 0 or row["band_high"] < 0
+    ]
+    assert min(apart) == 3
+    assert any("they part first after block 3 of 4" in sentence for sentence in changed.facts.sentences)
+    assert {row["model"] for row in chosen(changed.table, section="loss")} == {"base", "changed", "changed minus base"}
+    assert changed.to_latex().count(r"\\") == 2 + 6
+
+
+@pytest.mark.slow
+def test_models_of_other_depth_are_compared_at_relative_depth(deep, tiny, tokenizer, lines):
+    result = compare(deep[1], tiny("llama"), lines, **SMALL)
+    rows = chosen(result.table, section="difference", metric="erank_covariance", normalise="unit", n=24, state="block")
+    assert [row["layer"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert "equal depth" in result.facts.absent
+
+
+@pytest.mark.slow
+def test_models_of_other_tokenizers_are_refused(deep, lines, tmp_path):
+    from geomkit.ladder.training import train_tokenizer
+
+    model, folder = deep
+    other = tmp_path / "other"
+    model.save_pretrained(other)
+    train_tokenizer([" ".join(lines)], 280).save_pretrained(other)
+    with pytest.raises(DataError, match="different tokens"):
+        compare(folder, other, lines, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        ([], {}, "texts: there is no text"),
+        (["  "], {}, "there is no text"),
+        ([3], {}, "texts must be strings, found int"),
+        ("nowhere.txt", {}, "nowhere.txt: no such file"),
+        (["fog and lamp"], {"lenght": 3}, "unknown option 'lenght'; known: count, length"),
+    ],
+)
+def test_bad_texts_and_options_are_one_line(texts, options, message, tiny):
+    with pytest.raises((ConfigError, DataError), match=message):
+        portrait(tiny("llama"), texts, **options)
+
+
+@pytest.mark.slow
+def test_one_text_and_texts_shorter_than_every_length_are_said(tiny, lines):
+    single = portrait(tiny("llama"), lines[:1], **SMALL)
+    assert "one document" in single.facts.sentences[0]
+    assert all(row["low"] is None for row in chosen(single.table, section="depth"))
+    short = portrait(tiny("llama"), [line[:20] for line in lines], device="cpu")
+    assert {row["n"] for row in chosen(short.table, section="depth", scope="text")} != {64, 256}
+
+
+def test_a_model_that_is_not_there_and_one_without_a_tokenizer_are_refused(deep, lines, tmp_path):
+    with pytest.raises(DataError, match="no such folder or file, nor a name on the hub"):
+        portrait(tmp_path / "none", lines)
+    deep[0].save_pretrained(tmp_path / "bare")
+    with pytest.raises(DataError, match="tokenizer"):
+        portrait(tmp_path / "bare", lines, device="cpu")
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_page_and_errors_are_one_line(deep, lines, tmp_path, capsys):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for number, line in enumerate(lines):
+        (notes / f"{number}.md").write_text(line)
+    size = ["--count", "12", "--length", "24", "--device", "cpu"]
+    page = tmp_path / "page.html"
+    assert main(["portrait", str(deep[1]), "--texts", str(notes), "--out", str(page), *size]) == 0
+    assert "<html" in page.read_text()[:200]
+    assert (
+        main(
+            ["portrait", str(deep[1]), "--against", str(deep[1]), "--texts", str(notes), "--out", str(tmp_path / "c.csv"), *size]
+        )
+        == 0
+    )
+    assert (tmp_path / "c.csv").read_text().startswith('"section"')
+    capsys.readouterr()
+    assert main(["portrait", str(deep[1]), "--texts", str(tmp_path / "nothing.txt")]) == 1
+    assert capsys.readouterr().err == f"DataError: {tmp_path}/nothing.txt: no such file or folder\n"
+    assert main(["portrait", str(deep[1]), "--texts", str(notes), "--out", str(tmp_path / "page.docx"), *size]) == 1
+    assert "saved as" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_trainer_logs_the_geometry_of_its_model(deep, tokenizer, lines, tmp_path):
+    import torch
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    from geomkit.models.callback import GeometryCallback
+
+    class Logged(TrainerCallback):
+        def __init__(self):
+            self.seen = []
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            self.seen.append((state.global_step, dict(logs)))
+
+    model, logged = copy.deepcopy(deep[0]), Logged()
+    rows = [{"input_ids": ids, "labels": ids} for ids in (tokenizer(line)["input_ids"][:24] for line in lines)]
+    settings = TrainingArguments(
+        tmp_path, max_steps=4, per_device_train_batch_size=2, report_to=[], use_cpu=True, save_strategy="no", learning_rate=0.05,
+        logging_strategy="no", disable_tqdm=True, seed=0,
+    )  # fmt: skip
+    weights = []
+    for attach in (False, True):
+        torch.manual_seed(0)
+        trainer = Trainer(copy.deepcopy(model), settings, train_dataset=rows, callbacks=[logged])
+        callback = GeometryCallback(lines, tokenizer, every=2, count=6, length=20)
+        if attach:
+            callback.attach(trainer)
+        trainer.train()
+        weights.append([weight.detach().clone() for weight in trainer.model.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+    geometry = {step: logs for step, logs in logged.seen if "geometry/erank_covariance/last" in logs}
+    assert list(geometry) == [0, 2, 4]
+    assert geometry[0]["geometry/erank_covariance/last"] != geometry[4]["geometry/erank_covariance/last"]
+    direct = callback.measure(trainer.model)
+    assert {name: value for name, value in geometry[4].items() if name.startswith("geometry")} == pytest.approx(direct)
+    with pytest.raises(ConfigError, match="no trainer"):
+        GeometryCallback(lines, tokenizer, count=6, length=20).log(model)
+    with pytest.raises(ConfigError, match="unknown metric 'erank'"):
+        GeometryCallback(lines, tokenizer, names=["erank"])
+
+
+def chatting(tokenizer):
+    """The tokenizer with a chat template."""
+    own = copy.deepcopy(tokenizer)
+    own.chat_template = "{% for message in messages %}user: {{ message['content'] }}\nend{% endfor %}"
+    return own
+
+
+def test_a_chat_template_comes_before_each_text_and_is_not_measured(tokenizer, lines):
+    from geomkit.models.load import chat_prefix
+
+    documents = [Document(f"text {number}", line) for number, line in enumerate(lines, 1)]
+    plain = sample(documents, tokenizer, 6, 20, 0)
+    chat = sample(documents, chatting(tokenizer), 6, 20, 0, template="chat")
+    assert all(np.array_equal(one, other) for one, other in zip(plain.ids, chat.ids, strict=True))
+    assert chat.prefix == tokenizer("user: ")["input_ids"] != plain.prefix == []
+    assert chat.facts["template"] == "chat"
+    with pytest.raises(DataError, match="no chat template"):
+        chat_prefix(tokenizer)
+    silent = copy.deepcopy(tokenizer)
+    silent.chat_template = "nothing"
+    with pytest.raises(DataError, match="leaves out the words"):
+        chat_prefix(silent)

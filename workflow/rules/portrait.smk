@@ -1,0 +1,207 @@
+# One model on one corpus, and two models compared: any of the catalogue, by the target's name alone
+
+
+DEFAULT += plan.portraits
+
+
+def command_of(subject):
+    """The command that makes a page again."""
+    return (
+        lambda wildcards: f"snakemake --cores 1 results/portraits/{subject.format(**wildcards)}/{wildcards.corpus}.html"
+    )
+
+
+# what a portrait measures of a model, and how its table is made
+PORTRAIT = {
+    "modes": config["portrait"]["normalise"],
+    "lengths": config["portrait"]["lengths"],
+    "metrics": list(plan.known["metric"]),
+    "eps2": config["entropy"]["eps2"],
+    "seed": config["seed"],
+}
+PORTRAIT_TABLE = {
+    "metrics": list(plan.known["metric"]),
+    "parameters": plan.parameters,
+    "drawn": "gaussian",
+    "seed": config["seed"],
+}
+REFERENCES = RESOURCES / "findings/portraits/references.csv"
+
+
+rule portrait_of_states:
+    input:
+        dumps="results/dumps/{model}/{corpus}/trained.h5",
+    output:
+        spectra="results/portraits/{model}/{corpus}.h5",
+        vocabulary="results/portraits/{model}/{corpus}.words.json",
+    log:
+        "results/logs/portrait_of_states/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(plan.imported),
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+    params:
+        **call(
+            "geomkit.studies.portrait.measure:measure_portrait",
+            **STORED,
+            **PORTRAIT,
+            nulls=[],
+        ),
+    message:
+        "Measuring the portrait of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+use rule portrait_of_states as portrait_spectra with:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+    log:
+        "results/logs/portrait_spectra/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(name for name in MODELS if name not in plan.imported),
+        corpus=one_of(config["corpora"]),
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.portrait.measure:measure_portrait",
+            **RUNNING,
+            **PORTRAIT,
+            nulls=plan.portrait_nulls,
+        ),
+
+
+rule portrait_table:
+    input:
+        **({"references": relative(REFERENCES)} if REFERENCES.exists() else {}),
+        spectra="results/portraits/{model}/{corpus}.h5",
+        vocabulary="results/portraits/{model}/{corpus}.words.json",
+    output:
+        output="results/portraits/{model}/{corpus}.parquet",
+        csv="results/portraits/{model}/{corpus}.csv",
+    log:
+        "results/logs/portrait_table/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(MODELS),
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+    params:
+        **call(
+            "geomkit.studies.portrait.analyse:write_portrait",
+            **PORTRAIT_TABLE,
+            command=command_of("{model}"),
+        ),
+    message:
+        "Evaluating the portrait of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+rule comparison_table:
+    input:
+        spectra=[
+            "results/portraits/{first}/{corpus}.h5",
+            "results/portraits/{second}/{corpus}.h5",
+        ],
+        vocabularies=[
+            "results/portraits/{first}/{corpus}.words.json",
+            "results/portraits/{second}/{corpus}.words.json",
+        ],
+    output:
+        output="results/portraits/{first}-vs-{second}/{corpus}.parquet",
+        csv="results/portraits/{first}-vs-{second}/{corpus}.csv",
+    log:
+        "results/logs/comparison_table/{first}-vs-{second}/{corpus}.log",
+    wildcard_constraints:
+        first=one_of(MODELS),
+        second=one_of(MODELS),
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
+    params:
+        **call(
+            "geomkit.studies.portrait.compare:write_comparison",
+            **PORTRAIT_TABLE,
+            models=lambda wildcards: [wildcards.first, wildcards.second],
+            command=command_of("{first}-vs-{second}"),
+        ),
+    message:
+        "Comparing {wildcards.first} with {wildcards.second} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+rule portrait:
+    input:
+        # of which the digest of the code knows nothing
+        relative(ROOT / "lib/geomkit/studies/portrait/page.html"),
+        relative(ROOT / "lib/geomkit/core/page.js"),
+        table="results/portraits/{subject}/{corpus}.parquet",
+    output:
+        output="results/portraits/{subject}/{corpus}.html",
+    log:
+        "results/logs/portrait/{subject}/{corpus}.log",
+    wildcard_constraints:
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call("geomkit.studies.portrait.page:write_page"),
+    message:
+        "Writing the page of {wildcards.subject} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+rule portrait_figure:
+    input:
+        table="results/portraits/{subject}/{corpus}.parquet",
+    output:
+        output="results/portraits/{subject}/{corpus}.pdf",
+    log:
+        "results/logs/portrait_figure/{subject}/{corpus}.log",
+    wildcard_constraints:
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call("geomkit.studies.portrait.figure:draw"),
+    message:
+        "Drawing the portrait of {wildcards.subject} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
+rule references:
+    input:
+        table="results/entropy.parquet",
+        projections=expand(
+            "results/projections/{corpus}.parquet",
+            corpus=plan.chosen("entropy")["corpus"],
+        ),
+    output:
+        output="results/portraits/references.csv",
+    log:
+        "results/logs/references.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call(
+            "geomkit.studies.portrait.references:collect_references",
+            seed=config["seed"],
+        ),
+    message:
+        "Collecting the models that portraits are compared with"
+    script:
+        "../scripts/run.py"
