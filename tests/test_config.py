@@ -21,9 +21,13 @@ from geomkit.core.config import (
     read_column,
     resolve_layers,
     select,
+    tokenizer_folder,
 )
 from geomkit.core.declarations import Declaration
 from geomkit.core.errors import ConfigError
+from geomkit.core.trainings import ladder_models
+from geomkit.tables.rows import read_csv
+from geomkit.tables.trainings import CurvePoint, LadderLoss
 
 ROOT = Path(__file__).parents[1]
 RESOURCES = ROOT / "workflow" / "resources"
@@ -216,11 +220,40 @@ def test_a_folder_of_folders_is_a_family(tmp_path):
         assert model.folder == tmp_path / "ladder" / name
 
 
-def test_the_shipped_ladder_is_expanded():
-    found = expand_models({"ladder": SHIPPED["models"]["ladder"]}, RESOURCES)
-    folders = sorted(path.parent for path in (RESOURCES / "ladder").glob("*/config.json"))
-    assert [model.folder for model in found.values()] == folders
-    assert folders
+LADDER = ("ladder", "ladder-more")
+"""Entries of the models that ship."""
+
+
+def test_the_shipped_ladder_is_two_entries_of_one_family_with_one_tokenizer():
+    found = expand_models({key: SHIPPED["models"][key] for key in LADDER}, RESOURCES)
+    folders = {
+        key: sorted(path.parent for path in (RESOURCES / folder).glob("*/config.json"))
+        for key, folder in zip(LADDER, ("ladder", "ladder/more"), strict=True)
+    }
+    for key in LADDER:
+        assert [model.folder for model in select([key], found, "entropy.models")] == folders[key]
+    assert {(model.family, model.tokenizer) for model in found.values()} == {("ladder", "ladder")}
+    assert {tokenizer_folder(model.folder) for model in found.values()} == {RESOURCES / "ladder/tokenizer"}
+    assert {model.name for model in select(["ladder"], found, "entropy.models")} >= {f"ladder-{width}-s0" for width in (16, 128)}
+
+
+def test_the_recipe_has_every_model_that_ships_in_its_folder():
+    runs = ladder_models(SHIPPED["ladder"]["runs"])
+    trained = {
+        RESOURCES / f"ladder/{more}ladder-{width}-s{seed}"
+        for width, seed, more in zip(runs["width"], runs["seed"], runs["more"], strict=True)
+    }
+    found = expand_models({key: SHIPPED["models"][key] for key in LADDER}, RESOURCES)
+    assert {model.folder for model in found.values()} == trained
+    assert {row.model for row in read_csv(RESOURCES / "ladder/losses.csv", LadderLoss)} == set(found)
+    curves = {(row.width, row.seed) for row in read_csv(RESOURCES / "ladder/training_runs.csv", CurvePoint)}
+    assert curves == set(zip(runs["width"], runs["seed"], strict=True))
+    card = (RESOURCES / "ladder/README.md").read_text()
+    assert [name for name in found if f"| {name} |" not in card] == []
+
+
+def test_what_ships_stays_small():
+    assert sum(path.stat().st_size for path in RESOURCES.rglob("*") if path.is_file()) < 60e6
 
 
 def test_how_a_model_is_loaded_is_what_its_entry_says():
@@ -351,8 +384,24 @@ def test_models_are_selected_by_name_entry_and_family_each_once(models, names, e
     assert [model.name for model in select(iter(names), models, "entropy.models")] == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a"], ["a-2"]),
+        (["first", "a"], ["a-1", "a-2"]),
+        (["b"], ["b"]),
+        (["c"], ["b"]),
+    ],
+)
+def test_a_name_means_a_model_before_an_entry_and_an_entry_before_a_family(names, expected):
+    """`a` is an entry and a family of two, `b` a model and a family of another, `c` a family alone."""
+    rows = [("a-1", "a", "first"), ("a-2", "a", "a"), ("b", "c", "second"), ("d", "b", "third")]
+    models = {name: Model(name, family, None, Path(name), key, {}) for name, family, key in rows}
+    assert [model.name for model in select(names, models, "entropy.models")] == expected
+
+
 def test_an_unknown_model_is_named_with_the_known_ones(models):
-    message = r"config: entropy\.models: unknown model or family 'd'; known: a, a-1, a-2, b, c, first"
+    message = r"config: entropy\.models: unknown model, entry or family 'd'; known: a, a-1, a-2, b, c, first"
     with pytest.raises(ConfigError, match=message):
         select(["c", "d"], models, "entropy.models")
 
@@ -414,8 +463,9 @@ CROSSED = [
     ("entropy.corpora", ["sotu", "sotus"], "entropy.corpora: unknown corpus 'sotus'; known: "),
     ("entropy.metrics", ["erank"], "entropy.metrics: unknown metric 'erank'; known: "),
     ("entropy.normalise", ["unit", "center"], "entropy.normalise: unknown normalisation 'center'; known: centre-unit, raw, unit"),
-    ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model or family 'gpt5'; known: "),
+    ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model, entry or family 'gpt5'; known: "),
     ("entropy.lengths", [16, 256, 257], "entropy.lengths: 257 is more than texts.length 256"),
+    ("ladder.runs", [{"widths": [16, 24], "seeds": 2}, {"widths": [24], "seeds": [1]}], "ladder.runs: ladder-24-s1 is in 2 runs"),
     ("ladder.corpus", "sotus", "ladder.corpus: unknown corpus 'sotus'; known: "),
     ("ladder.card", ["sotu", "sotus"], "ladder.card: unknown corpus 'sotus'; known: "),
     ("scaling.primary.metrics", ["erank"], "scaling.primary.metrics: unknown metric among entropy.metrics 'erank'; known: "),
@@ -424,7 +474,7 @@ CROSSED = [
     ("dump.layers", [0, 40], "dump.layers: ladder-128-s0: layer 40 does not exist"),
     ("dump.layers", [0, "final"], "scaling.primary.layer: last is not among dump.layers"),
     ("dump.layers", "last", "tokens.selection.layers: ['middle', 'last'] is not among dump.layers"),
-    ("tokens.models", ["gpt5"], "tokens.models: unknown model or family 'gpt5'; known: "),
+    ("tokens.models", ["gpt5"], "tokens.models: unknown model, entry or family 'gpt5'; known: "),
     ("tokens.corpora", ["sotus"], "tokens.corpora: unknown corpus 'sotus'; known: "),
     ("tokens.models", ["ladder-16-s0"], "tokens.selection.models: unknown model among tokens.models 'ladder-"),
     ("tokens.selection.methods", ["laso"], "tokens.selection.methods: unknown selection method 'laso'; known: "),

@@ -13,7 +13,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from geomkit.core.variants import VARIANTS, WIDTH_NULLS
-from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, length_of, name_of, save
+from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, length_of, name_of, ordered_colours, save
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
@@ -555,6 +555,12 @@ def test_tables_have_differences_from_the_weaker_nulls_and_no_margin():
     assert not figure.axes[0].collections
     measured = [row for row in tables()[0] if not row.published]
     assert tables_figure(measured, tables()[1]) is None
+
+
+def test_any_number_of_sizes_have_colours_of_their_own_darker_for_larger_ones():
+    luminance = [float(np.dot(colour[:3], (0.2126, 0.7152, 0.0722))) for colour in ordered_colours(range(19)).values()]
+    assert len(luminance) == 19
+    assert (np.diff(luminance) < 0).all()
 
 
 @pytest.mark.slow

@@ -52,3 +52,15 @@ def test_a_family_replaces_the_one_that_shipped_once_it_is_whole(project):
     assert promote([FAMILY], project) == []
     assert [path.name for path in project.glob("ladder/ladder-*")] == ["ladder-32"]
     assert (project / "ladder/README.md").read_text() == "old"
+
+
+def test_a_new_family_leaves_none_of_the_models_that_shipped_in_a_folder_that_it_does_not_have(project):
+    write("workflow/resources/ladder/more/ladder-20/config.json", "old")
+    write("workflow/resources/ladder/steps/ladder-16-step2/config.json", "old")
+    more = Shipped("ladder/more/ladder-*", target="ladder", whole="ladder/README.md")
+    write("results/ladder/ladder-32/config.json")
+    assert promote([FAMILY, more], project) == [FAMILY, more]
+    assert (project / "ladder/more/ladder-20").is_dir(), "the new family is not whole"
+    write("results/ladder/README.md")
+    assert promote([FAMILY, more], project) == []
+    assert sorted(path.parent.name for path in project.glob("ladder/**/config.json")) == ["ladder-16-step2", "ladder-32"]

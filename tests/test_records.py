@@ -232,9 +232,7 @@ def test_nan_is_nothing():
     ("path", "kind", "rows"),
     [
         ("ladder/training_grid.csv", Training, 120),
-        ("ladder/training_runs.csv", CurvePoint, 288),
         ("ladder/sweep.csv", SweptTraining, 20),
-        ("ladder/losses.csv", LadderLoss, 18),
         ("published/diff_erank.csv", PublishedValue, 20),
         ("published/losses.csv", PublishedValue, 23),
         ("published/matrix_entropy.csv", PublishedValue, 17),

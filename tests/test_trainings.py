@@ -1,14 +1,23 @@
 """Which trainings of the ladder are asked for, and their names."""
 
-from geomkit.core.trainings import CELL, cell_recipe, grid_cells, model_names, trainings
+from geomkit.core.trainings import CELL, cell_recipe, grid_cells, ladder_models, trainings
 
 RUNS = [{"widths": [16, 24], "seeds": 2}, {"widths": [32], "seeds": 1}]
 
 
 def test_runs_are_widths_and_seeds():
     assert trainings(RUNS) == [(16, 0), (16, 1), (24, 0), (24, 1), (32, 0)]
-    assert model_names(RUNS) == ["ladder-16-s0", "ladder-16-s1", "ladder-24-s0", "ladder-24-s1", "ladder-32-s0"]
+    assert trainings([{"widths": [16, 24], "seeds": [2, 5]}]) == [(16, 2), (16, 5), (24, 2), (24, 5)]
     assert trainings([]) == []
+
+
+def test_models_of_the_ladder_are_in_order_of_size_whatever_folder_they_ship_in():
+    runs = [*RUNS, {"widths": [20, 32], "seeds": [1], "more": True}]
+    assert ladder_models(runs) == {
+        "width": [16, 16, 20, 24, 24, 32, 32],
+        "seed": [0, 1, 1, 0, 1, 0, 1],
+        "more": ["", "", "more/", "", "", "", "more/"],
+    }
 
 
 def test_a_grid_has_the_epochs_that_the_ladders_tokens_allow():

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from workflow_case import ROOT, Case, Outcome
 
-OURS = ("one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
+OURS = ("all-widths", "one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
 """Families on the hub."""
 
@@ -96,3 +96,34 @@ def test_fetching_alone_is_a_target(project, tmp_path):
     models, corpora = (len(settings[kind]) for kind in ("models", "corpora"))
     outcome = Case(project, tmp_path, SUITES[0]).run("fetch", "--cores", "1", "--dry-run")
     assert outcome.jobs == {"fetch_model": models, "fetch_corpus": corpora, "fetch": 1}
+
+
+def shipped(project: Path) -> tuple[set[str], set[str]]:
+    """Names of the models of the entries ladder and ladder-more."""
+    ladder = project / "workflow/resources/ladder"
+    few, more = ({path.name for path in folder.glob("ladder-*")} for folder in (ladder, ladder / "more"))
+    return few, more
+
+
+def test_the_picture_has_one_entry_of_the_ladder_and_what_verdicts_are_judged_by_has_both(project, tmp_path):
+    few, more = shipped(project)
+    picture = Case(project, tmp_path / "picture", {}).run("results/scaling_plot.pdf", "--cores", "1", "--dry-run")
+    assert picture.status == 0, picture.terminal
+    assert (picture.jobs["dump"], picture.jobs["project"]) == (len(few), len(few))
+    assert not {name for name in more if f"results/dumps/{name}/" in picture.terminal}
+    suite = ROOT / "workflow/config/all-widths.yaml"
+    corpora = len(yaml.safe_load(suite.read_text())["entropy"]["corpora"])
+    verdicts = Case(project, tmp_path / "verdicts", suite).run("results/scaling/verdicts.csv", "--cores", "1", "--dry-run")
+    assert verdicts.status == 0, verdicts.terminal
+    assert verdicts.jobs["project"] == corpora * len(few | more)
+    assert verdicts.jobs["projections"] == corpora
+    assert "untrained" not in verdicts.terminal
+
+
+def test_the_ladder_is_trained_into_the_folders_that_it_ships_in(project, tmp_path):
+    outcome = Case(project, tmp_path, {}).run("ladder", "--cores", "1", "--dry-run")
+    assert outcome.status == 0, outcome.terminal
+    weights = set(re.findall(r"results/ladder/((?:more/)?ladder-\d+-s\d+)/model\.safetensors", outcome.terminal))
+    assert outcome.jobs["ladder_model"] == len(weights)
+    few, more = shipped(project)
+    assert weights >= few | {f"more/{name}" for name in more}

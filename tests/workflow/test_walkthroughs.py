@@ -264,4 +264,4 @@ def test_a_study_is_among_the_default_targets_and_on_the_page_of_the_configurati
     files = [str(walk.project / name) for name in ("workflow/schemas/config.schema.yaml", "config.yaml")]
     page = walk.python(f"{code}print(json.dumps(page(*map(read, {files!r}))))")
     assert "## peak\n\nAt which layer" in page
-    assert '| `peak.models` | list of strings | Models or families; empty for none. | `["ladder"]` |' in page
+    assert '| `peak.models` | list of strings | Models, entries or families; empty for none. | `["ladder"]` |' in page

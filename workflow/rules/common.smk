@@ -58,6 +58,8 @@ with plainly():
     )
 if change and workflow.is_main_process:
     print(change, file=sys.stderr)
+# models that ship, for questions about the ladder itself
+SHIPPED_LADDER = settings.select(["ladder"], MODELS, "models")
 plan = Plan(config, MODELS, declared_by_kind(), list(settings.stages(SCHEMA)))
 inputs = Inputs(plan, RESOURCES, shares_folder())
 # figures show everything that the configuration selects, by names that they read in tables

@@ -1,7 +1,7 @@
 from geomkit.ladder.names import expand as trainings_of
-from geomkit.core.trainings import CELL, cell_recipe, grid_cells, model_names
+from geomkit.core.trainings import CELL, cell_recipe, grid_cells, ladder_models
 
-LADDER = model_names(config["ladder"]["runs"])
+LADDER = ladder_models(config["ladder"]["runs"])
 CONTROLS = [
     str(training)
     for groups in config["ladder"]["controls"].values()
@@ -43,11 +43,13 @@ rule ladder_model:
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         tokenizer="results/ladder/tokenizer/tokenizer_config.json",
     output:
-        "results/ladder/ladder-{width}-s{seed}/config.json",
-        weights="results/ladder/ladder-{width}-s{seed}/model.safetensors",
-        curve="results/ladder/curves/ladder-{width}-s{seed}.csv",
+        "results/ladder/{more}ladder-{width}-s{seed}/config.json",
+        weights="results/ladder/{more}ladder-{width}-s{seed}/model.safetensors",
+        curve="results/ladder/{more}curves/ladder-{width}-s{seed}.csv",
     log:
-        "results/logs/ladder/ladder-{width}-s{seed}.log",
+        "results/logs/ladder/{more}ladder-{width}-s{seed}.log",
+    wildcard_constraints:
+        more="(more/)?",
     conda:
         "../../envs/geomkit.yaml"
     resources:
@@ -70,7 +72,9 @@ rule ladder_model:
 
 rule ladder_runs:
     input:
-        tables=expand("results/ladder/curves/{name}.csv", name=LADDER),
+        tables=expand(
+            "results/ladder/{more}curves/ladder-{width}-s{seed}.csv", zip, **LADDER
+        ),
     output:
         output="results/ladder/training_runs.csv",
     log:
@@ -257,8 +261,8 @@ rule controls_measured:
     input:
         models=[
             *[
-                relative(RESOURCES / "ladder" / name / "model.safetensors")
-                for name in LADDER
+                relative(model.folder / "model.safetensors")
+                for model in SHIPPED_LADDER
             ],
             *expand("results/ladder/controls/{name}/model.safetensors", name=CONTROLS),
         ],
@@ -298,7 +302,11 @@ rule controls_measured:
 rule ladder_card:
     input:
         "results/ladder/tokenizer/tokenizer_config.json",
-        models=expand("results/ladder/{name}/model.safetensors", name=LADDER),
+        models=expand(
+            "results/ladder/{more}ladder-{width}-s{seed}/model.safetensors",
+            zip,
+            **LADDER,
+        ),
         corpora=expand(
             "results/corpora/{corpus}.parquet", corpus=config["ladder"]["card"]
         ),

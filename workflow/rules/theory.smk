@@ -6,7 +6,6 @@ RADII = relative(RESOURCES / "findings/theory/training/step_radii.csv")
 NGRAM_TABLES = ["trigrams", "bigrams", "tokens", "words"]
 TOKENIZER = ancient(relative(RESOURCES / "ladder/tokenizer"))
 TOKENIZER_FILES = list(map(relative, files_below(RESOURCES / "ladder/tokenizer")))
-SHIPPED_LADDER = sorted(path.name for path in (RESOURCES / "ladder").glob("ladder-*"))
 
 
 rule theory_ngram_ids:
@@ -214,8 +213,8 @@ rule theory_bigrams:
         TOKENIZER_FILES,
         models=[
             path
-            for name in SHIPPED_LADDER
-            for path in map(relative, files_below(RESOURCES / "ladder" / name))
+            for model in SHIPPED_LADDER
+            for path in map(relative, files_below(model.folder))
         ],
         corpus=f"results/corpora/{config['ladder']['corpus']}.parquet",
         documents="results/theory/ngrams.h5",
@@ -232,7 +231,7 @@ rule theory_bigrams:
     params:
         **call(
             "geomkit.theory.run.bigrams:measure_bigrams",
-            seeds=[int(name.rpartition("-s")[2]) for name in SHIPPED_LADDER],
+            seeds=[model.seed for model in SHIPPED_LADDER],
             number=config["theory"]["windows"],
             device=config["compute"]["device"],
         ),

@@ -7,6 +7,7 @@ No module that measures imports these checks, so a changed check makes no job ru
 import math
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import getitem
@@ -19,6 +20,7 @@ from geomkit.core.config import (
     below_here,
     expand_models,
     fetched,
+    meanings,
     require,
     resolve_layers,
     select,
@@ -27,6 +29,7 @@ from geomkit.core.config import (
 )
 from geomkit.core.configfiles import ConfigFiles, Fault, Keys, Written
 from geomkit.core.errors import ConfigError, one_line
+from geomkit.core.trainings import trainings
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -99,10 +102,6 @@ class Catalogue(dict[str, Model]):
             if name in self:
                 yield Fault(f"models.{key}: there is already a model named {name!r}")
             self[name] = model
-
-    def names(self) -> set[str]:
-        """Return all that selects models: names, entries and families."""
-        return {name for model in self.values() for name in (model.name, model.key, model.family)}
 
     def entries(self) -> list[str]:
         """Return the keys of entries without a fault."""
@@ -434,7 +433,7 @@ def check_stage(config: Mapping[str, Any], models: Catalogue, stage: str, need: 
     selected = config[stage]["models"]
     if selected:
         yield from unknown(config[stage]["corpora"], config["corpora"], f"{stage}.corpora", "corpus")
-    yield from unknown(selected, models.names(), f"{stage}.models", "model or family") if models.complete else ()
+    yield from unknown(selected, meanings(models), f"{stage}.models", "model, entry or family") if models.complete else ()
     for model in models.select(selected, f"{stage}.models") if need else []:
         if model.imported:
             yield Fault(f"{stage}.models: {model.name} are imported states, and this stage needs {need}")
@@ -487,9 +486,12 @@ def check_parameters(config: Mapping[str, Any], known: Known) -> Iterator[Fault]
 
 
 def check_ladder(config: Mapping[str, Any]) -> Iterator[Fault]:
-    """Check the corpora of the ladder."""
+    """Check the corpora of the ladder, and that no two of its runs have the same model."""
     for key, names in (("corpus", [config["ladder"]["corpus"]]), ("card", config["ladder"]["card"])):
         yield from unknown(names, config["corpora"], f"ladder.{key}", "corpus")
+    for (width, seed), runs in Counter(trainings(config["ladder"]["runs"])).items():
+        if runs > 1:
+            yield Fault(f"ladder.runs: ladder-{width}-s{seed} is in {runs} runs")
 
 
 def check_tokens(config: Mapping[str, Any], models: Catalogue) -> Iterator[Fault]:

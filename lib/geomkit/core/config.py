@@ -301,16 +301,28 @@ def seed_and_step(name: str) -> tuple[int | None, int | None]:
     return int(end[1]), int(end[2]) if end[2] else None
 
 
+MEANINGS = ("name", "key", "family")
+"""Attributes of a model by which a selection may name it, from the most specific one."""
+
+
+def meanings(models: Mapping[str, Model]) -> dict[str, str]:
+    """Return all words that select models, each with its most specific meaning, one of `MEANINGS`."""
+    return {getattr(model, meaning): meaning for meaning in reversed(MEANINGS) for model in models.values()}
+
+
 def select(names: Iterable[str], models: Mapping[str, Model], key: str) -> list[Model]:
-    """Select models by name, by catalogue entry or by family; each once, in the order of the catalogue.
+    """Select models, each once, in the order of the catalogue.
+
+    A name means the model of this name, else the models of this catalogue entry, else those of this family: an entry may have the
+    name of a family to which other entries belong too.
 
     Raises ConfigError, naming the key, for a name that is none of these.
     """
-    names = list(names)
-    known = {name for model in models.values() for name in (model.name, model.key, model.family)}
+    known, chosen = meanings(models), set()
     for name in names:
-        require(name, known, key, "model or family")
-    return [model for model in models.values() if {model.name, model.key, model.family} & set(names)]
+        require(name, known, key, "model, entry or family")
+        chosen.add((known[name], name))
+    return [model for model in models.values() if chosen & {(meaning, getattr(model, meaning)) for meaning in MEANINGS}]
 
 
 def trainings(models: Iterable[Model]) -> dict[str, list[Model]]:

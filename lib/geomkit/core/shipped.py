@@ -13,7 +13,8 @@ class Shipped(NamedTuple):
 
     path: below `results/`. stage: that of the configuration whose default targets make it, if the stage has models. run: the
     configuration in `workflow/config` whose run in `runs/` makes what ships; the default one has no name. target: what to ask
-    Snakemake for, if not the file. whole: a file that is there once all of a pattern's files are.
+    Snakemake for, if not the file. whole: a file that is there once all of a pattern's files are; if the pattern has none then,
+    none ships.
     """
 
     path: str
@@ -72,6 +73,7 @@ TRAININGS = (
     Shipped("ladder/README.md", target="ladder"),
     Shipped("ladder/tokenizer", target="ladder", whole="ladder/README.md"),
     Shipped("ladder/ladder-*", target="ladder", whole="ladder/README.md"),
+    Shipped("ladder/more/ladder-*", target="ladder", whole="ladder/README.md"),
     Shipped("ladder/losses.csv", target="ladder"),
     Shipped("ladder/training_runs.csv", target="ladder"),
     Shipped("ladder/sweep.csv"),

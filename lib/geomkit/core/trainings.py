@@ -8,13 +8,22 @@ CELL = "width-{width}_seed-{seed}_unique-{unique}_tokens-{tokens}_rate-{rate}_ba
 
 
 def trainings(runs: Iterable[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """List (width, seed) of all models in a list of runs."""
-    return [(width, seed) for run in runs for width in run["widths"] for seed in range(run["seeds"])]
+    """List (width, seed) of all models in a list of runs, whose `seeds` are a number of seeds, or the seeds themselves."""
+    return [
+        (width, seed)
+        for run in runs
+        for width in run["widths"]
+        for seed in (range(run["seeds"]) if isinstance(run["seeds"], int) else run["seeds"])
+    ]
 
 
-def model_names(runs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """List the names of the ladder's models."""
-    return [f"ladder-{width}-s{seed}" for width, seed in trainings(runs)]
+def ladder_models(runs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return `width` and `seed` of the ladder's models, smallest first, and `more`: the folder that they ship in.
+
+    `more` is `more/` for those of the entry `ladder-more`, and empty for the others.
+    """
+    models = sorted((width, seed, "more/" if run.get("more") else "") for run in runs for width, seed in trainings([run]))
+    return {name: [model[place] for model in models] for place, name in enumerate(("width", "seed", "more"))}
 
 
 def cell_recipe(recipe: Mapping[str, Any], tokens: str, rate: str, batch: str) -> dict[str, Any]:

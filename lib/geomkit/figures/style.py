@@ -159,6 +159,12 @@ def colours(names: Iterable[Name]) -> dict[Name, str]:
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
 
+def ordered_colours(names: Iterable[Name]) -> dict[Name, Any]:
+    """Assign a colour to each of any number of sizes or layers in ascending order, darker for later ones."""
+    ordered = list(names)
+    return dict(zip(ordered, matplotlib.colormaps["viridis_r"](np.linspace(1, 0.1, len(ordered))[::-1]), strict=True))
+
+
 def save(pages: Iterable[Figure], path: Path) -> None:
     """Save figures as pages of one PDF, without a date in it."""
     with replacing(path) as temporary, PdfPages(temporary, metadata={"CreationDate": None}) as pdf:

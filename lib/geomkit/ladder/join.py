@@ -9,8 +9,9 @@ from geomkit.tables.trainings import Cell, ControlTraining, CurvePoint, SweptTra
 
 
 def join_curves(tables: Iterable[Path], output: Path) -> None:
-    """Join learning curves into one table."""
-    write_csv(output, CurvePoint, [row for table in tables for row in read_csv(Path(table), CurvePoint)])
+    """Join learning curves into one table, in order of width and seed."""
+    points = [row for table in tables for row in read_csv(Path(table), CurvePoint)]
+    write_csv(output, CurvePoint, sorted(points, key=lambda row: (row.width, row.seed, row.tokens)))
 
 
 def join_sweep(tables: Iterable[Path], output: Path) -> None:

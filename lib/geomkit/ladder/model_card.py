@@ -34,8 +34,9 @@ def write_card(
     recipe: Mapping[str, Any],
     device: str,
 ) -> None:
-    """Write the model card and the table of losses."""
+    """Write the model card and the table of losses. models: files in the models' folders, in the order of the table."""
     folders = [Path(model).parent for model in models]
+    more = [folder.name for folder in folders if folder.parent != card.parent]
     sources = {Path(path).stem: (Path(path), split) for path, split in zip(corpora, splits, strict=True)}
     words = load_tokenizer(folders[0])
     own = replace(Recipe(**recipe), validation_windows=TEST_WINDOWS)
@@ -69,6 +70,8 @@ def write_card(
     facts = {
         "count": len(rows),
         "widths_count": len({row["width"] for row in rows}),
+        "few": len(rows) - len(more),
+        "more": ", ".join(more) or "none",
         "training_tokens": f"{len(ids):,}",
         "epochs": f"{own.tokens / len(ids):.1f}",
         "windows": TEST_WINDOWS,

@@ -37,7 +37,7 @@ def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
 def ship(one: Shipped, resources: Path) -> bool:
     """Ship one result, in place of the shipped copy; returns whether all of its files were there."""
     paths = sorted(one.results.glob(one.path))
-    if not paths or (one.whole and not (one.results / one.whole).exists()):
+    if not ((one.results / one.whole).exists() if one.whole else paths):
         return False
     for old in (path for path in resources.glob(str(one.place)) if path.is_dir()):
         shutil.rmtree(old)

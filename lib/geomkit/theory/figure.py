@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from geomkit.figures.style import BLACK, BLUE, GREEN, ORANGE, SIZE, VERMILION, WIDTH, colours, save
+from geomkit.figures.style import BLACK, BLUE, GREEN, ORANGE, SIZE, VERMILION, WIDTH, colours, ordered_colours, save
 from geomkit.tables.rows import read_csv
 from geomkit.theory.gaps import capacity, gaps_below, threshold
 from geomkit.theory.rows import (
@@ -161,7 +161,7 @@ def representations_figure(gains: Sequence[ConditionalGain], documents: Sequence
     layers = list(dict.fromkeys(row.layer for row in gains))
     figure = Figure(figsize=(WIDTH, 1.9 * len(layers) + 1.9))
     *above, below = figure.subplots(len(layers) + 1, 1)
-    paint = colours(sorted({row.d for row in gains if row.variant == "trained"}))
+    paint = ordered_colours(sorted({row.d for row in gains if row.variant == "trained"}))
     for axis, layer in zip(above, layers, strict=True):
         for d, colour in paint.items():
             for variant, line in (("trained", "-"), ("projected", "--")):
@@ -197,7 +197,7 @@ def quanta_figure(bigrams: Sequence[BigramLoss], learnt: Sequence[LearntRank]) -
     figure = Figure(figsize=(WIDTH, 4.4))
     above, below = figure.subplots(2, 1)
     widths = sorted({row.width for row in bigrams})
-    paint = colours(widths)
+    paint = ordered_colours(widths)
     firsts = sorted({row.first_rank for row in bigrams if row.first_rank})
     for width in widths:
         mine = [[row for row in bigrams if row.width == width and row.first_rank == first] for first in firsts]

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from geomkit.core.variants import base
-from geomkit.figures.style import SIZE, WIDTH, distortion, looks, name_of, save, unit_of
+from geomkit.figures.style import SIZE, WIDTH, distortion, looks, name_of, ordered_colours, save, unit_of
 from geomkit.laws.resampling import documents_in_words
 from geomkit.studies.size_laws.rows import Point
 from geomkit.tables.rows import read_csv
@@ -55,11 +54,6 @@ def layers_figure(rows: Sequence[Point], metrics: Sequence[str], where: str) -> 
         yield figure
 
 
-def shades(sizes: Sequence[Size]) -> dict[Size, Any]:
-    """Return a colour for each size, darker for larger."""
-    return dict(zip(sizes, matplotlib.colormaps["viridis_r"](np.linspace(1, 0.1, len(sizes))[::-1]), strict=True))
-
-
 def panel(axis: Axes, rows: Sequence[Point], sizes: Sequence[Size], nulls: Sequence[str]) -> None:
     """Draw one metric: a line with its band for each size, trained and of each null."""
     groups: dict[tuple[Size, str], dict[float, list[Point]]] = defaultdict(lambda: defaultdict(list))
@@ -68,7 +62,7 @@ def panel(axis: Axes, rows: Sequence[Point], sizes: Sequence[Size], nulls: Seque
             depth = row.layer / row.depth if row.layer <= row.depth else NORM
             groups[(row.family, row.params_nonembedding), base(row.variant)][depth].append(row)
     strength = dict(zip(sizes, np.linspace(1, 0.4, len(sizes))[::-1], strict=True))
-    for size, paint in shades(sizes).items():
+    for size, paint in ordered_colours(sizes).items():
         for null in nulls:
             look = NULLS[null]
             line = {"color": look.colour, "ls": look.line, "lw": 0.7, "alpha": strength[size]}
@@ -105,7 +99,8 @@ def trace(axis: Axes, places: Mapping[float, Sequence[Point]], line: Mapping[str
 def legend(sizes: Sequence[Size], nulls: Sequence[str]) -> list[Line2D]:
     """Return a line for each size and null."""
     trained = [
-        Line2D([], [], color=paint, lw=1, label=f"{family}, {short(size)}") for (family, size), paint in shades(sizes).items()
+        Line2D([], [], color=paint, lw=1, label=f"{family}, {short(size)}")
+        for (family, size), paint in ordered_colours(sizes).items()
     ]
     return trained + [
         Line2D([], [], color=NULLS[null].colour, ls=NULLS[null].line, lw=0.7, label=NULLS[null].short) for null in nulls

@@ -6,12 +6,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, METHODS, distortion, save
+from geomkit.figures.style import COLOURS, METHODS, distortion, ordered_colours, save
 from geomkit.laws.resampling import documents_in_words
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.rows import read_csv
@@ -238,8 +237,7 @@ def counts(rows: Rows) -> str:
 
 def shades(rows: Rows) -> dict[tuple[str, float], Any]:
     """A colour for each size, darker for larger."""
-    sizes = sorted({(row.family, row.params_nonembedding) for row in rows}, key=lambda size: size[1])
-    return dict(zip(sizes, matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes))), strict=True))
+    return ordered_colours(sorted({(row.family, row.params_nonembedding) for row in rows}, key=lambda size: size[1]))
 
 
 def short(size: float) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +11,19 @@ from matplotlib.lines import Line2D
 
 from geomkit.core.config import layer_name
 from geomkit.core.variants import TRAINED
-from geomkit.figures.style import BLACK, BLUE, NULLS, VERMILION, WIDTH, colours, distortion, name_of, save, unit_of
+from geomkit.figures.style import (
+    BLACK,
+    BLUE,
+    NULLS,
+    VERMILION,
+    WIDTH,
+    colours,
+    distortion,
+    name_of,
+    ordered_colours,
+    save,
+    unit_of,
+)
 from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
 from geomkit.tables.rows import read_csv
 
@@ -185,8 +196,7 @@ def seeds_of(points: Sequence[StepPoint]) -> list[int | None]:
 
 def shades_of(points: Sequence[StepPoint]) -> dict[int, Any]:
     """A colour for each layer, darker for later ones."""
-    layers = sorted({int(row.layer) for row in points if row.layer is not None})
-    return dict(zip(layers, matplotlib.colormaps["viridis_r"](np.linspace(0.15, 1, len(layers))), strict=True))
+    return ordered_colours(sorted({int(row.layer) for row in points if row.layer is not None}))
 
 
 def called(layer: int, points: Sequence[StepPoint]) -> str:
