@@ -71,6 +71,8 @@ rule verdicts:
             corpus=plan.chosen("entropy")["corpus"],
         ),
     output:
+        pairs="results/scaling/pairs.csv",
+        residuals="results/scaling/residuals.csv",
         verdicts="results/scaling/verdicts.csv",
         differences="results/scaling/differences.csv",
     log:

@@ -40,6 +40,8 @@ class Shipped(NamedTuple):
 
 
 FINDINGS = (
+    Shipped("scaling/pairs.csv", stage="entropy"),
+    Shipped("scaling/residuals.csv", stage="entropy"),
     Shipped("scaling/verdicts.csv", stage="entropy"),
     Shipped("scaling/differences.csv", stage="entropy"),
     Shipped("scaling/growth.csv", stage="entropy"),

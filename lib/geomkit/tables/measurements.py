@@ -137,6 +137,17 @@ class Measurements:
     def eps2(self) -> dict[str, float | None]:
         return {where.metric: where.eps2 for arrays in self.variants.values() for where in arrays}
 
+    def restricted(self, rows: Sequence[int]) -> "Measurements":
+        """Keep some models, by their numbers."""
+        chosen = list(rows)
+        return replace(
+            self,
+            models=[self.models[row] for row in chosen],
+            variants={name: {where: values[chosen] for where, values in of.items()} for name, of in self.variants.items()},
+            widths={layer: widths[chosen] for layer, widths in self.widths.items()},
+            load_losses=lambda: {name: Loss(*(part[chosen] for part in loss)) for name, loss in self.losses.items()},
+        )
+
     def narrowest(self, row: int) -> int:
         """Return the dimensions of a model's narrowest state."""
         return min(int(width[row]) for layer, width in self.widths.items() if layer is not None and width[row])
