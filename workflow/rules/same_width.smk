@@ -41,6 +41,7 @@ rule fixed_width:
         published=relative(RESOURCES / "published/diff_erank.csv"),
     output:
         output="results/scaling/fixed_width.csv",
+        trends="results/scaling/trends.csv",
     log:
         "results/logs/fixed_width.log",
     conda:

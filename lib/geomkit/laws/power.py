@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from geomkit.laws.differences import LEVEL, POWER
+from geomkit.laws.differences import LEVEL, POWER, detectable
 from geomkit.laws.pairs import FACTOR
 
 MOST = 1000
@@ -25,8 +25,11 @@ class Needed(NamedTuple):
     """Times as many as there were."""
 
     def __str__(self) -> str:
-        documents = None if self.documents is None else f"{self.documents} times as many documents"
-        known = [f"{self.sizes} sizes" if self.sizes else None, f"{self.seeds} seeds a size" if self.seeds else None, documents]
+        known = [
+            f"{self.sizes} sizes" if self.sizes else "",
+            f"{self.seeds} seeds a size" if self.seeds else "",
+            f"{self.documents} times as many documents" if self.documents else "",
+        ]
         return " or ".join(filter(None, known)) or "neither sizes nor seeds nor documents alone, within a thousand"
 
 
@@ -79,6 +82,12 @@ class Precision:
         different = float(special.ndtr((2 * margin - max(margin, reach[LEVEL / 2])) / self.error))
         return min(negligible, different) >= power
 
+    def advice(self, margin: float) -> str:
+        """Say what would decide."""
+        if self.decides(margin):
+            return "a design like this one decides in four of five cases"
+        return f"{self.needed(margin)} would decide in four of five cases"
+
     def needed(self, margin: float) -> Needed:
         """Plan one thing at a time; what stands already may decide, and is then the answer."""
         return Needed(
@@ -86,6 +95,18 @@ class Precision:
             least(lambda number: replace(self, seeds=float(number)).decides(margin), 1),
             least(lambda times: replace(self, documents=self.documents / math.sqrt(times)).decides(margin), 1),
         )
+
+
+def sizes_to_detect(slope: float, scatter: float, span: float) -> int | None:
+    """Plan the sizes, even in ln N over `span`, at which a t test detects this slope with 80 % power; None above MOST.
+
+    scatter: standard deviation of a size about the line.
+    """
+
+    def detects(sizes: int) -> bool:
+        return abs(slope) >= detectable(sizes - 2) * scatter * math.sqrt(design(sizes, span, 2).squares)
+
+    return least(detects, 3) if slope else None
 
 
 class Design(NamedTuple):

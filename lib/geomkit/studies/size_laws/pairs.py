@@ -320,10 +320,10 @@ def estimates(
         columns |= {"share": share.value, "share_low": share.low, "share_high": share.high}
     if p is not None:
         columns |= {"p": p.different, "p_slope": p.slope, "p_sag": p.sag, "p_level": p.level}
-    needed = pairs.precision(model).needed(margins.slope)
+    needed = pairs.precision(model).advice(margins.slope)
     verdict = model.verdict(margins, p) if standing in (Standing.CONFIRMATORY, Standing.EXPLORATORY) else None
-    columns |= {"verdict": verdict, "cause": cause(verdict, model, margins, p, str(needed)), "detectable": model.slope.detectable}
-    columns |= {"needed": str(needed) if verdict is Verdict.OPEN else None}
+    columns |= {"verdict": verdict, "cause": cause(verdict, model, margins, p, needed), "detectable": model.slope.detectable}
+    columns |= {"needed": needed if verdict is Verdict.OPEN else None}
     if before is not None and before.verdict is not Kind.UNTESTED and verdict is not None:
         columns |= {"version_1": before.verdict, "version_1_difference": before.difference}
         columns |= {"version_1_low": before.low, "version_1_high": before.high}
@@ -350,7 +350,7 @@ def cause(verdict: Verdict | None, model: PairModel, margins: Margins, p: PValue
         if p.different < LEVEL
         else ""
     )
-    precision = f"the smallest difference that could be detected is {model.slope.detectable:.3f}; so many would decide: {needed}"
+    precision = f"the smallest difference that could be detected is {model.slope.detectable:.3f}; {needed}"
     return "; ".join(filter(None, [different, precision]))
 
 

@@ -318,6 +318,7 @@ class FixedWidth(Source, Endpoint):
     mean-direction   that of unit rows minus that of centred rows: what of it lives in the direction of the mean row
     shuffled         ln of a metric, on text minus on its tokens in an order of chance
     norm             ln of a metric, after the final norm minus without its learnt gain and bias
+    length           ln of a metric, at the shortest length minus at the longest
     loss             correlation over seeds of ln of a metric with the loss, widths held fixed
     diff_erank       Diff-eRank itself, or what others published
     """
@@ -336,6 +337,25 @@ class FixedWidth(Source, Endpoint):
     detectable: float | None
     """The smallest correlation that so many seeds show with 80 % power."""
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend(Source, Endpoint):
+    """A row of trends.csv: a control of fixed_width.csv over all widths. level: the mean over widths; trend: its slope on ln N;
+    each with its t interval over widths."""
+
+    control: str
+    metric: str
+    sizes: int
+    level: float
+    level_low: float
+    level_high: float
+    trend: float
+    trend_low: float
+    trend_high: float
+    documents: int | None
+    needed: str | None
+    """Sizes, seeds or documents that would decide a trend whose interval covers 0; None where it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
