@@ -128,7 +128,7 @@ rule scaling_plot:
     input:
         points="results/points.csv",
         fits="results/scaling/fits.json",
-        verdicts="results/scaling/verdicts.csv",
+        pairs="results/scaling/pairs.csv",
         differences="results/scaling/differences.csv",
     output:
         output=report(
@@ -154,8 +154,7 @@ rule scaling_plot:
 
 rule nulls_plot:
     input:
-        verdicts="results/scaling/verdicts.csv",
-        differences="results/scaling/differences.csv",
+        pairs="results/scaling/pairs.csv",
         slopes="results/scaling/slopes.csv",
         null_slopes="results/scaling/null_slopes.csv",
         growth="results/scaling/growth.csv",
@@ -172,6 +171,7 @@ rule nulls_plot:
     params:
         **call(
             "geomkit.studies.size_laws.figure.nulls:draw_nulls",
+            primary=config["scaling"]["primary"],
         ),
     message:
         "Drawing exponents minus those of their nulls"
