@@ -222,9 +222,9 @@ def test_each_panel_of_the_scaling_figure_shows_its_own_metric_law_bound_and_tit
         np.testing.assert_allclose(law.get_ydata()[[0, -1]], LEVEL[metric] * np.array([SIZES[0], SIZES[-1]]) ** 0.1)
     titles = [axis.texts[0].get_text() for axis in figure.axes[:3]]
     assert "verdict: beyond width" in titles[0]
-    assert "verdict: undecided" in titles[1]
+    assert "verdict: open" in titles[1]
     assert "verdict" not in titles[2]
-    assert ["length between widths" in title for title in titles] == [False, True, False]
+    assert ["width accounts for" in title for title in titles] == [True, False, False]
 
 
 def test_the_widest_donor_is_bold():

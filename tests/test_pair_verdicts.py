@@ -12,8 +12,11 @@ from geomkit.laws.power import MOST, Precision
 from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import Kind
 from geomkit.studies.size_laws.pairs import Endpoints, Pairs, groups_of, pair_verdicts, residuals
-from geomkit.studies.size_laws.rows import LawVerdict, Models, Standing
+from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, WidthResidual
+from geomkit.studies.size_laws.verdicts import judge_laws
 from geomkit.tables.measurements import MeasuredModel, Where
+from geomkit.tables.rows import read_csv
+from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter, merge_stage
 
 OLD = {16: 3, 24: 3, 32: 3, 48: 3, 64: 3, 96: 2, 128: 1}
 SEEDS = {(width, seed) for width, number in OLD.items() for seed in range(number)}
@@ -223,3 +226,69 @@ def test_what_no_number_of_seeds_removes_is_not_planned_with_seeds():
     assert replace(COMPONENTS, documents=0.02, size=0.0, seed=0.0).needed(0.02).documents > 1
     assert "nor" in str(replace(COMPONENTS, documents=1.0).needed(0.02))
     assert replace(COMPONENTS, size=0.0, seed=0.0, documents=0.0).needed(0.02).sizes == 4 < MOST
+
+
+def write_tables(folder, corpus, residual, seed):
+    """The tables of one corpus, as the workflow writes them: every model itself, and every donor on every narrower width."""
+    measured, donors = family(residual, seed)
+    shared = {
+        "family": "ladder",
+        "normalise": "unit",
+        "n": 256,
+        "eps2": None,
+        "text": np.arange(len(DOCUMENTS)),
+        "document": DOCUMENTS,
+    }
+    table, nulls = TableWriter(corpus=corpus), TableWriter(DONOR_COLUMNS, corpus=corpus)
+    for row, model in enumerate(MODELS):
+        facts = {"params_nonembedding": model.params_nonembedding, "params_total": 1, "depth": model.depth, "seed": model.seed}
+        place = shared | {"layer": model.depth, "sublayer": "block", "depth": model.depth}
+        for metric in MARGINS:
+            table.add(
+                **place,
+                **{k: v for k, v in facts.items() if k != "depth"},
+                variant="trained",
+                model=model.name,
+                d=model.width,
+                metric=metric,
+                value=measured[row],
+            )
+            for width in sorted({one.width for one in MODELS if one.width <= model.width}):
+                at = next(k for k, one in enumerate(MODELS) if one.width == width)
+                nulls.add(**place, variant="projected", donor=model.name, d=width, metric=metric, value=donors[row][at])
+    table.write(folder / f"{corpus}-entropy.parquet", {})
+    nulls.write(folder / f"{corpus}.parquet", {})
+
+
+def test_a_run_with_all_widths_writes_exploratory_confirmatory_and_pooled_rows_of_its_tables(tmp_path):
+    corpora = ("sotu", *CONFIRMATION.corpora)
+    for seed, corpus in enumerate(corpora):
+        write_tables(tmp_path, corpus, 0.03 * CENTRED + scattered(0.003), seed)
+    merge_stage(
+        [tmp_path / f"{corpus}-entropy.parquet" for corpus in corpora], tmp_path / "entropy.parquet", tmp_path / "absent.csv"
+    )
+    names = ("pairs", "residuals", "verdicts", "differences")
+    files = {name: tmp_path / f"{name}.csv" for name in names}
+    judge_laws(
+        tmp_path / "entropy.parquet",
+        [tmp_path / f"{corpus}.parquet" for corpus in corpora],
+        **files,
+        primary=PRIMARY,
+        resamples=20,
+        seed=0,
+    )
+    rows = read_csv(files["pairs"], PairVerdict)
+    deciding = [row for row in rows if row.standing is Standing.CONFIRMATORY]
+    assert [(row.corpus, row.sizes, row.pairs, row.verdict) for row in deciding] == [
+        ("wikipedia + chitchat", 12, 66, Verdict.BEYOND)
+    ] * 2
+    assert {row.sizes for row in rows if row.models is Models.OLD} == {7}
+    assert {row.sizes for row in rows if row.standing is Standing.POOLED} == {19}
+    assert all(row.slope == pytest.approx(0.03, abs=0.004) for row in rows)
+    old = [row for row in rows if row.models is Models.OLD and " + " not in row.corpus]
+    assert all(row.version_1 for row in old)
+    assert not any(row.version_1 for row in rows if row not in old)
+    before = read_csv(files["verdicts"], LawVerdict)
+    assert {row.sizes for row in before} == {6}, "version 1 judges the old models alone, without the donor's size"
+    new = [row for row in read_csv(files["residuals"], WidthResidual) if row.seed is not None]
+    assert {(row.width, row.seed) for row in new} == {(96, 0), (96, 1), (96, 2), (128, 0), (128, 1), (128, 2)}
