@@ -25,7 +25,17 @@ from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.studies.published.rows import PublishedValue
 from geomkit.studies.size_laws.rows import DiffErank, FixedWidth, Trend
-from geomkit.tables.measurements import FINAL, SHARED, MeasuredModel, Measurements, Where, families, read_measurements
+from geomkit.tables.measurements import (
+    FINAL,
+    PROJECTED,
+    PROJECTED_SHUFFLED,
+    SHARED,
+    MeasuredModel,
+    Measurements,
+    Where,
+    families,
+    read_measurements,
+)
 from geomkit.tables.rows import read_csv, write_csv
 
 CENTRED = ("unit", "centre-unit")
@@ -35,6 +45,7 @@ EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", 
 
 def compare_at_fixed_width(
     final_states: Sequence[str | Path],
+    word_order: Sequence[str | Path],
     table: Path,
     diff_erank: Path,
     published: Path,
@@ -43,8 +54,11 @@ def compare_at_fixed_width(
     resamples: int,
     seed: int,
 ) -> None:
-    """Write fixed_width.csv and trends.csv. final_states: each model's table of the final state, in its folder, named by its
-    corpus."""
+    """Write fixed_width.csv and trends.csv.
+
+    final_states: each model's table of the final state, in its folder, named by its corpus; word_order: likewise those of the
+    widest models' text and shuffled text on fewer directions.
+    """
     rows: list[FixedWidth] = []
     over_widths: list[Trend] = []
     for family, corpus in families(table):
@@ -55,6 +69,8 @@ def compare_at_fixed_width(
         loss = measured.known_losses().get(TRAINED)
         compared = [*beside_twins(states, draws), *beside_shuffled(measured, draws), *beside_plain(states, draws)]
         compared += beside_longest(measured, draws)
+        donors = [read_measurements(path, family, corpus) for path in map(Path, word_order) if path.stem == corpus]
+        compared += of_donors([donor for donor in donors if donor.models], measured, draws)
         rows += compared
         over_widths += trends_of(compared, measured.models)
         if loss is not None:
@@ -217,6 +233,22 @@ def beside_shuffled(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth
             row = measured.source | where.columns | {"width": one, "control": "shuffled"}
             terms = [(1, trained[width == one]), (-1, shuffled[where][width == one])]
             yield contrasted(row, terms, None, draws, measured.documents if where.length else None)
+
+
+def of_donors(donors: Sequence[Measurements], measured: Measurements, draws: Drawn) -> Iterator[FixedWidth]:
+    """Text minus shuffled text of the widest models on as many directions as each narrower width has."""
+    if not donors:
+        return
+    text, chance = (donors[0].variants.get(name, {}) for name in (PROJECTED, PROJECTED_SHUFFLED))
+    for where in sorted(text, key=lambda where: (*where.order, where.directions or 0)):
+        if where not in chance:
+            continue
+        seeds = [
+            (sign, np.vstack([donor.variants[name][where] for donor in donors]))
+            for sign, name in ((1, PROJECTED), (-1, PROJECTED_SHUFFLED))
+        ]
+        row = measured.source | where.columns | {"width": where.directions, "control": "shuffled-projected"}
+        yield contrasted(row, seeds, None, draws, measured.documents)
 
 
 def beside_longest(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth]:

@@ -318,6 +318,7 @@ class FixedWidth(Source, Endpoint):
     mean-direction   that of unit rows minus that of centred rows: what of it lives in the direction of the mean row
     shuffled         ln of a metric, on text minus on its tokens in an order of chance
     norm             ln of a metric, after the final norm minus without its learnt gain and bias
+    shuffled-projected   as `shuffled`, of the widest models on as many directions of text as a width has: the null of its trend
     length           ln of a metric, at the shortest length minus at the longest
     loss             correlation over seeds of ln of a metric with the loss, widths held fixed
     diff_erank       Diff-eRank itself, or what others published
