@@ -91,7 +91,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]
 def compare(written: tuple[Path, list[Path]], output: Path, paths: list[Path] | None = None) -> list[FixedWidth]:
     folder, own = written
     names = [folder / name for name in ("entropy.parquet", "diff_erank.csv", "published.csv")]
-    order = [folder / "order" / "f-64-s0" / "c.parquet"] if paths is None else []
+    order = [folder / "order" / "f-64-s0" / "c.parquet"] if paths != [] else []
     compare_at_fixed_width(
         own if paths is None else paths, order, *names, output, output.with_name(f"trends-{output.name}"), 200, 0
     )

@@ -95,6 +95,9 @@ def test_the_readmes_table_has_the_claims_with_a_place_in_its_order_whatever_the
         "| Ranks <grow>. | open (1 supported, 1 open) | f on c +0.050 [+0.020, +0.080]; d -0.010 [-0.040, +0.020] |"
     )
     assert lines[5].startswith("1 more claims")
+    many = [replace(SHARE, scope=f"m{k} on c", headline=1) for k in range(6)]
+    assert readme_table(many).count("[0.550, 0.650]") == 4
+    assert "; and 2 more |" in readme_table(many)
 
 
 def test_the_readme_changes_between_its_marks_alone():

@@ -78,14 +78,15 @@ def counts(row: Claim) -> str:
 def effects(rows: Sequence[Claim]) -> str:
     """The effect of one claim on each corpus, each with its interval; a reason where there is no number.
 
-    Models that are the same everywhere are named once.
+    Models that are the same everywhere are named once. Of many findings the first few stand for all, whose number is given.
     """
     tested = [row for row in rows if row.verdict is not UNTESTED]
     known = [row for row in tested if row.value is not None]
     models = {row.scope.partition(" on ")[0] for row in known}
     first = f"{models.pop()} on " if len(models) == 1 else ""
-    numbers = "; ".join(f"{row.scope.removeprefix(first)} {measured(row)}" for row in known)
-    return f"{first}{numbers}" if known else (tested or rows)[0].reason
+    numbers = "; ".join(f"{row.scope.removeprefix(first)} {measured(row)}" for row in known[:FEW])
+    more = f"; and {len(known) - FEW} more" if len(known) > FEW else ""
+    return f"{first}{numbers}{more}" if known else (tested or rows)[0].reason
 
 
 def standing(rows: Sequence[Claim]) -> str:
@@ -97,6 +98,8 @@ def standing(rows: Sequence[Claim]) -> str:
     return f"{status(rows)} ({', '.join(words)})"
 
 
+FEW = 4
+"""Findings of one claim that stand in a table of claims with their intervals."""
 HEAD = ("claim", "status", "effect on each corpus, 95 % interval")
 """Of the tables of claims."""
 COLUMNS = ("where", "effect, 95 % interval", "null", "rests on", "status", "why")
