@@ -37,11 +37,11 @@ PAPER = """# The paper's statements
 
 One line for each statement of *The Information of Large Language Model Geometry* ([Tan, Li, Huang
 2024](https://arxiv.org/abs/2402.03471)): what measures it here, its status by [the protocol](protocol.md), and how
-our experiment differs. `make findings` renders this page. We could read the paper's abstract and introduction, and
-accounts of its sections by others. Where we could not read the set-up of an experiment (which models, texts, lengths
-and layers), the line says so, and then the status is one of our set-up and not of theirs. Sentence similarity by mean
-vectors and covariances is the paper's idea, not ours. That the course of an entropy follows the loss was examined by
-[Li et al.](https://arxiv.org/abs/2410.10672)."""
+our experiment differs. `make findings` renders this page. We could read the paper's abstract and the beginning of its
+introduction, and accounts of the rest by others. Where we could not read the set-up of an experiment, the line says
+so: then the status is one of our set-up, and not of theirs. Sentence similarity by mean vectors and covariances is
+the paper's idea, not ours. The published matrix entropies beside which ours are drawn are those of [Li et al.
+2024](https://arxiv.org/abs/2410.10672)."""
 
 
 def by_claim(rows: Sequence[Claim]) -> list[list[Claim]]:
