@@ -8,7 +8,7 @@ import yaml
 from runs import SETTINGS, write_corpus
 from workflow_case import ROOT, Case, Outcome
 
-OURS = ("tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
+OURS = ("tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running", "controls")
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
 """Families on the hub."""
 
