@@ -201,21 +201,15 @@ class Endpoints:
 
 
 def groups_of(family: str, models: Sequence[MeasuredModel]) -> dict[Models, list[int]]:
-    """Numbers of the models of each fit: all, or old and new ones and both where new ones were measured.
+    """Numbers of the models of each fit: all; and where every width of the confirmatory tests was measured also old and new ones.
 
-    Raises DataError where some new width has no model: nothing is computed of the others until all are there.
+    A run with only some of the new widths confirms nothing: its models are one group, and what it shows is exploratory.
     """
     everything = list(range(len(models)))
-    old = [row for row in everything if family != CONFIRMATION.family or CONFIRMATION.is_old(models[row].width, models[row].seed)]
-    if len(old) == len(models):
+    new = [row for row in everything if family == CONFIRMATION.family and models[row].width in CONFIRMATION.widths]
+    if {models[row].width for row in new} != set(CONFIRMATION.widths):
         return {Models.ALL: everything}
-    new = [row for row in everything if models[row].width in CONFIRMATION.widths]
-    widths = {models[row].width for row in new}
-    if missing := [width for width in CONFIRMATION.widths if width not in widths]:
-        raise DataError(
-            f"family {family}: no model of width {', '.join(map(str, missing))}, and docs/protocol.md computes nothing of a new "
-            "model until all twelve are there"
-        )
+    old = [row for row in everything if CONFIRMATION.is_old(models[row].width, models[row].seed)]
     return {Models.OLD: old, Models.NEW: new, Models.ALL: everything}
 
 
