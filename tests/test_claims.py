@@ -13,7 +13,7 @@ from geomkit.laws.verdicts import Kind
 from geomkit.ledger.paper import OF_PAPER
 from geomkit.ledger.table import ORDER, write_ledger
 from geomkit.studies.removal.claims import shipped as shipped_removals
-from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, Trend
+from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, Trend, WidthResidual
 from geomkit.studies.tokens.claims import shipped as shipped_scores
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.experiments import Likeness, Removal, SinkEffect
@@ -116,6 +116,24 @@ def test_the_confirmatory_row_decides_and_names_its_parts_and_the_pooled_estimat
     assert status(mine) is REFUTED
     assert "new models on wikipedia +0.125" in mine[1].reason
     assert "all models on wikipedia + chitchat +0.250" in mine[1].reason
+
+
+@pytest.mark.parametrize(("second", "outcome"), [(-0.03, "is met"), (0.01, "is not met")])
+def test_the_one_prediction_is_met_if_both_new_seeds_lie_below_the_line(second, outcome, tmp_path):
+    old = replace(PAIR, corpus="wikipedia", models=Models.OLD)
+    one = blank(
+        WidthResidual, corpus="wikipedia", metric="erank_covariance", models=Models.OLD, width=128, params_nonembedding=1, seed=1
+    )
+    one = replace(one, residual=0.0, from_line=-0.05)
+    widths = [
+        one,
+        replace(one, seed=2, from_line=second),
+        replace(one, seed=None, from_line=1.0),
+        replace(one, width=96, from_line=1.0),
+    ]
+    tables = [("scaling/pairs.csv", PairVerdict, [old]), ("scaling/residuals.csv", WidthResidual, widths)]
+    (row,) = ledger(tmp_path, *tables)["effective rank grows beyond width"]
+    assert f"{outcome}: -0.050 of seed 1, {second:+.3f} of seed 2" in row.reason
 
 
 def test_the_sign_has_to_turn_between_the_shortest_and_the_longest_texts(tmp_path):

@@ -102,11 +102,6 @@ class Inputs:
             self.known[name] = sorted(rows, key=lambda row: sources.index(source_of(row)))
         return self.known[name]
 
-    def single(self, name: str, record: type[R]) -> R | None:
-        """Read the record in a JSON file; None where there is no such file."""
-        path = self.path(name)
-        return None if path is None else read_json(path, record)
-
     def path(self, name: str) -> Path | None:
         return next((path for path in self.files if path.match(name)), None)
 

@@ -1,7 +1,7 @@
 """Claims about laws with model size."""
 
 from geomkit.laws.pairs import CONFIRMATION
-from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, Trend
+from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, Trend, WidthResidual
 from geomkit.tables.findings import (
     REFUTED,
     SUPPORTED,
@@ -27,12 +27,13 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
     """The slopes of the pair model at the primary endpoint: of old models on each corpus, and of the confirmatory test."""
     rows = inputs.rows("scaling/pairs.csv", PairVerdict)
     rows = [row for row in rows if (row.metric, row.layer, row.normalise) == (metric, LAST, UNIT)]
+    widths = inputs.rows("scaling/residuals.csv", WidthResidual)
     return [
         Finding.of(
             row,
             "exponent with N minus that of the projected null (slope), last block, unit rows",
             from_law(row.verdict, row.slope, claimed),
-            ". ".join(filter(None, [words(row), *pooled(row, rows)])),
+            ". ".join(filter(None, [words(row), *pooled(row, rows), predicted(row, widths)])),
             scope=scope(row, None if row.models is Models.ALL else f"{row.models} models"),
             value=row.slope,
             low=row.slope_low,
@@ -72,6 +73,23 @@ def pooled(row: PairVerdict, rows: list[PairVerdict]) -> list[str]:
         if one.standing in (Standing.PART, Standing.POOLED) and one.corpus in (row.corpus, *CONFIRMATION.corpora)
     ]
     return [f"{one.models} models on {one.corpus} {estimate(one.slope, one.slope_low, one.slope_high)}" for one in others]
+
+
+def predicted(row: PairVerdict, widths: list[WidthResidual]) -> str:
+    """The protocol's one prediction: new seeds of the widest old width lie below the line of the others, on Wikipedia."""
+    widest = max(CONFIRMATION.seeds)
+    seeds = [
+        one
+        for one in widths
+        if same(one, row, "family", "corpus", "metric", "layer", "normalise", "length")
+        and (one.models, one.width, row.models, row.corpus) == (Models.OLD, widest, Models.OLD, CONFIRMATION.corpora[0])
+        and one.seed in CONFIRMATION.seeds[widest]
+    ]
+    if not seeds or row.metric != ERANK:
+        return ""
+    numbers = ", ".join(f"{one.from_line:+.3f} of seed {one.seed}" for one in seeds)
+    met = "met" if all(one.from_line < 0 for one in seeds) else "not met"
+    return f"The prediction that width {widest} lies below the line of the others is {met}: {numbers}"
 
 
 def details(row: PairVerdict) -> str:
