@@ -1,5 +1,6 @@
 """Figures of ablation, components and semantics: each panel holds its own numbers."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -33,6 +34,8 @@ def test_curves_are_those_of_their_metric_and_treatment_of_sinks():
     ]  # fmt: skip
     page, _ = ablation_figure(rows, [], [])
     axes = np.array(page.axes).reshape(4, 3)
+    alike = [replace(row, value=float(row.fraction or 0)) for row in rows]
+    assert len(next(iter(ablation_figure(alike, [], []))).axes) == 8, "without sinks their treatments are one column"
     for (i, metric), (j, sinks) in product(enumerate(("residual", "divergence", "loss", "coding")), enumerate(SINKS)):
         assert lines(axes[i, j]) == [[numbers[metric, sinks], numbers[metric, sinks] + 0.5]]
         assert len(lines(axes[i, 2])) == 2

@@ -1,7 +1,7 @@
 """Figures say what the tables say, and their bytes can be reproduced."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -17,13 +17,13 @@ from geomkit.figures.style import NULLS, PROJECTIONS, QUANTITIES, is_at, length_
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.forms import Status
 from geomkit.laws.lack_of_fit import Fitness
-from geomkit.laws.verdicts import Kind
+from geomkit.laws.pairs import Verdict as PairsVerdict
 from geomkit.studies.entropy.figure import layers_figure
 from geomkit.studies.loss.figure.losses import axes_figures, losses_figure
 from geomkit.studies.size_laws.figure.growth import growth_figure
-from geomkit.studies.size_laws.figure.nulls import nulls_figures, tables_figure
+from geomkit.studies.size_laws.figure.nulls import pairs_figures, tables_figure
 from geomkit.studies.size_laws.figure.scaling import scaling_figure, title
-from geomkit.studies.size_laws.rows import Growth, LawVerdict, NullSlope, Point, SizeDifference, Slope
+from geomkit.studies.size_laws.rows import Growth, Models, NullSlope, PairVerdict, Point, SizeDifference, Slope, Standing
 from geomkit.tables.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
@@ -85,31 +85,22 @@ def tables() -> tuple[list[Slope], list[NullSlope]]:
 
 
 DIFFERENCE = {"erank_covariance": 0.05, "matrix_entropy": -0.02}
-JUDGED: dict[str, Any] = {"verdict": Kind.BEYOND, "reason": "why", "p_adjusted": 0.0123, "tests": 4, "sizes": 3, "margin": 0.02}
-JUDGED |= {"fit": Fitness.REJECTED, "flags": "no bracket; fragile"}
 DONORS = {"width 128": 0.0, "width 96": 0.01}
 """By donor, how much steeper the difference is than the verdict's."""
 
 
-def verdicts() -> list[LawVerdict]:
-    """One that is beyond width and no power law, one that is undecided and straddles, and one that is not primary."""
+def verdicts() -> list[PairVerdict]:
+    """One that is beyond width, and one that is open and has no share."""
     found = []
     for metric, value in DIFFERENCE.items():
-        ends = {"difference": value, "low": value - 0.03, "high": value + 0.03, "low_90": value - 0.02, "high_90": value + 0.02}
-        others = {"exponent": 0.1, "exponent_low": 0.0, "exponent_high": 0.2, "difference_with_donor": 0.04}
-        others |= dict.fromkeys(("common_dimension", "common_dimension_low", "common_dimension_high"))
-        row = LawVerdict(
-            **SOURCE,
-            **PLACE,
-            metric=metric,
-            primary=True,
-            straddles=False,
-            **dict.fromkeys(LawVerdict.JUDGED) | JUDGED | ends,
-            **others,
-        )
-        found.append(row)
-    undecided = {"verdict": Kind.UNDECIDED, "fit": Fitness.UNTESTED, "flags": None, "straddles": True}
-    return [found[0], replace(found[1], **undecided), replace(found[0], metric="rate_distortion", primary=False)]
+        columns: dict[str, Any] = dict.fromkeys(field.name for field in fields(PairVerdict)) | SOURCE | PLACE
+        columns |= {"metric": metric, "models": Models.ALL, "standing": Standing.EXPLORATORY, "verdict": PairsVerdict.BEYOND}
+        columns |= {"cause": "more", "sizes": 7, "pairs": 21, "exponent": 0.1, "share": 0.5, "share_low": 0.4, "share_high": 0.6}
+        for term, (of, margin) in {"slope": (value, 0.02), "sag": (-0.1, 0.05), "level": (0.01, 0.05)}.items():
+            columns |= {term: of, f"{term}_margin": margin, f"{term}_low": of - 0.03, f"{term}_high": of + 0.03}
+            columns |= {f"{term}_low_90": of - 0.02, f"{term}_high_90": of + 0.02}
+        found.append(PairVerdict(**columns | {"widest_donor": value + 0.01, "stretched": -0.1}))
+    return [found[0], replace(found[1], verdict=PairsVerdict.OPEN, share=None)]
 
 
 def differences() -> list[SizeDifference]:
@@ -127,7 +118,7 @@ def differences() -> list[SizeDifference]:
     ]  # fmt: skip
 
 
-def judged() -> tuple[list[LawVerdict], list[SizeDifference]]:
+def judged() -> tuple[list[PairVerdict], list[SizeDifference]]:
     return verdicts(), differences()
 
 
@@ -205,7 +196,7 @@ def loss_axes() -> list[LossAxes]:
 FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "scaling": lambda: list(scaling_figure(points(), fits(), *judged(), PRIMARY)),
     "layers": lambda: list(layers_figure([row for row in points() if row.layer is not None], PRIMARY["metrics"], "here")),
-    "nulls": lambda: [*nulls_figures(*judged()), tables_figure(*tables())],
+    "nulls": lambda: [*pairs_figures(verdicts(), PRIMARY), tables_figure(*tables())],
     "growth": lambda: list(growth_figure(growth())),
     "losses": lambda: [losses_figure(*loss_laws()), *axes_figures(loss_axes())],
 }
@@ -232,10 +223,10 @@ def test_each_panel_of_the_scaling_figure_shows_its_own_metric_law_bound_and_tit
         law = next(line for line in axis.lines if len(line.get_ydata()) == 50)
         np.testing.assert_allclose(law.get_ydata()[[0, -1]], LEVEL[metric] * np.array([SIZES[0], SIZES[-1]]) ** 0.1)
     titles = [axis.texts[0].get_text() for axis in figure.axes[:3]]
-    assert "verdict: beyond width (fragile)" in titles[0]
-    assert "verdict: undecided" in titles[1]
+    assert "verdict: beyond width" in titles[0]
+    assert "verdict: open" in titles[1]
     assert "verdict" not in titles[2]
-    assert ["length between widths" in title for title in titles] == [False, True, False]
+    assert ["width accounts for" in title for title in titles] == [True, False, False]
 
 
 def test_the_widest_donor_is_bold():
@@ -335,12 +326,14 @@ def test_losses_are_above_and_their_region_below():
     assert "f, c" in [text.get_text() for text in above.get_legend().get_texts()]
 
 
-def test_title_gives_exponent_interval_held_out_error_difference_and_verdict():
+def test_title_gives_exponent_interval_held_out_error_difference_share_and_verdict():
     assert title("effective rank", fits()[0], verdicts()[:1]) == [
         "effective rank",
-        "N^0.100 [0.050, 0.150], +1 %",
+        "exponent 0.100 [0.050, 0.150]",
+        "law of the others 1% above the largest",
         "minus projected +0.050 [0.020, 0.080]",
-        "verdict: beyond width (fragile)",
+        "width accounts for 50% [40%, 60%]",
+        "verdict: beyond width",
     ]
 
 
@@ -357,7 +350,7 @@ def test_what_is_not_primary_is_drawn_and_marked_exploratory():
         """Records of one more metric, which says what the effective rank says."""
         return [*found, *(replace(row, metric=name) for row in found if row.metric == "erank_covariance")]
 
-    explored = [replace(row, primary=row.metric != metric) for row in with_another(verdicts(), metric)]
+    explored = with_another(verdicts(), metric)
     more = [with_another(points(), metric), with_another(fits(), metric), explored, with_another(differences(), metric)]
     even = next(scaling_figure(*more, PRIMARY, [metric]))
     titles = ["\n".join(text.get_text() for text in axis.texts) for axis in even.axes[:4]]
@@ -505,45 +498,33 @@ def bars(figure: Figure, width: float) -> list[tuple[float, ...]]:
     return [tuple(np.round(line.get_xdata(), 6)) for line in lines]
 
 
-def test_a_block_shows_a_primary_difference_with_both_intervals_its_margin_verdict_p_and_flags():
-    figure = next(nulls_figures(*judged()))
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == [
-        "effective rank, last",
+def test_a_block_shows_three_terms_in_margins_with_both_intervals_and_what_width_accounts_for():
+    figure = next(pairs_figures(verdicts(), PRIMARY))
+    axis = figure.axes[0]
+    assert [text.get_text() for text in axis.texts] == [
+        "effective rank",
         "beyond width",
-        "p = 0.012; fit: no power law; no bracket; fragile",
-        "matrix entropy, last",
-        "undecided",
-        "p = 0.012; straddles the widths; fit: untested",
+        "exponent +0.100, of which width accounts for 50% [40%, 60%]",
+        "matrix entropy",
+        "open",
+        "exponent +0.100, not resolved: no share of it is given",
     ]
-    assert bars(figure, 0.9) == [(0.02, 0.08), (-0.05, 0.01)]
-    assert bars(figure, 2.8) == [(0.03, 0.07), (-0.04, 0.0)]
-    bands = [band.get_paths()[0].get_extents() for band in figure.axes[0].collections]
-    assert [(round(band.x0, 6), round(band.x1, 6)) for band in bands] == [(-0.02, 0.02)] * 2
-    lines = ["width 128", "width 96", "random directions", "stretched"]
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == lines * 2
-    marks = [float(line.get_xdata()[0]) for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
-    expected = [value + more for value in DIFFERENCE.values() for more in (0.0, DONORS["width 96"], -0.1, 0.1)]
-    np.testing.assert_allclose(marks, expected, atol=1e-9)
-    np.testing.assert_allclose(bars(figure, 0.7)[:3], [[0.06] * 2, [-0.05] * 2, [0.15] * 2], atol=1e-6)
-
-
-def test_a_difference_that_is_no_power_law_is_drawn_size_by_size():
-    _, figure = nulls_figures(*judged())
-    shown = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title(loc="left") for axis in shown] == ["effective rank, last"]
-    lines = [line for line in shown[0].lines if len(line.get_xdata()) == len(SIZES)]
-    assert [line.get_label() for line in lines] == list(DONORS)
-    for line, more in zip(lines, DONORS.values(), strict=True):
-        np.testing.assert_allclose(line.get_ydata(), (0.05 + more) * np.log(np.array(SIZES) / SIZES[-1]))
-    fitted = [replace(row, fit=Fitness.NOT_REJECTED) for row in verdicts()]
-    assert len(list(nulls_figures(fitted, differences()))) == 1
+    assert bars(figure, 0.9)[:3] == [(1.0, 4.0), (-2.6, -1.4), (-0.4, 0.8)]
+    assert bars(figure, 2.8)[:3] == [(1.5, 3.5), (-2.4, -1.6), (-0.2, 0.6)]
+    bands = [band.get_paths()[0].get_extents() for band in axis.collections]
+    assert [(band.x0, band.x1) for band in bands] == [(-1, 1)] * 6
+    assert [tick.get_text() for tick in axis.get_yticklabels()][:5] == [
+        "slope +0.050 (margin 0.02)", "sag −0.100 (margin 0.05)", "level +0.010 (margin 0.05)", "widest donor alone",
+        "stretched spectrum",
+    ]  # fmt: skip
+    marks = [float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() == "^"]
+    assert marks == pytest.approx([3.0, -5.0, -0.5, -5.0])
 
 
 def test_what_could_not_be_judged_is_named_with_its_reason():
-    none = replace(verdicts()[0], verdict=Kind.UNTESTED, reason="a family of one size", difference=None, margin=None)
-    figure = next(nulls_figures([none], []))
-    assert [text.get_text() for text in figure.axes[0].texts][1:] == ["untested", "a family of one size"]
+    none = replace(verdicts()[0], verdict=None, cause="a family of one size", slope=None, widest_donor=None, stretched=None)
+    figure = next(pairs_figures([none], PRIMARY))
+    assert [text.get_text() for text in figure.axes[0].texts][1:] == ["exploratory", "a family of one size"]
     check_column(figure)
 
 

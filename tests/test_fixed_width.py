@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from geomkit.core.errors import DataError
 from geomkit.studies.published.rows import PublishedValue
 from geomkit.studies.same_width.analyse import compare_at_fixed_width
-from geomkit.studies.size_laws.rows import DiffErank, FixedWidth
+from geomkit.studies.size_laws.rows import DiffErank, FixedWidth, Trend
 from geomkit.tables.rows import read_csv, write_csv
-from geomkit.tables.tidy import TableWriter
+from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter
 
 WIDTHS, TEXTS = {16: 3, 32: 3, 64: 1}, 12
 DOCUMENTS = [f"d{text // 2}" for text in range(TEXTS)]
@@ -60,6 +61,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]
         table.write(folder / name / "c.parquet", {})
         paths.append(folder / name / "c.parquet")
     whole.write(folder / "entropy.parquet", {})
+    order = TableWriter(
+        DONOR_COLUMNS, corpus="c", family="f", donor="f-64-s0", normalise="unit", layer=2, sublayer="block", depth=2
+    )
+    for width in (16, 32):
+        for variant, factor in (("projected", 1 / width), ("projected-shuffled", 1.0)):
+            order.add(**WHERE, variant=variant, d=width, value=TEXT["unit"] * factor)
+    (folder / "order" / "f-64-s0").mkdir(parents=True)
+    order.write(folder / "order" / "f-64-s0" / "c.parquet", {})
     rows = [
         DiffErank(
             family="f", corpus="c", model=f"f-{width}-s{seed}", seed=seed, **sizes(width), layer="final", length=length,
@@ -82,7 +91,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]
 def compare(written: tuple[Path, list[Path]], output: Path, paths: list[Path] | None = None) -> list[FixedWidth]:
     folder, own = written
     names = [folder / name for name in ("entropy.parquet", "diff_erank.csv", "published.csv")]
-    compare_at_fixed_width(own if paths is None else paths, *names, output, 200, 0)
+    order = [folder / "order" / "f-64-s0" / "c.parquet"] if paths != [] else []
+    compare_at_fixed_width(
+        own if paths is None else paths, order, *names, output, output.with_name(f"trends-{output.name}"), 200, 0
+    )
     return read_csv(output, FixedWidth)
 
 
@@ -125,6 +137,27 @@ def test_gain_and_bias_are_told_from_nothing(rows, width):
         (row,) = chosen(rows, control="norm", width=width, normalise=mode)
         assert row.value == pytest.approx(math.log(0.9), abs=1e-9)
         assert (row.layer, row.sign, row.twins) == ("final", -1, None)
+
+
+def test_the_projected_null_of_word_order_is_that_of_the_widest_model_on_each_width(rows):
+    found = chosen(rows, control="shuffled-projected")
+    assert [row.width for row in found] == [16, 32]
+    assert [row.value for row in found] == pytest.approx([-math.log(16), -math.log(32)])
+
+
+def test_trends_have_the_mean_and_the_slope_of_a_comparison_over_widths(rows, written):
+    trends = read_csv(written[0] / "trends-fixed_width.csv", Trend)
+    (norm,) = [row for row in trends if (row.control, row.normalise) == ("norm", "unit")]
+    assert norm.level == pytest.approx(math.log(0.9), abs=1e-9)
+    assert norm.trend == pytest.approx(0, abs=1e-9)
+    (seen,) = [row for row in trends if (row.control, row.layer, row.normalise) == ("untrained", "plain", "unit")]
+    mine = chosen(rows, control="untrained", layer="plain", normalise="unit")
+    assert seen.sizes == len(mine) == len(WIDTHS)
+    x, y = np.log([sizes(row.width)["params_nonembedding"] for row in mine]), np.array([row.value for row in mine])
+    assert seen.trend == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert seen.level == pytest.approx(y.mean())
+    half = stats.t.ppf(0.975, len(y) - 1) * y.std(ddof=1) / math.sqrt(len(y))
+    assert (seen.level_low, seen.level_high) == pytest.approx((y.mean() - half, y.mean() + half))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

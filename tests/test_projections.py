@@ -17,10 +17,11 @@ from geomkit.core.provenance import rng
 from geomkit.core.state import State
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
-from geomkit.measures.projection import projected, random_projected
+from geomkit.measures.projection import leading_directions, projected, random_projected
 from geomkit.measures.spectra import normalise, spectrum
 from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts
+from geomkit.studies.same_width.shuffled_donor import project_shuffled
 from geomkit.studies.size_laws.projections import Settings, join_projections, powers_of_two, project_donor
 from geomkit.tables.measurements import Where, read_measurements
 
@@ -334,3 +335,29 @@ def test_arrays_have_a_row_for_each_model_and_a_column_for_each_text(tmp_path):
     assert not some.variants
     nothing = read_measurements(tmp_path / "sotu.parquet", "other", "sotu", like=found)
     assert (nothing.models, nothing.variants) == (found.models, {})
+
+
+def test_shuffled_text_of_the_widest_model_is_projected_on_the_directions_of_text(tmp_path):
+    dumps = {name: dumped(tmp_path, name, width) for name, width in FAMILY.items()}
+    spectra, seeds = spectra_of(dumps.values(), tmp_path), dict.fromkeys(FAMILY, 0) | {"small-s1": 1, "wide-s1": 1}
+
+    def made(name: str) -> Path:
+        own = dumps[name]
+        other = dumped(tmp_path / "chance", "middle" if name == "middle" else "wide-s1", FAMILY[name])
+        shuffled = own.with_name("shuffled.h5")
+        other.rename(shuffled)
+        output = tmp_path / "order" / name / "corpus.parquet"
+        families = dict.fromkeys(FAMILY, "family")
+        settings = {"modes": ["unit"], "lengths": [20], "metrics": METRICS[:1], "parameters": {"eps2": 0.5}}
+        project_shuffled(partial(stored, [own, shuffled]), spectra, output, families, seeds, **settings)
+        return output
+
+    assert not pq.read_table(made("middle")).num_rows, "it is not the widest"
+    rows = pq.read_table(made("wide-s0")).to_pylist()
+    assert {(row["variant"], row["d"]) for row in rows} == {(v, k) for v in ("projected", "projected-shuffled") for k in (5, 9)}
+    text, chance = clouds("wide-s0", 1, 20), clouds("wide-s1", 1, 20)
+    fold = document_folds(NAMED)
+    directions = leading_directions(text, "unit", fold)
+    for variant, own in (("projected", text), ("projected-shuffled", chance)):
+        expected = measure(projected(own, "unit", fold, [5], directions)[5].spectrum, METRICS[:1])[METRICS[0]].value
+        np.testing.assert_allclose(list(values(rows, variant=variant, d=5).values()), expected, rtol=1e-6)

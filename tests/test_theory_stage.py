@@ -10,19 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from dumped import spectra_of
-from test_claims_theory import NAMES, Given, judged
 from test_figures import check_column
 from test_planted import cell, facts_of
 
 from geomkit.core.errors import DataError
 from geomkit.core.state import State
-from geomkit.ledger.pages import findings_page
-from geomkit.ledger.table import rows_of
 from geomkit.measures.bigrams import BigramClasses
 from geomkit.measures.ngrams import NgramBudget, ngram_codes, ngram_counts
 from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts
-from geomkit.tables.findings import claims
 from geomkit.tables.rows import read_csv, write_csv
 from geomkit.tables.trainings import LadderLoss, Training
 from geomkit.theory import figure as figures
@@ -497,14 +493,6 @@ def test_all_conclusions_are_drawn_from_files(grid, documents, conditional, tmp_
     assert found["identity-chain-rule"].status == found["identity-total-covariance"].status == "holds"
     assert found["exponent-relation-sensitivity"].scope.startswith("2 combinations")
     assert all(row.question.endswith("?") for row in rows)
-    for row in rows:
-        mains = [other for other in rows if row.name == f"{other.name}-sensitivity"]
-        taken = [one for name in NAMES for one in judged(name, row, *mains) if row.scope in f"{one.scope} {one.details}"]
-        assert len(taken) == 1 or (row.name, row.effect) == ("sum-on-exact-curve", None), f"{row.name} is of one claim"
-    page = findings_page([claim for name in NAMES for claim in rows_of(name, Given(rows))])
-    assert "\n## The theory of skills\n" in page
-    assert all(f"> {claims.facts[name]['statement']}" in page for name in NAMES)
-    assert f"{found['exponent-relation'].effect:+.3f} [" in page
     figures.draw_theory(
         **files, bigrams=out / "bigrams.csv", bins=out / "bins.csv", conclusions=out / "conclusions.csv", output=out / "t.pdf"
     )

@@ -15,8 +15,8 @@ from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.laws.differences import Difference, Slope, detectable, pure_error, slope_of, spread_of_donors
 from geomkit.laws.lack_of_fit import Fitness, lack_of_fit
-from geomkit.laws.statistics import slope
-from geomkit.laws.verdicts import MARGINS, Endpoint, Kind, decide, holm, judge
+from geomkit.laws.statistics import holm, slope
+from geomkit.laws.verdicts import MARGINS, Endpoint, Kind, decide, judge
 
 BENCHMARK = Path(__file__).parent / "benchmarks/verdicts.py"
 THREE = np.exp([0.0, 1.0, 2.0])

@@ -8,7 +8,10 @@ import pytest
 import yaml
 from workflow_case import ROOT, Case, Outcome
 
-OURS = ("all-widths", "one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running")
+OURS = (
+    *("all-widths", "one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running"),
+    "controls",
+)
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
 """Families on the hub."""
 

@@ -181,7 +181,7 @@ def drawn(walk: Walk) -> dict[str, list[str]]:
     """Every text in the figure of laws, as the copy's own library draws it."""
     scaling = walk.settings["scaling"]
     primary, exploratory = scaling["primary"], scaling["exploratory"]
-    paths = "Path('results/scaling/verdicts.csv'), Path('results/scaling/differences.csv')"
+    paths = "Path('results/scaling/pairs.csv'), Path('results/scaling/differences.csv')"
     return walk.python(
         f"{LOOK}\nscaling.draw_scaling(Path('results/points.csv'), Path('results/scaling/fits.json'), {paths},"
         f" Path('scaling_plot.pdf'), {primary!r}, {exploratory!r})\n"
@@ -237,7 +237,9 @@ def test_a_claim_is_in_the_ledger(walk):
     )
     rows = [row for row in walk.rows("claims.csv") if row["claim"] == CLAIM]
     assert {"ladder on notes" in row["scope"] for row in rows} == {True}
-    laws = [row for row in walk.rows("scaling/verdicts.csv") if row["metric"] == "erank_covariance" and row["exponent"]]
+    place = ("erank_covariance", "last", "unit")
+    found = [row for row in walk.rows("scaling/verdicts.csv") if (row["metric"], row["layer"], row["normalise"]) == place]
+    laws = sorted((row for row in found if row["exponent"]), key=lambda row: int(row["length"]))
     assert [row["value"] for row in rows] == [row["exponent"] for row in laws]
 
 

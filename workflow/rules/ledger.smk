@@ -109,6 +109,7 @@ rule findings:
         readme=relative(ROOT / "README.md"),
     output:
         findings="results/findings/findings.md",
+        paper="results/findings/paper.md",
         with_findings="results/findings/README.md",
     log:
         "results/logs/findings.log",

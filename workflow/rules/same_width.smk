@@ -29,8 +29,44 @@ rule final_state:
         "../scripts/run.py"
 
 
+rule word_order:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts=plan.model_texts,
+        spectra=spectra_of_family("entropy"),
+    output:
+        output="results/word_order/{model}/{corpus}.parquet",
+    log:
+        "results/logs/word_order/{model}/{corpus}.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    resources:
+        **LOADING,
+    params:
+        **call(
+            "geomkit.studies.same_width.shuffled_donor:project_shuffled",
+            **RUNNING,
+            **relatives("entropy"),
+            dump=LAST_STATES,
+            seed=config["seed"],
+            modes=config["entropy"]["normalise"],
+            lengths=config["entropy"]["lengths"],
+            **MEASURED,
+        ),
+    message:
+        "Projecting text and shuffled text of {wildcards.model} on {wildcards.corpus}"
+    script:
+        "../scripts/run.py"
+
+
 rule fixed_width:
     input:
+        word_order=expand(
+            "results/word_order/{model}/{corpus}.parquet",
+            model=plan.running("entropy"),
+            corpus=plan.chosen("entropy")["corpus"],
+        ),
         final_states=expand(
             "results/final_state/{model}/{corpus}.parquet",
             model=plan.running("entropy"),
@@ -41,6 +77,7 @@ rule fixed_width:
         published=relative(RESOURCES / "published/diff_erank.csv"),
     output:
         output="results/scaling/fixed_width.csv",
+        trends="results/scaling/trends.csv",
     log:
         "results/logs/fixed_width.log",
     conda:

@@ -71,6 +71,8 @@ rule verdicts:
             corpus=plan.chosen("entropy")["corpus"],
         ),
     output:
+        pairs="results/scaling/pairs.csv",
+        residuals="results/scaling/residuals.csv",
         verdicts="results/scaling/verdicts.csv",
         differences="results/scaling/differences.csv",
     log:
@@ -126,7 +128,7 @@ rule scaling_plot:
     input:
         points="results/points.csv",
         fits="results/scaling/fits.json",
-        verdicts="results/scaling/verdicts.csv",
+        pairs="results/scaling/pairs.csv",
         differences="results/scaling/differences.csv",
     output:
         output=report(
@@ -152,8 +154,7 @@ rule scaling_plot:
 
 rule nulls_plot:
     input:
-        verdicts="results/scaling/verdicts.csv",
-        differences="results/scaling/differences.csv",
+        pairs="results/scaling/pairs.csv",
         slopes="results/scaling/slopes.csv",
         null_slopes="results/scaling/null_slopes.csv",
         growth="results/scaling/growth.csv",
@@ -170,6 +171,7 @@ rule nulls_plot:
     params:
         **call(
             "geomkit.studies.size_laws.figure.nulls:draw_nulls",
+            primary=config["scaling"]["primary"],
         ),
     message:
         "Drawing exponents minus those of their nulls"

@@ -41,13 +41,14 @@ class Shipped(NamedTuple):
 
 
 FINDINGS = (
-    Shipped("scaling/verdicts.csv", stage="entropy"),
-    Shipped("scaling/differences.csv", stage="entropy"),
+    Shipped("scaling/pairs.csv", stage="entropy", run="all-widths"),
+    Shipped("scaling/residuals.csv", stage="entropy", run="all-widths"),
+    Shipped("scaling/verdicts.csv", stage="entropy", run="controls"),
     Shipped("scaling/growth.csv", stage="entropy"),
     Shipped("scaling/loss_axes.json", stage="entropy"),
     Shipped("scaling/entropy_loss.json", stage="entropy"),
     Shipped("scaling/data_laws.json", stage="entropy"),
-    Shipped("scaling/fixed_width.csv"),
+    Shipped("scaling/trends.csv", run="controls"),
     Shipped("scaling/following.csv"),
     Shipped("scaling/own_directions.csv", run="directions"),
     Shipped("tokens_summary.csv", stage="tokens", run="tokens"),
@@ -56,7 +57,7 @@ FINDINGS = (
     Shipped("sinks_summary.csv", stage="ablation", run="experiments"),
     Shipped("semantics_summary.csv", stage="semantics", run="semantics"),
     Shipped("needle/needle.csv"),
-    Shipped("theory/conclusions.csv"),
+    Shipped("theory/conclusions.csv", run="controls"),
     Shipped("axes/width_depth.csv"),
     Shipped("axes/tied.csv"),
     Shipped("axes/rates.csv"),
@@ -65,7 +66,7 @@ FINDINGS = (
     Shipped("trajectory/laws.csv"),
     Shipped("portraits/references.csv", run="all-widths"),
 )
-"""Files that claims read. A run's own ledger reads the same files in its own results."""
+"""Tables that ship: claims read some of them, and the rest is there to be read. A run's own ledger reads its own results."""
 TRAININGS = (
     Shipped("theory/training/facts.csv"),
     Shipped("theory/training/small_steps.csv"),

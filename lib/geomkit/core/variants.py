@@ -9,7 +9,7 @@ kind  "model": a model runs; it takes a `geomkit.models.variants.Bench`, and ret
       "family": spectra are made of a family's; it takes (the trained models' Spectrum each, one of them to be like) and returns a
       Spectrum of that one's shape.
       "tokens": a model's own rows are measured in fewer directions; `geomkit.studies.size_laws.projections` calls it, of which
-      models and in how many, and `geomkit.studies.size_laws.verdicts` judges by `projected` alone.
+      models and in how many, and `geomkit.studies.size_laws.pairs` judges by `projected` alone.
 width   Of kind "family": True for a null of width for published tables, which have no tokens. A table's law goes beyond width
         only if it differs from all of these.
 seeds   Of a variant that is made several times, the key under `entropy` that says how often: `name-0`, `name-1`, .., and its

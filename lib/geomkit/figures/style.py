@@ -70,6 +70,13 @@ METHODS = {
     "random": ("0.6", "--", "x"),
 }
 """Colour, line and marker of each way to choose tokens; others are drawn in black."""
+COMPARED = ("lasso", "ridge", "attention_mean", "gradient_input", "recency", "random")
+"""Of these ways the ones that are drawn as curves, one of each kind and colour; tables have all of them."""
+
+
+def compared(methods: Iterable[str]) -> list[str]:
+    """Select the ways to choose tokens that are drawn as curves: those above, and any that the project does not know."""
+    return [name for name in dict.fromkeys(methods) if name in COMPARED or name not in METHODS]
 
 
 class Look(NamedTuple):

@@ -9,6 +9,7 @@ together separate them. The y are regressed on 1, ln N and a quadratic that is o
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -21,6 +22,7 @@ from scipy import special
 from geomkit.core.arrays import Array
 from geomkit.core.errors import DataError
 from geomkit.laws.differences import LEVEL, detectable
+from geomkit.laws.statistics import holm
 
 LEAST_WIDTHS = 5
 """A jackknife over fewer widths has a t of one degree of freedom."""
@@ -40,6 +42,32 @@ class Margins:
 
 MARGINS = {"erank_covariance": Margins(0.02, 0.05), "rate_distortion_ratio": Margins(0.008, 0.02)}
 """By metric, as docs/protocol.md fixes them."""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Models and texts of the one confirmatory family of tests: what docs/protocol.md stated before any of them was trained.
+
+    widths: those that no model had. seeds: those that are new at a width that had others, by width; they enter only the pooled
+    estimate. corpora: ln D is averaged over them.
+    """
+
+    family: str
+    widths: tuple[int, ...]
+    seeds: Mapping[int, tuple[int, ...]]
+    corpora: tuple[str, ...]
+
+    def is_old(self, width: int, seed: int | None) -> bool:
+        """Whether a model had been seen when the tests were fixed."""
+        return width not in self.widths and seed not in self.seeds.get(width, ())
+
+
+CONFIRMATION = Confirmation(
+    family="ladder",
+    widths=(18, 20, 28, 36, 40, 54, 60, 72, 80, 90, 100, 112),
+    seeds={96: (2,), 128: (1, 2)},
+    corpora=("wikipedia", "chitchat"),
+)
 
 
 class Verdict(StrEnum):
@@ -101,6 +129,20 @@ class Share(NamedTuple):
     high: float
 
 
+class PValues(NamedTuple):
+    """Of a slope of 0, and of the two one-sided tests that slope, sag and level lie within their margins."""
+
+    different: float
+    slope: float
+    sag: float
+    level: float
+
+
+def adjusted(p: Sequence[PValues]) -> list[PValues]:
+    """Adjust the p values of several tests for one another (Holm 1979), term by term."""
+    return [PValues(*values) for values in zip(*map(holm, zip(*p, strict=True)), strict=True)]
+
+
 @dataclass(frozen=True)
 class PairModel:
     """Least-squares estimates from all pairs of widths, with covariances from a delete-one-width jackknife and from documents.
@@ -153,12 +195,20 @@ class PairModel:
         spread = math.sqrt(max(b**2 - a * c, 0.0)) / a
         return Share(1 - above / below, 1 - b / a - spread, 1 - b / a + spread)
 
-    def verdict(self, margins: Margins) -> Verdict:
-        """Judge by docs/protocol.md; what is negligible and what differs by more than the margin exclude each other."""
-        slope, rest = self.slope, (self.sag.p_within(margins.sag), self.level.p_within(margins.level))
-        if slope.p_within(margins.slope) < LEVEL:
-            return Verdict.SUFFICES if max(rest) < LEVEL else Verdict.ON_AVERAGE
-        return Verdict.BEYOND if slope.p < LEVEL and abs(slope.value) > margins.slope else Verdict.OPEN
+    def p_values(self, margins: Margins) -> PValues:
+        """Compute the p values behind a verdict, not adjusted."""
+        terms = zip((self.slope, self.sag, self.level), (margins.slope, margins.sag, margins.level), strict=True)
+        return PValues(self.slope.p, *(term.p_within(margin) for term, margin in terms))
+
+    def verdict(self, margins: Margins, p: PValues | None = None) -> Verdict:
+        """Judge by docs/protocol.md, from adjusted p values where there are others to adjust for.
+
+        What is negligible and what differs by more than the margin exclude each other.
+        """
+        p = self.p_values(margins) if p is None else p
+        if p.slope < LEVEL:
+            return Verdict.SUFFICES if max(p.sag, p.level) < LEVEL else Verdict.ON_AVERAGE
+        return Verdict.BEYOND if p.different < LEVEL and abs(self.slope.value) > margins.slope else Verdict.OPEN
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Slopes and partial correlations with their intervals."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -129,3 +130,11 @@ def partial_correlation_interval(
         return Estimate(value, value, value, freedom)
     width = float(stats.norm.ppf((1 + level) / 2)) / math.sqrt(freedom)
     return Estimate(value, math.tanh(math.atanh(value) - width), math.tanh(math.atanh(value) + width), freedom)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjust p values (Holm 1979): the k-th smallest times (m - k + 1), no smaller than those before it and at most 1."""
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1)))
+    return adjusted.tolist()

@@ -1,7 +1,7 @@
 """Test whether a law differs from its null, or is practically equal to it, with verdicts that precision alone cannot change.
 
-These are the verdicts of the protocol's version 1 (docs/protocol_1.md), by which the workflow judges; those of version 2 are in
-`geomkit.laws.pairs`.
+These are the verdicts of the protocol's version 1 (docs/protocol_1.md). They stand beside those of version 2
+(`geomkit.laws.pairs`), and judge chapters that version 2 leaves to them.
 
 Two questions are asked of every difference, and both answers are reported. Is it *different* from 0, by its t test, Holm-adjusted
 over the primary tests? Is it *small*, its 90 % interval within a margin that was fixed beforehand (two one-sided tests at 5 %:
@@ -18,6 +18,7 @@ import numpy as np
 
 from geomkit.laws.differences import LEVEL, Difference, Slope, slope_of
 from geomkit.laws.lack_of_fit import LackOfFit, lack_of_fit
+from geomkit.laws.statistics import holm
 
 MARGINS = {
     "erank_covariance": 0.02,
@@ -61,14 +62,6 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.reason}"
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p values (Holm 1979): the k-th smallest times (m - k + 1), no smaller than those before it and at most 1."""
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1)))
-    return adjusted.tolist()
 
 
 def one_test(slopes: Sequence[Slope]) -> list[int]:

@@ -1,5 +1,5 @@
-"""Draw every claim's effect with its interval, its null and the margin, coloured by verdict: a block for each claim, pages for
-each chapter, and a list of those without a number."""
+"""Draw every claim's effect with its interval, its null and the margin, coloured by status: a block for each claim, pages for
+each chapter."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,14 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import BLUE, GREEN, VERMILION, WIDTH, save
+from geomkit.figures.style import BLUE, VERMILION, WIDTH, save
 from geomkit.tables.findings import Claim, ClaimVerdict
 from geomkit.tables.rows import read_csv
 
 PAINT = {
     ClaimVerdict.SUPPORTED: BLUE,
     ClaimVerdict.REFUTED: VERMILION,
-    ClaimVerdict.WIDTH: GREEN,
-    ClaimVerdict.UNDECIDED: "0.4",
+    ClaimVerdict.OPEN: "0.4",
     ClaimVerdict.UNTESTED: "0.6",
 }
 LINE = 0.1
@@ -33,9 +32,6 @@ def claims_figure(rows: Sequence[Claim], of: str = "") -> Iterator[Figure]:
     for chapter, group in groupby(rows, key=lambda row: row.chapter):
         for page in pages(blocks([row for row in group if row.value is not None])):
             yield drawn(chapter + of, page)
-    silent = [row for row in rows if row.value is None]
-    if silent:
-        yield from listed(silent, of)
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,8 @@ def drawn(chapter: str, entries: Sequence[Block]) -> Figure:
     for axis, block in zip(axes, entries, strict=True):
         panel(axis, block)
     lines = (
-        f"{chapter}: bars are 95 % intervals, upright lines what an",
-        "effect is held against, bands the margin. Filled: a primary test.",
+        f"{chapter}: bars are 95 % intervals, upright lines nulls,",
+        "bands margins. Filled: a primary test.",
     )
     figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
     return figure
@@ -119,35 +115,6 @@ def panel(axis: Axes, block: Block) -> None:
     axis.tick_params(axis="x", labelsize=5.2, pad=1.5)
     axis.margins(x=0.04)
     axis.set_title("\n".join(block.head), loc="left", fontsize=5.4, pad=3)
-
-
-def listed(rows: Sequence[Claim], of: str) -> Iterator[Figure]:
-    """Lists claims without a number, with their verdicts and the reasons."""
-    entries = []
-    for row in rows:
-        text = (
-            f"{row.statement} {row.scope}: {row.reason}"
-            if row.scope
-            else f"{row.statement} {row.reason[0].upper()}{row.reason[1:]}."
-        )
-        entries.append((row.verdict, textwrap.wrap(text, ACROSS)))
-    while entries:
-        page: list[tuple[ClaimVerdict, list[str]]] = []
-        lines = 0.0
-        while entries and (not page or lines + len(entries[0][1]) + 1.6 < TALLEST / LINE):
-            lines += len(entries[0][1]) + 1.6
-            page.append(entries.pop(0))
-        figure = Figure(figsize=(WIDTH, 0.4 + LINE * lines))
-        axis = figure.subplots()
-        axis.axis("off")
-        axis.set(xlim=(0, 1), ylim=(-lines, 0))
-        y = -0.2
-        for verdict, words in page:
-            axis.text(0, y, verdict, fontsize=5.5, va="top", weight="bold", color=PAINT[verdict])
-            axis.text(0, y - 1, "\n".join(words), fontsize=5.2, va="top", linespacing=1.25)
-            y -= len(words) + 1.6
-        figure.suptitle(f"Without a number{of}:", fontsize=6, x=0.02, ha="left")
-        yield figure
 
 
 def draw_claims(claims: Path, shipped: Path, output: Path) -> None:

@@ -1,4 +1,5 @@
-"""Render the ledger of claims: a page for browsers, the page of findings, the README's table, and the report's first page.
+"""Render the ledger of claims: a page for browsers, the page of findings, that of the paper, the README's table, and the report's
+first page.
 
 All of them are rendered from claims.csv, so that no number and no verdict in them is typed.
 """
@@ -6,39 +7,46 @@ All of them are rendered from claims.csv, so that no number and no verdict in th
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 
 from geomkit.core.errors import DataError
 from geomkit.core.provenance import replacing
-from geomkit.tables.findings import Claim, ClaimVerdict
+from geomkit.ledger.paper import OF_PAPER, PaperStatement
+from geomkit.tables.findings import UNTESTED, Claim, ClaimVerdict, status
 from geomkit.tables.rows import read_csv
 
 PLACES = {"claim": "{{ ledger }}", "shipped": "{{ shipped }}"}
 """Places in the browser page's template for the ledgers of the run and of what ships, by the word of their anchors."""
 START, END = "<!-- findings -->", "<!-- /findings -->"
 """Marks before and after the README's table."""
-MANY = 1
-"""Numbers of one verdict on one claim that are printed in the README's table with their intervals."""
 OPENING = """# Findings
 
-This page is rendered from records of measurements by `make findings`: no number and no verdict on it is typed. Which data
-decide, and how, was fixed in [version 1 of the protocol](protocol_1.md). A verdict holds for the models and texts that its row
-names, and for no others. Intervals are of 95 %. *Supported* and *refuted*: the effect differs from its null, with or against the
-claimed sign. *Explained by width*: a model of that width is shown to have as much, within the margin. *Undecided*: neither, which
-is no finding. *Untested*: nothing was measured."""
+`make findings` renders this page from records of measurements: no number and no status on it is typed. [The
+protocol](protocol.md) fixes what decides. Intervals are of 95 %. *Supported* and *refuted*: the interval, or for laws
+with model size the verdict of the pair model, has or contradicts the claimed sign. *Open*: all else that was
+measured. *Untested*: nothing was. A status holds for the models and texts that are named, and for no others."""
+LIMITS = """**Read this beside the table.** Width's share and training's share of one exponent are two partitions of the same
+number: the projected donor is itself trained. All models of the ladder have 8 million tokens, one recipe and one
+order of data; seeds change the initial weights only, and depth rises with width. At the primary endpoint there are 2
+to 16 tokens per dimension: texts shorter than a model is wide are another regime. No large family has been measured
+here."""
+PAPER = """# The paper's statements
+
+One line for each statement of *The Information of Large Language Model Geometry* ([Tan, Li, Huang
+2024](https://arxiv.org/abs/2402.03471)): what measures it here, its status by [the protocol](protocol.md), and how
+our experiment differs. `make findings` renders this page. We could read the paper's abstract and the beginning of its
+introduction, and accounts of the rest by others. Where we could not read the set-up of an experiment, the line says
+so: then the status is one of our set-up, and not of theirs. Sentence similarity by mean vectors and covariances is
+the paper's idea, not ours. The published matrix entropies beside which ours are drawn are those of [Li et al.
+2024](https://arxiv.org/abs/2410.10672)."""
 
 
 def by_claim(rows: Sequence[Claim]) -> list[list[Claim]]:
     """Groups findings by claim, in the order of the ledger."""
     return [list(group) for _, group in groupby(rows, key=lambda row: row.claim)]
-
-
-def by_chapter(rows: Sequence[Claim]) -> Iterator[tuple[str, list[list[Claim]]]]:
-    for chapter, group in groupby(rows, key=lambda row: row.chapter):
-        yield chapter, by_claim(list(group))
 
 
 def number(value: float, row: Claim) -> str:
@@ -54,11 +62,11 @@ def measured(row: Claim) -> str:
     return number(row.value, row) + ("" if row.low is row.high is None else f" [{', '.join(ends)}]")
 
 
-def held_against(row: Claim) -> str:
-    """The null of a finding, its value, and the margin."""
+def reference(row: Claim) -> str:
+    """The null of a finding with its value, and the margin in words, for a margin is no standard error."""
     if row.null is None:
         return ""
-    return f"{row.null} ({row.against:g}{'' if row.margin is None else f' ± {row.margin:g}'})"
+    return f"{row.null}: {row.against:.3g}" + ("" if row.margin is None else f", margin {row.margin:g}")
 
 
 def counts(row: Claim) -> str:
@@ -67,31 +75,45 @@ def counts(row: Claim) -> str:
     return ", ".join(f"{value} {name}" for name, value in numbers.items() if value is not None)
 
 
-def said(rows: Sequence[Claim]) -> str:
-    """The verdicts on one claim in words, place by place."""
-    frequency = Counter(row.verdict for row in rows)
-    if set(frequency) == {ClaimVerdict.UNTESTED}:
-        return f"Untested: {rows[0].reason}."
-    if len(frequency) == 1:
-        (verdict,) = frequency
-        where = "in the one place" if len(rows) == 1 else f"in all {len(rows)} places"
-        return f"{verdict.capitalize()} {where} where it was measured."
-    words = [f"{verdict} in {frequency[verdict]}" for verdict in ClaimVerdict if frequency[verdict]]
-    return f"{', '.join(words).capitalize()} of {len(rows)} places where it was measured."
+def effects(rows: Sequence[Claim]) -> str:
+    """The effect of one claim on each corpus, each with its interval; a reason where there is no number.
+
+    Models that are the same everywhere are named once. Of many findings the first few stand for all, whose number is given.
+    """
+    tested = [row for row in rows if row.verdict is not UNTESTED]
+    known = [row for row in tested if row.value is not None]
+    models = {row.scope.partition(" on ")[0] for row in known}
+    first = f"{models.pop()} on " if len(models) == 1 else ""
+    numbers = "; ".join(f"{row.scope.removeprefix(first)} {measured(row)}" for row in known[:FEW])
+    more = f"; and {len(known) - FEW} more" if len(known) > FEW else ""
+    return f"{first}{numbers}{more}" if known else (tested or rows)[0].reason
 
 
-def kind(row: Claim) -> str:
-    return "primary" if row.primary else "exploratory"
+def standing(rows: Sequence[Claim]) -> str:
+    """The claim's status; where findings differ, in how many places it has which."""
+    frequency = Counter(row.verdict for row in rows if row.verdict is not UNTESTED)
+    if len(frequency) < 2:
+        return str(status(rows))
+    words = [f"{frequency[verdict]} {verdict}" for verdict in ClaimVerdict if frequency[verdict]]
+    return f"{status(rows)} ({', '.join(words)})"
 
 
-def cells(row: Claim) -> list[str]:
-    """A finding as a line of a table: COLUMNS."""
-    return [row.scope, measured(row), held_against(row), counts(row), kind(row), row.verdict, row.reason]
+FEW = 4
+"""Findings of one claim that stand in a table of claims with their intervals."""
+HEAD = ("claim", "status", "effect on each corpus, 95 % interval")
+"""Of the tables of claims."""
+COLUMNS = ("where", "effect, 95 % interval", "null", "rests on", "status", "why")
 
 
-HEAD = ("claim", "verdict", "test", "estimates")
-"""Of the README's table and of the report's first page."""
-COLUMNS = ("where", "effect, 95 % interval", "null ± margin", "rests on", "test", "verdict", "why")
+def summary(rows: Sequence[Claim]) -> list[str]:
+    """A claim as a row of a table: HEAD."""
+    return [rows[0].statement, standing(rows), effects(rows)]
+
+
+def headlines(rows: Sequence[Claim]) -> list[list[Claim]]:
+    """Claims with a place in the README's table, in its order: a property of the claim, whatever its status is."""
+    placed = [of_claim for of_claim in by_claim(rows) if of_claim[0].headline is not None]
+    return sorted(placed, key=lambda of_claim: of_claim[0].headline or 0)
 
 
 # Markdown
@@ -111,22 +133,10 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def findings_page(rows: Sequence[Claim]) -> str:
-    """Every claim, chapter by chapter, in Markdown: what it says, what was measured everywhere, and the verdict."""
-    parts = [OPENING, "## At a glance", contents(rows)]
-    for chapter, claims in by_chapter(rows):
-        parts.append(f"## {chapter}")
-        parts += [section(of_claim) for of_claim in claims]
-    return "\n\n".join(parts) + "\n"
-
-
-def contents(rows: Sequence[Claim]) -> str:
-    """A line for each claim, with the number of places in which it has each verdict, and a link to its section."""
-    body = [
-        [chapter, f"[{title(of_claim)}](#{anchor(title(of_claim))})", verdicts(of_claim)]
-        for chapter, claims in by_chapter(rows)
-        for of_claim in claims
-    ]
-    return table(("about", "claim", "verdict"), body)
+    """The table of claims and a paragraph for each, in Markdown."""
+    claims = by_claim(rows)
+    body = [[f"[{title(of_claim)}](#{anchor(title(of_claim))})", standing(of_claim)] for of_claim in claims]
+    return "\n\n".join([OPENING, table(HEAD[:2], body), LIMITS, *map(paragraph, claims)]) + "\n"
 
 
 def title(rows: Sequence[Claim]) -> str:
@@ -139,79 +149,43 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def section(rows: Sequence[Claim]) -> str:
-    """One claim in Markdown."""
+def paragraph(rows: Sequence[Claim]) -> str:
+    """One claim in Markdown: what it says, its status, and its effect wherever it was measured."""
     first = rows[0]
-    parts = [f"### {title(rows)}", f"> {first.statement} ({first.source})", said(rows)]
-    for effect, group in groupby(rows, key=lambda row: row.effect):
-        mine = list(group)
-        if mine[0].scope:
-            parts += [f"Effect: {effect}.", table(COLUMNS, [cells(row) for row in mine])]
-    notes = [f"- {row.scope}: {row.details}." for row in rows if row.details]
-    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
-
-
-def headlines(rows: Sequence[Claim]) -> list[list[Claim]]:
-    """Claims with a place in the README's table, in its order: a property of the claim, whatever its verdict is."""
-    ranked = [(of_claim[0].headline, of_claim) for of_claim in by_claim(rows)]
-    return [
-        of_claim
-        for _, of_claim in sorted(
-            ((place, of_claim) for place, of_claim in ranked if place is not None), key=lambda pair: pair[0]
-        )
-    ]
+    parts = [f"## {title(rows)}", f"{first.statement} ({first.source}) **{standing(rows).capitalize()}.**"]
+    if first.scope:
+        parts[-1] += f" Effect: {first.effect}."
+        parts.append("\n".join(f"- {row.scope}: {' — '.join(filter(None, [measured(row), row.reason]))}." for row in rows))
+    return "\n\n".join(parts)
 
 
 def readme_table(rows: Sequence[Claim]) -> str:
     """The README's table: its claims, and what was measured."""
-    tests = sum(row.verdict is not ClaimVerdict.UNTESTED for row in rows)
-    words = f"{len(by_claim(rows))} claims, {tests} measurements: all are in [docs/findings.md](docs/findings.md)."
-    return f"{table(HEAD, [at_a_glance(of_claim) for of_claim in headlines(rows)])}\n\n{words}"
-
-
-def at_a_glance(rows: Sequence[Claim]) -> list[str]:
-    """A claim as a row of the README's table: HEAD."""
-    tests = sorted({kind(row) for row in rows if row.verdict is not ClaimVerdict.UNTESTED}, reverse=True)
-    return [rows[0].statement, verdicts(rows), ", ".join(tests), numbers(rows)]
-
-
-def verdicts(rows: Sequence[Claim]) -> str:
-    """Verdicts on one claim with the number of places."""
-    frequency = Counter(row.verdict for row in rows)
-    if len(frequency) == 1:
-        return rows[0].verdict
-    return ", ".join(f"{verdict} {frequency[verdict]} of {len(rows)}" for verdict in ClaimVerdict if frequency[verdict])
-
-
-def numbers(rows: Sequence[Claim]) -> str:
-    """The measurements of one claim, verdict by verdict: one by one with their intervals, or where there are many the least and
-    the greatest estimate, with the value of the null."""
-    by_verdict = {verdict: [row for row in rows if row.verdict is verdict] for verdict in ClaimVerdict}
-    by_verdict = {verdict: mine for verdict, mine in by_verdict.items() if mine and verdict is not ClaimVerdict.UNTESTED}
-    parts = []
-    for verdict, mine in by_verdict.items():
-        values = sorted(row.value for row in mine if row.value is not None)
-        if len(mine) > MANY:
-            which = f"{verdict}: " if len(by_verdict) > 1 else ""
-            span = f"{number(values[0], mine[0])} to {number(values[-1], mine[0])}, null {mine[0].against:g}, " if values else ""
-            parts.append(f"{which}{effect(mine) if values else ''}{span}{len(mine)} tests")
-        else:
-            parts += [f"{row.scope}: {measured(row) or row.reason}" for row in mine]
-    return "; ".join(parts)
-
-
-def effect(rows: Sequence[Claim]) -> str:
-    """The effect that all rows estimate, without the particulars behind a comma; nothing where they differ."""
-    effects = {row.effect.split(",")[0] for row in rows}
-    return f"{effects.pop()}: " if len(effects) == 1 else ""
+    others = len(by_claim(rows)) - len(headlines(rows))
+    body = table(HEAD, [summary(of_claim) for of_claim in headlines(rows)])
+    return f"{body}\n\n{others} more claims are in [docs/findings.md](docs/findings.md)."
 
 
 def with_table(readme: str, rows: Sequence[Claim]) -> str:
-    """Put a new table into the README. Raises DataError unless it has one place for it."""
-    if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(START):
-        raise DataError(f"README.md: {START} and {END} must be there once, in this order")
+    """The README with its table made anew. Raises DataError unless its marks are there, once each."""
+    if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(START) > readme.index(END):
+        raise DataError(f"README: the marks {START} and {END} must be there once, in this order")
     before, rest = readme.split(START)
     return f"{before}{START}\n{readme_table(rows)}\n{END}{rest.split(END)[1]}"
+
+
+def paper_page(rows: Sequence[Claim], statements: Sequence[PaperStatement] = OF_PAPER) -> str:
+    """A line for each statement of the paper, in Markdown. Raises DataError for one that names no claim of the ledger."""
+    claims = {of_claim[0].claim: of_claim for of_claim in by_claim(rows)}
+    body = []
+    for one in statements:
+        if missing := [name for name in one.claims if name not in claims]:
+            raise DataError(f"the paper's statement {one.statement!r} is measured by {missing[0]!r}, which is no claim")
+        links = "; ".join(
+            f"[{title(claims[name])}](findings.md#{anchor(title(claims[name]))}): {standing(claims[name])}" for name in one.claims
+        )
+        body.append([one.part, one.statement, f"`{one.command}`" if one.command else "", links or "not measured", one.differs])
+    return f"{PAPER}\n\n{table(('where', 'statement', 'measured by', 'status', 'how ours differs'), body)}\n"
 
 
 # HTML
@@ -228,51 +202,42 @@ def ledger_page(template: str, rows: Sequence[Claim], shipped: Sequence[Claim]) 
 
 
 def ledger_html(rows: Sequence[Claim], part: str) -> str:
-    """An overview, and all claims by chapter."""
-    chapters, number = [], count()
-    for chapter, claims in by_chapter(rows):
-        sections = [claim_html(of_claim, f"{part}-{next(number)}") for of_claim in claims]
-        chapters += [f"<h2>{escape(chapter)}</h2>", *sections]
-    return "\n".join([overview(rows, part), *chapters])
+    """The table of claims, and behind a click each with all of its numbers; those without a measurement are only named."""
+    claims = by_claim(rows)
+    tested = [of_claim for of_claim in claims if status(of_claim) is not UNTESTED]
+    silent = [of_claim[0].claim for of_claim in claims if of_claim not in tested]
+    body = [overview_row(of_claim, f"{part}-{number}") for number, of_claim in enumerate(tested)]
+    titles = "".join(f"<th>{escape(title)}</th>" for title in HEAD)
+    parts = [f'<table class="overview"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>']
+    if silent:
+        parts.append(f"<p>Untested here: {escape('; '.join(silent))}.</p>")
+    sections = [claim_html(of_claim, f"{part}-{number}") for number, of_claim in enumerate(tested)]
+    return "\n".join([*parts, "<details><summary>Every measurement</summary>", *sections, "</details>"])
 
 
-def overview(rows: Sequence[Claim], part: str) -> str:
-    """A table of how often each verdict was given, by claim."""
-    head = ["claim", *ClaimVerdict]
-    body = []
-    for number, of_claim in enumerate(by_claim(rows)):
-        frequency = Counter(row.verdict for row in of_claim)
-        shown = [f'<td class="{slug(verdict)}">{frequency[verdict] or ""}</td>' for verdict in ClaimVerdict]
-        body.append(f'<tr><td><a href="#{part}-{number}">{escape(of_claim[0].claim)}</a></td>{"".join(shown)}</tr>')
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    return f'<table class="overview"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-
-
-def slug(verdict: ClaimVerdict) -> str:
-    return verdict.name.lower()
+def overview_row(rows: Sequence[Claim], anchor: str) -> str:
+    """A claim in the table of claims, with a link to its numbers."""
+    statement, stands, numbers = map(escape, summary(rows))
+    return f'<tr><td><a href="#{anchor}">{statement}</a></td><td class="{status(rows)}">{stands}</td><td>{numbers}</td></tr>'
 
 
 def claim_html(rows: Sequence[Claim], anchor: str) -> str:
     """One claim: what it says, a table of what was measured, and details."""
     first = rows[0]
-    parts = [f'<section id="{anchor}"><h3>{escape(first.claim)}</h3>']
-    parts.append(f"<blockquote>{escape(first.statement)} <cite>{escape(first.source)}</cite></blockquote>")
-    parts.append(f"<p>{escape(said(rows))}</p>")
-    for effect, group in groupby(rows, key=lambda row: row.effect):
-        mine = list(group)
-        if not mine[0].scope:
-            continue
-        titles = "".join(f"<th>{escape(title)}</th>" for title in COLUMNS)
-        parts.append(f"<p>{escape(effect)}</p>")
-        parts.append(f"<div><table><thead><tr>{titles}</tr></thead><tbody>{''.join(map(row_html, mine))}</tbody></table></div>")
-    return "".join([*parts, "</section>"])
+    titles = "".join(f"<th>{escape(title)}</th>" for title in COLUMNS)
+    return (
+        f'<section id="{anchor}"><h3>{escape(first.claim)}</h3>'
+        f"<blockquote>{escape(first.statement)} <cite>{escape(first.source)}</cite></blockquote><p>{escape(first.effect)}</p>"
+        f"<div><table><thead><tr>{titles}</tr></thead><tbody>{''.join(map(row_html, rows))}</tbody></table></div></section>"
+    )
 
 
 def row_html(row: Claim) -> str:
     """A finding as a row, its details below it."""
+    cells = [row.scope, measured(row), reference(row), counts(row), row.verdict, row.reason]
     shown = "".join(
-        f'<td class="{slug(row.verdict)}">{escape(text)}</td>' if title == "verdict" else f"<td>{escape(text)}</td>"
-        for title, text in zip(COLUMNS, cells(row), strict=True)
+        f'<td class="{row.verdict}">{escape(text)}</td>' if title == "status" else f"<td>{escape(text)}</td>"
+        for title, text in zip(COLUMNS, cells, strict=True)
     )
     more = f'<tr class="details"><td colspan="{len(COLUMNS)}">{escape(row.details)}</td></tr>' if row.details else ""
     return f"<tr>{shown}</tr>{more}"
@@ -286,13 +251,17 @@ def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: P
     with replacing(front) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
-        writer.writerows(map(at_a_glance, by_claim(rows)))
+        writer.writerows(map(summary, by_claim(rows)))
 
 
-def write_findings(claims: Path, readme: Path, findings: Path, with_findings: Path) -> None:
-    """Write the page of findings, and the README with its table made anew."""
+def write_findings(claims: Path, readme: Path, findings: Path, paper: Path, with_findings: Path) -> None:
+    """Write the page of findings and that of the paper, and the README with its table made anew."""
     rows = read_csv(claims, Claim)
-    with replacing(findings) as temporary:
-        temporary.write_text(findings_page(rows), encoding="utf-8")
-    with replacing(with_findings) as temporary:
-        temporary.write_text(with_table(readme.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    pages = {
+        findings: findings_page(rows),
+        paper: paper_page(rows),
+        with_findings: with_table(readme.read_text(encoding="utf-8"), rows),
+    }
+    for path, text in pages.items():
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from geomkit.core.shipped import FINDINGS, TRAININGS, Shipped
-from geomkit.studies.components import claims as components
 from geomkit.studies.removal import claims as removal
 from geomkit.studies.semantics import claims as semantics
 from geomkit.studies.tokens import claims as tokens
 from geomkit.studies.tokens.rows import TokenScore
-from geomkit.tables.experiments import Likeness, Removal, SublayerEffect
+from geomkit.tables.experiments import Likeness, Removal
 from geomkit.tables.rows import read_csv, write_csv
 
 READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "tokens_summary.csv": (TokenScore, tokens.shipped),
     "ablation_summary.csv": (Removal, removal.shipped),
-    "components_summary.csv": (SublayerEffect, components.shipped),
     "semantics_summary.csv": (Likeness, semantics.shipped),
 }
 """Summaries of which only the rows ship that claims read, without the thousands that only figures show."""

@@ -14,8 +14,8 @@ for module in (*every("geomkit.studies.*.claims"), *every("geomkit.theory.claims
     import_module(module)
 
 ORDER = (
-    *("size_laws", "same_width", "width_depth", "training", "loss", "published", "theory"),
-    *("tokens", "removal", "components", "sinks", "semantics", "needle"),
+    *("size_laws", "same_width", "theory", "loss"),
+    *("tokens", "removal", "sinks", "semantics"),
 )
 """Studies in the order of the ledger; others follow by name."""
 MISSING = Finding(scope="", effect="", verdict=UNTESTED, reason="nothing has been measured about it here")
@@ -42,7 +42,7 @@ def chapter_of(name: str) -> str:
 
 def rows_of(name: str, inputs: Inputs) -> list[Claim]:
     """A claim's findings as records; one that is untested where there are none."""
-    facts = {"headline": None} | dict(claims.facts[name])
+    facts = {"headline": None, "exists": False} | dict(claims.facts[name])
     return [
         Claim(chapter=chapter_of(name), claim=name, **facts, **vars(finding)) for finding in claims[name](inputs) or [MISSING]
     ]

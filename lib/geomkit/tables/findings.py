@@ -1,7 +1,7 @@
 """Findings, each a measurement about a claim with its verdict, and the registry of claims.
 
-A claim is a registered function. It reads the records of studies and returns a finding for each scope: models, a corpus and a
-layer. Its verdict is computed, never typed.
+A claim is a registered function. It reads the records of studies and returns one effect, with a finding for each model or
+family and corpus. Its verdict is computed, never typed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from geomkit.core.registry import Registry
-from geomkit.laws.verdicts import Kind
+from geomkit.laws.pairs import Verdict
 from geomkit.tables.rows import read_csv, read_json
 
 R = TypeVar("R")
 
 
 class ClaimVerdict(StrEnum):
-    """Verdict of the measurements on a claim, in its scope and nowhere else."""
+    """Verdict of the measurements on a claim, in its scope and nowhere else, by the words of docs/protocol.md."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
-    WIDTH = "explained by width"
-    UNDECIDED = "undecided"
+    OPEN = "open"
     UNTESTED = "untested"
 
 
-SUPPORTED, REFUTED, WIDTH, UNDECIDED, UNTESTED = ClaimVerdict
+SUPPORTED, REFUTED, OPEN, UNTESTED = ClaimVerdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,8 @@ class Statement:
     source: str
     headline: int | None
     """Its place in the README's table, if it has one."""
+    exists: bool
+    """Whether it says that something is so sometimes: then one case supports it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +102,6 @@ class Inputs:
             self.known[name] = sorted(rows, key=lambda row: sources.index(source_of(row)))
         return self.known[name]
 
-    def single(self, name: str, record: type[R]) -> R | None:
-        """Read the record in a JSON file; None where there is no such file."""
-        path = self.path(name)
-        return None if path is None else read_json(path, record)
-
     def path(self, name: str) -> Path | None:
         return next((path for path in self.files if path.match(name)), None)
 
@@ -116,25 +112,30 @@ def source_of(row: Any) -> tuple[str | None, str | None]:
 
 
 claims: Registry[Callable[[Inputs], list[Finding]]] = Registry("claim")
-"""A claim is registered with its `statement`, its `source` (the paper, others, or ours), and its `headline`, its place in the
-README's table, if it has one."""
+"""A claim is registered with its `statement`, its `source` (the paper, others, or ours), and where it has them with `headline`,
+its place in the README's table, and `exists=True`, if it says that something is so sometimes."""
+
+
+def status(rows: Sequence[Claim]) -> ClaimVerdict:
+    """Give a claim its one status: that of its primary findings where there are any, else of all.
+
+    Findings that differ leave it open. Of a claim that something is so sometimes, one that is supported supports it.
+    """
+    tested = [row for row in rows if row.verdict is not UNTESTED]
+    verdicts = {row.verdict for row in [row for row in tested if row.primary] or tested}
+    if not verdicts:
+        return UNTESTED
+    if rows[0].exists and SUPPORTED in verdicts:
+        return SUPPORTED
+    return verdicts.pop() if len(verdicts) == 1 else OPEN
 
 
 # words
 
 
-def scope(row: Any, *particulars: str | None, models: str | None = None) -> str:
-    """Describe models, corpus, particulars, and where a row was measured: `ladder on sotu, last, 64 tokens, unit`."""
-    return ", ".join(
-        [f"{models or getattr(row, 'model', None) or row.family} on {row.corpus}", *filter(None, (*particulars, *place(row)))]
-    )
-
-
-def place(row: Any) -> list[str | None]:
-    """Describe layer, number of tokens and normalisation, where a row has them as its own: a layer's number is none."""
-    length = getattr(row, "follows", getattr(row, "length", None))
-    layer = row.layer if isinstance(getattr(row, "layer", None), str) else None
-    return [layer, f"{length} tokens" if length else None, getattr(row, "normalise", None)]
+def scope(row: Any, *particulars: str | None) -> str:
+    """Describe models and corpus: `ladder on sotu`."""
+    return ", ".join([f"{getattr(row, 'model', None) or row.family} on {row.corpus}", *filter(None, particulars)])
 
 
 def estimate(value: float | None, low: float | None = None, high: float | None = None, digits: int = 3, sign: str = "+") -> str:
@@ -165,7 +166,7 @@ def sign_of(low: float | None, high: float | None, against: float = 0.0) -> int:
 
 def from_sign(sign: int | None, claimed: int) -> ClaimVerdict:
     """Judge the claim that a sign is `claimed`, 1 or -1, by a measured sign (0 or None: not known)."""
-    return {claimed: SUPPORTED, -claimed: REFUTED}.get(sign or 0, UNDECIDED)
+    return {claimed: SUPPORTED, -claimed: REFUTED}.get(sign or 0, OPEN)
 
 
 def from_interval(low: float | None, high: float | None, claimed: int, against: float = 0.0) -> ClaimVerdict:
@@ -173,18 +174,20 @@ def from_interval(low: float | None, high: float | None, claimed: int, against: 
     return from_sign(sign_of(low, high, against), claimed)
 
 
-def from_kind(kind: Kind, difference: float | None, claimed: int) -> ClaimVerdict:
-    """Judge the claim that a law's difference from the null has a sign, 1 or -1, by the test of the law."""
-    if kind is Kind.BEYOND:
-        return from_sign(0 if difference is None else 1 if difference > 0 else -1, claimed)
-    return {Kind.NESTED: WIDTH, Kind.UNTESTED: UNTESTED, Kind.FAILED: UNTESTED}.get(kind, UNDECIDED)
+def from_law(verdict: Verdict | None, slope: float | None, claimed: int) -> ClaimVerdict:
+    """Judge the claim that a law differs from what width gives with a sign, 1 or -1, by the pair model's verdict."""
+    if verdict is None or slope is None:
+        return UNTESTED
+    if verdict is Verdict.BEYOND:
+        return from_sign(1 if slope > 0 else -1, claimed)
+    return OPEN if verdict is Verdict.OPEN else REFUTED
 
 
 def conjunction(verdicts: Sequence[ClaimVerdict]) -> ClaimVerdict:
     """Judge a claim about all: one that is refuted refutes it, and all that are supported support it."""
     if REFUTED in verdicts:
         return REFUTED
-    return SUPPORTED if set(verdicts) == {SUPPORTED} else UNDECIDED
+    return SUPPORTED if set(verdicts) == {SUPPORTED} else OPEN
 
 
 SEEN = {("ladder", "sotu"), ("ladder", "lee")}
@@ -200,30 +203,10 @@ def over_documents(
     return Finding.of(row, effect, verdict, reason or "the interval over documents", **own)
 
 
-FINAL, PLAIN = "final", "plain"
-"""The state after the final norm, and that state without the norm's gain and bias."""
-OF_ROW = ("family", "published", "corpus", "length", "follows", "normalise", "metric", "of", "design", "cells", "column", "fixed")
+OF_ROW = ("family", "published", "corpus", "length", "normalise", "metric")
 """Columns that say what a row is of, but for its layer."""
 
 
 def same(row: Any, other: Any, *columns: str) -> bool:
     """Whether two rows describe one thing: their columns are equal, those of `OF_ROW` where none are named."""
     return all(getattr(row, name, None) == getattr(other, name, None) for name in columns or OF_ROW)
-
-
-def plain_row(row: R, rows: Iterable[R]) -> R | None:
-    """Return the row of the final state without the final norm's gain and bias, if it was measured."""
-    return next((one for one in rows if one.layer == PLAIN and same(one, row)), None)  # type: ignore[attr-defined]
-
-
-def agreed(row: R, rows: Iterable[R], verdict: Callable[[R], ClaimVerdict]) -> tuple[ClaimVerdict, str]:
-    """Return the verdict on a row, and why it is withdrawn.
-
-    Nothing is claimed about the final state that does not hold without the final norm's gain and bias.
-    """
-    own = verdict(row)
-    if row.layer != FINAL or own in (UNDECIDED, UNTESTED):  # type: ignore[attr-defined]
-        return own, ""
-    plain = plain_row(row, rows)
-    other = UNTESTED if plain is None else verdict(plain)
-    return (own, "") if other is own else (UNDECIDED, f"; but {other} without the final norm's gain and bias")

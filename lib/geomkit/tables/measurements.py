@@ -21,7 +21,7 @@ EMBEDDING, LAST, FINAL = "embedding", "last", "final"
 SHARED = (EMBEDDING, LAST, FINAL)
 """Layers that models of different depth have in common: 0, the last block's output, after the final norm. `plain` is the last
 again, without the final norm's gain and bias."""
-PROJECTED, RANDOM = "projected", "random-projection"
+PROJECTED, RANDOM, PROJECTED_SHUFFLED = "projected", "random-projection", "projected-shuffled"
 """Variants of which a model has rows on several numbers of directions."""
 Layer = str | int | None
 """A layer's one name: the word that models of any depth have for it, else its number; None for rows of no layer."""
@@ -136,6 +136,17 @@ class Measurements:
     @cached_property
     def eps2(self) -> dict[str, float | None]:
         return {where.metric: where.eps2 for arrays in self.variants.values() for where in arrays}
+
+    def restricted(self, rows: Sequence[int]) -> "Measurements":
+        """Keep some models, by their numbers."""
+        chosen = list(rows)
+        return replace(
+            self,
+            models=[self.models[row] for row in chosen],
+            variants={name: {where: values[chosen] for where, values in of.items()} for name, of in self.variants.items()},
+            widths={layer: widths[chosen] for layer, widths in self.widths.items()},
+            load_losses=lambda: {name: Loss(*(part[chosen] for part in loss)) for name, loss in self.losses.items()},
+        )
 
     def narrowest(self, row: int) -> int:
         """Return the dimensions of a model's narrowest state."""
@@ -292,7 +303,7 @@ def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int
     words: dict[int, Layer] = {0: EMBEDDING, last: LAST, last + 1: FINAL, last + 2: PLAIN, last + 3: None}
     kinds = [parts[part] == PLAIN, layer < 0, layer == 0, layer >= depth]
     at = np.select(kinds, [last + 2, last + 3, 0, last + layer - depth], layer)
-    several = np.isin(variants, (PROJECTED, RANDOM))[variant] | (layer < 0)
+    several = np.isin(variants, (PROJECTED, RANDOM, PROJECTED_SHUFFLED))[variant] | (layer < 0)
     length, directions = np.where(text < 0, 0, n), np.where(several, d, 0)
     arrays: Variants = {}
     for (v, p, m, count, k, own), rows in by_cell(variant, at, mode, length, metric, directions):

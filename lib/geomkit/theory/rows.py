@@ -368,7 +368,7 @@ class Status(StrEnum):
 
     verdict: ClaimVerdict
 
-    def __new__(cls, word: str, verdict: ClaimVerdict = ClaimVerdict.UNDECIDED) -> Self:
+    def __new__(cls, word: str, verdict: ClaimVerdict = ClaimVerdict.OPEN) -> Self:
         status = str.__new__(cls, word)
         status._value_, status.verdict = word, verdict
         return status

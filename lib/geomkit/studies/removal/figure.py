@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, distortion, name_of, save
+from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, compared, distortion, name_of, save
 from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, outcome
 from geomkit.tables.experiments import NeedleText, Removal, SinkEffect
 from geomkit.tables.rows import read_csv
@@ -34,18 +34,22 @@ SPREADS = {
     "divergence_gini": "Gini of KL",
     "divergence_effective_share": "effective share of tokens, KL",
 }
+BOTH = ("lasso", "attention_mean")
+"""Methods of which both directions are drawn."""
 MODES = ("unit", "centre-unit", "raw")
 
 
 def ablation_figure(rows: Sequence[Removal], sinks: Sequence[SinkEffect], needles: Sequence[NeedleText]) -> Iterator[Figure]:
-    """Draw pages of curves and of summaries for each model, corpus and layer; of sinks for each model and corpus; of needles."""
+    """Draw pages of sinks for each model and corpus, most sinks first; then of curves and of summaries for each model, corpus
+    and layer; and of needles."""
+    numbers = {(row.model, row.corpus): row.value for row in sinks if row.kind == "sinks"}
+    for model, corpus in sorted(dict.fromkeys((row.model, row.corpus) for row in sinks), key=lambda of: -numbers.get(of, 0.0)):
+        yield sinks_page(model, corpus, [row for row in sinks if (row.model, row.corpus) == (model, corpus)])
     for model, corpus, layer in dict.fromkeys((row.model, row.corpus, row.layer) for row in rows):
         mine = [row for row in rows if (row.model, row.corpus, row.layer) == (model, corpus, layer)]
         what = f"{corpus}, {model}, layer {layer}{distortion(row.eps2 for row in mine)}: {counts(mine)}"
         yield curves_page(what, mine)
         yield summary_page(what, mine)
-    for model, corpus in dict.fromkeys((row.model, row.corpus) for row in sinks):
-        yield sinks_page(model, corpus, [row for row in sinks if (row.model, row.corpus) == (model, corpus)])
     if needles:
         yield needle_page(needles)
 
@@ -55,30 +59,45 @@ def counts(rows: Sequence[Removal]) -> str:
 
 
 def curves_page(what: str, rows: Sequence[Removal]) -> Figure:
-    """Draw a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls."""
-    figure = Figure(figsize=(7.2, 8.6))
-    axes = figure.subplots(len(CURVES), 3, sharex=True)
+    """Draw a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls.
+
+    Where the model has no sinks, their two treatments are one column.
+    """
+    treatments = ("removable", "kept") if sinks_matter(rows) else ("removable",)
+    figure = Figure(figsize=(2.4 * (1 + len(treatments)), 8.6))
+    axes = figure.subplots(len(CURVES), 1 + len(treatments), sharex=True)
     for line, (metric, label) in zip(axes, CURVES.items(), strict=True):
-        for axis, sinks in zip(line, SINKS, strict=False):
+        for axis, sinks in zip(line, treatments, strict=False):
             own = [
                 row for row in rows if (row.metric, row.sinks, row.null) == (metric, sinks, "own") and row.fraction is not None
             ]
-            for method in dict.fromkeys(row.method for row in own if row.method):
+            for method in compared(row.method for row in own if row.method):
                 paint, style, marker = METHODS.get(method, ("k", "-", "."))
-                for direction, alpha in (("highest", 1.0), ("lowest", 0.35)):
+                for direction, alpha in (("highest", 1.0), ("lowest", 0.35)) if method in BOTH else (("highest", 1.0),):
                     mine = [row for row in own if (row.method, row.direction) == (method, direction)]
                     text = method.replace("_", " ") if direction == "highest" else None
                     trace(axis, mine, paint, style, marker, text, alpha=alpha, band=method == "random")
-            axis.set_title(SINKS[sinks])
-        beside_nulls(line[2], [row for row in rows if (row.metric, row.sinks, row.method) == (metric, "removable", "lasso")])
+            axis.set_title(SINKS[sinks] if len(treatments) > 1 else "by method")
+        beside_nulls(line[-1], [row for row in rows if (row.metric, row.sinks, row.method) == (metric, "removable", "lasso")])
         line[0].set_ylabel(label)
     for axis in axes[-1]:
         axis.set_xlabel("part of the context removed")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6)
-    first = "Solid: most important first; faint: least important first. Right: Lasso and its nulls. Bands: 95 % over documents."
+    first = (
+        "Solid: most important first; faint: least important first (Lasso, attention). Right: Lasso and its nulls. Bands: 95 %."
+    )
     figure.suptitle(f"{what}\n{first}", fontsize=7)
     return figure
+
+
+def sinks_matter(rows: Sequence[Removal]) -> bool:
+    """Whether any curve differs between the two treatments of sinks."""
+    values: dict[tuple[object, ...], set[float]] = {}
+    for row in rows:
+        if row.fraction is not None:
+            values.setdefault((row.metric, row.method, row.direction, row.null, row.fraction), set()).add(row.value)
+    return any(len(of) > 1 for of in values.values())
 
 
 def beside_nulls(axis: Axes, rows: Sequence[Removal]) -> None:

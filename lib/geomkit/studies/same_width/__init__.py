@@ -2,4 +2,4 @@
 
 Answered by differences of logarithms at each width, with intervals over documents, seeds and twins; models of one width need
 no null for width (docs/protocol_1.md, controls at fixed width).
-Outputs: results/final_state/, results/scaling/fixed_width.csv, on request."""
+Outputs: results/final_state/, results/word_order/, results/scaling/fixed_width.csv and trends.csv, on request."""

@@ -1,7 +1,8 @@
 """Compare models of one width (fixed_width.csv): trained with untrained twins, centred or not, text with shuffled text, the final
-state with and without the final norm's weights, and seeds with one another; and Diff-eRank with published values.
+state with and without the final norm's weights, short texts with long ones, and seeds with one another; and Diff-eRank with
+published values. trends.csv has the level and the trend of each comparison over widths.
 
-No row compares widths, so no null for width has a part in it. All are exploratory."""
+No difference is one of widths, so no null for width has a part in it. All are exploratory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +20,22 @@ from geomkit.core.provenance import rng
 from geomkit.core.state import PLAIN
 from geomkit.core.variants import TRAINED
 from geomkit.laws.contrasts import Contrast, Terms, contrast, within
+from geomkit.laws.power import sizes_to_detect
 from geomkit.laws.resampling import Documents
+from geomkit.laws.statistics import slope
 from geomkit.studies.published.rows import PublishedValue
-from geomkit.studies.size_laws.rows import DiffErank, FixedWidth
-from geomkit.tables.measurements import FINAL, SHARED, Measurements, Where, families, read_measurements
+from geomkit.studies.size_laws.rows import DiffErank, FixedWidth, Trend
+from geomkit.tables.measurements import (
+    FINAL,
+    PROJECTED,
+    PROJECTED_SHUFFLED,
+    SHARED,
+    MeasuredModel,
+    Measurements,
+    Where,
+    families,
+    read_measurements,
+)
 from geomkit.tables.rows import read_csv, write_csv
 
 CENTRED = ("unit", "centre-unit")
@@ -31,25 +44,73 @@ EMPTY: dict[str, Any] = dict.fromkeys(("value", "low", "high", "sign", "seeds", 
 
 
 def compare_at_fixed_width(
-    final_states: Sequence[str | Path], table: Path, diff_erank: Path, published: Path, output: Path, resamples: int, seed: int
+    final_states: Sequence[str | Path],
+    word_order: Sequence[str | Path],
+    table: Path,
+    diff_erank: Path,
+    published: Path,
+    output: Path,
+    trends: Path,
+    resamples: int,
+    seed: int,
 ) -> None:
-    """Write fixed_width.csv. final_states: each model's table of the final state, in its folder, named by its corpus."""
+    """Write fixed_width.csv and trends.csv.
+
+    final_states: each model's table of the final state, in its folder, named by its corpus; word_order: likewise those of the
+    widest models' text and shuffled text on fewer directions.
+    """
     rows: list[FixedWidth] = []
+    over_widths: list[Trend] = []
     for family, corpus in families(table):
         found = [read_measurements(path, family, corpus) for path in map(Path, final_states) if path.stem == corpus]
         states = [state for state in found if state.models]
         draws = Drawn(resamples, rng(seed, "fixed width", family, corpus))
         measured = read_measurements(table, family, corpus, SHARED)
         loss = measured.known_losses().get(TRAINED)
-        rows += beside_twins(states, draws)
-        rows += beside_shuffled(measured, draws)
-        rows += beside_plain(states, draws)
+        compared = [*beside_twins(states, draws), *beside_shuffled(measured, draws), *beside_plain(states, draws)]
+        compared += beside_longest(measured, draws)
+        donors = [read_measurements(path, family, corpus) for path in map(Path, word_order) if path.stem == corpus]
+        compared += of_donors([donor for donor in donors if donor.models], measured, draws)
+        rows += compared
+        over_widths += trends_of(compared, measured.models)
         if loss is not None:
             rows += beside_loss(measured, states, loss.corpus)
         widths = {model.name: model.width for model in measured.models}
         own = [one for one in read_csv(diff_erank, DiffErank) if (one.family, one.corpus) == (family, corpus)]
         rows += of_diff_erank([one for one in own if one.variant == "measured"], widths, measured.source)
     write_csv(output, FixedWidth, [*rows, *of_published(read_csv(published, PublishedValue))])
+    write_csv(trends, Trend, over_widths)
+
+
+def trends_of(rows: Sequence[FixedWidth], models: Sequence[MeasuredModel]) -> Iterator[Trend]:
+    """The level and the trend of each control, metric and place over widths of one family on one corpus."""
+    size = {model.width: model.params_nonembedding for model in models}
+    groups: dict[tuple[Any, ...], list[FixedWidth]] = {}
+    for row in rows:
+        if row.value is not None and row.width in size:
+            groups.setdefault((row.control, row.metric, row.layer, row.normalise, row.length), []).append(row)
+    for mine in groups.values():
+        x, values = np.log([size[row.width or 0] for row in mine]), np.array([row.value for row in mine])
+        if len(mine) < 3 or np.ptp(x) == 0:
+            continue
+        trend, first = slope(x, values), mine[0]
+        level, reach = float(values.mean()), half_of_mean(float(values.std(ddof=1)), len(values))
+        decided = sign_of(trend.low, trend.high) != 0
+        yield Trend(
+            family=first.family, published=False, corpus=first.corpus, layer=first.layer, length=first.length,
+            normalise=first.normalise, eps2=first.eps2, control=first.control, metric=first.metric, sizes=len(mine),
+            level=level, level_low=level - reach, level_high=level + reach,
+            trend=trend.value, trend_low=trend.low, trend_high=trend.high, documents=first.documents,
+            needed=None if decided else detected(trend.value, x, values),
+        )  # fmt: skip
+
+
+def detected(trend: float, x: np.ndarray, values: np.ndarray) -> str:
+    """Say how many sizes would detect a trend as large as the estimate with 80 % power."""
+    residuals = values - values.mean() - trend * (x - x.mean())
+    scatter = float(np.sqrt(residuals @ residuals / (len(x) - 2)))
+    sizes = sizes_to_detect(trend, scatter, float(np.ptp(x)))
+    return "no number of sizes within a thousand" if sizes is None else f"{sizes} sizes"
 
 
 @dataclass
@@ -172,6 +233,37 @@ def beside_shuffled(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth
             row = measured.source | where.columns | {"width": one, "control": "shuffled"}
             terms = [(1, trained[width == one]), (-1, shuffled[where][width == one])]
             yield contrasted(row, terms, None, draws, measured.documents if where.length else None)
+
+
+def of_donors(donors: Sequence[Measurements], measured: Measurements, draws: Drawn) -> Iterator[FixedWidth]:
+    """Text minus shuffled text of the widest models on as many directions as each narrower width has."""
+    if not donors:
+        return
+    text, chance = (donors[0].variants.get(name, {}) for name in (PROJECTED, PROJECTED_SHUFFLED))
+    for where in sorted(text, key=lambda where: (*where.order, where.directions or 0)):
+        if where not in chance:
+            continue
+        seeds = [
+            (sign, np.vstack([donor.variants[name][where] for donor in donors]))
+            for sign, name in ((1, PROJECTED), (-1, PROJECTED_SHUFFLED))
+        ]
+        row = measured.source | where.columns | {"width": where.directions, "control": "shuffled-projected"}
+        yield contrasted(row, seeds, None, draws, measured.documents)
+
+
+def beside_longest(measured: Measurements, draws: Drawn) -> Iterator[FixedWidth]:
+    """The shortest length minus the longest, on texts that have both."""
+    trained = measured.variants.get(TRAINED, {})
+    lengths = sorted({where.length for where in trained if where.length is not None})
+    width = np.array([model.width for model in measured.models])
+    for where in places(measured):
+        longest = replace(where, length=lengths[-1]) if len(lengths) > 1 and where.length == lengths[0] else None
+        if longest not in trained:
+            continue
+        for one in np.unique(width).tolist():
+            row = measured.source | where.columns | {"width": one, "control": "length"}
+            terms = [(1, trained[where][width == one]), (-1, trained[longest][width == one])]
+            yield contrasted(row, terms, None, draws, measured.documents)
 
 
 def contrasted(where: Row, seeds: Terms, twins: Terms | None, draws: Drawn, documents: Sequence[str] | None) -> FixedWidth:

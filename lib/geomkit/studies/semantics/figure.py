@@ -47,6 +47,14 @@ def page(model: str, corpus: str, rows: Sequence[Likeness]) -> Figure:
     return figure
 
 
+LABELS = {
+    "bures_wasserstein": "means, covariances (Bures-Wasserstein)",
+    "bures": "covariances (Bures)",
+    "frobenius": "covariances (Frobenius)",
+}
+"""Names of distances that say what they compare."""
+
+
 def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
     """Draw each distance over layers, the best one also after each sublayer, and each baseline as a level line."""
     blocks = [row for row in rows if row.layer >= 0 and row.sublayer == "block"]
@@ -54,7 +62,7 @@ def agreement_panel(axis: Axes, rows: Sequence[Likeness]) -> None:
     for place, name in enumerate(dict.fromkeys(row.distance for row in blocks)):
         mine = sorted((row for row in blocks if row.distance == name), key=lambda row: row.layer)
         x, paint = [row.layer for row in mine], COLOURS[place % len(COLOURS)]
-        axis.plot(x, [row.value for row in mine], color=paint, marker=".", lw=0.9, label=name.replace("_", " "))
+        axis.plot(x, [row.value for row in mine], color=paint, marker=".", lw=0.9, label=LABELS.get(name, name.replace("_", " ")))
         if name == best:
             for sublayer, style in SUBLAYERS.items():
                 part = sorted((row.layer, row.value) for row in rows if (row.distance, row.sublayer) == (name, sublayer))

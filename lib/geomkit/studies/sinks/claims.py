@@ -1,67 +1,42 @@
-"""Claims about where the information sits: in attention sinks. docs/protocol_1.md says what each is compared with."""
+"""Claims about where the information sits: in attention sinks."""
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 
 from geomkit.tables.experiments import SinkEffect
-from geomkit.tables.findings import REFUTED, Finding, Inputs, claims, nearest, over_documents
+from geomkit.tables.findings import UNTESTED, Finding, Inputs, claims, estimate, nearest, over_documents, same, scope
 
 THRESHOLD = 10.0
 """A sink's length in medians of its text, by which claims are judged; a run without it is judged by the nearest one."""
-MODES = ("unit", "centre-unit", "raw")
+RANK, CENTRED = "erank_covariance", "centre-unit"
 
 
 @claims.register(
-    "sinks make the depth profile",
-    statement="Attention sinks lower the effective rank of the middle block.",
+    "sinks make the centred depth profile",
+    statement="Attention sinks lower the centred effective rank of the middle block.",
     source="ours",
 )
 def sinks_make_profile(inputs: Inputs) -> list[Finding]:
-    rows = [row for row in inputs.rows("sinks_summary.csv", SinkEffect) if row.metric in ("erank_covariance", "sinks")]
-    findings = []
-    for model, corpus in dict.fromkeys((row.model, row.corpus) for row in rows):
-        mine = [row for row in rows if (row.model, row.corpus) == (model, corpus)]
-        numbers = by_threshold(row for row in mine if row.kind == "sinks")
-        for mode in MODES:
-            of_mode = [row for row in mine if row.normalise == mode]
-            middle = [row for row in of_mode if row.kind == "difference" and row.layer == -(-row.depth // 2)]
-            findings += at_middle(of_mode, by_threshold(middle), numbers, mode)
-    return findings
+    rows = inputs.rows("sinks_summary.csv", SinkEffect)
+    thresholds = {row.threshold for row in rows if row.threshold is not None}
+    chosen = [row for row in rows if row.threshold is None or row.threshold == nearest(THRESHOLD, thresholds)]
+    return [finding(row, chosen) for row in chosen if at_middle(row) and row.normalise == CENTRED]
 
 
-def by_threshold(rows: Iterable[SinkEffect]) -> dict[float, SinkEffect]:
-    """Rows by their threshold, lowest first."""
-    return dict(sorted({row.threshold: row for row in rows if row.threshold is not None}.items()))
+def at_middle(row: SinkEffect) -> bool:
+    """Whether a row is the effect of sinks at the middle block."""
+    return (row.kind, row.metric, row.layer) == ("difference", RANK, -(-row.depth // 2))
 
 
-def at_middle(
-    rows: list[SinkEffect], gaps: Mapping[float, SinkEffect], numbers: Mapping[float, SinkEffect], mode: str
-) -> list[Finding]:
-    """The difference at the middle block under one normalisation, and the profile's range over blocks with and without sinks."""
-    threshold = nearest(THRESHOLD, gaps)
-    if threshold is None:
-        return []
-    row = gaps[threshold]
-    whole = profile_range(one for one in rows if one.kind == "all")
-    without = profile_range(one for one in rows if one.kind == "without" and one.threshold == threshold)
-    number = "; ".join(f"above {least:g} medians {one.value:.2f}" for least, one in numbers.items())
-    others = "; ".join(f"at {least:g} medians {gap.value:+.2f}" for least, gap in gaps.items() if gap is not row)
-    difference = over_documents(
-        row,
-        f"effective rank without sinks minus with them at the middle block (layer {row.layer}), {mode} rows",
-        "all tokens",
-        1,
-        f"ln of the largest over the smallest effective rank of any block {whole:.2f} with sinks, {without:.2f} without",
-        scope=f"{row.model} on {row.corpus}",
-        details=f"sinks a text: {number}; the difference {others}",
-        primary=False,
-    )
-    there = threshold in numbers and numbers[threshold].value
-    return [difference if there else replace(difference, verdict=REFUTED)]
-
-
-def profile_range(rows: Iterable[SinkEffect]) -> float:
-    """ln of the largest over the smallest value of any block: neither the embedding nor what follows the final norm."""
-    values = [row.value for row in rows if 1 <= row.layer <= row.depth]
-    return math.log(max(values) / min(values)) if values else math.nan
+def finding(row: SinkEffect, rows: Sequence[SinkEffect]) -> Finding:
+    """The effect on centred rows, with its level, that on rows that are not centred, and the number of sinks."""
+    mine = [one for one in rows if same(one, row, "model", "corpus")]
+    number = next((one.value for one in mine if one.kind == "sinks"), 0.0)
+    effect = "effective rank without sinks minus with them, middle block, centred rows"
+    if not number:
+        nothing = dict.fromkeys(("value", "low", "high", "documents"))
+        return Finding.of(row, effect, UNTESTED, "the model has no sinks", scope=scope(row), **nothing)
+    levels = {one.kind: one.value for one in mine if same(one, row, "layer", "normalise", "metric")}
+    others = [one for one in mine if at_middle(one) and one.normalise == "unit"]
+    parts = [f"{levels['all']:.1f} directions with {number:.1f} sinks a text, {levels['without']:.1f} without"]
+    parts += [f"rows that are not centred {estimate(one.value, one.low, one.high)}" for one in others]
+    return over_documents(row, effect, "all tokens", 1, "; ".join(parts), primary=False)

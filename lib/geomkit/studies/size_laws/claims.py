@@ -1,300 +1,207 @@
 """Claims about laws with model size."""
 
-from collections.abc import Sequence
-from itertools import groupby
-
-from geomkit.laws.lack_of_fit import Fitness
-from geomkit.laws.verdicts import Kind
-from geomkit.studies.size_laws.rows import FollowedVerdict, LawVerdict, OwnDirections, SizeDifference
+from geomkit.laws.pairs import CONFIRMATION
+from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, Trend, WidthResidual
 from geomkit.tables.findings import (
-    FINAL,
     REFUTED,
     SUPPORTED,
-    UNDECIDED,
-    ClaimVerdict,
     Finding,
     Inputs,
-    agreed,
     claims,
     conjunction,
     estimate,
     from_interval,
-    from_kind,
-    plain_row,
+    from_law,
     same,
     scope,
-    sign_of,
 )
 
 LEAST = 1e-9
 """Exponents closer than this are of one number: no text is shorter than a model is wide."""
 RATIO, ERANK, PAPER = "rate_distortion_ratio", "erank_covariance", "rate_distortion_paper"
 PLACE = ("family", "published", "corpus", "layer", "length", "normalise")
-
-
-def verdicts(inputs: Inputs) -> list[LawVerdict]:
-    return inputs.rows("scaling/verdicts.csv", LawVerdict)
-
-
-def beside_null(row: LawVerdict | FollowedVerdict, rows: Sequence, claimed: int, effect: str, **columns: object) -> Finding:
-    """The difference of a law from the projected null, and what its test implies for the claimed sign."""
-    verdict, but = agreed(row, rows, lambda one: from_kind(one.verdict, one.difference, claimed))
-    reason = f"{row.verdict}: {row.reason}{f' ({row.flags})' if row.flags else ''}{but}"
-    return Finding.of(row, effect, verdict, reason, value=row.difference, null="projected", **columns)
+LAST, UNIT = "last", "unit"
 
 
 def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
-    """The primary tests of a metric, as findings about the sign of its difference from the projected null."""
-    rows, by_size = verdicts(inputs), inputs.rows("scaling/differences.csv", SizeDifference)
-    effect = "exponent with N minus that of the projected null"
+    """The slopes of the pair model at the primary endpoint: of old models on each corpus, and of the confirmatory test."""
+    rows = inputs.rows("scaling/pairs.csv", PairVerdict)
+    rows = [row for row in rows if (row.metric, row.layer, row.normalise) == (metric, LAST, UNIT)]
+    widths = inputs.rows("scaling/residuals.csv", WidthResidual)
     return [
-        beside_null(row, rows, claimed, effect, primary=True, details=details(row, by_size) + without_weights(row, rows))
+        Finding.of(
+            row,
+            "exponent with N minus that of the projected null (slope), last block, unit rows",
+            from_law(row.verdict, row.slope, claimed),
+            ". ".join(filter(None, [words(row), *pooled(row, rows), predicted(row, widths)])),
+            scope=scope(row, None if row.models is Models.ALL else f"{row.models} models"),
+            value=row.slope,
+            low=row.slope_low,
+            high=row.slope_high,
+            margin=row.slope_margin,
+            null="projected",
+            primary=row.standing is Standing.CONFIRMATORY,
+            details=details(row),
+        )
         for row in rows
-        if row.primary and row.metric == metric
+        if row.standing is Standing.CONFIRMATORY
+        or (row.standing is Standing.EXPLORATORY and row.models is not Models.NEW and " + " not in row.corpus)
     ]
 
 
-def without_weights(row: LawVerdict, rows: Sequence[LawVerdict]) -> str:
-    """The difference of the final state without the final norm's gain and bias, in words."""
-    plain = plain_row(row, rows) if row.layer == FINAL else None
-    if plain is None or plain.difference is None:
+def words(row: PairVerdict) -> str:
+    """The verdict, what width accounts for, and what would decide."""
+    if row.slope is None:
+        return row.cause
+    parts = [str(row.verdict)]
+    if row.share is not None and row.share_low is not None and row.share_high is not None:
+        parts.append(
+            f"width accounts for {row.share:.0%} [{row.share_low:.0%}, {row.share_high:.0%}] of the exponent {row.exponent:+.3f}"
+        )
+    parts += [row.needed] if row.needed else []
+    parts += [] if row.version_1 is None else [f"version 1: {row.version_1}"]
+    return "; ".join(parts)
+
+
+def pooled(row: PairVerdict, rows: list[PairVerdict]) -> list[str]:
+    """The estimate of all models beside a confirmatory row, and those of its corpora."""
+    if row.standing is not Standing.CONFIRMATORY:
+        return []
+    others = [
+        one
+        for one in rows
+        if one.standing in (Standing.PART, Standing.POOLED) and one.corpus in (row.corpus, *CONFIRMATION.corpora)
+    ]
+    return [f"{one.models} models on {one.corpus} {estimate(one.slope, one.slope_low, one.slope_high)}" for one in others]
+
+
+def predicted(row: PairVerdict, widths: list[WidthResidual]) -> str:
+    """The protocol's one prediction: new seeds of the widest old width lie below the line of the others, on Wikipedia."""
+    widest = max(CONFIRMATION.seeds)
+    seeds = [
+        one
+        for one in widths
+        if same(one, row, "family", "corpus", "metric", "layer", "normalise", "length")
+        and (one.models, one.width, row.models, row.corpus) == (Models.OLD, widest, Models.OLD, CONFIRMATION.corpora[0])
+        and one.seed in CONFIRMATION.seeds[widest]
+    ]
+    if not seeds or row.metric != ERANK:
         return ""
-    number = estimate(plain.difference, plain.low, plain.high)
-    return f"; without the final norm's gain and bias {number}, {plain.verdict}"
+    numbers = ", ".join(f"{one.from_line:+.3f} of seed {one.seed}" for one in seeds)
+    met = "met" if all(one.from_line < 0 for one in seeds) else "not met"
+    return f"The prediction that width {widest} lies below the line of the others is {met}: {numbers}"
 
 
-def details(row: LawVerdict, by_size: Sequence[SizeDifference]) -> str:
-    """Remarks: the effect that the test could have detected, what the null retains, and slopes left out of the verdict."""
-    notes = [f"exponent itself {estimate(row.exponent)}"]
-    if row.p_adjusted is not None and row.tests is not None:
-        notes.append(f"p = {row.p_adjusted:.2g}, adjusted over {row.tests} tests")
-    if row.low_90 is not None and row.high_90 is not None:
-        notes.append(f"90 % interval {row.low_90:+.3f} to {row.high_90:+.3f}")
-    if row.detectable is not None:
-        notes.append(f"smallest difference detectable with 80 % power: {row.detectable:.3f}")
-    if row.small_attainable is not None:
-        notes.append(f"`small` could {'' if row.small_attainable else 'not '}have been reached at this error")
-    if row.difference_with_donor is not None:
-        notes.append(f"difference with the donor's own size: {row.difference_with_donor:+.3f}")
-    if row.donors:
-        notes.append(f"difference by donor: {row.donors}")
-    mine = [one for one in by_size if same(one, row, *PLACE, "metric")]
-    kept = [one.norm_kept for one in mine if one.norm_kept is not None]
-    if kept:
-        notes.append(f"share of the squared norm that the donors' directions keep: {min(kept):.0%} to {max(kept):.0%}")
-    if row.fit is not None:
-        misfit = "" if row.misfit is None else f" (largest misfit {row.misfit:+.3f})"
-        notes.append(f"lack of fit of a power law to the difference: {row.fit}{misfit}")
-    if row.fit is Fitness.REJECTED:
-        notes.append(f"so size by size, from the primary donor: {size_by_size(mine)}")
+def details(row: PairVerdict) -> str:
+    """Remarks: sag and level, what could be detected, why versions differ, and what is printed beside."""
+    if row.slope is None:
+        return ""
+    notes = [
+        row.cause,
+        f"sag {estimate(row.sag, row.sag_low, row.sag_high)}",
+        f"level {estimate(row.level, row.level_low, row.level_high)}",
+    ]
+    if row.p is not None:
+        notes.append(f"p = {row.p:.2g} of a slope of 0, {row.p_slope:.2g} of one beyond the margin, adjusted over two metrics")
+    if row.version_1 is not None:
+        notes.append(f"version 1 gave {row.version_1}: {row.why_versions_differ}")
+    notes.append(f"the widest donor alone {estimate(row.widest_donor)}, through the origin {estimate(row.through_origin)}")
+    notes.append(f"rescaled spectra {estimate(row.random_directions)} (random directions), {estimate(row.stretched)} (stretched)")
     return "; ".join(notes)
 
 
-def size_by_size(rows: Sequence[SizeDifference]) -> str:
-    """ln(measured / projected) of the widest donor at each width."""
-    mine = [one for one in rows if one.null == "projected"]
-    return ", ".join(f"{one.difference:+.3f} at width {one.width}" for one in mine if one.donor == mine[0].donor)
-
-
 @claims.register(
-    "normalised entropy falls",
-    statement="Rate-distortion entropy over its bound falls with model size, beyond what width alone gives.",
-    source="Tan, Li, Huang 2024",
+    "effective rank grows beyond width",
+    statement="The effective rank of hidden states grows with model size beyond what width alone gives.",
+    source="after Wei et al. 2024",
     headline=1,
-)
-def normalised_entropy_falls(inputs: Inputs) -> list[Finding]:
-    return beyond(inputs, RATIO, -1)
-
-
-@claims.register(
-    "effective rank grows",
-    statement="The effective rank of hidden states grows with model size, beyond what width alone gives.",
-    source="Wei et al. 2024",
 )
 def effective_rank_grows(inputs: Inputs) -> list[Finding]:
     return beyond(inputs, ERANK, 1)
 
 
 @claims.register(
-    "the normaliser makes the law",
-    statement="Where texts are shorter than models are wide, the paper's normaliser itself makes the entropy fall with size.",
-    source="ours",
+    "normalised entropy falls beyond width",
+    statement="Rate-distortion entropy over its bound falls with model size beyond what width alone gives.",
+    source="after Tan, Li, Huang 2024",
     headline=2,
 )
-def normaliser(inputs: Inputs) -> list[Finding]:
-    findings = []
-    for row in verdicts(inputs):
-        if row.metric != RATIO or row.normalise != "unit" or row.exponent is None:
-            continue
-        paper = next((one for one in verdicts(inputs) if one.metric == PAPER and same(one, row, *PLACE)), None)
-        if paper is None or paper.exponent is None or abs(part := paper.exponent - row.exponent) < LEAST:
-            continue
-        reason = f"{paper.exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound, exactly"
-        findings.append(
-            Finding(
-                scope=scope(row),
-                effect="exponent as the paper normalises minus that over the bound",
-                value=part,
-                null="the bound of n rows in d dimensions",
-                verdict=SUPPORTED if part < 0 else REFUTED,
-                reason=reason,
-            )
-        )
-    return findings
+def normalised_entropy_falls(inputs: Inputs) -> list[Finding]:
+    return beyond(inputs, RATIO, -1)
+
+
+def laws(inputs: Inputs, metric: str) -> list[LawVerdict]:
+    """Laws at the last block on unit rows, by length."""
+    rows = inputs.rows("scaling/verdicts.csv", LawVerdict)
+    rows = [row for row in rows if (row.metric, row.layer, row.normalise) == (metric, LAST, UNIT) and row.exponent is not None]
+    return sorted(rows, key=lambda row: row.length or 0)
 
 
 @claims.register(
-    "the sign does not depend on length",
-    statement="Normalised entropy falls with model size whatever the length of the texts.",
-    source="Tan, Li, Huang 2024",
+    "the sign follows tokens per dimension",
+    statement="Normalised entropy rises with model size in short texts and falls in long ones.",
+    source="ours",
     headline=3,
 )
-def sign_of_every_length(inputs: Inputs) -> list[Finding]:
-    rows = [row for row in verdicts(inputs) if row.metric == RATIO and row.normalise == "unit" and row.exponent is not None]
+def sign_follows_length(inputs: Inputs) -> list[Finding]:
+    """Supported where the exponent is positive at the shortest length and negative at the longest."""
     findings = []
-    for (family, corpus, layer), group in groupby(rows, key=lambda row: (row.family, row.corpus, row.layer)):
-        mine = sorted(group, key=lambda row: row.length or 0)
-        findings.append(
-            Finding(
-                scope=f"{family} on {corpus}, {layer}, unit",
-                effect="exponents with N",
-                verdict=conjunction([from_interval(row.exponent_low, row.exponent_high, -1) for row in mine]),
-                reason=", ".join(f"{row.exponent:+.3f} at {row.length} tokens{straddling(row)}" for row in mine),
-                sizes=mine[-1].sizes,
-            )
-        )
-    return findings
-
-
-def straddling(row: LawVerdict) -> str:
-    """A mark for laws whose texts are shorter than some models are wide, and longer than others."""
-    return " (straddling)" if row.straddles else ""
-
-
-@claims.register(
-    "laws hold where length follows width",
-    statement="Normalised entropy falls with model size beyond width where texts are longer, or shorter, in proportion to it.",
-    source="ours",
-)
-def following(inputs: Inputs) -> list[Finding]:
-    """At as many tokens per direction in all models, only a difference from the projected null is an exponent with size."""
-    rows = [row for row in inputs.rows("scaling/following.csv", FollowedVerdict) if row.metric == RATIO]
-    effect = "exponent with N minus that of the projected null, at lengths in proportion to width"
-    return [
-        beside_null(
-            row,
-            rows,
-            -1,
-            effect,
-            details=f"{row.texts} texts are long enough" + (f"; difference by donor: {row.donors}" if row.donors else ""),
-        )
-        for row in rows
-    ]
-
-
-@claims.register(
-    "width suffices at one dimension",
-    statement="At one number of dimensions, larger models have no other effective rank than smaller ones.",
-    source="ours",
-)
-def common_dimension(inputs: Inputs) -> list[Finding]:
-    """An interval that covers 0 shows nothing by itself."""
-    findings = []
-    for row in verdicts(inputs):
-        if not row.primary or row.metric != ERANK or row.common_dimension is None:
+    for row in inputs.rows("scaling/trends.csv", Trend):
+        if (row.control, row.metric, row.layer, row.normalise) != ("length", RATIO, LAST, UNIT):
             continue
-        verdict, but = agreed(row, verdicts(inputs), lambda one: REFUTED if differs(one) else UNDECIDED)
-        findings.append(
-            Finding(
-                scope=scope(row),
-                effect="exponent of the effective rank of each model's rows on its own leading directions",
-                value=row.common_dimension,
-                low=row.common_dimension_low,
-                high=row.common_dimension_high,
-                null="as many directions as the narrowest model is wide",
-                sizes=row.sizes,
-                verdict=verdict,
-                reason=f"the interval over sizes {'excludes' if differs(row) else 'covers'} 0{but}",
-            )
-        )
-    return findings
-
-
-def differs(row: LawVerdict) -> bool:
-    """Whether models on equally many of their own directions have an exponent other than 0."""
-    return sign_of(row.common_dimension_low, row.common_dimension_high) != 0
-
-
-@claims.register(
-    "laws replicate on other texts",
-    statement="The verdicts on the ladder's home corpus hold on Wikipedia.",
-    source="ours",
-)
-def replication(inputs: Inputs) -> list[Finding]:
-    """As the protocol fixes it: confirmed, contradicted or not decidable."""
-    primary = {(row.family, row.metric, row.layer, row.corpus): row for row in verdicts(inputs) if row.primary}
-    findings = []
-    for (family, metric, layer, corpus), first in primary.items():
-        again = primary.get((family, metric, layer, "wikipedia"))
-        if corpus != "sotu" or again is None:
+        mine = [one for one in laws(inputs, RATIO) if same(one, row, "family", "corpus")]
+        if len(mine) < 2:
             continue
-        outcome = replicated(first, again)
-        findings.append(
-            Finding.of(
-                again,
-                "difference from the projected null on Wikipedia",
-                MEANING.get(outcome, UNDECIDED),
-                f"{outcome}: {first.verdict} on {corpus}, {again.verdict} on {again.corpus}",
-                scope=f"{family}, {metric}, {layer}",
-                value=again.difference,
-                null="projected",
-                primary=True,
-            )
+        short, long = mine[0], mine[-1]
+        verdicts = (
+            from_interval(short.exponent_low, short.exponent_high, 1),
+            from_interval(long.exponent_low, long.exponent_high, -1),
         )
-    return findings
-
-
-MEANING: dict[str, ClaimVerdict] = {"confirmed": SUPPORTED, "contradicted": REFUTED}
-
-
-def replicated(first: LawVerdict, again: LawVerdict) -> str:
-    """confirmed: the same kind, and where it is beyond width the same sign; contradicted: beyond width against nested, or beyond
-    width with both signs; else not decidable."""
-    kinds = {first.verdict, again.verdict}
-    same_sign = (first.difference or 0) * (again.difference or 0) > 0
-    if kinds == {Kind.BEYOND}:
-        return "confirmed" if same_sign else "contradicted"
-    if kinds == {Kind.BEYOND, Kind.NESTED}:
-        return "contradicted"
-    if len(kinds) == 1 and not kinds & {Kind.UNTESTED, Kind.FAILED, Kind.UNDECIDED}:
-        return "confirmed"
-    return "not decidable"
-
-
-@claims.register(
-    "fewer directions of one model show the same laws",
-    statement="A real model that keeps fewer of its own leading directions has a lower effective rank.",
-    source="ours",
-)
-def own_directions(inputs: Inputs) -> list[Finding]:
-    """The assumption of the projected null, in a family of one size: the interval is over documents, of one training."""
-    rows = inputs.rows("scaling/own_directions.csv", OwnDirections)
-    findings = []
-    for row in rows:
-        if row.metric != ERANK or row.directions is not None or row.layer != "last":
-            continue
-        alike = [one for one in rows if same(one, row, *PLACE)]
-        curve = [one for one in alike if one.metric == ERANK and one.directions is not None]
-        ratio = [one for one in alike if one.metric == RATIO and one.directions is None]
-        exponents = [estimate(one.value, one.low, one.high) for one in ratio]
         findings.append(
             Finding.of(
                 row,
-                "exponent of the effective rank with the number of its directions",
-                from_interval(row.low, row.high, 1),
-                ", ".join(f"{one.value:.3g} on {one.directions} directions" for one in curve),
-                null="no change",
-                details="; ".join(f"exponent of the rate-distortion entropy over its bound {one}" for one in exponents),
+                "exponent at the shortest length minus that at the longest, last block, unit rows",
+                conjunction(verdicts),
+                ", ".join(f"{one.exponent:+.3f} at {one.length} tokens{projected(one)}" for one in mine),
+                value=row.trend,
+                low=row.trend_low,
+                high=row.trend_high,
             )
         )
+    return findings
+
+
+def projected(row: LawVerdict) -> str:
+    """The exponent of the projected null, in words."""
+    return "" if row.difference is None or row.exponent is None else f" (projected {row.exponent - row.difference:+.3f})"
+
+
+@claims.register(
+    "the normaliser makes the law",
+    statement="Where texts are shorter than models are wide, the paper's normaliser itself makes the entropy fall with size.",
+    source="ours",
+    headline=4,
+)
+def normaliser(inputs: Inputs) -> list[Finding]:
+    """At the shortest length; the two numbers differ by a factor that is known, so there is no interval."""
+    findings = []
+    for row in laws(inputs, RATIO):
+        papers = [one for one in laws(inputs, PAPER) if same(one, row, *PLACE)]
+        shorter = [
+            one for one in laws(inputs, RATIO) if same(one, row, "family", "corpus") and (one.length or 0) < (row.length or 0)
+        ]
+        if not papers or shorter or row.exponent is None or papers[0].exponent is None:
+            continue
+        part = papers[0].exponent - row.exponent
+        if abs(part) >= LEAST:
+            findings.append(
+                Finding(
+                    scope=scope(row),
+                    effect=f"exponent as the paper normalises minus that over the bound, exact, {row.length} tokens",
+                    value=part,
+                    null="the bound of n rows in d dimensions",
+                    verdict=SUPPORTED if part < 0 else REFUTED,
+                    reason=f"{papers[0].exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound",
+                )
+            )
     return findings

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
+from geomkit.laws import pairs
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.lack_of_fit import Fitness
 from geomkit.laws.verdicts import Kind
@@ -101,6 +103,111 @@ class LawVerdict(Source, Endpoint):
     common_dimension_low: float | None
     common_dimension_high: float | None
     """The exponent with every model on its own leading directions, as many as the narrowest is wide."""
+
+
+class Models(StrEnum):
+    """Which models of a family a row is about."""
+
+    ALL = "all"
+    OLD = "old"
+    """Those that had been seen when the confirmatory tests were fixed."""
+    NEW = "new"
+    """Those of the confirmatory tests."""
+
+
+class Standing(StrEnum):
+    """What a row of pairs.csv may decide."""
+
+    CONFIRMATORY = "confirmatory"
+    EXPLORATORY = "exploratory"
+    POOLED = "pooled"
+    """An estimate from models of which some had been seen; it has no verdict."""
+    PART = "part of a test"
+    """One of the corpora that a confirmatory test averages over; it has no verdict of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairVerdict(Source, Endpoint):
+    """A row of pairs.csv: the pair model of docs/protocol.md, fitted to all pairs of a narrower model and a wider donor, with its
+    verdict and, beside it, what version 1 gave. corpus: several joined by ` + ` where ln D is averaged over them. Without
+    estimates `cause` says why."""
+
+    metric: str
+    models: Models
+    standing: Standing
+    verdict: pairs.Verdict | None
+    cause: str
+    sizes: int
+    pairs: int
+    slope: float | None
+    slope_low: float | None
+    slope_high: float | None
+    sag: float | None
+    sag_low: float | None
+    sag_high: float | None
+    level: float | None
+    level_low: float | None
+    level_high: float | None
+    slope_low_90: float | None
+    slope_high_90: float | None
+    sag_low_90: float | None
+    sag_high_90: float | None
+    level_low_90: float | None
+    level_high_90: float | None
+    slope_margin: float
+    sag_margin: float
+    level_margin: float
+    exponent: float | None
+    exponent_low: float | None
+    exponent_high: float | None
+    share: float | None
+    """Of the exponent, the share that width accounts for, with Fieller's interval."""
+    share_low: float | None
+    share_high: float | None
+    p: float | None
+    """Of a slope of 0, adjusted; only a confirmatory row has one, and the next three."""
+    p_slope: float | None
+    p_sag: float | None
+    p_level: float | None
+    detectable: float | None
+    """The smallest slope that a test at 5 % detects with 80 % power."""
+    needed: str | None
+    """Sizes, seeds or documents that would decide, each alone."""
+    version_1: Kind | None
+    version_1_difference: float | None
+    version_1_low: float | None
+    version_1_high: float | None
+    why_versions_differ: str | None
+    widest_donor: float | None
+    """Printed beside, as all below: the slope of the widest donor's differences alone."""
+    through_origin: float | None
+    """The slope of all pairs without a level, which leaks into it."""
+    fit: float | None
+    """Root mean square of what the pair model leaves, of ln D."""
+    lack_of_fit_p: float | None
+    """Of a power law of the widest donor's differences, by the scatter of seeds."""
+    donors: float | None
+    """Slope on ln N of the donors' own slopes."""
+    random_directions: float | None
+    """Slope of ln(measured / null) for the widest donor on random directions; with the next, the bracket of rescaled spectra."""
+    stretched: float | None
+    scatter_measured: float | None
+    """Standard deviation of seeds about their size, of ln measured; and of ln projected from donors of one width."""
+    scatter_projected: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthResidual(Source, Endpoint):
+    """A row of residuals.csv: the residual y of one width in the pair model, and how far it lies from the line of the other
+    widths' y on ln N. seed: that of the only model that stood for the width; None for all its seeds."""
+
+    metric: str
+    models: Models
+    width: int
+    params_nonembedding: int
+    seed: int | None
+    residual: float
+    from_line: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +318,8 @@ class FixedWidth(Source, Endpoint):
     mean-direction   that of unit rows minus that of centred rows: what of it lives in the direction of the mean row
     shuffled         ln of a metric, on text minus on its tokens in an order of chance
     norm             ln of a metric, after the final norm minus without its learnt gain and bias
+    shuffled-projected   as `shuffled`, of the widest models on as many directions of text as a width has: the null of its trend
+    length           ln of a metric, at the shortest length minus at the longest
     loss             correlation over seeds of ln of a metric with the loss, widths held fixed
     diff_erank       Diff-eRank itself, or what others published
     """
@@ -229,6 +338,25 @@ class FixedWidth(Source, Endpoint):
     detectable: float | None
     """The smallest correlation that so many seeds show with 80 % power."""
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend(Source, Endpoint):
+    """A row of trends.csv: a control of fixed_width.csv over all widths. level: the mean over widths; trend: its slope on ln N;
+    each with its t interval over widths."""
+
+    control: str
+    metric: str
+    sizes: int
+    level: float
+    level_low: float
+    level_high: float
+    trend: float
+    trend_low: float
+    trend_high: float
+    documents: int | None
+    needed: str | None
+    """Sizes, seeds or documents that would decide a trend whose interval covers 0; None where it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)

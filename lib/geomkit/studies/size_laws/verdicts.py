@@ -3,6 +3,9 @@ width has, donor by donor; and the differences size by size (differences.csv).""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,13 @@ from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.core.state import PLAIN
 from geomkit.laws.differences import Difference, difference_of
+from geomkit.laws.pairs import MARGINS as PAIR_MARGINS
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
-from geomkit.studies.size_laws.rows import LawVerdict, SizeDifference
+from geomkit.studies.size_laws.pairs import STRETCHED, Endpoints, Pairs, groups_of, pair_verdicts
+from geomkit.studies.size_laws.pairs import residuals as width_residuals
+from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, SizeDifference, WidthResidual
 from geomkit.tables.measurements import (
     PROJECTED,
     RANDOM,
@@ -33,33 +39,54 @@ from geomkit.tables.rows import write_csv
 PRIMARY = ("last", "final")
 LAYERS = (*PRIMARY, PLAIN)
 """Those that are judged: `plain`, the final state without gain and bias, is in the table of projections alone."""
-COMMON, STRETCHED = "common-dimension", "stretched"
+COMMON = "common-dimension"
 KEPT = "norm_kept"
 
 
 def judge_laws(
     table: Path,
     projections: Sequence[Path],
+    pairs: Path,
+    residuals: Path,
     verdicts: Path,
     differences: Path,
     primary: Mapping[str, Any],
     resamples: int,
     seed: int,
 ) -> None:
-    """Judge every metric with a margin, at every length and normalisation, after the last block, after the final norm, and
-    without the norm's gain and bias; tests of the primary endpoint are adjusted for one another, corpus by corpus, and all else
-    is exploratory."""
+    """Judge laws by the pair model, at the primary length; and by version 1, at every length.
+
+    Both after the last block, after the final norm, and without the norm's gain and bias. Version 1 judges old models alone,
+    where there are others.
+    """
     tables = {Path(path).stem: Path(path) for path in projections}
     judged: list[LawVerdict] = []
     by_size: list[SizeDifference] = []
-    for family, corpus in families(table):
-        measured = read_measurements(table, family, corpus, SHARED)
-        ladder = Levels.of(measured, tables[corpus], resamples, rng(seed, "verdicts", family, corpus))
-        places = [where for where in ladder.places if where.metric in MARGINS]
-        results = judge({str(where): ladder.endpoint(where, is_primary(where, primary)) for where in places}, separate=True)
-        for where in places:
-            judged.append(ladder.verdict(where, results[str(where)]))
-            by_size += ladder.differences(where)
+    by_pairs: list[PairVerdict] = []
+    by_width: list[WidthResidual] = []
+    for family, corpora in groupby(families(table), key=itemgetter(0)):
+        endpoints = []
+        for _, corpus in corpora:
+            measured = read_measurements(table, family, corpus, SHARED)
+            every = Levels.of(measured, tables[corpus], resamples, rng(seed, "verdicts", family, corpus))
+            groups = groups_of(family, every.models)
+            at_length = [where for where in every.places if where.metric in PAIR_MARGINS and where.length == primary["length"]]
+            endpoints.append(
+                Endpoints(
+                    family, corpus, {(m, where): every.pairs(where, rows) for m, rows in groups.items() for where in at_length}
+                )
+            )
+            for where in at_length:
+                by_width += width_residuals(every.values.source, where, every.models, groups, partial(every.pairs, where))
+            ladder = every.restricted(groups.get(Models.OLD, groups[Models.ALL]))
+            places = [where for where in ladder.places if where.metric in MARGINS]
+            results = judge({str(where): ladder.endpoint(where, is_primary(where, primary)) for where in places}, separate=True)
+            for where in places:
+                judged.append(ladder.verdict(where, results[str(where)]))
+                by_size += ladder.differences(where)
+        by_pairs += pair_verdicts(endpoints, primary, [row for row in judged if row.family == family])
+    write_csv(pairs, PairVerdict, by_pairs)
+    write_csv(residuals, WidthResidual, by_width)
     write_csv(verdicts, LawVerdict, judged)
     write_csv(differences, SizeDifference, by_size)
 
@@ -88,6 +115,28 @@ class Levels:
         trained = {**measured.variants["trained"], **projected.variants.get("trained", {})}
         measured = replace(measured, variants=measured.variants | {"trained": trained})
         return cls(measured.models, measured, projected, Documents.draw(measured.documents, resamples, draw).draws)
+
+    def restricted(self, rows: Sequence[int]) -> "Levels":
+        """Keep some models, by their numbers."""
+        chosen = list(rows)
+        if len(chosen) == len(self.models):
+            return self
+        models = [self.models[row] for row in chosen]
+        return replace(
+            self, models=models, values=self.values.restricted(chosen), projections=self.projections.restricted(chosen)
+        )
+
+    def pairs(self, where: Where, rows: Sequence[int]) -> Pairs:
+        """Logarithms of some models, by their numbers, for the pair model."""
+        width = [model.width for model in self.models]
+        bracket = {STRETCHED: beside(self.values.variants, where).get(STRETCHED)}
+        widest = max(width[row] for row in rows)
+        random = [v for row, v in self.projections.projections(RANDOM, where, width).items() if width[row] == widest]
+        bracket |= {RANDOM: np.exp(np.mean(np.log(random), axis=0)) if random else None}
+        return Pairs.of(
+            self.models, rows, self.values.variants["trained"][where], self.projections.projections(PROJECTED, where, width),
+            {name: values for name, values in bracket.items() if values is not None}, self.texts,
+        )  # fmt: skip
 
     @property
     def places(self) -> list[Where]:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, METHODS, distortion, ordered_colours, save
+from geomkit.figures.style import COLOURS, METHODS, compared, distortion, ordered_colours, save
 from geomkit.laws.resampling import documents_in_words
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.rows import read_csv
@@ -155,14 +155,14 @@ def ridge_page(corpus: str, rows: Rows) -> Figure:
 
 
 def choice_page(corpus: str, model: str, rows: Rows) -> Figure:
-    """Draw scores against the budget."""
+    """Draw scores against the budget, of one method of each kind; the next page has all of them."""
     layers = list(dict.fromkeys((row.layer, row.name) for row in rows))
     figure = Figure(figsize=(7.2, 0.8 + 4.6 * len(layers)))
     axes = figure.subplots(2 * len(layers), 2, squeeze=False)
     for block, (layer, name) in enumerate(layers):
         for axis, (metric, first) in zip(axes[2 * block : 2 * block + 2].flat, PANELS, strict=True):
             shown = [row for row in rows if (row.layer, row.metric, row.first) == (layer, metric, first)]
-            for method in dict.fromkeys(row.method for row in shown if row.method):
+            for method in compared(row.method for row in shown if row.method):
                 paint, line, marker = METHODS.get(method, ("k", "-", "."))
                 mine = [replace(row, x=row.k) for row in shown if row.method == method]
                 curve(

@@ -19,9 +19,8 @@ from geomkit.core.provenance import rng
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.differences import LEVEL, detectable, pure_error
 from geomkit.laws.resampling import Documents
-from geomkit.laws.statistics import partial_correlation
+from geomkit.laws.statistics import holm, partial_correlation
 from geomkit.laws.turning_points import PHASES, Course, Direction, beside_phases, course
-from geomkit.laws.verdicts import holm
 from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
 from geomkit.tables.measurements import (
     LOSS,

@@ -19,8 +19,8 @@ from geomkit.laws.contrasts import detectable_correlation
 from geomkit.laws.differences import LEVEL, pure_error
 from geomkit.laws.regression import Coefficient, Regression, on_line, regress, through_origin
 from geomkit.laws.resampling import Documents
-from geomkit.laws.statistics import categories, partial_correlation_interval
-from geomkit.laws.verdicts import MARGINS, Kind, decide, holm
+from geomkit.laws.statistics import categories, holm, partial_correlation_interval
+from geomkit.laws.verdicts import MARGINS, Kind, decide
 from geomkit.studies.width_depth.rows import CellPoint, Effect, RateCheck, SeedCorrelation, TiedShare
 from geomkit.tables.absence import Absent
 from geomkit.tables.measurements import (

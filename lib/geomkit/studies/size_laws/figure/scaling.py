@@ -28,7 +28,7 @@ from geomkit.figures.style import (
 )
 from geomkit.laws.forms import Status
 from geomkit.laws.resampling import FEW, documents_in_words
-from geomkit.studies.size_laws.rows import LawVerdict, Point, SizeDifference
+from geomkit.studies.size_laws.rows import Models, PairVerdict, Point, SizeDifference
 from geomkit.tables.fits import MetricLaw
 from geomkit.tables.rows import read_csv, read_json
 
@@ -55,13 +55,16 @@ ACROSS = 38
 def scaling_figure(
     points: Sequence[Point],
     fits: Sequence[MetricLaw],
-    verdicts: Sequence[LawVerdict],
+    verdicts: Sequence[PairVerdict],
     differences: Sequence[SizeDifference],
     primary: Mapping[str, Any],
     exploratory: Sequence[str] = (),
 ) -> Iterator[Figure]:
-    """points, verdicts, differences: those of the primary endpoint's place; fits against the parameters without embeddings.
-    exploratory: metrics that are drawn beside the primary ones, and marked so."""
+    """Draw a page for each corpus and family.
+
+    points, verdicts (of pairs.csv), differences: those of the primary endpoint's place; fits against the parameters without
+    embeddings. exploratory: metrics that are drawn beside the primary ones, and marked so.
+    """
     panels = [*primary["metrics"], *exploratory, "loss"]
     lines = -(-(len(panels) + 1) // COLUMNS)
     for corpus, family in dict.fromkeys((row.corpus, row.family) for row in points):
@@ -175,25 +178,24 @@ def spread(rows: Sequence[Point], column: str = "value") -> tuple[list[float], l
     )
 
 
-def title(name: str, law: MetricLaw | None, verdicts: Sequence[LawVerdict]) -> list[str]:
+def title(name: str, law: MetricLaw | None, verdicts: Sequence[PairVerdict]) -> list[str]:
     """The metric's name, its exponent with the interval over sizes, its difference from the projected null, and the verdict."""
     lines = [name]
     if law is None:
         return lines
     if law.status == Status.FAILED:
         return [*lines, f"no law: {law.reason}"]
-    interval = bracket(*law.interval["b"]) if "b" in law.interval else "rejected by seeds"
-    lines.append(f"N^{law.params['b']:.3f} {interval}".replace("-", "−"))
+    lines.append(f"exponent {law.params['b']:.3f}".replace("-", "−"))
+    lines[-1] += f" {bracket(*law.interval['b'])}" if "b" in law.interval else ": seeds exclude a power law"
     if law.heldout_error is not None:
-        lines[-1] += f", {100 * law.heldout_error:+.0f} %".replace("-", "−")
+        side = "above" if law.heldout_error > 0 else "below"
+        lines.append(f"law of the others {abs(law.heldout_error):.0%} {side} the largest")
     for row in verdicts:
-        if row.difference is not None:
-            difference = f"{row.difference:+.3f}".replace("-", "−")
-            lines.append(f"minus projected {difference} {bracket(row.low, row.high)}")
-        if row.straddles:
-            lines.append("length between widths: counts directions")
-        fragile = " (fragile)" if "fragile" in (row.flags or "") else ""
-        lines += textwrap.wrap(f"verdict: {row.verdict}{fragile}", ACROSS)
+        if row.slope is not None:
+            lines.append(f"minus projected {row.slope:+.3f} {bracket(row.slope_low, row.slope_high)}".replace("-", "−"))
+        if row.share is not None:
+            lines.append(f"width accounts for {row.share:.0%} [{row.share_low:.0%}, {row.share_high:.0%}]")
+        lines += textwrap.wrap(f"verdict: {row.verdict or row.standing}", ACROSS)
     return lines
 
 
@@ -210,7 +212,7 @@ def legend() -> list[Line2D]:
             mfc="none",
             mew=0.7,
             ls="",
-            label="largest size, with the error\nof the law without it, in %",
+            label="largest size, beside the\nlaw of the others",
         ),
         Line2D([], [], color="0.8", lw=1.6, label="bound"),
     ]
@@ -239,7 +241,7 @@ def legend() -> list[Line2D]:
 def draw_scaling(
     points: Path,
     fits: Path,
-    verdicts: Path,
+    pairs: Path,
     differences: Path,
     output: Path,
     primary: Mapping[str, Any],
@@ -247,6 +249,6 @@ def draw_scaling(
 ) -> None:
     """Write results/scaling_plot.pdf."""
     drawn = [point for point in read_csv(points, Point) if point.primary]
-    judged = [row for row in read_csv(verdicts, LawVerdict) if is_at(row, primary)]
+    judged = [row for row in read_csv(pairs, PairVerdict) if is_at(row, primary) and row.models is Models.ALL]
     by_size = [row for row in read_csv(differences, SizeDifference) if is_at(row, primary)]
     save(scaling_figure(drawn, read_json(fits, list[MetricLaw]), judged, by_size, primary, exploratory), output)
