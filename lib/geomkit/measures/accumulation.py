@@ -50,8 +50,8 @@ class StateSpectra:
 
     def add(self, rows: Array, sizes: Sequence[int] | Array) -> None:
         """Add whole texts of the current document: rows (tokens, d), text after text, and the number of tokens of each text."""
-        for mode in self.modes:
-            (self.own or self.whole)[mode].update(normalise(rows, mode, self.mean, self.dtype))
+        for mode, sums in (self.own or self.whole).items():
+            sums.update(normalise(rows, mode, self.mean, self.dtype))
         # a copy, or a view would keep the whole batch that it is a part of
         self.waiting.append((namespace(rows).asarray(rows, copy=True), np.asarray(sizes, dtype=np.int64)))
         if sum(len(own) for own, _ in self.waiting) * self.d >= TOGETHER:

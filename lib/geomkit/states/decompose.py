@@ -39,14 +39,15 @@ def decompose(
     shown: int = 0,
     plain: bool = False,
     documents: bool = True,
-    scored: Sequence[str] | None = None,
+    of_texts: Sequence[str] = (),
 ) -> None:
     """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, row_lengths, shown:
-    see `geomkit.states.extracts`; plain, documents: see `geomkit.states.stream_spectra.Plan`; scored: variants whose surprisals
-    are kept, all if None. part: the name of the part of the texts that is measured, where it is not all of them; sums: then the
-    files of `sum_rows` for every part, where the modes need them. Raises DataError for sums of another run.
+    see `geomkit.states.extracts`; plain, documents: see `geomkit.states.stream_spectra.Plan`; of_texts: variants of which only
+    texts are measured, without surprisals and without the corpus. part: the name of the part of the texts that is measured,
+    where it is not all of them; sums: then the files of `sum_rows` for every part, where the modes need them. Raises DataError
+    for sums of another run.
     """
     plan, name = Plan(modes, lengths, Requested(gain, whitened, sinks, row_lengths, shown), plain, documents), output.parent.name
     with refused_files([output]):
@@ -69,7 +70,8 @@ def decompose(
             for variant in (*variants, *drawn) if borders else ():
                 before = read_row_sums(sums, known, variant) if part and plan.two_passes else None
                 with nulls.get(variant) or open_variant(variant) as own:
-                    own_plan = replace(plan, scored=scored is None or variant in scored)
+                    full = variant not in of_texts
+                    own_plan = replace(plan, scored=full, corpus=full)
                     measure_variant(writer, variant, own, own_plan, f"{name} {variant}", before)
 
 

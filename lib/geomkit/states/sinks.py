@@ -38,6 +38,7 @@ class SinkEffects:
     count: np.ndarray
     whole: np.ndarray
     without: np.ndarray
+    all_tokens: bool = True
 
     @classmethod
     def blank(
@@ -48,12 +49,16 @@ class SinkEffects:
         metrics: Sequence[str],
         eps2: float,
         texts: int,
+        all_tokens: bool = True,
     ) -> "SinkEffects":
-        """Allocate arrays for so many texts; `names` are those of normalisations."""
+        """Allocate arrays for so many texts; `names` are those of normalisations.
+
+        all_tokens: whether texts with all their tokens are measured too; otherwise a text without sinks has no values.
+        """
         shape = (len(layers), len(names), len(metrics), texts)
         count, whole = np.zeros((len(thresholds), texts)), np.full(shape, np.nan)
         without = np.full((len(thresholds), *shape), np.nan)
-        return cls([float(one) for one in thresholds], layers, list(names), metrics, eps2, count, whole, without)
+        return cls([float(one) for one in thresholds], layers, list(names), metrics, eps2, count, whole, without, all_tokens)
 
     def add(self, batch: Batch, states: States) -> None:
         """Add a batch of a stream, with the rows of every block."""
@@ -69,24 +74,30 @@ class SinkEffects:
     def add_texts(self, texts: Sequence[int], clouds: Sequence[np.ndarray], dtype: str) -> None:
         """Add vectors (texts, tokens, d) of some texts of one size at every layer."""
         norms = np.stack([np.linalg.norm(cloud, axis=-1) for cloud in clouds], axis=1)
-        outliers = [[sinks(own, threshold) for own in norms] for threshold in self.thresholds]
-        self.count[:, texts] = np.sum(outliers, axis=-1)
+        outliers = np.array([[sinks(own, threshold) for own in norms] for threshold in self.thresholds])
+        self.count[:, texts] = outliers.sum(axis=-1)
         for row, cloud in enumerate(clouds):
             for column, mode in enumerate(self.modes):
-                whole = metrics_of(cloud, self.metrics, mode, self.eps2, dtype)
+                whole = metrics_of(cloud, self.metrics, mode, self.eps2, dtype) if self.all_tokens else np.nan
                 self.whole[row, column][:, texts] = whole
-                for number, of_texts in enumerate(outliers):
-                    for place, (text, marked) in enumerate(zip(texts, of_texts, strict=True)):
-                        if (~marked).sum() >= 2:
-                            left = cloud[place][~marked]
-                            own = metrics_of(left, self.metrics, mode, self.eps2, dtype) if marked.any() else whole[:, place]
-                            self.without[number, row, column, :, text] = own
+                for number, marked in enumerate(outliers):
+                    own = np.broadcast_to(np.asarray(whole), (len(self.metrics), len(texts))).copy()
+                    for places in alike(marked.sum(axis=-1)):
+                        left = np.stack([cloud[place][~marked[place]] for place in places])
+                        too_few = left.shape[1] < 2
+                        own[:, places] = np.nan if too_few else metrics_of(left, self.metrics, mode, self.eps2, dtype)
+                    self.without[number, row, column][:, texts] = own
 
     def write(self, file: h5py.File) -> None:
         for name in ("count", "whole", "without"):
             put(file, f"{PLACE}/{name}", getattr(self, name))
         lists = {name: list(getattr(self, name)) for name in ("thresholds", "layers", "modes", "metrics")}
         file[PLACE].attrs.update(lists | {"eps2": self.eps2})
+
+
+def alike(counts: np.ndarray) -> list[np.ndarray]:
+    """Return the places of equal counts above 0, together, count by count."""
+    return [np.flatnonzero(counts == count) for count in np.unique(counts[counts > 0])]
 
 
 def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
@@ -104,7 +115,7 @@ def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float,
 
 def read_sinks(file: h5py.File) -> SinkEffects:
     """Read the sink effects. Raises DataError where they were not requested."""
-    arrays = [read(file, f"{PLACE}/{name}") for name in ("count", "whole", "without")]
+    count, whole, without = (read(file, f"{PLACE}/{name}") for name in ("count", "whole", "without"))
     facts = file[PLACE].attrs
     return SinkEffects(
         [float(one) for one in facts["thresholds"]],
@@ -112,7 +123,9 @@ def read_sinks(file: h5py.File) -> SinkEffects:
         [str(one) for one in facts["modes"]],
         [str(one) for one in facts["metrics"]],
         float(facts["eps2"]),
-        *arrays,
+        count,
+        whole,
+        without,
     )
 
 

@@ -38,8 +38,8 @@ class Plan:
     """Settings of the measurement: normalisations, lengths in tokens, and extracts for later stages.
 
     plain: whether the final state is also measured without the final norm's gain and bias. documents: whether each document's
-    sums are kept, of states for which that is possible. scored: whether surprisals are kept; without them a running model need
-    not compute its logits.
+    sums are kept, of states for which that is possible. corpus: whether all rows together are measured. scored: whether
+    surprisals are kept; without them a running model need not compute its logits.
     """
 
     modes: Sequence[str]
@@ -47,12 +47,13 @@ class Plan:
     requested: Requested = NOTHING
     plain: bool = False
     documents: bool = True
+    corpus: bool = True
     scored: bool = True
 
     @property
     def two_passes(self) -> bool:
         """Whether sums of all rows are needed first."""
-        return any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
+        return self.corpus and any(is_centred(mode) or not is_unit(mode) for mode in self.modes)
 
 
 def missing_spectra(states: States, lengths: Sequence[int]) -> dict[str, str]:
@@ -116,7 +117,8 @@ def measure_variant(
 def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: States) -> SinkEffects:
     layers = [state.layer for state in blocks]
     own_modes = sinks.get("modes", list(modes))
-    return SinkEffects.blank(sinks["thresholds"], layers, own_modes, sinks["metrics"], sinks["eps2"], len(states.share))
+    shape = (sinks["thresholds"], layers, own_modes, sinks["metrics"], sinks["eps2"], len(states.share))
+    return SinkEffects.blank(*shape, all_tokens=sinks.get("all_tokens", True))
 
 
 class Passes:
@@ -197,7 +199,8 @@ class Measured:
         total, squares = before[state] if plan.two_passes else (np.zeros(width), 0.0)
         mean, depth = reals(total / tokens, like=rows), depth_of(states)
         # squares are summed in another order here: twice their sum is a bound that rounding does not reach
-        whole = {mode: FixedPointCovariance(width, tokens if is_unit(mode) else 2 * squares, mean) for mode in plan.modes}
+        summed = plan.modes if plan.corpus else ()
+        whole = {mode: FixedPointCovariance(width, tokens if is_unit(mode) else 2 * squares, mean) for mode in summed}
         documents = plan.documents and not isinstance(states, Drawn) and keeps_documents(state, depth, width)
         return cls(
             variant,

@@ -38,7 +38,7 @@ def measure_portrait(
 ) -> None:
     """Write the spectra of one model, and the words of its texts; of a model that is refused, files with the reason.
 
-    nulls: variants beside the trained model, which are not scored.
+    nulls: variants beside the trained model, of which only texts are measured.
     """
     open_variant = states()
     found = Vocabulary({}, 0)
@@ -56,12 +56,12 @@ def measure_portrait(
             (),
             None,
             seed,
-            sinks={"thresholds": [THRESHOLD], "metrics": list(metrics), "eps2": eps2, "modes": list(modes)},
+            sinks={"thresholds": [THRESHOLD], "metrics": list(metrics), "eps2": eps2, "modes": list(modes), "all_tokens": False},
             row_lengths=True,
             shown=SHOWN,
             plain=True,
             documents=False,
-            scored=[TRAINED],
+            of_texts=nulls,
         )
     write_json(vocabulary, Vocabulary, found)
 

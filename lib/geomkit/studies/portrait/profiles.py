@@ -160,8 +160,10 @@ def add_without_sinks(own: Profiles, file: Spectra) -> None:
     for row, layer in enumerate(effects.layers):
         for column, mode in enumerate(effects.modes):
             cell = Cell(TRAINED, State(layer), mode, own.longest, "without")
-            long_enough = np.asarray(file.text_list.tokens) == own.longest
+            within = own.values[Cell(TRAINED, State(layer), mode, own.longest)]
+            has_sinks = effects.count[0] > 0
             own.values[cell] = {
-                name: np.where(long_enough, effects.without[0, row, column, number], np.nan)
+                name: np.where(has_sinks & np.isfinite(within[name]), effects.without[0, row, column, number], within[name])
                 for number, name in enumerate(effects.metrics)
+                if name in within
             }
