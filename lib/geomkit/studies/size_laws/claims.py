@@ -34,7 +34,7 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
             "exponent with N minus that of the projected null (slope), last block, unit rows",
             from_law(row.verdict, row.slope, claimed),
             ". ".join(filter(None, [words(row), *pooled(row, rows), predicted(row, widths)])),
-            scope=scope(row, None if row.models is Models.ALL else f"{row.models} models"),
+            scope=scope(row, None if row.models is Models.ALL else f"{row.models} models, {row.standing}"),
             value=row.slope,
             low=row.slope_low,
             high=row.slope_high,
