@@ -10,6 +10,7 @@ from runs import (
     DRAWN,
     JOBS,
     LENGTHS,
+    LONG,
     METRICS,
     MODELS,
     MODES,
@@ -34,7 +35,7 @@ def test_a_run_has_one_job_for_each_model_and_stage(done):
 def test_the_table_has_every_metric_of_every_cloud_and_nothing_else(table):
     names = ("variant", "layer", "sublayer", "normalise", "metric", "n", "text")
     clouds = [*product(LENGTHS, range(TEXTS)), (TEXTS * LENGTHS[-1], -1)]
-    measured = [*product(METRICS, clouds), *(("alpha_req", cloud) for cloud in clouds if cloud[0] > LENGTHS[0])]
+    measured = [*product(METRICS, clouds), *product(LONG, (cloud for cloud in clouds if cloud[0] > LENGTHS[0]))]
     for model, (_, depth) in MODELS.items():
         places = [*product([*RUN, *DRAWN], range(depth + 2)), *product(OF_FAMILY, (0, depth, depth + 1))]
         wanted = {(*place, "block", mode, name, *cloud) for place, mode, (name, cloud) in product(places, MODES, measured)}
