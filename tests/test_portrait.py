@@ -11,7 +11,7 @@ from geomkit.command import main
 from geomkit.core.config import ModelSpec
 from geomkit.core.errors import ConfigError, DataError
 from geomkit.core.state import State
-from geomkit.models.cutting import sample, tokenizer_sha256
+from geomkit.models.cutting import WHOLE, passages, sample, tokenizer_sha256
 from geomkit.models.stream import runs
 from geomkit.sources.corpora import Document
 from geomkit.states.dumps import stored, write_dump
@@ -211,15 +211,33 @@ def test_models_of_other_depth_are_compared_at_relative_depth(deep, tiny, tokeni
 
 
 @pytest.mark.slow
-def test_models_of_other_tokenizers_are_refused(deep, lines, tmp_path):
+def test_models_of_other_tokenizers_read_the_same_passages(deep, lines, tmp_path):
     from geomkit.ladder.training import train_tokenizer
 
     model, folder = deep
     other = tmp_path / "other"
     model.save_pretrained(other)
     train_tokenizer([" ".join(lines)], 280).save_pretrained(other)
-    with pytest.raises(DataError, match="different tokens"):
-        compare(folder, other, lines, **SMALL)
+    result = compare(folder, other, lines, **SMALL)
+    assert "the tokenizers differ" in result.facts.absent["equal tokens"]
+    assert {row["metric"] for row in chosen(result.table, section="loss", model="other minus deep")} == {"loss_per_byte"}
+    rows = chosen(result.table, section="difference", metric="erank_covariance", layer=0, normalise="unit")
+    assert {row["n"] for row in rows} <= {8, 24}
+    assert rows
+
+
+def test_passages_are_the_bytes_of_the_texts_that_a_tokenizer_cuts(tokenizer):
+    documents = [Document(f"d{number}", f"fog {number} café — “quay” " * 12) for number in range(5)]
+    cut = sample(documents, tokenizer, 8, 20, 0)
+    found = passages(documents, tokenizer, 8, 20, 0)
+    assert [document.name for document in found] == list(cut.texts.document)
+    for passage, ids in zip(found, cut.ids, strict=True):
+        whole = next(document.text for document in documents if document.name == passage.name)
+        assert passage.text in whole
+        assert tokenizer.decode(ids).strip("\ufffd") == passage.text
+    again = sample(found, tokenizer, len(found), WHOLE, 0)
+    assert sorted(again.texts.document) == sorted(cut.texts.document)
+    assert sum(again.texts.tokens) == pytest.approx(sum(cut.texts.tokens), rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def test_any_model_and_corpus_of_the_catalogue_can_be_named_and_no_other(project
     assert planned.status == 0, planned.terminal
     assert planned.jobs["portrait_spectra"] == planned.jobs["portrait"] == 1
     assert "dump" not in planned.jobs
+    apart = case.run("results/portraits/ladder-16-s0-vs-smollm2/sotu.html", "--cores", "1", "--dry-run")
+    assert (apart.jobs["passages"], apart.jobs["passage_texts"], apart.jobs["portrait_of_passages"]) == (1, 2, 2)
     missing = case.run("results/portraits/smollm3/chitchat.html", "--cores", "1", "--dry-run")
     assert missing.status != 0
     assert "results/portraits/smollm3/chitchat" in missing.terminal

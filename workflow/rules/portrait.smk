@@ -106,16 +106,114 @@ rule portrait_table:
         "../scripts/run.py"
 
 
+# two models whose tokenizers differ read the texts of the first one as passages, each in its own tokens
+
+
+rule passages:
+    input:
+        lambda wildcards: given_files(inputs.model_files, model=wildcards.first)[1:],
+        folder=lambda wildcards: given_files(
+            inputs.model_files, model=wildcards.first
+        )[0],
+        corpus="results/corpora/{corpus}.parquet",
+    output:
+        output="results/portraits/{first}-vs-{second}/{corpus}.passages.parquet",
+    log:
+        "results/logs/passages/{first}-vs-{second}/{corpus}.log",
+    wildcard_constraints:
+        first=one_of(MODELS),
+        second=one_of(MODELS),
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call(
+            "geomkit.models.cutting:cut_passages",
+            content=lambda wildcards: inputs.content_of(MODELS[wildcards.first]),
+            spec=lambda wildcards: spec_of(MODELS[wildcards.first]),
+            split=lambda wildcards: config["corpora"][wildcards.corpus].get(
+                "split", "all"
+            ),
+            special_tokens=lambda wildcards: config["corpora"][wildcards.corpus].get(
+                "special_tokens", "split"
+            ),
+            texts=config["texts"],
+            seed=config["seed"],
+        ),
+    message:
+        "Cutting passages of {wildcards.corpus} for {wildcards.first} and {wildcards.second}"
+    script:
+        "../scripts/run.py"
+
+
+rule passage_texts:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        corpus="results/portraits/{pair}/{corpus}.passages.parquet",
+    output:
+        output="results/portraits/{pair}/{model}/{corpus}.texts.h5",
+    log:
+        "results/logs/passage_texts/{pair}/{model}/{corpus}.log",
+    wildcard_constraints:
+        model=one_of(name for name in MODELS if name not in plan.imported),
+        corpus=one_of(config["corpora"]),
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call(
+            "geomkit.models.cutting:cut_texts",
+            content=inputs.model_content,
+            spec=lambda wildcards: spec_of(MODELS[wildcards.model]),
+            split="all",
+            texts={"count": config["texts"]["count"], "length": 1 << 40},
+            seed=config["seed"],
+        ),
+    message:
+        "Reading the passages of {wildcards.pair} in the tokens of {wildcards.model}"
+    script:
+        "../scripts/run.py"
+
+
+use rule portrait_spectra as portrait_of_passages with:
+    input:
+        rest(inputs.model_files),
+        folder=head(inputs.model_files),
+        texts="results/portraits/{pair}/{model}/{corpus}.texts.h5",
+    output:
+        spectra="results/portraits/{pair}/{model}/{corpus}.h5",
+        vocabulary="results/portraits/{pair}/{model}/{corpus}.words.json",
+    log:
+        "results/logs/portrait_of_passages/{pair}/{model}/{corpus}.log",
+    params:
+        **call(
+            "geomkit.studies.portrait.measure:measure_portrait",
+            **RUNNING,
+            **PORTRAIT,
+            nulls=[],
+        ),
+
+
+def of_pair(ending):
+    """The files of two models that are compared: their portraits', or with two tokenizers those on passages."""
+
+    def files(wildcards):
+        pair = wildcards.first, wildcards.second
+        one, two = (MODELS[name] for name in pair)
+        apart = one.tokenizer != two.tokenizer and not (one.imported or two.imported)
+        folder = f"{'-vs-'.join(pair)}/" if apart else ""
+        return [
+            f"results/portraits/{folder}{name}/{wildcards.corpus}{ending}"
+            for name in pair
+        ]
+
+    return files
+
+
 rule comparison_table:
     input:
-        spectra=[
-            "results/portraits/{first}/{corpus}.h5",
-            "results/portraits/{second}/{corpus}.h5",
-        ],
-        vocabularies=[
-            "results/portraits/{first}/{corpus}.words.json",
-            "results/portraits/{second}/{corpus}.words.json",
-        ],
+        spectra=of_pair(".h5"),
+        vocabularies=of_pair(".words.json"),
     output:
         output="results/portraits/{first}-vs-{second}/{corpus}.parquet",
         csv="results/portraits/{first}-vs-{second}/{corpus}.csv",

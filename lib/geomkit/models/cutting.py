@@ -20,7 +20,7 @@ from geomkit.core.provenance import digest, file_sha256, rng
 from geomkit.models import backends  # noqa: F401  # before what imports torch as it is
 from geomkit.models.context import check_texts
 from geomkit.models.load import chat_prefix, load_config, load_tokenizer, prefix
-from geomkit.sources.corpora import Document, cut, stored_documents
+from geomkit.sources.corpora import Document, Slice, cut, stored_documents, write_documents
 from geomkit.states.texts import Sample, StoredTexts, Texts, read_texts, write_texts
 
 if TYPE_CHECKING:
@@ -258,6 +258,37 @@ def texts_for(path: Path, spec: ModelSpec, name: str) -> StoredTexts:
     return stored
 
 
+class Sliced(NamedTuple):
+    """Documents that were read, in random order: names, tokens, special tokens that are written in them; and slices of them."""
+
+    documents: list[Document]
+    tokens: list[Tokens]
+    written: list[Counter[str]]
+    slices: list[Slice]
+
+
+def sliced(documents: Sequence[Document], read: DocumentTokenizer, count: int, length: int, seed: int) -> Sliced:
+    """Slice `count` texts of `length` tokens from documents, as `geomkit.sources.corpora.cut` does.
+
+    Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
+    Raises DataError if no document has two tokens.
+    """
+    own = Sliced([], [], [], [])
+    enough = 0
+    for index in rng(seed, "documents").permutation(len(documents)).tolist():
+        document = Document(*documents[index])
+        own.documents.append(document)
+        own.tokens.append(read(document.text))
+        own.written.append(read.written(document.text))
+        enough += len(own.tokens[-1].ids) >= length
+        if enough >= max(count, 40):
+            break
+    own.slices.extend(cut([len(each.ids) for each in own.tokens], count, length, seed))
+    if not own.slices:
+        raise DataError(f"no text of at least two tokens among {len(documents)} documents")
+    return own
+
+
 def sample(
     documents: Sequence[Document],
     tokenizer: "PreTrainedTokenizerBase",
@@ -267,34 +298,19 @@ def sample(
     special_tokens: str = SPLIT,
     template: str | None = None,
 ) -> Sample:
-    """Cut `count` texts of `length` tokens from documents, as `geomkit.sources.corpora.cut` does.
+    """Cut `count` texts of `length` tokens from documents (`sliced`).
 
-    Documents are tokenized in random order until there are enough, so a large corpus costs no more than a small one.
     template: `chat` puts the start of the tokenizer's chat template before each text, in place of what the tokenizer puts there;
     these tokens are read, and not measured. Raises DataError if no document has two tokens, or without such a template.
     """
-    order = rng(seed, "documents").permutation(len(documents)).tolist()
     read = DocumentTokenizer(tokenizer, special_tokens)
-    tokens: list[Tokens] = []
-    names: list[str] = []
-    written: list[Counter[str]] = []
-    enough = 0
-    for index in order:
-        name, text = documents[index]
-        tokens.append(read(text))
-        names.append(name)
-        written.append(read.written(text))
-        enough += len(tokens[-1].ids) >= length
-        if enough >= max(count, 40):
-            break
-    slices = cut([len(each.ids) for each in tokens], count, length, seed)
-    if not slices:
-        raise DataError(f"no text of at least two tokens among {len(documents)} documents")
+    own = sliced(documents, read, count, length, seed)
+    tokens, slices = own.tokens, own.slices
     ids = [tokens[part.document].ids[part.start : part.stop].copy() for part in slices]
     before = chat_prefix(tokenizer) if template == CHAT else prefix(tokenizer)
     reason = without_bytes(tokens, tokenizer)
     scored = [0 if reason else tokens[part.document].covered(part.start, part.stop, bool(before)) for part in slices]
-    total = sum((written[document] for document in {part.document for part in slices}), Counter())
+    total = sum((own.written[document] for document in {part.document for part in slices}), Counter())
     inside = np.concatenate(ids)
     facts = {
         **({"template": template} if template else {}),
@@ -304,7 +320,52 @@ def sample(
         "added tokens read": int(np.isin(inside, read.added).sum()),
         "no bytes": reason or "",
     }
-    return Sample(ids, before, Texts([names[part.document] for part in slices], [len(part) for part in ids], scored), facts)
+    names = [own.documents[part.document].name for part in slices]
+    return Sample(ids, before, Texts(names, [len(part) for part in ids], scored), facts)
+
+
+WHOLE = 1 << 40
+"""A number of tokens that no text has: texts of this length are whole documents."""
+
+
+def passages(
+    documents: Sequence[Document],
+    tokenizer: "PreTrainedTokenizerBase",
+    count: int,
+    length: int,
+    seed: int,
+    special_tokens: str = SPLIT,
+) -> list[Document]:
+    """Cut the texts of `sample`, and return them as text, under the names of their documents, for models of any tokenizer.
+
+    A character that a border of tokens cuts is left out. Raises DataError for a tokenizer that does not say where its tokens are.
+    """
+    own = sliced(documents, DocumentTokenizer(tokenizer, special_tokens), count, length, seed)
+    if (reason := without_bytes(own.tokens, tokenizer)) is not None:
+        raise DataError(reason)
+    found = []
+    for part in own.slices:
+        spans, (name, text) = own.tokens[part.document].spans, own.documents[part.document]
+        assert spans is not None
+        piece = text.encode()[spans[part.start, 0] : spans[part.stop - 1, 1]]
+        found.append(Document(name, piece.decode("utf-8", errors="ignore")))
+    return found
+
+
+def cut_passages(
+    folder: Path,
+    corpus: Path,
+    output: Path,
+    split: str,
+    texts: Mapping[str, int],
+    seed: int,
+    spec: ModelSpec,
+    special_tokens: str = SPLIT,
+) -> None:
+    """Write the texts of a corpus in the tokenizer of a model's folder as documents, for models of any tokenizer."""
+    cut_by = load_tokenizer(spec.at(folder))
+    with_documents = stored_documents(corpus, split)
+    write_documents(passages(with_documents, cut_by, texts["count"], texts["length"], seed, special_tokens), output)
 
 
 def notes(texts: Sample) -> list[str]:

@@ -23,6 +23,8 @@ from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said
 from geomkit.tables.rows import read_json
 
 RANK = "erank_covariance"
+EDGE = 64
+"""Bytes of a first token, which one tokenizer may score and another not."""
 
 
 def write_comparison(
@@ -57,17 +59,22 @@ def comparison_table(
     command: str = "",
 ) -> pa.Table:
     """Return the table of a comparison, with its facts. Raises DataError for models that have read different texts."""
-    check_same_texts(first, second, models)
+    alike = same_tokens(first, second, models)
     a, b = (read_profiles(file, metrics, parameters, seed) for file in (first, second))
     documents = Documents.draw(a.documents, RESAMPLES, rng(seed, "portrait", corpus))
     rows: list[Row] = []
     for name, file, own, size in zip(models, (first, second), (a, b), sizes, strict=True):
         trained = [row for row in depth_rows(own, documents) if row["variant"] == TRAINED]
         rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size)]]
-    differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents)]
+    differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
     facts = joined_facts(first, second, a, b, models, corpus, metrics, command)
     absent = dict(facts.absent)
+    if not alike:
+        absent["equal tokens"] = (
+            "the tokenizers differ: both models read the same passages, metrics are those of the first n tokens of each, and "
+            "only the loss per byte is compared"
+        )
     if a.depth != b.depth:
         absent["equal depth"] = f"{a.depth} and {b.depth} blocks: states are compared at the nearest relative depth"
     sentences = in_short(differences, models, a, len(set(a.documents)))
@@ -75,14 +82,18 @@ def comparison_table(
     return with_facts(table_of(rows, ""), facts)
 
 
-def check_same_texts(first: Spectra, second: Spectra, models: Sequence[str]) -> None:
-    """Check that two models have read the same tokens; raise DataError, naming both, otherwise."""
-    same_documents = first.text_list.document == second.text_list.document
-    if not same_documents or not np.array_equal(first.ids(TRAINED), second.ids(TRAINED)):
-        raise DataError(
-            f"{models[0]} and {models[1]} have read different tokens, so nothing is paired: their tokenizers differ "
-            "(entries of one tokenizer name it: models.*.tokenizer)"
-        )
+def same_tokens(first: Spectra, second: Spectra, models: Sequence[str]) -> bool:
+    """Whether two models have read the same tokens, or else the same passages in tokens of their own.
+
+    Raises DataError, naming both, for models that have read different texts.
+    """
+    if np.array_equal(first.ids(TRAINED), second.ids(TRAINED)):
+        return True
+    sizes = zip(first.text_list.bytes, second.text_list.bytes, strict=False)
+    same_bytes = all(abs(one - other) <= EDGE for one, other in sizes)
+    if list(first.text_list.document) != list(second.text_list.document) or not same_bytes:
+        raise DataError(f"{models[0]} and {models[1]} have read different texts, so nothing is paired")
+    return False
 
 
 def partner(a: Profiles, b: Profiles, state: State) -> State:
@@ -120,13 +131,18 @@ def difference(a: Profiles, b: Profiles, own: State, other: State, mode: str, n:
     return np.asarray(two - one)
 
 
-def loss_difference(first: Spectra, second: Spectra, documents: Documents) -> Iterator[Row]:
-    """Yield the difference of losses, in nats a token."""
+def loss_difference(first: Spectra, second: Spectra, documents: Documents, alike: bool) -> Iterator[Row]:
+    """Yield the difference of losses: in nats a token where the tokens are the same, and in nats a byte."""
     sums = [file.surprisal(TRAINED) for file in (first, second)]
-    if sums[0] is not None and sums[1] is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = sums[1][0] / sums[1][1] - sums[0][0] / sums[0][1]
-        yield {"section": "loss", "metric": "loss", **mean_of(documents, values)}
+    if sums[0] is None or sums[1] is None:
+        return
+    (nats_a, tokens_a), (nats_b, tokens_b) = sums[0], sums[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if alike:
+            yield {"section": "loss", "metric": "loss", **mean_of(documents, nats_b / tokens_b - nats_a / tokens_a)}
+        if not (first.attributes.get("no bytes") or second.attributes.get("no bytes")):
+            size_a, size_b = (np.where(own := np.asarray(file.text_list.bytes, float), own, np.nan) for file in (first, second))
+            yield {"section": "loss", "metric": "loss_per_byte", **mean_of(documents, nats_b / size_b - nats_a / size_a)}
 
 
 def joined_facts(
@@ -167,11 +183,9 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
         return ["All texts come from one document, so nothing here has an interval, and nothing can be said to differ."]
     found = []
     for mode in a.modes:
-        profile = [
-            row
-            for row in rows
-            if (row["metric"], row.get("normalise"), row.get("n")) == (RANK, mode, a.longest) and row["band_low"] is not None
-        ]
+        measured = [row for row in rows if (row["metric"], row.get("normalise")) == (RANK, mode) and row["band_low"] is not None]
+        longest = max((row["n"] for row in measured), default=0)
+        profile = [row for row in measured if row["n"] == longest]
         apart = [row for row in profile if row["band_low"] > 0 or row["band_high"] < 0]
         if apart:
             largest = max(apart, key=lambda row: abs(row["value"]))
@@ -180,13 +194,16 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
                 f"In {mode} rows they part first {place_of(apart[0], a)}, and differ most {place_of(largest, a)}, where the "
                 f"effective rank of {models[1]} minus that of {models[0]} is {said(estimate)} directions."
             )
-    for row in rows:
-        if row["metric"] == "loss" and row["low"] is not None and (row["low"] > 0 or row["high"] < 0):
+    losses = {row["metric"]: row for row in rows if row["section"] == "loss"}
+    for metric, unit in (("loss", "token"), ("loss_per_byte", "byte")):
+        row = losses.get(metric)
+        if row and row["low"] is not None and (row["low"] > 0 or row["high"] < 0):
             better = models[1] if row["value"] < 0 else models[0]
             found.append(
                 f"The loss of {models[1]} minus that of {models[0]} is "
-                f"{said(Estimate(row['value'], row['low'], row['high']))} nats a token: {better} predicts these texts better."
+                f"{said(Estimate(row['value'], row['low'], row['high']))} nats a {unit}: {better} predicts these texts better."
             )
+            break
     if documents < FEW_DOCUMENTS:
         found.append(f"There are only {documents} documents, so all intervals are rough.")
     if not found or (documents < FEW_DOCUMENTS and len(found) == 1):

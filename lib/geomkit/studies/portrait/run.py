@@ -1,9 +1,9 @@
 """Portraits without Snakemake: of a model in memory, in a folder, in a GGUF file or on the hub, on texts of any kind."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,14 +16,14 @@ from geomkit.core.errors import ConfigError, DataError
 from geomkit.core.provenance import digest
 from geomkit.measures.entropy import metrics
 from geomkit.models.convert import convert_model
-from geomkit.models.cutting import sample, tokenizer_sha256
+from geomkit.models.cutting import WHOLE, passages, sample, tokenizer_sha256
 from geomkit.models.load import load_tokenizer
 from geomkit.models.stream import Runs, runs_on
 from geomkit.models.variants import Bench, MemoryBench
 from geomkit.sources.corpora import READER_OF, Document, read_documents
 from geomkit.sources.fetch import model_from_hub, texts_from_hub
 from geomkit.states.spectra import Spectra
-from geomkit.states.texts import StoredTexts
+from geomkit.states.texts import Sample, StoredTexts
 from geomkit.studies.portrait.analyse import portrait_table
 from geomkit.studies.portrait.compare import comparison_table
 from geomkit.studies.portrait.measure import Vocabulary, measure_portrait
@@ -91,21 +91,24 @@ def compare(
 ) -> Portrait:
     """Measure two models on the same texts: per state the paired difference of every metric, b minus a.
 
-    names: what the page calls them. For the rest see `portrait`. Raises DataError for models of different tokenizers, and where
-    `portrait` does.
+    names: what the page calls them. For the rest see `portrait`. Models whose tokenizers differ read the texts of the first one
+    as passages, each in its own tokens; then only the loss per byte and metrics of equally many tokens are compared.
     """
     chosen = made_options({"twins": 0, "shuffled": False, **options})
     documents, corpus = documents_of(texts, chosen.column)
-    with tempfile.TemporaryDirectory() as folder:
-        own_names = list(names) if names else [called(a), called(b)]
-        if own_names[0] == own_names[1]:
-            own_names = [f"{own_names[0]} (a)", f"{own_names[1]} (b)"]
+    own_names = list(names) if names else [called(a), called(b)]
+    if own_names[0] == own_names[1]:
+        own_names = [f"{own_names[0]} (a)", f"{own_names[1]} (b)"]
+    with tempfile.TemporaryDirectory() as folder, ready(a, tokenizer, chosen) as one, ready(b, tokenizer, chosen) as two:
+        if tokenizer_sha256(one.tokenizer) != tokenizer_sha256(two.tokenizer):
+            documents = passages(documents, one.tokenizer, chosen.count, chosen.length, chosen.seed)
+            chosen = replace(chosen, count=len(documents), length=WHOLE)
         files = []
-        for number, (model, own_name) in enumerate(zip((a, b), own_names, strict=True)):
-            with opened(model, tokenizer, own_name, documents, chosen) as runs:
-                files.append(measured(runs, Path(folder) / str(number), chosen))
+        for number, (model, own_name) in enumerate(zip((one, two), own_names, strict=True)):
+            files.append(measured(model.runs(own_name, documents, chosen), Path(folder) / str(number), chosen))
+        sizes = [read_json(vocabulary, Vocabulary).size for _, vocabulary in files]
         with Spectra(files[0][0]) as first, Spectra(files[1][0]) as second:
-            how = (list(metrics), {"eps2": chosen.eps2}, chosen.seed)
+            how = (list(metrics), {"eps2": chosen.eps2}, chosen.seed, sizes)
             return Portrait(comparison_table(first, second, own_names, corpus, *how))
 
 
@@ -124,8 +127,8 @@ def measured_table(
     documents, corpus = documents_of(texts, options.column)
     own_name = name or called(model)
     with tempfile.TemporaryDirectory() as folder:
-        with opened(model, tokenizer, own_name, documents, options) as runs:
-            spectra, vocabulary = measured(runs, Path(folder), options)
+        with ready(model, tokenizer, options) as one:
+            spectra, vocabulary = measured(one.runs(own_name, documents, options), Path(folder), options)
         with Spectra(spectra) as file:
             words = read_json(vocabulary, Vocabulary)
             return portrait_table(file, words, own_name, corpus, list(metrics), {"eps2": options.eps2}, options.seed)
@@ -139,25 +142,33 @@ def measured(runs: Runs, folder: Path, options: Options) -> tuple[Path, Path]:
     return spectra, vocabulary
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A model that can be run: its tokenizer, and a function that puts it on a bench with some texts."""
+
+    tokenizer: PreTrainedTokenizerBase
+    bench: Callable[[Sample], Bench]
+
+    def runs(self, name: str, documents: Sequence[Document], options: Options) -> Runs:
+        """Return the model on texts that its tokenizer cuts."""
+        stored = cut_documents(documents, self.tokenizer, options)
+        return runs_on(self.bench(stored.sample), stored, name, options.batch_tokens)
+
+
 @contextmanager
-def opened(
-    model: Model, tokenizer: PreTrainedTokenizerBase | None, name: str, documents: Sequence[Document], options: Options
-) -> Iterator[Runs]:
-    """Open a model on texts that its tokenizer has cut; one in memory is in eval mode inside the block."""
+def ready(model: Model, tokenizer: PreTrainedTokenizerBase | None, options: Options) -> Iterator[Ready]:
+    """Prepare a model: one in memory is in eval mode inside the block; others are converted or downloaded if they must be."""
     if isinstance(model, PreTrainedModel):
-        words = tokenizer or tokenizer_of(model)
-        stored = cut_documents(documents, words, options)
-        training = model.training
+        words, training = tokenizer or tokenizer_of(model), model.training
         try:
-            yield runs_on(MemoryBench.of(model.eval(), words, stored.sample, options.seed), stored, name, options.batch_tokens)
+            yield Ready(words, lambda texts: MemoryBench.of(model.eval(), words, texts, options.seed))
         finally:
             model.train(training)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = model_folder(model, Path(scratch) / "model")
         spec = ModelSpec(folder, options.objective, options.trust_remote_code, options.device, options.dtype)
-        stored = cut_documents(documents, tokenizer or load_tokenizer(spec), options)
-        yield runs_on(Bench(spec, stored.sample, options.seed), stored, name, options.batch_tokens)
+        yield Ready(tokenizer or load_tokenizer(spec), lambda texts: Bench(spec, texts, options.seed))
 
 
 def tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
