@@ -234,9 +234,9 @@ def test_passages_are_the_bytes_of_the_texts_that_a_tokenizer_cuts(tokenizer):
     for passage, ids in zip(found, cut.ids, strict=True):
         whole = next(document.text for document in documents if document.name == passage.name)
         assert passage.text in whole
-        decoded = tokenizer.decode(ids)
-        assert passage.text in decoded
-        assert len(decoded) - len(passage.text) <= 2  # a character that a border cuts
+        decoded = tokenizer.decode(ids).strip("\ufffd")  # a character that a border cuts
+        assert decoded in passage.text
+        assert len(passage.text) - len(decoded) <= 2
     again = sample(found, tokenizer, len(found), WHOLE, 0)
     assert sorted(again.texts.document) == sorted(cut.texts.document)
     assert sum(again.texts.tokens) == pytest.approx(sum(cut.texts.tokens), rel=0.1)

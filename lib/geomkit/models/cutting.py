@@ -338,7 +338,7 @@ def passages(
 ) -> list[Document]:
     """Cut the texts of `sample`, and return them as text, under the names of their documents, for models of any tokenizer.
 
-    A character that a border of tokens cuts is left out. Raises DataError for a tokenizer that does not say where its tokens are.
+    A character that a border of tokens cuts is whole in it. Raises DataError for a tokenizer that does not say where its tokens are.
     """
     own = sliced(documents, DocumentTokenizer(tokenizer, special_tokens), count, length, seed)
     if (reason := without_bytes(own.tokens, tokenizer)) is not None:
@@ -348,7 +348,7 @@ def passages(
         spans, (name, text) = own.tokens[part.document].spans, own.documents[part.document]
         assert spans is not None
         piece = text.encode()[spans[part.start, 0] : spans[part.stop - 1, 1]]
-        found.append(Document(name, piece.decode("utf-8", errors="ignore")))
+        found.append(Document(name, piece.decode()))
     return found
 
 
