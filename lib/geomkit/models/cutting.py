@@ -338,7 +338,8 @@ def passages(
 ) -> list[Document]:
     """Cut the texts of `sample`, and return them as text, under the names of their documents, for models of any tokenizer.
 
-    A character that a border of tokens cuts is whole in it. Raises DataError for a tokenizer that does not say where its tokens are.
+    A character that a border of tokens cuts is whole in it. Raises DataError for a tokenizer that does not say where its tokens
+    are.
     """
     own = sliced(documents, DocumentTokenizer(tokenizer, special_tokens), count, length, seed)
     if (reason := without_bytes(own.tokens, tokenizer)) is not None:
