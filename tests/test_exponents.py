@@ -129,3 +129,16 @@ def test_nulls_that_are_one_cannot_test_width_and_sizes_that_do_not_vary_have_no
     apart = levels | {"stretched": Levels(levels["stretched"].value + 2e-7 * np.log(SIZES))}
     assert exponents({"x": SIZES}, level, apart)["x"].verdict != Verdict.NOT_SEEN
     assert (result["d"].verdict, result["d"].reason) == (Verdict.FAILED, "d does not vary")
+
+
+def test_a_resample_without_a_positive_mean_leaves_no_measurement_part():
+    x = np.array([10.0, 20, 40, 80])
+    drawn = np.log(x)[:, None] + np.zeros((4, 50))
+    null = np.full((4, 50), 0.5)
+    null[2, 7] = -np.inf
+    found = exponents(
+        {"N": x}, Levels(np.log(x), drawn), {"known": Levels(np.zeros(4), 0 * drawn), "zero": Levels(np.zeros(4), null)}
+    )["N"]
+    assert found.measurement == pytest.approx((1, 1))
+    assert found.nulls["known"].measurement == pytest.approx((1, 1))
+    assert found.nulls["zero"].measurement is None

@@ -4,13 +4,7 @@
 DEFAULT += plan.portraits
 
 
-def command_of(subject):
-    """The command that makes a page again."""
-    return (
-        lambda wildcards: f"snakemake --cores 1 results/portraits/{subject.format(**wildcards)}/{wildcards.corpus}.html"
-    )
-
-
+PAGE = "snakemake --cores 1 results/portraits/{}.html"
 # what a portrait measures of a model, and how its table is made
 PORTRAIT = {
     "modes": config["portrait"]["normalise"],
@@ -98,7 +92,9 @@ rule portrait_table:
         **call(
             "geomkit.studies.portrait.analyse:write_portrait",
             **PORTRAIT_TABLE,
-            command=command_of("{model}"),
+            command=lambda wildcards: PAGE.format(
+                f"{wildcards.model}/{wildcards.corpus}"
+            ),
         ),
     message:
         "Evaluating the portrait of {wildcards.model} on {wildcards.corpus}"
@@ -194,26 +190,10 @@ use rule portrait_spectra as portrait_of_passages with:
         ),
 
 
-def of_pair(ending):
-    """The files of two models that are compared: their portraits', or with two tokenizers those on passages."""
-
-    def files(wildcards):
-        pair = wildcards.first, wildcards.second
-        one, two = (MODELS[name] for name in pair)
-        apart = one.tokenizer != two.tokenizer and not (one.imported or two.imported)
-        folder = f"{'-vs-'.join(pair)}/" if apart else ""
-        return [
-            f"results/portraits/{folder}{name}/{wildcards.corpus}{ending}"
-            for name in pair
-        ]
-
-    return files
-
-
 rule comparison_table:
     input:
-        spectra=of_pair(".h5"),
-        vocabularies=of_pair(".words.json"),
+        spectra=lambda wildcards: plan.compared(wildcards, ".h5"),
+        vocabularies=lambda wildcards: plan.compared(wildcards, ".words.json"),
     output:
         output="results/portraits/{first}-vs-{second}/{corpus}.parquet",
         csv="results/portraits/{first}-vs-{second}/{corpus}.csv",
@@ -232,7 +212,9 @@ rule comparison_table:
             "geomkit.studies.portrait.compare:write_comparison",
             **PORTRAIT_TABLE,
             models=lambda wildcards: [wildcards.first, wildcards.second],
-            command=command_of("{first}-vs-{second}"),
+            command=lambda wildcards: PAGE.format(
+                f"{wildcards.first}-vs-{wildcards.second}/{wildcards.corpus}"
+            ),
         ),
     message:
         "Comparing {wildcards.first} with {wildcards.second} on {wildcards.corpus}"

@@ -5,6 +5,7 @@ Rules ask a `Plan`. Methods that take `job` are given a job's wildcards: names a
 
 import csv
 import re
+import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -290,6 +291,20 @@ class Plan:
             if self.models[name].entry["source"] != "bundled" or self.sizes[self.models[name].family] < SIZES
         ]
         return [f"results/portraits/{name}/{corpus}.html" for name in shown for corpus in chosen["corpus"]]
+
+    def targets(self, always: Sequence[str], laws: Sequence[str]) -> list[str]:
+        """Return the default targets; laws are among them where a family has enough sizes, and else the terminal says so."""
+        if not self.has_laws:
+            print(self.without_laws(laws), file=sys.stderr)
+        return [*always, *(laws if self.has_laws else ())]
+
+    def compared(self, job: Any, ending: str) -> list[str]:
+        """Return the files of the two models that a job compares: of their portraits, or with two tokenizers on passages."""
+        pair = job.first, job.second
+        one, two = (self.models[name] for name in pair)
+        apart = one.tokenizer != two.tokenizer and not (one.imported or two.imported)
+        folder = f"{'-vs-'.join(pair)}/" if apart else ""
+        return [f"results/portraits/{folder}{name}/{job.corpus}{ending}" for name in pair]
 
     def without_laws(self, targets: Iterable[str]) -> str:
         """Say in one line which targets are left out for want of sizes, and which pages are made instead."""

@@ -162,6 +162,11 @@ def exponents(sizes: Mapping[str, ArrayLike], measured: Levels, nulls: Mapping[s
 
 
 def slopes(log_x: Array, level: Levels) -> tuple[Estimate, tuple[float, float] | None]:
-    """Fit the slope of a level with its t interval, and the measurement's part of the uncertainty."""
-    part = None if level.drawn is None else percentile_interval(slope_weights(log_x) @ level.drawn)
+    """Fit the slope of a level with its t interval, and the measurement's part of the uncertainty.
+
+    The part is None without resamples, and where one of them has a mean that is not positive.
+    """
+    part = None
+    if level.drawn is not None and np.isfinite(level.drawn).all():
+        part = percentile_interval(slope_weights(log_x) @ level.drawn)
     return slope(log_x, level.value), part
