@@ -1,6 +1,7 @@
 """Portraits: three ways give one number, what is planted is found, equal models do not differ, and bad input is one line."""
 
 import copy
+import re
 from functools import partial
 from pathlib import Path
 
@@ -156,8 +157,10 @@ def test_a_planted_sink_and_a_layer_of_low_rank_are_found(planted, tmp_path):
     )
     assert without[0]["low"] > 3 * within[0]["value"]
     sentences = " ".join(facts_of(table).sentences)
-    assert "1 [1, 1] attention sinks (the first token is one in 100% of texts)" in sentences
-    assert "lowest after block" in sentences
+    assert "In each text, 1 [1, 1] tokens are over ten times" in sentences
+    assert "the first token is one in 100% of texts" in sentences
+    assert "after block 1 of 4, and is" in sentences
+    assert re.search(r"; without attention sinks it is 1[67]\.?\d* there", sentences)
 
 
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):

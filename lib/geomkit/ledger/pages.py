@@ -27,9 +27,13 @@ OPENING = """# Findings
 `make findings` renders this page from records of measurements: no number and no status on it is typed. [The
 protocol](protocol.md) fixes what decides. Intervals are of 95 %. *Supported* and *refuted*: the interval, or for laws
 with model size the verdict of the pair model, has or contradicts the claimed sign. *Open*: all else that was
-measured. *Untested*: nothing was. A status holds for the models and texts that are named, and for no others."""
-LIMITS = """**Read this beside the table.** Width's share and training's share of one exponent are two partitions of the same
-number: the projected donor is itself trained. All models of the ladder have 8 million tokens, one recipe and one
+measured. *Untested*: nothing was. Where a claim has a confirmatory test, that decides; exploratory rows stand beside it.
+A status holds for the models and texts that are named, and for no others. The *ladder* is our family of models, of up
+to 2.1 million parameters. *Unit* rows are token vectors scaled to length 1, and of *centred* rows (`centre-unit`) the
+mean of a text is subtracted before. The *projected null* is a wider model's states on as many leading directions as a
+narrower model has."""
+LIMITS = """**Read this beside the table.** Shares of width and of training do not add up: the null for width comes from a
+trained model, and contains what training did. All models of the ladder have 8 million tokens, one recipe and one
 order of data; seeds change the initial weights only, and depth rises with width. At the primary endpoint there are 2
 to 16 tokens per dimension: texts shorter than a model is wide are another regime. No large family has been measured
 here."""

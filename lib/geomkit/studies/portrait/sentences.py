@@ -1,7 +1,7 @@
 """Say in short what is remarkable about a model: only what differs from its nulls, each number with its 95 % interval.
 
-A difference is paired by text, and its interval is over documents. Where the largest of several layers is named, the interval
-holds for all layers together.
+A difference is paired by text, and its interval is over documents. Where the largest of several layers is named, the sentence
+stands there only if a band for all layers together excludes 0; the intervals that it prints are those of the layer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,6 +85,10 @@ def place(own: Profiles, state: State) -> str:
     return words.get(name, f"after block {name} of {own.depth}")
 
 
+ROWS = {"unit": "unit rows", "centre-unit": "centred rows"}
+"""Normalisations in sentences."""
+
+
 def directions(own: Profiles, documents: Documents) -> Iterator[str]:
     """How many directions the last block's states take, beside random rows and the untrained twin."""
     mode = "centre-unit" if "centre-unit" in own.modes else own.modes[0]
@@ -96,13 +100,13 @@ def directions(own: Profiles, documents: Documents) -> Iterator[str]:
     if not value.low <= random <= value.high:
         most = min(own.longest - (mode == "centre-unit"), own.widths[own.last])
         sentence = (
-            f"After the last block, the effective rank of {own.longest} tokens is {said(value)} of at most {most} directions "
-            f"({mode} rows); Gaussian rows of this shape have {number(random)}"
+            f"After the last block, {own.longest} tokens have an effective rank of {said(value)} of at most {most} directions "
+            f"({ROWS.get(mode, mode)}). Gaussian rows of this shape have {number(random)}"
         )
         twin = twin_mean(own, own.last, mode, RANK)
         if twin is not None and (change := mean(documents, values - twin)).sign:
-            more = "more" if change.sign > 0 else "fewer"
-            sentence += f", and training left {said(abs_of(change))} directions {more} than an untrained twin has"
+            more = "fewer" if change.sign > 0 else "more"
+            sentence += f", and an untrained twin has {number(mean(documents, twin).value)}: {said(abs_of(change))} {more}"
         yield sentence + "."
 
 
@@ -115,27 +119,26 @@ def valley(own: Profiles, documents: Documents) -> Iterator[str]:
     """Where along depth the effective rank is lowest, if it is lower there than at both ends, and deeper than the twin's."""
     mode = "centre-unit" if "centre-unit" in own.modes else own.modes[0]
     states = own.blocks
-    columns = [own.at(TRAINED, state, mode, own.longest, RANK) for state in states]
-    if len(states) < 4 or any(one is None for one in columns):
+    columns = [one for state in states if (one := own.at(TRAINED, state, mode, own.longest, RANK)) is not None]
+    if len(states) < 4 or len(columns) < len(states):
         return
-    profile = np.log(np.stack([one for one in columns if one is not None], axis=1))
+    profile = np.log(np.stack(columns, axis=1))
     depth_of_valley = valley_depth(documents.means(profile))
-    low, high = np.nanquantile(depth_of_valley, [0.025, 0.975])
-    means = np.nanmean(profile, axis=0)
-    lowest = int(np.argmin(means[1:-1])) + 1
-    twins = [twin_mean(own, state, mode, RANK) for state in states]
-    if any(one is None for one in twins):
-        beyond = True
-    else:
-        null = valley_depth(documents.means(np.log(np.stack([one for one in twins if one is not None], axis=1))))
-        beyond = bool(np.nanquantile(depth_of_valley - null, 0.025) > 0)
-    if low > 0 and beyond:
-        ratio = Estimate(*np.exp(-np.array([float(valley_depth(means[None])[0]), high, low])))
-        yield (
-            f"Along depth, the effective rank ({mode} rows) is lowest {place(own, states[lowest])}: {said(ratio)} times the "
-            f"lower of its values at the embedding and after the last block"
-            + (", a deeper valley than the untrained twin's." if twins[0] is not None else ".")
-        )
+    lowest = int(np.argmin(np.nanmean(profile, axis=0)[1:-1])) + 1
+    twins = [one for state in states if (one := twin_mean(own, state, mode, RANK)) is not None]
+    has_twin = len(twins) == len(states)
+    null = valley_depth(documents.means(np.log(np.stack(twins, axis=1)))) if has_twin else np.zeros(1)
+    if np.nanquantile(depth_of_valley, 0.025) <= 0 or np.nanquantile(depth_of_valley - null, 0.025) <= 0:
+        return
+    first, last = (number(mean(documents, columns[end]).value) for end in (0, -1))
+    sentence = (
+        f"Along depth, the effective rank ({ROWS.get(mode, mode)}) is {first} at the embedding, falls to "
+        f"{said(mean(documents, columns[lowest]))} {place(own, states[lowest])}, and is {last} after the last block"
+    )
+    without = own.at(TRAINED, states[lowest], mode, own.longest, RANK, "without")
+    if without is not None and mean(documents, without - columns[lowest]).sign > 0:
+        sentence += f"; without attention sinks it is {number(mean(documents, without).value)} there"
+    yield sentence + (". An untrained twin has no valley as deep." if has_twin else ".")
 
 
 def valley_depth(profiles: Array) -> Array:
@@ -172,10 +175,10 @@ def word_order(own: Profiles, documents: Documents) -> Iterator[str]:
         return
     change = mean(documents, text - other)
     if change.sign:
+        more = "fewer" if change.sign > 0 else "more"
         yield (
-            f"The order of words {'raises' if change.sign > 0 else 'lowers'} the effective rank after the last block by "
-            f"{said(abs_of(change))} directions ({mode} rows): the same tokens in random order have "
-            f"{number(mean(documents, other).value)}."
+            f"The same tokens in random order have {number(mean(documents, other).value)} directions after the last block: "
+            f"{said(abs_of(change))} {more} than the text itself ({ROWS.get(mode, mode)})."
         )
 
 
@@ -199,9 +202,10 @@ def sink_effect(own: Profiles, documents: Documents, marked: Sequence[Array]) ->
         count = mean(documents, np.array([float(mask.sum()) for mask in marked]))
         first = float(np.mean([bool(mask[0]) for mask in marked]))
         yield (
-            f"A text has {said(count)} attention sinks (the first token is one in {first:.0%} of texts). Leaving them out moves "
-            f"the effective rank {place(own, state)} from {said(mean(documents, within))} to {said(mean(documents, without))} "
-            f"({mode} rows), more than at any other layer."
+            f"In each text, {said(count)} tokens are over ten times as long as the median token at some block (attention sinks); "
+            f"the first token is one in {first:.0%} of texts. Without them, the effective rank {place(own, state)} is "
+            f"{said(mean(documents, without))} instead of {said(mean(documents, within))} ({ROWS.get(mode, mode)}), the largest "
+            "change in ratio over blocks and normalisations."
         )
 
 

@@ -74,7 +74,7 @@ def training_raises_centred(inputs: Inputs) -> list[Finding]:
 
 @claims.register(
     "word order lowers the centred effective rank",
-    statement="Text has a lower centred effective rank than its tokens in random order.",
+    statement="In models of the ladder, text has a lower centred effective rank than its tokens in random order.",
     source="ours",
 )
 def word_order(inputs: Inputs) -> list[Finding]:

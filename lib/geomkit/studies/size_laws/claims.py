@@ -25,15 +25,15 @@ LAST, UNIT = "last", "unit"
 
 def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
     """The slopes of the pair model at the primary endpoint: of old models on each corpus, and of the confirmatory test."""
-    rows = inputs.rows("scaling/pairs.csv", PairVerdict)
-    rows = [row for row in rows if (row.metric, row.layer, row.normalise) == (metric, LAST, UNIT)]
+    every = [row for row in inputs.rows("scaling/pairs.csv", PairVerdict) if (row.metric, row.layer) == (metric, LAST)]
+    rows, centred = ([row for row in every if row.normalise == mode] for mode in (UNIT, "centre-unit"))
     widths = inputs.rows("scaling/residuals.csv", WidthResidual)
     return [
         Finding.of(
             row,
             "exponent with N minus that of the projected null (slope), last block, unit rows",
             from_law(row.verdict, row.slope, claimed),
-            ". ".join(filter(None, [words(row), *pooled(row, rows), predicted(row, widths)])),
+            ". ".join(filter(None, [words(row), *secondary(row, centred), *pooled(row, rows), predicted(row, widths)])),
             scope=scope(row, None if row.models is Models.ALL else f"{row.models} models, {row.standing}"),
             value=row.slope,
             low=row.slope_low,
@@ -61,6 +61,16 @@ def words(row: PairVerdict) -> str:
     parts += [row.needed] if row.needed else []
     parts += [] if row.version_1 is None else [f"version 1: {row.version_1}"]
     return "; ".join(parts)
+
+
+def secondary(row: PairVerdict, centred: list[PairVerdict]) -> list[str]:
+    """The secondary endpoint beside a row: the slope of centred rows, and what the same rule says of it."""
+    return [
+        f"Centred rows (secondary): {estimate(one.slope, one.slope_low, one.slope_high)}, {one.verdict or 'no verdict'}"
+        for one in centred
+        if (one.models, one.corpus, one.standing) == (row.models, row.corpus, Standing.EXPLORATORY)
+        or (one.models, one.corpus, row.standing) == (row.models, row.corpus, Standing.CONFIRMATORY)
+    ]
 
 
 def pooled(row: PairVerdict, rows: list[PairVerdict]) -> list[str]:
