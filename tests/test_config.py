@@ -471,7 +471,7 @@ CROSSED = [
     ("scaling.primary.metrics", ["erank"], "scaling.primary.metrics: unknown metric among entropy.metrics 'erank'; known: "),
     ("scaling.primary.length", 32, "scaling.primary.length: 32 is not among entropy.lengths [16, 64, 256]"),
     ("scaling.primary.normalise", "raw", "scaling.primary.normalise: raw is not among entropy.normalise"),
-    ("dump.layers", [0, 40], "dump.layers: ladder-128-s0: layer 40 does not exist"),
+    ("dump.layers", [0, 40], "dump.layers: ladder-112-s0: layer 40 does not exist"),
     ("dump.layers", [0, "final"], "scaling.primary.layer: last is not among dump.layers"),
     ("dump.layers", "last", "tokens.selection.layers: ['middle', 'last'] is not among dump.layers"),
     ("tokens.models", ["gpt5"], "tokens.models: unknown model, entry or family 'gpt5'; known: "),

@@ -328,7 +328,8 @@ FUNCTIONS = {
                 *("measure_spectra", "measure_width_nulls", "resample_corpora", "project_donor", "join_projections"),
                 *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
                 *("follow_model", "judge_following", "measure_training", "measure_controls"),
-                *("decompose", "sum_rows", "merge_spectra"),
+                *("decompose", "sum_rows", "merge_spectra", "project_shuffled"),
+                *("measure_portrait", "write_portrait", "write_comparison"),
             },
         ),
         (

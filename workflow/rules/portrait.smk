@@ -9,12 +9,12 @@ PAGE = "snakemake --cores 1 results/portraits/{}.html"
 PORTRAIT = {
     "modes": config["portrait"]["normalise"],
     "lengths": config["portrait"]["lengths"],
-    "metrics": list(plan.known["metric"]),
+    "metrics": plan.metrics,
     "eps2": config["entropy"]["eps2"],
     "seed": config["seed"],
 }
 PORTRAIT_TABLE = {
-    "metrics": list(plan.known["metric"]),
+    "metrics": plan.metrics,
     "parameters": plan.parameters,
     "drawn": "gaussian",
     "seed": config["seed"],

@@ -255,7 +255,8 @@ def schema_faults(config: Mapping[str, Any], schema: Mapping[str, Any], files: C
             if len(repr(error.instance)) > 200:
                 message = message.replace(repr(error.instance), reprlib.repr(error.instance))
             said = "; ".join(filter(None, [message, hint]))
-            yield Fault(f"{named_by(keys)}: {said}", None if error.validator in OF_KEYS else keys)
+            named = error.validator in OF_KEYS and not any(isinstance(key, int) for key in keys)  # of a list, all is lost
+            yield Fault(f"{named_by(keys)}: {said}", None if named else keys)
 
 
 def describe_fault(error: "ValidationError", written: Written | None) -> Iterator[tuple[str, str | None]]:

@@ -83,16 +83,17 @@ def test_losses_are_those_of_the_variants_that_a_model_ran_on(table):
 def test_what_is_absent_is_listed_with_its_reason(case, done):
     with (case.folder / "results/entropy_absent.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    names = [f"alpha_req, {variant}, {mode}, n = 8" for variant, mode in product([*RUN, *DRAWN], MODES)]
-    nulls = product(OF_FAMILY, MODELS, MODES)
+    names = [f"{name}, {variant}, {mode}, n = 8" for name, variant, mode in product(LONG, [*RUN, *DRAWN], MODES)]
+    nulls = product(LONG, OF_FAMILY, MODELS, MODES)
     listed = [
         *product(MODELS, names),
-        *(("nulls", f"alpha_req, {null} of {model}, {mode}, n = 8") for null, model, mode in nulls),
+        *(("nulls", f"{name}, {null} of {model}, {mode}, n = 8") for name, null, model, mode in nulls),
     ]
     assert sorted((row["model"], row["corpus"], row["absent"]) for row in rows) == sorted(
         (model, "small", what) for model, what in listed
     )
-    assert {row["reason"] for row in rows} == {f"fewer than 8 eigenvalues between 5 % and 50 % of m = {m}" for m in (7, 8)}
+    few = ("fewer than 8 eigenvalues between 5 % and 50 % of m = {m}", "m = {m} is fewer than 10 directions")
+    assert {row["reason"] for row in rows} == {why.format(m=m) for why, m in product(few, (7, 8))}
 
 
 def test_two_sizes_give_figures_but_no_law(case, done):
