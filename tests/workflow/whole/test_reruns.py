@@ -70,7 +70,7 @@ def again(bench: Bench) -> tuple[PreTrainedModel, Sample]:
     ),
     "source": (
         "core/config.py",
-        '\n@places.register("here")\ndef here(resources: Path, *, path: str) -> Path:\n    return Path(path)\n',
+        '\n@places.register("hereabouts")\ndef hereabouts(resources: Path, *, path: str) -> Path:\n    return Path(path)\n',
     ),
 }
 """What a configuration may choose, each appended to its file."""
