@@ -43,8 +43,10 @@ def same(one: Path, other: Path) -> None:
 
 @pytest.mark.slow
 def test_spectra_of_dumps_are_those_of_the_running_model(case, tmp_path):
-    running, dumped = (spectra(way(None), tmp_path / name / "c.h5") for name, way in case.ways.items())
+    kept = {"lengths": True, "shown": 2, "sample": 40, "pooled": ["last", "mean"]}
+    running, dumped = (spectra(way(None), tmp_path / name / "c.h5", kept=kept) for name, way in case.ways.items())
     same(dumped, running)
+    check_rows_kept(case, running)
     with h5py.File(running) as file:
         assert {*file} == {"documents", "texts", "vocabulary", *VARIANTS, *DRAWN}
         for variant in VARIANTS:
@@ -77,6 +79,22 @@ def test_wide_states_of_two_widths_keep_no_sums_of_documents(modes, tiny, tmp_pa
         assert len(set(found.widths.values())) == 2
         assert "documents" not in found.file["trained"]
         assert "documents/hidden/2" in found.absent
+
+
+def check_rows_kept(case: Case, path: Path) -> None:
+    """Sampled rows are those of the same tokens at every state, and a text's row is its last one, or the mean."""
+    with Spectra(path) as found, case.dumped()()("trained") as dump:
+        tokens = found.sampled_tokens("trained")
+        np.testing.assert_array_equal(tokens, found.sampled_tokens("shuffled"))
+        assert len({*tokens.tolist()}) == 40
+        assert "shown" not in found.file["shuffled"]
+        rows = dump.gather()
+        texts = np.split(np.arange(sum(dump.texts.tokens)), dump.texts.offset[1:-1])
+        for state in found.widths:
+            np.testing.assert_array_equal(found.sample("trained", state), rows[state][tokens])
+            last, mean = (found.pooled("trained", state, kind) for kind in ("last", "mean"))
+            np.testing.assert_array_equal(last, rows[state][[text[-1] for text in texts]])
+            np.testing.assert_allclose(mean, [rows[state][text].astype(float).mean(axis=0) for text in texts], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("few", "passes"), [(1 << 22, [1, 1]), (0, [1, 2])])

@@ -18,7 +18,7 @@ from geomkit.states.spectra import write_spectra
 from geomkit.states.stream import Open
 from geomkit.states.stream_spectra import Plan, measure_variant, missing_spectra
 
-NOTHING: Mapping[str, str] = {}
+NOTHING: Mapping[str, Any] = {}
 
 
 def decompose(
@@ -35,21 +35,23 @@ def decompose(
     sinks: Mapping[str, Any] | None = None,
     part: str | None = None,
     sums: Sequence[Path] = (),
-    row_lengths: bool = False,
-    shown: int = 0,
+    kept: Mapping[str, Any] = NOTHING,
     plain: bool = False,
     documents: bool = True,
     of_texts: Sequence[str] = (),
 ) -> None:
     """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
-    drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, row_lengths, shown:
-    see `geomkit.states.extracts`; plain, documents: see `geomkit.states.stream_spectra.Plan`; of_texts: variants of which only
-    texts are measured, without surprisals and without the corpus. part: the name of the part of the texts that is measured,
-    where it is not all of them; sums: then the files of `sum_rows` for every part, where the modes need them. Raises DataError
-    for sums of another run.
+    drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, and in kept all
+    else: see `geomkit.states.extracts.Requested`; plain, documents: see `geomkit.states.stream_spectra.Plan`; of_texts:
+    variants of which only texts are measured, without surprisals and without the corpus. part: the name of the part of the
+    texts that is measured, where it is not all of them; sums: then the files of `sum_rows` for every part, where the modes need
+    them. Raises DataError for sums of another run.
     """
-    plan, name = Plan(modes, lengths, Requested(gain, whitened, sinks, row_lengths, shown), plain, documents), output.parent.name
+    plan, name = (
+        Plan(modes, lengths, Requested(gain, whitened, sinks, **kept), plain, documents),
+        output.parent.name,
+    )
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:

@@ -3,7 +3,7 @@
 Rows of a dump and of a running model are treated alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,7 +12,9 @@ import numpy as np
 
 from geomkit.core.arrays import Array, as_numpy, namespace, reals
 from geomkit.core.config import layer_name, resolve_layers
+from geomkit.core.provenance import rng
 from geomkit.core.state import State
+from geomkit.core.variants import TRAINED
 from geomkit.measures.controls import FOLDS, document_folds
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
@@ -29,6 +31,8 @@ class Requested:
     them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, for texts without attention sinks; `modes`
     if not all, and `all_tokens` if texts are not to be measured with their sinks too. lengths: whether the length of every row,
     and each text's mean cosine, are kept. shown: in how many documents the rows of the first text are kept, at the last block.
+    Of nulls too: sample: of how many tokens, drawn once for all states and variants, the rows are kept; pooled: which rows stand
+    for a whole text, of `POOLED`.
     """
 
     gain: Mapping[str, Any] | None = None
@@ -36,6 +40,12 @@ class Requested:
     sinks: Mapping[str, Any] | None = None
     lengths: bool = False
     shown: int = 0
+    sample: int = 0
+    pooled: Sequence[str] = ()
+
+    def of(self, variant: str) -> "Requested":
+        """Return what is requested of a variant."""
+        return self if variant == TRAINED else Requested(sample=self.sample, pooled=self.pooled)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -54,6 +64,11 @@ class Requested:
 
 
 NOTHING = Requested()
+POOLED: Mapping[str, Callable[[Array], Array]] = {
+    "last": lambda rows: rows[-1],
+    "mean": lambda rows: namespace(rows).mean(rows, axis=0),
+}
+"""Rows that stand for a whole text, (d,) of (tokens, d): that of its last token, or the mean of all."""
 
 
 class StateExtracts:
@@ -75,6 +90,9 @@ class StateExtracts:
         self.cosines: list[float] = []
         self.shown = shown_texts(texts.document, requested.shown) if state == State(depth) else []
         self.kept: list[np.ndarray] = []
+        self.sample = sampled_tokens(texts, requested.sample)
+        self.sampled: list[np.ndarray] = []
+        self.pooled: dict[str, list[np.ndarray]] = {kind: [] for kind in requested.pooled}
 
     def add(self, rows: Array, texts: range) -> None:
         """Add rows of these texts, one after another."""
@@ -85,6 +103,13 @@ class StateExtracts:
             if text in self.shown:
                 start, stop = self.texts.offset[text : text + 2] - self.texts.offset[texts.start]
                 self.kept.append(as_numpy(rows[start:stop]).astype(np.float64))
+        if len(self.sample):
+            start, stop = self.texts.offset[[texts.start, texts.stop]]
+            inside = self.sample[slice(*np.searchsorted(self.sample, (start, stop)))] - start
+            self.sampled.append(as_numpy(rows[inside]).astype(np.float32))
+        for kind, kept in self.pooled.items():
+            stops = np.cumsum(sizes).tolist()
+            kept += [as_numpy(POOLED[kind](reals(rows[stop - n : stop]))) for n, stop in zip(sizes, stops, strict=True)]
         if self.lengths is not None:
             self.lengths.append(row_lengths(rows))
             self.cosines += mean_cosines(rows, sizes)
@@ -102,6 +127,10 @@ class StateExtracts:
             writer.shown(variant, self.state, self.shown, np.concatenate(self.kept))
         if self.lengths is not None:
             writer.lengths(variant, self.state, self.lengths, self.cosines)
+        if len(self.sample):
+            writer.sample(variant, self.state, self.sample, np.concatenate(self.sampled))
+        for kind, rows in self.pooled.items():
+            writer.pooled(variant, self.state, kind, np.stack(rows))
         if self.folds is not None:
             writer.folds(variant, self.state, self.folds.sums, self.folds.totals)
 
@@ -109,6 +138,15 @@ class StateExtracts:
 def shown_texts(documents: Sequence[str], count: int) -> list[int]:
     """Return the first text of each of the first documents."""
     return [list(documents).index(name) for name in list(dict.fromkeys(documents))[:count]]
+
+
+def sampled_tokens(texts: Texts, count: int) -> np.ndarray:
+    """Draw the tokens of a corpus whose rows are kept, in order: (count,), or all where there are no more.
+
+    They depend on the number of tokens alone, so that models which read the same tokens have the same sample.
+    """
+    total = int(texts.offset[-1])
+    return np.sort(rng(0, "sample", total).permutation(total)[:count])
 
 
 def row_lengths(rows: Array) -> np.ndarray:

@@ -100,6 +100,16 @@ class SpectraWriter:
         self._put(f"{variant}/shown/{state.path}", rows)
         self._put(f"{variant}/shown/texts", np.asarray(texts))
 
+    def sample(self, variant: str, state: State, tokens: np.ndarray, rows: np.ndarray) -> None:
+        """Write the rows (count, d) of sampled tokens, and the numbers of those tokens in the corpus."""
+        self._put(f"{variant}/sample/{state.path}", rows)
+        if "tokens" not in self.file[f"{variant}/sample"]:
+            self._put(f"{variant}/sample/tokens", tokens)
+
+    def pooled(self, variant: str, state: State, kind: str, rows: np.ndarray) -> None:
+        """Write one row for each text: (texts, d)."""
+        self._put(f"{variant}/pooled/{kind}/{state.path}", rows)
+
     def folds(
         self,
         variant: str,
@@ -265,6 +275,18 @@ class Spectra(Reader):
         texts = read(self.file, f"{variant}/shown/texts").tolist()
         stops = np.cumsum([self.text_list.tokens[text] for text in texts])[:-1]
         return dict(zip(texts, np.split(read(self.file, f"{variant}/shown/{state.path}"), stops), strict=True))
+
+    def sample(self, variant: str, state: State) -> np.ndarray:
+        """Read the rows (count, d) of sampled tokens. Raises DataError where they were not requested."""
+        return read(self.file, f"{variant}/sample/{state.path}")
+
+    def sampled_tokens(self, variant: str) -> np.ndarray:
+        """Read the numbers of sampled tokens in the corpus, in order: (count,)."""
+        return read(self.file, f"{variant}/sample/tokens")
+
+    def pooled(self, variant: str, state: State, kind: str) -> np.ndarray:
+        """Read one row for each text, (texts, d): that of its last token, or the mean. Raises DataError where there are none."""
+        return read(self.file, f"{variant}/pooled/{kind}/{state.path}")
 
     def vocabulary(self) -> np.ndarray:
         """Read how often each token id occurs in other documents of the corpus: (ids,)."""

@@ -211,7 +211,7 @@ class Measured:
             list(by_document(texts.document[share.start : share.stop], share.start)) if documents else [],
             plan.requested.gain if variant in GAINED else None,
             [],
-            StateExtracts(state, depth, width, texts, plan.requested if variant == TRAINED else NOTHING, mean),
+            StateExtracts(state, depth, width, texts, plan.requested.of(variant), mean),
         )
 
     def add(self, writer: SpectraWriter, batch: Batch) -> None:

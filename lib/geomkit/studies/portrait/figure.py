@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
-from geomkit.studies.portrait import panels
-from geomkit.studies.portrait.panels import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
+from geomkit.studies.portrait import charts, panels
+from geomkit.studies.portrait.charts import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
 METRICS = ("erank_covariance", "rate_distortion_ratio", "top_1_share")
@@ -51,7 +51,7 @@ def chosen(rows: Iterable[Row]) -> list[Row]:
 
 def head(rows: Sequence[Row], facts: Facts) -> str:
     """Return the title of a figure: of what, and where."""
-    where = f": first {rows[0]['n']} tokens, {panels.words_for(rows[0]['normalise'])}" if rows else ""
+    where = f": first {rows[0]['n']} tokens, {charts.words_for(rows[0]['normalise'])}" if rows else ""
     return f"{' and '.join(facts.models)} on {facts.corpus}{where}"
 
 
@@ -61,7 +61,7 @@ def stacked(rows: Sequence[Row], facts: Facts) -> tuple[Figure, dict[str, Axes]]
     figure = Figure(figsize=(WIDTH, 0.9 + 1.35 * len(metrics)))
     axes = dict(zip(metrics, figure.subplots(len(metrics), 1, squeeze=False, sharex=True).flatten(), strict=True))
     for metric, axis in axes.items():
-        axis.set_title(panels.title_of(metric, facts), loc="left")
+        axis.set_title(charts.title_of(metric, facts), loc="left")
     figure.suptitle(head(rows, facts), fontsize=6.5)
     return figure, axes
 
@@ -111,17 +111,17 @@ def depth_figure(rows: Rows, facts: Facts) -> Figure:
     found = chosen(rows["depth"])
     figure, axes = stacked(found, facts)
     positions = axis_of(rows["depth"])
-    looks = {name: panels.variant_series(name, facts) for name in dict.fromkeys(series_of(row) for row in found)}
+    looks = {name: charts.variant_series(name, facts) for name in dict.fromkeys(series_of(row) for row in found)}
     bound = Line2D([], [], color="0.6", lw=0.6, label="bound")
     for metric, axis in axes.items():
         mine = [row for row in found if row["metric"] == metric]
         for name, series in looks.items():
-            points = [(x, row) for row in mine if series_of(row) == name for x, _ in panels.places_of(row, positions)]
-            along(axis, points, series, panels.last_block(positions))
+            points = [(x, row) for row in mine if series_of(row) == name for x, _ in charts.places_of(row, positions)]
+            along(axis, points, series, charts.last_block(positions))
         most = max((row["bound"] for row in mine if row["bound"] is not None), default=float("inf"))
         if most <= 1.3 * max(row["value"] for row in mine):
             axis.axhline(most, color="0.6", lw=0.6, zorder=0)
-    label_depth(axes.values(), panels.ticks_of(positions), BLOCKS)
+    label_depth(axes.values(), charts.ticks_of(positions), BLOCKS)
     legend(figure, [*map(handle, looks.values()), bound])
     return figure
 
@@ -133,16 +133,16 @@ def spectra_figure(rows: Rows, facts: Facts) -> Figure:
     shown = list(dict.fromkeys([states[0], states[(len(states) - 1) // 2], states[-1]]))
     figure = Figure(figsize=(WIDTH, 2.3))
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True).flatten()
-    looks = {name: panels.variant_series(name, facts) for name in unique((row for row in found if not row["metric"]), "variant")}
+    looks = {name: charts.variant_series(name, facts) for name in unique((row for row in found if not row["metric"]), "variant")}
     for axis, state in zip(axes, shown, strict=True):
-        mine = [row for row in found if panels.states_of(row, [state])]
+        mine = [row for row in found if charts.states_of(row, [state])]
         for name, series in looks.items():
             of = sorted((row["rank"], row["value"]) for row in mine if row["variant"] == name and not row["metric"])
             axis.plot([rank for rank, _ in of], [value for _, value in of], **line_of(series))
         for level in (row["value"] for row in mine if row["metric"]):
             axis.axhline(level, color=panels.MARCHENKO_PASTUR.colour, lw=0.6, zorder=0)
         axis.set(xscale="log", yscale="log")
-        axis.set_title(panels.state_name(*state), loc="left")
+        axis.set_title(charts.state_name(*state), loc="left")
     edge = Line2D([], [], color=panels.MARCHENKO_PASTUR.colour, lw=0.6, label=panels.MARCHENKO_PASTUR.label)
     legend(figure, [*map(handle, looks.values()), edge])
     axes[0].set_ylabel("share of the variance")
@@ -159,12 +159,12 @@ def norms_figure(rows: Rows, facts: Facts) -> Figure:
     for axis, looks in zip(axes, (panels.NORMS, panels.ALIGNED), strict=True):
         for metric, series in looks.items():
             mine = [row for row in rows["norms"] if row["metric"] == metric]
-            points = [(x, row) for row in mine for x, _ in panels.places_of(row, positions)]
-            along(axis, points, series, panels.last_block(positions))
+            points = [(x, row) for row in mine for x, _ in charts.places_of(row, positions)]
+            along(axis, points, series, charts.last_block(positions))
     axes[0].set_yscale("log")
     axes[0].set_title("norm of a token's vector", loc="left")
     axes[1].set_title("share of sinks, and mean cosine", loc="left")
-    label_depth(axes, panels.ticks_of(positions), BLOCKS)
+    label_depth(axes, charts.ticks_of(positions), BLOCKS)
     legend(figure, map(handle, (panels.NORMS | panels.ALIGNED).values()))
     figure.suptitle(head([], facts), fontsize=6.5)
     return figure
@@ -183,8 +183,8 @@ def standing_figure(rows: Rows, facts: Facts) -> Figure:
             return [row for row in of if (row["metric"], row["normalise"], row["n"]) == (metric, *place)]
 
         width = sorted((row["d"], row["value"]) for row in at(rows.get("width", ())))
-        axis.plot([d for d, _ in width], [value for _, value in width], **line_of(looks[panels.WIDTH]))
-        for name, mine in ((panels.REFERENCE, at(found)), (panels.HERE, at(here))):
+        axis.plot([d for d, _ in width], [value for _, value in width], **line_of(looks[charts.WIDTH]))
+        for name, mine in ((charts.REFERENCE, at(found)), (charts.HERE, at(here))):
             for row in mine:
                 axis.plot(row["d"], row["value"], MARKERS[name], ms=3.5, color=looks[name].colour, mew=0)
                 if row["low"] is not None:
@@ -198,7 +198,7 @@ def standing_figure(rows: Rows, facts: Facts) -> Figure:
         Line2D([], [], color=looks[name].colour, marker=one, ms=3.5, ls="", label=looks[name].label)
         for name, one in MARKERS.items()
     ]
-    legend(figure, [*marks, handle(looks[panels.WIDTH])], columns=1)
+    legend(figure, [*marks, handle(looks[charts.WIDTH])], columns=1)
     return figure
 
 
@@ -207,7 +207,7 @@ def doublings(widths: Sequence[int]) -> list[int]:
     return [2**power for power in range(32) if min(widths) <= 2**power <= max(widths)]
 
 
-MARKERS = {panels.HERE: "D", panels.REFERENCE: "o"}
+MARKERS = {charts.HERE: "D", charts.REFERENCE: "o"}
 
 
 def differences_figure(rows: Rows, facts: Facts) -> Figure:
@@ -232,7 +232,7 @@ def differences_figure(rows: Rows, facts: Facts) -> Figure:
 
 def both_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw metrics of both models along relative depth, with their intervals."""
-    found = [row for row in chosen(rows["depth"]) if panels.is_trained(row)]
+    found = [row for row in chosen(rows["depth"]) if charts.is_trained(row)]
     figure, axes = stacked(found, facts)
     looks = panels.models_series(facts)
     for metric, axis in axes.items():

@@ -9,12 +9,15 @@ import numpy as np
 from geomkit.core.variants import TRAINED
 from geomkit.measures.sinks import THRESHOLD
 from geomkit.states.decompose import decompose
+from geomkit.states.extracts import POOLED
 from geomkit.states.refusals import refused_files
 from geomkit.states.stream import Open
 from geomkit.tables.rows import write_json
 
 SHOWN = 3
 """Texts whose tokens are shown, of different documents."""
+SAMPLED = 1000
+"""Tokens, the same at every state and of every variant, whose rows are kept."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,7 @@ def measure_portrait(
             None,
             seed,
             sinks={"thresholds": [THRESHOLD], "metrics": list(metrics), "eps2": eps2, "modes": list(modes), "all_tokens": False},
-            row_lengths=True,
-            shown=SHOWN,
+            kept={"lengths": True, "shown": SHOWN, "sample": SAMPLED, "pooled": list(POOLED)},
             plain=True,
             documents=False,
             of_texts=nulls,

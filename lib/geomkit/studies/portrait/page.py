@@ -15,7 +15,8 @@ import vl_convert
 
 from geomkit.core.html import filled, script_json, shared_script
 from geomkit.core.provenance import replacing
-from geomkit.studies.portrait.panels import EDGE, HERE, REFERENCE, WIDTH, by_section, sections
+from geomkit.studies.portrait.charts import EDGE, HERE, REFERENCE, WIDTH, by_section
+from geomkit.studies.portrait.panels import sections
 from geomkit.studies.portrait.rows import facts_of, read
 
 TEMPLATE = Path(__file__).with_name("page.html")
