@@ -8,7 +8,7 @@ from scipy.special import entr
 
 from geomkit.core.arrays import Array
 from geomkit.core.errors import DataError
-from geomkit.measures.spectra import Spectrum, is_centred, is_unit, modes, spectrum
+from geomkit.measures.spectra import Spectrum, is_centred, is_unit, modes, normalise, row_spectrum
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,17 @@ def most_directions(share: float, m: int) -> float:
     return float(m) if share * m <= 1 else effective_rank_bounds(share, float(m - 1))[1]
 
 
+def most_effective_rank(length: float, others: ArrayLike, mode: str, d: int) -> float:
+    """Compute the highest effective rank that a cloud of width d can have beside one token, from lengths alone.
+
+    Where a published valley is no deeper than this, or a Diff-eRank no larger than the untrained effective rank minus this, one
+    token is enough to make it. Lengths and modes are those of `token_share`, which says what is raised.
+    Limits: the rank of the shape for a short token; 1 for a token of infinite length, except under `unit`.
+    """
+    share = token_share(length, others, mode)
+    return most_directions(min(share.least, 1.0), min(np.size(others) + 1 - is_centred(mode), d))
+
+
 def exact_spectrum(gram: ArrayLike, products: ArrayLike, square: float, mode: str) -> Spectrum:
     """Compute the spectrum of a cloud with one more token, from products of rows alone.
 
@@ -106,7 +117,7 @@ def exact_spectrum(gram: ArrayLike, products: ArrayLike, square: float, mode: st
     """
     whole = np.block([[np.asarray(gram, float), np.asarray(products, float)[:, None]], [np.asarray(products, float), square]])
     values, vectors = np.linalg.eigh(whole)
-    return spectrum(vectors * np.sqrt(np.maximum(values, 0)), mode)
+    return row_spectrum(normalise(vectors * np.sqrt(np.maximum(values, 0)), mode), is_centred(mode))
 
 
 def rank_one_update(eigenvalues: ArrayLike, coefficients: ArrayLike) -> Array:
@@ -116,4 +127,4 @@ def rank_one_update(eigenvalues: ArrayLike, coefficients: ArrayLike) -> Array:
     for a z along its eigenvector.
     """
     z = np.asarray(coefficients, dtype=np.float64)
-    return np.linalg.eigvalsh(np.diag(np.asarray(eigenvalues, dtype=np.float64)) + np.outer(z, z))[::-1]
+    return np.asarray(np.linalg.eigvalsh(np.diag(np.asarray(eigenvalues, dtype=np.float64)) + np.outer(z, z))[::-1])
