@@ -61,6 +61,7 @@ def test_a_stage_is_a_block_of_the_schema_with_models_and_corpora():
         "components",
         "semantics",
         "one_token",
+        "next_token",
         "trajectory",
         "theory",
     ]
