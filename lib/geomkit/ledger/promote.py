@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from geomkit.core.shipped import FINDINGS, TRAININGS, Shipped
+from geomkit.studies.one_token import claims as one_token
+from geomkit.studies.one_token.rows import OneToken
 from geomkit.studies.removal import claims as removal
 from geomkit.studies.semantics import claims as semantics
 from geomkit.studies.tokens import claims as tokens
@@ -21,6 +23,7 @@ from geomkit.tables.rows import read_csv, write_csv
 
 READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "tokens_summary.csv": (TokenScore, tokens.shipped),
+    "one_token.csv": (OneToken, one_token.shipped),
     "ablation_summary.csv": (Removal, removal.shipped),
     "semantics_summary.csv": (Likeness, semantics.shipped),
 }

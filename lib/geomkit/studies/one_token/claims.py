@@ -1,6 +1,7 @@
 """Claims about where the information sits: in one long token."""
 
 import math
+from collections.abc import Sequence
 
 from geomkit.studies.one_token.rows import OneToken
 from geomkit.tables.findings import OPEN, REFUTED, SUPPORTED, ClaimVerdict, Finding, Inputs, claims, estimate, scope
@@ -11,6 +12,11 @@ RATIO = 10.0
 MARGIN = math.log(1.1)
 EXPLORED = ("sotu",)
 """Corpora on which the effect had been seen before the analysis was fixed."""
+
+
+def shipped(rows: Sequence[OneToken]) -> list[OneToken]:
+    """The rows that claims read, which are the ones to ship."""
+    return [row for row in rows if row.metric == RANK and row.normalise in (CENTRED, UNIT)]
 
 
 @claims.register(
