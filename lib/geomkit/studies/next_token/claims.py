@@ -1,11 +1,18 @@
 """Claims about tokens: information gain and the next token."""
 
+from collections.abc import Sequence
+
 from geomkit.studies.next_token.rows import NextToken
 from geomkit.tables.findings import REFUTED, SUPPORTED, Finding, Inputs, claims, estimate, same, scope
 
 EXPLORED = ("sotu",)
 """Corpora that only explore (docs/protocol_results.md)."""
 ENTROPY, EVERYTHING = "entropy", "everything"
+
+
+def shipped(rows: Sequence[NextToken]) -> list[NextToken]:
+    """The rows that claims read, which are the ones to ship."""
+    return [row for row in rows if row.layer == row.depth]
 
 
 @claims.register(
