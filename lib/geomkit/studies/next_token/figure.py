@@ -35,7 +35,7 @@ def by_control(rows: Sequence[NextToken]) -> Iterator[Figure]:
         mine = list(group)
         models = sorted({(row.params_nonembedding, row.model) for row in mine})
         colour = ordered_colours(models)
-        figure = Figure(figsize=(WIDTH, 2.6))
+        figure = Figure(figsize=(WIDTH, 3.4))
         axes = figure.subplots(1, 2, sharey=True, sharex=True)
         for axis, variant in zip(axes, ("trained", "shuffled"), strict=True):
             for number, model in enumerate(models):
@@ -49,10 +49,13 @@ def by_control(rows: Sequence[NextToken]) -> Iterator[Figure]:
             axis.set_title({"trained": "text", "shuffled": "shuffled text"}[variant], loc="left")
         axes[0].set_yticks(range(len(CONTROLS)), [f"given {name}" if name != "none" else "no control" for name in CONTROLS])
         axes[0].invert_yaxis()
-        figure.supxlabel("rank correlation of gain and the next token's surprisal", fontsize=6.5)
+        for axis in axes:
+            axis.set_xlabel("rank correlation")
         handles = [axes[0].plot([], [], "o", ms=2.5, mew=0, color=colour[model], label=model[1])[0] for model in models]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
-        figure.suptitle(f"{corpus}, last block; lines: 95 % interval over documents", fontsize=6.5)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        figure.suptitle(
+            f"{corpus}, last block: gain and the next token's surprisal\nlines: 95 % interval over documents", fontsize=6.5
+        )
         yield figure
 
 
@@ -61,8 +64,9 @@ def by_layer(rows: Sequence[NextToken]) -> Iterator[Figure]:
     for corpus in sorted({row.corpus for row in rows}):
         mine = [row for row in rows if row.corpus == corpus]
         deepest = max(mine, key=lambda row: row.depth).model
-        figure = Figure(figsize=(WIDTH, 2.2))
+        figure = Figure(figsize=(WIDTH, 2.8))
         layers(figure.subplots(), [row for row in mine if row.model == deepest])
+        figure.legend(loc="outside lower center", ncols=2)
         figure.suptitle(f"{deepest} on {corpus}; shading: 95 % interval over documents", fontsize=6.5)
         yield figure
 
@@ -78,4 +82,3 @@ def layers(axis: Axes, rows: Sequence[NextToken]) -> None:
     axis.axhline(0, lw=0.6, color="0.6", zorder=0)
     axis.set_xlabel("block (0: the embedding)")
     axis.set_ylabel("rank correlation")
-    axis.legend(loc="best")
