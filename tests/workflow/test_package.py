@@ -74,6 +74,10 @@ def test_one_version_everywhere():
     assert f"\nversion: {version()}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_the_index_takes_the_wheel(wheel):
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", str(wheel)], check=True, capture_output=True)
+
+
 def test_the_workflow_runs_without_a_clone(installed):
     where = installed("geomkit", "path")
     assert where.returncode == 0, where.stderr
