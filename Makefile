@@ -4,7 +4,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: plot test quick check docs benchmark faults determinism conformance findings experiments promote
+.PHONY: plot test quick check docs benchmark faults determinism conformance site findings experiments promote
 
 plot: .venv/main  ## set up, and draw results/scaling_plot.pdf
 	$(BIN)/snakemake --cores $(CORES) results/scaling_plot.pdf
@@ -26,6 +26,10 @@ check: .venv/test  ## style, types, and who may import whom
 docs: .venv/main  ## write docs/configuration.md anew from the schema, and docs/costs.md from what was measured
 	$(BIN)/python -m geomkit.core.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
 	$(BIN)/python -m geomkit.core.cost_page workflow/resources/costs > docs/costs.md
+
+site: .venv/main  ## build the documentation in build/site, strictly
+	$(PIP) --editable '.[site]'
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/site
 
 benchmark: .venv/test  ## side by side with peers
 	$(PIP) --editable '.[benchmark]'

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from geomkit.core.checks import check_device, check_shared, checked, schema_faul
 from geomkit.core.config import (
     Model,
     ModelSpec,
+    completed,
     download,
     expand_models,
     layer_name,
@@ -48,6 +50,21 @@ def changed(key: str, value: object) -> dict[str, Any]:
     else:
         place[last] = value
     return config
+
+
+def test_what_the_catalogue_shows_is_completed_by_the_defaults(here):
+    """The page on the configuration, and the short one that snakedeploy copies."""
+    (here / "my-texts").mkdir()
+    (here / "my-texts/a.txt").write_text("Fog.")
+    make_model(here / "my-model")
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for text in (*blocks, (ROOT / "config/config.yaml").read_text()):
+        own = yaml.safe_load(text)
+        found = checked(completed(own, SHIPPED), SCHEMA, declared_by_kind(), RESOURCES)
+        assert {*own.get("models", {})} <= {*found.models}
+        chosen = own.get("entropy", {}).get("models", [])
+        assert select(chosen, found.models, "entropy.models") or not chosen
 
 
 def make_model(folder: Path, depth: int = 4, name: str = "num_hidden_layers") -> Path:

@@ -36,7 +36,7 @@ def test_conda_environment_has_the_ranges_of_pyproject():
 def test_the_library_alone_needs_numpy_the_array_api_and_scipy_and_all_is_every_other_extra():
     names = [re.split(r"[<>=]", package)[0] for package in PROJECT["dependencies"]]
     assert names == ["numpy", "array-api-compat", "scipy"]
-    assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("test", "benchmark")))
+    assert packages("all") == packages(*(extra for extra in EXTRAS if extra not in ("test", "site", "benchmark")))
     everywhere = [
         package for extra in ("fast", "files", "lm", "workflow", "page") for package in EXTRAS[extra] if "geomkit" not in package
     ]

@@ -1,10 +1,14 @@
-"""The command `geomkit`: portraits of models without a workflow."""
+"""The command `geomkit`: portraits of models without a workflow, and the workflow without a clone."""
 
 import argparse
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+from geomkit.core.errors import ConfigError
 from geomkit.core.logs import explain
 
 
@@ -13,9 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="geomkit", description="Measure the geometry of language models' hidden states.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_portrait(commands.add_parser("portrait", help="one model on some texts, or two models compared: a page for a browser"))
-    chosen = parser.parse_args(arguments)
+    plot = commands.add_parser(
+        "plot",
+        help="run the workflow here: results/scaling_plot.pdf, or other targets and options of snakemake",
+    )
+    plot.set_defaults(run=make_plot)
+    path = commands.add_parser("path", help="print the folder with the workflow's Snakefile")
+    path.set_defaults(run=lambda chosen: print(project()) or 0)
+    chosen, options = parser.parse_known_args(arguments)
+    chosen.options = options
+    if options and chosen.command != "plot":
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
     try:
-        return make_portrait(chosen)
+        return chosen.run(chosen)
     except Exception as error:
         if (line := explain(error)) is None:
             raise
@@ -25,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def add_portrait(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `geomkit portrait`."""
+    parser.set_defaults(run=make_portrait)
     parser.add_argument("model", help="a folder, a GGUF file, or a name on the hub: owner/name or owner/name@revision")
     parser.add_argument(
         "--texts", required=True, help="a file or a folder of .txt, .md, .jsonl or .parquet, or a dataset on the hub"
@@ -57,3 +72,20 @@ def make_portrait(chosen: argparse.Namespace) -> int:
     path = made.save(chosen.out or Path(f"{stem}.html"))
     print(made, path, sep="\n")
     return 0
+
+
+def project() -> Path:
+    """Return the folder with the workflow's Snakefile: of an installed package, or of a clone."""
+    installed = Path(__file__).with_name("project")
+    return installed if installed.exists() else Path(__file__).parents[2]
+
+
+def make_plot(chosen: argparse.Namespace) -> int:
+    """Run the workflow in the working directory. Raises ConfigError where Snakemake is not installed."""
+    if find_spec("snakemake") is None:
+        raise ConfigError("the workflow needs Snakemake: pip install 'geomkit[all]'")
+    named = [word for word in chosen.options if word.startswith("results/")]
+    cores = [] if {"--cores", "-c"} & set(chosen.options) else ["--cores", str(os.cpu_count() or 1)]
+    targets = [] if named else ["results/scaling_plot.pdf"]
+    command = [sys.executable, "-m", "snakemake", *targets, *chosen.options, *cores, "--snakefile", str(project() / "Snakefile")]
+    return subprocess.run(command, check=False).returncode

@@ -9,19 +9,21 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 RESOURCES = ROOT / "workflow/resources"
-# jobs find the library by PYTHONPATH, which comes before any other copy that may be installed
-sys.path.insert(0, str(ROOT / "lib"))
-os.environ.update(
-    PYTHONPATH=os.pathsep.join(
-        [str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
+# in a clone, jobs find the library by PYTHONPATH, which comes before any other copy that may be installed; a package is installed
+# with its library
+if (ROOT / "lib").exists():
+    sys.path.insert(0, str(ROOT / "lib"))
+    os.environ.update(
+        PYTHONPATH=os.pathsep.join(
+            [str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
     )
-)
 
 from geomkit.core import checks, costs
 from geomkit.core import config as settings
 from geomkit.core.catalogue import declared_by_kind
 from geomkit.core.configfiles import LOADER, ConfigFiles
-from geomkit.core.declarations import words_in
+from geomkit.core.declarations import LIBRARY, words_in
 from geomkit.core.digest import files_below
 from geomkit.core.errors import plainly
 from geomkit.core.inputs import Inputs, made, staged_content, unstaged_files

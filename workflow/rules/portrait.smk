@@ -225,8 +225,8 @@ rule comparison_table:
 rule portrait:
     input:
         # of which the digest of the code knows nothing
-        relative(ROOT / "lib/geomkit/studies/portrait/page.html"),
-        relative(ROOT / "lib/geomkit/core/page.js"),
+        relative(LIBRARY / "geomkit/studies/portrait/page.html"),
+        relative(LIBRARY / "geomkit/core/page.js"),
         table="results/portraits/{subject}/{corpus}.parquet",
     output:
         output="results/portraits/{subject}/{corpus}.html",
