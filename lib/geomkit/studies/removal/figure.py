@@ -7,9 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, compared, distortion, name_of, save
+from geomkit.figures.claims import PITCH, Effect, claim_figures, draw_effects, lines
+from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, WIDTH, compared, distortion, name_of, save
 from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, outcome
+from geomkit.studies.removal.claims import shipped
 from geomkit.tables.experiments import NeedleText, Removal, SinkEffect
+from geomkit.tables.findings import Inputs, scope
 from geomkit.tables.rows import read_csv
 
 CURVES = {
@@ -246,3 +249,24 @@ def read_sinks(paths: Iterable[Path]) -> list[SinkEffect]:
             own.setdefault((row.model, row.corpus), []).append(row)
         by_model = own | by_model
     return [row for place in sorted(by_model) for row in by_model[place]]
+
+
+@claim_figures.register(
+    "spread",
+    claims=("information is spread over tokens",),
+    caption="Gini of context tokens' shares, minus that of another document's target (blue) and of Gaussian rows (green).",
+)
+def spread(inputs: Inputs) -> Figure | None:
+    rows = shipped(inputs.rows("ablation_summary.csv", Removal))
+    if not rows:
+        return None
+    paint = {"minus stranger": BLUE, "minus noise": GREEN}
+    effects = [
+        Effect(scope(row) if row.null == "minus stranger" else None, row.value, row.low, row.high, paint[row.null])
+        for row in rows
+    ]
+    figure = Figure(figsize=(WIDTH, 0.5 + PITCH * lines(effects)))
+    axis = figure.subplots()
+    draw_effects(axis, effects)
+    axis.set_xlabel("difference of Gini (above 0: more concentrated)")
+    return figure
