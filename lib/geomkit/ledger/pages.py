@@ -34,13 +34,13 @@ protocol](protocol.md) fixes what decides.
   contradicts the claimed sign. *Exact*: arithmetic, which measurements confirm. *Open*: all else that was measured.
   *Untested*: nothing was. Where a claim has a confirmatory test, that decides; exploratory rows stand beside it.
 - **Scope.** A status holds for the models and texts that are named, and for no others. The *ladder* is our family of
-  models, of up to 2.1 million parameters. Its *old* models had been seen when the protocol was written, its *new* ones had
+  models, of up to 2.1 million parameters. Its *old* models had been seen when the protocol was written; its *new* ones had
   not been trained. *sotu* are State of the Union messages, *chitchat* is dialogue, *lee* is news with people's judgements.
 - **Words.** Intervals are of 95 %. N is the number of parameters without embeddings. *Unit* rows are token vectors scaled
-  to length 1; of *centred* rows the mean of a text is subtracted before. The *projected null* is a wider model's states
-  on as many leading directions as a narrower model has. *Width accounts for* more than 100 % where that null grows faster
-  than the models. *Power* is planned from the measured scatter. *Version 1* is the verdict of the [protocol before this
-  one](protocol_1.md).
+  to length 1, at the last block if nothing else is said; of *centred* rows the mean of a text is subtracted before. The
+  *projected null* is a wider model's states on as many leading directions as a narrower model has. *Width accounts for*
+  more than 100 % where that null grows faster than the models. *Power* is planned from the measured scatter. *Version 1*
+  is the verdict of the [protocol before this one](protocol_1.md).
 - **Records** are in `workflow/resources/findings`; `lib/geomkit/core/shipped.py` has the command that makes each."""
 LIMITS = """**Read this beside the table.** Shares of width and of training do not add up: the null for width comes from a
 trained model, and contains what training did. All models of the ladder have 8 million tokens, one recipe and one
@@ -106,8 +106,8 @@ def effects(rows: Sequence[Claim]) -> str:
     rest = len(known) - len(shown[:FEW])
     more = f"; and {rest} more" if rest else ""
     nulls = {row.null for row in shown if row.against}
-    beside = f", against {nulls.pop()}" if len(nulls) == 1 else ""
-    return f"{shown[0].effect}{beside}: {first}{numbers}{more}"
+    beside = f"; against {nulls.pop()}" if len(nulls) == 1 else ""
+    return f"{first}{numbers}{more}{beside}"
 
 
 EXACT = "exact"
@@ -182,7 +182,7 @@ def picture(claim: str, figures: Collection[str]) -> list[str]:
     name, caption, first = found
     if claim != first:
         heading = first[:1].upper() + first[1:]
-        return [f"Its figure is the one [above](#{anchor(heading)})."]
+        return [f"[Its figure](#{anchor(heading)})"]
     return [f"![{name}](findings/{name}.png)\n\n*{caption}*"]
 
 
@@ -192,7 +192,7 @@ def paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
     parts = [f"## {title(rows)}", f"{first.statement} ({first.source}) **{standing(rows).capitalize()}.**"]
     if first.scope:
         parts[-1] += f" Effect: {first.effect}."
-        parts.append("\n".join(f"- {row.scope}: {' — '.join(filter(None, [measured(row), row.reason]))}." for row in rows))
+        parts.append("\n".join(f"- {row.scope}: {'; '.join(filter(None, [measured(row), row.reason]))}." for row in rows))
     return "\n\n".join([*parts, *picture(first.claim, figures)])
 
 

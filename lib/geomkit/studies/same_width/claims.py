@@ -65,8 +65,12 @@ def twins_of(row: Trend) -> str:
 
 
 def trend_of(row: Trend) -> str:
-    planned = f" ({row.needed} would show a trend as large)" if row.needed else ""
-    return f"trend {estimate(row.trend, row.trend_low, row.trend_high)} with ln N{planned}"
+    return f"slope with ln N {estimate(row.trend, row.trend_low, row.trend_high)}"
+
+
+def planned(row: Trend) -> str:
+    """How many sizes would show a slope as large as the estimate, where its interval covers 0."""
+    return f"{row.needed} would show a slope with ln N as large as this one with 80 % power" if row.needed else ""
 
 
 @claims.register(
@@ -79,12 +83,13 @@ def training_by_size(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "trend with ln N of ln(trained / untrained), last block, unit rows",
+            "slope with ln N of ln(trained / untrained), unit rows",
             from_interval(row.trend_low, row.trend_high, 1),
             "; ".join(filter(None, [level_of(row), twins_of(row)])),
             value=row.trend,
             low=row.trend_low,
             high=row.trend_high,
+            details=planned(row),
         )
         for row in trends(inputs, "untrained", "unit")
     ]
@@ -99,12 +104,13 @@ def training_raises_centred(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "level of ln(trained / untrained), last block, centred rows",
+            "mean over widths of ln(trained / untrained), centred rows",
             from_interval(row.level_low, row.level_high, 1),
             "; ".join(filter(None, [trend_of(row), twins_of(row)])),
             value=row.level,
             low=row.level_low,
             high=row.level_high,
+            details=planned(row),
         )
         for row in trends(inputs, "untrained", "centre-unit")
     ]
@@ -121,12 +127,13 @@ def word_order(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "level of ln(text / shuffled text), last block, centred rows",
+            "mean over widths of ln(text / shuffled text), centred rows",
             from_interval(row.level_low, row.level_high, -1),
             "; ".join(filter(None, [trend_of(row), projected(nulls.get((row.family, row.corpus)))])),
             value=row.level,
             low=row.level_low,
             high=row.level_high,
+            details=planned(row),
         )
         for row in trends(inputs, "shuffled", "centre-unit")
     ]
@@ -146,12 +153,13 @@ def norm_raises(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "level of ln(with / without the weights), unit rows",
+            "mean over widths of ln(with / without the weights), unit rows",
             from_interval(row.level_low, row.level_high, 1),
-            f"{trend_of(row)}: what the weights add to the exponent",
+            f"{trend_of(row)}, which the weights add to the exponent",
             value=row.level,
             low=row.level_low,
             high=row.level_high,
+            details=planned(row),
         )
         for row in trends(inputs, "norm", "unit", "final")
     ]

@@ -64,10 +64,9 @@ def gain_foretells(inputs: Inputs) -> list[Finding]:
             reason = f"shuffled text {estimate(null.value, null.low, null.high, 2)}"
             overlaps = row.low is None or null.high is None or (row.low <= null.high and (null.low or 0.0) <= (row.high or 0.0))
             verdict = OPEN if verdict is SUPPORTED and overlaps else verdict
-        if middle is not None:
-            reason += f"; at the middle block {estimate(middle.value, middle.low, middle.high, 2)}"
-        effect = "partial rank correlation of gain with the next token's surprisal, last block"
-        findings.append(Finding.of(row, effect, verdict, reason, null="shuffled text"))
+        details = "" if middle is None else f"at the middle block {estimate(middle.value, middle.low, middle.high, 2)}"
+        effect = "partial rank correlation of gain with the next token's surprisal"
+        findings.append(Finding.of(row, effect, verdict, reason, null="shuffled text", details=details))
     return findings
 
 
