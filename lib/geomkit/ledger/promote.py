@@ -25,7 +25,7 @@ READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "tokens_summary.csv": (TokenScore, tokens.shipped),
     "ablation_summary.csv": (Removal, removal.shipped),
     "semantics_summary.csv": (Likeness, semantics.shipped),
-    "fixed_width.csv": (FixedWidth, same_width.shipped),
+    "scaling/fixed_width.csv": (FixedWidth, same_width.shipped),
 }
 """Tables of which only the rows ship that claims and their figures read, without the thousands that nothing else shows."""
 
@@ -47,8 +47,8 @@ def ship(one: Shipped, resources: Path) -> bool:
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, place)
-        elif source.name in READ:
-            record, rows = READ[source.name]
+        elif one.path in READ:
+            record, rows = READ[one.path]
             write_csv(place, record, rows(read_csv(source, record)))
         else:
             shutil.copy(source, place)
