@@ -48,7 +48,7 @@ conformance: .venv/test  ## every architecture of transformers against its own n
 findings: .venv/main  ## write docs/findings.md with its figures, docs/paper.md and the README's table anew from workflow/resources/findings
 	$(BIN)/snakemake --cores $(CORES) results/findings/findings.md
 	cp results/findings/findings.md docs/findings.md
-	rm -rf docs/findings && cp -r results/findings/figures docs/findings
+	mkdir -p docs/findings && rm -f docs/findings/*.png && cp results/findings/figures/*.png docs/findings
 	cp results/findings/paper.md docs/paper.md
 	cp results/findings/README.md README.md
 
