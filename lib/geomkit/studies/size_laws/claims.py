@@ -36,7 +36,7 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
             row,
             "exponent with N minus that of the projected null (slope), unit rows",
             from_law(row.verdict, row.slope, claimed),
-            ". ".join(filter(None, [words(row), *beside_test(row, rows, centred), predicted(row, widths)])),
+            ". ".join(filter(None, ["; ".join([words(row), *beside_test(row, rows, centred)]), predicted(row, widths)])),
             scope=scope(row, None if row.models is Models.ALL else f"{row.models} models, {row.standing}"),
             value=row.slope,
             low=row.slope_low,
@@ -87,7 +87,7 @@ def beside_test(row: PairVerdict, rows: list[PairVerdict], centred: list[PairVer
         or (one.standing is Standing.POOLED and one.corpus == row.corpus)
     ]
     words = [f"{one.models} models on {one.corpus} {estimate(one.slope, one.slope_low, one.slope_high)}" for one in others]
-    return ["; ".join([*secondary(row, centred), *words])]
+    return [*secondary(row, centred), *words]
 
 
 def predicted(row: PairVerdict, widths: list[WidthResidual]) -> str:
