@@ -65,7 +65,7 @@ def no_floor(rejected: Sequence[SizeLaw]) -> list[str]:
 def two(low: SizeLaw, high: SizeLaw) -> dict[str, Any]:
     """The columns of the highest floor, held against the lowest."""
     bottom, top = high.interval["E"]
-    null = {"null": f"by {AXES[low.against]}", "against": low.params["E"]}
+    null = {"null": f"the floor by {AXES[low.against]}", "against": low.params["E"]}
     return {"value": high.params["E"], "low": bottom, "high": top, "verdict": judged(low, high), **null}
 
 
