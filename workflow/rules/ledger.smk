@@ -9,19 +9,18 @@ SHIPPED = [
 ]
 
 
-def own_results(wildcards):
-    """What default targets of this run make, and what was made on request before."""
-    return [
-        f"results/{one.path}"
-        for one in FINDINGS
-        if (one.stage and plan.chosen(one.stage)["model"])
-        or Path("results", one.path).exists()
-    ]
+# what default targets of this run make, and what was made on request before
+OWN = lambda wildcards: [
+    f"results/{one.path}"
+    for one in FINDINGS
+    if (one.stage and plan.chosen(one.stage)["model"])
+    or Path("results", one.path).exists()
+]
 
 
 rule claims:
     input:
-        files=own_results,
+        files=OWN,
     output:
         output="results/claims.csv",
     log:
@@ -42,7 +41,7 @@ rule claims_page:
     input:
         claims="results/claims.csv",
         shipped="results/findings/claims.csv",
-        files=own_results,
+        files=OWN,
         shipped_files=SHIPPED,
         template=relative(ROOT / "workflow/report/claims.html"),
     output:
