@@ -45,9 +45,10 @@ conformance: .venv/test  ## every architecture of transformers against its own n
 	$(BIN)/python tests/conformance
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m conformance
 
-findings: .venv/main  ## write docs/findings.md, docs/paper.md and the README's table anew from workflow/resources/findings
+findings: .venv/main  ## write docs/findings.md with its figures, docs/paper.md and the README's table anew from workflow/resources/findings
 	$(BIN)/snakemake --cores $(CORES) results/findings/findings.md
 	cp results/findings/findings.md docs/findings.md
+	mkdir -p docs/findings && rm -f docs/findings/*.png && cp results/findings/figures/*.png docs/findings
 	cp results/findings/paper.md docs/paper.md
 	cp results/findings/README.md README.md
 

@@ -44,7 +44,14 @@ def test_curves_are_those_of_their_metric_and_treatment_of_sinks():
 def test_layers_without_sinks_stand_beside_those_with():
     rows = [
         SinkEffect(
-            **FACTS, **around(value), layer=layer, metric="erank_covariance", normalise=mode, threshold=threshold, kind=kind
+            **FACTS,
+            **around(value),
+            layer=layer,
+            metric="erank_covariance",
+            normalise=mode,
+            threshold=threshold,
+            kind=kind,
+            length=64,
         )
         for mode, layer in product(MODES, (0, 1))
         for threshold, kind, value in ((None, "all", 2.0 + layer), (10.0, "without", 5.0 + layer))
@@ -55,7 +62,7 @@ def test_layers_without_sinks_stand_beside_those_with():
 
 def test_of_a_model_and_corpus_in_two_files_the_first_counts(tmp_path):
     def rows(value, *models):
-        columns = {"layer": 1, "metric": "erank_covariance", "normalise": "unit", "threshold": None, "kind": "all"}
+        columns = {"layer": 1, "metric": "erank_covariance", "normalise": "unit", "threshold": None, "kind": "all", "length": 64}
         return [SinkEffect(**FACTS | columns | {"model": model}, **around(value)) for model in models]
 
     write_csv(tmp_path / "own.csv", SinkEffect, rows(1.0, "m"))

@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from matplotlib.text import Text
 
 from geomkit.core.errors import DataError
-from geomkit.core.shipped import FINDINGS
+from geomkit.core.shipped import FINDINGS, TRAININGS
+from geomkit.figures.claims import claim_figures
 from geomkit.figures.style import WIDTH
 from geomkit.ledger.figure import PAINT, claims_figure
 from geomkit.ledger.pages import (
@@ -27,13 +30,15 @@ from geomkit.ledger.pages import (
 )
 from geomkit.ledger.paper import PaperStatement
 from geomkit.ledger.table import write_ledger
-from geomkit.tables.findings import Claim, ClaimVerdict, status
+from geomkit.tables.findings import Claim, ClaimVerdict, claims, status
 from geomkit.tables.rows import read_csv, write_csv
 
 ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "workflow/resources/findings"
 NUMBERS: dict[str, Any] = {"value": 0.05, "low": 0.02, "high": 0.08, "margin": 0.02, "null": "projected", "sizes": 6}
 LAW = Claim(
     chapter="Laws", claim="rank grows", statement="Ranks <grow>.", source="A & B", headline=None, scope="f on c", exists=False,
+    exact=False,
     effect="exponent",
     documents=None, against=0.0, primary=True, verdict=ClaimVerdict.SUPPORTED, reason="beyond | width", **NUMBERS,
     details="smallest difference detectable 0.031",
@@ -61,9 +66,23 @@ def test_findings_have_a_row_and_a_paragraph_for_each_claim_with_every_number():
     assert re.findall(r"^##+ .*", page, flags=re.MULTILINE) == ["## Rank grows", "## Lasso wins", "## Unseen"]
     assert "| [Rank grows](#rank-grows) | open (1 supported, 1 open) |" in page
     assert "Ranks <grow>. (A & B) **Open (1 supported, 1 open).** Effect: exponent." in page
-    assert "- f on c: +0.050 [+0.020, +0.080] — beyond | width." in page
-    assert "- f on c: 0.600 [0.550, 0.650] — beyond | width." in page
+    assert "- f on c: +0.050 [+0.020, +0.080]; beyond | width." in page
+    assert "- f on c: 0.600 [0.550, 0.650]; beyond | width." in page
     assert "Nobody looked. (A & B) **Untested.**" in page
+
+
+def test_arithmetic_is_called_exact_unless_it_is_broken():
+    exact = replace(LAW, exact=True)
+    assert "| [Rank grows](#rank-grows) | exact |" in findings_page([exact])
+    assert "| [Rank grows](#rank-grows) | refuted |" in findings_page([replace(exact, verdict=ClaimVerdict.REFUTED)])
+
+
+def test_a_figure_stands_below_the_first_of_the_claims_that_it_shows():
+    first, second = (replace(LAW, claim=name) for name in claim_figures.facts["lasso"]["claims"])
+    page = findings_page([first, second], {"lasso"})
+    assert page.count("![lasso](findings/lasso.png)") == 1
+    assert page.index("![lasso]") < page.index(f"## {second.claim}") < page.index("[Its figure](#lasso-sometimes")
+    assert "![" not in findings_page([first, second])
 
 
 def test_findings_link_to_the_anchor_that_markdown_gives():
@@ -79,6 +98,7 @@ def test_findings_link_to_the_anchor_that_markdown_gives():
         ([LAW, replace(LAW, verdict=ClaimVerdict.REFUTED, primary=False)], "supported"),
         ([replace(LAW, primary=False), replace(LAW, verdict=ClaimVerdict.REFUTED, primary=False)], "open"),
         ([LAW, SILENT], "supported"),
+        ([replace(LAW, exact=True)], "supported"),
         ([replace(SHARE, exists=True), replace(SHARE, exists=True, verdict=ClaimVerdict.REFUTED)], "supported"),
         ([SILENT], "untested"),
     ],
@@ -97,7 +117,9 @@ def test_the_readmes_table_has_the_claims_with_a_place_in_its_order_whatever_the
     assert lines[5].startswith("1 more claims")
     many = [replace(SHARE, scope=f"m{k} on c", headline=1) for k in range(6)]
     assert readme_table(many).count("[0.550, 0.650]") == 4
-    assert "; and 2 more |" in readme_table(many)
+    assert "; and 2 more; against one half |" in readme_table(many)
+    (line,) = readme_table([replace(ROWS[0], headline=1), replace(ROWS[1], headline=1, primary=False)]).splitlines()[2:3]
+    assert line.endswith("| f on c +0.050 [+0.020, +0.080]; and 1 more |"), "exploratory rows only count"
 
 
 def test_the_readme_changes_between_its_marks_alone():
@@ -113,9 +135,10 @@ def test_the_readme_changes_between_its_marks_alone():
 
 
 def test_the_papers_page_has_a_line_for_each_statement_with_the_status_of_its_claims():
-    one = PaperStatement("abstract", "Ranks grow.", ("rank grows",), "snakemake x", "Ours are small.")
+    one = PaperStatement("abstract", "Ranks grow.", ("rank grows",), "scaling/growth.csv", "Ours are small.")
     page = paper_page(ROWS, [one, replace_claims(one, ())])
-    assert "| abstract | Ranks grow. | `snakemake x` | [Rank grows](findings.md#rank-grows): open (1 supported, 1 open) |" in page
+    command, link = "`snakemake --cores 2 results/scaling/growth.csv`", "[Rank grows](findings.md#rank-grows)"
+    assert f"| abstract | Ranks grow. | {command} | {link}: open (1 supported, 1 open) |" in page
     assert "| not measured | Ours are small. |" in page
     with pytest.raises(DataError, match="'nothing', which is no claim"):
         paper_page(ROWS, [replace_claims(one, ("nothing",))])
@@ -128,8 +151,9 @@ def replace_claims(one: PaperStatement, names: tuple[str, ...]) -> PaperStatemen
 def test_the_page_opens_with_one_row_for_each_claim_and_has_every_finding_behind_a_click(tmp_path):
     template = ROOT / "workflow/report/claims.html"
     write_csv(tmp_path / "claims.csv", Claim, ROWS)
-    write_csv(tmp_path / "shipped.csv", Claim, [SHARE])
-    write_page(tmp_path / "claims.csv", tmp_path / "shipped.csv", template, tmp_path / "claims.html", tmp_path / "front.csv")
+    write_csv(tmp_path / "shipped.csv", Claim, [SHARE, replace(SHARE, claim="sinks make the centred depth profile")])
+    own, shipped = tmp_path / "claims.csv", tmp_path / "shipped.csv"
+    write_page(own, shipped, [], [SHIPPED / "sinks_summary.csv"], template, tmp_path / "claims.html", tmp_path / "front.csv")
     page = (tmp_path / "claims.html").read_text()
     assert "Ranks &lt;grow&gt;." in page
     assert "A &amp; B" in page
@@ -141,7 +165,9 @@ def test_the_page_opens_with_one_row_for_each_claim_and_has_every_finding_behind
     own, shipped = page.split('<h1 id="shipped">')
     front, long = own.split("<details>")
     assert front.count(SHARE.statement) == long.count(SHARE.statement) == 1
-    assert shipped.count('<section id="shipped-') == 1
+    assert shipped.count('<section id="shipped-') == 2
+    assert own.count("<img") == 0
+    assert re.findall(r'<img src="data:image/png;base64,[\w+/=]{1000,}" alt="(.*?)">', shipped) == ["sinks"]
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
     assert (tmp_path / "front.csv").read_text().splitlines()[1].startswith('Ranks <grow>.,"open (1 supported, 1 open)"')
     with pytest.raises(DataError, match="0 times"):
@@ -186,9 +212,10 @@ def test_the_figure_of_many_claims_goes_over_pages_a_column_wide():
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ledger made anew from the records that ship, as `make findings` makes it."""
     folder = tmp_path_factory.mktemp("findings")
-    paths = [ROOT / "workflow/resources/findings" / one.path for one in FINDINGS]
-    write_ledger(filter(Path.is_file, paths), folder / "claims.csv")
-    write_findings(folder / "claims.csv", ROOT / "README.md", folder / "findings.md", folder / "paper.md", folder / "README.md")
+    files = [path for one in (*FINDINGS, *TRAININGS) if (path := SHIPPED / one.path).is_file()]
+    write_ledger(files, folder / "claims.csv")
+    pages = [folder / name for name in ("findings.md", "figures", "paper.md", "README.md")]
+    write_findings(folder / "claims.csv", files, ROOT / "README.md", *pages)
     return folder
 
 
@@ -209,3 +236,16 @@ def test_pages_are_short(shipped):
 def test_the_figure_of_what_ships_fits_its_pages(shipped):
     for figure in claims_figure(read_csv(shipped / "claims.csv", Claim)):
         check_column(figure)
+
+
+def test_every_claim_has_a_figure_that_shows_what_ships(shipped):
+    """Fonts may be drawn a little differently elsewhere, but a number that moves is black where it was white."""
+    pictures = {path.name: path for path in (ROOT / "docs/findings").iterdir()}
+    made = sorted((shipped / "figures").iterdir())
+    assert [path.name for path in made] == sorted(pictures) == sorted(f"{name}.png" for name in claim_figures)
+    assert {claim for facts in claim_figures.facts.values() for claim in facts["claims"]} == set(claims)
+    assert sum(path.stat().st_size for path in made) < 1.5e6
+    for path in made:
+        fresh, own = (imread(one) for one in (path, pictures[path.name]))
+        assert fresh.shape == own.shape, f"{path.name} is not what its records say: run `make findings`"
+        assert np.abs(fresh - own).max() < 0.5, f"{path.name} is not what its records say: run `make findings`"

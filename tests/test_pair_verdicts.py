@@ -223,7 +223,7 @@ def test_what_no_number_of_seeds_removes_is_not_planned_with_seeds():
     assert replace(COMPONENTS, size=0.2).needed(0.02).seeds is None
     assert replace(COMPONENTS, documents=1.0).needed(0.02) == (None, None, None)
     assert replace(COMPONENTS, documents=0.02, size=0.0, seed=0.0).needed(0.02).documents > 1
-    assert "nor" in str(replace(COMPONENTS, documents=1.0).needed(0.02))
+    assert "no number of sizes, seeds or documents" in str(replace(COMPONENTS, documents=1.0).needed(0.02))
     assert replace(COMPONENTS, size=0.0, seed=0.0, documents=0.0).needed(0.02).sizes == 4 < MOST
 
 

@@ -11,7 +11,7 @@ from test_figures import check_column
 
 from geomkit.core.errors import DataError
 from geomkit.tables.rows import read_csv, write_csv
-from geomkit.theory.figure import facts_figure
+from geomkit.theory.figure.check import facts_figure
 from geomkit.theory.gaps import capacity, threshold
 from geomkit.theory.planted_facts import held_by, study_facts
 from geomkit.theory.rows import FactBin, FactModel

@@ -1,23 +1,26 @@
-from geomkit.core.shipped import FINDINGS
+from geomkit.core.shipped import FINDINGS, TRAININGS
 
 LAWS += ["results/claims.html", "results/claims.pdf"]
 
 SHIPPED = [
     relative(path)
-    for path in (RESOURCES / "findings" / one.path for one in FINDINGS)
-    if path.is_file()
+    for path in (RESOURCES / one.place for one in (*FINDINGS, *TRAININGS))
+    if path.is_file() and path.is_relative_to(RESOURCES / "findings")
+]
+
+
+# what default targets of this run make, and what was made on request before
+OWN = lambda wildcards: [
+    f"results/{one.path}"
+    for one in FINDINGS
+    if (one.stage and plan.chosen(one.stage)["model"])
+    or Path("results", one.path).exists()
 ]
 
 
 rule claims:
     input:
-        # what default targets of this run make, and what was made on request before
-        files=lambda wildcards: [
-            f"results/{one.path}"
-            for one in FINDINGS
-            if (one.stage and plan.chosen(one.stage)["model"])
-            or Path("results", one.path).exists()
-        ],
+        files=OWN,
     output:
         output="results/claims.csv",
     log:
@@ -38,6 +41,8 @@ rule claims_page:
     input:
         claims="results/claims.csv",
         shipped="results/findings/claims.csv",
+        files=OWN,
+        shipped_files=SHIPPED,
         template=relative(ROOT / "workflow/report/claims.html"),
     output:
         page=report(
@@ -106,9 +111,11 @@ rule findings_claims:
 rule findings:
     input:
         claims="results/findings/claims.csv",
+        files=SHIPPED,
         readme=relative(ROOT / "README.md"),
     output:
         findings="results/findings/findings.md",
+        figures=directory("results/findings/figures"),
         paper="results/findings/paper.md",
         with_findings="results/findings/README.md",
     log:

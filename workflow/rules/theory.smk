@@ -336,7 +336,7 @@ rule theory_plot:
         "../../envs/geomkit.yaml"
     params:
         **call(
-            "geomkit.theory.figure:draw_theory",
+            "geomkit.theory.figure.check:draw_theory",
         ),
     message:
         "Drawing the theory beside measurements"

@@ -49,6 +49,7 @@ FINDINGS = (
     Shipped("scaling/entropy_loss.json", stage="entropy"),
     Shipped("scaling/data_laws.json", stage="entropy"),
     Shipped("scaling/trends.csv", run="controls"),
+    Shipped("scaling/fixed_width.csv", run="controls"),
     Shipped("scaling/following.csv"),
     Shipped("scaling/own_directions.csv", run="directions"),
     Shipped("tokens_summary.csv", stage="tokens", run="tokens"),

@@ -146,10 +146,6 @@ def called(source: Source) -> str:
     return f"{source.family} (published)" if source.published else source.family
 
 
-def length_of(length: int | None) -> str:
-    return "corpus" if length is None else str(length)
-
-
 def where(layer: str | None, length: int | None, normalise: str | None) -> str:
     """Describe a place of measurement in words."""
     return f"layer {layer}, {'the corpus' if length is None else f'first {length} tokens'}, {normalise}"

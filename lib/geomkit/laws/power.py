@@ -30,7 +30,7 @@ class Needed(NamedTuple):
             f"{self.seeds} seeds a size" if self.seeds else "",
             f"{self.documents} times as many documents" if self.documents else "",
         ]
-        return " or ".join(filter(None, known)) or "neither sizes nor seeds nor documents alone, within a thousand"
+        return " or ".join(filter(None, known)) or "no number of sizes, seeds or documents alone, up to a thousand,"
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Precision:
     def advice(self, margin: float) -> str:
         """Say what would decide."""
         if self.decides(margin):
-            return "a design like this one decides in four of five cases"
-        return f"{self.needed(margin)} would decide in four of five cases"
+            return "a design like this one decides with 80 % power"
+        return f"{self.needed(margin)} would decide with 80 % power"
 
     def needed(self, margin: float) -> Needed:
         """Plan one thing at a time; what stands already may decide, and is then the answer."""

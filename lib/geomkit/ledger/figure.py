@@ -76,11 +76,8 @@ def drawn(chapter: str, entries: Sequence[Block]) -> Figure:
     axes = figure.subplots(len(entries), 1, squeeze=False, height_ratios=[2 * len(block.rows) + 1 for block in entries]).flatten()
     for axis, block in zip(axes, entries, strict=True):
         panel(axis, block)
-    lines = (
-        f"{chapter}: bars are 95 % intervals, upright lines nulls,",
-        "bands margins. Filled: a primary test.",
-    )
-    figure.suptitle("\n".join(lines), fontsize=6, x=0.02, ha="left")
+    text = f"{chapter}: bars are 95 % intervals, upright lines nulls, bands margins. Filled: a primary test."
+    figure.suptitle(textwrap.fill(text, 62), fontsize=6, x=0.02, ha="left")
     return figure
 
 

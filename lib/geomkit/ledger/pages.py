@@ -4,18 +4,21 @@ first page.
 All of them are rendered from claims.csv, so that no number and no verdict in them is typed.
 """
 
+import base64
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
 
 from geomkit.core.errors import DataError
-from geomkit.core.provenance import replacing
+from geomkit.core.provenance import replacing, replacing_folder
+from geomkit.core.shipped import FINDINGS
+from geomkit.ledger.figures import drawn, figure_of
 from geomkit.ledger.paper import OF_PAPER, PaperStatement
-from geomkit.tables.findings import UNTESTED, Claim, ClaimVerdict, status
+from geomkit.tables.findings import SUPPORTED, UNTESTED, Claim, ClaimVerdict, status
 from geomkit.tables.rows import read_csv
 
 PLACES = {"claim": "{{ ledger }}", "shipped": "{{ shipped }}"}
@@ -24,14 +27,21 @@ START, END = "<!-- findings -->", "<!-- /findings -->"
 """Marks before and after the README's table."""
 OPENING = """# Findings
 
-`make findings` renders this page from records of measurements: no number and no status on it is typed. [The
-protocol](protocol.md) fixes what decides. Intervals are of 95 %. *Supported* and *refuted*: the interval, or for laws
-with model size the verdict of the pair model, has or contradicts the claimed sign. *Open*: all else that was
-measured. *Untested*: nothing was. Where a claim has a confirmatory test, that decides; exploratory rows stand beside it.
-A status holds for the models and texts that are named, and for no others. The *ladder* is our family of models, of up
-to 2.1 million parameters. *Unit* rows are token vectors scaled to length 1, and of *centred* rows (`centre-unit`) the
-mean of a text is subtracted before. The *projected null* is a wider model's states on as many leading directions as a
-narrower model has."""
+`make findings` renders this page and its figures from records of measurements: no number and no status is typed. [The
+protocol](protocol.md) fixes what decides.
+
+- **Status.** *Supported* and *refuted*: the interval, or for laws with model size the verdict of the pair model, has or
+  contradicts the claimed sign. *Exact*: arithmetic, which measurements confirm. *Open*: all else that was measured.
+  *Untested*: nothing was. Where a claim has a confirmatory test, that decides; exploratory rows stand beside it.
+- **Scope.** A status holds for the models and texts that are named, and for no others. The *ladder* is our family of
+  models, of up to 2.1 million parameters. Its *old* models had been seen when the protocol was written; its *new* ones had
+  not been trained. *sotu* are State of the Union messages, *chitchat* is dialogue, *lee* is news with people's judgements.
+- **Words.** Intervals are of 95 %. N is the number of parameters without embeddings. *Unit* rows are token vectors scaled
+  to length 1, at the last block if nothing else is said; of *centred* rows the mean of a text is subtracted before. The
+  *projected null* is a wider model's states on as many leading directions as a narrower model has. *Width accounts for*
+  more than 100 % where that null grows faster than the models. *Power* is planned from the measured scatter. *Version 1*
+  is the verdict of the [protocol before this one](protocol_1.md).
+- **Records** are in `workflow/resources/findings`; `lib/geomkit/core/shipped.py` has the command that makes each."""
 LIMITS = """**Read this beside the table.** Shares of width and of training do not add up: the null for width comes from a
 trained model, and contains what training did. All models of the ladder have 8 million tokens, one recipe and one
 order of data; seeds change the initial weights only, and depth rises with width. At the primary endpoint there are 2
@@ -80,24 +90,35 @@ def counts(row: Claim) -> str:
 
 
 def effects(rows: Sequence[Claim]) -> str:
-    """The effect of one claim on each corpus, each with its interval; a reason where there is no number.
+    """The effect of one claim with its intervals, by corpus; a reason where there is no number.
 
-    Models that are the same everywhere are named once. Of many findings the first few stand for all, whose number is given.
+    Where some findings are primary, only they stand there. Models that are the same everywhere are named once. Of many findings
+    the first few stand for all, whose number is given.
     """
     tested = [row for row in rows if row.verdict is not UNTESTED]
     known = [row for row in tested if row.value is not None]
-    models = {row.scope.partition(" on ")[0] for row in known}
+    if not known:
+        return (tested or rows)[0].reason
+    shown = [row for row in known if row.primary] or known
+    models = {row.scope.partition(" on ")[0] for row in shown}
     first = f"{models.pop()} on " if len(models) == 1 else ""
-    numbers = "; ".join(f"{row.scope.removeprefix(first)} {measured(row)}" for row in known[:FEW])
-    more = f"; and {len(known) - FEW} more" if len(known) > FEW else ""
-    return f"{first}{numbers}{more}" if known else (tested or rows)[0].reason
+    numbers = "; ".join(f"{row.scope.removeprefix(first)} {measured(row)}" for row in shown[:FEW])
+    rest = len(known) - len(shown[:FEW])
+    more = f"; and {rest} more" if rest else ""
+    nulls = {row.null for row in shown if row.against}
+    beside = f"; against {nulls.pop()}" if len(nulls) == 1 else ""
+    return f"{first}{numbers}{more}{beside}"
+
+
+EXACT = "exact"
+"""What pages call a supported claim that is arithmetic."""
 
 
 def standing(rows: Sequence[Claim]) -> str:
     """The claim's status; where findings differ, in how many places it has which."""
     frequency = Counter(row.verdict for row in rows if row.verdict is not UNTESTED)
     if len(frequency) < 2:
-        return str(status(rows))
+        return EXACT if rows[0].exact and status(rows) is SUPPORTED else str(status(rows))
     words = [f"{frequency[verdict]} {verdict}" for verdict in ClaimVerdict if frequency[verdict]]
     return f"{status(rows)} ({', '.join(words)})"
 
@@ -136,11 +157,11 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in body)])
 
 
-def findings_page(rows: Sequence[Claim]) -> str:
-    """The table of claims and a paragraph for each, in Markdown."""
+def findings_page(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
+    """The table of claims, and a paragraph for each with its figure, of those that were drawn, in Markdown."""
     claims = by_claim(rows)
     body = [[f"[{title(of_claim)}](#{anchor(title(of_claim))})", standing(of_claim)] for of_claim in claims]
-    return "\n\n".join([OPENING, table(HEAD[:2], body), LIMITS, *map(paragraph, claims)]) + "\n"
+    return "\n\n".join([OPENING, table(HEAD[:2], body), LIMITS, *(paragraph(of_claim, figures) for of_claim in claims)]) + "\n"
 
 
 def title(rows: Sequence[Claim]) -> str:
@@ -153,14 +174,26 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def paragraph(rows: Sequence[Claim]) -> str:
-    """One claim in Markdown: what it says, its status, and its effect wherever it was measured."""
+def picture(claim: str, figures: Collection[str]) -> list[str]:
+    """The figure of a claim in Markdown, or a link to where it stands already."""
+    found = figure_of(claim, figures)
+    if found is None:
+        return []
+    name, caption, first = found
+    if claim != first:
+        heading = first[:1].upper() + first[1:]
+        return [f"[Its figure](#{anchor(heading)})"]
+    return [f"![{name}](findings/{name}.png)\n\n*{caption}*"]
+
+
+def paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
+    """One claim in Markdown: what it says, its status, its effect wherever it was measured, and its figure."""
     first = rows[0]
     parts = [f"## {title(rows)}", f"{first.statement} ({first.source}) **{standing(rows).capitalize()}.**"]
     if first.scope:
         parts[-1] += f" Effect: {first.effect}."
-        parts.append("\n".join(f"- {row.scope}: {' — '.join(filter(None, [measured(row), row.reason]))}." for row in rows))
-    return "\n\n".join(parts)
+        parts.append("\n".join(f"- {row.scope}: {'; '.join(filter(None, [measured(row), row.reason]))}." for row in rows))
+    return "\n\n".join([*parts, *picture(first.claim, figures)])
 
 
 def readme_table(rows: Sequence[Claim]) -> str:
@@ -188,24 +221,35 @@ def paper_page(rows: Sequence[Claim], statements: Sequence[PaperStatement] = OF_
         links = "; ".join(
             f"[{title(claims[name])}](findings.md#{anchor(title(claims[name]))}): {standing(claims[name])}" for name in one.claims
         )
-        body.append([one.part, one.statement, f"`{one.command}`" if one.command else "", links or "not measured", one.differs])
+        body.append([one.part, one.statement, command_of(one.record), links or "not measured", one.differs])
     return f"{PAPER}\n\n{table(('where', 'statement', 'measured by', 'status', 'how ours differs'), body)}\n"
+
+
+def command_of(record: str) -> str:
+    """The command that makes a table that ships, in Markdown; empty without a table."""
+    return f"`{next(one.command for one in FINDINGS if one.path == record)}`" if record else ""
 
 
 # HTML
 
 
-def ledger_page(template: str, rows: Sequence[Claim], shipped: Sequence[Claim]) -> str:
-    """Puts both ledgers into the template. Raises DataError unless it has one place for each."""
+Pictures = Mapping[str, bytes]
+"""PNG files by the name of their figure."""
+
+
+def ledger_page(
+    template: str, rows: Sequence[Claim], shipped: Sequence[Claim], drawn: tuple[Pictures, Pictures] = ({}, {})
+) -> str:
+    """Puts both ledgers with their figures into the template. Raises DataError unless it has one place for each."""
     for place in PLACES.values():
         if (places := template.count(place)) != 1:
             raise DataError(f"template: {place} is there {places} times; it must be there once")
-    for (part, place), of_part in zip(PLACES.items(), (rows, shipped), strict=True):
-        template = template.replace(place, ledger_html(of_part, part))
+    for (part, place), of_part, pictures in zip(PLACES.items(), (rows, shipped), drawn, strict=True):
+        template = template.replace(place, ledger_html(of_part, part, pictures))
     return template
 
 
-def ledger_html(rows: Sequence[Claim], part: str) -> str:
+def ledger_html(rows: Sequence[Claim], part: str, pictures: Pictures) -> str:
     """The table of claims, and behind a click each with all of its numbers; those without a measurement are only named."""
     claims = by_claim(rows)
     tested = [of_claim for of_claim in claims if status(of_claim) is not UNTESTED]
@@ -215,7 +259,7 @@ def ledger_html(rows: Sequence[Claim], part: str) -> str:
     parts = [f'<table class="overview"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>']
     if silent:
         parts.append(f"<p>Untested here: {escape('; '.join(silent))}.</p>")
-    sections = [claim_html(of_claim, f"{part}-{number}") for number, of_claim in enumerate(tested)]
+    sections = [claim_html(of_claim, f"{part}-{number}", pictures) for number, of_claim in enumerate(tested)]
     return "\n".join([*parts, "<details><summary>Every measurement</summary>", *sections, "</details>"])
 
 
@@ -225,14 +269,25 @@ def overview_row(rows: Sequence[Claim], anchor: str) -> str:
     return f'<tr><td><a href="#{anchor}">{statement}</a></td><td class="{status(rows)}">{stands}</td><td>{numbers}</td></tr>'
 
 
-def claim_html(rows: Sequence[Claim], anchor: str) -> str:
-    """One claim: what it says, a table of what was measured, and details."""
+def picture_html(claim: str, pictures: Pictures) -> str:
+    """The figure of a claim, in the page itself; nothing below the later ones of the claims that it shows."""
+    found = figure_of(claim, pictures)
+    if found is None or found[2] != claim:
+        return ""
+    name, caption, _ = found
+    data = base64.b64encode(pictures[name]).decode()
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{name}"><figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def claim_html(rows: Sequence[Claim], anchor: str, pictures: Pictures) -> str:
+    """One claim: what it says, a table of what was measured, its figure, and details."""
     first = rows[0]
     titles = "".join(f"<th>{escape(title)}</th>" for title in COLUMNS)
     return (
         f'<section id="{anchor}"><h3>{escape(first.claim)}</h3>'
         f"<blockquote>{escape(first.statement)} <cite>{escape(first.source)}</cite></blockquote><p>{escape(first.effect)}</p>"
-        f"<div><table><thead><tr>{titles}</tr></thead><tbody>{''.join(map(row_html, rows))}</tbody></table></div></section>"
+        f"<div><table><thead><tr>{titles}</tr></thead><tbody>{''.join(map(row_html, rows))}</tbody></table></div>"
+        f"{picture_html(first.claim, pictures)}</section>"
     )
 
 
@@ -247,22 +302,35 @@ def row_html(row: Claim) -> str:
     return f"<tr>{shown}</tr>{more}"
 
 
-def write_page(claims: Path, shipped: Path, template: Path, page: Path, front: Path) -> None:
-    """Write results/claims.html, and a line for each claim of the run for the report's first page."""
+def write_page(
+    claims: Path, shipped: Path, files: Iterable[Path], shipped_files: Iterable[Path], template: Path, page: Path, front: Path
+) -> None:
+    """Write results/claims.html, and a line for each claim of the run for the report's first page.
+
+    files, shipped_files: the records that the ledgers are made from, which their figures show.
+    """
     rows = read_csv(claims, Claim)
+    pictures = (dict(drawn(files)), dict(drawn(shipped_files)))
     with replacing(page) as temporary:
-        temporary.write_text(ledger_page(template.read_text(), rows, read_csv(shipped, Claim)), encoding="utf-8")
+        text = ledger_page(template.read_text(encoding="utf-8"), rows, read_csv(shipped, Claim), pictures)
+        temporary.write_text(text, encoding="utf-8")
     with replacing(front) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
         writer.writerows(map(summary, by_claim(rows)))
 
 
-def write_findings(claims: Path, readme: Path, findings: Path, paper: Path, with_findings: Path) -> None:
-    """Write the page of findings and that of the paper, and the README with its table made anew."""
+def write_findings(
+    claims: Path, files: Iterable[Path], readme: Path, findings: Path, figures: Path, paper: Path, with_findings: Path
+) -> None:
+    """Write the page of findings with the folder of its figures, that of the paper, and the README with its table made anew."""
     rows = read_csv(claims, Claim)
+    with replacing_folder(figures) as folder:
+        for name, content in drawn(files):
+            (folder / f"{name}.png").write_bytes(content)
+        names = {path.stem for path in folder.iterdir()}
     pages = {
-        findings: findings_page(rows),
+        findings: findings_page(rows, names),
         paper: paper_page(rows),
         with_findings: with_table(readme.read_text(encoding="utf-8"), rows),
     }

@@ -17,7 +17,9 @@ from geomkit.studies.next_token.rows import NextToken
 from geomkit.studies.one_token import claims as one_token
 from geomkit.studies.one_token.rows import OneToken
 from geomkit.studies.removal import claims as removal
+from geomkit.studies.same_width import claims as same_width
 from geomkit.studies.semantics import claims as semantics
+from geomkit.studies.size_laws.rows import FixedWidth
 from geomkit.studies.tokens import claims as tokens
 from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.experiments import Likeness, Removal
@@ -29,8 +31,9 @@ READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "next_token.csv": (NextToken, next_token.shipped),
     "ablation_summary.csv": (Removal, removal.shipped),
     "semantics_summary.csv": (Likeness, semantics.shipped),
+    "scaling/fixed_width.csv": (FixedWidth, same_width.shipped),
 }
-"""Summaries of which only the rows ship that claims read, without the thousands that only figures show."""
+"""Tables of which only the rows ship that claims and their figures read, without the thousands that nothing else shows."""
 
 
 def promote(shipped: Sequence[Shipped], resources: Path) -> list[Shipped]:
@@ -50,8 +53,8 @@ def ship(one: Shipped, resources: Path) -> bool:
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, place)
-        elif source.name in READ:
-            record, rows = READ[source.name]
+        elif one.path in READ:
+            record, rows = READ[one.path]
             write_csv(place, record, rows(read_csv(source, record)))
         else:
             shutil.copy(source, place)

@@ -42,7 +42,7 @@ def chapter_of(name: str) -> str:
 
 def rows_of(name: str, inputs: Inputs) -> list[Claim]:
     """A claim's findings as records; one that is untested where there are none."""
-    facts = {"headline": None, "exists": False} | dict(claims.facts[name])
+    facts = {"headline": None, "exists": False, "exact": False} | dict(claims.facts[name])
     return [
         Claim(chapter=chapter_of(name), claim=name, **facts, **vars(finding)) for finding in claims[name](inputs) or [MISSING]
     ]

@@ -28,9 +28,11 @@ class SinkEffect(Measured):
     """A row of sinks_summary.csv: a metric of texts as they are (threshold None), without their sinks, or the difference.
 
     threshold: a sink is longer than so many medians of its text at some layer. kind: `all`, `without`, `difference` (without
-    minus all, text by text), or `sinks`, the number of sinks in a text. The first token counts as any other.
+    minus all, text by text), or `sinks`, the number of sinks in a text. The first token counts as any other. length: tokens of
+    the longest text.
     """
 
+    length: int
     normalise: str | None
     threshold: float | None
     kind: str

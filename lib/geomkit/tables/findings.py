@@ -41,6 +41,8 @@ class Statement:
     """Its place in the README's table, if it has one."""
     exists: bool
     """Whether it says that something is so sometimes: then one case supports it."""
+    exact: bool
+    """Whether it is arithmetic, which a measurement can only confirm: pages then call it exact in place of supported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,8 @@ def source_of(row: Any) -> tuple[str | None, str | None]:
 
 claims: Registry[Callable[[Inputs], list[Finding]]] = Registry("claim")
 """A claim is registered with its `statement`, its `source` (the paper, others, or ours), and where it has them with `headline`,
-its place in the README's table, and `exists=True`, if it says that something is so sometimes."""
+its place in the README's table, `exists=True`, if it says that something is so sometimes, and `exact=True`, if it is
+arithmetic."""
 
 
 def status(rows: Sequence[Claim]) -> ClaimVerdict:
@@ -175,12 +178,18 @@ def from_interval(low: float | None, high: float | None, claimed: int, against: 
 
 
 def from_law(verdict: Verdict | None, slope: float | None, claimed: int) -> ClaimVerdict:
-    """Judge the claim that a law differs from what width gives with a sign, 1 or -1, by the pair model's verdict."""
+    """Judge the claim that a law differs from what width gives with a sign, 1 or -1, by the pair model's verdict.
+
+    *Width suffices on average* refutes nothing: its sag or level may lie outside the margin.
+    """
     if verdict is None or slope is None:
         return UNTESTED
-    if verdict is Verdict.BEYOND:
-        return from_sign(1 if slope > 0 else -1, claimed)
-    return OPEN if verdict is Verdict.OPEN else REFUTED
+    match verdict:
+        case Verdict.BEYOND:
+            return from_sign(1 if slope > 0 else -1, claimed)
+        case Verdict.SUFFICES:
+            return REFUTED
+    return OPEN
 
 
 def conjunction(verdicts: Sequence[ClaimVerdict]) -> ClaimVerdict:

@@ -29,6 +29,7 @@ def finding(row: Conclusion, verdict: ClaimVerdict, null: str, against: float = 
     "gain is a ridge regression",
     statement="The information gain of a new token is its residual in a ridge regression on the tokens before it.",
     source="Tan, Li, Huang 2024",
+    exact=True,
 )
 def identities(inputs: Inputs) -> list[Finding]:
     """An identity: the gains, token by token, add up to the entropy. Numbers near 10^-15 are given in words."""
@@ -37,7 +38,7 @@ def identities(inputs: Inputs) -> list[Finding]:
             scope=row.scope,
             effect="largest relative error of the sum of gains",
             verdict=SUPPORTED if row.status is Status.HOLDS else row.status.verdict,
-            reason=f"an identity, exact up to rounding: the gains add up to the entropy to {row.effect:.0e}",
+            reason=f"the gains add up to the entropy, to a relative {row.effect:.0e}",
         )
         for row in conclusions(inputs, Test.IDENTITY)
         if "chain rule" in row.question

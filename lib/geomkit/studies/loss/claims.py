@@ -1,12 +1,32 @@
 """Claims about the loss: its law with model size."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from geomkit.tables.findings import OPEN, SUPPORTED, UNTESTED, ClaimVerdict, Finding, Inputs, claims, estimate
-from geomkit.tables.fits import LossAxes, SizeLaw
+from geomkit.tables.fits import LossAxes, LossPlace, SizeLaw
 
 OFFSET = "offset_power"
 AXES = {"params_nonembedding": "parameters without embeddings", "params_total": "all parameters", "width": "width"}
+
+
+class Floors(NamedTuple):
+    """The laws with an offset of one family on one corpus, by measure of size, and those of them that seeds do not reject."""
+
+    entry: LossAxes
+    laws: list[SizeLaw]
+    known: list[SizeLaw]
+
+
+def floors(inputs: Inputs) -> list[Floors]:
+    """Irreducible losses on the texts of the tables, where at least one law is not rejected; the lowest first."""
+    found = []
+    for entry in inputs.rows("scaling/loss_axes.json", LossAxes):
+        laws = sorted((law for law in entry.laws if law.form == OFFSET and "E" in law.params), key=lambda law: law.params["E"])
+        known = [law for law in laws if "E" in law.interval]
+        if entry.place == LossPlace.TEXTS and known:
+            found.append(Floors(entry, laws, known))
+    return found
 
 
 @claims.register(
@@ -16,30 +36,36 @@ AXES = {"params_nonembedding": "parameters without embeddings", "params_total": 
 )
 def floor_depends(inputs: Inputs) -> list[Finding]:
     """Of laws that seeds do not reject: supported where the intervals of two measures of size lie apart."""
-    findings = []
-    for entry in inputs.rows("scaling/loss_axes.json", LossAxes):
-        known = [law for law in entry.laws if law.form == OFFSET and "E" in law.interval]
-        if entry.place != "texts" or not known:
-            continue
-        rejected = [AXES[law.against] for law in entry.laws if law.form == OFFSET and law not in known]
-        low, high = (sorted(known, key=lambda law: law.params["E"])[end] for end in (0, -1))
-        without = f"rejected by seeds: {', '.join(rejected)}" if rejected else ""
-        findings.append(
-            Finding(
-                scope=f"{entry.family} on {entry.corpus}",
-                effect="irreducible loss with one measure of size, nats a token, against that with another",
-                sizes=high.n,
-                **(two(low, high) if len(known) > 1 else {"verdict": UNTESTED}),
-                reason="; ".join(filter(None, [f"with {AXES[low.against]} {floor(low)}", without])),
-            )
+    return [
+        Finding(
+            scope=f"{entry.family} on {entry.corpus}",
+            effect="irreducible loss by the measure of size that gives the highest, nats a token",
+            sizes=known[-1].n,
+            **(two(known[0], known[-1]) if len(known) > 1 else {"verdict": UNTESTED}),
+            reason="; ".join([compared(known), *no_floor([law for law in laws if law not in known])]),
         )
-    return findings
+        for entry, laws, known in floors(inputs)
+    ]
+
+
+def compared(known: Sequence[SizeLaw]) -> str:
+    """The measures of the highest and the lowest floor, in words."""
+    low, high = known[0], known[-1]
+    if len(known) == 1:
+        return f"one measure alone gives a floor, {AXES[low.against]}: {floor(low)}"
+    return f"by {AXES[high.against]}; the lowest is {floor(low)}, by {AXES[low.against]}"
+
+
+def no_floor(rejected: Sequence[SizeLaw]) -> list[str]:
+    """The measures of size that give no floor, in words; nothing without any."""
+    names = " and by ".join(AXES[law.against] for law in rejected)
+    return [f"no law by {names}: the scatter of seeds rejects it"] if rejected else []
 
 
 def two(low: SizeLaw, high: SizeLaw) -> dict[str, Any]:
     """The columns of the highest floor, held against the lowest."""
     bottom, top = high.interval["E"]
-    null = {"null": f"with {AXES[low.against]}", "against": low.params["E"]}
+    null = {"null": f"the floor by {AXES[low.against]}", "against": low.params["E"]}
     return {"value": high.params["E"], "low": bottom, "high": top, "verdict": judged(low, high), **null}
 
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, compared, distortion, name_of, save
+from geomkit.figures.claims import PITCH, Effect, claim_figures, draw_effects, lines
+from geomkit.figures.style import BLUE, COLOURS, GREEN, METHODS, VERMILION, WIDTH, compared, distortion, name_of, save
 from geomkit.measures.needle import CALLS, STATEMENTS, ClassifiedText, Margins, Scores, outcome
+from geomkit.studies.removal.claims import shipped
 from geomkit.tables.experiments import NeedleText, Removal, SinkEffect
+from geomkit.tables.findings import Inputs, scope
 from geomkit.tables.rows import read_csv
 
 CURVES = {
@@ -37,6 +41,8 @@ SPREADS = {
 BOTH = ("lasso", "attention_mean")
 """Methods of which both directions are drawn."""
 MODES = ("unit", "centre-unit", "raw")
+VISIBLE = 0.1
+"""Part of a panel's range by which treatments of sinks have to differ to be drawn in two columns."""
 
 
 def ablation_figure(rows: Sequence[Removal], sinks: Sequence[SinkEffect], needles: Sequence[NeedleText]) -> Iterator[Figure]:
@@ -61,7 +67,7 @@ def counts(rows: Sequence[Removal]) -> str:
 def curves_page(what: str, rows: Sequence[Removal]) -> Figure:
     """Draw a line for each method, solid for the most important first, faint for the least; then Lasso beside its nulls.
 
-    Where the model has no sinks, their two treatments are one column.
+    Where sinks make no visible difference, their two treatments are one column.
     """
     treatments = ("removable", "kept") if sinks_matter(rows) else ("removable",)
     figure = Figure(figsize=(2.4 * (1 + len(treatments)), 8.6))
@@ -92,12 +98,17 @@ def curves_page(what: str, rows: Sequence[Removal]) -> Figure:
 
 
 def sinks_matter(rows: Sequence[Removal]) -> bool:
-    """Whether any curve differs between the two treatments of sinks."""
-    values: dict[tuple[object, ...], set[float]] = {}
+    """Whether the treatments of sinks, among which the first token always counts, differ by a visible part of a panel's range."""
+    panels: dict[str, dict[tuple[object, ...], list[float]]] = {}
     for row in rows:
         if row.fraction is not None:
-            values.setdefault((row.metric, row.method, row.direction, row.null, row.fraction), set()).add(row.value)
-    return any(len(of) > 1 for of in values.values())
+            curves = panels.setdefault(row.metric, {})
+            curves.setdefault((row.method, row.direction, row.null, row.fraction), []).append(row.value)
+    return any(
+        max(max(both) - min(both) for both in curves.values())
+        > VISIBLE * np.ptp([one for both in curves.values() for one in both])
+        for curves in panels.values()
+    )
 
 
 def beside_nulls(axis: Axes, rows: Sequence[Removal]) -> None:
@@ -246,3 +257,24 @@ def read_sinks(paths: Iterable[Path]) -> list[SinkEffect]:
             own.setdefault((row.model, row.corpus), []).append(row)
         by_model = own | by_model
     return [row for place in sorted(by_model) for row in by_model[place]]
+
+
+@claim_figures.register(
+    "spread",
+    claims=("information is spread over tokens",),
+    caption="Gini of context tokens' shares, minus that of another document's target (blue) and of Gaussian rows (green).",
+)
+def spread(inputs: Inputs) -> Figure | None:
+    rows = shipped(inputs.rows("ablation_summary.csv", Removal))
+    if not rows:
+        return None
+    paint = {"minus stranger": BLUE, "minus noise": GREEN}
+    effects = [
+        Effect(scope(row) if row.null == "minus stranger" else None, row.value, row.low, row.high, paint[row.null])
+        for row in rows
+    ]
+    figure = Figure(figsize=(WIDTH, 0.5 + PITCH * lines(effects)))
+    axis = figure.subplots()
+    draw_effects(axis, effects)
+    axis.set_xlabel("difference of Gini (above 0: more concentrated)")
+    return figure

@@ -96,11 +96,13 @@ def trends_of(rows: Sequence[FixedWidth], models: Sequence[MeasuredModel]) -> It
         trend, first = slope(x, values), mine[0]
         level, reach = float(values.mean()), half_of_mean(float(values.std(ddof=1)), len(values))
         decided = sign_of(trend.low, trend.high) != 0
+        twins = [row.twins for row in mine if row.twins is not None]
         yield Trend(
             family=first.family, published=False, corpus=first.corpus, layer=first.layer, length=first.length,
             normalise=first.normalise, eps2=first.eps2, control=first.control, metric=first.metric, sizes=len(mine),
             level=level, level_low=level - reach, level_high=level + reach,
-            trend=trend.value, trend_low=trend.low, trend_high=trend.high, documents=first.documents,
+            trend=trend.value, trend_low=trend.low, trend_high=trend.high, twins=min(twins, default=None),
+            documents=first.documents,
             needed=None if decided else detected(trend.value, x, values),
         )  # fmt: skip
 

@@ -1,20 +1,33 @@
 """Claims about models of one width: trained beside untrained, text beside shuffled text, and the final norm's weights."""
 
-from geomkit.studies.size_laws.rows import Trend
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from geomkit.studies.size_laws.rows import FixedWidth, Trend
 from geomkit.tables.findings import (
     Finding,
     Inputs,
     claims,
     estimate,
     from_interval,
+    sign_of,
 )
 
+R = TypeVar("R", FixedWidth, Trend)
+
 RANK = "erank_covariance"
+SHOWN = (
+    ("untrained", "unit"),
+    ("untrained", "centre-unit"),
+    ("shuffled", "centre-unit"),
+    ("norm", "unit", "final"),
+)
+"""Controls with their normalisation, and their layer where it is not the last block."""
 
 
-def trends(inputs: Inputs, control: str, normalise: str, layer: str = "last") -> list[Trend]:
-    """Rows of a control of the effective rank at the greatest length of each family and corpus."""
-    rows = inputs.rows("scaling/trends.csv", Trend)
+def rows_of(inputs: Inputs, name: str, record: type[R], control: str, normalise: str, layer: str) -> list[R]:
+    """Rows of a control at one place, at the greatest length of each family and corpus; a length of None is the corpus."""
+    rows: list[Any] = inputs.rows(name, record)
     rows = [row for row in rows if (row.control, row.metric, row.normalise, row.layer) == (control, RANK, normalise, layer)]
     most: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -22,31 +35,61 @@ def trends(inputs: Inputs, control: str, normalise: str, layer: str = "last") ->
     return [row for row in rows if row.length and row.length == most[row.family, row.corpus]]
 
 
+def trends(inputs: Inputs, control: str, normalise: str, layer: str = "last") -> list[Trend]:
+    """Level and trend of a control of the effective rank."""
+    return rows_of(inputs, "scaling/trends.csv", Trend, control, normalise, layer)
+
+
+def widths(inputs: Inputs, control: str, normalise: str, layer: str = "last") -> list[FixedWidth]:
+    """The differences of a control of the effective rank at each width."""
+    rows = rows_of(inputs, "scaling/fixed_width.csv", FixedWidth, control, normalise, layer)
+    return [row for row in rows if row.value is not None]
+
+
+def shipped(rows: Sequence[FixedWidth]) -> list[FixedWidth]:
+    """The rows that figures of claims show, which are the ones to ship."""
+    inputs = Inputs([])
+    inputs.known["scaling/fixed_width.csv"] = list(rows)
+    return [row for place in SHOWN for row in widths(inputs, *place)]
+
+
 def level_of(row: Trend) -> str:
-    return f"level {estimate(row.level, row.level_low, row.level_high)}"
+    """The mean over widths, and whether it leaves the direction open."""
+    covers = ": no rise on average is shown" if sign_of(row.level_low, row.level_high) == 0 else ""
+    return f"mean over {row.sizes} widths {estimate(row.level, row.level_low, row.level_high)}{covers}"
+
+
+def twins_of(row: Trend) -> str:
+    """On how many untrained models of each width it rests."""
+    return "" if row.twins is None else f"{row.twins} untrained twins a model"
 
 
 def trend_of(row: Trend) -> str:
-    planned = f"; {row.needed} would detect as much" if row.needed else ""
-    return f"trend {estimate(row.trend, row.trend_low, row.trend_high)} with ln N{planned}"
+    return f"slope with ln N {estimate(row.trend, row.trend_low, row.trend_high)}"
+
+
+def planned(row: Trend) -> str:
+    """How many sizes would show a slope as large as the estimate, where its interval covers 0."""
+    return f"{row.needed} would show a slope with ln N as large as this one with 80 % power" if row.needed else ""
 
 
 @claims.register(
-    "training raises the effective rank more in larger models",
-    statement="Training raises the effective rank of unit rows more in larger models.",
+    "trained over untrained effective rank grows with size",
+    statement="The effective rank of trained over untrained models, on unit rows, grows with model size.",
     source="ours",
     headline=5,
 )
-def training_raises(inputs: Inputs) -> list[Finding]:
+def training_by_size(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "trend with ln N of ln(trained / untrained), last block, unit rows",
+            "slope with ln N of ln(trained / untrained), unit rows",
             from_interval(row.trend_low, row.trend_high, 1),
-            level_of(row),
+            "; ".join(filter(None, [level_of(row), twins_of(row)])),
             value=row.trend,
             low=row.trend_low,
             high=row.trend_high,
+            details=planned(row),
         )
         for row in trends(inputs, "untrained", "unit")
     ]
@@ -61,12 +104,13 @@ def training_raises_centred(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "level of ln(trained / untrained), last block, centred rows",
+            "mean over widths of ln(trained / untrained), centred rows",
             from_interval(row.level_low, row.level_high, 1),
-            trend_of(row),
+            "; ".join(filter(None, [trend_of(row), twins_of(row)])),
             value=row.level,
             low=row.level_low,
             high=row.level_high,
+            details=planned(row),
         )
         for row in trends(inputs, "untrained", "centre-unit")
     ]
@@ -83,12 +127,13 @@ def word_order(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "level of ln(text / shuffled text), last block, centred rows",
+            "mean over widths of ln(text / shuffled text), centred rows",
             from_interval(row.level_low, row.level_high, -1),
             "; ".join(filter(None, [trend_of(row), projected(nulls.get((row.family, row.corpus)))])),
             value=row.level,
             low=row.level_low,
             high=row.level_high,
+            details=planned(row),
         )
         for row in trends(inputs, "shuffled", "centre-unit")
     ]
@@ -108,12 +153,13 @@ def norm_raises(inputs: Inputs) -> list[Finding]:
     return [
         Finding.of(
             row,
-            "level of ln(with / without the weights), unit rows",
+            "mean over widths of ln(with / without the weights), unit rows",
             from_interval(row.level_low, row.level_high, 1),
-            f"{trend_of(row)}: what the weights add to the exponent",
+            f"{trend_of(row)}, which the weights add to the exponent",
             value=row.level,
             low=row.level_low,
             high=row.level_high,
+            details=planned(row),
         )
         for row in trends(inputs, "norm", "unit", "final")
     ]

@@ -6,9 +6,12 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, name_of, save
+from geomkit.figures.claims import PITCH, Effect, claim_figures, draw_effects, lines
+from geomkit.figures.style import BLUE, COLOURS, WIDTH, name_of, save
 from geomkit.laws.resampling import documents_in_words
+from geomkit.studies.semantics.claims import shipped
 from geomkit.tables.experiments import Likeness
+from geomkit.tables.findings import Inputs
 from geomkit.tables.rows import read_csv
 
 KINDS = ("pearson", "spearman")
@@ -93,3 +96,28 @@ def verdict(rows: Sequence[Likeness], kind: str) -> str:
 def draw_semantics(summary: Path, output: Path) -> None:
     """Write results/semantics.pdf."""
     save(semantics_figure(read_csv(summary, Likeness)), output)
+
+
+@claim_figures.register(
+    "likeness",
+    claims=("hidden states judge likeness better than words",),
+    caption="Correlation with people's judgements on halves that did not choose: chosen distance (filled), TF-IDF (hollow). "
+    "Right: the difference.",
+)
+def likeness(inputs: Inputs) -> Figure | None:
+    rows = [row for row in shipped(inputs.rows("semantics_summary.csv", Likeness)) if row.agreement == "pearson"]
+    differences = [row for row in rows if row.kind == "difference"]
+    if not differences:
+        return None
+    compared = [
+        Effect(row.model if row.kind == "chosen" else None, row.value, row.low, row.high, BLUE, row.kind == "chosen")
+        for row in rows
+        if row.kind in ("chosen", "baseline")
+    ]
+    figure = Figure(figsize=(WIDTH, 0.6 + PITCH * lines(compared)))
+    both, gap = figure.subplots(1, 2)
+    draw_effects(both, compared, against=None)
+    draw_effects(gap, [Effect("", row.value, row.low, row.high) for row in differences])
+    both.set_xlabel("Pearson's correlation")
+    gap.set_xlabel("difference")
+    return figure

@@ -36,7 +36,7 @@ def measure_without_sinks(
         absent = file.absent | without_two_tokens(effects)
         table = TableWriter(**common, sublayer="block", eps2=effects.eps2)
         drawn = Documents.draw(documents, RESAMPLES, rng(seed, "sinks", spectra.stem))
-        rows = []
+        rows, length = [], max(file.text_list.tokens)
         for (layer, mode, metric, threshold, kind), values in text_values(effects):
             where: dict[str, Any] = {"layer": layer, "d": widths[layer], "metric": metric}
             if kind in ("all", "without") and threshold in (None, effects.thresholds[0]):
@@ -46,7 +46,8 @@ def measure_without_sinks(
             if number:
                 value, low, high, count = drawn.mean(values)
                 ends: dict[str, Any] = {"low": defined(low), "high": defined(high), "documents": count, "n": number}
-                rows.append(SinkEffect(**common, **where, value=value, **ends, normalise=mode, threshold=threshold, kind=kind))
+                columns: dict[str, Any] = {"normalise": mode, "threshold": threshold, "kind": kind, "length": length}
+                rows.append(SinkEffect(**common, **where, value=value, **ends, **columns))
         table.write(output, absent)
         write_csv(summary, SinkEffect, rows)
 

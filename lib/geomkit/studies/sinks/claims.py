@@ -16,10 +16,15 @@ RANK, CENTRED = "erank_covariance", "centre-unit"
     source="ours",
 )
 def sinks_make_profile(inputs: Inputs) -> list[Finding]:
+    chosen = judged(inputs)
+    return [finding(row, chosen) for row in chosen if at_middle(row) and row.normalise == CENTRED]
+
+
+def judged(inputs: Inputs) -> list[SinkEffect]:
+    """The rows at the threshold by which claims are judged, and those of all tokens."""
     rows = inputs.rows("sinks_summary.csv", SinkEffect)
     thresholds = {row.threshold for row in rows if row.threshold is not None}
-    chosen = [row for row in rows if row.threshold is None or row.threshold == nearest(THRESHOLD, thresholds)]
-    return [finding(row, chosen) for row in chosen if at_middle(row) and row.normalise == CENTRED]
+    return [row for row in rows if row.threshold is None or row.threshold == nearest(THRESHOLD, thresholds)]
 
 
 def at_middle(row: SinkEffect) -> bool:
@@ -37,6 +42,7 @@ def finding(row: SinkEffect, rows: Sequence[SinkEffect]) -> Finding:
         return Finding.of(row, effect, UNTESTED, "the model has no sinks", scope=scope(row), **nothing)
     levels = {one.kind: one.value for one in mine if same(one, row, "layer", "normalise", "metric")}
     others = [one for one in mine if at_middle(one) and one.normalise == "unit"]
-    parts = [f"{levels['all']:.1f} directions with {number:.1f} sinks a text, {levels['without']:.1f} without"]
+    texts = f"{row.n} texts of {row.length} tokens with {number:.1f} sinks each"
+    parts = [f"{levels['all']:.1f} directions with them, {levels['without']:.1f} without; {texts}"]
     parts += [f"rows that are not centred {estimate(one.value, one.low, one.high)}" for one in others]
     return over_documents(row, effect, "all tokens", 1, "; ".join(parts), primary=False)

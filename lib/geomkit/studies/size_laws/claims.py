@@ -14,6 +14,7 @@ from geomkit.tables.findings import (
     from_law,
     same,
     scope,
+    sign_of,
 )
 
 LEAST = 1e-9
@@ -24,16 +25,18 @@ LAST, UNIT = "last", "unit"
 
 
 def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
-    """The slopes of the pair model at the primary endpoint: of old models on each corpus, and of the confirmatory test."""
+    """The slopes of the pair model at the primary endpoint: of the confirmatory test, and of what explores on one corpus."""
     every = [row for row in inputs.rows("scaling/pairs.csv", PairVerdict) if (row.metric, row.layer) == (metric, LAST)]
     rows, centred = ([row for row in every if row.normalise == mode] for mode in (UNIT, "centre-unit"))
     widths = inputs.rows("scaling/residuals.csv", WidthResidual)
+    tests = [row for row in rows if row.standing is Standing.CONFIRMATORY]
+    others = [row for row in rows if row.standing is Standing.EXPLORATORY and " + " not in row.corpus]
     return [
         Finding.of(
             row,
-            "exponent with N minus that of the projected null (slope), last block, unit rows",
+            "exponent with N minus that of the projected null (slope), unit rows",
             from_law(row.verdict, row.slope, claimed),
-            ". ".join(filter(None, [words(row), *secondary(row, centred), *pooled(row, rows), predicted(row, widths)])),
+            ". ".join(filter(None, ["; ".join([words(row), *beside_test(row, rows, centred)]), predicted(row, widths)])),
             scope=scope(row, None if row.models is Models.ALL else f"{row.models} models, {row.standing}"),
             value=row.slope,
             low=row.slope_low,
@@ -41,11 +44,9 @@ def beyond(inputs: Inputs, metric: str, claimed: int) -> list[Finding]:
             margin=row.slope_margin,
             null="projected",
             primary=row.standing is Standing.CONFIRMATORY,
-            details=details(row),
+            details="; ".join([*details(row), *secondary(row, centred)]),
         )
-        for row in rows
-        if row.standing is Standing.CONFIRMATORY
-        or (row.standing is Standing.EXPLORATORY and row.models is not Models.NEW and " + " not in row.corpus)
+        for row in (*tests, *others)
     ]
 
 
@@ -58,7 +59,10 @@ def words(row: PairVerdict) -> str:
         parts.append(
             f"width accounts for {row.share:.0%} [{row.share_low:.0%}, {row.share_high:.0%}] of the exponent {row.exponent:+.3f}"
         )
-    parts += [row.needed] if row.needed else []
+    if sign_of(row.slope_low, row.slope_high) and abs(row.slope) <= row.slope_margin:
+        parts.append(f"the interval excludes 0, but the estimate lies within the margin, {row.slope_margin:g}")
+    elif row.needed:
+        parts.append(f"{row.needed} ({row.sizes} now)")
     parts += [] if row.version_1 is None else [f"version 1: {row.version_1}"]
     return "; ".join(parts)
 
@@ -66,23 +70,24 @@ def words(row: PairVerdict) -> str:
 def secondary(row: PairVerdict, centred: list[PairVerdict]) -> list[str]:
     """The secondary endpoint beside a row: the slope of centred rows, and what the same rule says of it."""
     return [
-        f"Centred rows (secondary): {estimate(one.slope, one.slope_low, one.slope_high)}, {one.verdict or 'no verdict'}"
+        f"centred rows (secondary) {estimate(one.slope, one.slope_low, one.slope_high)}, {one.verdict or 'no verdict'}"
         for one in centred
-        if (one.models, one.corpus, one.standing) == (row.models, row.corpus, Standing.EXPLORATORY)
-        or (one.models, one.corpus, row.standing) == (row.models, row.corpus, Standing.CONFIRMATORY)
+        if (one.models, one.corpus) == (row.models, row.corpus)
     ]
 
 
-def pooled(row: PairVerdict, rows: list[PairVerdict]) -> list[str]:
-    """The estimate of all models beside a confirmatory row, and those of its corpora."""
+def beside_test(row: PairVerdict, rows: list[PairVerdict], centred: list[PairVerdict]) -> list[str]:
+    """What stands beside a confirmatory row: its secondary endpoint, its corpora, and the estimate of all models."""
     if row.standing is not Standing.CONFIRMATORY:
         return []
     others = [
         one
         for one in rows
-        if one.standing in (Standing.PART, Standing.POOLED) and one.corpus in (row.corpus, *CONFIRMATION.corpora)
+        if (one.standing is Standing.PART and one.corpus in CONFIRMATION.corpora)
+        or (one.standing is Standing.POOLED and one.corpus == row.corpus)
     ]
-    return [f"{one.models} models on {one.corpus} {estimate(one.slope, one.slope_low, one.slope_high)}" for one in others]
+    words = [f"{one.models} models on {one.corpus} {estimate(one.slope, one.slope_low, one.slope_high)}" for one in others]
+    return [*secondary(row, centred), *words]
 
 
 def predicted(row: PairVerdict, widths: list[WidthResidual]) -> str:
@@ -102,10 +107,10 @@ def predicted(row: PairVerdict, widths: list[WidthResidual]) -> str:
     return f"The prediction that width {widest} lies below the line of the others is {met}: {numbers}"
 
 
-def details(row: PairVerdict) -> str:
+def details(row: PairVerdict) -> list[str]:
     """Remarks: sag and level, what could be detected, why versions differ, and what is printed beside."""
     if row.slope is None:
-        return ""
+        return []
     notes = [
         row.cause,
         f"sag {estimate(row.sag, row.sag_low, row.sag_high)}",
@@ -117,7 +122,7 @@ def details(row: PairVerdict) -> str:
         notes.append(f"version 1 gave {row.version_1}: {row.why_versions_differ}")
     notes.append(f"the widest donor alone {estimate(row.widest_donor)}, through the origin {estimate(row.through_origin)}")
     notes.append(f"rescaled spectra {estimate(row.random_directions)} (random directions), {estimate(row.stretched)} (stretched)")
-    return "; ".join(notes)
+    return notes
 
 
 @claims.register(
@@ -170,7 +175,7 @@ def sign_follows_length(inputs: Inputs) -> list[Finding]:
         findings.append(
             Finding.of(
                 row,
-                "exponent at the shortest length minus that at the longest, last block, unit rows",
+                "exponent with N at the shortest length minus that at the longest, unit rows",
                 conjunction(verdicts),
                 ", ".join(f"{one.exponent:+.3f} at {one.length} tokens{projected(one)}" for one in mine),
                 value=row.trend,
@@ -191,6 +196,7 @@ def projected(row: LawVerdict) -> str:
     statement="Where texts are shorter than models are wide, the paper's normaliser itself makes the entropy fall with size.",
     source="ours",
     headline=4,
+    exact=True,
 )
 def normaliser(inputs: Inputs) -> list[Finding]:
     """At the shortest length; the two numbers differ by a factor that is known, so there is no interval."""
@@ -207,7 +213,7 @@ def normaliser(inputs: Inputs) -> list[Finding]:
             findings.append(
                 Finding(
                     scope=scope(row),
-                    effect=f"exponent as the paper normalises minus that over the bound, exact, {row.length} tokens",
+                    effect=f"exponent with N as the paper normalises minus that over the bound, {row.length} tokens",
                     value=part,
                     null="the bound of n rows in d dimensions",
                     verdict=SUPPORTED if part < 0 else REFUTED,

@@ -354,6 +354,8 @@ class Trend(Source, Endpoint):
     trend: float
     trend_low: float
     trend_high: float
+    twins: int | None
+    """Untrained models beside each trained one, where fewest; None where the control has none."""
     documents: int | None
     needed: str | None
     """Sizes, seeds or documents that would decide a trend whose interval covers 0; None where it does not."""

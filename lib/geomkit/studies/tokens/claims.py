@@ -36,6 +36,15 @@ def judged(row: TokenScore, budget: float | None) -> bool:
     return row.metric.removesuffix("_win") in SCORES and row.method in methods and row.k == budget and row.name == "last"
 
 
+def foretelling(inputs: Inputs) -> list[TokenScore]:
+    """The partial correlations of gain with the next token's surprisal."""
+    return [
+        row
+        for row in summary(inputs)
+        if (row.metric, row.method) == ("gain_next_surprisal", "partial") and row.name in LAYERS and row.value is not None
+    ]
+
+
 @claims.register(
     "gain foretells the next token",
     statement="A token of high information gain is followed by one of low surprisal, beyond position, frequency and occurrence.",
@@ -43,8 +52,7 @@ def judged(row: TokenScore, budget: float | None) -> bool:
 )
 def gain_foretells(inputs: Inputs) -> list[Finding]:
     """At the last block; supported only where shuffled text does not show as much."""
-    rows = [row for row in summary(inputs) if (row.metric, row.method) == ("gain_next_surprisal", "partial")]
-    known = {(row.model, row.corpus, row.name, row.variant): row for row in rows if row.value is not None}
+    known = {(row.model, row.corpus, row.name, row.variant): row for row in foretelling(inputs)}
     findings = []
     for (model, corpus, name, variant), row in known.items():
         if (name, variant) != ("last", "trained"):
@@ -56,10 +64,9 @@ def gain_foretells(inputs: Inputs) -> list[Finding]:
             reason = f"shuffled text {estimate(null.value, null.low, null.high, 2)}"
             overlaps = row.low is None or null.high is None or (row.low <= null.high and (null.low or 0.0) <= (row.high or 0.0))
             verdict = OPEN if verdict is SUPPORTED and overlaps else verdict
-        if middle is not None:
-            reason += f"; at the middle block {estimate(middle.value, middle.low, middle.high, 2)}"
-        effect = "partial rank correlation of gain with the next token's surprisal, last block"
-        findings.append(Finding.of(row, effect, verdict, reason, null="shuffled text"))
+        details = "" if middle is None else f"at the middle block {estimate(middle.value, middle.low, middle.high, 2)}"
+        effect = "partial rank correlation of gain with the next token's surprisal"
+        findings.append(Finding.of(row, effect, verdict, reason, null="shuffled text", details=details))
     return findings
 
 
@@ -68,15 +75,13 @@ def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
 
     The first token is among the candidates; without it in words. `{}` in `effect` is the number of selected tokens.
     """
-    rows = summary(inputs)
-    budget = budget_of(rows)
-    mine = [row for row in rows if (row.metric, row.method, row.k, row.name) == (f"{metric}_win", ATTENTION, budget, "last")]
+    mine = winning(inputs, metric)
     findings = []
     for row in mine:
-        if row.value is None or row.first:
+        if row.first:
             continue
         number = NUMBERS.get(row.k or 0, str(row.k))
-        other = [one for one in mine if one.first and same(one, row, "model", "corpus", "variant") and one.value is not None]
+        other = [one for one in mine if one.first and same(one, row, "model", "corpus", "variant")]
         beside = [f"without the first token {estimate(one.value, one.low, one.high, 2, '')}" for one in other]
         findings.append(
             Finding.of(
@@ -89,6 +94,13 @@ def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
             )
         )
     return findings
+
+
+def winning(inputs: Inputs, metric: str) -> list[TokenScore]:
+    """Shares of targets on which Lasso beats mean attention, with the first token among the candidates and without."""
+    rows = summary(inputs)
+    wanted = (f"{metric}_win", ATTENTION, budget_of(rows), "last")
+    return [row for row in rows if (row.metric, row.method, row.k, row.name) == wanted and row.value is not None]
 
 
 def levels(inputs: Inputs, row: TokenScore, metric: str) -> str:

@@ -10,9 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geomkit.figures.style import COLOURS, METHODS, compared, distortion, ordered_colours, save
+from geomkit.figures.claims import PITCH, Effect, claim_figures, draw_effects, lines
+from geomkit.figures.style import BLUE, COLOURS, METHODS, WIDTH, compared, distortion, ordered_colours, save
 from geomkit.laws.resampling import documents_in_words
+from geomkit.studies.tokens.claims import HALF, foretelling, winning
 from geomkit.studies.tokens.rows import TokenScore
+from geomkit.tables.findings import Inputs, scope
 from geomkit.tables.rows import read_csv
 
 Row = TokenScore
@@ -304,3 +307,54 @@ def curve(
 def draw_tokens(summary: Path, output: Path) -> None:
     """Write results/token_regression.pdf."""
     save(tokens_figure(read_csv(summary, TokenScore)), output)
+
+
+@claim_figures.register(
+    "gain",
+    claims=("gain foretells the next token",),
+    caption="Partial rank correlation of gain with the next token's surprisal: text (filled), shuffled text (hollow).",
+)
+def foretold(inputs: Inputs) -> Figure | None:
+    rows = sorted(foretelling(inputs), key=lambda row: (row.model, row.corpus, row.name != "last", row.variant != "trained"))
+    if not rows:
+        return None
+    effects = [
+        Effect(
+            f"{scope(row)}, {row.name}" if row.variant == "trained" else None, row.value or 0.0, row.low, row.high,
+            BLUE if row.name == "last" else COLOURS[1], row.variant == "trained",
+        )
+        for row in rows
+    ]  # fmt: skip
+    figure = Figure(figsize=(WIDTH, 0.5 + PITCH * lines(effects)))
+    axis = figure.subplots()
+    draw_effects(axis, effects)
+    axis.set_xlabel("partial rank correlation")
+    return figure
+
+
+@claim_figures.register(
+    "lasso",
+    claims=("Lasso sometimes outperforms attention in reconstruction", "Lasso outperforms attention for the prediction"),
+    caption="Share of targets on which Lasso beats mean attention, with the first token (filled) and without it (hollow).",
+)
+def lasso(inputs: Inputs) -> Figure | None:
+    found = {
+        "reconstruction": winning(inputs, "reconstruction_unseen"),
+        "the model's prediction": winning(inputs, "divergence"),
+    }
+    if not any(found.values()):
+        return None
+    panels = {
+        name: [
+            Effect(None if row.first else scope(row), row.value or 0.0, row.low, row.high, BLUE, not row.first) for row in rows
+        ]
+        for name, rows in found.items()
+    }
+    figure = Figure(figsize=(WIDTH, 0.65 + PITCH * max(map(lines, panels.values()))))
+    axes = figure.subplots(1, 2)
+    for axis, (name, effects) in zip(axes, panels.items(), strict=True):
+        draw_effects(axis, effects, against=HALF)
+        axis.set(xlim=(0, 1), title=name, xticks=[0, HALF, 1])
+    axes[1].set_yticklabels([])
+    figure.supxlabel("share of targets on which Lasso is better", fontsize=6.5)
+    return figure

@@ -1,5 +1,6 @@
 """Draw which measures grow with size, fall or stay flat: a page for each family and corpus, one for published tables."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -8,20 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from geomkit.core.variants import WIDTH_NULLS
-from geomkit.figures.style import NULLS, ORANGE, QUANTITIES, SIZE, SKY, WIDTH, distortion, length_of, name_of
+from geomkit.figures.style import NULLS, ORANGE, QUANTITIES, SIZE, SKY, WIDTH, distortion, name_of
 from geomkit.laws.exponents import Verdict
 from geomkit.studies.size_laws.rows import Growth
 
 SHADES = {"grows": SKY, "falls": ORANGE, "flat": "0.93"}
-SIGNS = {"grows": "▲", "falls": "▼", "flat": ""}
 LINE = 0.155
 """Inches from line to line."""
 LEGEND = (
-    f"with ln of {SIZE}: ▲ grows, ▼ falls,",
-    "else flat (the 95 % interval over sizes holds 0). Slopes of ln value, of Diff-eRank",
-    "of its own value, in directions. Growth says nothing about width: verdicts are",
-    "on the first pages. Framed: a table's slope outside both of its weaker nulls.",
+    f"slopes with ln of {SIZE}. Blue: grows, orange: falls, else flat (the 95 % interval over sizes holds 0). Of ln value; of "
+    "Diff-eRank of its own value, in directions. Growth says nothing about width: verdicts are on the first pages. Framed: a "
+    "table's slope outside both of its weaker nulls. Columns: tokens of each text; all: the corpus at once."
 )
+ACROSS = 66
+"""Characters of print across a column."""
 
 
 def growth_figure(rows: Sequence[Growth]) -> Iterator[Figure]:
@@ -31,12 +32,17 @@ def growth_figure(rows: Sequence[Growth]) -> Iterator[Figure]:
     looked_at = f"{len(rows)} combinations looked at; bold: the endpoint fixed beforehand{distortion(row.eps2 for row in rows)}."
     for (family, corpus), group in groupby(measured, key=whose):
         figure = table(list(group))
-        figure.suptitle("\n".join((f"{family}, {corpus}, {LEGEND[0]}", *LEGEND[1:], looked_at)), fontsize=6, x=0.02, ha="left")
+        above(figure, f"{family}, {corpus}: {LEGEND} {looked_at}")
         yield figure
     if published:
         figure = list_of(published)
-        figure.suptitle("\n".join((f"Published, {LEGEND[0]}", *LEGEND[1:])), fontsize=6, x=0.02, ha="left")
+        above(figure, f"Published: {LEGEND}")
         yield figure
+
+
+def above(figure: Figure, words: str) -> None:
+    """Puts words above a figure, broken into lines that fit."""
+    figure.suptitle(textwrap.fill(words, ACROSS), fontsize=6, x=0.02, ha="left")
 
 
 def whose(row: Growth) -> tuple[str, str]:
@@ -50,7 +56,7 @@ def table(rows: Sequence[Growth]) -> Figure:
     order = list(QUANTITIES)
     measures = sorted({row.measure for row in rows}, key=lambda name: order.index(name) if name in order else -1)
     left: dict[tuple[str | None, str | None], float] = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
-    figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(measures)))
+    figure = Figure(figsize=(WIDTH, 1.4 + LINE * len(measures)))
     axis = figure.subplots()
     for row in rows:
         x = left.get((row.layer, row.normalise), 0) + lengths.index(row.length)
@@ -58,14 +64,14 @@ def table(rows: Sequence[Growth]) -> Figure:
     for (layer, normalise), first in left.items():
         axis.text(first + (len(lengths) - 1) / 2, -1.7, f"{layer}, {normalise}", ha="center", va="center", fontsize=6)
         for x, length in enumerate(lengths):
-            axis.text(first + x, -0.9, length_of(length), ha="center", va="center", fontsize=5.5)
+            axis.text(first + x, -0.9, "all" if length is None else str(length), ha="center", va="center", fontsize=5.3)
     bare(axis, measures, -2.2, len(places) * (len(lengths) + 0.3) - 0.8)
     return figure
 
 
 def list_of(rows: Sequence[Growth]) -> Figure:
     """Draw published tables: the slope, its interval, and those of the nulls for width."""
-    figure = Figure(figsize=(WIDTH, 0.95 + LINE * len(rows)))
+    figure = Figure(figsize=(WIDTH, 1.05 + LINE * len(rows)))
     axis = figure.subplots()
     columns = {"slope": 0.0, "95 % interval": 1.3} | {
         NULLS[null].short: 2.5 + 0.9 * place for place, null in enumerate(WIDTH_NULLS)
@@ -92,7 +98,7 @@ def number(value: float | None) -> str:
 
 def bare(axis: Axes, names: Sequence[str], top: float, right: float) -> None:
     """Clears axes that show a table."""
-    axis.set_yticks(range(len(names)), [name_of(name) for name in names], fontsize=6)
+    axis.set_yticks(range(len(names)), [name_of(name) for name in names], fontsize=5.3)
     axis.set(xlim=(-0.5, right), ylim=(len(names) - 0.4, top), xticks=[])
     axis.tick_params(length=0)
     for spine in axis.spines.values():
@@ -107,6 +113,5 @@ def cell(axis: Axes, row: Growth, x: float, y: int) -> None:
     axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc=SHADES[row.growth], alpha=0.5, lw=0))
     if row.verdict is Verdict.OUTSIDE:
         axis.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, fc="none", ec="0", lw=0.9))
-    slope = number(row.slope if row.growth == "flat" else abs(row.slope))
-    text = SIGNS[row.growth] + slope.replace("0.", ".")
-    axis.text(x, y, text, ha="center", va="center", fontsize=5.3, weight="bold" if row.primary else "normal")
+    text = number(row.slope).replace("0.", ".")
+    axis.text(x, y, text, ha="center", va="center", fontsize=5, weight="bold" if row.primary else "normal")

@@ -114,12 +114,11 @@ def finish(axis: Axes, ticks: Mapping[float, str], bottom: float, top: float, la
     axis.margins(x=0.03)
 
 
-def heading(axis: Axes, y: float, text: str, color: str, right: bool = False, **style: Any) -> None:
-    """Puts text at the left, or the right, end of a line, on white: it must not cross the line of 0."""
+def heading(axis: Axes, y: float, text: str, color: str, **style: Any) -> None:
+    """Puts text at the left end of a line, on white: it must not cross the line of 0."""
     place = axis.get_yaxis_transform()
     white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-    x, side = (1.0, "right") if right else (-0.28, "left")
-    axis.text(x, y, text, transform=place, va="center", ha=side, color=color, bbox=white, zorder=4, **style)
+    axis.text(-0.28, y, text, transform=place, va="center", ha="left", color=color, bbox=white, zorder=4, **style)
 
 
 def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure | None:
@@ -135,7 +134,6 @@ def tables_figure(rows: Sequence[Slope], nulls: Sequence[NullSlope]) -> Figure |
     top = height
     for row in shown:
         heading(axis, top, f"{called(row)}, {row.corpus}", "0", fontsize=6.5, weight="bold")
-        heading(axis, top, row.verdict, NEUTRAL, right=True, fontsize=6, weight="bold")
         heading(axis, top - 1, f"{name_of(row.metric)}: exponent {row.slope:+.3f}".replace("-", "−"), "0.3", fontsize=5.2)
         for line, (name, null) in enumerate(of_width(beside, row).items(), 2):
             look = NULLS[name]

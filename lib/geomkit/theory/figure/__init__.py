@@ -1,0 +1,1 @@
+"""Figures of the theory of skills: its tests beside measurements, and the claims."""
