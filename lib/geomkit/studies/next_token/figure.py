@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from geomkit.figures.claims import claim_figures
 from geomkit.figures.style import BLUE, GREEN, VERMILION, WIDTH, ordered_colours, save
 from geomkit.studies.next_token.rows import NextToken
+from geomkit.tables.findings import Inputs
 from geomkit.tables.rows import read_csv
 
 LOOKS = {
@@ -26,6 +28,38 @@ def draw_next_token(rows: Path, output: Path) -> None:
     """Write results/next_token.pdf."""
     own = [row for row in read_csv(rows, NextToken) if row.kind == "correlation"]
     save([*by_control(own), *by_layer(own)], output)
+
+
+@claim_figures.register(
+    "next-token",
+    claims=("gain knows more than the prediction",),
+    caption="Rank correlation of gain and the next token's surprisal at the last block, a dot for each model, larger ones "
+    "darker: above without control, below given the entropy of the prediction.",
+)
+def beside_entropy(inputs: Inputs) -> Figure | None:
+    """Draw each model's correlation with and without the control, corpus by corpus."""
+    rows = [row for row in inputs.rows("next_token.csv", NextToken) if row.layer == row.depth and row.kind == "correlation"]
+    rows = [row for row in rows if row.variant == "trained" and row.given in (None, "entropy")]
+    if not rows:
+        return None
+    models = sorted({(row.params_nonembedding, row.model) for row in rows})
+    colour, corpora = ordered_colours(models), list(dict.fromkeys(row.corpus for row in rows))
+    figure = Figure(figsize=(WIDTH, 0.6 + 0.62 * len(corpora)))
+    axis = figure.subplots()
+    axis.axvline(0, lw=0.6, color="0.6", zorder=0)
+    for row in rows:
+        key = (row.params_nonembedding, row.model)
+        y = 2.4 * corpora.index(row.corpus) + (row.given is not None) + 0.6 * (models.index(key) / max(len(models) - 1, 1) - 0.5)
+        if row.low is not None and row.high is not None:
+            axis.plot([row.low, row.high], [y, y], "-", lw=0.7, color=colour[key])
+        axis.plot(row.value, y, "o", ms=2.2, mew=0, color=colour[key])
+    places = {
+        2.4 * k + own: f"{corpus}, {name}" for k, corpus in enumerate(corpora) for own, name in enumerate(("no control", "given"))
+    }
+    axis.set_yticks(list(places), [name.replace("given", "given entropy") for name in places.values()])
+    axis.invert_yaxis()
+    axis.set_xlabel("rank correlation, 95 % interval over documents")
+    return figure
 
 
 def by_control(rows: Sequence[NextToken]) -> Iterator[Figure]:

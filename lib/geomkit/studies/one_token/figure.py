@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from geomkit.figures.claims import claim_figures
 from geomkit.figures.style import BLACK, BLUE, ORANGE, VERMILION, WIDTH, ordered_colours, save
 from geomkit.measures.one_token import most_directions, token_share
+from geomkit.studies.one_token.claims import EXPLORED
 from geomkit.studies.one_token.rows import OneToken
+from geomkit.tables.findings import Inputs, same
 from geomkit.tables.rows import read_csv
 
 RANK = "erank_covariance"
@@ -23,6 +26,33 @@ def draw_one_token(rows: Path, output: Path) -> None:
     """Write results/one_token.pdf."""
     own = [row for row in read_csv(rows, OneToken) if row.metric == RANK]
     save([*pages(own), limits_figure(sorted({row.length for row in own}) or [64, 256])], output)
+
+
+@claim_figures.register(
+    "one-token",
+    claims=("one token makes the centred profile",),
+    caption="Centred effective rank along depth: measured, without the longest token of each text, and predicted from lengths. "
+    "Dotted: the highest that lengths allow.",
+)
+def profile(inputs: Inputs) -> Figure | None:
+    """Draw the centred profile of the first confirmatory corpus, or of the first one."""
+    rows = [row for row in inputs.rows("one_token.csv", OneToken) if (row.metric, row.normalise) == (RANK, SHOWN[0])]
+    if not rows:
+        return None
+    first = next((row for row in rows if row.corpus not in EXPLORED), rows[0])
+    mine = [row for row in rows if same(row, first, "model", "corpus")]
+    lengths = sorted({row.length for row in mine})
+    figure = Figure(figsize=(WIDTH, 2.3))
+    axes = figure.subplots(1, len(lengths), squeeze=False, sharey=True)[0]
+    for axis, length in zip(axes, lengths, strict=True):
+        layers(axis, [row for row in mine if row.length == length])
+        axis.set_title(f"n = {length}", loc="left")
+        axis.set_xlabel("layer (0: the embedding)")
+    axes[0].set_ylabel("directions")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.suptitle(f"{first.model} on {first.corpus}", fontsize=6.5)
+    return figure
 
 
 def pages(rows: Sequence[OneToken]) -> Iterator[Figure]:
