@@ -130,6 +130,18 @@ def test_laws_take_three_sizes_of_one_family_and_other_models_have_pages(tmp_pat
     assert {page.split("/")[2] for page in shipped.portraits} == {"c"}
 
 
+def test_models_that_ship_have_a_page_only_by_name(tmp_path):
+    bundled = HUB | {"source": "bundled"}
+    own = of_family(tmp_path, {"b": HUB | {"family": "b"}, "c": bundled, "d": bundled}, {})
+    assert (own.has_laws, own.portraits) == (False, ["results/portraits/b/one.html", "results/portraits/b/two.html"])
+    none = of_family(tmp_path, {"c": bundled, "d": bundled}, {})
+    assert (none.has_laws, none.portraits) == (False, [])
+    said = none.without_laws(["results/law.pdf"])
+    assert said.endswith(
+        "can still be named as targets, and so can the page of a single model, results/portraits/MODEL/CORPUS.html"
+    )
+
+
 def test_texts_are_cut_by_the_first_model_that_a_stage_selects():
     assert {name: model.name for name, model in plan().tokenizers.items()} == {"a16": "a16", "own": "a32"}
     assert plan(entropy={"models": ["b"]}).tokenizers["own"].name == "b"

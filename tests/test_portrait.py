@@ -2,11 +2,14 @@
 
 import copy
 import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_models import write_gguf
 
 from geomkit.command import main
 from geomkit.core.config import ModelSpec
@@ -24,6 +27,7 @@ from geomkit.studies.portrait.run import compare, portrait
 
 METRICS = ["erank_covariance", "rate_distortion_ratio", "top_1_share"]
 SMALL = {"count": 12, "length": 24, "lengths": (8, 24), "device": "cpu"}
+TWIN = "untrained-0"
 KEY = ("section", "variant", "layer", "state", "normalise", "scope", "n", "sinks", "metric", "rank", "text", "position", "past")
 
 
@@ -295,10 +299,38 @@ def test_the_command_writes_a_page_and_errors_are_one_line(deep, lines, tmp_path
     )
     assert (tmp_path / "c.csv").read_text().startswith('"section"')
     capsys.readouterr()
-    assert main(["portrait", str(deep[1]), "--texts", str(tmp_path / "nothing.txt")]) == 1
+    assert main(["portrait", str(deep[1]), "--texts", str(tmp_path / "nothing.txt"), "--out", str(page)]) == 1
     assert capsys.readouterr().err == f"DataError: {tmp_path}/nothing.txt: no such file or folder\n"
-    assert main(["portrait", str(deep[1]), "--texts", str(notes), "--out", str(tmp_path / "page.docx"), *size]) == 1
-    assert "saved as" in capsys.readouterr().err
+    for name, message in (("page.docx", "a portrait is saved as .html, .pdf"), ("none/page.html", "there is no folder")):
+        # before anything is measured: this model is nowhere
+        assert main(["portrait", "nowhere/model", "--texts", str(notes), "--out", str(tmp_path / name), *size]) == 1
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_measures_a_gguf_file_on_a_folder_of_notes(deep, tokenizer, lines, tmp_path):
+    """As a person runs it, in a process of its own: the terminal has progress, sentences, the page's path, and no more."""
+    notes, file, page = tmp_path / "notes", tmp_path / "deep-f32.gguf", tmp_path / "page.html"
+    notes.mkdir()
+    for number, line in enumerate(lines):
+        (notes / f"{number}.txt").write_text(line)
+    write_gguf(file, deep[0], tokenizer, None)
+    how = ["--texts", notes, "--out", page, "--count", "12", "--length", "24", "--device", "cpu"]
+    command = Path(sys.executable).with_name("geomkit")
+    done = subprocess.run([command, "portrait", file, *how], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, *sentences, last = done.stdout.splitlines()
+    assert (first, last) == ("deep-f32 on notes", str(page))
+    assert sentences
+    assert {line.partition(":")[0] for line in re.split(r"[\r\n]+", done.stderr) if line} <= {
+        "Converting and de-quantizing GGUF tensors..."
+    }
+    assert all(sentence.replace("<", "\\u003c") in page.read_text() for sentence in sentences)
+    # a GGUF file does not say how weights begin, so its twin is another
+    tables = [cells(portrait(model, notes, **SMALL).table) for model in (file, deep[1])]
+    found, expected = ({key: value for key, value in one.items() if key[0] == "depth" and key[1] != TWIN} for one in tables)
+    assert len(found) > 1000
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow

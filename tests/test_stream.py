@@ -43,7 +43,7 @@ def same(one: Path, other: Path) -> None:
 
 @pytest.mark.slow
 def test_spectra_of_dumps_are_those_of_the_running_model(case, tmp_path):
-    kept = {"lengths": True, "shown": 2, "sample": 40, "pooled": ["last", "mean"]}
+    kept = {"lengths": True, "shown": 2, "sample": [*range(3, 123, 3)], "pooled": ["last", "mean"]}
     running, dumped = (spectra(way(None), tmp_path / name / "c.h5", kept=kept) for name, way in case.ways.items())
     same(dumped, running)
     check_rows_kept(case, running)
@@ -86,7 +86,7 @@ def check_rows_kept(case: Case, path: Path) -> None:
     with Spectra(path) as found, case.dumped()()("trained") as dump:
         tokens = found.sampled_tokens("trained")
         np.testing.assert_array_equal(tokens, found.sampled_tokens("shuffled"))
-        assert len({*tokens.tolist()}) == 40
+        assert tokens.tolist() == [*range(3, 123, 3)]
         assert "shown" not in found.file["shuffled"]
         rows = dump.gather()
         texts = np.split(np.arange(sum(dump.texts.tokens)), dump.texts.offset[1:-1])
@@ -95,6 +95,41 @@ def check_rows_kept(case: Case, path: Path) -> None:
             last, mean = (found.pooled("trained", state, kind) for kind in ("last", "mean"))
             np.testing.assert_array_equal(last, rows[state][[text[-1] for text in texts]])
             np.testing.assert_allclose(mean, [rows[state][text].astype(float).mean(axis=0) for text in texts], rtol=1e-12)
+
+
+def test_some_texts_are_run_without_the_others_and_give_the_same_spectra(case, tmp_path, monkeypatch):
+    ran, capture = [], stream.capture
+
+    def counted(recorder, sample, *how, **options):
+        ran.append(list(sample.texts.document))
+        return capture(recorder, sample, *how, **options)
+
+    monkeypatch.setattr(stream, "capture", counted)
+    chosen, kept = [0, 1, 4, 7, 8, 14], {"pooled": ["mean"], "sample": [2, 45]}
+    changed = {"gain": None, "whitened": None, "sinks": None, "drawn": [], "variants": ["trained", "shuffled"], "kept": kept}
+    whole = spectra(case.dumped(), tmp_path / "whole" / "c.h5", **changed)
+    for way in case.ways.values():
+        few = spectra(way(None), tmp_path / "few" / "c.h5", of_texts={"shuffled": chosen}, **changed)
+        with Spectra(whole) as every, Spectra(few) as found:
+            assert found.measured_texts("shuffled").tolist() == chosen
+            assert found.measured_texts("trained").tolist() == [*range(len(found.text_list.tokens))]
+            assert "corpus" not in found.file["shuffled"]
+            tokens = np.asarray(found.text_list.tokens)
+            expected = {(mode, state, own.n): own for mode, state, own in every.texts("shuffled")}
+            measured = {(mode, state, own.n): own for mode, state, own in found.texts("shuffled")}
+            assert measured.keys() == expected.keys()
+            for (mode, state, n), own in measured.items():
+                same_texts = [np.flatnonzero(tokens >= n).tolist().index(text) for text in chosen if tokens[text] >= n]
+                # a batch of other texts rounds otherwise
+                np.testing.assert_allclose(
+                    own.eigenvalues, expected[mode, state, n].eigenvalues[same_texts], rtol=1e-4, atol=1e-6
+                )
+            for state in found.widths:
+                pooled = every.pooled("shuffled", state, "mean")[chosen]
+                np.testing.assert_allclose(found.pooled("shuffled", state, "mean"), pooled, rtol=1e-4, atol=1e-5)
+                sample = every.sample("shuffled", state)
+                np.testing.assert_allclose(found.sample("shuffled", state), sample, rtol=1e-4, atol=1e-5)
+    assert [f"d{number}" for number in (0, 0, 2, 3, 3, 6)] in ran
 
 
 @pytest.mark.parametrize(("few", "passes"), [(1 << 22, [1, 1]), (0, [1, 2])])

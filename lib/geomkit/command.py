@@ -58,18 +58,19 @@ def add_portrait(parser: argparse.ArgumentParser) -> None:
 
 
 def make_portrait(chosen: argparse.Namespace) -> int:
-    """Measure, write the output, and print its sentences."""
+    """Measure, write the output, and print its sentences. An output that cannot be written is refused before."""
+    from geomkit.studies.portrait.result import savable
     from geomkit.studies.portrait.run import called, compare, portrait
 
-    names = ("count", "length", "device", "dtype", "objective", "trust_remote_code", "seed")
-    options = {name: getattr(chosen, name) for name in names}
+    known = ("count", "length", "device", "dtype", "objective", "trust_remote_code", "seed")
+    options = {name: getattr(chosen, name) for name in known}
+    names = "-vs-".join(called(model) for model in (chosen.model, chosen.against) if model)
+    path = savable(chosen.out or Path(f"{names}.html"))
     if chosen.against:
         made = compare(chosen.model, chosen.against, chosen.texts, **options)
-        stem = f"{called(chosen.model)}-vs-{called(chosen.against)}"
     else:
         made = portrait(chosen.model, chosen.texts, **options)
-        stem = called(chosen.model)
-    path = made.save(chosen.out or Path(f"{stem}.html"))
+    made.save(path)
     print(made, path, sep="\n")
     return 0
 

@@ -66,7 +66,7 @@ UPSTREAM = {"corpus": 1, "texts": 1, "dump": 2, "spectra": 2, "entropy": 2, "wid
 """Jobs of a whole run up to the merged table."""
 
 
-JOBS = UPSTREAM | {"project": 2, "tokens": 2, "portrait_spectra": 2, "portrait_table": 2, "portrait": 2}
+JOBS = UPSTREAM | {"project": 2, "tokens": 2}
 """Rules that have another number of jobs in a whole run than one."""
 
 

@@ -5,7 +5,7 @@ import faulthandler
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -77,14 +77,21 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, initial: int = 0) -> Iterator[T]:
-    """Iterate with a progress bar on a terminal, and a line to the log each minute."""
+def progress(
+    items: Iterable[T], what: str, total: int | None = None, initial: int = 0, work: Callable[[T], int] = lambda item: 1
+) -> Iterator[T]:
+    """Iterate with a progress bar on a terminal, and a line to the log each minute.
+
+    total, initial: the work of a whole job, of which these items are a part, and what is done of it; work: that of one item.
+    """
     size = total if total is not None else len(items) if isinstance(items, Sized) else None
     pace = Pace(what, size, initial, initial)
     _pace.append(pace)
     try:
-        for item in tqdm(items, what, size, initial=initial, file=_terminal, disable=not _terminal.isatty(), leave=False):
-            yield item
-            pace.done += 1
+        with tqdm(desc=what, total=size, initial=initial, file=_terminal, disable=not _terminal.isatty(), leave=False) as bar:
+            for item in items:
+                yield item
+                pace.done += work(item)
+                bar.update(work(item))
     finally:
         _pace.remove(pace)

@@ -283,14 +283,10 @@ class Plan:
 
     @cached_property
     def portraits(self) -> list[str]:
-        """Pages of single models of the stage `entropy`: of those that do not ship, and of families with too few sizes."""
+        """Pages of single models of the stage `entropy`: of those that do not ship."""
         chosen = self.chosen("entropy")
-        shown = [
-            name
-            for name in chosen["model"]
-            if self.models[name].entry["source"] != "bundled" or self.sizes[self.models[name].family] < SIZES
-        ]
-        return [f"results/portraits/{name}/{corpus}.html" for name in shown for corpus in chosen["corpus"]]
+        own = [name for name in chosen["model"] if self.models[name].entry["source"] != "bundled"]
+        return [f"results/portraits/{name}/{corpus}.html" for name in own for corpus in chosen["corpus"]]
 
     def targets(self, always: Sequence[str], laws: Sequence[str]) -> list[str]:
         """Return the default targets; laws are among them where a family has enough sizes, and else the terminal says so."""
@@ -307,13 +303,15 @@ class Plan:
         return [f"results/portraits/{folder}{name}/{job.corpus}{ending}" for name in pair]
 
     def without_laws(self, targets: Iterable[str]) -> str:
-        """Say in one line which targets are left out for want of sizes, and which pages are made instead."""
+        """Say in one line which targets are left out for want of sizes, and which pages are made instead, or can be."""
         sizes = ", ".join(f"{family} has {number}" for family, number in self.sizes.items())
         pages = [*self.portraits[:3], *([f"{len(self.portraits) - 3} more"] if len(self.portraits) > 3 else [])]
-        return (
-            f"Laws with size take {SIZES} sizes of a family, and {sizes}: left out are {', '.join(targets)}, which can still be "
-            f"named as targets; the page of a single model is made instead: {', '.join(pages)}"
+        left_out = (
+            f"Laws with size take {SIZES} sizes of a family, and {sizes}: left out are {', '.join(targets)}, which can still be"
         )
+        if not pages:
+            return f"{left_out} named as targets, and so can the page of a single model, results/portraits/MODEL/CORPUS.html"
+        return f"{left_out} named as targets; the page of a single model is made instead: {', '.join(pages)}"
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -1,12 +1,14 @@
 """Stream the hidden states of a running model, on all texts of a corpus or a part of them. No state reaches a disk."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from geomkit.core.arrays import namespace
 from geomkit.core.config import MASKED, ModelSpec, resolve_layers
@@ -24,7 +26,7 @@ from geomkit.models.placing import HOSTED, Homes
 from geomkit.models.selfcheck import read_states
 from geomkit.models.variants import Bench
 from geomkit.states.parts import numbered, requested
-from geomkit.states.stream import DTYPE, Batch, States, not_finite, ranges, states_type
+from geomkit.states.stream import DTYPE, Batch, States, not_finite, ranges, runs_of, states_type
 from geomkit.states.texts import Sample, StoredTexts, Texts
 
 OF_READING = ("template", "special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
@@ -169,11 +171,13 @@ class Running:
     def _run(self) -> tuple[Recorder, Sample]:
         """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
         if self._running is None:
-            model, sample = make_run(self.variant, self.runs.bench)
-            layers = resolve_layers(self.runs.dump["layers"], len(blocks(model)))
-            recorder = Recorder(model, layers, self.runs.dump["sublayers"])
-            recorder.try_out(sample, self.runs.masks)
-            self._running = recorder, sample
+            bench = self.runs.bench
+            model, sample = make_run(self.variant, bench)
+            if bench.recorder is None or bench.recorder.model is not model:
+                layers = resolve_layers(self.runs.dump["layers"], len(blocks(model)))
+                bench.recorder = Recorder(model, layers, self.runs.dump["sublayers"])
+                bench.recorder.try_out(sample, self.runs.masks)
+            self._running = bench.recorder, sample
         return self._running
 
     @property
@@ -188,7 +192,7 @@ class Running:
     @property
     def attributes(self) -> dict[str, object]:
         if self._attributes is None:  # to find the final norm the model runs
-            own = model_attributes(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
+            own = attributes_of(self.recorder.model) if self.share else {}  # a part without texts has no use for the model
             self._attributes = {**self.runs.facts, "variant": self.variant, **own}
         return self._attributes
 
@@ -208,16 +212,36 @@ class Running:
     def groups(self) -> list[list[State]]:
         return [list(self.widths)] if self.share else []
 
-    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        states: Sequence[State] | None = None,
+        scored: bool = False,
+        start: int = 0,
+        texts: Collection[int] | None = None,
+    ) -> Iterator[Batch]:
         """See `geomkit.states.stream.States`; arrays, or, where a GPU keeps the sums of a state, tensors on it."""
-        if not (only := self.runs.share.batches[start:]):
+        if not self.share:
+            return
+        sample, only = self.sample, self.runs.share.batches
+        listed: list[Sequence[int]] = [*ranges(self.borders, self.share.start)]
+        if texts is not None:  # run without the others
+            numbers = [text for text in self.share if text in texts]
+            sample, limit = sample.some(numbers), batch_limit(self.runs.bench.config, self.runs.batch_tokens)
+            groups = batch_groups(sample, limit, self.runs.masks)
+            listed = [numbers[run.start : run.stop] for group in groups for run in group]
+            only = range(len(listed))
+        if not listed[start:]:
             return
         how = (self.runs.batch_tokens, self.runs.masks, self.runs.homes)
-        captured = capture(self.recorder, self.sample, *how, only=only, scored=scored)
-        for texts, batch in zip(ranges(self.borders, self.share.start)[start:], captured, strict=True):
-            rows = {state: batch.states[state] for state in (self.widths if states is None else states)}
-            self._check_finite(rows, texts, batch.surprisal if scored else None)
-            yield Batch(texts, batch.ids, batch.surprisal if scored else None, rows)
+        captured = capture(self.recorder, sample, *how, only=only[start:], scored=scored)
+        for together, batch in zip(listed[start:], captured, strict=True):
+            stop = 0
+            for own in runs_of(together):
+                begin, stop = stop, stop + sum(self.texts.tokens[own.start : own.stop])
+                rows = {state: batch.states[state][begin:stop] for state in (self.widths if states is None else states)}
+                surprisal = batch.surprisal[begin:stop] if scored else None
+                self._check_finite(rows, own, surprisal)
+                yield Batch(own, batch.ids[begin:stop], surprisal, rows)
 
     def _check_finite(self, rows: Mapping[State, Any], texts: range, surprisal: np.ndarray | None) -> None:
         for state, values in rows.items():
@@ -258,7 +282,17 @@ class Running:
         self._running = None  # or two models would be in memory
 
 
-def model_attributes(model) -> dict[str, object]:
+ATTRIBUTES: WeakKeyDictionary[PreTrainedModel, dict[str, object]] = WeakKeyDictionary()
+
+
+def attributes_of(model: PreTrainedModel) -> dict[str, object]:
+    """Return attributes of a model, for which it runs once."""
+    if model not in ATTRIBUTES:
+        ATTRIBUTES[model] = model_attributes(model)
+    return ATTRIBUTES[model]
+
+
+def model_attributes(model: PreTrainedModel) -> dict[str, object]:
     """Return attributes of a model.
 
     They are sizes, final norm, weights of its checkpoint that were left out, and transformers' own numbering of its states, if

@@ -15,6 +15,7 @@ from transformers import MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel, PreTraine
 from geomkit.core.config import CAUSAL, MASKED, ModelSpec
 from geomkit.core.declarations import variant
 from geomkit.core.provenance import file_sha256
+from geomkit.models.capture import Recorder
 from geomkit.models.load import find_device, load_config, load_model, load_tokenizer, untrained_twin
 from geomkit.models.masking import Masking, masking, masks_of
 from geomkit.states.texts import Sample
@@ -29,11 +30,13 @@ class Bench:
     seed: int
     loaded: PreTrainedModel | None = field(default=None, init=False)
     twin: int | None = field(default=None, init=False)
+    recorder: Recorder | None = field(default=None, init=False)
+    """What reads the states of the last model that ran, which is then not set up again."""
 
     def model(self, twin: int | None = None) -> PreTrainedModel:
         """Return the trained model, or an untrained twin by its seed."""
         if self.loaded is None or self.twin != twin:
-            self.loaded = None  # or two models would be in memory
+            self.loaded = self.recorder = None  # or two models would be in memory
             self.loaded = load_model(self.spec) if twin is None else untrained_twin(self.spec, twin)
             self.twin = twin
         return self.loaded
@@ -88,9 +91,11 @@ class MemoryBench(Bench):
 
     def model(self, twin: int | None = None) -> PreTrainedModel:
         if twin is None:
-            self.loaded = None  # a twin is of no more use
+            if self.loaded is not None:
+                self.loaded = self.recorder = None  # a twin is of no more use
             return self.given
         if self.loaded is None or self.twin != twin:
+            self.loaded = self.recorder = None
             self.loaded, self.twin = untrained_twin(self.spec, twin, self.given.config).to(self.given.device), twin
         return self.loaded
 

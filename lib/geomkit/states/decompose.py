@@ -16,7 +16,7 @@ from geomkit.states.refusals import refused_files
 from geomkit.states.row_sums import read_row_sums, write_row_sums
 from geomkit.states.spectra import write_spectra
 from geomkit.states.stream import Open
-from geomkit.states.stream_spectra import Plan, measure_variant, missing_spectra
+from geomkit.states.stream_spectra import Plan, Work, measure_variant, missing_spectra, texts_read
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -38,30 +38,33 @@ def decompose(
     kept: Mapping[str, Any] = NOTHING,
     plain: bool = False,
     documents: bool = True,
-    of_texts: Sequence[str] = (),
+    of_texts: Mapping[str, Sequence[int] | None] = NOTHING,
 ) -> None:
     """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, and in kept all
     else: see `geomkit.states.extracts.Requested`; plain, documents: see `geomkit.states.stream_spectra.Plan`; of_texts:
-    variants of which only texts are measured, without surprisals and without the corpus. part: the name of the part of the
+    variants of which only texts are measured, without surprisals and without the corpus: the numbers of those texts, or None for
+    all. part: the name of the part of the
     texts that is measured, where it is not all of them; sums: then the files of `sum_rows` for every part, where the modes need
     them. Raises DataError for sums of another run.
     """
-    plan, name = (
-        Plan(modes, lengths, Requested(gain, whitened, sinks, **kept), plain, documents),
-        output.parent.name,
-    )
+    whole, name = Plan(modes, lengths, Requested(gain, whitened, sinks, **kept), plain, documents), output.parent.name
+    texts_alone = {
+        one: replace(whole, scored=False, corpus=False, documents=False, texts=texts) for one, texts in of_texts.items()
+    }
     with refused_files([output]):
         open_variant = states()
         with open_variant(TRAINED) as trained:
             known, counts, own_texts = dict(trained.attributes), trained.vocabulary(), trained.texts.part(trained.share)
-            measured = known | plan.requested.attributes
+            measured = known | whole.requested.attributes
             absent = {**left_out, **trained.absent, **missing_spectra(trained, lengths)}
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
             how: dict[str, Any] = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
             how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states
             settings = requested(**how, whitened=whitened, sinks=sinks)
+            plans = {variant: texts_alone.get(variant, whole) for variant in ((*variants, *drawn) if borders else ())}
+            work = Work(sum(texts_read(nulls.get(one, trained), plan, part is not None) for one, plan in plans.items()))
         with (
             write_spectra(output, own_texts, measured, absent)
             if part is None
@@ -69,12 +72,10 @@ def decompose(
         ) as writer:
             if counts is not None:
                 writer.vocabulary(counts)
-            for variant in (*variants, *drawn) if borders else ():
+            for variant, plan in plans.items():
                 before = read_row_sums(sums, known, variant) if part and plan.two_passes else None
                 with nulls.get(variant) or open_variant(variant) as own:
-                    full = variant not in of_texts
-                    own_plan = replace(plan, scored=full, corpus=full)
-                    measure_variant(writer, variant, own, own_plan, f"{name} {variant}", before)
+                    measure_variant(writer, variant, own, plan, f"{name} {variant}", before, work)
 
 
 def sum_rows(states: Open, output: Path, variants: Sequence[str], drawn: Sequence[str], part: str, seed: int) -> None:

@@ -1,6 +1,6 @@
 """Nulls of drawn rows, as a stream of states."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.core.state import State
 from geomkit.measures.nulls import null_rows
-from geomkit.states.stream import Batch, States, numbered_words, ranges
+from geomkit.states.stream import Batch, States, numbered_words, ranges, read_of
 
 
 class Drawn:
@@ -26,10 +26,16 @@ class Drawn:
     def groups(self) -> list[list[State]]:
         return [[state] for state in self.widths]
 
-    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
-        for texts in ranges(self.borders, self.share.start)[start:]:
-            rows = {state: self.rows(state, texts) for state in (self.widths if states is None else states)}
-            yield Batch(texts, np.empty(0, dtype=np.int32), None, rows)
+    def batches(
+        self,
+        states: Sequence[State] | None = None,
+        scored: bool = False,
+        start: int = 0,
+        texts: Collection[int] | None = None,
+    ) -> Iterator[Batch]:
+        for own in (own for batch in ranges(self.borders, self.share.start)[start:] for own in read_of(batch, texts)):
+            rows = {state: self.rows(state, own) for state in (self.widths if states is None else states)}
+            yield Batch(own, np.empty(0, dtype=np.int32), None, rows)
 
     def rows(self, state: State, texts: Sequence[int]) -> Array:
         sizes = self.texts.tokens

@@ -19,7 +19,7 @@ attributes         the model's sizes, its `objective` (causal or masked), `final
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ from geomkit.core.provenance import replacing
 from geomkit.core.state import State, order
 from geomkit.states.bfloat16 import from_words, to_words
 from geomkit.states.hdf5 import Reader, created, opened, put, read
-from geomkit.states.stream import Batch, States, not_finite, numbered_words, ranges, states_type
+from geomkit.states.stream import Batch, States, not_finite, numbered_words, ranges, read_of, states_type
 from geomkit.states.texts import Texts, lists_of, read_lists
 
 SCHEMA = 1
@@ -226,15 +226,22 @@ class Dump(Reader):
         """Return states one by one: each pass reads one."""
         return [[state] for state in self.states]
 
-    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        states: Sequence[State] | None = None,
+        scored: bool = False,
+        start: int = 0,
+        texts: Collection[int] | None = None,
+    ) -> Iterator[Batch]:
         """See `geomkit.states.stream.States`."""
-        for own in ranges(self.borders)[start:]:
-            tokens = slice(self.offset[own.start], self.offset[own.stop])
+        for own in (own for batch in ranges(self.borders, self.share.start)[start:] for own in read_of(batch, texts)):
+            first, last = own.start - self.share.start, own.stop - self.share.start
+            tokens = slice(self.offset[first], self.offset[last])
             yield Batch(
-                range(self.share.start + own.start, self.share.start + own.stop),
+                own,
                 read(self.file, "tokens/id", tokens),
                 read(self.file, "tokens/surprisal", tokens) if scored else None,
-                {state: self.rows(state, own.start, own.stop) for state in (self.states if states is None else states)},
+                {state: self.rows(state, first, last) for state in (self.states if states is None else states)},
             )
 
     def gather(self, states: Sequence[State] | None = None, texts: Sequence[int] | None = None) -> Mapping[State, np.ndarray]:

@@ -31,8 +31,8 @@ class Requested:
     them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, for texts without attention sinks; `modes`
     if not all, and `all_tokens` if texts are not to be measured with their sinks too. lengths: whether the length of every row,
     and each text's mean cosine, are kept. shown: in how many documents the rows of the first text are kept, at the last block.
-    Of nulls too: sample: of how many tokens, drawn once for all states and variants, the rows are kept; pooled: which rows stand
-    for a whole text, of `POOLED`.
+    Of nulls too: sample: numbers of the tokens whose rows are kept, in texts that all variants read (`sampled_tokens`); pooled:
+    which rows stand for a whole text, of `POOLED`.
     """
 
     gain: Mapping[str, Any] | None = None
@@ -40,7 +40,7 @@ class Requested:
     sinks: Mapping[str, Any] | None = None
     lengths: bool = False
     shown: int = 0
-    sample: int = 0
+    sample: Sequence[int] = ()
     pooled: Sequence[str] = ()
 
     def of(self, variant: str) -> "Requested":
@@ -90,7 +90,7 @@ class StateExtracts:
         self.cosines: list[float] = []
         self.shown = shown_texts(texts.document, requested.shown) if state == State(depth) else []
         self.kept: list[np.ndarray] = []
-        self.sample = sampled_tokens(texts, requested.sample)
+        self.sample = np.asarray(requested.sample, dtype=np.int64)
         self.sampled: list[np.ndarray] = []
         self.pooled: dict[str, list[np.ndarray]] = {kind: [] for kind in requested.pooled}
 
@@ -140,13 +140,14 @@ def shown_texts(documents: Sequence[str], count: int) -> list[int]:
     return [list(documents).index(name) for name in list(dict.fromkeys(documents))[:count]]
 
 
-def sampled_tokens(texts: Texts, count: int) -> np.ndarray:
-    """Draw the tokens of a corpus whose rows are kept, in order: (count,), or all where there are no more.
+def sampled_tokens(texts: Texts, count: int, among: Sequence[int]) -> list[int]:
+    """Draw the tokens of a corpus whose rows are kept, among those of some texts: their numbers in order, all if there are few.
 
-    They depend on the number of tokens alone, so that models which read the same tokens have the same sample.
+    They depend on the numbers of tokens alone, so that models which read the same tokens have the same sample.
     """
-    total = int(texts.offset[-1])
-    return np.sort(rng(0, "sample", total).permutation(total)[:count])
+    ends = texts.offset
+    tokens = np.concatenate([np.arange(ends[text], ends[text + 1]) for text in among])
+    return np.sort(rng(0, "sample", len(tokens)).permutation(tokens)[:count]).tolist()
 
 
 def row_lengths(rows: Array) -> np.ndarray:

@@ -11,6 +11,7 @@ All spectral metrics are made from it.
 /{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
                                                                              sum of z z^T and the sum of z, unit rows; /tokens
 /{variant}/lengths/{state}                 (tokens,)                         of every row; /cosines (texts,), each text's mean
+/{variant}/measured                        (texts,)                          numbers of the measured texts, where it is not all
 /{variant}/shown/{state}                   (tokens, d)                       rows of some texts, whose numbers are /shown/texts
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
@@ -73,6 +74,10 @@ class SpectraWriter:
             self.triangles[path] = self.file.create_dataset(path, shape, np.float64, chunks=(1, shape[1]), fletcher32=True)
             self.triangles[path].attrs["d"] = d
         self.triangles[path][document] = upper
+
+    def measured_texts(self, variant: str, texts: Sequence[int]) -> None:
+        """Write which texts were measured, where it is not all: their numbers."""
+        self._put(f"{variant}/measured", np.asarray(texts))
 
     def gains(self, variant: str, state: State, parts: Iterable[np.ndarray]) -> None:
         """Write the information gain of every token, text after text, in parts."""
@@ -240,6 +245,11 @@ class Spectra(Reader):
         numbers = read(self.file, "documents/tokens")
         return [from_triangle(triangle, d, n) for triangle, n in zip(read(self.file, data.name), numbers, strict=True)]
 
+    def measured_texts(self, variant: str) -> np.ndarray:
+        """Read the numbers of the texts that were measured; of all, where nothing else is said."""
+        path = f"{variant}/measured"
+        return read(self.file, path) if path in self.file else np.arange(len(self.text_list.tokens))
+
     def gains(self, variant: str) -> Iterator[tuple[State, np.ndarray]]:
         """Yield (state, information gain of every token in nats, text after text), where gains were measured."""
         for state, data in datasets(self.file.get(f"{variant}/gains", {})):
@@ -285,7 +295,10 @@ class Spectra(Reader):
         return read(self.file, f"{variant}/sample/tokens")
 
     def pooled(self, variant: str, state: State, kind: str) -> np.ndarray:
-        """Read one row for each text, (texts, d): that of its last token, or the mean. Raises DataError where there are none."""
+        """Read one row for each measured text, (texts, d): that of its last token, or the mean.
+
+        Raises DataError where there are none.
+        """
         return read(self.file, f"{variant}/pooled/{kind}/{state.path}")
 
     def vocabulary(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Read hidden states as one stream of batches, wherever they come from: a dump, a running model, drawn rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -60,8 +60,16 @@ class States(Protocol):
     def groups(self) -> list[list[State]]:
         """Return the states that one pass reads together: those of a dump one by one, of a running model all."""
 
-    def batches(self, states: Sequence[State] | None = None, scored: bool = False, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        states: Sequence[State] | None = None,
+        scored: bool = False,
+        start: int = 0,
+        texts: Collection[int] | None = None,
+    ) -> Iterator[Batch]:
         """Yield every batch from number `start` on, with rows of some or all states; with ids and, if `scored`, surprisals.
+
+        texts: numbers of those that are read, if not all; those that do not follow one another are in batches of their own.
 
         Raises DataError for rows or surprisals that are not finite.
         """
@@ -118,6 +126,18 @@ def ranges(sizes: Sequence[int], start: int = 0) -> list[range]:
     """Yield successive ranges of the given sizes."""
     ends = start + np.cumsum([0, *sizes])
     return [range(*each) for each in zip(ends.tolist(), ends[1:].tolist(), strict=False)]
+
+
+def runs_of(numbers: Sequence[int]) -> list[range]:
+    """Split ascending numbers of texts into runs that follow one another."""
+    breaks = [place for place in range(1, len(numbers)) if numbers[place] != numbers[place - 1] + 1]
+    runs = zip([0, *breaks], [*breaks, len(numbers)], strict=True)
+    return [range(numbers[start], numbers[stop - 1] + 1) for start, stop in runs if stop > start]
+
+
+def read_of(batch: range, texts: Collection[int] | None) -> list[range]:
+    """Return the texts of a batch that are read, as runs that follow one another."""
+    return [batch] if texts is None else runs_of([text for text in batch if text in texts])
 
 
 def keeps_documents(state: State, depth: int, width: int) -> bool:

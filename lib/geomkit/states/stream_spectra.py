@@ -7,7 +7,7 @@ the number of parts changes a bit.
 """
 
 import bisect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,7 +39,8 @@ class Plan:
 
     plain: whether the final state is also measured without the final norm's gain and bias. documents: whether each document's
     sums are kept, of states for which that is possible. corpus: whether all rows together are measured. scored: whether
-    surprisals are kept; without them a running model need not compute its logits.
+    surprisals are kept; without them a running model need not compute its logits. texts: numbers of those that are measured, if
+    not all.
     """
 
     modes: Sequence[str]
@@ -49,6 +50,7 @@ class Plan:
     documents: bool = True
     corpus: bool = True
     scored: bool = True
+    texts: Collection[int] | None = None
 
     @property
     def two_passes(self) -> bool:
@@ -67,6 +69,27 @@ def missing_spectra(states: States, lengths: Sequence[int]) -> dict[str, str]:
     return absent
 
 
+@dataclass
+class Work:
+    """Texts that a job is to read, each as often as it is read, and how many of them it has read."""
+
+    total: int
+    done: int = 0
+
+
+def texts_read(states: States, plan: Plan, summed: bool) -> int:
+    """Count the texts that the measurement of a variant reads. summed: whether sums of all rows are known."""
+    texts = len([text for text in states.share if plan.texts is None or text in plan.texts])
+    again = plan.two_passes and not summed
+    return sum(texts * (2 if again and not keeps_rows(states, group) else 1) for group in states.groups())
+
+
+def keeps_rows(states: States, group: Sequence[State]) -> bool:
+    """Whether the rows of a pass are so few that they are kept for a second one."""
+    tokens = sum(states.texts.tokens[states.share.start : states.share.stop])
+    return tokens * sum(states.widths[state] for state in group) <= FEW
+
+
 def depth_of(states: States) -> int:
     """Return the number of the model's blocks."""
     return int(str(states.attributes["depth"]))
@@ -79,15 +102,17 @@ def measure_variant(
     plan: Plan,
     name: str,
     sums: Mapping[State, RowSum] | None = None,
+    work: Work | None = None,
 ) -> None:
     """Measure one variant, in as many passes as the modes and the stream take.
 
-    sums: of all rows, where they are known.
+    sums: of all rows, where they are known. work: that of the job, if there is more than this.
     """
     sinks = plan.requested.sinks if variant == TRAINED else None
     blocks = [state for state in states.widths if state.sublayer == "block"]
+    work = work or Work(texts_read(states, plan, sums is not None))
     for number, group in enumerate(states.groups()):
-        read = Passes(states, group, plan, plan.scored and number == 0)
+        read = Passes(states, group, plan, plan.scored and number == 0, work)
         before = sums
         if before is None and plan.two_passes:
             before = total_of({state: row_sum(own) for state, own in batch.rows.items()} for batch in read(f"{name}, means"))
@@ -102,7 +127,9 @@ def measure_variant(
                     measured[state] = Measured.blank(variant, state, states, rows, before or {}, plan)
                 measured[state].add(writer, batch)
         if number == 0:
-            if tokens.surprisal or not isinstance(states, Drawn):
+            if plan.texts is not None:
+                writer.measured_texts(variant, sorted(plan.texts))
+            elif tokens.surprisal or not isinstance(states, Drawn):
                 tokens.write(writer, variant, states)
             if sinks and effects is None:
                 effects = blank_effects(sinks, blocks, states)
@@ -127,10 +154,9 @@ class Passes:
     A call takes the text of the progress bar, and whether it is the last, whose batches are scored if `scored`.
     """
 
-    def __init__(self, states: States, group: Sequence[State], plan: Plan, scored: bool):
-        self.states, self.group, self.scored = states, group, scored
-        tokens = sum(states.texts.tokens[states.share.start : states.share.stop])
-        self.few = plan.two_passes and tokens * sum(states.widths[state] for state in group) <= FEW
+    def __init__(self, states: States, group: Sequence[State], plan: Plan, scored: bool, work: Work):
+        self.states, self.group, self.texts, self.scored = states, group, plan.texts, scored
+        self.work, self.few = work, plan.two_passes and keeps_rows(states, group)
         self.norm = final_norm_of(states) if plan.plain and State(depth_of(states)) in group else None
         self.kept: list[Batch] = []
 
@@ -139,7 +165,9 @@ class Passes:
             yield from self.kept
             return
         scored = self.scored and (last or self.few)
-        for batch in progress(self.states.batches(self.group, scored), name, len(self.states.borders)):
+        batches = self.states.batches(self.group, scored, texts=self.texts)
+        for batch in progress(batches, name, self.work.total, self.work.done, lambda batch: len(batch.texts)):
+            self.work.done += len(batch.texts)
             if self.norm:
                 final = State(depth_of(self.states) + 1, PLAIN)
                 batch = batch._replace(rows={**batch.rows, final: self.norm(batch.rows[State(depth_of(self.states))])})

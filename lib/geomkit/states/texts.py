@@ -12,7 +12,7 @@ attributes         prefix: tokens before every text; model: whose tokenizer cut 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -62,6 +62,14 @@ class Sample:
     prefix: list[int]
     texts: Texts
     facts: Mapping[str, object] = field(default_factory=dict)
+
+    def some(self, numbers: Sequence[int]) -> "Sample":
+        """Return some of these texts, by their numbers."""
+        own = self.texts
+        documents, tokens = [own.document[text] for text in numbers], [own.tokens[text] for text in numbers]
+        return replace(
+            self, ids=[self.ids[text] for text in numbers], texts=Texts(documents, tokens, [own.bytes[text] for text in numbers])
+        )
 
     def shuffled(self, seed: int) -> "Sample":
         """Return the same tokens in random order, text by text; the prefix stays in front."""

@@ -63,6 +63,7 @@ def facts_of_model(file: Spectra, own: Profiles, model: str, corpus: str, metric
         ("width", ", ".join(str(width) for width in sorted(set(own.widths.values())))),
         ("corpus", corpus),
         ("texts", texts),
+        *nulls_of(file, own),
         ("lengths", f"first {lengths} tokens of a text, and all tokens together"),
         ("seed", shown(file.attributes.get("seed", ""))),
     ]
@@ -77,6 +78,14 @@ def facts_of_model(file: Spectra, own: Profiles, model: str, corpus: str, metric
         variants={name: variant_label(name) for name in [TRAINED, *own.variants[1:], GAUSSIAN]},
         texts=tuple(file.text_list.document[text] for text in file.shown(TRAINED, own.last)),
     )
+
+
+def nulls_of(file: Spectra, own: Profiles) -> list[tuple[str, str]]:
+    """Say on which texts nulls were measured, where it is not all of them."""
+    documents, most = own.documents, len(own.documents)
+    fewest = min((file.measured_texts(name).tolist() for name in own.variants[1:]), key=len, default=[*range(most)])
+    named = len({documents[text] for text in fewest})
+    return [("nulls of the model", f"{len(fewest)} of these texts, {named} documents")] if len(fewest) < most else []
 
 
 def variant_label(name: str) -> str:

@@ -93,9 +93,10 @@ def read_profiles(file: Spectra, metrics: Sequence[str], parameters: Mapping[str
     own = Profiles(texts.document, depth, order, widths, variants, modes, lengths, missing=dict(file.absent))
     tokens = np.asarray(texts.tokens)
     for variant in variants:
+        read = np.isin(np.arange(len(tokens)), file.measured_texts(variant))
         for mode, state, spectrum in file.texts(variant):
             cell = Cell(variant, state, mode, spectrum.n)
-            add(own, cell, spectrum, tokens >= spectrum.n, metrics, parameters)
+            add(own, cell, spectrum, read & (tokens >= spectrum.n), metrics, parameters)
             if spectrum.n == own.longest:
                 own.shares[cell] = relative_spectrum(spectrum)
         for mode, state, spectrum in file.corpus(variant) if variant == TRAINED else ():

@@ -14,6 +14,16 @@ from geomkit.studies.portrait.rows import Facts, facts_of, write
 KINDS = (".html", ".pdf", ".parquet", ".csv")
 
 
+def savable(path: str | Path) -> Path:
+    """Return a path that a portrait can be saved at. Raises ConfigError for another ending, and where there is no such folder."""
+    path = Path(path)
+    if path.suffix not in KINDS:
+        raise ConfigError(f"{path}: a portrait is saved as {', '.join(KINDS)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}")
+    return path
+
+
 class Portrait:
     """One model on some texts, or two models compared.
 
@@ -58,10 +68,8 @@ class Portrait:
         return "\n".join([rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}", head, r"\hline", *lines, r"\end{tabular}", ""])
 
     def save(self, path: str | Path) -> Path:
-        """Write the page (.html), the figure (.pdf) or the table (.parquet, .csv). Raises ConfigError for another ending."""
-        path = Path(path)
-        if path.suffix not in KINDS:
-            raise ConfigError(f"{path}: a portrait is saved as {', '.join(KINDS)}")
+        """Write the page (.html), the figure (.pdf) or the table (.parquet, .csv). For errors see `savable`."""
+        path = savable(path)
         if path.suffix == ".html":
             page = self._page()
             with replacing(path) as temporary:
