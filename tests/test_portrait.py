@@ -24,7 +24,23 @@ from geomkit.studies.portrait.run import compare, portrait
 
 METRICS = ["erank_covariance", "rate_distortion_ratio", "top_1_share"]
 SMALL = {"count": 12, "length": 24, "lengths": (8, 24), "device": "cpu"}
-KEY = ("section", "variant", "layer", "state", "normalise", "scope", "n", "sinks", "metric", "rank", "text", "position", "past")
+KEY = (
+    "section",
+    "variant",
+    "layer",
+    "state",
+    "other_layer",
+    "other_place",
+    "normalise",
+    "scope",
+    "n",
+    "sinks",
+    "metric",
+    "rank",
+    "text",
+    "position",
+    "past",
+)
 
 
 def cells(table) -> dict[tuple, float]:
