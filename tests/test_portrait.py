@@ -179,6 +179,26 @@ def test_a_planted_sink_and_a_layer_of_low_rank_are_found(planted, tmp_path):
     assert re.search(r"; without attention sinks it is 1[67]\.?\d* there", sentences)
 
 
+def test_similarity_of_layers_is_that_of_the_sampled_tokens(planted, tmp_path):
+    from geomkit.measures.similarity import similarity
+    from geomkit.states.spectra import Spectra
+
+    table = table_of(planted, tmp_path / "out")
+    rows = chosen(table, section="similarity")
+    assert len(rows) == 2 * 6 * 7 / 2
+    with Spectra(tmp_path / "out/planted.h5") as file:
+        tokens = file.sampled_tokens("trained")
+        states = [file.sample("trained", State(layer)).astype(float) for layer in (0, 3)]
+    unit = [own / np.linalg.norm(own, axis=1, keepdims=True) for own in states]
+    for name, found in similarity(*unit, tokens // 48).items():
+        (row,) = [row for row in rows if (row["metric"], row["layer"], row["other_layer"]) == (name, 0, 3)]
+        numbers = [found.value, found.low, found.high, found.null]
+        assert [row[column] for column in ("value", "low", "high", "null")] == pytest.approx(numbers, abs=1e-6)
+        assert row["low"] < 0 < row["high"]
+        assert (row["n"], row["documents"], row["scope"]) == (480, 10, "tokens")
+    assert {row["value"] for row in rows if row["place"] == row["other_place"]} == {1.0}
+
+
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):
     draw = np.random.default_rng(3)
     facts = {"params_nonembedding": 10, "params_total": 20, "depth": 4, "final norm": "none", "model": "noise"}
@@ -201,7 +221,14 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
 
     model, _ = deep
     same = compare(model, copy.deepcopy(model), lines, tokenizer=tokenizer, **SMALL)
-    assert same.facts.sentences == ("No difference between the two models is larger than texts explain.",)
+    first, second = same.facts.sentences
+    assert first == "No difference between the two models is larger than texts explain."
+    assert second.startswith(
+        "After their last blocks, the two models' token vectors have a similarity (debiased CKA) of 1 [1, 1]"
+    )
+    similar = chosen(same.table, section="similarity")
+    assert len(similar) == 2 * len({(row["place"], row["other_place"]) for row in similar})
+    assert all(row["value"] == pytest.approx(1) for row in similar if row["place"] == row["other_place"])
     rows = chosen(same.table, section="difference")
     assert rows
     assert all(row["value"] == row["band_low"] == row["band_high"] == 0 for row in rows)
@@ -240,6 +267,9 @@ def test_models_of_other_tokenizers_read_the_same_passages(deep, lines, tmp_path
     result = compare(folder, other, lines, **SMALL)
     assert "the tokenizers differ" in result.facts.absent["equal tokens"]
     assert {row["metric"] for row in chosen(result.table, section="loss", model="other minus deep")} == {"loss_per_byte"}
+    similar = chosen(result.table, section="similarity")
+    assert {(row["metric"], row["scope"], row["n"]) for row in similar} == {("cka", "last", 12), ("cka", "mean", 12)}
+    assert result.facts.absent["mutual_neighbours"] == "other documents have 11 rows, fewer than twice 10"
     rows = chosen(result.table, section="difference", metric="erank_covariance", layer=0, normalise="unit")
     assert {row["n"] for row in rows} <= {8, 24}
     assert rows
@@ -281,6 +311,8 @@ def test_one_text_and_texts_shorter_than_every_length_are_said(tiny, lines):
     single = portrait(tiny("llama"), lines[:1], **SMALL)
     assert "one document" in single.facts.sentences[0]
     assert all(row["low"] is None for row in chosen(single.table, section="depth"))
+    assert chosen(single.table, section="similarity") == []
+    assert "1 document, fewer" in single.facts.absent["similarity"]
     short = portrait(tiny("llama"), [line[:20] for line in lines], device="cpu")
     assert {row["n"] for row in chosen(short.table, section="depth", scope="text")} != {64, 256}
 

@@ -232,7 +232,20 @@ def similarity(chart: dict[str, Any]) -> Layers:
         for channel, (ticks, title) in zip((alt.X("left:Q"), alt.Y("bottom:Q")), axes, strict=True)
     )
     shade = alt.Opacity("value:Q").scale(domain=[0, 1], range=[0, 1], clamp=True)
-    legend = alt.Legend(orient="top", direction="horizontal", values=[0, 0.2, 0.4, 0.6, 0.8, 1], title=None, symbolType="square")
+    steps: dict[str, Any] = {
+        "values": [0, 0.2, 0.4, 0.6, 0.8, 1],
+        "format": "~g",
+        "orient": "top",
+        "direction": "horizontal",
+        "title": None,
+    }
+    symbols: dict[str, Any] = {
+        "symbolType": "square",
+        "symbolSize": 160,
+        "symbolStrokeColor": "var(--line)",
+        "symbolStrokeWidth": 1,
+    }
+    legend = alt.Legend(**steps, **symbols, labelColor="var(--muted)", labelFontSize=12)
     layers = []
     for across, up in (("x", "y"),) if chart["other_ticks"] else (("x", "y"), ("y", "x")):
         rows = alt.Chart(alt.NamedData(name="rows")).transform_calculate(

@@ -150,8 +150,8 @@ def similarity_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
             "architecture alone does."
         )
     caption = (
-        "The stronger the colour, the more alike: 1 is equal up to rotation, shift and scale, and 0 is what is left where the "
-        f"documents of one of both states are exchanged. {look} CKA weighs all pairs of tokens; shared neighbours are among the "
+        "The stronger the colour, the more alike: 1 is equal up to rotation, shift and scale, and 0 is what remains if documents "
+        f"are exchanged in one of the two states. {look} CKA weighs all pairs of tokens; shared neighbours are among the "
         f"{NEIGHBOURS} nearest tokens of other documents. Vectors have unit length."
     )
     switches = {
@@ -168,8 +168,9 @@ def axis_of_states(rows: Sequence[Row], layer: str, place: str) -> dict[tuple[in
 
 
 def labels(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
-    """Return the labels on such an axis; there is no room for the plain final state, which stands before the final one."""
-    return {x: label for x, label in ticks_of(positions).items() if label != "plain" or x == max(positions.values())}
+    """Return the labels on such an axis, without those for which there is no room beside the last one."""
+    last = max(positions.values())
+    return {x: label for x, label in ticks_of(positions).items() if x == last or (label != "plain" and last - x >= last / 10)}
 
 
 def curve(rows: Sequence[Row], facts: Facts) -> Chart:
