@@ -21,6 +21,7 @@ from geomkit.studies.portrait.analyse import write_portrait
 from geomkit.studies.portrait.measure import measure_portrait
 from geomkit.studies.portrait.rows import facts_of, read
 from geomkit.studies.portrait.run import compare, portrait
+from geomkit.studies.portrait.sentences import similarity_of_ends
 
 METRICS = ["erank_covariance", "rate_distortion_ratio", "top_1_share"]
 SMALL = {"count": 12, "length": 24, "lengths": (8, 24), "device": "cpu"}
@@ -196,7 +197,29 @@ def test_similarity_of_layers_is_that_of_the_sampled_tokens(planted, tmp_path):
         assert [row[column] for column in ("value", "low", "high", "null")] == pytest.approx(numbers, abs=1e-6)
         assert row["low"] < 0 < row["high"]
         assert (row["n"], row["documents"], row["scope"]) == (480, 10, "tokens")
-    assert {row["value"] for row in rows if row["place"] == row["other_place"]} == {1.0}
+    assert [row["value"] for row in rows if row["place"] == row["other_place"]] == pytest.approx([1] * 12)
+
+
+def ends(variant: str, low: float, high: float) -> dict:
+    pair = {"section": "similarity", "metric": "cka", "place": "embedding", "other_place": "last", "scope": "tokens"}
+    return pair | {"variant": variant, "value": (low + high) / 2, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([ends("trained", 0.2, 0.3), ends("untrained-0", 0.8, 0.9)], "is 0.25 [0.2, 0.3] of 1; in an untrained twin it is 0.85"),
+        ([ends("trained", 0.2, 0.3)], "is 0.25 [0.2, 0.3] of 1."),
+        ([ends("trained", 0.2, 0.3), ends("untrained-0", 0.25, 0.4)], ""),  # as in the twin
+        ([ends("trained", -0.1, 0.1), ends("untrained-0", 0.8, 0.9)], ""),  # no more than the null
+        ([ends("trained", 0.2, 0.3) | {"low": None, "high": None}], ""),
+        ([], ""),
+    ],
+)
+def test_similarity_is_a_sentence_only_where_it_differs_from_its_nulls(rows, words):
+    found = list(similarity_of_ends(rows))
+    assert len(found) == bool(words)
+    assert words in "".join(found)
 
 
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):
@@ -223,8 +246,8 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
     same = compare(model, copy.deepcopy(model), lines, tokenizer=tokenizer, **SMALL)
     first, second = same.facts.sentences
     assert first == "No difference between the two models is larger than texts explain."
-    assert second.startswith(
-        "After their last blocks, the two models' token vectors have a similarity (debiased CKA) of 1 [1, 1]"
+    assert (
+        "two models' token vectors are alike beyond their null: debiased CKA is 1 [1, 1] of 1, and a share of 1 [1, 1]" in second
     )
     similar = chosen(same.table, section="similarity")
     assert len(similar) == 2 * len({(row["place"], row["other_place"]) for row in similar})

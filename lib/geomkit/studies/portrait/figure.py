@@ -254,8 +254,7 @@ SHADES = ScalarMappable(Normalize(0, 1, clip=True), LinearSegmentedColormap.from
 
 def similarity_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw the similarity of all pairs of states: of the model and its twin, or of two models, also at equal relative depth."""
-    found = [row for row in rows["similarity"] if row["value"] is not None]
-    found = [row for row in found if row["scope"] == found[0]["scope"]]
+    found = [row for row in rows["similarity"] if row["scope"] == rows["similarity"][0]["scope"]]
     metrics, variants = unique(found, "metric"), unique(found, "variant")
     two = facts.kind == "comparison"
     figure = Figure(figsize=(WIDTH, 0.7 + 1.55 * len(metrics)))
@@ -269,7 +268,7 @@ def similarity_figure(rows: Rows, facts: Facts) -> Figure:
             along(line[1], points, similarity.CURVE, 1)
             line[1].axhline(0, color="0.6", lw=0.6, zorder=0)
             line[1].set_title(similarity.CURVE.label, loc="left")
-            label_depth([line[1]], charts.RELATIVE, "")
+            label_depth([line[1]], {x: label for x, label in charts.RELATIVE.items() if label != "plain"}, "")
     names = [f"{model}: block" for model in facts.models] if two else ["block", "block"]
     axes[-1, 0].set_xlabel(names[0])
     for axis in axes[:, 0]:

@@ -264,11 +264,11 @@ def similarity_of_models(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for scope in dict.fromkeys(row["scope"] for row in rows):
         at = [row for row in rows if (row["place"], row["other_place"], row["scope"]) == ("last", "last", scope)]
         found = {row["metric"]: estimate for row in at if (estimate := estimate_of(row)) and estimate.sign > 0}
-        words = {"cka": "a similarity (debiased CKA) of {} of 1", "mutual_neighbours": "a share of {} of nearest neighbours"}
+        words = {"cka": "debiased CKA is {} of 1", "mutual_neighbours": "a share of {} of nearest neighbours is common"}
         parts = [text.format(said(found[metric])) for metric, text in words.items() if metric in found]
         if parts:
             rows_of = {"tokens": "token vectors", "last": "last tokens of texts", "mean": "means of texts"}[scope]
-            yield f"After their last blocks, the two models' {rows_of} have {' and '.join(parts)} in common, beyond their null."
+            yield f"After their last blocks, the two models' {rows_of} are alike beyond their null: {', and '.join(parts)}."
             return
 
 

@@ -104,7 +104,8 @@ def compared(
             pair = {**own, "other_layer": other.layer, "other_place": b.place(other), "normalise": MODE, "metric": name}
             numbers = {column: float(getattr(found, column)[i, j]) for column in ("value", "low", "high", "null")}
             known = {column: number for column, number in numbers.items() if np.isfinite(number)}
-            yield i, j, {**pair, **known, "n": len(documents), "documents": count}
+            if "value" in known:  # of equal rows there is none
+                yield i, j, {**pair, **known, "n": len(documents), "documents": count}
 
 
 # The panel of the page
@@ -115,7 +116,7 @@ CURVE = Series("at equal relative depth", BLUE, SOLID)
 
 def similarity_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     """Return the similarity of all pairs of states: of a model and of its twin, or of two models, also at equal depth."""
-    own = [row for row in rows["similarity"] if row.get("value") is not None]
+    own = rows["similarity"]
     columns = ("x", "place", "y", "other", "value", "low", "high", "null", "n", "documents")
     places = {"first": axis_of_states(own, "layer", "place"), "second": axis_of_states(own, "other_layer", "other_place")}
     found = [
@@ -170,7 +171,7 @@ def axis_of_states(rows: Sequence[Row], layer: str, place: str) -> dict[tuple[in
 def labels(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
     """Return the labels on such an axis, without those for which there is no room beside the last one."""
     last = max(positions.values())
-    return {x: label for x, label in ticks_of(positions).items() if x == last or (label != "plain" and last - x >= last / 10)}
+    return {x: label for x, label in ticks_of(positions).items() if x == last or last - x >= last / 10}
 
 
 def curve(rows: Sequence[Row], facts: Facts) -> Chart:
@@ -187,7 +188,7 @@ def curve(rows: Sequence[Row], facts: Facts) -> Chart:
         for row in equally_deep(rows)
     ]
     columns = ("x", "place", "other", "value", "low", "high", "null", "n", "documents")
-    return Chart("curve", CURVE.label, {TRAINED: CURVE}, columns, found, ("place", "other"), RELATIVE, DEPTH)
+    return Chart("curve", "", {TRAINED: CURVE}, columns, found, ("place", "other"), RELATIVE, DEPTH)
 
 
 def equally_deep(rows: Sequence[Row]) -> list[Row]:
