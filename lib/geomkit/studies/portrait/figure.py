@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
-from geomkit.studies.portrait import charts, panels, similarity
+from geomkit.studies.portrait import charts, panels, similarity_panel
 from geomkit.studies.portrait.charts import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
@@ -264,10 +264,10 @@ def similarity_figure(rows: Rows, facts: Facts) -> Figure:
             cells(axis, [row for row in found if (row["metric"], row["variant"]) == (metric, variant)], not two)
             axis.set_title(charts.title_of(metric, facts) if variant == variants[0] else facts.variants[variant], loc="left")
         if two:
-            points = [(charts.relative(row), row) for row in similarity.equally_deep(found) if row["metric"] == metric]
-            along(line[1], points, similarity.CURVE, 1)
+            points = [(charts.relative(row), row) for row in similarity_panel.equally_deep(found) if row["metric"] == metric]
+            along(line[1], points, similarity_panel.CURVE, 1)
             line[1].axhline(0, color="0.6", lw=0.6, zorder=0)
-            line[1].set_title(similarity.CURVE.label, loc="left")
+            line[1].set_title(similarity_panel.CURVE.label, loc="left")
             label_depth([line[1]], {x: label for x, label in charts.RELATIVE.items() if label != "plain"}, "")
     names = [f"{model}: block" for model in facts.models] if two else ["block", "block"]
     axes[-1, 0].set_xlabel(names[0])
@@ -276,14 +276,14 @@ def similarity_figure(rows: Rows, facts: Facts) -> Figure:
     if two:
         axes[-1, 1].set_xlabel("relative depth")
     figure.colorbar(SHADES, ax=axes, orientation="horizontal", aspect=40, pad=0.02, shrink=0.6)
-    figure.suptitle(f"{head([], facts)}: {found[0]['n']} {similarity.ROWS[found[0]['scope']]}, unit length", fontsize=6.5)
+    figure.suptitle(f"{head([], facts)}: {found[0]['n']} {similarity_panel.ROWS[found[0]['scope']]}, unit length", fontsize=6.5)
     return figure
 
 
 def cells(axis: Axes, rows: Sequence[Row], symmetric: bool) -> None:
     """Draw a cell for each pair of states; of one model on both sides of the diagonal."""
-    across = similarity.axis_of_states(rows, "layer", "place")
-    up = similarity.axis_of_states(rows, "other_layer", "other_place")
+    across = similarity_panel.axis_of_states(rows, "layer", "place")
+    up = similarity_panel.axis_of_states(rows, "other_layer", "other_place")
     values = np.full((len(up), len(across)), np.nan)
     for row in rows:
         place = int(up[row["other_layer"], row["other_place"]]), int(across[row["layer"], row["place"]])
@@ -291,5 +291,5 @@ def cells(axis: Axes, rows: Sequence[Row], symmetric: bool) -> None:
             values[where] = row["value"]
     axis.imshow(SHADES.to_rgba(values), origin="lower", interpolation="nearest", aspect="auto")
     for set_ticks, positions in ((axis.set_xticks, across), (axis.set_yticks, up)):
-        ticks = similarity.labels(positions)
+        ticks = similarity_panel.labels(positions)
         set_ticks(list(ticks), list(ticks.values()))

@@ -50,7 +50,7 @@ from geomkit.studies.portrait.charts import (
     words_for,
 )
 from geomkit.studies.portrait.rows import Facts
-from geomkit.studies.portrait.similarity import similarity_panel
+from geomkit.studies.portrait.similarity_panel import similarity_panel
 
 # Sections
 

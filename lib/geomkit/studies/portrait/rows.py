@@ -86,6 +86,10 @@ COLUMNS = pa.schema(
 )
 """depth is relative: 0 the embedding, 1 the last block, above 1 the final state. place is its name: embedding, a number, last,
 plain (after the final norm without its learnt weights) or final. low and high are ends of 95 % intervals over documents."""
+TOKENS = "tokens"
+"""Scope of similarities whose rows are sampled tokens; the others are ways to pool a text."""
+NEIGHBOURS = 10
+"""Nearest neighbours of a token that similarity counts."""
 PLACE = b"portrait"
 """Key of the facts in the metadata of a table."""
 
