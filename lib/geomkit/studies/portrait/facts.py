@@ -15,6 +15,7 @@ DECLARED = (
     | described("geomkit.measures.projection", "variant")
 )
 METRICS = described("geomkit.measures.entropy", "metrics.register")
+SIMILARITIES = described("geomkit.measures.similarity", "similarities.register")
 BESIDE = {
     "norm_median": ("median norm", "length"),
     "norm_largest": ("largest norm", "length"),
@@ -25,7 +26,7 @@ BESIDE = {
     "surprisal": ("surprisal", "nats"),
     "loss": ("loss", "nats a token"),
     "loss_per_byte": ("loss per byte", "nats a byte"),
-}
+} | {name: (one.facts["label"], one.facts["unit"]) for name, one in SIMILARITIES.items()}
 """Labels and units of quantities that are no metrics of a spectrum."""
 SAID = {
     "model repository": "repository",
