@@ -13,6 +13,7 @@ from geomkit.core.arrays import Array
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
+from geomkit.studies.portrait.dimension import FIRST, SAME_COVARIANCE, TYPES
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
 MOST = 8
@@ -44,6 +45,7 @@ def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows:
         *leading(own, documents),
         *word_order(own, documents),
         *sink_effect(own, documents, marked),
+        *dimension(rows),
         *loss(rows),
         *stands(own, documents, rows),
     ][:MOST]
@@ -222,6 +224,31 @@ def loss(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if row["bound"] is not None and row["high"] < row["bound"]:
         sentence += f"; a uniform guess has {number(row['bound'])} a token"
     yield sentence + "."
+
+
+def dimension(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The last block's intrinsic dimension, beside Gaussian rows of its covariance and the untrained twin."""
+    here = [row for row in rows if row["section"] == "dimension" and (row["scope"], row["place"]) == (TYPES, "last")]
+    found = {row["variant"]: row for row in here if (row["metric"], row.get("rank")) == FIRST and row["low"] is not None}
+    own, drawn = (found.get(name) for name in (TRAINED, SAME_COVARIANCE))
+    if own is None or drawn is None or not apart(own, drawn):
+        return
+    sentence = (
+        f"After the last block, vectors of {own['n']} different tokens have an intrinsic dimension of {said(estimate_of(own))} "
+        f"at the distance of {FIRST[1]} neighbours; Gaussian rows of the same covariance have {said(estimate_of(drawn))}"
+    )
+    twin = found.get("untrained-0")
+    yield sentence + (f", and an untrained twin has {said(estimate_of(twin))}." if twin and apart(own, twin) else ".")
+
+
+def estimate_of(row: Mapping[str, Any]) -> Estimate:
+    """Return the value of a row with its interval."""
+    return Estimate(row["value"], row["low"], row["high"])
+
+
+def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two intervals do not overlap."""
+    return bool(one["high"] < other["low"] or other["high"] < one["low"])
 
 
 def stands(own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
