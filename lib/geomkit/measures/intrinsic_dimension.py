@@ -2,13 +2,18 @@
 
 Where rows are dense and smooth, ratios of a row's distances to its neighbours follow a law that only the dimension enters. So
 neighbours are found once, and every estimator reads their distances. A new estimator is one function here with
-`@dimensions.register(name, label=..., unit=...)`, all literals: it takes Neighbours, and parameters of its own, each by keyword
-and with a default, and returns the dimension (...,) at each scale. Leading axes of the distances stay.
+`@dimensions.register(name, label=..., unit=...)`, all literals: it takes distances (..., n, ranks) from each row to its
+neighbours of ranks 1, 2, 4, .., NaN for rows that are not there, and parameters of its own, each by keyword and with a default.
+It returns the dimension (...,) at each scale.
 
 A scale is the rank n2 of the farther neighbour of a ratio: the larger, the more of the cloud is seen. Distances are Euclidean,
 between rows as they are, as usual for hidden states (Valeriani et al. 2023, arXiv 2302.00294; Cheng et al. 2024, arXiv
 2405.15471). Estimates do not change where rows are rotated, moved or scaled together. For rows of length 1 hand over
-`normalise(Z, "unit")`. With few rows for their dimension all estimators are too low: compare clouds of as many rows.
+`normalise(Z, "unit")`. With few rows for their dimension all estimators are too low: compare clouds of as many rows. States of
+one token lie together, so that a cloud in which tokens recur is low near by, whatever a model has learnt.
+
+Intervals come from clouds of a quarter of the documents. Documents drawn with replacement would make rows equal, and a jackknife
+is not consistent for neighbours: it is about 1.7 times too wide (tests/benchmarks/dimension.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,19 +26,20 @@ from scipy import stats
 
 from geomkit.core.arrays import Array, as_numpy, reals, rounding
 from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.provenance import rng
 from geomkit.core.registry import Registry
 from geomkit.measures.padding import token_rows
 
 FEWEST = 32
 """Distinct rows that an estimate needs."""
-GROUPS = 20
-"""Groups of documents, each of which is left out once."""
+FEWEST_DOCUMENTS = 8
+"""Documents that an interval needs."""
+DEALS = 8
+"""Times that documents are dealt to four quarters."""
 BLOCK = 2048
 """Rows whose distances to all others are in memory at a time."""
 STEPS = 50
 """Newton's steps at most; five are usual."""
-TOGETHER = 1 << 20
-"""Neighbours that are counted at a time, over rows and groups."""
 CANCELLED = 1e-6
 """Squared distances below this part of the squared lengths are computed anew, from differences."""
 
@@ -42,58 +48,55 @@ CANCELLED = 1e-6
 class Neighbours:
     """Distances from each distinct row to its neighbours of ranks 1, 2, 4, ..
 
-    distances: (1 + groups, n, ranks); the first of all rows, each other without one group of documents, whose own rows are NaN.
-    distinct: (n,), the numbers of those rows. repeated: how many others there were, each equal to an earlier one.
+    distances: (n, ranks). quarters: (clouds, rows, ranks), the same in clouds of a quarter of the documents each, NaN for rows
+    that are not there; no cloud where there are too few documents. documents: their number. distinct: (n,), the numbers of the
+    distinct rows. repeated: how many others there were, each equal to an earlier one.
     """
 
     distances: Array
+    quarters: Array
+    documents: int
     distinct: np.ndarray
     repeated: int
 
     @property
     def n(self) -> int:
         """Number of distinct rows."""
-        return self.distances.shape[-2]
-
-    @property
-    def ranks(self) -> list[int]:
-        """Ranks of the neighbours, doubling."""
-        return [2**power for power in range(self.distances.shape[-1])]
+        return len(self.distances)
 
 
 @dataclass(frozen=True, eq=False)
 class Dimension:
     """An intrinsic dimension at each scale, with its 95 % interval over documents.
 
-    scales: the ranks n2. value: (scales,), NaN where all neighbours are equally far. left_out: (groups, scales), without one
-    group of documents each. n: distinct rows; repeated: rows that equal an earlier one, and were removed.
+    scales: the ranks n2. value: (scales,), NaN where all neighbours are equally far. quarters: (clouds, scales), of a quarter of
+    the documents each. n: distinct rows; repeated: rows that equal an earlier one, and were left out.
     """
 
     scales: Sequence[int]
     value: Array
-    left_out: Array
+    quarters: Array
+    documents: int
     n: int
     repeated: int
 
     @property
     def interval(self) -> tuple[Array, Array]:
         """Ends of the interval, each (scales,); NaN without documents."""
-        low, high = jackknife_interval(np.log(self.value), np.log(self.left_out))
+        low, high = interval_of_quarters(np.log(self.value), np.log(self.quarters), self.documents)
         return np.exp(low), np.exp(high)
 
 
-def jackknife_interval(value: Array, left_out: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the interval of a statistic (k,) from its values without one group each (groups, k), as t on groups - 1 degrees.
+def interval_of_quarters(value: Array, quarters: Array, documents: int, level: float = 0.95) -> tuple[Array, Array]:
+    """Return the interval of a statistic (k,) from its values in clouds of a quarter of the documents (clouds, k).
 
-    Groups are of documents: a document's tokens are one cluster, and drawing documents with replacement would make rows equal.
-    NaN for fewer than two groups. Source: Tukey 1958; Efron, Stein 1981.
+    Its variance is p / (1 - p) times theirs, p = 1/4, which is exact for a mean, and t has documents - 1 degrees of freedom. Of
+    neighbours it is up to 4/3 of the true variance. NaN without clouds. Source: Politis, Romano 1994.
     """
-    groups = len(left_out)
-    if groups < 2:
+    if not len(quarters):
         return np.full_like(value, np.nan), np.full_like(value, np.nan)
-    error = np.sqrt((groups - 1) * np.var(left_out, axis=0))
-    reach = float(stats.t.ppf((1 + level) / 2, groups - 1)) * error
-    return value - reach, value + reach
+    reach = stats.t.ppf((1 + level) / 2, documents - 1) * np.std(quarters, axis=0, ddof=1) / np.sqrt(3)
+    return np.asarray(value - reach), np.asarray(value + reach)
 
 
 dimensions: Registry[Callable[..., Mapping[int, Array]]] = Registry("estimator of intrinsic dimension")
@@ -107,7 +110,7 @@ def intrinsic_dimension(
     dtype: Any = None,
     **parameters: float,
 ) -> dict[str, Dimension]:
-    """Estimate the intrinsic dimension of rows Z (n, d) by the named estimators, or by all, at scales 2, 4, .. up to n / 4.
+    """Estimate the intrinsic dimension of rows Z (n, d) by the named estimators, or by all, at scales 2, 4, .. up to n / 8.
 
     documents: (n,), the document of each row, for intervals. dtype: the type that the rows were computed in, where it has fewer
     digits than that of Z. Rows that are equal up to rounding count once. parameters: of the estimators, each goes to those that
@@ -129,14 +132,16 @@ def estimated(neighbours: Neighbours, names: Iterable[str] | None = None, **para
     for name in dimensions if names is None else names:
         function = dimensions[name]
         given = {key: value for key, value in parameters.items() if key in dimensions.keywords(name)}
-        values = function(neighbours, **given)
-        every = np.stack([np.where(np.isfinite(value), value, np.nan) for value in values.values()], axis=-1)
-        found[name] = Dimension(list(values), every[0], every[1:], neighbours.n, neighbours.repeated)
+        whole, quarters = (function(distances, **given) for distances in (neighbours.distances, neighbours.quarters))
+        value, drawn = (
+            np.stack([np.where(np.isfinite(one), one, np.nan) for one in of.values()], -1) for of in (whole, quarters)
+        )
+        found[name] = Dimension(list(whole), value, drawn, neighbours.documents, neighbours.n, neighbours.repeated)
     return found
 
 
 @dimensions.register("twonn", label="TwoNN dimension", unit="dimensions")
-def twonn(neighbours: Neighbours, *, discarded: float = 0.1) -> dict[int, Array]:
+def twonn(distances: Array, *, discarded: float = 0.1) -> dict[int, Array]:
     """TwoNN: the slope of -ln(1 - i / n) on ln mu_i through the origin, mu_i the i-th smallest ratio r_2 / r_1.
 
     The largest ratios, the part `discarded` of all, are left out, as published. Its maximum likelihood is `gride` at scale 2.
@@ -145,30 +150,29 @@ def twonn(neighbours: Neighbours, *, discarded: float = 0.1) -> dict[int, Array]
     """
     if not 0 < discarded < 1:
         raise ConfigError(f"discarded is a part of all ratios, between 0 and 1, found {discarded}")
-    ratios = np.sort(log_ratios(neighbours, 0), axis=-1)  # NaN last
+    ratios = np.sort(log_ratios(distances, 0), axis=-1)  # NaN last
     count = np.isfinite(ratios).sum(axis=-1, keepdims=True)
-    place = np.arange(1, neighbours.n + 1)
+    place = np.arange(1, ratios.shape[-1] + 1)
     used = place <= np.floor(count * (1 - discarded) + 1e-9)
     x = np.where(used, ratios, 0.0)
-    y = -np.log1p(-np.where(used, place / count, 0.0))
+    y = -np.log1p(-np.where(used, place / np.maximum(count, 1), 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         return {2: np.asarray((x * y).sum(axis=-1) / (x * x).sum(axis=-1))}
 
 
 @dimensions.register("gride", label="Gride dimension", unit="dimensions")
-def gride(neighbours: Neighbours) -> dict[int, Array]:
+def gride(distances: Array) -> dict[int, Array]:
     """Gride: the maximum likelihood of the ratios r_{n2} / r_{n1}, n2 = 2 n1, at scales n2 = 2, 4, 8, ..
 
     mu has the density d (mu^d - 1)^(n2 - n1 - 1) / (B(n2 - n1, n1) mu^((n2 - 1) d + 1)). At n2 = 2 it is TwoNN's maximum
     likelihood, (n - 1) / sum ln mu: n - 1 in place of n, at all scales, makes that one unbiased. Limits: as `twonn`.
     Source: Denti, Doimo, Laio, Mira 2022, Scientific Reports 12, 20005.
     """
-    return {2 * n1: ratio_likelihood(log_ratios(neighbours, place), n1) for place, n1 in enumerate(neighbours.ranks[:-1])}
+    return {2 << place: ratio_likelihood(log_ratios(distances, place), 1 << place) for place in range(distances.shape[-1] - 1)}
 
 
-def log_ratios(neighbours: Neighbours, place: int) -> Array:
-    """Return ln(r_{2 k} / r_k) of every row, k the rank at a place: (1 + groups, n)."""
-    distances = neighbours.distances
+def log_ratios(distances: Array, place: int) -> Array:
+    """Return ln(r_{2 k} / r_k) of every row, k = 2^place: (..., n)."""
     return np.asarray(np.log(distances[..., place + 1] / distances[..., place]))
 
 
@@ -205,11 +209,10 @@ def smooth_step(x: Array) -> tuple[Array, Array]:
 
 
 def nearest_neighbours(Z: ArrayLike, documents: ArrayLike | None = None, *, dtype: Any = None) -> Neighbours:
-    """Find the neighbours of ranks 1, 2, 4, .. up to n / 4 of each distinct row of Z (n, d), by Euclidean distance.
+    """Find the neighbours of ranks 1, 2, 4, .. up to n / 8 of each distinct row of Z (n, d), by Euclidean distance.
 
-    Rows are equal where their distance is within rounding, `geomkit.core.arrays.rounding` of the longer one. Documents are
-    dealt to at most `GROUPS` groups in the order in which they occur. Nothing is left out where less than half of the rows would
-    remain. For arguments and errors see `intrinsic_dimension`.
+    Rows are equal where their distance is within rounding, `geomkit.core.arrays.rounding` of the longer one. The same documents
+    are dealt to the same quarters, whatever the rows. For arguments and errors see `intrinsic_dimension`.
     """
     Z = token_rows(Z)
     if Z.ndim != 2:
@@ -217,34 +220,50 @@ def nearest_neighbours(Z: ArrayLike, documents: ArrayLike | None = None, *, dtyp
     rows, limit = as_numpy(reals(Z)), rounding(Z, dtype)
     if not np.isfinite(rows).all():
         raise DataError(f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(rows)} rows are not finite")
+    names, of_row = np.unique(np.zeros(len(rows)) if documents is None else np.asarray(documents), return_inverse=True)
+    if len(of_row) != len(rows):
+        raise DataError(f"{len(of_row)} documents for {len(rows)} rows")
     first = {row.tobytes(): number for number, row in reversed(list(enumerate(rows + 0.0)))}
     distinct = np.array(sorted(first.values()), dtype=int)
     own = rows[distinct]
     limits, centred = limit * np.linalg.norm(own, axis=1), own - own.sum(axis=0) / max(len(own), 1)
-    whole = list(squared_distances(centred)) if len(own) <= BLOCK else None
-    equal = [equals_earlier(block, start, limits) for start, block in whole or squared_distances(centred)]
-    kept = ~np.concatenate([np.zeros(0, dtype=bool), *equal])
-    n = int(kept.sum())
+    whole = next(squared_distances(centred))[1] if 0 < len(own) <= BLOCK else None
+    equal = equals_earlier(centred, limits, whole)
+    n = int((~equal).sum())
     if n < FEWEST:
         raise DataError(f"{n} distinct rows of {len(rows)}, and an intrinsic dimension needs {FEWEST}")
-    groups = np.zeros(n, dtype=int) if documents is None else dealt(np.asarray(documents)[distinct][kept])
-    sizes = np.bincount(groups)
-    if sizes.max() > n / 2:
-        sizes = sizes[:0]
-    blocks = (
-        squared_distances(centred[kept])
-        if whole is None
-        else [(0, whole[0][1] if kept.all() else whole[0][1][np.ix_(kept, kept)])]
-    )
-    highest = 2 ** int(np.log2(n / 4))
-    found = [ranked(block, start, highest, groups, sizes) for start, block in blocks]
-    return Neighbours(np.concatenate(found, axis=1), distinct[kept], len(rows) - n)
+    ranks = 2 ** np.arange(int(np.log2(n / 8)) + 1)
+    kept, own_document = np.flatnonzero(~equal), of_row[distinct[~equal]]
+    quarters = [kept[np.isin(own_document, part)] for part in dealt(len(names))]
+    found = [at_ranks(centred, part, ranks, whole) for part in quarters]
+    together = np.full((len(found), max(map(len, found), default=1), len(ranks)), np.nan)
+    for place, one in enumerate(found):
+        together[place, : len(one)] = one
+    return Neighbours(at_ranks(centred, kept, ranks, whole), together, len(names), distinct[kept], len(rows) - n)
 
 
-def dealt(documents: Array) -> np.ndarray:
-    """Deal documents to groups in the order in which they occur: the group of each row, (n,)."""
-    number = {name: place % GROUPS for place, name in enumerate(dict.fromkeys(documents.tolist()))}
-    return np.array([number[name] for name in documents.tolist()])
+def dealt(documents: int) -> list[np.ndarray]:
+    """Deal documents to four quarters, `DEALS` times: the documents of each. None of too few documents."""
+    draw = rng(0, "quarters of documents", documents)
+    deals = range(DEALS if documents >= FEWEST_DOCUMENTS else 0)
+    return [part for _ in deals for part in np.array_split(draw.permutation(documents), 4)]
+
+
+def at_ranks(rows: Array, chosen: np.ndarray, ranks: np.ndarray, whole: Array | None) -> Array:
+    """Return distances (chosen, ranks) of chosen rows to neighbours among them; NaN at ranks that they are too few for.
+
+    whole: squared distances of all rows, if they are in memory.
+    """
+    if whole is None:
+        blocks = (block for _, block in squared_distances(rows[chosen]))
+    else:
+        blocks = iter([whole if len(chosen) == len(whole) else whole[np.ix_(chosen, chosen)]])
+    there = ranks[ranks < len(chosen)]
+    found = np.full((len(chosen), len(ranks)), np.nan)
+    if len(there):
+        nearest = [np.sort(np.partition(block, there[-1] - 1, axis=1)[:, : there[-1]], axis=1) for block in blocks]
+        found[:, : len(there)] = np.sqrt(np.concatenate(nearest)[:, there - 1])
+    return found
 
 
 def squared_distances(rows: Array) -> Iterator[tuple[int, Array]]:
@@ -268,50 +287,17 @@ def squared_distances(rows: Array) -> Iterator[tuple[int, Array]]:
         yield start, block
 
 
-def equals_earlier(block: Array, start: int, limits: Array) -> np.ndarray:
-    """Mark rows of a block whose distance to an earlier row is within the limit of one of them."""
-    equal = np.zeros(len(block), dtype=bool)
-    for i in np.flatnonzero(block.min(axis=1, initial=np.inf) <= np.square(limits.max(initial=0))):
-        earlier = slice(start + i)
-        equal[i] = (block[i, earlier] <= np.square(np.maximum(limits[start + i], limits[earlier]))).any()
+def equals_earlier(rows: Array, limits: Array, whole: Array | None) -> np.ndarray:
+    """Mark rows (n,) whose distance to an earlier row is within the limit of one of them."""
+    equal = np.zeros(len(rows), dtype=bool)
+    for start, block in squared_distances(rows) if whole is None else [(0, whole)]:
+        for i in np.flatnonzero(block.min(axis=1, initial=np.inf) <= np.square(limits.max(initial=0))):
+            earlier = slice(start + i)
+            equal[start + i] = (block[i, earlier] <= np.square(np.maximum(limits[start + i], limits[earlier]))).any()
     return equal
 
 
-def ranked(block: Array, start: int, highest: int, groups: np.ndarray, sizes: np.ndarray) -> Array:
-    """Return distances of ranks 1, 2, 4, .., `highest` of a block of rows, and without each group: (1 + groups, b, ranks)."""
-    count = min(highest + int(sizes.max(initial=0)), block.shape[1] - 1)
-    nearest = np.argpartition(block, count - 1, axis=1)[:, :count]
-    squared = np.take_along_axis(block, nearest, axis=1)
-    order = np.argsort(squared, axis=1)
-    distances = np.sqrt(np.take_along_axis(squared, order, axis=1))
-    labels = groups[np.take_along_axis(nearest, order, axis=1)]
-    together = max(1, TOGETHER // (count * max(len(sizes), 1)))
-    parts = [slice(at, at + together) for at in range(0, len(block), together)]
-    own = groups[start : start + len(block)]
-    found = [without_groups(distances[part], labels[part], own[part], highest, len(sizes)) for part in parts]
-    return np.concatenate(found, axis=1)
-
-
-def without_groups(distances: Array, labels: np.ndarray, own: np.ndarray, highest: int, groups: int) -> Array:
-    """Return distances of ranks 1, 2, 4, .., of all and without each group: (1 + groups, b, ranks).
-
-    distances, labels: (b, count), of the nearest rows in order, with their groups. own: (b,), the group of each row.
-    """
-    number, ranks = np.arange(groups)[:, None], 2 ** np.arange(int(np.log2(highest)) + 1)
-    left_out = np.cumsum(labels[:, None] == number, axis=2, dtype=np.int32)
-    begin = np.arange(left_out.size // max(labels.shape[1], 1)).reshape(*left_out.shape[:2], 1) * labels.shape[1]
-    place = np.broadcast_to(ranks, (*left_out.shape[:2], len(ranks)))
-    while True:  # up to the first place with as many neighbours of other groups
-        further = ranks + left_out.ravel()[begin + place - 1]
-        if np.array_equal(further, place):
-            break
-        place = further
-    without = np.take_along_axis(distances[:, None], place - 1, axis=2)
-    without[own[:, None] == number.T] = np.nan
-    return np.concatenate([distances[None, :, ranks - 1], without.transpose(1, 0, 2)])
-
-
-def decimated(Z: ArrayLike, rng: np.random.Generator, *, discarded: float = 0.1, dtype: Any = None) -> Dimension:
+def decimated(Z: ArrayLike, draw: np.random.Generator, *, discarded: float = 0.1, dtype: Any = None) -> Dimension:
     """Estimate TwoNN's dimension of all rows Z (n, d), and its mean over random halves, quarters, .. of the distinct rows.
 
     Each row is in one of the halves. Of parts of n / 2^k rows the scale is 2^(k + 1), for their second neighbours are about as
@@ -320,10 +306,10 @@ def decimated(Z: ArrayLike, rng: np.random.Generator, *, discarded: float = 0.1,
     """
     rows = reals(token_rows(Z))
     whole = nearest_neighbours(Z, dtype=dtype)
-    values = {2: float(twonn(whole, discarded=discarded)[2][0])}
-    order, parts = rng.permutation(whole.distinct), 2
-    while whole.n // parts >= FEWEST:
+    values = {2: float(twonn(whole.distances, discarded=discarded)[2])}
+    order, parts = draw.permutation(whole.distinct), 2
+    while whole.n // parts >= FEWEST:  # of distinct rows, so that none of these parts is refused
         found = [nearest_neighbours(rows[part]) for part in np.array_split(order, parts)]
-        values[2 * parts] = float(np.mean([twonn(one, discarded=discarded)[2][0] for one in found]))
+        values[2 * parts] = float(np.mean([twonn(one.distances, discarded=discarded)[2] for one in found]))
         parts *= 2
-    return Dimension(list(values), np.array(list(values.values())), np.zeros((0, len(values))), whole.n, whole.repeated)
+    return Dimension(list(values), np.array(list(values.values())), np.zeros((0, len(values))), 0, whole.n, whole.repeated)

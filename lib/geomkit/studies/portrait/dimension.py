@@ -10,7 +10,7 @@ from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED
-from geomkit.measures.intrinsic_dimension import Dimension, Neighbours, estimated, jackknife_interval, nearest_neighbours
+from geomkit.measures.intrinsic_dimension import Dimension, Neighbours, estimated, interval_of_quarters, nearest_neighbours
 from geomkit.measures.nulls import gaussian_with_covariance, random_frame
 from geomkit.states.spectra import Spectra
 from geomkit.studies.portrait.charts import (
@@ -118,7 +118,7 @@ def compared_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the dimension of two trained models and, where they read the same tokens, its difference at paired states.
 
-    Intervals of a difference leave the same documents out of both models at a time.
+    Intervals of a difference are over the same documents of both models.
     """
     for scope in CLOUDS:
         found = [
@@ -140,9 +140,10 @@ def differences(first: Mapping[str, Dimension], second: Mapping[str, Dimension])
     for metric, one in first.items():
         count = min(len(one.scales), len(second[metric].scales))
         value = second[metric].value[:count] - one.value[:count]
-        groups = len(one.left_out) == len(second[metric].left_out)
-        left_out = second[metric].left_out[:, :count] - one.left_out[:, :count] if groups else np.empty((0, count))
-        for row in at_scales(one.scales[:count], value, *jackknife_interval(value, left_out)):
+        alike = len(one.quarters) == len(second[metric].quarters)
+        quarters = second[metric].quarters[:, :count] - one.quarters[:, :count] if alike else np.empty((0, count))
+        ends = interval_of_quarters(value, quarters, one.documents)
+        for row in at_scales(one.scales[:count], value, *ends):
             yield {"metric": metric, **row}
 
 
