@@ -58,7 +58,7 @@ def test_gaussian_rows_have_the_dimension_of_their_covariance_as_rows_get_many(d
     rows = draw.standard_normal((1500, d)) @ draw.standard_normal((d, 30))
     found = intrinsic_dimension(rows)
     assert found["twonn"].value == pytest.approx(d, rel=0.12)
-    assert found["gride"].value[-1] < 0.98 * d  # far neighbours see the edge
+    assert found["gride"].value[:3] == pytest.approx(d, rel=0.15)
 
 
 def test_noise_is_seen_near_by_and_the_roll_from_further_away(draw):

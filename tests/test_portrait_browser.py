@@ -104,13 +104,22 @@ def value_of(table: pa.Table, **where: Any) -> dict[str, Any]:
 def test_the_page_has_its_sections_in_order_and_their_links(page):
     assert page.driver.title == page.text("h1") == "smollm2 on sotu"
     titles = [one.text for one in page.find("h2")]
-    assert titles == ["In short", "Depth", "Spectra", "Norms and sinks", "Tokens", "Where it stands", "What was measured"]
+    assert titles == [
+        "In short",
+        "Depth",
+        "Spectra",
+        "Norms and sinks",
+        "Intrinsic dimension",
+        "Tokens",
+        "Where it stands",
+        "What was measured",
+    ]
     assert [one.text for one in page.find("nav a")] == titles
     for link in page.find("nav a"):
         assert page.find(link.get_attribute("href").partition("#")[2].join(("#", "")))
     assert "97.1 directions" in page.text("#short")
     assert page.text("pre").startswith("snakemake --cores 8")
-    assert len(page.find(".plot svg")) == 6
+    assert len(page.find(".plot svg")) == 8
 
 
 def test_every_metric_normalisation_and_length_draws_another_chart(page):
@@ -194,6 +203,27 @@ def test_every_state_has_a_spectrum_and_shares_of_its_own(page, table):
     line = page.find("#spectra .open tbody tr")[0]
     assert line.find_elements("css selector", "th")[0].text == "share of the first direction"
     assert digits(row["value"]) in line.text
+
+
+def test_the_dimension_is_shown_at_each_scale_and_the_scale_at_each_state(page, table):
+    assert page.title("dimension") == "One of each token, Gride (dimensions), neighbours 4 and 8"
+    (checked, other) = page.find("#dimension-rows input")
+    assert (checked.is_selected(), other.is_selected()) == (True, False)
+    where = {"section": "dimension", "metric": "gride", "rank": 8, "variant": "same-covariance"}
+    row = value_of(table, **where, place="2")
+    shown = page.numbers("dimension")
+    assert shown["block 2"][-1] == f"{digits(row['value'])}\n{digits(row['low'])} to {digits(row['high'])}"
+    before = page.picture("dimension")
+    page.choose("dimension-scale", "neighbours 8 and 16")
+    assert page.picture("dimension") != before
+    other.click()
+    assert page.title("dimension").startswith("All sampled tokens")
+    assert len(page.numbers("dimension")["block 2"]) == 3  # Gaussian rows are no null of tokens that recur
+    page.choose("dimension-state", "block 1")
+    page.find("#dimension details")[1].find_element("css selector", "summary").click()
+    page.driver.execute_script(SETTLED)
+    lines = page.find("#dimension figure:last-of-type details[open] tbody th")
+    assert [one.text for one in lines if one.text.isdigit()] == ["2", "4", "8", "16", "32"]
 
 
 def test_the_pointer_gets_the_numbers_with_their_interval_and_counts(page, table):
@@ -316,7 +346,7 @@ def test_a_page_as_large_as_smollm2_s_opens_within_a_second(chromium, tmp_path):
     measured = chromium.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     page.emulate("Performance.disable")
     assert 0 < {one["name"]: one["value"] for one in measured}["TaskDuration"] < 1
-    assert len(page.find(".plot svg")) == 6
+    assert len(page.find(".plot svg")) == 8
     page.choose("depth-metric", "share of the first direction")
     assert page.title("depth").startswith("share of the first direction")
     page.check_quiet()

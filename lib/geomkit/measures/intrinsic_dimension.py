@@ -140,7 +140,7 @@ def estimated(neighbours: Neighbours, names: Iterable[str] | None = None, **para
     return found
 
 
-@dimensions.register("twonn", label="TwoNN dimension", unit="dimensions")
+@dimensions.register("twonn", label="TwoNN", unit="dimensions")
 def twonn(distances: Array, *, discarded: float = 0.1) -> dict[int, Array]:
     """TwoNN: the slope of -ln(1 - i / n) on ln mu_i through the origin, mu_i the i-th smallest ratio r_2 / r_1.
 
@@ -160,7 +160,7 @@ def twonn(distances: Array, *, discarded: float = 0.1) -> dict[int, Array]:
         return {2: np.asarray((x * y).sum(axis=-1) / (x * x).sum(axis=-1))}
 
 
-@dimensions.register("gride", label="Gride dimension", unit="dimensions")
+@dimensions.register("gride", label="Gride", unit="dimensions")
 def gride(distances: Array) -> dict[int, Array]:
     """Gride: the maximum likelihood of the ratios r_{n2} / r_{n1}, n2 = 2 n1, at scales n2 = 2, 4, 8, ..
 

@@ -168,15 +168,26 @@ def estimates(rows: Rows) -> list[Row]:
     return [row for row in rows.get("dimension", ()) if row["metric"] in ESTIMATORS]
 
 
-def scale_switches(found: list[Row], facts: Facts) -> dict[str, Switch]:
-    """Return the switches rows, estimator and scale, with what is shown first."""
+def shown_first(rows: Rows) -> tuple[str, str, str]:
+    """Return the values of the switches that are shown first, as far as there are such rows."""
+    found = estimates(rows)
+    scope = next(one for one in CLOUDS if one in unique(found, "scope"))
+    scales = sorted(row["rank"] for row in found if (row["scope"], row["metric"]) == (scope, FIRST[0]))
+    return scope, FIRST[0], str(max((one for one in scales if one <= FIRST[1]), default=scales[0]))
+
+
+def words_of_scale(scale: int) -> str:
+    return f"neighbours {scale // 2} and {scale}"
+
+
+def scale_switches(rows: Rows, facts: Facts) -> dict[str, Switch]:
+    """Return the switches rows, estimator and scale."""
+    found = estimates(rows)
     metrics = sorted(unique(found, "metric"), key=lambda one: one != FIRST[0])
-    scales = sorted(unique(found, "rank"))
-    start = max((scale for scale in scales if scale <= FIRST[1]), default=scales[0])
     return {
         "rows": clouds_switch(found),
         "estimator": Switch("Estimator", {one: title_of(one, facts) for one in metrics}),
-        "scale": Switch("Scale", {str(one): f"neighbours {one // 2} and {one}" for one in scales}, str(start)),
+        "scale": Switch("Scale", {str(one): words_of_scale(one) for one in sorted(unique(found, "rank"))}, shown_first(rows)[2]),
     }
 
 
@@ -217,7 +228,7 @@ def against_scale(rows: Rows, facts: Facts) -> tuple[Chart, dict[str, Switch]]:
     ]
     columns = ("scale", "value", "low", "high", "n", "d", "documents")
     chart = Chart("scales", "", series_of_rows(found, facts), columns, found, ("scale",))
-    switches = {"rows": clouds_switch(of)}
+    switches = {"cloud": clouds_switch(of)}
     return chart, switches | {
         "state": Switch("State", {place: state_name(*state) for state, place in number.items()}, number[middle])
     }
@@ -226,12 +237,11 @@ def against_scale(rows: Rows, facts: Facts) -> tuple[Chart, dict[str, Switch]]:
 def dimension_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
     """Return the dimension along depth, at a scale, and of one state against the scale."""
     along = (
-        "The dimension of a cloud of tokens' vectors at the distance of two neighbours, from the ratio of these distances. "
-        "Vectors of a token that recurs lie together, with training or without: among all sampled tokens, the nearest ones are "
-        "mostly the same token. So look at one vector of each token first. Gaussian rows have exactly the covariance of the "
-        "trained model's: a model below them lies on something more curved or lower than its covariance says. Few rows make all "
-        "estimates too low, the nulls' too, so compare lines at one scale. Shading is the 95 % interval over documents; that of "
-        f"Gaussian rows is over rows.{counted_once(rows)}"
+        "How many dimensions the cloud of tokens' vectors has at the distance of two neighbours. Look where the trained model is "
+        "below Gaussian rows of exactly its covariance: there it lies on something more curved or lower than its covariance "
+        "says. Vectors of a token that recurs lie together, with training or without, which lowers the dimension of all sampled "
+        "tokens. Few rows make every estimate too low, the nulls' too, so compare lines at one scale. Shading is the 95 % "
+        f"interval over documents, that of Gaussian rows over rows.{counted_once(rows)}"
     )
     against = (
         "The scale is the rank of the farther neighbour: near ones see the finest structure and noise, far ones the whole cloud. "
@@ -240,7 +250,7 @@ def dimension_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
     scales, states = against_scale(rows, facts)
     return {
         "panels": [
-            panel(along, [along_depth(rows, facts)], scale_switches(estimates(rows), facts)),
+            panel(along, [along_depth(rows, facts)], scale_switches(rows, facts)),
             panel(against, [scales], states),
         ]
     }

@@ -335,7 +335,7 @@ def dimensions_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
         "documents, of a single layer: of layers where the models do not differ, it misses 0 at one in twenty."
     )
     charts = paired_charts([row for row in found if row["variant"] is None], own, scale_of, facts)
-    return panel(caption, charts, scale_switches(found, facts))
+    return panel(caption, charts, scale_switches(rows, facts))
 
 
 def paired_charts(found: Iterable[Row], own: Iterable[Row], view: Callable[[Row], tuple[str, ...]], facts: Facts) -> list[Chart]:
