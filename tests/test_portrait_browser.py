@@ -206,7 +206,7 @@ def test_every_state_has_a_spectrum_and_shares_of_its_own(page, table):
 
 
 def test_the_dimension_is_shown_at_each_scale_and_the_scale_at_each_state(page, table):
-    assert page.title("dimension") == "One of each token, Gride (dimensions), neighbours 4 and 8"
+    assert page.title("dimension") == "one of each token, Gride (dimensions), neighbours 4 and 8"
     (checked, other) = page.find("#dimension-rows input")
     assert (checked.is_selected(), other.is_selected()) == (True, False)
     where = {"section": "dimension", "metric": "gride", "rank": 8, "variant": "same-covariance"}
@@ -217,7 +217,7 @@ def test_the_dimension_is_shown_at_each_scale_and_the_scale_at_each_state(page, 
     page.choose("dimension-scale", "neighbours 8 and 16")
     assert page.picture("dimension") != before
     other.click()
-    assert page.title("dimension").startswith("All sampled tokens")
+    assert page.title("dimension").startswith("all sampled tokens")
     assert len(page.numbers("dimension")["block 2"]) == 3  # Gaussian rows are no null of tokens that recur
     page.choose("dimension-state", "block 1")
     page.find("#dimension details")[1].find_element("css selector", "summary").click()
@@ -290,7 +290,7 @@ def test_absent_sections_say_so(chromium, addresses):
 
 def test_a_comparison_draws_the_difference_and_both_models_with_one_set_of_switches(chromium, addresses):
     page = Portrait(chromium, addresses["two"])
-    assert [one.text for one in page.find("h2")] == ["In short", "Depth", "Loss", "What was measured"]
+    assert [one.text for one in page.find("h2")] == ["In short", "Depth", "Intrinsic dimension", "Loss", "What was measured"]
     assert [one.text for one in page.find("#depth figcaption")] == ["smollm2-tuned minus smollm2", "Both models"]
     before = [plot.get_attribute("innerHTML") for plot in page.find("#depth .plot")]
     page.choose("depth-metric", "matrix entropy (nats)")

@@ -214,10 +214,10 @@ def nearest_neighbours(Z: ArrayLike, documents: ArrayLike | None = None, *, dtyp
     Rows are equal where their distance is within rounding, `geomkit.core.arrays.rounding` of the longer one. The same documents
     are dealt to the same quarters, whatever the rows. For arguments and errors see `intrinsic_dimension`.
     """
-    Z = token_rows(Z)
-    if Z.ndim != 2:
-        raise DataError(f"neighbours are found among rows (n, d), found shape {tuple(Z.shape)}")
-    rows, limit = as_numpy(reals(Z)), rounding(Z, dtype)
+    given = token_rows(Z)
+    if given.ndim != 2:
+        raise DataError(f"neighbours are found among rows (n, d), found shape {tuple(given.shape)}")
+    rows, limit = as_numpy(reals(given)), rounding(given, dtype)
     if not np.isfinite(rows).all():
         raise DataError(f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(rows)} rows are not finite")
     names, of_row = np.unique(np.zeros(len(rows)) if documents is None else np.asarray(documents), return_inverse=True)
@@ -254,10 +254,9 @@ def at_ranks(rows: Array, chosen: np.ndarray, ranks: np.ndarray, whole: Array | 
 
     whole: squared distances of all rows, if they are in memory.
     """
-    if whole is None:
-        blocks = (block for _, block in squared_distances(rows[chosen]))
-    else:
-        blocks = iter([whole if len(chosen) == len(whole) else whole[np.ix_(chosen, chosen)]])
+    blocks: Iterable[Array] = (block for _, block in squared_distances(rows[chosen]))
+    if whole is not None:
+        blocks = [whole if len(chosen) == len(whole) else whole[np.ix_(chosen, chosen)]]
     there = ranks[ranks < len(chosen)]
     found = np.full((len(chosen), len(ranks)), np.nan)
     if len(there):

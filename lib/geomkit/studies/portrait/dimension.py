@@ -191,12 +191,12 @@ def scale_switches(rows: Rows, facts: Facts) -> dict[str, Switch]:
     }
 
 
-def clouds_switch(found: list[Row]) -> Switch:
+def clouds_switch(found: Sequence[Row]) -> Switch:
     """Return the switch of which rows make a cloud."""
     return Switch("Token vectors", {scope: label for scope, label in CLOUDS.items() if scope in unique(found, "scope")})
 
 
-def series_of_rows(found: list[Row], facts: Facts) -> dict[str, Series]:
+def series_of_rows(found: Sequence[Row], facts: Facts) -> dict[str, Series]:
     """Return how the trained model and its nulls are called and drawn."""
     declared = series_in((row for row in found if row["series"] != SAME_COVARIANCE), facts)
     return declared | ({SAME_COVARIANCE: LOOK} if any(row["series"] == SAME_COVARIANCE for row in found) else {})
