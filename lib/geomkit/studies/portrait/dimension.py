@@ -12,6 +12,8 @@ from geomkit.core.state import State
 from geomkit.core.variants import TRAINED
 from geomkit.measures.intrinsic_dimension import Dimension, Neighbours, estimated, interval_of_quarters, nearest_neighbours
 from geomkit.measures.nulls import gaussian_with_covariance, random_frame
+from geomkit.measures.sinks import sinks
+from geomkit.states.extracts import row_lengths
 from geomkit.states.spectra import Spectra
 from geomkit.studies.portrait.charts import (
     BLOCKS,
@@ -57,7 +59,7 @@ def dimension_rows(file: Spectra, own: Profiles, seed: int) -> Iterator[dict[str
     frames: dict[tuple[int, int], Array] = {}
     for scope in CLOUDS:
         for variant in own.variants:
-            for state, (rows, neighbours) in clouds(file, own, variant, scope).items():
+            for state, (rows, neighbours) in clouds([file], [own], variant, scope)[0].items():
                 yield from rows_of(own, state, variant, scope, estimated(neighbours))
                 if (variant, scope) == (TRAINED, TYPES):
                     shape = (neighbours.n, min(neighbours.n - 1, rows.shape[1]))
@@ -68,17 +70,32 @@ def dimension_rows(file: Spectra, own: Profiles, seed: int) -> Iterator[dict[str
                     yield from rows_of(own, state, SAME_COVARIANCE, scope, found)
 
 
-def clouds(file: Spectra, own: Profiles, variant: str, scope: str) -> dict[State, tuple[Array, Neighbours]]:
-    """Find the neighbours among sampled tokens' rows at every state; reasons why there are none go to what is missing."""
-    found, dtype = {}, str(file.attributes.get("dtype", "float32"))
-    for state in own.states:
-        try:
-            chosen = chosen_tokens(file, variant, scope)
-            rows = file.sample(variant, state)[chosen]
-            found[state] = rows, nearest_neighbours(rows, documents_of(file, variant)[chosen], dtype=dtype)
-        except DataError as why:
-            own.missing[f"dimension, {CLOUDS[scope]}, {variant}, {own.place(state)}"] = str(why)
+def clouds(
+    files: Sequence[Spectra], profiles: Sequence[Profiles], variant: str, scope: str
+) -> list[dict[State, tuple[Array, Neighbours]]]:
+    """Find the neighbours among rows of sampled tokens, the same of each file, at every state of each.
+
+    Reasons why there are none go to what is missing.
+    """
+    found: list[dict[State, tuple[Array, Neighbours]]] = [{} for _ in files]
+    try:
+        sets = [chosen_tokens(file, own, variant, scope) for file, own in zip(files, profiles, strict=True)]
+        chosen = sorted(set(sets[0]).intersection(*sets))
+        documents = documents_of(files[0], variant)[chosen]
+    except DataError as why:
+        for own in profiles:
+            own.missing[f"dimension, {CLOUDS[scope]}, {variant}"] = str(why)
             own.missing.setdefault("dimension", str(why))
+        return found
+    for file, own, of_states in zip(files, profiles, found, strict=True):
+        for state in own.states:
+            rows = file.sample(variant, state)[chosen]
+            try:
+                near = nearest_neighbours(rows, documents, dtype=str(file.attributes.get("dtype", "float32")))
+                of_states[state] = rows, near
+            except DataError as why:
+                own.missing[f"dimension, {CLOUDS[scope]}, {variant}, {own.place(state)}"] = str(why)
+                own.missing.setdefault("dimension", str(why))
     return found
 
 
@@ -88,24 +105,27 @@ def documents_of(file: Spectra, variant: str) -> np.ndarray:
     return np.asarray(file.text_list.document)[texts]
 
 
-def chosen_tokens(file: Spectra, variant: str, scope: str) -> np.ndarray:
-    """Return which sampled tokens make a cloud, in order: all, or of each different token one, at random.
+def chosen_tokens(file: Spectra, own: Profiles, variant: str, scope: str) -> list[int]:
+    """Return which sampled tokens make a cloud: all; or of each different token one, at random, without sinks.
 
-    Raises DataError where tokens are not known.
+    A few sinks make the covariance, and near neighbours do not see them. Raises DataError where tokens are not known.
     """
     tokens = file.sampled_tokens(variant)
     if scope == TOKENS:
-        return np.arange(len(tokens))
+        return list(range(len(tokens)))
     ids = file.ids(variant)[tokens]
     if (ids < 0).any():
         raise DataError("the ids of tokens are not known, so equal ones cannot be left out")
     order = rng(0, "one of each token", len(ids)).permutation(len(ids))
-    return np.sort(order[np.unique(ids[order], return_index=True)[1]])
+    lengths = np.stack([row_lengths(file.sample(variant, state)) for state in own.blocks])
+    one_of_each = order[np.unique(ids[order], return_index=True)[1]]
+    return one_of_each[~sinks(lengths)[one_of_each]].tolist()
 
 
 def rows_of(own: Profiles, state: State, variant: str, scope: str, found: Mapping[str, Dimension]) -> Iterator[dict[str, Any]]:
     """Yield the rows of one cloud: each estimate with its interval, and how many rows were equal to others."""
     common = {"section": "dimension", "variant": variant, **at(own, state), "normalise": "raw", "scope": scope}
+    common["documents"] = None if variant == SAME_COVARIANCE else next(iter(found.values())).documents
     for metric, one in found.items():
         yield from (common | {"n": one.n, "metric": metric} | row for row in at_scales(one.scales, one.value, *one.interval))
     if variant != SAME_COVARIANCE:
@@ -120,11 +140,10 @@ def compared_rows(
 
     Intervals of a difference are over the same documents of both models.
     """
+    together = [(files, profiles)] if alike else [([file], [own]) for file, own in zip(files, profiles, strict=True)]
     for scope in CLOUDS:
-        found = [
-            {state: estimated(near) for state, (_, near) in clouds(file, own, TRAINED, scope).items()}
-            for file, own in zip(files, profiles, strict=True)
-        ]
+        near = [one for group in together for one in clouds(*group, TRAINED, scope)]
+        found = [{state: estimated(one) for state, (_, one) in of_states.items()} for of_states in near]
         for model, own, of_states in zip(models, profiles, found, strict=True):
             for state, one in of_states.items():
                 yield from ({"model": model, **row} for row in rows_of(own, state, TRAINED, scope, one))
@@ -239,9 +258,10 @@ def dimension_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
     along = (
         "How many dimensions the cloud of tokens' vectors has at the distance of two neighbours. Look where the trained model is "
         "below Gaussian rows of exactly its covariance: there it lies on something more curved or lower than its covariance "
-        "says. Vectors of a token that recurs lie together, with training or without, which lowers the dimension of all sampled "
-        "tokens. Few rows make every estimate too low, the nulls' too, so compare lines at one scale. Shading is the 95 % "
-        f"interval over documents, that of Gaussian rows over rows.{counted_once(rows)}"
+        "says. Vectors of a token that recurs lie together, with training or without, so the first cloud has one vector of each "
+        "token; it has no attention sinks, which would make the covariance. Few rows make every estimate too low, the nulls' "
+        "too: compare lines at one scale. Shading is the 95 % interval over documents, that of Gaussian rows over rows."
+        f"{counted_once(rows)}"
     )
     against = (
         "The scale is the rank of the farther neighbour: near ones see the finest structure and noise, far ones the whole cloud. "
