@@ -1,6 +1,6 @@
 """Tables of a portrait and of a comparison with planted values, as the measurement would write them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ LABELS = {
     "alpha_req": ("decay of the spectrum", "exponent"),
 }
 SIMILARITIES = {"cka": ("CKA (debiased, linear)", "ratio"), "mutual_neighbours": ("shared nearest neighbours", "ratio")}
+BESIDE = {"twonn": ("TwoNN", "dimensions"), "gride": ("Gride", "dimensions")}
 VARIANTS = {
     "trained": "trained",
     "shuffled": "tokens shuffled",
@@ -173,6 +174,22 @@ def norm_rows(blocks: int) -> Iterator[dict[str, Any]]:
         yield where | {"metric": "sink_ratio", "value": ratio, "layer": 12}
 
 
+def dimension_rows(blocks: int, variants: Iterable[str | None], level: float = 1.0) -> Iterator[dict[str, Any]]:
+    """Section `dimension`: what falls with the scale, and with depth where a model was trained."""
+    for variant in variants:
+        for place in places(blocks):
+            for scope in ("types", "tokens")[: 1 if variant == "same-covariance" else 2]:
+                where = {"section": "dimension", "variant": variant, **place, "normalise": "raw", "scope": scope, "n": 384}
+                falls = 8 * min(place["depth"], 1) * (variant in ("trained", "shuffled"))
+                for metric, scales in (("twonn", (2,)), ("gride", (2, 4, 8, 16, 32))):
+                    for scale in scales:
+                        value = level * (30 - falls) / (1 + 0.1 * np.log2(scale)) / (1 if scope == "types" else 3)
+                        ends = {"low": value - 0.06 * abs(value), "high": value + 0.06 * abs(value)}
+                        yield where | ends | {"metric": metric, "rank": scale, "value": value}
+                if variant not in (None, "same-covariance"):
+                    yield where | {"metric": "repeated", "value": 600.0 * (scope == "tokens" and place["layer"] == 0)}
+
+
 def token_rows(noise: np.random.Generator) -> Iterator[dict[str, Any]]:
     """Sections `tokens` and `selection`: a speech, and tokens that are hostile or cannot be seen."""
     for text, tokens in enumerate((SPEECH, [*HOSTILE, *SPEECH[:8]])):
@@ -269,6 +286,7 @@ def portrait(
         *depth_rows(blocks, d, lengths, texts, noise, lambda depth: 0),
         *spectrum_rows(blocks, d, lengths),
         *norm_rows(blocks),
+        *dimension_rows(blocks, ["trained", "shuffled", "untrained-0", "same-covariance"]),
         *token_rows(noise),
         *standing_rows(d, max(lengths)),
         *loss_rows(None),
@@ -288,7 +306,7 @@ def portrait(
         measured=MEASURED,
         absent=dict.fromkeys(without, "this run left it out") | {"untrained-1": "one twin was asked for"},
         command=COMMAND,
-        labels=LABELS | SIMILARITIES,
+        labels=LABELS | SIMILARITIES | BESIDE,
         variants=VARIANTS,
         texts=("1862-Lincoln, first 256 tokens", "<i>hostile</i> tokens"),
     )
@@ -307,6 +325,9 @@ def comparison(
         for row in depth_rows(blocks, d, lengths, texts, noise, tilt)
         if (row["variant"], row["sinks"]) == ("trained", "with")
     ]
+    for number, model in enumerate(models):
+        rows += [{"model": model} | row for row in dimension_rows(blocks, ["trained"], 1 + 0.2 * number)]
+    rows += dimension_rows(blocks, [None], 0.2)
     rows += [*difference_rows(blocks, lengths, noise), *loss_rows(*models)]
     rows += [{"model": " and ".join(models)} | row for row in similarity_rows(blocks, ("trained",), d, blocks + 1)]
     facts = Facts(
@@ -317,7 +338,7 @@ def comparison(
         measured=MEASURED,
         absent=dict.fromkeys(without, "this run left it out"),
         command="snakemake --cores 8 results/portraits/smollm2-vs-smollm2-tuned/sotu.html",
-        labels=LABELS | SIMILARITIES,
+        labels=LABELS | SIMILARITIES | BESIDE,
         variants={"trained": "trained"},
     )
     return table_of([row for row in rows if row["section"] not in without], facts)

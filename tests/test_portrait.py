@@ -177,6 +177,11 @@ def test_a_planted_sink_and_a_layer_of_low_rank_are_found(planted, tmp_path):
         table, section="depth", variant="trained", layer=1, normalise="centre-unit", metric="erank_covariance", sinks="with"
     )
     assert without[0]["low"] > 3 * within[0]["value"]
+    gride = {"section": "dimension", "scope": "tokens", "variant": "trained", "metric": "gride", "rank": 2}
+    assert chosen(table, **gride, layer=2)[0]["value"] == pytest.approx(3, rel=0.25)
+    assert chosen(table, **gride, layer=3)[0]["low"] > 10
+    reason = facts_of(table).absent["dimension, one of each token, trained, 2"]
+    assert reason == "23 distinct rows of 23, and an intrinsic dimension needs 32"
     sentences = " ".join(facts_of(table).sentences)
     assert "In each text, 1 [1, 1] tokens are over ten times" in sentences
     assert "the first token is one in 100% of texts" in sentences
@@ -226,6 +231,36 @@ def test_similarity_is_a_sentence_only_where_it_differs_from_its_nulls(rows, wor
     assert words in "".join(found)
 
 
+def test_a_sphere_is_lower_than_its_covariance_says_and_gaussian_rows_are_not(tmp_path):
+    draw = np.random.default_rng(5)
+    facts = {"params_nonembedding": 10, "params_total": 20, "depth": 4, "final norm": "none", "model": "shapes"}
+    texts, n, d = 20, 24, 40
+    total = texts * n
+    flat = {State(layer): draw.standard_normal((total, d)) * np.linspace(1, 3, d) for layer in range(6)}
+    sphere = draw.standard_normal((total, 4))
+    flat[State(4)] = sphere / np.linalg.norm(sphere, axis=1, keepdims=True) @ draw.standard_normal((4, d))
+    flat[State(4)] += 0.01 * draw.standard_normal((total, d))
+    flat[State(2)][::24] *= 200  # sinks would make the covariance
+    path = tmp_path / "dumps/trained.h5"
+    path.parent.mkdir(parents=True)
+    documents = [f"d{number}" for number in range(texts)]
+    with write_dump(path, Texts(documents, [n] * texts, [9] * texts), facts, {}, "float32", None, [texts]) as writer:
+        states = {state: rows.astype(np.float32) for state, rows in flat.items()}
+        writer.append(np.arange(total, dtype=np.int32) // 2, None, states)
+    table = table_of(path, tmp_path / "out", "shapes")
+    gride = {"section": "dimension", "scope": "types", "metric": "gride", "rank": 8}
+    for layer in range(6):
+        (own,) = chosen(table, **gride, layer=layer, variant="trained")
+        (null,) = chosen(table, **gride, layer=layer, variant="same-covariance")
+        assert own["low"] < own["value"] < own["high"]
+        assert own["n"] == null["n"] <= total // 2
+        assert own["documents"] == texts // 2  # the sample is of the texts that nulls read
+        assert (own["high"] < null["low"]) == (layer == 4)
+        assert layer == 4 or abs(np.log(own["value"] / null["value"])) < 0.2
+    sentences = " ".join(facts_of(table).sentences)
+    assert re.search(r"vectors of 2[0-9]+ different tokens have an intrinsic dimension of [23]\.", sentences)
+
+
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):
     draw = np.random.default_rng(3)
     facts = {"params_nonembedding": 10, "params_total": 20, "depth": 4, "final norm": "none", "model": "noise"}
@@ -259,6 +294,10 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
     rows = chosen(same.table, section="difference")
     assert rows
     assert all(row["value"] == row["band_low"] == row["band_high"] == 0 for row in rows)
+    dimensions = [row for row in chosen(same.table, section="dimension", variant=None) if row["rank"]]
+    assert (
+        {row["value"] for row in dimensions} == {row["low"] for row in dimensions} == {row["high"] for row in dimensions} == {0}
+    )
     other = copy.deepcopy(model)
     with torch.no_grad():
         for weight in other.model.layers[2].mlp.parameters():

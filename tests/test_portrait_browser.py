@@ -111,6 +111,7 @@ def test_the_page_has_its_sections_in_order_and_their_links(page):
         "Spectra",
         "Similarity of layers",
         "Norms and sinks",
+        "Intrinsic dimension",
         "Tokens",
         "Where it stands",
         "What was measured",
@@ -206,6 +207,27 @@ def test_every_state_has_a_spectrum_and_shares_of_its_own(page, table):
     assert digits(row["value"]) in line.text
 
 
+def test_the_dimension_is_shown_at_each_scale_and_the_scale_at_each_state(page, table):
+    assert page.title("dimension") == "one of each token, Gride (dimensions), neighbours 4 and 8"
+    (checked, other) = page.find("#dimension-rows input")
+    assert (checked.is_selected(), other.is_selected()) == (True, False)
+    where = {"section": "dimension", "metric": "gride", "rank": 8, "variant": "same-covariance"}
+    row = value_of(table, **where, place="2")
+    shown = page.numbers("dimension")
+    assert shown["block 2"][-1] == f"{digits(row['value'])}\n{digits(row['low'])} to {digits(row['high'])}"
+    before = page.picture("dimension")
+    page.choose("dimension-scale", "neighbours 8 and 16")
+    assert page.picture("dimension") != before
+    other.click()
+    assert page.title("dimension").startswith("all sampled tokens")
+    assert len(page.numbers("dimension")["block 2"]) == 3  # Gaussian rows are no null of tokens that recur
+    page.choose("dimension-state", "block 1")
+    page.find("#dimension details")[1].find_element("css selector", "summary").click()
+    page.driver.execute_script(SETTLED)
+    lines = page.find("#dimension figure:last-of-type details[open] tbody th")
+    assert [one.text for one in lines if one.text.isdigit()] == ["2", "4", "8", "16", "32"]
+
+
 def test_the_pointer_gets_the_numbers_with_their_interval_and_counts(page, table):
     page.driver.execute_script("document.querySelector('#depth .plot').scrollIntoView({block: 'center'})")
     plot = page.find("#depth .plot svg")[0]
@@ -299,7 +321,8 @@ def test_absent_sections_say_so(chromium, addresses):
 
 def test_a_comparison_draws_the_difference_and_both_models_with_one_set_of_switches(chromium, addresses):
     page = Portrait(chromium, addresses["two"])
-    assert [one.text for one in page.find("h2")] == ["In short", "Depth", "Similarity of states", "Loss", "What was measured"]
+    heads = ["In short", "Depth", "Similarity of states", "Intrinsic dimension", "Loss", "What was measured"]
+    assert [one.text for one in page.find("h2")] == heads
     assert [one.text for one in page.find("#depth figcaption")] == ["smollm2-tuned minus smollm2", "Both models"]
     before = [plot.get_attribute("innerHTML") for plot in page.find("#depth .plot")]
     page.choose("depth-metric", "matrix entropy (nats)")

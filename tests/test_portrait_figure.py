@@ -60,8 +60,28 @@ def test_spectra_are_logarithmic_and_have_the_edge(small):
     assert [row["value"] for row in rows_of(small, **place, variant="trained", metric=None)] in drawn
 
 
+def test_the_dimension_is_drawn_along_depth_and_against_the_scale_beside_gaussian_rows(small):
+    along, against = list(figures(small))[4].axes[:2]
+    place = {"section": "dimension", "scope": "types", "metric": "gride"}
+    for variant in ("trained", "same-covariance"):
+        values = [row["value"] for row in rows_of(small, **place, variant=variant, rank=8) if row["layer"] <= 3]
+        assert values in [list(line.get_ydata()) for line in along.lines]
+        points = [(row["rank"], row["value"]) for row in rows_of(small, **place, variant=variant, layer=2)]
+        assert points in [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in against.lines]
+    assert titles(list(figures(small))[4]) == ["Gride (dimensions), neighbours 4 and 8", "against the scale, block 2"]
+
+
+def test_the_difference_of_two_models_dimensions_is_drawn():
+    table = comparison(**SMALL)
+    difference, both = list(figures(table))[3].axes
+    place = {"section": "dimension", "scope": "types", "metric": "gride", "rank": 8}
+    for axis, where in ((difference, {"variant": None}), (both, {"model": "smollm2-tuned"})):
+        values = [row["value"] for row in rows_of(table, **place, **where) if row["layer"] <= 3]
+        assert values in [list(line.get_ydata()) for line in axis.lines]
+
+
 def test_the_model_is_drawn_at_its_width(small):
-    figure = list(figures(small))[4]
+    figure = list(figures(small))[-1]
     place = {"section": "depth", "metric": "erank_covariance", "normalise": "unit", "n": 64, "scope": "text", "sinks": "with"}
     (here,) = rows_of(small, **place, place="last", variant="trained")
     assert [(24, here["value"])] in [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in figure.axes[0].lines]
@@ -80,7 +100,7 @@ def test_heat_maps_are_symmetric_and_the_stronger_the_more_alike(small):
 
 def test_a_comparison_draws_differences_and_both_models():
     table = comparison(**SMALL)
-    differences, both, similar = figures(table)
+    differences, both, similar, _ = figures(table)
     assert len(similar.axes) == 2 * 2 + 1
     assert differences.get_suptitle().endswith("smollm2-tuned minus smollm2")
     place = {"metric": "top_1_share", "normalise": "unit", "n": 64, "scope": "text"}
@@ -91,8 +111,8 @@ def test_a_comparison_draws_differences_and_both_models():
 
 
 def test_what_is_missing_is_not_drawn_and_nothing_at_all_is_said():
-    sections = ("depth", "spectrum", "similarity", "norms", "reference")
-    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 4
+    sections = ("depth", "spectrum", "similarity", "norms", "dimension", "reference")
+    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 5
     (empty,) = figures(portrait(**SMALL, without=sections))
     assert "nothing that a figure shows was measured" in empty.get_suptitle()
 

@@ -138,6 +138,46 @@ def test_norms_sinks_tokens_and_losses_are_the_table_s(small):
     assert losses["tokens shuffled", "loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_dimensions_are_the_table_s_along_depth_and_against_the_scale(small):
+    section = part(content(small), "dimension")
+    along, against = (shown(panel) for panel in section["panels"])
+    estimates = [row for row in of_section(small, "dimension") if row["rank"]]
+    words = {
+        "embedding": "embedding",
+        "last": "block 3, the last",
+        "plain": "final norm, without its weights",
+        "final": "final norm",
+    }
+    keys = ("rows", "estimator", "scale", "series", "place")
+    drawn = {tuple(row[name] for name in keys): [row[name] for name in ("value", "low", "high")] for row in along}
+    assert len(drawn) == len(estimates)
+    for row in estimates:
+        place = words.get(row["place"], f"block {row['place']}")
+        numbers = drawn[row["scope"], row["metric"], str(row["rank"]), row["variant"], place]
+        assert numbers == [five(row[name]) for name in ("value", "low", "high")]
+    number = {place: str(at) for at, place in enumerate(("embedding", "1", "2", "last", "plain", "final"))}
+    seen = {(row["cloud"], row["state"], row["series"], row["scale"]): row["value"] for row in against}
+    gride = [row for row in estimates if row["metric"] == "gride"]
+    assert len(seen) == len(gride)
+    for row in gride:
+        assert seen[row["scope"], number[row["place"]], row["variant"], str(row["rank"])] == five(row["value"])
+    first = section["panels"][0]
+    assert [one["start"] for one in first["switches"]] == ["types", "gride", "8"]
+    assert first["caption"].endswith("Equal rows count once: of 984 rows, 600 equal an earlier one at the embedding.")
+
+
+def test_the_difference_of_dimensions_is_the_table_s():
+    table = comparison(**SMALL)
+    (panel,) = part(content(table), "dimension")["panels"]
+    difference, both = shown(panel), shown(panel, 1)
+    rows_of = [row for row in of_section(table, "dimension") if row["rank"]]
+    assert len(difference) == len([row for row in rows_of if row["variant"] is None]) > 0
+    assert len(both) == 2 * len(difference)
+    values = {(row["rows"], row["estimator"], row["scale"], row["place"]): row["value"] for row in difference}
+    (row,) = [row for row in rows_of if (row["variant"], row["place"], row["scope"], row["rank"]) == (None, "2", "types", 16)]
+    assert values["types", "gride", "16", "block 2"] == five(row["value"])
+
+
 def test_the_model_stands_among_the_reference_models_at_the_same_n(small):
     drawn = shown(part(content(small), "standing")["panels"][0])
     here = [row for row in drawn if row["series"] == "here"]
@@ -162,14 +202,15 @@ def test_variants_differ_in_colour_and_in_dash(small):
         ("spectrum", "spectra"),
         ("similarity", "similarity"),
         ("norms", "norms"),
+        ("dimension", "dimension"),
         ("tokens", "tokens"),
         ("reference", "standing"),
     ],
 )
 def test_a_section_without_rows_says_why(needs, section):
     found = content(portrait(**SMALL, without=(needs,)))
-    ids = ["short", "depth", "spectra", "similarity", "norms", "tokens", "standing", "measured"]
-    assert [one["id"] for one in found["sections"]] == ids
+    order = ["short", "depth", "spectra", "similarity", "norms", "dimension", "tokens", "standing", "measured"]
+    assert [one["id"] for one in found["sections"]] == order
     assert part(found, section)["absent"] == "this run left it out"
     assert not part(found, section).get("panels")
     assert [needs, "this run left it out"] in part(found, "measured")["absences"]
@@ -187,7 +228,7 @@ def test_what_a_section_shows_beside_its_rows_may_be_missing(small):
 def test_a_comparison_shows_differences_with_both_bands_and_both_models():
     table = comparison(**SMALL)
     found = content(table)
-    assert [one["id"] for one in found["sections"]] == ["short", "depth", "similarity", "loss", "measured"]
+    assert [one["id"] for one in found["sections"]] == ["short", "depth", "similarity", "dimension", "loss", "measured"]
     panel = part(found, "depth")["panels"][0]
     names = ("value", "low", "high", "band_low", "band_high")
     drawn = {

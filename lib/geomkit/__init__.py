@@ -1,7 +1,8 @@
 """Measure the geometry of language models' hidden states, each quantity beside its null.
 
 What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `similarity`,
-`information_gain`, `most_effective_rank`, `lasso_paths`, `fit`; of models `portrait`, `compare` and `GeometryCallback`.
+`information_gain`, `intrinsic_dimension`, `most_effective_rank`, `lasso_paths`, `fit`; of models `portrait`, `compare` and
+`GeometryCallback`.
 """
 
 import sys
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from geomkit.laws.fit import fit as fit
     from geomkit.measures.entropy import measure as measure
     from geomkit.measures.gain import information_gain as information_gain
+    from geomkit.measures.intrinsic_dimension import intrinsic_dimension as intrinsic_dimension
     from geomkit.measures.one_token import most_effective_rank as most_effective_rank
     from geomkit.measures.selection import lasso_paths as lasso_paths
     from geomkit.measures.similarity import similarity as similarity
@@ -27,6 +29,7 @@ HOMES = {
     "measure": "measures.entropy",
     "similarity": "measures.similarity",
     "information_gain": "measures.gain",
+    "intrinsic_dimension": "measures.intrinsic_dimension",
     "most_effective_rank": "measures.one_token",
     "lasso_paths": "measures.selection",
     "fit": "laws.fit",

@@ -11,6 +11,7 @@ BENCHMARKS = (
     "metrics",
     "gain",
     "lasso",
+    "dimension",
     "cost",
     "fits",
     "dump",

@@ -15,7 +15,7 @@ from geomkit.core.arrays import Array
 from geomkit.core.declarations import variant
 from geomkit.core.errors import DataError
 from geomkit.core.variants import VARIANTS, by_kind
-from geomkit.measures.spectra import Spectrum
+from geomkit.measures.spectra import Spectrum, row_spectrum
 
 
 def relative(spectrum: Spectrum) -> Array:
@@ -130,3 +130,20 @@ def table_nulls_of_rank(rank: Array, width: Array) -> dict[str, Array]:
     ones leave less to stretch, so that there it is the most that width could give.
     """
     return {"fixed-spectrum": np.full(rank.shape, rank.mean()), "stretched": width * (rank / width).mean()}
+
+
+def random_frame(n: int, m: int, rng: np.random.Generator) -> Array:
+    """Draw m orthonormal columns of n numbers each, uniform among those whose every column sums to 0: (n, m), m < n."""
+    draw = rng.standard_normal((n, m))
+    frame, triangle = np.linalg.qr(draw - draw.mean(axis=0))
+    return np.asarray(frame * np.sign(np.diag(triangle)))
+
+
+def gaussian_with_covariance(Z: Array, frame: Array) -> Array:
+    """Draw Gaussian rows that have the covariance of Z (n, d) exactly: (n, m), on its principal axes, with mean 0.
+
+    frame: `random_frame` of n and m = min(n - 1, d). Given their mean and covariance, n independent Gaussian rows are this frame
+    on these axes. So if the rows Z are Gaussian, distances between these rows have the distribution of those between rows of Z,
+    also where n is small for d. Rows drawn from the covariance as if it were the true one would have fewer directions.
+    """
+    return frame * np.sqrt(len(Z) * row_spectrum(Z - Z.mean(axis=0), True).eigenvalues)

@@ -19,9 +19,10 @@ from geomkit.measures.selection import lasso_paths
 from geomkit.measures.sinks import THRESHOLD, sinks
 from geomkit.measures.spectra import normalise
 from geomkit.states.spectra import Spectra
+from geomkit.studies.portrait.dimension import dimension_rows
 from geomkit.studies.portrait.facts import facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
-from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles, read_profiles
+from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles, at, read_profiles
 from geomkit.studies.portrait.rows import COLUMNS, Reference, with_facts, write
 from geomkit.studies.portrait.sentences import in_short
 from geomkit.studies.portrait.similarity import states_rows
@@ -81,6 +82,7 @@ def portrait_table(
         *depth_rows(own, documents),
         *spectrum_rows(own),
         *norm_rows(file, own, documents, lengths, marked),
+        *dimension_rows(file, own, seed),
         *sink_rows(file, own, words, lengths, marked),
         *token_rows(file, own, words, parameters["eps2"]),
         *loss_rows(file, documents, words.size),
@@ -110,12 +112,6 @@ def mean_of(documents: Documents, values: Array) -> Row:
     mean, low, high, count = documents.mean(values)
     ends = {"low": known_or_none(low), "high": known_or_none(high)}
     return {"value": known_or_none(mean), **ends, "texts": int(np.isfinite(values).sum()), "documents": count}
-
-
-def at(own: Profiles, state: Any) -> Row:
-    """Return the columns of a state."""
-    place = {"place": own.place(state), "depth": own.relative(state), "d": own.widths[state]}
-    return {"layer": state.layer, "state": state.sublayer, **place}
 
 
 def depth_rows(own: Profiles, documents: Documents) -> Iterator[Row]:

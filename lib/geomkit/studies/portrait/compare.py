@@ -14,10 +14,11 @@ from geomkit.core.state import State
 from geomkit.core.variants import TRAINED
 from geomkit.laws.resampling import Documents, simultaneous
 from geomkit.states.spectra import Spectra
-from geomkit.studies.portrait.analyse import RESAMPLES, Row, at, depth_rows, known_or_none, loss_rows, mean_of, table_of
+from geomkit.studies.portrait.analyse import RESAMPLES, Row, depth_rows, known_or_none, loss_rows, mean_of, table_of
+from geomkit.studies.portrait.dimension import compared_rows
 from geomkit.studies.portrait.facts import BESIDE, facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
-from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, read_profiles
+from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, at, read_profiles
 from geomkit.studies.portrait.rows import Facts, with_facts, write
 from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said, similarity_of_models
 from geomkit.studies.portrait.similarity import models_rows
@@ -67,6 +68,8 @@ def comparison_table(
     for name, file, own, size in zip(models, (first, second), (a, b), sizes, strict=True):
         trained = [row for row in depth_rows(own, documents) if row["variant"] == TRAINED]
         rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size)]]
+    pairs = {state: partner(a, b, state) for state in a.states}
+    rows += compared_rows((first, second), (a, b), models, pairs, alike)
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
     similar = list(models_rows(first, second, a, b, alike))

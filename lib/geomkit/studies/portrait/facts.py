@@ -16,6 +16,7 @@ DECLARED = (
 )
 METRICS = described("geomkit.measures.entropy", "metrics.register")
 SIMILARITIES = described("geomkit.measures.similarity", "similarities.register")
+ESTIMATORS = described("geomkit.measures.intrinsic_dimension", "dimensions.register")
 BESIDE = {
     "norm_median": ("median norm", "length"),
     "norm_largest": ("largest norm", "length"),
@@ -24,6 +25,8 @@ BESIDE = {
     "sink_share": ("sinks' share of the squared norm", "ratio"),
     "gain": ("information gain", "nats"),
     "surprisal": ("surprisal", "nats"),
+    **{name: (str(one.facts["label"]), str(one.facts["unit"])) for name, one in ESTIMATORS.items()},
+    "repeated": ("rows that equal an earlier one", "rows"),
     "loss": ("loss", "nats a token"),
     "loss_per_byte": ("loss per byte", "nats a byte"),
 } | {name: (one.facts["label"], one.facts["unit"]) for name, one in SIMILARITIES.items()}

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
-from geomkit.studies.portrait import charts, panels, similarity_panel
+from geomkit.studies.portrait import charts, dimension, panels, similarity_panel
 from geomkit.studies.portrait.charts import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
@@ -33,9 +33,10 @@ def figures(table: pa.Table) -> Iterator[Figure]:
     facts, rows = facts_of(table), by_section(table)
     if facts.kind == "comparison":
         drawings = {"difference": differences_figure, "depth": both_figure, "similarity": similarity_figure}
+        drawings |= {"dimension": dimensions_figure}
     else:
         drawings = {"depth": depth_figure, "spectrum": spectra_figure, "similarity": similarity_figure, "norms": norms_figure}
-        drawings |= {"reference": standing_figure}
+        drawings |= {"dimension": dimension_figure, "reference": standing_figure}
     yield from [one(rows, facts) for section, one in drawings.items() if rows.get(section)] or [empty_figure(facts)]
 
 
@@ -171,6 +172,55 @@ def norms_figure(rows: Rows, facts: Facts) -> Figure:
     label_depth(axes, charts.ticks_of(positions), BLOCKS)
     legend(figure, map(handle, (panels.NORMS | panels.ALIGNED).values()))
     figure.suptitle(head([], facts), fontsize=6.5)
+    return figure
+
+
+def dimension_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw the dimension of one vector of each token against layers, at one scale, and against the scale at the middle state."""
+    scope, metric, scale = dimension.shown_first(rows)
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots(2, 1)
+    along_layers = dimension.along_depth(rows, facts)
+    positions = axis_of(dimension.estimates(rows))
+    for name, series in along_layers.series.items():
+        mine = [row for row in along_layers.rows if row["view"] == (scope, metric, scale) and row["series"] == name]
+        along(axes[0], [(row["x"], row) for row in mine], series, charts.last_block(positions))
+    label_depth(axes[:1], charts.ticks_of(positions), BLOCKS)
+    axes[0].set_title(f"{charts.title_of(metric, facts)}, {dimension.words_of_scale(int(scale))}", loc="left")
+    against, switches = dimension.against_scale(rows, facts)
+    state = switches["state"]
+    for name, series in against.series.items():
+        mine = [row for row in against.rows if row["view"] == (scope, state.start) and row["series"] == name]
+        points: Points = sorted(((row["scale"], row) for row in mine), key=lambda one: one[0])
+        axes[1].plot([x for x, _ in points], [row["value"] for _, row in points], marker="o", ms=2, **line_of(series))
+        shade(axes[1], points, "low", "high", series)
+    axes[1].set_xscale("log", base=2)
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].set_xlabel("scale: rank of the farther neighbour")
+    axes[1].set_title(f"against the scale, {state.options[state.start]}", loc="left")
+    legend(figure, map(handle, along_layers.series.values()))
+    figure.suptitle(f"{head([], facts)}: {dimension.CLOUDS[scope]}", fontsize=6.5)
+    return figure
+
+
+def dimensions_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw both models' dimension of one vector of each token along relative depth, and the difference if it is paired."""
+    view = dimension.shown_first(rows)
+    found = [row for row in dimension.estimates(rows) if dimension.scale_of(row) == view]
+    pairs, own = ([row for row in found if (row["variant"] is None) == paired] for paired in (True, False))
+    parts = panels.paired_charts(pairs, own, dimension.scale_of, facts)
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.5 * len(parts)))
+    axes = figure.subplots(len(parts), 1, squeeze=False, sharex=True).flatten()
+    for axis, chart in zip(axes, parts, strict=True):
+        for name, series in chart.series.items():
+            along(axis, [(row["x"], row) for row in chart.rows if row["series"] == name], series, 1)
+        axis.set_title(chart.title, loc="left")
+    if parts[0].kind == "difference":
+        axes[0].axhline(0, color="0.6", lw=0.6, zorder=0)
+    label_depth(axes, panels.RELATIVE, DEPTH)
+    legend(figure, map(handle, panels.models_series(facts).values()))
+    what = f"{charts.title_of(view[1], facts)}, {dimension.words_of_scale(int(view[2]))}, {dimension.CLOUDS[view[0]]}"
+    figure.suptitle(f"{head([], facts)}\n{what}", fontsize=6.5)
     return figure
 
 

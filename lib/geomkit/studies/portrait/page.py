@@ -200,6 +200,26 @@ def spectrum(chart: dict[str, Any]) -> Layers:
     ])  # fmt: skip
 
 
+def scales(chart: dict[str, Any]) -> Layers:
+    """Draw a quantity against the rank of a neighbour, with its intervals."""
+    rows, colour, dash = drawn(chart)
+    x = (
+        alt.X("scale:Q")
+        .title("scale: rank of the farther neighbour")
+        .scale(type="log", base=2, nice=False)
+        .axis(grid=False, format="d", labelOverlap=True)
+    )
+    lines = rows.encode(x, alt.Y("value:Q").title(None).scale(zero=False), colour)
+    ends = {"y": alt.Y("low:Q").title(None), "y2": "high:Q"}
+    known = rows.transform_filter("isValid(datum.low) && isValid(datum.high)")
+    return fitted([
+        known.mark_area(opacity=0.18).encode(x, color=colour, **ends),
+        lines.mark_line(strokeWidth=2).encode(dash),
+        lines.mark_point(filled=True, size=25, opacity=1),
+        pointed(lines, "scale"),
+    ])  # fmt: skip
+
+
 def standing(chart: dict[str, Any]) -> Layers:
     """Draw the model among reference models against width, with the line that width alone would give."""
     rows, colour, dash = drawn(chart)
@@ -262,6 +282,8 @@ DRAWINGS = {
     "depth": lambda chart: profile(chart, bound=True),
     "models": lambda chart: profile(chart, 220),
     "profile": lambda chart: profile(chart, 220),
+    "dimension": profile,
+    "scales": scales,
     "norms": lambda chart: profile(chart, 220, scale=alt.Scale(type="log"), grid=False),
     "aligned": lambda chart: profile(chart, 220, scale=alt.Scale(domainMin=0)),
     "difference": difference,

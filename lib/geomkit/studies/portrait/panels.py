@@ -49,6 +49,7 @@ from geomkit.studies.portrait.charts import (
     view_of,
     words_for,
 )
+from geomkit.studies.portrait.dimension import dimension_parts, estimates, scale_of, scale_switches
 from geomkit.studies.portrait.rows import Facts
 from geomkit.studies.portrait.similarity_panel import similarity_panel
 
@@ -61,12 +62,16 @@ def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
     if facts.kind == "comparison":
         yield section("depth", "Depth", "difference", rows, facts, lambda: {"panels": [difference_panel(rows, facts)]})
         yield section("similarity", "Similarity of states", "similarity", rows, facts, lambda: similar(rows, facts))
+        yield section(
+            "dimension", "Intrinsic dimension", "dimension", rows, facts, lambda: {"panels": [dimensions_panel(rows, facts)]}
+        )
         yield section("loss", "Loss", "loss", rows, facts, lambda: {"losses": losses(rows, facts)})
     else:
         yield section("depth", "Depth", "depth", rows, facts, lambda: {"panels": [depth_panel(rows, facts)]})
         yield section("spectra", "Spectra", "spectrum", rows, facts, lambda: {"panels": [spectra_panel(rows, facts)]})
         yield section("similarity", "Similarity of layers", "similarity", rows, facts, lambda: similar(rows, facts))
         yield section("norms", "Norms and sinks", "norms", rows, facts, lambda: norms_parts(rows, facts))
+        yield section("dimension", "Intrinsic dimension", "dimension", rows, facts, lambda: dimension_parts(rows, facts))
         yield section("tokens", "Tokens", "tokens", rows, facts, lambda: tokens_parts(rows, facts))
         yield section("standing", "Where it stands", "reference", rows, facts, lambda: {"panels": [standing_panel(rows, facts)]})
     yield {
@@ -318,40 +323,47 @@ def standing_view(row: Row) -> tuple[str, str, str]:
 
 def difference_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     """Return the paired difference of every metric along relative depth, and both models' own values."""
-    found = [
-        dict(row)
-        | {"view": view_of(row), "series": "difference", "x": relative(row), "place": state_name(row["layer"], row["place"])}
-        for row in rows["difference"]
-        if row["layer"] is not None
-    ]
-    views = {row["view"] for row in found}
-    own = [
-        dict(row)
-        | {"view": view_of(row), "series": row["model"], "x": relative(row), "place": state_name(row["layer"], row["place"])}
-        for row in rows.get("depth", ())
-        if is_trained(row) and view_of(row) in views
-    ]
-    columns = ("x", "place", "value", "low", "high")
-    charts = [
-        Chart(
-            "difference",
-            f"{facts.models[-1]} minus {facts.models[0]}",
-            {"difference": DIFFERENCE},
-            (*columns, "band_low", "band_high", "n", "texts", "documents"),
-            found,
-            ("place",),
-            RELATIVE,
-            DEPTH,
-        )
-    ]
-    if own:
-        charts.append(Chart("models", "Both models", models_series(facts), columns, own, ("place",), RELATIVE, DEPTH))
+    found = [row for row in rows["difference"] if row["layer"] is not None]
+    views = set(map(view_of, found))
+    own = [row for row in rows.get("depth", ()) if is_trained(row) and view_of(row) in views]
     caption = (
         "Look where the lighter band, which holds at all layers together, leaves 0: there the models part. Two models "
         "that do not differ leave 0 inside that band everywhere, though the darker 95 % interval of a single layer misses "
         "it at one layer in twenty."
     )
-    return panel(caption, charts, switches_of(rows["difference"], facts))
+    return panel(caption, paired_charts(found, own, view_of, facts), switches_of(rows["difference"], facts))
+
+
+def dimensions_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return the paired difference of intrinsic dimensions along relative depth, and both models' own."""
+    found = estimates(rows)
+    own = [row for row in found if row["variant"] == TRAINED]
+    caption = (
+        "The dimension of a cloud of tokens' vectors at the distance of two neighbours. Vectors of one token lie together, so "
+        "look at one vector of each token first. Where both models read the same tokens, the difference has a 95 % interval over "
+        "documents, of a single layer: of layers where the models do not differ, it misses 0 at one in twenty."
+    )
+    charts = paired_charts([row for row in found if row["variant"] is None], own, scale_of, facts)
+    return panel(caption, charts, scale_switches(rows, facts))
+
+
+def paired_charts(found: Iterable[Row], own: Iterable[Row], view: Callable[[Row], tuple[str, ...]], facts: Facts) -> list[Chart]:
+    """Return a chart of differences along relative depth, and one of both models' own values, as far as there are any."""
+
+    def along(of: Iterable[Row], series: Callable[[Row], str]) -> list[Row]:
+        return [
+            dict(row)
+            | {"view": view(row), "series": series(row), "x": relative(row), "place": state_name(row["layer"], row["place"])}
+            for row in of
+        ]
+
+    columns = ("x", "place", "value", "low", "high")
+    differences, models = along(found, lambda row: "difference"), along(own, lambda row: str(row["model"]))
+    title = f"{facts.models[-1]} minus {facts.models[0]}"
+    more = ("band_low", "band_high", "n", "texts", "documents")
+    of_pair = Chart("difference", title, {"difference": DIFFERENCE}, (*columns, *more), differences, ("place",), RELATIVE, DEPTH)
+    of_each = Chart("models", "Both models", models_series(facts), columns, models, ("place",), RELATIVE, DEPTH)
+    return [chart for chart in (of_pair, of_each) if chart.rows]
 
 
 def models_series(facts: Facts) -> dict[str, Series]:

@@ -81,6 +81,12 @@ class Profiles:
         return min(state.layer, self.depth) / self.depth + beyond / self.depth
 
 
+def at(own: Profiles, state: State) -> dict[str, Any]:
+    """Return the columns of a state."""
+    place = {"place": own.place(state), "depth": own.relative(state), "d": own.widths[state]}
+    return {"layer": state.layer, "state": state.sublayer, **place}
+
+
 def read_profiles(file: Spectra, metrics: Sequence[str], parameters: Mapping[str, float], seed: int) -> Profiles:
     """Evaluate metrics on every spectrum of a portrait's file, and on drawn rows of the same shapes."""
     texts, depth = file.text_list, int(str(file.attributes["depth"]))

@@ -12,6 +12,11 @@ spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `
 norms       of the trained model: `layer`, `state`, `place`, `metric`, `value`, `low`, `high`. Metrics: `norm_median`,
             `norm_largest`, `norm_first` (mean over texts of a text's median, largest and first norm), `mean_cosine`,
             `sink_share` (share of sinks in the squared norm).
+dimension   intrinsic dimension of sampled tokens' rows, as they are (`raw`): `variant` (also `same-covariance`: Gaussian rows
+            with the covariance of the trained model's), `layer`, `state`, `place`, `normalise`, `scope` (`types`, one row of
+            each different token, without sinks, or `tokens`, those of all), `n` distinct rows, `d`, `metric`, `rank` (the
+            scale: the rank of the farther neighbour), `value`, `low`, `high`, `documents`. Metric `repeated`: how many rows
+            equal an earlier one and were left out. Of a comparison also the difference on the same tokens, without a variant.
 sinks       a token that is a sink in many texts: `position`, `token`, `value` the number of texts, metric `sinks`;
             `low`, `high` null; metric `sink_ratio`: its norm in medians of the text, at the layer where that is
             highest (`layer`).

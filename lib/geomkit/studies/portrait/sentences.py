@@ -13,6 +13,7 @@ from geomkit.core.arrays import Array
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
+from geomkit.studies.portrait.dimension import FIRST, SAME_COVARIANCE, TYPES
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
 MOST = 8
@@ -44,6 +45,7 @@ def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows:
         *leading(own, documents),
         *word_order(own, documents),
         *sink_effect(own, documents, marked),
+        *dimension(rows),
         *loss(rows),
         *stands(own, documents, rows),
         *similarity_of_ends(rows),
@@ -225,6 +227,28 @@ def loss(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield sentence + "."
 
 
+def dimension(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The last block's intrinsic dimension, beside Gaussian rows of its covariance and the untrained twin."""
+    here = [row for row in rows if row["section"] == "dimension" and (row["scope"], row["place"]) == (TYPES, "last")]
+    first = [row for row in here if (row["metric"], row.get("rank")) == FIRST]
+    found = {row["variant"]: estimate for row in first if (estimate := estimate_of(row))}
+    own, drawn = (found.get(name) for name in (TRAINED, SAME_COVARIANCE))
+    if own is None or drawn is None or not apart(own, drawn):
+        return
+    tokens = next(row["n"] for row in first if row["variant"] == TRAINED)
+    sentence = (
+        f"After the last block, vectors of {tokens} different tokens have an intrinsic dimension of {said(own)} "
+        f"at the distance of {FIRST[1]} neighbours; Gaussian rows of the same covariance have {said(drawn)}"
+    )
+    twin = found.get("untrained-0")
+    yield sentence + (f", and an untrained twin has {said(twin)}." if twin and apart(own, twin) else ".")
+
+
+def apart(one: Estimate, other: Estimate) -> bool:
+    """Whether two intervals do not overlap."""
+    return one.high < other.low or other.high < one.low
+
+
 def stands(own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The effective rank of the last block beside the line that width alone would give."""
     mode = "unit" if "unit" in own.modes else own.modes[0]
@@ -253,7 +277,7 @@ def similarity_of_ends(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     found = [(row["variant"], estimate) for row in ends if row["metric"] == "cka" and (estimate := estimate_of(row))]
     own = dict(found).get(TRAINED)
     twin = next((estimate for variant, estimate in found if variant != TRAINED), None)
-    if own is None or own.sign < 1 or (twin is not None and own.low <= twin.high and twin.low <= own.high):
+    if own is None or own.sign < 1 or (twin is not None and not apart(own, twin)):
         return
     sentence = f"Between the embedding and the last block the similarity of token vectors (debiased CKA) is {said(own)} of 1"
     yield sentence + (f"; in an untrained twin it is {said(twin)}." if twin else ".")
