@@ -121,7 +121,7 @@ def test_the_page_has_its_sections_in_order_and_their_links(page):
         assert page.find(link.get_attribute("href").partition("#")[2].join(("#", "")))
     assert "97.1 directions" in page.text("#short")
     assert page.text("pre").startswith("snakemake --cores 8")
-    assert len(page.find(".plot svg")) == 8
+    assert len(page.find(".plot svg")) == 10
 
 
 def test_every_metric_normalisation_and_length_draws_another_chart(page):
@@ -378,7 +378,7 @@ def test_a_page_as_large_as_smollm2_s_opens_within_a_second(chromium, tmp_path):
     measured = chromium.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     page.emulate("Performance.disable")
     assert 0 < {one["name"]: one["value"] for one in measured}["TaskDuration"] < 1
-    assert len(page.find(".plot svg")) == 8
+    assert len(page.find(".plot svg")) == 10
     page.choose("depth-metric", "share of the first direction")
     assert page.title("depth").startswith("share of the first direction")
     page.check_quiet()
