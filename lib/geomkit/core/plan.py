@@ -14,6 +14,7 @@ from typing import Any
 
 from geomkit.core import variants
 from geomkit.core.config import Known, Model, select
+from geomkit.core.state import TOKENS
 
 Chosen = dict[str, list[str]]
 """Names of models (`model`) and of corpora (`corpus`): every pair of them."""
@@ -203,6 +204,17 @@ class Plan:
     def parameters(self) -> dict[str, float]:
         """All metric parameters that the configuration sets, by name."""
         return {"eps2": self.config["entropy"]["eps2"], **self.config["entropy"].get("parameters", {})}
+
+    @cached_property
+    def pooled(self) -> list[str]:
+        """Rows beside those of tokens that stand for a whole text each: `last`, `mean`."""
+        return [rows for rows in self.config["entropy"]["rows"] if rows != TOKENS]
+
+    @cached_property
+    def primary(self) -> dict[str, Any]:
+        """The primary endpoint with its rows. Those of whole texts have no length."""
+        own = {"rows": TOKENS, **self.config["scaling"]["primary"]}
+        return own if own["rows"] == TOKENS else own | {"length": None}
 
     def metrics_with(self, fact: str) -> list[str]:
         """List the metrics whose declaration sets a keyword, such as `central=True`."""
