@@ -108,8 +108,7 @@ class StateExtracts:
             inside = self.sample[slice(*np.searchsorted(self.sample, (start, stop)))] - start
             self.sampled.append(as_numpy(rows[inside]).astype(np.float32))
         for kind, kept in self.pooled.items():
-            stops = np.cumsum(sizes).tolist()
-            kept += [as_numpy(POOLED[kind](reals(rows[stop - n : stop]))) for n, stop in zip(sizes, stops, strict=True)]
+            kept += [pooled_rows(kind, rows, sizes)]
         if self.lengths is not None:
             self.lengths.append(row_lengths(rows))
             self.cosines += mean_cosines(rows, sizes)
@@ -130,9 +129,15 @@ class StateExtracts:
         if len(self.sample):
             writer.sample(variant, self.state, self.sample, np.concatenate(self.sampled))
         for kind, rows in self.pooled.items():
-            writer.pooled(variant, self.state, kind, np.stack(rows))
+            writer.pooled(variant, self.state, kind, np.concatenate(rows))
         if self.folds is not None:
             writer.folds(variant, self.state, self.folds.sums, self.folds.totals)
+
+
+def pooled_rows(kind: str, rows: Array, sizes: Sequence[int]) -> np.ndarray:
+    """Return one row for each text (texts, d), by its kind; rows (tokens, d): texts one after another, of the given sizes."""
+    stops = np.cumsum(sizes).tolist()
+    return np.stack([as_numpy(POOLED[kind](reals(rows[stop - n : stop]))) for n, stop in zip(sizes, stops, strict=True)])
 
 
 def shown_texts(documents: Sequence[str], count: int) -> list[int]:
