@@ -135,6 +135,34 @@ def test_metrics_are_those_of_the_models_own_states(deep, tokenizer, lines):
     assert found[0]["value"] == pytest.approx(np.mean(values), rel=1e-5)
 
 
+@pytest.mark.parametrize("scope", ["last", "mean"])
+@pytest.mark.parametrize("mode", ["unit", "centre-unit"])
+def test_a_corpus_has_one_row_for_each_text_beside_its_nulls(deep, lines, tokenizer, scope, mode):
+    import torch
+
+    from geomkit.measures.entropy import measure
+    from geomkit.measures.spectra import spectrum
+
+    model, folder = deep
+    table = portrait(folder, lines, **SMALL).table
+    rows = []
+    for own in sample([Document(f"text {number}", line) for number, line in enumerate(lines, 1)], tokenizer, 12, 24, 0).ids:
+        with torch.inference_mode():
+            hidden = model(torch.tensor(own[None].astype(np.int64)), output_hidden_states=True).hidden_states[2][0].double()
+        rows.append((hidden[-1] if scope == "last" else hidden.mean(dim=0)).numpy())
+    expected = measure(spectrum(np.stack(rows), mode), ["erank_covariance"])["erank_covariance"]
+    where = {"section": "depth", "layer": 2, "normalise": mode, "scope": scope, "metric": "erank_covariance"}
+    (found,) = chosen(table, **where, variant="trained")
+    assert found["value"] == pytest.approx(expected.value, rel=1e-5)
+    assert (found["n"], found["texts"], found["bound"]) == (len(rows), len(rows), expected.bound)
+    assert found["low"] < found["value"] < found["high"]
+    nulls = {row["variant"]: row["value"] for row in chosen(table, **where) if row["variant"] != "trained"}
+    assert set(nulls) == {"shuffled", "untrained-0", "gaussian"}
+    draws = np.random.default_rng(0).standard_normal((200, len(rows), 32))
+    gaussian = measure(spectrum(draws, mode), ["erank_covariance"])["erank_covariance"].value
+    assert nulls["gaussian"] == pytest.approx(gaussian.mean(), rel=0.02)
+
+
 @pytest.fixture
 def planted(tmp_path) -> Path:
     """Ten documents: the first token of each text is a sink at block 1, and block 2 has three directions."""

@@ -1,15 +1,14 @@
 """Measure a cloud of few rows in resamples of them, such as one with a row for each text."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geomkit.core.arrays import Array, reals
+from geomkit.core.arrays import Array
 from geomkit.measures.entropy import Measurement, measure
-from geomkit.measures.spectra import TOGETHER, Spectrum, row_spectrum
+from geomkit.measures.spectra import reweighted, row_spectrum
 
 
 class Resampled(NamedTuple):
@@ -17,21 +16,6 @@ class Resampled(NamedTuple):
 
     measured: Measurement
     drawn: Array
-
-
-def reweighted(Z: ArrayLike, weights: Array, centred: bool) -> Spectrum:
-    """Compute spectra of rows Z (n, d) drawn as often as weights (resamples, n) say, scaled to n rows: (resamples, m).
-
-    Rows are already normalised, and centred ones stay centred on the mean of all. Limit: weights of 1 give `row_spectrum`.
-    """
-    rows = reals(Z)
-    n, d = rows.shape
-    step, parts = max(1, TOGETHER // (n * max(n, d))), []
-    for start in range(0, len(weights), step):
-        part = np.asarray(weights[start : start + step], dtype=np.float64)
-        scaled = np.sqrt(part * (n / part.sum(axis=1, keepdims=True)))[:, :, None] * rows
-        parts.append(row_spectrum(scaled, centred))
-    return replace(parts[0], eigenvalues=np.concatenate([part.eigenvalues for part in parts]))
 
 
 def resampled_metrics(

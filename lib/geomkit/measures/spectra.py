@@ -431,3 +431,22 @@ def redrawn(documents: Sequence[CovarianceAccumulator], counts: Array, centred: 
         totals = [(count @ sums).reshape(d, d) * (tokens.sum() / (count @ tokens)) for count in counts[start : start + step]]
         spectra.append(_decompose(np.stack(totals), int(tokens.sum()), d, centred))
     return replace(spectra[0], eigenvalues=np.concatenate([spectrum.eigenvalues for spectrum in spectra]))
+
+
+def reweighted(Z: ArrayLike, weights: Array, centred: bool) -> Spectrum:
+    """Compute spectra of rows Z (n, d) drawn as often as weights (resamples, n) say, scaled to n rows: (resamples, m).
+
+    Rows are already normalised, and centred ones stay centred on the mean of all. Limit: weights of 1 give `row_spectrum`.
+    """
+    rows, counts = reals(Z), np.asarray(weights, dtype=np.float64)
+    n, d = rows.shape
+    scale = np.sqrt(counts * (n / counts.sum(axis=1, keepdims=True)))
+    gram, spectra, step = rows @ rows.T if n <= d else None, [], max(1, TOGETHER // min(n, d) ** 2)
+    for start in range(0, len(scale), step):
+        part = scale[start : start + step]
+        if gram is not None:
+            sums = part[:, :, None] * gram * part[:, None, :]
+        else:
+            sums = np.stack([(one := row[:, None] * rows).T @ one for row in part])
+        spectra.append(_decompose(sums, n, d, centred))
+    return replace(spectra[0], eigenvalues=np.concatenate([spectrum.eigenvalues for spectrum in spectra]))

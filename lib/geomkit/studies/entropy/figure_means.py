@@ -79,7 +79,7 @@ def pooled_interval(
         documents = set(text_documents(table, pc.field("corpus") == row["corpus"]))
         layer = name_layer(row["layer"], row["depth"])
         ends = drawn.get((row["corpus"], row["model"], row["variant"], layer, row["metric"]), (math.nan, math.nan))
-        return Clustered(row["value"], *ends, len(documents))
+        return Clustered(row["value"], *(ends if len(documents) > 1 else (math.nan, math.nan)), len(documents))
 
     return interval
 
