@@ -34,6 +34,7 @@ MEASURED: dict[str, Any] = {
     "gain": {"n": 12, "eps2": 0.5},
     "whitened": "all",
     "sinks": {"thresholds": [10.0, 2.0], "modes": MODES, "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
+    "kept": {"pooled": ["last", "mean"]},
     "seed": 0,
 }
 Way = Callable[[str | None], Open]
