@@ -492,6 +492,8 @@ CROSSED = [
     ("scaling.primary.metrics", ["erank"], "scaling.primary.metrics: unknown metric among entropy.metrics 'erank'; known: "),
     ("scaling.primary.length", 32, "scaling.primary.length: 32 is not among entropy.lengths [16, 64, 256]"),
     ("scaling.primary.normalise", "raw", "scaling.primary.normalise: raw is not among entropy.normalise"),
+    ("scaling.primary.rows", "last", r"scaling.primary.rows: last is not among entropy.rows \['tokens'\]"),
+    ("entropy.rows", ["last"], "entropy.rows: tokens is missing, which texts are always measured by"),
     ("dump.layers", [0, 40], "dump.layers: ladder-112-s0: layer 40 does not exist"),
     ("dump.layers", [0, "final"], "scaling.primary.layer: last is not among dump.layers"),
     ("dump.layers", "last", "tokens.selection.layers: ['middle', 'last'] is not among dump.layers"),
