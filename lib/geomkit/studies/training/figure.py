@@ -83,7 +83,7 @@ def values_page(points: Sequence[StepPoint], turns: Sequence[StepTurn], panels: 
         axis.set_title(f"{name_of(where.metric)}{beside(where)}\n{in_words(told)}", fontsize=5.5, loc="left", pad=8)
         axis.set_ylabel(unit_of(where.metric), labelpad=1, fontsize=5.5)
         if not rows:
-            axis.set_yticks([])
+            axis.set(xticks=[], yticks=[])
             axis.annotate("too few dimensions", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=5.5)
     loss = axes[len(panels)]
     for seed in seeds_of(points):
@@ -94,7 +94,8 @@ def values_page(points: Sequence[StepPoint], turns: Sequence[StepTurn], panels: 
     loss.set_title("loss, each seed", fontsize=5.5, loc="left")
     loss.set_ylabel("nats a token", labelpad=1, fontsize=5.5)
     for axis in axes[: len(panels) + 1]:
-        over_steps(axis, points)
+        if axis.lines:
+            over_steps(axis, points)
     for axis in axes[len(panels) + 1 :]:
         axis.axis("off")
     axes[len(panels) + 1].legend(handles=legend(shades, points), loc="center", fontsize=5.2)
