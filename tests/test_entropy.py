@@ -390,7 +390,8 @@ def test_one_function_makes_a_new_metric(monkeypatch):
 
 
 def test_a_parameter_that_no_metric_has_is_named_with_the_known_ones():
-    with pytest.raises(ConfigError, match="no metric has the parameter 'esp2'; known: alpha_first, alpha_last, alpha_weight, eps2"):
+    known = "alpha_first, alpha_last, alpha_weight, eps2"
+    with pytest.raises(ConfigError, match=f"no metric has the parameter 'esp2'; known: {known}"):
         measure(spectrum(np.eye(2)), ["stable_rank"], esp2=0.5)
 
 
