@@ -21,7 +21,7 @@ from geomkit.sources.corpora import Document
 from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts, write_texts
 from geomkit.studies.portrait.analyse import write_portrait
-from geomkit.studies.portrait.measure import measure_portrait
+from geomkit.studies.portrait.measure import measure_portrait, texts_of_nulls
 from geomkit.studies.portrait.rows import facts_of, read
 from geomkit.studies.portrait.run import compare, portrait
 from geomkit.studies.portrait.sentences import similarity_of_ends
@@ -146,7 +146,8 @@ def test_a_corpus_has_one_row_for_each_text_beside_its_nulls(deep, lines, tokeni
     model, folder = deep
     table = portrait(folder, lines, **SMALL).table
     rows = []
-    for own in sample([Document(f"text {number}", line) for number, line in enumerate(lines, 1)], tokenizer, 12, 24, 0).ids:
+    texts = sample([Document(f"text {number}", line) for number, line in enumerate(lines, 1)], tokenizer, 12, 24, 0)
+    for own in [texts.ids[text] for text in texts_of_nulls(texts.texts.document)]:
         with torch.inference_mode():
             hidden = model(torch.tensor(own[None].astype(np.int64)), output_hidden_states=True).hidden_states[2][0].double()
         rows.append((hidden[-1] if scope == "last" else hidden.mean(dim=0)).numpy())

@@ -15,6 +15,7 @@ from geomkit.measures.nulls import null_rows
 from geomkit.measures.resampled_rows import resampled_metrics
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.states.spectra import Spectra
+from geomkit.states.stream import states_type
 from geomkit.studies.portrait.profiles import DRAWS, GAUSSIAN, Profiles
 
 RESAMPLES = 200
@@ -32,10 +33,15 @@ def pooled_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of section `depth` whose scope is `last` or `mean`: the trained model's with an interval over documents.
 
-    at: the columns of a state. Gaussian rows are as many as there are texts, and of the width of the state; the mean over draws.
+    All are of the texts that every variant has read, since an effective rank depends on how many rows there are. at: the columns
+    of a state. Gaussian rows are as many, and of the width of the state; the mean over draws.
     """
-    texts, several = len(own.documents), len(set(own.documents))
-    weights = documents.draws.T[:RESAMPLES]
+    read = [set(file.measured_texts(variant).tolist()) for variant in own.variants]
+    shared = sorted(set.intersection(*read))
+    texts, several = len(shared), len({own.documents[text] for text in shared})
+    weights = documents.draws.T[:RESAMPLES, shared]
+    weights = weights[weights.any(axis=1)]
+    dtype = states_type(file.attributes)
 
     @cache
     def drawn(d: int, mode: str) -> dict[str, float]:
@@ -47,9 +53,10 @@ def pooled_rows(
     for variant in own.variants:
         for kind, state in file.pooled_rows(variant):
             for mode in own.modes:
-                cloud = file.cloud(variant, mode, state, kind)
-                if cloud is None or state not in own.widths:
+                if texts <= is_centred(mode) or state not in own.widths:
                     continue
+                rows = file.pooled(variant, state, kind)[np.isin(file.measured_texts(variant), shared)]
+                cloud = normalise(rows, mode, dtype=dtype)
                 common = {"section": "depth", **at(own, state), "normalise": mode, "scope": kind, "n": texts, "sinks": "with"}
                 common |= {"texts": texts}
                 if variant == TRAINED:

@@ -6,7 +6,8 @@ depth       a metric at one state: `variant` (trained, shuffled, untrained-0, ga
             `normalise`, `scope`, `n`, `d`, `sinks`, `metric`, `value`, `low`, `high`, `bound`, `texts`, `documents`.
             `scope` is `text` for the mean over texts of their first n tokens, `corpus` for all tokens together, which
             has no interval, `last` and `mean` for the corpus with one row for each text, its last token's or the mean,
-            whose number is n. `sinks` is `with`, or `without` where sinks were left out of the trained model's texts.
+            whose number is n: of the texts that the model and all nulls have read. `sinks` is `with`, or `without` where
+            sinks were left out of the trained model's texts.
 spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank`
             (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur`, without a rank, is the upper
             edge for rows without structure.
