@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from geomkit.core.config import layer_name
 from geomkit.core.state import TOKENS
 from geomkit.core.variants import TRAINED
+from geomkit.figures.claims import claim_figures
 from geomkit.figures.style import (
     BLACK,
     BLUE,
@@ -25,8 +26,10 @@ from geomkit.figures.style import (
     save,
     unit_of,
 )
-from geomkit.studies.training.published import PUBLISHED
+from geomkit.studies.training.claims import curves
+from geomkit.studies.training.published import ALPHA, PUBLISHED, RANKME
 from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
+from geomkit.tables.findings import Inputs
 from geomkit.tables.measurements import Where, number_layer
 from geomkit.tables.rows import read_csv
 
@@ -295,6 +298,37 @@ def forest(axis: Axes, laws: Sequence[StepLaw]) -> None:
     axis.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), fontsize=5.2)
     told = f"dots: {number_of} trainings; diamonds: their mean,\n95 % interval over seeds"
     axis.set_xlabel(f"partial correlation with ln loss over steps\n{told}", fontsize=5.5)
+
+
+@claim_figures.register(
+    "phases",
+    claims=("effective rank has three phases in training", "decay has three phases in training"),
+    caption="Change of ln effective rank of last tokens over training, from turn to turn, where all seeds and documents agree.",
+)
+def phases(inputs: Inputs) -> Figure | None:
+    """Draw the legs of the published curves, end to end; bars are 95 % intervals of each leg's change."""
+    shown = [(metric, legs) for metric in (RANKME, ALPHA) for legs in curves(inputs, metric)]
+    if not shown:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.9))
+    panels = list(dict.fromkeys(metric for metric, _ in shown))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    paint = colours(dict.fromkeys(legs[0].width for _, legs in shown))
+    for axis, metric in zip(axes, panels, strict=True):
+        for legs in (legs for own, legs in shown if own == metric):
+            level, colour = 0.0, paint[legs[0].width]
+            for leg in legs:
+                line = "-" if leg.counts else ":"
+                axis.plot([leg.start, leg.stop], [level, level + leg.change], line, marker="o", ms=2.5, lw=1, color=colour)
+                axis.plot([leg.stop] * 2, [level + leg.low, level + leg.high], lw=0.8, color=colour)
+                level += leg.change
+        axis.axhline(0, color="0.6", lw=0.6, zorder=0)
+        axis.set_xscale("log")
+        axis.set_title(name_of(metric), fontsize=6)
+        axis.set_xlabel("steps of the optimizer", fontsize=6)
+        axis.set_ylabel("change of ln", fontsize=6)
+    axes[-1].legend(handles=[Line2D([], [], color=shade, label=f"width {width}") for width, shade in paint.items()], fontsize=5.2)
+    return figure
 
 
 def draw_trajectories(
