@@ -81,7 +81,7 @@ def portrait_table(
     marked = marked_sinks(lengths, own, file)
     rows: list[Row] = [
         *depth_rows(own, documents),
-        *pooled_rows(file, own, documents, at, metrics, parameters, seed),
+        *pooled_rows(file, own, documents, metrics, parameters, seed),
         *spectrum_rows(own),
         *norm_rows(file, own, documents, lengths, marked),
         *dimension_rows(file, own, seed),

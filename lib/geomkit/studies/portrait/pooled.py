@@ -16,7 +16,7 @@ from geomkit.measures.resampled_rows import resampled_metrics
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.states.spectra import Spectra
 from geomkit.states.stream import states_type
-from geomkit.studies.portrait.profiles import DRAWS, GAUSSIAN, Profiles
+from geomkit.studies.portrait.profiles import DRAWS, GAUSSIAN, Profiles, at
 
 RESAMPLES = 200
 """Resamples of documents, each of which takes an eigendecomposition of its own."""
@@ -26,15 +26,14 @@ def pooled_rows(
     file: Spectra,
     own: Profiles,
     documents: Documents,
-    at: Any,
     metrics: Sequence[str],
     parameters: Mapping[str, float],
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of section `depth` whose scope is `last` or `mean`: the trained model's with an interval over documents.
 
-    All are of the texts that every variant has read, since an effective rank depends on how many rows there are. at: the columns
-    of a state. Gaussian rows are as many, and of the width of the state; the mean over draws.
+    All are of the texts that every variant has read, since an effective rank depends on how many rows there are.
+    Gaussian rows are as many, and of the width of the state; the mean over draws.
     """
     read = [set(file.measured_texts(variant).tolist()) for variant in own.variants]
     shared = sorted(set.intersection(*read))
