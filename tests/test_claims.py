@@ -1,6 +1,6 @@
 """Claims against records made by hand: the status must follow from the numbers."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from geomkit.studies.tokens.rows import TokenScore
 from geomkit.tables.experiments import Likeness, Removal, SinkEffect
 from geomkit.tables.findings import OPEN, REFUTED, SUPPORTED, UNTESTED, Claim, claims, from_interval, from_law, status
 from geomkit.tables.fits import LossAxes, LossPlace, SizeLaw
-from geomkit.tables.rows import read_csv, write_csv, write_json
+from geomkit.tables.rows import read_csv, required, write_csv, write_json
 from geomkit.theory.rows import Conclusion, Status
 from geomkit.theory.rows import Test as Question
 
@@ -28,7 +28,7 @@ PLACE: dict[str, Any] = {"family": "f", "published": False, "corpus": "c", "laye
 
 def blank(record: type, **columns: Any) -> Any:
     """Build a record of columns that are None, but for its place and those that are named."""
-    empty = {field.name: PLACE.get(field.name) for field in fields(record)}
+    empty = {name: PLACE.get(name) for name in required(record)}
     return record(**empty | columns)
 
 

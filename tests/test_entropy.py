@@ -115,6 +115,33 @@ def test_alpha_req_sees_five_to_fifty_percent_of_the_spectrum():
         assert np.isnan(measure(Spectrum(with_zero, 40, 40))["alpha_req"].value)
 
 
+@pytest.mark.parametrize(("first", "last", "weight"), [(12, 100, 1), (3, 20, 0.5), (0.1, 0.9, 0), (5, 0.25, 2)])
+def test_alpha_req_has_a_window_and_weights(first, last, weight):
+    """By numpy's weighted polynomial fit, whose weights are those of residuals and not of their squares."""
+    values = np.sort(np.random.default_rng(5).gamma(0.5, size=(2, 120)))[:, ::-1]
+    rank = np.arange(1, 121)
+    low, high = (end if end >= 1 else end * 120 for end in (first, last))
+    inside = (rank >= low) & (rank <= high)
+    fits = np.polyfit(np.log(rank[inside]), np.log(values[:, inside]).T, 1, w=rank[inside] ** (-weight / 2))
+    window = {"alpha_first": first, "alpha_last": last, "alpha_weight": weight}
+    found = measure(Spectrum(values, 500, 120), ["alpha_req"], **window)["alpha_req"]
+    assert found.value == pytest.approx(-fits[0])
+    assert found.parameters == window
+    law = Spectrum(rank**-1.3, 500, 120)
+    assert measure(law, ["alpha_req"], **window)["alpha_req"].value == pytest.approx(1.3)
+
+
+def test_a_window_that_a_spectrum_does_not_have_is_absent_and_one_that_is_none_is_refused():
+    short = Spectrum(np.ones(60), 500, 60)
+    assert absent(short, ["alpha_req"], alpha_first=12, alpha_last=100) == {"alpha_req": "ranks up to 100 of m = 60"}
+    assert absent(short, ["alpha_req"], alpha_first=5, alpha_last=11)["alpha_req"].startswith(
+        "fewer than 8 eigenvalues between rank 5"
+    )
+    for first, last in ((0, 0.5), (0.5, 0.5), (20, 10), (-1, 5)):
+        with pytest.raises(DataError, match="must be a range above 0"):
+            measure(short, ["alpha_req"], alpha_first=first, alpha_last=last)
+
+
 def test_shares_and_numbers_of_leading_directions():
     law = Spectrum(np.array([0.5, 0.3, 0.1, 0.05, 0.05]), 40, 5)
     found = measure(law)
@@ -363,7 +390,8 @@ def test_one_function_makes_a_new_metric(monkeypatch):
 
 
 def test_a_parameter_that_no_metric_has_is_named_with_the_known_ones():
-    with pytest.raises(ConfigError, match="no metric has the parameter 'esp2'; known: eps2"):
+    known = "alpha_first, alpha_last, alpha_weight, eps2"
+    with pytest.raises(ConfigError, match=f"no metric has the parameter 'esp2'; known: {known}"):
         measure(spectrum(np.eye(2)), ["stable_rank"], esp2=0.5)
 
 

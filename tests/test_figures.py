@@ -1,7 +1,7 @@
 """Figures say what the tables say, and their bytes can be reproduced."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -25,6 +25,7 @@ from geomkit.studies.size_laws.figure.nulls import pairs_figures, tables_figure
 from geomkit.studies.size_laws.figure.scaling import scaling_figure, title
 from geomkit.studies.size_laws.rows import Growth, Models, NullSlope, PairVerdict, Point, SizeDifference, Slope, Standing
 from geomkit.tables.fits import LossAxes, LossLaw, LossPlace, LossRegion, MetricLaw, ModelLoss, SizeLaw
+from geomkit.tables.rows import required
 
 PRIMARY = {"metrics": ["erank_covariance", "matrix_entropy"], "layer": "last", "length": 64, "normalise": "unit"}
 PANELS = (*PRIMARY["metrics"], "loss")
@@ -93,7 +94,7 @@ def verdicts() -> list[PairVerdict]:
     """One that is beyond width, and one that is open and has no share."""
     found = []
     for metric, value in DIFFERENCE.items():
-        columns: dict[str, Any] = dict.fromkeys(field.name for field in fields(PairVerdict)) | SOURCE | PLACE
+        columns: dict[str, Any] = dict.fromkeys(required(PairVerdict)) | SOURCE | PLACE
         columns |= {"metric": metric, "models": Models.ALL, "standing": Standing.EXPLORATORY, "verdict": PairsVerdict.BEYOND}
         columns |= {"cause": "more", "sizes": 7, "pairs": 21, "exponent": 0.1, "share": 0.5, "share_low": 0.4, "share_high": 0.6}
         for term, (of, margin) in {"slope": (value, 0.02), "sag": (-0.1, 0.05), "level": (0.01, 0.05)}.items():

@@ -21,7 +21,7 @@ from geomkit.sources.corpora import Document
 from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts, write_texts
 from geomkit.studies.portrait.analyse import write_portrait
-from geomkit.studies.portrait.measure import measure_portrait
+from geomkit.studies.portrait.measure import measure_portrait, texts_of_nulls
 from geomkit.studies.portrait.rows import facts_of, read
 from geomkit.studies.portrait.run import compare, portrait
 from geomkit.studies.portrait.sentences import similarity_of_ends
@@ -133,6 +133,35 @@ def test_metrics_are_those_of_the_models_own_states(deep, tokenizer, lines):
         table, section="depth", variant="trained", layer=2, normalise="centre-unit", scope="text", n=8, metric="erank_covariance"
     )
     assert found[0]["value"] == pytest.approx(np.mean(values), rel=1e-5)
+
+
+@pytest.mark.parametrize("scope", ["last", "mean"])
+@pytest.mark.parametrize("mode", ["unit", "centre-unit"])
+def test_a_corpus_has_one_row_for_each_text_beside_its_nulls(deep, lines, tokenizer, scope, mode):
+    import torch
+
+    from geomkit.measures.entropy import measure
+    from geomkit.measures.spectra import spectrum
+
+    model, folder = deep
+    table = portrait(folder, lines, **SMALL).table
+    rows = []
+    texts = sample([Document(f"text {number}", line) for number, line in enumerate(lines, 1)], tokenizer, 12, 24, 0)
+    for own in [texts.ids[text] for text in texts_of_nulls(texts.texts.document)]:
+        with torch.inference_mode():
+            hidden = model(torch.tensor(own[None].astype(np.int64)), output_hidden_states=True).hidden_states[2][0].double()
+        rows.append((hidden[-1] if scope == "last" else hidden.mean(dim=0)).numpy())
+    expected = measure(spectrum(np.stack(rows), mode), ["erank_covariance"])["erank_covariance"]
+    where = {"section": "depth", "layer": 2, "normalise": mode, "scope": scope, "metric": "erank_covariance"}
+    (found,) = chosen(table, **where, variant="trained")
+    assert found["value"] == pytest.approx(expected.value, rel=1e-5)
+    assert (found["n"], found["texts"], found["bound"]) == (len(rows), len(rows), expected.bound)
+    assert found["low"] < found["value"] < found["high"]
+    nulls = {row["variant"]: row["value"] for row in chosen(table, **where) if row["variant"] != "trained"}
+    assert set(nulls) == {"shuffled", "untrained-0", "gaussian"}
+    draws = np.random.default_rng(0).standard_normal((200, len(rows), 32))
+    gaussian = measure(spectrum(draws, mode), ["erank_covariance"])["erank_covariance"].value
+    assert nulls["gaussian"] == pytest.approx(gaussian.mean(), rel=0.02)
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def means(path: Path, chosen: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(
             (row["corpus"], row["metric"], row["family"], row["params_nonembedding"], row["variant"], row["layer"]), []
         ).append(row)
-    measured = {"text", "document", "sublayer", "normalise", "value", "bound", "n"}
+    measured = {"text", "document", "sublayer", "rows", "normalise", "value", "bound", "n"}
     return [
         {name: group[0][name] for name in COLUMNS.names if name not in measured}
         | {

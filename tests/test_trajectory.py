@@ -1,5 +1,7 @@
 """A family of steps gives a trajectory: planted turns and phases come back, and so does what follows the loss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawings import check_column
@@ -7,9 +9,11 @@ from drawings import check_column
 from geomkit.core.errors import DataError
 from geomkit.laws.statistics import partial_correlation
 from geomkit.studies.training.analyse import left_out, study_trajectories
+from geomkit.studies.training.claims import decay_has_phases, rank_has_phases
 from geomkit.studies.training.figure import laws_figures, trajectory_figures
 from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
-from geomkit.tables.rows import read_csv
+from geomkit.tables.findings import OPEN, REFUTED, SUPPORTED, UNTESTED, Inputs
+from geomkit.tables.rows import read_csv, write_csv
 from geomkit.tables.tidy import TableWriter, write_resamples
 
 STEPS = [16, 35, 77, 169, 370, 812, 1781, 3907]
@@ -20,10 +24,11 @@ METRICS = [*PRIMARY["metrics"], "erank_singular", "alpha_req"]
 RANK = np.array([9.0, 4, 6, 8, 11, 10, 9, 8.5])
 LOSS = np.array([7.4, 6.5, 5.8, 5.2, 4.9, 4.7, 4.5, 4.3])
 SHIFT = {"erank_covariance": 1.0, "rate_distortion_ratio": 0.05, "erank_singular": 1.3, "alpha_req": None}
+CLOUD = {"rows": "last", "normalise": "centre"}
 
 
-def write_training(folder, name, width, seed, rank=RANK, noise=0.01, steps=STEPS):
-    """The table and the resamples of one training; alpha-ReQ goes against the ranks."""
+def write_training(folder, name, width, seed, rank=RANK, noise=0.01, steps=STEPS, published=("erank_covariance", "alpha_req")):
+    """The table and the resamples of one training; alpha-ReQ goes against the ranks. published: metrics of the last tokens."""
     rng = np.random.default_rng(100 * width + (seed or 0))
     table, corpora = TableWriter(family="steps", corpus="c"), []
     columns = {"text": list(range(TEXTS)), "document": DOCUMENTS}
@@ -52,12 +57,13 @@ def write_training(folder, name, width, seed, rank=RANK, noise=0.01, steps=STEPS
                         "d": width,
                     }
                     table.add(**common, **columns, **where, variant=variant, metric=metric, value=value)
-                    if variant == "trained" and layer in (2, 3):
-                        mean = float(value.mean())
-                        table.add(**common, **(where | {"n": 64 * TEXTS}), variant=variant, metric=metric, value=mean, text=-1)
-                        place = {"family": "steps", "model": common["model"], "variant": "trained", "layer": str(layer)}
-                        draws = mean * np.exp(0.01 * rng.standard_normal(50))
-                        corpora.append({**place, "normalise": "unit", "metric": metric, "eps2": None, "values": draws})
+                    if metric in published:
+                        mean, cloud = float(value.mean()), where | CLOUD | {"n": TEXTS}
+                        table.add(**common, **cloud, variant=variant, metric=metric, value=mean, text=-1)
+                        if variant == "trained":
+                            place = {"family": "steps", "model": common["model"], "variant": "trained", "layer": str(layer)}
+                            draws = mean * np.exp(0.01 * rng.standard_normal(50))
+                            corpora.append({**place, **CLOUD, "metric": metric, "eps2": None, "values": draws})
         loss = LOSS[number] * np.exp(0.1 * easy + 0.002 * rng.standard_normal())
         table.add(**common, **columns, variant="trained", metric="loss", value=loss, n=63)
     table.write(folder / name / "c.parquet", {})
@@ -91,14 +97,20 @@ def legs(turns, metric, length=64, width=16, layer="last"):
     return [row for row in turns if (row.metric, row.length, row.width, row.layer) == (metric, length, width, layer)]
 
 
-@pytest.mark.parametrize("length", [64, None])
-def test_planted_turns_and_phases_come_back(found, length):
-    rank, alpha = legs(found[1], "erank_singular", length), legs(found[1], "alpha_req", length)
+def published(turns, metric, **place):
+    return legs(turns, metric, None, layer="final", **place)
+
+
+def test_planted_turns_and_phases_come_back_where_they_were_published(found):
+    rank, alpha = published(found[1], "erank_covariance"), published(found[1], "alpha_req")
+    assert {(leg.rows, leg.normalise) for leg in [*rank, *alpha]} == {("last", "centre")}
     assert [leg.stop for leg in rank] == [leg.stop for leg in alpha] == [35, 370, 3907]
     assert [leg.change > 0 for leg in rank] == [False, True, False]
     assert [leg.change > 0 for leg in alpha] == [True, False, True]
     assert {leg.phases for leg in [*rank, *alpha]} == {"follows"}
-    assert {leg.phases for leg in legs(found[1], "erank_covariance", length)} == {None} or {""}
+    elsewhere = [row for row in found[1] if row.layer == "last" or row.length == 64]
+    assert {leg.rows for leg in elsewhere} == {"tokens", "last"}
+    assert {leg.phases for leg in elsewhere} == {""}
     for leg in rank[:2]:
         assert leg.turn_low < leg.stop < leg.turn_high
     assert rank[1].change == pytest.approx(np.log(11 / 4), abs=0.05)
@@ -107,7 +119,7 @@ def test_planted_turns_and_phases_come_back(found, length):
 def test_a_metric_that_only_rises_differs_from_the_phases(tmp_path):
     write_training(tmp_path, "a-s0", 16, 0, rank=np.linspace(4, 12, 8))
     _, turns, laws = study(tmp_path, TRAININGS[:1])
-    assert [(leg.start, leg.stop, leg.phases) for leg in legs(turns, "erank_singular")] == [(16, 3907, "differs")]
+    assert [(leg.start, leg.stop, leg.phases) for leg in published(turns, "erank_covariance")] == [(16, 3907, "differs")]
     means = [row for row in laws if row.training is None]
     assert all(row.value is None and "nothing can be inferred over seeds" in row.reason for row in means)
 
@@ -164,7 +176,7 @@ def test_seeds_that_were_kept_at_other_steps_are_refused_by_name(tmp_path):
 
 def pages(found):
     points, turns, laws = found
-    return [*trajectory_figures(points, turns, METRICS, METRICS[-2:], PRIMARY), *laws_figures(points, laws, PRIMARY)]
+    return [*trajectory_figures(points, turns, METRICS, PRIMARY), *laws_figures(points, laws, PRIMARY)]
 
 
 @pytest.mark.slow
@@ -179,22 +191,63 @@ def test_every_panel_shows_its_own_numbers(found):
     """Fails with two panels swapped."""
     points = [row for row in found[0] if row.width == 16 and row.variant == "trained"]
     first, differences, *_, laws = pages(found)
-    panels = [*((metric, 64) for metric in METRICS), ("erank_singular", None), ("alpha_req", None)]
+    panels = [*((metric, 64) for metric in METRICS), ("erank_covariance", None), ("alpha_req", None)]
     for axis, (metric, length) in zip(first.axes, panels, strict=False):
-        mine = [row for row in points if (row.metric, row.length, row.layer) == (metric, length, "2")]
+        layer = "2" if length else "3"
+        mine = [row for row in points if (row.metric, row.length, row.layer) == (metric, length, layer)]
         own = [np.exp(np.mean([np.log(row.value) for row in mine if row.step == step])) for step in STEPS]
         drawn = [line.get_ydata() for line in axis.lines if line.get_linewidth() == 1.4]
         assert len(drawn) == 1
         assert drawn[0] == pytest.approx(own)
-        assert ("corpus" in axis.get_title(loc="left")) == (length is None)
+        assert ("last of each text" in axis.get_title(loc="left")) == (length is None)
     loss = first.axes[len(panels)]
     assert loss.lines[0].get_ydata() == pytest.approx([row.value for row in points if row.metric == "loss" and row.seed == 0])
     for number, axis in enumerate(differences.axes):
         level = np.log(0.7) if number % 2 == 0 else np.log(0.9)
         last = next(line for line in axis.lines if len(line.get_ydata()) == len(STEPS))
-        shape = 0 if number % 2 else np.log(RANK / RANK[0]) * (-1 if METRICS[number // 2] == "alpha_req" else 1)
+        shape = 0 if number % 2 else np.log(RANK / RANK[0]) * (-1 if panels[number // 2][0] == "alpha_req" else 1)
         assert last.get_ydata() == pytest.approx(shape - level, abs=0.06)
         assert ("untrained" in axis.get_title(loc="left")) == (number % 2 == 0)
     for axis, metric in zip(laws.axes, PRIMARY["metrics"], strict=False):
         own = [row.value for row in points if (row.training, row.metric, row.length, row.layer) == ("a-s0", metric, 64, "2")]
         assert axis.lines[0].get_ydata() == pytest.approx(own)
+
+
+def test_a_curve_that_no_width_allows_has_a_panel_that_says_so_and_an_untested_claim(tmp_path):
+    for name, width, seed in TRAININGS:
+        write_training(tmp_path, name, width, seed, published=("erank_covariance",))
+    points, turns, _ = study(tmp_path, TRAININGS)
+    first, *_ = trajectory_figures(points, turns, METRICS, PRIMARY)
+    assert [text.get_text() for axis in first.axes for text in axis.texts] == ["too few dimensions"]
+    found = decay_has_phases(Inputs([written(tmp_path, turns)]))
+    assert [(one.scope, one.verdict) for one in found] == [
+        ("steps on c, width 16", UNTESTED),
+        ("steps on c, width 32", UNTESTED),
+    ]
+    assert "ranks up to 100, and there are 16 dimensions" in found[0].reason
+
+
+def written(folder, turns):
+    path = folder / "trajectory/turns.csv"
+    path.parent.mkdir(exist_ok=True)
+    write_csv(path, StepTurn, turns)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rank", "verdict"),
+    [(RANK, SUPPORTED), (np.linspace(4, 12, 8), REFUTED), (np.array([9.0, 8, 7, 6, 7, 8, 9, 10]), OPEN)],
+)
+def test_the_claim_is_judged_on_the_published_curves(tmp_path, rank, verdict):
+    for name, width, seed in TRAININGS[:2]:
+        write_training(tmp_path, name, width, seed, rank=rank)
+    turns = study(tmp_path, TRAININGS[:2])[1]
+    (one,) = rank_has_phases(Inputs([written(tmp_path, turns)]))
+    assert one.verdict is verdict
+    legs_counted = [leg for leg in published(turns, "erank_covariance") if leg.counts]
+    assert (one.value, one.low, one.high) == (legs_counted[-1].change, legs_counted[-1].low, legs_counted[-1].high)
+    (decay,) = decay_has_phases(Inputs([written(tmp_path, turns)]))
+    assert decay.verdict is verdict
+    single = [replace(leg, seeds=1) for leg in turns]
+    (alone,) = rank_has_phases(Inputs([written(tmp_path, single)]))
+    assert alone.verdict is (OPEN if verdict is REFUTED else verdict), "one training cannot refute phases"

@@ -174,6 +174,17 @@ rule entropy_table:
 
 rule points:
     input:
+        # means over texts have intervals of their own; clouds with one row for each text have those of resamples
+        **(
+            {}
+            if plan.primary["rows"] == "tokens"
+            else {
+                "resampled": expand(
+                    "results/resamples/{corpus}.parquet",
+                    corpus=plan.chosen("entropy")["corpus"],
+                )
+            }
+        ),
         table="results/entropy.parquet",
     output:
         output="results/points.csv",
@@ -184,7 +195,7 @@ rule points:
     params:
         **call(
             "geomkit.studies.entropy.figure_means:collect_points",
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
             exploratory=config["scaling"].get("exploratory", []),
             **RESAMPLED,
         ),
@@ -210,7 +221,7 @@ rule entropy_layers:
     params:
         **call(
             "geomkit.studies.entropy.figure:draw_layers",
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
         ),
     message:
         "Drawing the metrics over depth"

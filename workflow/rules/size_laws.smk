@@ -52,7 +52,7 @@ rule scaling:
     params:
         **call(
             "geomkit.studies.size_laws.exponents:compare_exponents",
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
             exploratory=config["scaling"].get("exploratory", []),
             held_out=config["scaling"]["held_out"],
             **RESAMPLED,
@@ -82,7 +82,7 @@ rule verdicts:
     params:
         **call(
             "geomkit.studies.size_laws.verdicts:judge_laws",
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
             **RESAMPLED,
         ),
     message:
@@ -115,7 +115,7 @@ rule growth:
             "geomkit.studies.size_laws.growth:compare_growth",
             **plan.members("entropy"),
             lengths=config["entropy"]["lengths"],
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
             **RESAMPLED,
         ),
     message:
@@ -130,6 +130,7 @@ rule scaling_plot:
         fits="results/scaling/fits.json",
         pairs="results/scaling/pairs.csv",
         differences="results/scaling/differences.csv",
+        null_slopes="results/scaling/null_slopes.csv",
     output:
         output=report(
             "results/scaling_plot.pdf",
@@ -143,7 +144,7 @@ rule scaling_plot:
     params:
         **call(
             "geomkit.studies.size_laws.figure.scaling:draw_scaling",
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
             exploratory=config["scaling"].get("exploratory", []),
         ),
     message:
@@ -171,7 +172,7 @@ rule nulls_plot:
     params:
         **call(
             "geomkit.studies.size_laws.figure.nulls:draw_nulls",
-            primary=config["scaling"]["primary"],
+            primary=plan.primary,
         ),
     message:
         "Drawing exponents minus those of their nulls"

@@ -8,6 +8,7 @@ MEASURED_ROWS = {
     "gain": plan.gain_constants,
     "whitened": plan.whitened_layers,
     "sinks": plan.sink_settings,
+    "kept": {"pooled": plan.pooled},
     "seed": config["seed"],
 }
 

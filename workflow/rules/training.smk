@@ -1,7 +1,8 @@
-# metrics of the protocol, and those of papers on phases of training, which measure whole corpora
-PHASED = plan.metrics_with("phases")
+# metrics of the protocol, and others along training; the study itself says what others have measured
 ALONG_TRAINING = list(
-    dict.fromkeys([*config["scaling"]["primary"]["metrics"], *PHASED])
+    dict.fromkeys(
+        [*config["scaling"]["primary"]["metrics"], *plan.metrics_with("phases")]
+    )
 )
 # models of each training, in the order of their steps
 TRAININGS = settings.trainings(map(MODELS.get, plan.chosen("trajectory")["model"]))
@@ -54,6 +55,7 @@ rule trajectory_training:
             seed=config["seed"],
             length=config["scaling"]["primary"]["length"],
             normalisation=config["scaling"]["primary"]["normalise"],
+            pooled=plan.pooled,
         ),
     message:
         "Measuring {wildcards.training} at its steps on {wildcards.corpus}"
@@ -113,7 +115,6 @@ rule trajectory_plot:
             "geomkit.studies.training.figure:draw_trajectories",
             primary=config["scaling"]["primary"],
             metrics=ALONG_TRAINING,
-            of_corpora=PHASED,
         ),
     message:
         "Drawing metrics and loss over training"

@@ -29,6 +29,7 @@ from geomkit.core.config import (
 )
 from geomkit.core.configfiles import ConfigFiles, Fault, Keys, Written
 from geomkit.core.errors import ConfigError, one_line
+from geomkit.core.state import TOKENS
 from geomkit.core.trainings import trainings
 
 if TYPE_CHECKING:
@@ -522,12 +523,16 @@ def check_metrics(config: Mapping[str, Any], known: Known) -> Iterator[Fault]:
 
 
 def check_primary(config: Mapping[str, Any]) -> Iterator[Fault]:
-    """Check that the primary endpoint is measured at its length, and with its normalisation."""
+    """Check that the primary endpoint is measured at its length, with its normalisation and its rows."""
     primary, entropy = config["scaling"]["primary"], config["entropy"]
     if primary["normalise"] not in entropy["normalise"]:
         yield Fault(f"scaling.primary.normalise: {primary['normalise']} is not among entropy.normalise")
     if primary["length"] not in entropy["lengths"]:
         yield Fault(f"scaling.primary.length: {primary['length']} is not among entropy.lengths {entropy['lengths']}")
+    if TOKENS not in entropy["rows"]:
+        yield Fault(f"entropy.rows: {TOKENS} is missing, which texts are always measured by")
+    if (rows := primary.get("rows", TOKENS)) not in entropy["rows"]:
+        yield Fault(f"scaling.primary.rows: {rows} is not among entropy.rows {entropy['rows']}")
 
 
 def check_lengths(config: Mapping[str, Any]) -> Iterator[Fault]:

@@ -14,12 +14,15 @@ from typing import Any
 
 from geomkit.core import variants
 from geomkit.core.config import Known, Model, select
+from geomkit.core.state import TOKENS
 
 Chosen = dict[str, list[str]]
 """Names of models (`model`) and of corpora (`corpus`): every pair of them."""
 
 TWINS = 20
 """At the final state few untrained twins cannot show a difference; results/scaling/fixed_width.csv alone asks for so many."""
+SINK_MODES = ["unit", "centre-unit", "raw"]
+"""Normalisations of texts without their attention sinks, which docs/protocol_1.md fixes."""
 SIZES = 3
 """Number of sizes of a family that a law with size takes."""
 
@@ -202,6 +205,17 @@ class Plan:
         """All metric parameters that the configuration sets, by name."""
         return {"eps2": self.config["entropy"]["eps2"], **self.config["entropy"].get("parameters", {})}
 
+    @cached_property
+    def pooled(self) -> list[str]:
+        """Rows beside those of tokens that stand for a whole text each: `last`, `mean`."""
+        return [rows for rows in self.config["entropy"]["rows"] if rows != TOKENS]
+
+    @cached_property
+    def primary(self) -> dict[str, Any]:
+        """The primary endpoint with its rows. Those of whole texts have no length."""
+        own = {"rows": TOKENS, **self.config["scaling"]["primary"]}
+        return own if own["rows"] == TOKENS else own | {"length": None}
+
     def metrics_with(self, fact: str) -> list[str]:
         """List the metrics whose declaration sets a keyword, such as `central=True`."""
         return [name for name, one in self.known["metric"].items() if one.facts.get(fact)]
@@ -237,6 +251,7 @@ class Plan:
             return None
         return {
             "thresholds": self.config["ablation"]["sinks"],
+            "modes": SINK_MODES,
             "eps2": self.config["entropy"]["eps2"],
             "metrics": self.metrics_with("central"),
         }

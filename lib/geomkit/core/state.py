@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+TOKENS = "tokens"
+"""Rows of a cloud that has one for each token."""
 PLAIN = "plain"
 """The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from geomkit.core.declarations import described
 from geomkit.core.provenance import replacing
+from geomkit.core.state import TOKENS
 from geomkit.core.variants import TRAINED, Kind, by_kind
 from geomkit.tables.endpoints import Endpoint, Source
 
@@ -132,7 +133,8 @@ def title_of(metric: str, exploratory: Collection[str]) -> str:
 
 def is_at(row: Endpoint, primary: Mapping[str, Any]) -> bool:
     """Whether a row was measured at the primary endpoint."""
-    return (row.layer, row.normalise, row.length) == (primary["layer"], primary["normalise"], primary["length"])
+    own = (primary["layer"], primary["normalise"], primary["length"], primary.get("rows", TOKENS))
+    return (row.layer, row.normalise, row.length, row.rows) == own
 
 
 def bracket(low: float | None, high: float | None, digits: int = 3) -> str:
@@ -146,9 +148,16 @@ def called(source: Source) -> str:
     return f"{source.family} (published)" if source.published else source.family
 
 
-def where(layer: str | None, length: int | None, normalise: str | None) -> str:
+def where(layer: str | None, length: int | None, normalise: str | None, rows: str = TOKENS) -> str:
     """Describe a place of measurement in words."""
-    return f"layer {layer}, {'the corpus' if length is None else f'first {length} tokens'}, {normalise}"
+    return f"layer {layer}, {rows_in_words(length, rows)}, {normalise}"
+
+
+def rows_in_words(length: int | None, rows: str = TOKENS) -> str:
+    """Describe the rows of a cloud in words."""
+    if rows != TOKENS:
+        return f"{'last token' if rows == 'last' else rows} of each text"
+    return "the corpus" if length is None else f"first {length} tokens"
 
 
 def distortion(eps2: Iterable[float | None]) -> str:

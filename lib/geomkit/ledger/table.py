@@ -15,7 +15,7 @@ for module in (*every("geomkit.studies.*.claims"), *every("geomkit.theory.claims
 
 ORDER = (
     *("size_laws", "same_width", "theory", "loss"),
-    *("tokens", "removal", "sinks", "semantics"),
+    *("tokens", "removal", "sinks", "semantics", "training"),
 )
 """Studies in the order of the ledger; others follow by name."""
 MISSING = Finding(scope="", effect="", verdict=UNTESTED, reason="nothing has been measured about it here")

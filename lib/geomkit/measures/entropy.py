@@ -378,20 +378,34 @@ def nuclear_norm(spectrum: Spectrum) -> Measurement:
 
 
 @metrics.register("alpha_req", label="decay of the spectrum", unit="exponent", phases=True)
-def alpha_req(spectrum: Spectrum) -> Measurement | str:
-    """Spectral decay alpha-ReQ: minus the slope of ln lambda_i on ln i by least squares, i from ceil(0.05 m) to floor(0.5 m).
+def alpha_req(
+    spectrum: Spectrum, *, alpha_first: float = 0.05, alpha_last: float = 0.5, alpha_weight: float = 0
+) -> Measurement | str:
+    """Spectral decay alpha-ReQ: minus the slope of ln lambda_i on ln i by least squares with weights i^-alpha_weight.
 
+    i goes from `alpha_first` to `alpha_last`: a rank where the number is 1 or more, else a share of m, rounded inwards.
     Limits: a for lambda_i = i^-a, 0 for a flat spectrum, NaN where a zero eigenvalue is in that range; no bound.
-    Absent with fewer than 8 points, m < 16. Source: Agrawal et al. 2022 (alpha-ReQ), with a range that is fixed here.
+    Absent with fewer than 8 points (by default m < 16), and where m is below a rank that is asked for.
+    Raises DataError for a range that is empty, or does not begin above 0.
+    Source: Agrawal et al. 2022 (alpha-ReQ). Its authors' code, and that of arXiv 2509.23024, fits as Stringer et al. 2019 do, on
+    fixed ranks with weights 1/i: alpha_first=12, alpha_last=100, alpha_weight=1 are those of the latter.
     """
-    first, last = -(-spectrum.m // 20), spectrum.m // 2
+    if alpha_first <= 0 or ((alpha_first < 1) == (alpha_last < 1) and alpha_first >= alpha_last):
+        raise DataError(f"alpha_first and alpha_last must be a range above 0, found {alpha_first:g} and {alpha_last:g}")
+    share_first, share_last = (end * spectrum.m if end < 1 else end for end in (alpha_first, alpha_last))
+    first, last = max(1, math.ceil(share_first - 1e-9)), math.floor(share_last + 1e-9)
+    if last > spectrum.m:
+        return f"ranks up to {last} of m = {spectrum.m}"
     if last - first + 1 < 8:
-        return f"fewer than 8 eigenvalues between 5 % and 50 % of m = {spectrum.m}"
-    x = np.log(np.arange(first, last + 1))
-    x -= x.mean()
+        ends = (f"{100 * end:g} %" if end < 1 else f"rank {end:g}" for end in (alpha_first, alpha_last))
+        return f"fewer than 8 eigenvalues between {' and '.join(ends)} of m = {spectrum.m}"
+    rank = np.arange(first, last + 1)
+    x, weight = np.log(rank), rank ** -float(alpha_weight)
+    x -= np.average(x, weights=weight)
     values = spectrum.eigenvalues[..., first - 1 : last]
     xp = namespace(values)
-    return Measurement(-xp.log(xp.where(values > 0, values, np.nan)) @ reals(x, like=values) / float(x @ x), None)
+    slopes = -xp.log(xp.where(values > 0, values, np.nan)) @ reals(weight * x, like=values)
+    return Measurement(slopes / float((weight * x) @ x), None)
 
 
 @named("diff_erank", label="Diff-eRank", unit="directions")

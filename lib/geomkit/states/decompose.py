@@ -62,7 +62,7 @@ def decompose(
             borders, nulls = list(trained.borders), {null: Drawn(null, trained, seed) for null in drawn}
             how: dict[str, Any] = {"modes": modes, "lengths": lengths, "variants": variants, "drawn": drawn, "gain": gain}
             how |= {"together": len(trained.groups()) == 1} if borders else {}  # a part without texts has no states
-            settings = requested(**how, whitened=whitened, sinks=sinks)
+            settings = requested(**how, whitened=whitened, sinks=sinks, pooled=list(kept.get("pooled", ())))
             plans = {variant: texts_alone.get(variant, whole) for variant in ((*variants, *drawn) if borders else ())}
             work = Work(sum(texts_read(nulls.get(one, trained), plan, part is not None) for one, plan in plans.items()))
         with (

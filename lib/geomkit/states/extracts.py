@@ -28,9 +28,9 @@ class Requested:
     """Extracts requested for the trained model's states, each None if it is not.
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
-    them, for whitenings by other documents. sinks: `thresholds`, `metrics` and `eps2`, for texts without attention sinks; `modes`
-    if not all, and `all_tokens` if texts are not to be measured with their sinks too. lengths: whether the length of every row,
-    and each text's mean cosine, are kept. shown: in how many documents the rows of the first text are kept, at the last block.
+    them, for whitenings by other documents. sinks: `thresholds`, `modes`, `metrics` and `eps2`, for texts without attention
+    sinks, and `all_tokens` if texts are not to be measured with their sinks too. lengths: whether the length of every row, and
+    each text's mean cosine, are kept. shown: in how many documents the rows of the first text are kept, at the last block.
     Of nulls too: sample: numbers of the tokens whose rows are kept, in texts that all variants read (`sampled_tokens`); pooled:
     which rows stand for a whole text, of `POOLED`.
     """
@@ -108,8 +108,7 @@ class StateExtracts:
             inside = self.sample[slice(*np.searchsorted(self.sample, (start, stop)))] - start
             self.sampled.append(as_numpy(rows[inside]).astype(np.float32))
         for kind, kept in self.pooled.items():
-            stops = np.cumsum(sizes).tolist()
-            kept += [as_numpy(POOLED[kind](reals(rows[stop - n : stop]))) for n, stop in zip(sizes, stops, strict=True)]
+            kept += [pooled_rows(kind, rows, sizes)]
         if self.lengths is not None:
             self.lengths.append(row_lengths(rows))
             self.cosines += mean_cosines(rows, sizes)
@@ -130,9 +129,15 @@ class StateExtracts:
         if len(self.sample):
             writer.sample(variant, self.state, self.sample, np.concatenate(self.sampled))
         for kind, rows in self.pooled.items():
-            writer.pooled(variant, self.state, kind, np.stack(rows))
+            writer.pooled(variant, self.state, kind, np.concatenate(rows))
         if self.folds is not None:
             writer.folds(variant, self.state, self.folds.sums, self.folds.totals)
+
+
+def pooled_rows(kind: str, rows: Array, sizes: Sequence[int]) -> np.ndarray:
+    """Return one row for each text (texts, d), by its kind; rows (tokens, d): texts one after another, of the given sizes."""
+    stops = np.cumsum(sizes).tolist()
+    return np.stack([as_numpy(POOLED[kind](reals(rows[stop - n : stop]))) for n, stop in zip(sizes, stops, strict=True)])
 
 
 def shown_texts(documents: Sequence[str], count: int) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geomkit.core.config import resolve_layers
 from geomkit.core.errors import RefusalError
-from geomkit.core.state import State
+from geomkit.core.state import TOKENS, State
 from geomkit.measures.spectra import CovarianceAccumulator, Spectrum
 from geomkit.states.spectra import Spectra
 from geomkit.tables.tidy import check_seeds, facts
@@ -79,8 +79,13 @@ def incomparable(members: Sequence[Member]) -> str | None:
     return None
 
 
-def spectra_at(members: Sequence[Member], variant: str, mode: str, n: int | None, layer: int | str) -> list[Spectrum] | None:
-    """Read every member's spectra of the first n tokens of texts, or (n None) of the corpus; None if one was not measured."""
-    spectra = [member.file.at(variant, mode, n, member.state(layer)) for member in members]
+def spectra_at(
+    members: Sequence[Member], variant: str, mode: str, n: int | None, layer: int | str, rows: str = TOKENS
+) -> list[Spectrum] | None:
+    """Read every member's spectra of the first n tokens of texts, or (n None) of the corpus; None if one was not measured.
+
+    rows: of the corpus, those of its cloud.
+    """
+    spectra = [member.file.at(variant, mode, n, member.state(layer), rows) for member in members]
     measured = [spectrum for spectrum in spectra if spectrum is not None]
     return measured if len(measured) == len(members) else None

@@ -181,6 +181,8 @@ def merge_extracts(parts: Sequence[PartSpectra], writer: SpectraWriter, variant:
     place = f"{variant}/ridge/{state.path}"
     if ridges := [part.ridge(variant, state) for part in parts if place in part.file]:  # a part may have no longest text
         writer.ridge(variant, state, ridges)
+    for kind in dict.fromkeys(kind for part in parts for kind, own in part.pooled_rows(variant) if own == state):
+        writer.pooled(variant, state, kind, np.concatenate([part.pooled(variant, state, kind) for part in parts]))
     place = f"{variant}/folds/{state.path}"
     if place in parts[0].file:
         moment, total = (added(parts, f"{place}/{name}").value for name in ("moment", "total"))

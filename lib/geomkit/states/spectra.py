@@ -13,6 +13,8 @@ All spectral metrics are made from it.
 /{variant}/lengths/{state}                 (tokens,)                         of every row; /cosines (texts,), each text's mean
 /{variant}/measured                        (texts,)                          numbers of the measured texts, where it is not all
 /{variant}/shown/{state}                   (tokens, d)                       rows of some texts, whose numbers are /shown/texts
+/{variant}/sample/{state}                  (count, d)                        rows of some tokens, whose numbers are /sample/tokens
+/{variant}/pooled/{kind}/{state}           (texts, d)                        one row for each text, its last token's or the mean
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
@@ -33,11 +35,20 @@ from geomkit.core.arrays import Array, as_numpy
 from geomkit.core.config import CAUSAL
 from geomkit.core.errors import DataError, RefusalError
 from geomkit.core.provenance import replacing
-from geomkit.core.state import State, order
+from geomkit.core.state import TOKENS, State, order
+from geomkit.core.variants import TRAINED
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import RidgePath
-from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance, Spectrum, is_centred
+from geomkit.measures.spectra import (
+    CovarianceAccumulator,
+    FixedPointCovariance,
+    Spectrum,
+    is_centred,
+    normalise,
+    row_spectrum,
+)
 from geomkit.states.hdf5 import Reader, created, opened, put, read
+from geomkit.states.stream import states_type
 from geomkit.states.texts import Texts, lists_of, read_lists
 
 SCHEMA = 3
@@ -208,10 +219,14 @@ class Spectra(Reader):
             raise RefusalError(f"{what}: absent, for the model's objective is {self.objective}, and only causal ones have it")
 
     @property
+    def modes(self) -> list[str]:
+        """Return the normalisations."""
+        return list(self.file[f"{TRAINED}/corpus"])
+
+    @property
     def widths(self) -> dict[State, int]:
         """Return every state of the trained model with its width, by layer, each block's output after its sublayers."""
-        modes = self.file["trained/corpus"]
-        recorded = {state: int(data.attrs["d"]) for state, data in datasets(modes[next(iter(modes))])}
+        recorded = {state: int(data.attrs["d"]) for state, data in datasets(self.file[f"{TRAINED}/corpus/{self.modes[0]}"])}
         return {state: recorded[state] for state in sorted(recorded, key=order)}
 
     def texts(self, variant: str) -> Iterator[tuple[str, State, Spectrum]]:
@@ -224,8 +239,14 @@ class Spectra(Reader):
                 for state, data in datasets(states):
                     yield mode, state, Spectrum(read(self.file, data.name), int(n), int(data.attrs["d"]))
 
-    def at(self, variant: str, mode: str, n: int | None, state: State) -> Spectrum | None:
-        """Read spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured."""
+    def at(self, variant: str, mode: str, n: int | None, state: State, rows: str = TOKENS) -> Spectrum | None:
+        """Read spectra of the first n tokens of every text that has as many, or (n None) of the corpus; None if not measured.
+
+        rows: of the corpus, those of its cloud: its tokens, or one for each text, whose spectrum is computed.
+        """
+        if rows != TOKENS:
+            cloud = self.cloud(variant, mode, state, rows)
+            return None if cloud is None else row_spectrum(cloud, is_centred(mode))
         path = f"{variant}/corpus/{mode}/{state.path}" if n is None else f"{variant}/texts/{mode}/{n}/{state.path}"
         data = self.file.get(path)
         if data is None:
@@ -300,6 +321,23 @@ class Spectra(Reader):
         Raises DataError where there are none.
         """
         return read(self.file, f"{variant}/pooled/{kind}/{state.path}")
+
+    @property
+    def pooled_kinds(self) -> list[str]:
+        """Return the kinds of rows, one for each text, that the trained model has."""
+        return list(self.file.get(f"{TRAINED}/pooled", {}))
+
+    def pooled_rows(self, variant: str) -> Iterator[tuple[str, State]]:
+        """Yield (kind, state) wherever there is one row for each text."""
+        for kind, states in self.file.get(f"{variant}/pooled", {}).items():
+            for state in sorted((state for state, _ in datasets(states)), key=order):
+                yield kind, state
+
+    def cloud(self, variant: str, mode: str, state: State, rows: str) -> np.ndarray | None:
+        """Read one row for each text, normalised: (texts, d). None where there are none, or a text alone has no deviation."""
+        if f"{variant}/pooled/{rows}/{state.path}" not in self.file or len(self.text_list.tokens) <= is_centred(mode):
+            return None
+        return normalise(self.pooled(variant, state, rows), mode, dtype=states_type(self.attributes))
 
     def vocabulary(self) -> np.ndarray:
         """Read how often each token id occurs in other documents of the corpus: (ids,)."""

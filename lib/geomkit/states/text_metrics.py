@@ -10,23 +10,22 @@ from geomkit.core.state import PLAIN, State
 from geomkit.measures.accumulation import text_spectra
 from geomkit.measures.entropy import measured_and_absent, undefined
 from geomkit.measures.norms import NORMS, plain
-from geomkit.measures.spectra import CovarianceAccumulator, Spectrum, normalise
+from geomkit.measures.spectra import Spectrum
+from geomkit.states.extracts import pooled_rows
 from geomkit.states.stream import States, scores
 from geomkit.states.texts import Texts
 from geomkit.tables.tidy import TableWriter
 
 Place = tuple[State, str, int]
 """A state, a normalisation, and how many first tokens of each text."""
-Sums = dict[State, dict[str, CovarianceAccumulator]]
-"""Of each state, the sum of z z^T over each document's unit rows."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Settings of the measurement: normalisations, lengths in tokens, metrics (None: all) and their parameters.
 
-    The final state is also measured without the final norm's gain and bias where `plain`; each document's sum of z z^T is taken
-    where `documents`.
+    The final state is also measured without the final norm's gain and bias where `plain`. pooled: which rows are kept that stand
+    for a whole text, of `geomkit.states.extracts.POOLED`.
     """
 
     modes: Sequence[str]
@@ -34,21 +33,21 @@ class Wanted:
     metrics: Sequence[str] | None
     parameters: Mapping[str, float]
     plain: bool = True
-    documents: bool = False
+    pooled: Sequence[str] = ()
 
 
 @dataclass
 class Seen:
     """Measurements of one stream: spectra of the first n tokens of every text that has as many, and losses.
 
-    They are nats and scored tokens of each text; sums over documents where they were requested; and what is missing, with
-    reasons.
+    They are nats and scored tokens of each text; by kind and state one row for each text, where they were requested; and what is
+    missing, with reasons.
     """
 
     spectra: dict[Place, Spectrum]
     nats: np.ndarray
     scored: np.ndarray
-    sums: Sums = field(default_factory=dict)
+    pooled: dict[str, dict[State, np.ndarray]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -58,7 +57,7 @@ def read_stream(states: States, wanted: Wanted) -> Seen:
     final, norm = int(str(facts["depth"])) + 1, str(facts["final norm"])
     parts: dict[Place, list[Spectrum]] = defaultdict(list)
     nats, scored = [], []
-    sums: Sums = {}
+    pooled: dict[str, dict[State, list[np.ndarray]]] = {kind: defaultdict(list) for kind in wanted.pooled}
     for batch in states.batches(scored=True):
         tokens = np.asarray(texts.tokens[batch.texts.start : batch.texts.stop])
         for surprisal in np.split(scores(batch), np.cumsum(tokens)[:-1]):
@@ -70,20 +69,15 @@ def read_stream(states: States, wanted: Wanted) -> Seen:
         for state, own in rows.items():
             for mode, n, spectrum in text_spectra(own, tokens, wanted.modes, wanted.lengths, states.dtype):
                 parts[state, mode, n].append(spectrum)
-            if wanted.documents:
-                add_documents(sums.setdefault(state, {}), own, tokens, texts.document[batch.texts.start : batch.texts.stop])
+            for kind, of_states in pooled.items():
+                of_states[state].append(pooled_rows(kind, own, tokens.tolist()))
     whole = {
         place: replace(blocks[0], eigenvalues=np.concatenate([part.eigenvalues for part in blocks]))
         for place, blocks in parts.items()
     }
     missing = {PLAIN: f"{facts['model']} has no final norm that is known"} if wanted.plain and norm not in NORMS else {}
-    return Seen(whole, np.array(nats), np.array(scored), sums, missing)
-
-
-def add_documents(sums: dict[str, CovarianceAccumulator], rows: np.ndarray, tokens: np.ndarray, names: Sequence[str]) -> None:
-    """Add a batch's rows, scaled to length 1, to the sums of their texts' documents."""
-    for name, part in zip(names, np.split(rows, np.cumsum(tokens)[:-1]), strict=True):
-        sums.setdefault(name, CovarianceAccumulator(rows.shape[1])).update(normalise(part, "unit"))
+    joined = {kind: {state: np.concatenate(parts) for state, parts in of.items()} for kind, of in pooled.items()}
+    return Seen(whole, np.array(nats), np.array(scored), joined, missing)
 
 
 def add_run(table: TableWriter, variant: str, seen: Seen, texts: Texts, wanted: Wanted) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from geomkit.core.state import TOKENS
+
 Interval = tuple[float | None, float | None]
 """Low and high end; an open end is None."""
 
@@ -29,6 +31,8 @@ class Endpoint:
     normalise: str | None
     eps2: float | None
     """Squared distortion of the rate-distortion metrics; None for what does not depend on it."""
+    rows: str = TOKENS
+    """Rows of the cloud: all tokens, or one for each text of the corpus, `last` or `mean`."""
 
 
 class SlopeKey(NamedTuple):
@@ -36,7 +40,7 @@ class SlopeKey(NamedTuple):
 
     source: tuple[str, bool, str]
     metric: str
-    place: tuple[str | None, int | None, str | None]
+    place: tuple[str | None, int | None, str | None, str]
     against: str
 
 
@@ -49,7 +53,7 @@ class Compared(Source, Endpoint):
 
     @property
     def key(self) -> SlopeKey:
-        place = (self.layer, self.length, self.normalise)
+        place = (self.layer, self.length, self.normalise, self.rows)
         return SlopeKey((self.family, self.published, self.corpus), self.metric, place, self.against)
 
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geomkit.core.errors import DataError
-from geomkit.core.state import PLAIN, State
+from geomkit.core.state import PLAIN, TOKENS, State
 from geomkit.core.variants import TRAINED, base
 from geomkit.tables.parquet import parquet_file, read_table
-from geomkit.tables.tidy import FACTS, check_seeds
+from geomkit.tables.tidy import FACTS, NAME, check_seeds
 
 EMBEDDING, LAST, FINAL = "embedding", "last", "final"
 SHARED = (EMBEDDING, LAST, FINAL)
@@ -43,10 +43,11 @@ def number_layer(layer: Layer, depth: int) -> Layer:
 
 @dataclass(frozen=True)
 class Where:
-    """Place of a measurement: layer, length, normalisation, and number of directions.
+    """Place of a measurement: layer, length, normalisation, number of directions, and rows.
 
     layer: its name. length: how many first tokens of each text (None: the whole corpus). directions: on how many of a model's
-    directions, if on fewer than all. The loss has no layer and no normalisation.
+    directions, if on fewer than all. rows: `TOKENS`, or `last` or `mean`, one for each text of the corpus. The loss has no layer
+    and no normalisation.
 
     eps2: squared distortion of a metric that depends on it. A table has one for each metric, so it tells no two places apart.
     """
@@ -56,17 +57,24 @@ class Where:
     length: int | None
     metric: str
     directions: int | None = None
+    rows: str = TOKENS
     eps2: float | None = field(default=None, compare=False)
 
     @property
-    def order(self) -> tuple[str, str, int, str]:
+    def order(self) -> tuple[str, str, int, str, str]:
         """Sort key that puts the corpus first."""
-        return str(self.layer or ""), self.normalise or "", self.length or 0, self.metric
+        return (
+            str(self.layer or ""),
+            self.normalise or "",
+            self.length or 0,
+            "" if self.rows == TOKENS else self.rows,
+            self.metric,
+        )
 
     @property
     def columns(self) -> dict[str, Any]:
         """Columns of records for this place."""
-        return {name: getattr(self, name) for name in ("layer", "normalise", "length", "metric", "eps2")}
+        return {name: getattr(self, name) for name in ("layer", "normalise", "length", "rows", "metric", "eps2")}
 
 
 @dataclass(frozen=True)
@@ -213,7 +221,7 @@ LOSSES = pc.field("metric").isin(["loss", "loss_per_byte"])
 BLOCKS = (pc.field("sublayer") == "block") | (pc.field("layer").is_null() & ~LOSSES)
 """Rows of blocks' outputs, and drawn rows, which are of no layer."""
 TEXTS = pc.field("text") >= 0
-COLUMNS = ("seed", *FACTS, "variant", "layer", "sublayer", "normalise", "n", "metric", "text", "d", "value", "eps2")
+COLUMNS = ("seed", *FACTS, "variant", "layer", "sublayer", "rows", "normalise", "n", "metric", "text", "d", "value", "eps2")
 
 
 def rows_at(layer: Layer) -> pc.Expression:
@@ -262,7 +270,7 @@ def read_measurements(
     named = {"metric": metrics, "variant": variants, model: [one.name for one in like.models] if like else None}
     for name, values in named.items():
         chosen &= pc.scalar(True) if values is None else pc.field(name).isin(list(values))
-    table = read_table(path, columns=[model, *COLUMNS], filters=chosen).unify_dictionaries().combine_chunks()
+    table = read_rows(path, [model, *COLUMNS], chosen).unify_dictionaries().combine_chunks()
     models = list(like.models) if like else models_of(table, model)
     if by_size and not like:
         models.sort(key=lambda one: (one.params_nonembedding or 0, one.name))
@@ -272,6 +280,13 @@ def read_measurements(
     arrays = arrays_of(table, model, places, len(documents), distortions(table, path))
     losses = dict if like else partial(losses_of, path, whose, places, len(documents))
     return Measurements(family, corpus, models, documents, arrays, widths_of(table, model, places), losses)
+
+
+def read_rows(path: Path, columns: Sequence[str], chosen: pc.Expression) -> pa.Table:
+    """Read columns of the chosen rows. A table without the column `rows` is of tokens."""
+    known = [name for name in columns if name != "rows" or name in parquet_file(path).schema_arrow.names]
+    table = read_table(path, columns=known, filters=chosen)
+    return table if len(known) == len(columns) else table.append_column("rows", pa.nulls(len(table), NAME))
 
 
 def models_of(table: pa.Table, model: str) -> list[MeasuredModel]:
@@ -295,21 +310,22 @@ def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int
     if not len(table):
         return {}
     text, layer, depth, n, d = (table[name].fill_null(-1).to_numpy() for name in ("text", "layer", "depth", "n", "d"))
-    (names, name), (variants, variant), (parts, part), (modes, mode), (metrics, metric) = (
-        codes(table[column]) for column in (model, "variant", "sublayer", "normalise", "metric")
+    (names, name), (variants, variant), (parts, part), (modes, mode), (metrics, metric), (kinds_of_rows, pooled) = (
+        codes(table[column]) for column in (model, "variant", "sublayer", "normalise", "metric", "rows")
     )
     row, value = np.array([places.get(one, -1) for one in names])[name], table["value"].to_numpy()
     last = max(int(depth.max()), 1)
     words: dict[int, Layer] = {0: EMBEDDING, last: LAST, last + 1: FINAL, last + 2: PLAIN, last + 3: None}
     kinds = [parts[part] == PLAIN, layer < 0, layer == 0, layer >= depth]
     at = np.select(kinds, [last + 2, last + 3, 0, last + layer - depth], layer)
-    several = np.isin(variants, (PROJECTED, RANDOM, PROJECTED_SHUFFLED))[variant] | (layer < 0)
+    several = np.isin(variants, (PROJECTED, RANDOM, PROJECTED_SHUFFLED))[variant] & (model == "donor") | (layer < 0)
     length, directions = np.where(text < 0, 0, n), np.where(several, d, 0)
     arrays: Variants = {}
-    for (v, p, m, count, k, own), rows in by_cell(variant, at, mode, length, metric, directions):
+    for (v, p, m, count, k, own, r), rows in by_cell(variant, at, mode, length, metric, directions, pooled):
         block = np.full((len(places), texts if count else 1), np.nan)
         block[row[rows], np.maximum(text[rows], 0)] = value[rows]
-        where = Where(words.get(p, p), modes[m], count or None, metrics[k], own or None, eps2[metrics[k]])
+        kind = kinds_of_rows[r] or TOKENS
+        where = Where(words.get(p, p), modes[m], count or None, metrics[k], own or None, kind, eps2[metrics[k]])
         arrays.setdefault(variants[v], {})[where] = block
     return arrays
 
@@ -384,7 +400,8 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
     grouped: dict[str, dict[Where, dict[str, np.ndarray]]] = {}
     for row, values in zip(table.drop(["values"]).to_pylist(), draws, strict=True):
         layer = int(row["layer"]) if row["layer"].isdecimal() else row["layer"]
-        where = Where(name_layer(layer, depths.get(row["model"], 0)), row["normalise"], None, row["metric"], eps2=row["eps2"])
+        own = {"rows": row.get("rows", TOKENS), "eps2": row["eps2"]}
+        where = Where(name_layer(layer, depths.get(row["model"], 0)), row["normalise"], None, row["metric"], **own)
         grouped.setdefault(row["variant"], {}).setdefault(where, {})[row["model"]] = values
     return {
         variant: {
@@ -398,26 +415,33 @@ def read_resamples(path: Path, family: str, depths: Mapping[str, int]) -> Varian
 
 
 def text_means(
-    path: Path, metrics: Iterable[str], length: int, normalise: str, layer: Layer = None, each: Sequence[str] = ()
+    path: Path,
+    metrics: Iterable[str],
+    length: int | None,
+    normalise: str,
+    layer: Layer = None,
+    each: Sequence[str] = (),
+    rows: str = TOKENS,
 ) -> list[dict[str, Any]]:
     """Average each metric over texts: one row for each model, corpus, variant, layer (or of one layer) and metric.
 
-    Means are of the first `length` tokens of texts.
+    Means are of the first `length` tokens of texts; or of the corpus's one cloud of other `rows`, which has no length.
 
     The columns are those of the tables, in order of corpus, metric, family and size; those in `each` are lists over texts, named
     `each_value` and so on. Raises DataError if there are none.
     """
     metrics = list(metrics)
-    texts = TEXTS & (pc.field("n") == length) & (pc.field("normalise") == normalise)
+    clouds = TEXTS & (pc.field("n") == length) if rows == TOKENS else (pc.field("rows") == rows)
     layers = pc.field("sublayer") == "block" if layer is None else rows_at(layer)
-    rows = mean_rows(path, pc.field("metric").isin(metrics) & texts & layers, each)
-    if not rows:
-        where = f"n = {length}, {normalise}" + ("" if layer is None else f", at layer {layer}")
-        raise DataError(f"{path}: no row for {', '.join(metrics)}, {where}{why_none(path, length)}")
-    return rows
+    means = mean_rows(path, pc.field("metric").isin(metrics) & clouds & (pc.field("normalise") == normalise) & layers, each)
+    if not means:
+        where = f"{f'n = {length}' if rows == TOKENS else f'{rows} of each text'}, {normalise}"
+        where += "" if layer is None else f", at layer {layer}"
+        raise DataError(f"{path}: no row for {', '.join(metrics)}, {where}{why_none(path, length) if rows == TOKENS else ''}")
+    return means
 
 
-def why_none(path: Path, length: int) -> str:
+def why_none(path: Path, length: int | None) -> str:
     """Explain why a table has no text of a length: the lengths that there are, and the remedy."""
     lengths = pc.unique(read_table(path, columns=["n"], filters=TEXTS & (pc.field("layer") >= 0))["n"]).to_pylist()
     if length in lengths or not read_table(path, columns=["n"]).num_rows:

@@ -2,7 +2,8 @@
 
 Each kind of row is one frozen dataclass, whose fields are the file's columns, in order, with their types. A type is str, int,
 float, bool, an enumeration, or one of these or None; JSON takes tuples, mappings and other records as well. Nothing is guessed:
-what is not of its column's type, a column that is not there and one that is not known are DataErrors that name file and column.
+what is not of its column's type, a column that is not there and one that is not known are DataErrors that name file and column;
+a column that is not there has the field's default, if there is one.
 In CSV None is an empty cell, a bool is 0 or 1, and a float has as many digits as tell it from every other.
 """
 
@@ -10,7 +11,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from numbers import Integral, Real
 from pathlib import Path
@@ -83,7 +84,7 @@ def read_csv(path: Path, record: type[R]) -> list[R]:
     with Path(path).open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         names = next(reader, [])
-        if missing := [name for name in kinds if name not in names and name != own]:
+        if missing := [name for name in required(record) if name not in names and name != own]:
             raise DataError(f"{path}: no column {missing[0]!r}; a {record.__name__} has {', '.join(kinds)}")
         if repeated := [name for name in names if names.count(name) > 1]:
             raise DataError(f"{path}: column {repeated[0]!r} stands there more than once")
@@ -127,6 +128,11 @@ def columns(record: Any) -> dict[str, Any]:
     """Return names and types of a record's fields, in order."""
     hints = get_type_hints(record)
     return {field.name: hints[field.name] for field in fields(record)}
+
+
+def required(record: Any) -> list[str]:
+    """Return the names of a record's fields without a default."""
+    return [field.name for field in fields(record) if field.default is MISSING and field.default_factory is MISSING]
 
 
 def open_columns(record: type) -> str | None:
@@ -239,11 +245,13 @@ def decoded(plain: Any, kind: Any, where: str) -> Any:
         if not is_dataclass(own):
             return {name: decoded(item, get_args(own)[1], f"{where}: {name!r}") for name, item in plain.items()}
         kinds = columns(own)
-        if missing := [name for name in kinds if name not in plain]:
+        if missing := [name for name in required(own) if name not in plain]:
             raise DataError(f"{where}: no key {missing[0]!r}; a {described(kind)} has {', '.join(kinds)}")
         if unknown := [name for name in plain if name not in kinds]:
             raise DataError(f"{where}: unknown key {unknown[0]!r}; a {described(kind)} has {', '.join(kinds)}")
-        return cast(type, own)(**{name: decoded(plain[name], of, f"{where}: {name!r}") for name, of in kinds.items()})
+        return cast(type, own)(
+            **{name: decoded(plain[name], of, f"{where}: {name!r}") for name, of in kinds.items() if name in plain}
+        )
     if get_origin(own) in (list, tuple):
         each = element_kinds(own, plain, where)
         items = [decoded(item, of, f"{where}: {number}") for number, (item, of) in enumerate(zip(plain, each, strict=True))]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from geomkit.core.errors import DataError
 from geomkit.core.provenance import replacing
+from geomkit.core.state import TOKENS
 from geomkit.tables.absence import Absent
 from geomkit.tables.parquet import parquet_file, read_table
 from geomkit.tables.rows import join_csv, write_csv
@@ -36,6 +37,7 @@ COLUMNS = pa.schema(
         ("document", NAME),
         ("layer", pa.int32()),
         ("sublayer", NAME),
+        ("rows", NAME),
         ("normalise", NAME),
         ("metric", NAME),
         ("value", pa.float64()),
@@ -46,7 +48,9 @@ COLUMNS = pa.schema(
     ]
 )
 """depth is the number of blocks L, so layer == depth is the last block's output and depth + 1 the final norm's.
-A text of -1 is the whole corpus. eps2 is that of values that depend on it. A column that does not apply holds null."""
+A text of -1 is the whole corpus. rows: those of a cloud, `TOKENS`, or one for each text, its `last` token's or the `mean`: n is
+their number; a table without the column is of tokens. eps2 is that of values that depend on it. A column that does not apply
+holds null."""
 
 TOKEN_COLUMNS = pa.schema([*COLUMNS, ("position", pa.int32()), ("method", NAME), ("k", pa.int32()), ("first", pa.int32())])
 """Of the table of tokens: position in the text; how many tokens a method chose; 0 if it might choose the first, 1 if not."""
@@ -71,7 +75,7 @@ DONOR_COLUMNS = pa.schema([*COLUMNS, ("donor", NAME)])
 """Of tables of projected rows: the model whose rows they are. d is the width that they were projected to."""
 
 RESAMPLES = pa.schema(
-    [(name, pa.string()) for name in ("family", "model", "variant", "layer", "normalise", "metric")]
+    [(name, pa.string()) for name in ("family", "model", "variant", "layer", "rows", "normalise", "metric")]
     + [("eps2", pa.float64()), ("values", pa.list_(pa.float64()))]
 )
 """Metrics of resampled corpora; every list is as long, and its k-th value is of the same draw of documents. eps2 is that of
@@ -130,6 +134,8 @@ class TableWriter:
         Raises DataError for a column that tables do not have.
         """
         columns = {**self.common, **columns}
+        if columns.get("normalise") is not None:
+            columns = {"rows": TOKENS, **columns}
         if unknown := columns.keys() - set(self.schema.names):
             raise DataError(f"table: no column {min(unknown)!r}; there are {', '.join(self.schema.names)}")
         size = max((len(column) for column in columns.values() if isinstance(column, (list, np.ndarray))), default=1)
@@ -207,8 +213,9 @@ def merge_stage(
 
 def write_resamples(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table of resampled corpora, with the columns RESAMPLES."""
+    filled = [{"rows": TOKENS, **row} for row in rows]
     with replacing(path) as temporary:
-        pq.write_table(pa.table({name: [row[name] for row in rows] for name in RESAMPLES.names}, RESAMPLES), temporary)
+        pq.write_table(pa.table({name: [row[name] for row in filled] for name in RESAMPLES.names}, RESAMPLES), temporary)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from geomkit.core.declarations import named
-from geomkit.core.state import State
+from geomkit.core.state import TOKENS, State
 from geomkit.measures.entropy import measured_and_absent, undefined
 from geomkit.measures.spectra import Spectrum
 from geomkit.states.refusals import refused_table
@@ -27,6 +27,13 @@ def measure_spectra(
             for scope in (file.texts, file.corpus):
                 for mode, state, spectrum in scope(variant):
                     missing |= add_spectrum(table, texts, variant, mode, state, spectrum, metrics, parameters)
+            for rows, state in file.pooled_rows(variant):
+                for mode in file.modes:
+                    one_each = file.at(variant, mode, None, state, rows)
+                    if one_each is None:
+                        missing[f"{rows} rows, {mode}"] = "one text has no deviation from its mean"
+                        continue
+                    missing |= add_spectrum(table, texts, variant, mode, state, one_each, metrics, parameters, rows)
             reason = str(file.attributes.get("no bytes", ""))
             missing |= add_loss(table, texts, variant, file.surprisal(variant), reason)
         table.write(output, missing)
@@ -41,16 +48,20 @@ def add_spectrum(
     spectrum: Spectrum,
     metrics: Sequence[str] | None,
     parameters: Mapping[str, float],
+    rows: str = TOKENS,
 ) -> dict[str, str]:
-    """Add one spectrum's metrics, or those of a batch of texts, and return what is missing, with reasons."""
-    rows: dict[str, object] = {"text": -1}
+    """Add one spectrum's metrics, or those of a batch of texts, and return what is missing, with reasons.
+
+    rows: those of the spectrum's cloud.
+    """
+    texts_of: dict[str, object] = {"text": -1}
     if spectrum.eigenvalues.ndim > 1:
         long_enough = [text for text, n in enumerate(texts.tokens) if n >= spectrum.n]
-        rows = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
-    where = f"{variant}, {mode}, n = {spectrum.n}"
+        texts_of = {"text": long_enough, "document": [texts.document[text] for text in long_enough]}
+    where = f"{variant}, {mode}, {f'n = {spectrum.n}' if rows == TOKENS else f'{rows} of each text'}"
     results, without = measured_and_absent(spectrum, metrics, parameters)
     missing = {f"{name}, {where}": why for name, why in without.items()}
-    table.add_metrics(spectrum, results, **rows, **state._asdict(), variant=variant, normalise=mode)
+    table.add_metrics(spectrum, results, **texts_of, **state._asdict(), variant=variant, rows=rows, normalise=mode)
     return missing | {f"{name}, {where}, /{state.path}": why for name, why in undefined(spectrum, results).items()}
 
 

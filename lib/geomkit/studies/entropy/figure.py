@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from geomkit.core.state import TOKENS
 from geomkit.core.variants import base
-from geomkit.figures.style import SIZE, WIDTH, distortion, looks, name_of, ordered_colours, save, unit_of
+from geomkit.figures.style import SIZE, WIDTH, distortion, looks, name_of, ordered_colours, rows_in_words, save, unit_of
 from geomkit.laws.resampling import documents_in_words
 from geomkit.studies.size_laws.rows import Point
 from geomkit.tables.rows import read_csv
@@ -118,5 +119,6 @@ def short(number: float) -> str:
 def draw_layers(points: Path, output: Path, primary: Mapping[str, Any]) -> None:
     """Write results/entropy_layers.pdf."""
     rows = [point for point in read_csv(points, Point) if point.layer is not None]
-    where = f"first {primary['length']} tokens, {primary['normalise']}{distortion(row.eps2 for row in rows)}"
+    cloud = rows_in_words(primary["length"], primary.get("rows", TOKENS))
+    where = f"{cloud}, {primary['normalise']}{distortion(row.eps2 for row in rows)}"
     save(layers_figure(rows, primary["metrics"], where), output)

@@ -22,6 +22,7 @@ from geomkit.states.spectra import Spectra
 from geomkit.studies.portrait.dimension import dimension_rows
 from geomkit.studies.portrait.facts import facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
+from geomkit.studies.portrait.pooled import pooled_rows
 from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles, at, read_profiles
 from geomkit.studies.portrait.rows import COLUMNS, Reference, with_facts, write
 from geomkit.studies.portrait.sentences import in_short
@@ -80,6 +81,7 @@ def portrait_table(
     marked = marked_sinks(lengths, own, file)
     rows: list[Row] = [
         *depth_rows(own, documents),
+        *pooled_rows(file, own, documents, metrics, parameters, seed),
         *spectrum_rows(own),
         *norm_rows(file, own, documents, lengths, marked),
         *dimension_rows(file, own, seed),

@@ -35,6 +35,8 @@ SHARES = ("top_1_share", "top_5_share", "top_10_share", "directions_90", "direct
 """Metrics in the table below a spectrum."""
 NORMALISATIONS = {"unit": "unit length", "centre-unit": "centred, unit length", "centre": "centred", "raw": "as they are"}
 """Normalisations in words."""
+SCOPES = {"corpus": "all texts together", "last": "last token of each text", "mean": "mean of each text"}
+"""Clouds of a whole corpus in words."""
 STATES = {"embedding": "embedding", "plain": "final norm, without its weights", "final": "final norm"}
 """Places that are not blocks."""
 
@@ -155,7 +157,7 @@ def digits(value: float | None) -> float | None:
 
 def view_of(row: Row) -> tuple[str, str, str]:
     """Return the values of the switches metric, normalisation and tokens."""
-    return row["metric"], row["normalise"], "corpus" if row["scope"] == "corpus" else str(row["n"])
+    return row["metric"], row["normalise"], row["scope"] if row["scope"] in SCOPES else str(row["n"])
 
 
 def switches_of(rows: Sequence[Row], facts: Facts) -> dict[str, Switch]:
@@ -163,9 +165,9 @@ def switches_of(rows: Sequence[Row], facts: Facts) -> dict[str, Switch]:
     metrics = sorted(
         unique(rows, "metric"), key=lambda one: (one != FIRST, list(facts.labels).index(one) if one in facts.labels else -1)
     )
-    tokens = lengths_in(row for row in rows if row["scope"] != "corpus")
-    if any(row["scope"] == "corpus" for row in rows):
-        tokens["corpus"] = "all texts together"
+    tokens = lengths_in(row for row in rows if row["scope"] not in SCOPES)
+    present = set(unique(rows, "scope"))
+    tokens |= {scope: words for scope, words in SCOPES.items() if scope in present}
     return {
         "metric": Switch("Metric", {one: title_of(one, facts) for one in metrics}),
         "normalise": normalise_switch(rows),

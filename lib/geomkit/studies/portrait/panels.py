@@ -135,7 +135,7 @@ def spectra_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
 
     found = at_states(rows["spectrum"], lambda row: EDGE if row["metric"] else str(row["variant"]))
     views = {row["view"] for row in found}
-    shares = at_states((row for row in rows.get("depth", ()) if row["metric"] in SHARES and row["scope"] != "corpus"), series_of)
+    shares = at_states((row for row in rows.get("depth", ()) if row["metric"] in SHARES and row["scope"] == "text"), series_of)
     shares = [dict(row) | {"metric": title_of(row["metric"], facts)} for row in shares if row["view"] in views]
     series = series_in((row for row in found if row["series"] != EDGE), facts) | {EDGE: MARCHENKO_PASTUR}
     switches = {
@@ -207,7 +207,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
         ),
     ]
     ranks = [
-        row for row in rows.get("depth", ()) if row["metric"] == FIRST and row["variant"] == TRAINED and row["scope"] != "corpus"
+        row for row in rows.get("depth", ()) if row["metric"] == FIRST and row["variant"] == TRAINED and row["scope"] == "text"
     ]
     ranks = [row for row in ranks if (row["normalise"], row["n"]) == (unique(ranks, "normalise")[0], max(unique(ranks, "n")))]
     if any(row["sinks"] == WITHOUT for row in ranks):

@@ -5,7 +5,9 @@ Column `section` says what a row is, and which of the other columns it has; a co
 depth       a metric at one state: `variant` (trained, shuffled, untrained-0, gaussian), `layer`, `state`, `place`,
             `normalise`, `scope`, `n`, `d`, `sinks`, `metric`, `value`, `low`, `high`, `bound`, `texts`, `documents`.
             `scope` is `text` for the mean over texts of their first n tokens, `corpus` for all tokens together, which
-            has no interval. `sinks` is `with`, or `without` where sinks were left out of the trained model's texts.
+            has no interval, `last` and `mean` for the corpus with one row for each text, its last token's or the mean,
+            whose number is n: of the texts that the model and all nulls have read. `sinks` is `with`, or `without` where
+            sinks were left out of the trained model's texts.
 spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank`
             (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur`, without a rank, is the upper
             edge for rows without structure.

@@ -12,6 +12,7 @@ import numpy as np
 from geomkit.core.declarations import named
 from geomkit.core.logs import progress
 from geomkit.core.provenance import rng
+from geomkit.core.state import TOKENS
 from geomkit.laws.exponents import Comparison, Exponent, Levels, exponents, model_levels, text_levels
 from geomkit.laws.fit import fit
 from geomkit.laws.resampling import draw_resamples
@@ -108,7 +109,10 @@ class Ladder:
 
 def compared(ladder: Ladder, primary: Mapping[str, Any]) -> Iterator[Judged]:
     """Compare every metric, length, layer and normalisation with every measure of size."""
-    tested = [Where(primary["layer"], primary["normalise"], primary["length"], metric) for metric in primary["metrics"]]
+    rows = primary.get("rows", TOKENS)
+    tested = [
+        Where(primary["layer"], primary["normalise"], primary["length"], metric, rows=rows) for metric in primary["metrics"]
+    ]
     for where in progress(sorted(ladder.measured.variants["trained"], key=lambda where: where.order), "exponents"):
         levels = ladder.levels(where)
         results = exponents(ladder.sizes, levels.pop("trained"), levels)
@@ -173,6 +177,7 @@ def laws(points: Sequence[Mapping[str, Any]], primary: Mapping[str, Any], held_o
     where = {name: first[name] for name in ("family", "corpus", "metric", "eps2")}
     of_loss = first["metric"] == "loss"
     where |= {name: None if of_loss else primary[name] for name in ("layer", "length", "normalise")}
+    where |= {} if of_loss else {"rows": primary.get("rows", TOKENS)}
     x, y = ([point[name] for point in points] for name in ("params_nonembedding", "value"))
     for form in FORMS:
         law = fit(form, x, y, held_out=held_out)

@@ -31,7 +31,7 @@ TWINS = "untrained"
 """Variant that Diff-eRank subtracts."""
 UNJUDGED = "exploratory: no margin was fixed for it"
 BOTH = (
-    "family", "published", "corpus", "layer", "length", "normalise", "eps2", "primary", "slope", "low", "high",
+    "family", "published", "corpus", "layer", "length", "rows", "normalise", "eps2", "primary", "slope", "low", "high",
     "measurement_low", "measurement_high", "verdict", "reason",
 )  # fmt: skip
 """Fields that rows of slopes.csv and growth.csv share."""

@@ -1,7 +1,10 @@
 """Measure metrics of a whole corpus, and their nulls, in resamples of its documents: the corpus's sampling error.
 
 Models that read the same documents get the same draws, in every variant, so differences between them are paired. A resample is
-the covariance of the documents drawn at the corpus's own number of tokens; centred rows stay centred on the corpus's mean."""
+the covariance of the documents drawn at the corpus's own number of tokens; centred rows stay centred on the corpus's mean.
+
+Where a corpus has one row for each text, a resample repeats so many of its few rows that a rank falls. What is of use is how much
+resamples scatter: they are shifted so that their mean is the value of the corpus."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -15,8 +18,10 @@ from geomkit.core.variants import VARIANTS, base
 from geomkit.laws.resampling import Documents
 from geomkit.measures.entropy import measure
 from geomkit.measures.nulls import width_nulls
+from geomkit.measures.resampled_rows import resampled_metrics
 from geomkit.measures.spectra import Spectrum, is_centred, redrawn
 from geomkit.states.families import Member, incomparable, opened_families, spectra_at
+from geomkit.states.projected_texts import projected_texts
 from geomkit.tables.tidy import write_resamples
 
 LAYERS = ("last", "final")
@@ -47,7 +52,36 @@ def resample_corpora(
                     for name, result in measure(spectrum, metrics, **parameters).items():
                         eps2, values = result.parameters.get("eps2"), np.broadcast_to(result.value, resamples)
                         rows.append({**where, "metric": name, "eps2": eps2, "values": values})
+                for kind in members[0].file.pooled_kinds:
+                    for model, variant, cloud, counts in pooled_clouds(members, layer, mode, kind, draws):
+                        where = {"family": family, "model": model, "variant": variant, "layer": layer, "rows": kind}
+                        for name, own in resampled_metrics(cloud, counts, is_centred(mode), metrics, parameters).items():
+                            eps2 = own.measured.parameters.get("eps2")
+                            rows.append({**where, "normalise": mode, "metric": name, "eps2": eps2, "values": own.drawn})
     write_resamples(output, rows)
+
+
+def pooled_clouds(
+    members: Sequence[Member], layer: str, mode: str, kind: str, draws: Sequence[np.ndarray]
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """(model, variant, rows of whole texts (texts, d), how often each is drawn (resamples, texts)), as far as all members have
+    them: of models that run, and of the widest model on as many directions as each member has."""
+    counts = [own[:, text_documents(member)] for member, own in zip(members, draws, strict=True)]
+    for variant in members[0].file.variants:
+        if VARIANTS[base(variant)].kind == "model":
+            clouds = [member.file.cloud(variant, mode, member.state(layer), kind) for member in members]
+            known = [cloud for cloud in clouds if cloud is not None]
+            if len(known) == len(members):
+                yield from zip((one.name for one in members), [variant] * len(members), known, counts, strict=True)
+    projected = projected_texts(members, mode, layer, kind)
+    if not isinstance(projected, str):
+        yield from ((one.name, "projected", projected[one.name], own) for one, own in zip(members, counts, strict=True))
+
+
+def text_documents(member: Member) -> np.ndarray:
+    """The number of each text's document: (texts,)."""
+    names = member.document_names
+    return np.array([names.index(name) for name in member.file.text_list.document])
 
 
 def resampled(

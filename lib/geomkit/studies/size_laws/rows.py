@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from geomkit.core.state import TOKENS
 from geomkit.laws import pairs
 from geomkit.laws.exponents import Verdict
 from geomkit.laws.lack_of_fit import Fitness
@@ -390,6 +391,8 @@ class Point:
     high: float | None
     documents: int
     bound: float | None
+    rows: str = TOKENS
+    """Of pooled rows the value is that of the corpus's one cloud."""
 
 
 def by_slope(nulls: Iterable[NullSlope]) -> dict[SlopeKey, dict[str, NullSlope]]:

@@ -70,6 +70,7 @@ def judge_laws(
             measured = read_measurements(table, family, corpus, SHARED)
             every = Levels.of(measured, tables[corpus], resamples, rng(seed, "verdicts", family, corpus))
             groups = groups_of(family, every.models)
+            # places are of single texts: rows of whole texts, which have no length, are not among the tests of the protocol
             at_length = [where for where in every.places if where.metric in PAIR_MARGINS and where.length == primary["length"]]
             endpoints.append(
                 Endpoints(

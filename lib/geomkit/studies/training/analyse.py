@@ -4,7 +4,7 @@ follow the loss at fixed width beyond the effect of the step alone (laws.csv).""
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -16,11 +16,13 @@ from scipy import stats
 from geomkit.core.arrays import Array
 from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
+from geomkit.core.state import TOKENS
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.differences import LEVEL, detectable, pure_error
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import holm, partial_correlation
-from geomkit.laws.turning_points import PHASES, Course, Direction, beside_phases, course
+from geomkit.laws.turning_points import Course, beside_phases, course
+from geomkit.studies.training.published import PUBLISHED
 from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
 from geomkit.tables.measurements import (
     LOSS,
@@ -36,10 +38,6 @@ from geomkit.tables.measurements import (
 from geomkit.tables.rows import write_csv
 from geomkit.tables.tidy import check_seeds
 
-RANKME, ALPHA = "erank_singular", "alpha_req"
-OPPOSITE: Mapping[Direction, Direction] = {"fall": "rise", "rise": "fall"}
-PUBLISHED: Mapping[str, tuple[Direction, ...]] = {RANKME: PHASES, ALPHA: tuple(OPPOSITE[phase] for phase in PHASES)}
-"""Phases that others found, of metrics that they looked at; where RankMe falls, alpha-ReQ rises."""
 LAYERS = ("last", "final")
 """Those whose turns and laws are judged."""
 
@@ -71,8 +69,8 @@ class Training:
         return np.log(self.measured.losses[TRAINED].values[self.rows].mean(axis=1))
 
     def values(self, where: Where) -> Array:
-        """Values at every step, of texts (steps, texts), or of the whole corpus (steps, 1). Raises DataError where a step has
-        none."""
+        """Values at every step, of texts (steps, texts), or of a cloud of the corpus (steps, 1). Raises DataError where a step
+        has none."""
         values = self.measured.at(where)
         for row, model in zip(self.rows, self.models, strict=True):
             if values is None or not np.isfinite(values[row]).any():
@@ -92,18 +90,15 @@ class Training:
         return logarithm(self.drawn[TRAINED][where][self.rows])
 
     def everything(self) -> Iterator[tuple[str, Where, Array]]:
-        """All values of the models, untrained twins averaged: each variant at every place of texts, and its loss; then the
-        corpus."""
+        """All values of the models, untrained twins averaged: each variant at every place, and its loss."""
         for variant in dict.fromkeys(map(base, self.measured.variants)):
             twins = [name for name in self.measured.variants if base(name) == variant]
             for where in dict.fromkeys(where for name in twins for where in self.measured.variants[name]):
-                if where.length is not None and (values := self.measured.at(where, variant)) is not None:
+                if (values := self.measured.at(where, variant)) is not None:
                     yield variant, where, values
             losses = [self.measured.losses[name].values for name in twins if name in self.measured.losses]
             if losses:
                 yield variant, LOSS, np.mean(losses, axis=0)
-        own = self.measured.variants[TRAINED]
-        yield from ((TRAINED, where, own[where]) for where in own if where in self.drawn.get(TRAINED, {}))
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,7 @@ class Group:
         return Where(layer, self.place["normalise"], self.place["length"], metric, eps2=self.measured.eps2.get(metric))
 
     def course(self, where: Where) -> Course:
-        """The course of ln of a metric of texts, or of the whole corpus. Raises DataError where there is none."""
+        """The course of ln of a metric of texts, or of a cloud of the corpus. Raises DataError where there is none."""
         drawn = [one.drawn_level(where, self.draws) for one in self.trainings]
         return course(np.array([one.level(where) for one in self.trainings]), np.mean(drawn, axis=0).T)
 
@@ -209,9 +204,9 @@ def groups_of(
 
 
 def points_of(group: Group, metrics: Sequence[str]) -> Iterator[StepPoint]:
-    """The points that figures draw: every variant and layer, the whole corpus, and the loss."""
+    """The points that figures draw: every variant and layer, of texts and of the corpus's clouds, and the loss."""
     for one in group.trainings:
-        known = [entry for entry in one.everything() if entry[1].metric in (*metrics, LOSS.metric)]
+        known = [entry for entry in one.everything() if entry[1].rows != TOKENS or entry[1].metric in (*metrics, LOSS.metric)]
         for step, row, model in zip(one.steps, one.rows, one.models, strict=True):
             facts = group.facts | {"training": one.name, "seed": one.seed, "step": step, "depth": model.depth}
             for variant, where, values in known:
@@ -225,18 +220,17 @@ def points_of(group: Group, metrics: Sequence[str]) -> Iterator[StepPoint]:
 
 
 def turns_of(group: Group, metrics: Sequence[str]) -> Iterator[StepTurn]:
-    """All legs between turning points, of every metric, of texts and of the whole corpus, at the layers that are judged."""
-    for length in (group.place["length"], None):
-        for layer in LAYERS:
-            for metric in metrics:
-                where = replace(group.where(layer, metric), length=length)
-                with suppress(DataError):
-                    yield from legs_of(group, group.course(where), where)
+    """All legs between turning points, of every metric, of texts and of the corpus's clouds, at the layers that are judged."""
+    places = [group.where(layer, metric) for layer in LAYERS for metric in metrics]
+    clouds = [where for where in group.measured.variants[TRAINED] if where.rows != TOKENS and where.layer in LAYERS]
+    for where in [*places, *clouds]:
+        with suppress(DataError):
+            yield from legs_of(group, group.course(where), where)
 
 
 def legs_of(group: Group, curve: Course, where: Where) -> Iterator[StepTurn]:
     steps = group.steps
-    phases = beside_phases(curve.directions, PUBLISHED[where.metric]) if where.metric in PUBLISHED else ""
+    phases = beside_phases(curve.directions, PUBLISHED[where]) if where in PUBLISHED else ""
     for number, leg in enumerate(curve.legs):
         turn = curve.turns[number] if number < len(curve.turns) else None
         yield StepTurn(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from geomkit.core.config import layer_name
+from geomkit.core.state import TOKENS
 from geomkit.core.variants import TRAINED
+from geomkit.figures.claims import claim_figures
 from geomkit.figures.style import (
     BLACK,
     BLUE,
@@ -24,57 +26,68 @@ from geomkit.figures.style import (
     save,
     unit_of,
 )
+from geomkit.studies.training.claims import curves
+from geomkit.studies.training.published import ALPHA, PUBLISHED, RANKME
 from geomkit.studies.width_depth.rows import StepLaw, StepPoint, StepTurn
+from geomkit.tables.findings import Inputs
+from geomkit.tables.measurements import Where, number_layer
 from geomkit.tables.rows import read_csv
 
 JUDGED = "last"
+"""Layer at which curves of texts are drawn bold, and their turns."""
 SHUFFLED, UNTRAINED = "shuffled", "untrained"
 ARROWS = {True: "up", False: "down"}
+Row = TypeVar("Row", StepPoint, StepTurn)
 
 
 def trajectory_figures(
     points: Sequence[StepPoint],
     turns: Sequence[StepTurn],
     metrics: Sequence[str],
-    of_corpora: Sequence[str],
     place: Mapping[str, Any],
 ) -> Iterator[Figure]:
     """Draw points.csv and turns.csv: for each family, size and corpus a page of values and one of differences from nulls."""
+    panels = [Where(JUDGED, place["normalise"], place["length"], metric) for metric in metrics]
     for key in dict.fromkeys(size_of(row) for row in points):
         mine, turned = [row for row in points if size_of(row) == key], [row for row in turns if size_of(row) == key]
         head = f"{mine[0].family} on {mine[0].corpus}, width {mine[0].width}"
         where = f"{head}: first {place['length']} tokens, {place['normalise']}{distortion(row.eps2 for row in mine)}"
-        yield values_page(mine, turned, metrics, of_corpora, where, place["length"])
-        yield differences_page(mine, metrics, where, place["length"])
+        yield values_page(mine, turned, [*panels, *PUBLISHED], where)
+        yield differences_page(mine, [*panels, *PUBLISHED], where)
 
 
 def size_of(row: StepPoint | StepTurn) -> tuple[str, str, int]:
     return row.family, row.corpus, row.params_nonembedding
 
 
-def values_page(
-    points: Sequence[StepPoint],
-    turns: Sequence[StepTurn],
-    metrics: Sequence[str],
-    of_corpora: Sequence[str],
-    where: str,
-    length: int,
-) -> Figure:
-    """Draw every layer over the steps; a turning point of the last block's curve with its interval of steps."""
-    panels: list[tuple[str, int | None]] = [(metric, length) for metric in metrics]
-    panels += [(metric, None) for metric in of_corpora]
+def here(rows: Sequence[Row], where: Where) -> list[Row]:
+    """Return the rows at a place, of any layer."""
+    place = (where.metric, where.length, where.rows, where.normalise)
+    return [row for row in rows if (row.metric, row.length, row.rows, row.normalise) == place]
+
+
+def beside(where: Where) -> str:
+    """Return what a title says after the metric's name: nothing of texts, else the rows and the layer."""
+    return "" if where.rows == TOKENS else f"\n{where.rows} of each text, {where.layer}, {where.normalise}"
+
+
+def values_page(points: Sequence[StepPoint], turns: Sequence[StepTurn], panels: Sequence[Where], title: str) -> Figure:
+    """Draw every layer over the steps; a turning point of the judged layer's curve with its interval of steps."""
     lines = -(-(len(panels) + 2) // 2)
-    figure = Figure(figsize=(WIDTH, 0.5 + 1.45 * lines))
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.5 * lines))
     axes = figure.subplots(lines, 2, squeeze=False).flatten()
     shades = shades_of(points)
-    for axis, (metric, n) in zip(axes, panels, strict=False):
-        rows = [row for row in points if row.metric == metric and row.length == n]
-        draw_layers(axis, rows, shades, np.asarray)
-        draw_nulls(axis, rows)
-        told = [row for row in turns if (row.metric, row.length, row.layer) == (metric, n, JUDGED)]
+    for axis, where in zip(axes, panels, strict=False):
+        rows, bold = here(points, where), int(number_layer(where.layer, points[0].depth) or 0)
+        draw_layers(axis, rows, shades, bold)
+        draw_nulls(axis, rows, bold)
+        told = [row for row in here(turns, where) if row.layer == where.layer]
         draw_turns(axis, told)
-        axis.set_title(f"{name_of(metric)}{'' if n else ', corpus'}\n{in_words(told)}", fontsize=5.5, loc="left", pad=8)
-        axis.set_ylabel(unit_of(metric), labelpad=1, fontsize=5.5)
+        axis.set_title(f"{name_of(where.metric)}{beside(where)}\n{in_words(told)}", fontsize=5.5, loc="left", pad=8)
+        axis.set_ylabel(unit_of(where.metric), labelpad=1, fontsize=5.5)
+        if not rows:
+            axis.set(xticks=[], yticks=[])
+            axis.annotate("too few dimensions", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=5.5)
     loss = axes[len(panels)]
     for seed in seeds_of(points):
         mine = sorted(
@@ -84,34 +97,36 @@ def values_page(
     loss.set_title("loss, each seed", fontsize=5.5, loc="left")
     loss.set_ylabel("nats a token", labelpad=1, fontsize=5.5)
     for axis in axes[: len(panels) + 1]:
-        over_steps(axis, points)
+        if axis.lines:
+            over_steps(axis, points)
     for axis in axes[len(panels) + 1 :]:
         axis.axis("off")
     axes[len(panels) + 1].legend(handles=legend(shades, points), loc="center", fontsize=5.2)
-    figure.suptitle(where, fontsize=6)
+    figure.suptitle(title, fontsize=6)
     figure.supxlabel("steps of the optimizer", fontsize=6)
     return figure
 
 
-def differences_page(points: Sequence[StepPoint], metrics: Sequence[str], where: str, length: int) -> Figure:
-    """Draw ln of each metric minus that of its nulls, at every layer."""
-    figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(metrics)))
-    axes = figure.subplots(len(metrics), 2, squeeze=False)
+def differences_page(points: Sequence[StepPoint], places: Sequence[Where], title: str) -> Figure:
+    """Draw ln of each metric minus that of its nulls, at every layer; of places that have values."""
+    panels = [where for where in places if here(points, where)]
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(panels)))
+    axes = figure.subplots(len(panels), 2, squeeze=False)
     shades = shades_of(points)
-    for line, metric in zip(axes, metrics, strict=True):
-        rows = [row for row in points if row.metric == metric and row.length == length]
+    for line, where in zip(axes, panels, strict=True):
+        rows = here(points, where)
         for axis, null in zip(line, (UNTRAINED, SHUFFLED), strict=True):
-            beside = levels(rows, null)
+            of_null = levels(rows, null)
             trained = levels(rows, TRAINED)
             for layer, shade in shades.items():
-                steps, difference = minus(trained.get(layer, {}), beside.get(layer, {}))
+                steps, difference = minus(trained.get(layer, {}), of_null.get(layer, {}))
                 axis.plot(steps, difference, "o-", ms=1.5, lw=1, color=shade)
             axis.axhline(0, color="0.6", lw=0.6, zorder=0)
             over_steps(axis, points)
-            axis.set_title(f"{name_of(metric)}\nminus {NULLS[null].short}, ln", fontsize=5.5, loc="left")
+            axis.set_title(f"{name_of(where.metric)}{beside(where)}\nminus {NULLS[null].short}, ln", fontsize=5.5, loc="left")
     handles = [Line2D([], [], color=shade, label=called(layer, points)) for layer, shade in shades.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=5.2)
-    figure.suptitle(f"{where}\nmeans over seeds", fontsize=6)
+    figure.suptitle(f"{title}\nmeans over seeds", fontsize=6)
     return figure
 
 
@@ -135,28 +150,27 @@ def minus(trained: Mapping[int, float], null: Mapping[int, float]) -> tuple[list
     return steps, [trained[step] - null.get(step, same if same is not None else np.nan) for step in steps]
 
 
-def draw_layers(axis: Axes, rows: Sequence[StepPoint], shades: Mapping[int, Any], scale: Any) -> None:
-    """Draw a line for each layer, the geometric mean over seeds, and at the last block thin ones for every seed."""
+def draw_layers(axis: Axes, rows: Sequence[StepPoint], shades: Mapping[int, Any], bold: int) -> None:
+    """Draw a line for each layer, the geometric mean over seeds, and at one that is bold thin ones for every seed."""
     depth = rows[0].depth if rows else 0
     for layer, values in levels(rows, TRAINED).items():
         if layer is None:
             continue
-        wide = 1.4 if layer == depth else 0.8
+        wide = 1.4 if layer == bold else 0.8
         line = "--" if layer == depth + 1 else "-"
         axis.plot(list(values), np.exp(list(values.values())), line, lw=wide, color=shades[layer])
     for seed in seeds_of(rows):
         mine = sorted(
-            (row.step, row.value) for row in rows if row.variant == TRAINED and row.seed == seed and row.layer == str(depth)
+            (row.step, row.value) for row in rows if row.variant == TRAINED and row.seed == seed and row.layer == str(bold)
         )
-        axis.plot([step for step, _ in mine], [value for _, value in mine], lw=0.4, color=shades.get(depth, BLACK), zorder=3)
+        axis.plot([step for step, _ in mine], [value for _, value in mine], lw=0.4, color=shades.get(bold, BLACK), zorder=3)
 
 
-def draw_nulls(axis: Axes, rows: Sequence[StepPoint]) -> None:
-    """Draw nulls of the last block: untrained twins and drawn rows as levels, shuffled text over the steps."""
-    depth = rows[0].depth if rows else 0
+def draw_nulls(axis: Axes, rows: Sequence[StepPoint], bold: int) -> None:
+    """Draw nulls of one layer: untrained twins and drawn rows as levels, shuffled text over the steps."""
     for null, look in NULLS.items():
         by_layer = levels(rows, null)
-        values = by_layer.get(depth, by_layer.get(None, {}))
+        values = by_layer.get(bold, by_layer.get(None, {}))
         if len(values) == 1:
             axis.axhline(np.exp(next(iter(values.values()))), ls=look.line, lw=0.8, color=look.colour, zorder=1)
         elif values:
@@ -164,7 +178,7 @@ def draw_nulls(axis: Axes, rows: Sequence[StepPoint]) -> None:
 
 
 def draw_turns(axis: Axes, legs: Sequence[StepTurn]) -> None:
-    """Draw a line where the curve of the last block turns, and above it a bar over the steps at which it may turn."""
+    """Draw a line where a curve turns, and above it a bar over the steps at which it may turn."""
     for leg in legs:
         if leg.turn_low is not None and leg.turn_high is not None:
             # neighbouring intervals touch, so they take turns in height
@@ -177,8 +191,8 @@ def draw_turns(axis: Axes, legs: Sequence[StepTurn]) -> None:
 
 
 def in_words(legs: Sequence[StepTurn]) -> str:
-    """Describe the last block's curve, and how it compares with the published phases."""
-    counted = ["rises" if leg.change > 0 else "falls" for leg in legs if leg.counts]
+    """Describe a curve, and how it compares with the published phases."""
+    counted = [leg.way for leg in legs if leg.counts]
     phases = next((leg.phases for leg in legs if leg.phases), "")
     words = ", ".join(counted) if counted else "no change that can be seen" if legs else "no curve"
     return f"{words}{f' ({phases})' if phases else ''}"
@@ -216,12 +230,12 @@ def legend(shades: Mapping[int, Any], points: Sequence[StepPoint]) -> list[Line2
             color=look.colour,
             ls=look.line,
             lw=0.8,
-            label=f"{look.short}, last block" if null in (SHUFFLED, UNTRAINED) else look.short,
+            label=f"{look.short}, bold layer" if null in (SHUFFLED, UNTRAINED) else look.short,
         )
         for null, look in NULLS.items()
         if null in known
     ]
-    return [*handles, Line2D([], [], color=VERMILION, label="the last block turns; bar: its interval")]
+    return [*handles, Line2D([], [], color=VERMILION, label="the bold layer turns; bar: its interval")]
 
 
 def laws_figures(points: Sequence[StepPoint], laws: Sequence[StepLaw], primary: Mapping[str, Any]) -> Iterator[Figure]:
@@ -286,6 +300,37 @@ def forest(axis: Axes, laws: Sequence[StepLaw]) -> None:
     axis.set_xlabel(f"partial correlation with ln loss over steps\n{told}", fontsize=5.5)
 
 
+@claim_figures.register(
+    "phases",
+    claims=("effective rank has three phases in training", "decay has three phases in training"),
+    caption="Change of ln effective rank of last tokens over training, from turn to turn, where all seeds and documents agree.",
+)
+def phases(inputs: Inputs) -> Figure | None:
+    """Draw the legs of the published curves, end to end; bars are 95 % intervals of each leg's change."""
+    shown = [(metric, legs) for metric in (RANKME, ALPHA) for legs in curves(inputs, metric)]
+    if not shown:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.9))
+    panels = list(dict.fromkeys(metric for metric, _ in shown))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    paint = colours(dict.fromkeys(legs[0].width for _, legs in shown))
+    for axis, metric in zip(axes, panels, strict=True):
+        for legs in (legs for own, legs in shown if own == metric):
+            level, colour = 0.0, paint[legs[0].width]
+            for leg in legs:
+                line = "-" if leg.counts else ":"
+                axis.plot([leg.start, leg.stop], [level, level + leg.change], line, marker="o", ms=2.5, lw=1, color=colour)
+                axis.plot([leg.stop] * 2, [level + leg.low, level + leg.high], lw=0.8, color=colour)
+                level += leg.change
+        axis.axhline(0, color="0.6", lw=0.6, zorder=0)
+        axis.set_xscale("log")
+        axis.set_title(name_of(metric), fontsize=6)
+        axis.set_xlabel("steps of the optimizer", fontsize=6)
+        axis.set_ylabel("change of ln", fontsize=6)
+    axes[-1].legend(handles=[Line2D([], [], color=shade, label=f"width {width}") for width, shade in paint.items()], fontsize=5.2)
+    return figure
+
+
 def draw_trajectories(
     points: Path,
     turns: Path,
@@ -293,9 +338,8 @@ def draw_trajectories(
     output: Path,
     primary: Mapping[str, Any],
     metrics: Sequence[str],
-    of_corpora: Sequence[str],
 ) -> None:
-    """Write results/trajectory_plot.pdf. of_corpora: metrics of which the whole corpus is shown, too."""
+    """Write results/trajectory_plot.pdf."""
     values, told = read_csv(points, StepPoint), read_csv(laws, StepLaw)
-    pages = trajectory_figures(values, read_csv(turns, StepTurn), metrics, of_corpora, primary)
+    pages = trajectory_figures(values, read_csv(turns, StepTurn), metrics, primary)
     save([*pages, *laws_figures(values, told, primary)], output)

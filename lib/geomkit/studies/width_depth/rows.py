@@ -119,8 +119,8 @@ class SeedCorrelation(Endpoint):
 
 @dataclass(frozen=True, kw_only=True)
 class StepPoint(Endpoint):
-    """A row of trajectory/points.csv: one training's value after a step, the mean over texts (length empty: of the whole corpus).
-    `layer` is a number, or empty for the loss and for drawn rows."""
+    """A row of trajectory/points.csv: one training's value after a step, the mean over texts (length empty: of the corpus's
+    cloud of other `rows`). `layer` is a number, or empty for the loss and for drawn rows."""
 
     family: str
     corpus: str
@@ -156,7 +156,12 @@ class StepTurn(Endpoint):
     counts: bool
     seeds: int
     phases: str
-    """The legs compared with fall, rise, fall (for alpha-ReQ rise, fall, rise); empty for metrics without published phases."""
+    """The legs compared with fall, rise, fall (for alpha-ReQ rise, fall, rise); empty away from the place of published phases."""
+
+    @property
+    def way(self) -> str:
+        """Whether the leg rises or falls."""
+        return "rises" if self.change > 0 else "falls"
 
 
 @dataclass(frozen=True, kw_only=True)

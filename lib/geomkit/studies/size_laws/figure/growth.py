@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from geomkit.core.state import TOKENS
 from geomkit.core.variants import WIDTH_NULLS
 from geomkit.figures.style import NULLS, ORANGE, QUANTITIES, SIZE, SKY, WIDTH, distortion, name_of
 from geomkit.laws.exponents import Verdict
@@ -52,19 +53,22 @@ def whose(row: Growth) -> tuple[str, str]:
 def table(rows: Sequence[Growth]) -> Figure:
     """Draw measures down, places and lengths across; the loss, which has no place, stands in the corpus's first column."""
     places = sorted({(row.layer, row.normalise) for row in rows if row.layer}, key=lambda place: place[0] == "final")
-    lengths = sorted({row.length for row in rows}, key=lambda length: float("inf") if length is None else length)
+    # columns: lengths, the corpus, and its rows of whole texts
+    clouds = {(row.length, row.rows) for row in rows}
+    lengths = sorted(clouds, key=lambda of: (of[1] != TOKENS, float("inf") if of[0] is None else of[0], of[1]))
     order = list(QUANTITIES)
     measures = sorted({row.measure for row in rows}, key=lambda name: order.index(name) if name in order else -1)
     left: dict[tuple[str | None, str | None], float] = {place: k * (len(lengths) + 0.3) for k, place in enumerate(places)}
     figure = Figure(figsize=(WIDTH, 1.4 + LINE * len(measures)))
     axis = figure.subplots()
     for row in rows:
-        x = left.get((row.layer, row.normalise), 0) + lengths.index(row.length)
+        x = left.get((row.layer, row.normalise), 0) + lengths.index((row.length, row.rows))
         cell(axis, row, x, measures.index(row.measure))
     for (layer, normalise), first in left.items():
         axis.text(first + (len(lengths) - 1) / 2, -1.7, f"{layer}, {normalise}", ha="center", va="center", fontsize=6)
         for x, length in enumerate(lengths):
-            axis.text(first + x, -0.9, "all" if length is None else str(length), ha="center", va="center", fontsize=5.3)
+            name = length[1] if length[1] != TOKENS else "all" if length[0] is None else str(length[0])
+            axis.text(first + x, -0.9, name, ha="center", va="center", fontsize=5.3)
     bare(axis, measures, -2.2, len(places) * (len(lengths) + 0.3) - 0.8)
     return figure
 

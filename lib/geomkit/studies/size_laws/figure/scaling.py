@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from geomkit.core.state import TOKENS
 from geomkit.core.variants import base
 from geomkit.figures.style import (
     BLUE,
@@ -28,7 +29,7 @@ from geomkit.figures.style import (
 )
 from geomkit.laws.forms import Status
 from geomkit.laws.resampling import FEW, documents_in_words
-from geomkit.studies.size_laws.rows import Models, PairVerdict, Point, SizeDifference
+from geomkit.studies.size_laws.rows import Models, NullSlope, PairVerdict, Point, SizeDifference
 from geomkit.tables.fits import MetricLaw
 from geomkit.tables.rows import read_csv, read_json
 
@@ -59,11 +60,13 @@ def scaling_figure(
     differences: Sequence[SizeDifference],
     primary: Mapping[str, Any],
     exploratory: Sequence[str] = (),
+    projected: Sequence[NullSlope] = (),
 ) -> Iterator[Figure]:
     """Draw a page for each corpus and family.
 
     points, verdicts (of pairs.csv), differences: those of the primary endpoint's place; fits against the parameters without
-    embeddings. exploratory: metrics that are drawn beside the primary ones, and marked so.
+    embeddings. projected: differences from the projected null of an endpoint with one row for each text, which has no verdict.
+    exploratory: metrics that are drawn beside the primary ones, and marked so.
     """
     panels = [*primary["metrics"], *exploratory, "loss"]
     lines = -(-(len(panels) + 1) // COLUMNS)
@@ -79,7 +82,8 @@ def scaling_figure(
                 axis.set(xticks=[], yticks=[])
                 axis.annotate("no such text", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=6)
             axis.set_ylabel(unit_of(metric), labelpad=1)
-            text = "\n".join(title(title_of(metric, exploratory), law, judged))
+            beside = rows_of(projected, corpus, family, metric)
+            text = "\n".join(title(title_of(metric, exploratory), law, judged, beside))
             axis.annotate(text, (0, 1), (-24, 4), "axes fraction", "offset points", va="bottom", fontsize=5.2)
         for axis in axes[len(panels) :]:
             axis.axis("off")
@@ -94,7 +98,7 @@ def scaling_figure(
             columnspacing=1,
         )
         key.set_in_layout(False)
-        place = where(primary["layer"], primary["length"], primary["normalise"])
+        place = where(primary["layer"], primary["length"], primary["normalise"], primary.get("rows", TOKENS))
         documents = max(row.documents for row in points if (row.corpus, row.family) == (corpus, family))
         few = f"\n{documents_in_words(documents)}" if documents < FEW else ""
         figure.suptitle(f"{family} on {corpus}: {place}{distortion(row.eps2 for row in points)}{few}", fontsize=7)
@@ -109,7 +113,7 @@ def rows_of(rows: Sequence[One], corpus: str, family: str, metric: str) -> list[
 def panel(axis: Axes, rows: Sequence[Point], law: MetricLaw | None, differences: Sequence[SizeDifference] = ()) -> None:
     """Draw one metric of one family."""
     trained = [row for row in rows if row.variant == "trained"]
-    for null, style in NULLS.items():
+    for null, style in (NULLS | {PROJECTED: PROJECTIONS[PROJECTED]}).items():
         group = [row for row in rows if base(row.variant) == null]
         sizes, low, middle, high = spread(group)
         axis.plot(sizes, middle, ls=style.line, marker=style.marker, ms=2.2, lw=0.8, color=style.colour, mew=0)
@@ -178,7 +182,7 @@ def spread(rows: Sequence[Point], column: str = "value") -> tuple[list[float], l
     )
 
 
-def title(name: str, law: MetricLaw | None, verdicts: Sequence[PairVerdict]) -> list[str]:
+def title(name: str, law: MetricLaw | None, verdicts: Sequence[PairVerdict], projected: Sequence[NullSlope] = ()) -> list[str]:
     """The metric's name, its exponent with the interval over sizes, its difference from the projected null, and the verdict."""
     lines = [name]
     if law is None:
@@ -190,6 +194,9 @@ def title(name: str, law: MetricLaw | None, verdicts: Sequence[PairVerdict]) -> 
     if law.heldout_error is not None:
         side = "above" if law.heldout_error > 0 else "below"
         lines.append(f"law of the others {abs(law.heldout_error):.0%} {side} the largest")
+    for null in projected:
+        lines.append(f"minus projected {null.difference:+.3f} {bracket(null.low, null.high)}".replace("-", "−"))
+        lines.append("no test of it was fixed")
     for row in verdicts:
         if row.slope is not None:
             lines.append(f"minus projected {row.slope:+.3f} {bracket(row.slope_low, row.slope_high)}".replace("-", "−"))
@@ -243,6 +250,7 @@ def draw_scaling(
     fits: Path,
     pairs: Path,
     differences: Path,
+    null_slopes: Path,
     output: Path,
     primary: Mapping[str, Any],
     exploratory: Sequence[str],
@@ -251,4 +259,7 @@ def draw_scaling(
     drawn = [point for point in read_csv(points, Point) if point.primary]
     judged = [row for row in read_csv(pairs, PairVerdict) if is_at(row, primary) and row.models is Models.ALL]
     by_size = [row for row in read_csv(differences, SizeDifference) if is_at(row, primary)]
-    save(scaling_figure(drawn, read_json(fits, list[MetricLaw]), judged, by_size, primary, exploratory), output)
+    of_nulls = [row for row in read_csv(null_slopes, NullSlope) if (row.null, row.against) == (PROJECTED, "params_nonembedding")]
+    beside = [row for row in of_nulls if is_at(row, primary)]
+    laws = read_json(fits, list[MetricLaw])
+    save(scaling_figure(drawn, laws, judged, by_size, primary, exploratory, beside), output)
