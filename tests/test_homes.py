@@ -56,7 +56,7 @@ def across(layers: int) -> Layout:
 
 def bytes_for(found: Need, own: int, sums: int, foreign: int = 0) -> int:
     """What a GPU with half of the weights needs to run so many blocks and keep so many states' sums, some of them foreign."""
-    return 8 * GB + found.logits + found.work + (own + foreign) * found.rows + 2 * (sums + 1) * found.each
+    return 8 * GB + found.logits + found.work + (own + foreign) * 4 * found.tokens * found.d + (sums + 1) * found.copies
 
 
 @pytest.mark.parametrize(
