@@ -23,7 +23,7 @@ from geomkit.states.texts import Sample, Texts, write_texts
 
 DOCUMENTS = [3, 1, 2, 5, 1, 1, 2]
 """Texts of each document: with batches of 36 tokens three texts of 12 fit, so that the fourth document takes two batches."""
-MODES, VARIANTS, DRAWN = ["unit", "centre-unit", "raw"], ["trained", "shuffled", "untrained-0"], ["gaussian"]
+MODES, VARIANTS, DRAWN = ["unit", "centre-unit", "centre", "raw"], ["trained", "shuffled", "untrained-0"], ["gaussian"]
 STATES = {"layers": "all", "sublayers": True, "mlp_hidden": ["last"]}
 STORAGE = {"dtype": "float32", "compression": None}
 MEASURED: dict[str, Any] = {
@@ -33,7 +33,7 @@ MEASURED: dict[str, Any] = {
     "drawn": DRAWN,
     "gain": {"n": 12, "eps2": 0.5},
     "whitened": "all",
-    "sinks": {"thresholds": [10.0, 2.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
+    "sinks": {"thresholds": [10.0, 2.0], "modes": MODES, "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]},
     "seed": 0,
 }
 Way = Callable[[str | None], Open]

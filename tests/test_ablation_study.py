@@ -120,7 +120,12 @@ def test_the_models_curves_are_those_that_were_written(rows):
 
 def test_a_long_first_token_is_the_raw_spectrum_and_one_row_of_unit_rows(dump, tmp_path):
     spectra = tmp_path / "spectra/m/c.h5"
-    sinks = {"thresholds": [10.0, 200.0], "eps2": 0.5, "metrics": ["rate_distortion_ratio", "erank_covariance"]}
+    sinks = {
+        "thresholds": [10.0, 200.0],
+        "modes": ["unit", "centre-unit", "centre", "raw"],
+        "eps2": 0.5,
+        "metrics": ["rate_distortion_ratio", "erank_covariance"],
+    }
     decompose(partial(stored, dump), spectra, ["unit"], [4], ["trained"], [], None, 0, sinks=sinks)
     measure_without_sinks(spectra, tmp_path / "s.parquet", tmp_path / "s.csv", "f", 3, 0)
     found = read_csv(tmp_path / "s.csv", SinkEffect)

@@ -479,7 +479,11 @@ CROSSED = [
     ("corpora.mine", {"source": "local", "path": "nowhere"}, "corpora.mine.path: nowhere does not exist"),
     ("entropy.corpora", ["sotu", "sotus"], "entropy.corpora: unknown corpus 'sotus'; known: "),
     ("entropy.metrics", ["erank"], "entropy.metrics: unknown metric 'erank'; known: "),
-    ("entropy.normalise", ["unit", "center"], "entropy.normalise: unknown normalisation 'center'; known: centre-unit, raw, unit"),
+    (
+        "entropy.normalise",
+        ["unit", "center"],
+        "entropy.normalise: unknown normalisation 'center'; known: centre, centre-unit, raw, unit",
+    ),
     ("entropy.models", ["ladder", "gpt5"], "entropy.models: unknown model, entry or family 'gpt5'; known: "),
     ("entropy.lengths", [16, 256, 257], "entropy.lengths: 257 is more than texts.length 256"),
     ("ladder.runs", [{"widths": [16, 24], "seeds": 2}, {"widths": [24], "seeds": [1]}], "ladder.runs: ladder-24-s1 is in 2 runs"),

@@ -192,7 +192,12 @@ def test_a_job_takes_what_later_stages_need_of_its_model_and_corpus():
     assert found.gain_constants(job("a16")) == {"n": 64, "eps2": 0.25}
     assert found.gain_constants(job("a16", "two")) is found.gain_constants(job("b")) is None
     assert (found.whitened_layers(job("a32")), found.whitened_layers(job("a16"))) == (["last"], None)
-    assert found.sink_settings(job("a16")) == {"thresholds": [10], "eps2": 0.5, "metrics": found.metrics_with("central")}
+    assert found.sink_settings(job("a16")) == {
+        "thresholds": [10],
+        "modes": ["unit", "centre-unit", "raw"],
+        "eps2": 0.5,
+        "metrics": found.metrics_with("central"),
+    }
     assert found.sink_settings(job("a32")) is None
     assert (found.with_sublayers(job("b", "two")), found.with_sublayers(job("b"))) == (True, False)
     assert plan(dump={"sublayers": True}).with_sublayers(job("b")) is True

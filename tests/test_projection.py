@@ -12,9 +12,9 @@ from geomkit.core.provenance import rng
 from geomkit.measures.controls import document_folds
 from geomkit.measures.entropy import measure
 from geomkit.measures.projection import Directions, leading_directions, projected, random_projected
-from geomkit.measures.spectra import normalise, spectrum
+from geomkit.measures.spectra import is_centred, is_unit, normalise, spectrum
 
-MODES = ["unit", "centre-unit"]
+MODES = ["unit", "centre-unit", "centre"]
 DOCUMENTS = [name for name in "abcdefghijkl" for _ in range(2)]
 
 
@@ -79,7 +79,7 @@ def test_a_projection_on_own_directions_would_keep_more():
 @pytest.mark.parametrize("n", [6, 30])
 def test_directions_that_span_everything_give_the_measurement_back(mode, n):
     rows = clouds(n=n)
-    whole = spectrum(normalise(rows, mode), centred=mode == "centre-unit")
+    whole = spectrum(normalise(rows, mode), centred=is_centred(mode))
     for result in (
         projected(rows, mode, document_folds(DOCUMENTS), [12])[12],
         random_projected(rows, mode, [12], 1, rng(0))[12],
@@ -116,7 +116,7 @@ def test_rows_within_k_dimensions_lose_nothing(mode):
     rows = clouds(d=4, n=9) @ rotation(12)[:4]
     result, whole = (
         projected(rows, mode, document_folds(DOCUMENTS), [4])[4],
-        spectrum(normalise(rows, mode), mode == "centre-unit"),
+        spectrum(normalise(rows, mode), is_centred(mode)),
     )
     np.testing.assert_allclose(result.spectrum.eigenvalues, whole.eigenvalues[:, :4], rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(result.kept, 1, rtol=1e-9)
@@ -150,7 +150,8 @@ def test_against_scikit_learn_text_by_text(mode, n, k):
         own = normalise(rows[text], mode)
         part = svd.transform(own)
         np.testing.assert_allclose(result.kept[text], np.square(part).sum() / np.square(own).sum(), rtol=1e-9)
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
+        if is_unit(mode):
+            part /= np.linalg.norm(part, axis=1, keepdims=True)
         expected = np.linalg.svd(part, compute_uv=False) ** 2 / n
         m = result.spectrum.m
         np.testing.assert_allclose(result.spectrum.eigenvalues[text], expected[:m], rtol=1e-7, atol=1e-12)

@@ -34,6 +34,25 @@ def test_centre_unit_is_unit_of_the_deviations_from_the_mean_row():
     np.testing.assert_allclose(normalise(Z, "centre-unit"), normalise(Z - Z.mean(0), "unit"), atol=1e-14)
 
 
+def test_centre_subtracts_the_mean_row_and_keeps_the_lengths_that_are_left():
+    Z = cloud(1, 6, 4)
+    np.testing.assert_allclose(normalise(Z, "centre"), Z - Z.mean(0), atol=1e-14)
+    mean = cloud(2, 1, 4)[0]
+    np.testing.assert_allclose(normalise(Z, "centre", mean), Z - mean, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 6), (5, 9), (2, 3)])
+def test_the_spectrum_of_centred_rows_is_that_of_the_covariance(n, d):
+    """By numpy's covariance; m = min(n - 1, d), the trace is the variance, and no scale changes an effective rank."""
+    Z = cloud(8, n, d)
+    found = spectrum(Z, "centre")
+    expected = np.linalg.eigvalsh(np.cov(Z.T, bias=True))[::-1][: min(n - 1, d)]
+    np.testing.assert_allclose(found.eigenvalues, expected, rtol=1e-9, atol=1e-12 * expected[0])
+    assert found.m == min(n - 1, d)
+    assert found.trace == pytest.approx(Z.var(axis=0).sum())
+    np.testing.assert_allclose(spectrum(3 * Z + 7, "centre").eigenvalues, 9 * found.eigenvalues, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("mode", list(modes))
 def test_float32_becomes_float64_and_the_input_stays(mode):
     Z = cloud(2, 5, 3).astype(np.float32)
@@ -58,10 +77,13 @@ def test_zero_rows_stay_zero():
 @pytest.mark.parametrize("scale", [1e-20, 1, 1e20])
 def test_centred_rows_of_rounding_size_are_zero_at_any_scale(scale):
     Z = scale * np.tile(cloud(5, 1, 8), (6, 1))
-    np.testing.assert_array_equal(normalise(Z, "centre-unit"), 0)
+    for mode in ("centre-unit", "centre"):
+        np.testing.assert_array_equal(normalise(Z, mode), 0)
     Z[0] *= 1 + 1e-13
-    np.testing.assert_array_equal(normalise(Z, "centre-unit"), 0)
+    for mode in ("centre-unit", "centre"):
+        np.testing.assert_array_equal(normalise(Z, mode), 0)
     Z[0] *= 1 + 1e-9
+    assert normalise(Z, "centre").any()
     np.testing.assert_allclose((normalise(Z, "centre-unit") ** 2).sum(1), 1)
 
 

@@ -20,6 +20,8 @@ Chosen = dict[str, list[str]]
 
 TWINS = 20
 """At the final state few untrained twins cannot show a difference; results/scaling/fixed_width.csv alone asks for so many."""
+SINK_MODES = ["unit", "centre-unit", "raw"]
+"""Normalisations of texts without their attention sinks, which docs/protocol_1.md fixes."""
 SIZES = 3
 """Number of sizes of a family that a law with size takes."""
 
@@ -237,6 +239,7 @@ class Plan:
             return None
         return {
             "thresholds": self.config["ablation"]["sinks"],
+            "modes": SINK_MODES,
             "eps2": self.config["entropy"]["eps2"],
             "metrics": self.metrics_with("central"),
         }

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from geomkit.core.arrays import Array, rounding
 from geomkit.core.declarations import variant
 from geomkit.core.errors import DataError
-from geomkit.measures.spectra import Spectrum, is_centred, normalise, row_spectrum
+from geomkit.measures.spectra import Spectrum, is_centred, is_unit, normalise, row_spectrum
 
 BLOCK = 16
 """Texts whose rows are in memory in float64."""
@@ -95,9 +95,9 @@ def projected(
 ) -> dict[int, Projected]:
     """Project each text's rows on the leading k directions of other documents, for every k of `widths`: spectra (texts, m).
 
-    clouds (texts, n, d) as the model gave them; mode `unit` or `centre-unit`; fold (texts,) as `document_folds` gives it.
-    Rows are normalised, projected and scaled to length 1 again, which for `centre-unit` is the same as to project, to centre and
-    to scale, for the projection is linear.
+    clouds (texts, n, d) as the model gave them; mode any but `raw`; fold (texts,) as `document_folds` gives it.
+    Rows are normalised, projected and, where the mode scales rows, scaled to length 1 again, which for centred rows is the same as
+    to project, to centre and to scale, for the projection is linear. Rows of `centre` keep the lengths that are left.
     `directions`: those of `leading_directions`, where they are at hand; dtype as `normalise` takes it. A row of which no more
     than rounding is left has no direction, and becomes zero.
     Limits: k = d gives the spectra of the clouds themselves; isotropic rows stay isotropic; rows within k dimensions, the same in
@@ -188,7 +188,7 @@ def _leading(rows: Array, whole: Array, widths: Sequence[int], mode: str, error:
         part = rows[..., :k]
         squares = np.linalg.vecdot(part, part)
         # a row of which rounding alone is left has no direction
-        scale = np.where(squares > error**2 * whole, squares, np.inf) ** -0.5
+        scale = np.where(squares > error**2 * whole, squares if is_unit(mode) else 1.0, np.inf) ** -0.5
         with np.errstate(invalid="ignore"):
             kept = np.divide(squares.sum(axis=-1), whole.sum(axis=-1))
         results[k] = Projected(row_spectrum(part * scale[..., None], centred=is_centred(mode)), kept)

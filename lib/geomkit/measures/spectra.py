@@ -33,7 +33,7 @@ modes: Registry[Normalise] = Registry("mode of normalisation")
 d) that it may change, their lengths (..., n, 1), the mean row (d,) to subtract or None for each matrix's own, and the part of
 a length that may be rounding (`geomkit.core.arrays.rounding`), and returns the rows. `centred=True` says that it subtracts
 the mean row, so that there are at most n - 1 directions; `unit_rows=True` that no row is longer than 1 afterwards. One
-without it must make no row longer than it was before."""
+without it must not raise the sum of all rows' squared lengths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +60,10 @@ class Spectrum:
 def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any = None) -> Array:
     """Normalise the rows of Z (..., n, d) in a new array.
 
-    `unit` scales each to length 1, `centre-unit` subtracts the mean row first, `raw` leaves them.
+    `unit` scales each to length 1, `centre-unit` subtracts the mean row first, `centre` subtracts it and keeps the lengths that
+    are left, `raw` changes nothing.
 
-    The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` alone uses it.
+    The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` and `centre` use it.
     dtype: the type that the rows were computed or stored in, where it has fewer digits than that of Z, such as "bfloat16".
     A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to
     `geomkit.core.arrays.rounding` of its coordinates before, in the type that it was computed in, or 1e-12 of the longest row of
@@ -70,7 +71,8 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any
 
     Raises ConfigError for an unknown mode or dtype, DataError for values that are not finite or whose squares are not, and for
     what is no array of real numbers with at least two axes.
-    Source: `unit` is Tan, Li, Huang 2024 (arXiv 2402.03471), `centre-unit` Wei et al. 2024 (arXiv 2401.17139).
+    Source: `unit` is Tan, Li, Huang 2024 (arXiv 2402.03471), `centre-unit` Wei et al. 2024 (arXiv 2401.17139), `centre` the
+    covariance of Li et al. 2025 (arXiv 2509.23024).
     """
     change, Z = modes[mode], token_rows(Z)
     rows = reals(Z, copy=True)
@@ -85,6 +87,20 @@ def _unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> 
 
 @modes.register("centre-unit", centred=True, unit_rows=True)
 def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
+    left = _centred_lengths(rows, lengths, mean, error)
+    rows /= namespace(rows).where(left > 0, left, np.inf)
+    return rows
+
+
+@modes.register("centre", centred=True)
+def _centre_alone(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
+    left = _centred_lengths(rows, lengths, mean, error)
+    rows[(left == 0)[..., 0]] = 0.0
+    return rows
+
+
+def _centred_lengths(rows: Array, lengths: Array, mean: ArrayLike | None, error: float) -> Array:
+    """Subtract the mean row, and return the lengths that are left (..., n, 1), 0 where nothing but rounding is."""
     xp = namespace(rows)
     shift = _centre(rows, mean)
     left = _row_lengths(rows)
@@ -92,8 +108,7 @@ def _centre_unit(rows: Array, lengths: Array, mean: ArrayLike | None, error: flo
     small = (left <= error * rows.shape[-1] ** 0.5 * lengths)[..., 0]
     if xp.any(small):
         left[small] *= _beyond_rounding(rows[small], xp.broadcast_to(shift, rows.shape)[small], error)
-    rows /= xp.where(left > 1e-12 * highest(lengths, axis=-2), left, np.inf)
-    return rows
+    return xp.where(left > 1e-12 * highest(lengths, axis=-2), left, 0.0)
 
 
 def _beyond_rounding(centred: Array, shift: Array, error: float) -> Array:
@@ -187,7 +202,7 @@ def spectrum(
     Raises DataError for values that are not finite, for fewer than 1 row (2 centred), for rows that were centred and of which
     `centred` does not say so, and the reverse, for a mask that does not fit, and for what is no array of real numbers;
     ConfigError for an unknown mode or dtype, and for a mask without a mode.
-    Limits: equal rows z give |z|^2, 0, .., and under `centre-unit` zeros; n <= d orthonormal rows give 1/n, n times; iid standard
+    Limits: equal rows z give |z|^2, 0, .., and zeros once they are centred; n <= d orthonormal rows give 1/n, n times; iid standard
     normal rows tend to 1, d times, as n grows.
     """
     if isinstance(mode, bool):  # `centred` stood here

@@ -19,7 +19,7 @@ from geomkit.core.arrays import as_numpy
 from geomkit.core.state import State
 from geomkit.measures.entropy import measure
 from geomkit.measures.sinks import sinks
-from geomkit.measures.spectra import normalise, row_spectrum
+from geomkit.measures.spectra import is_centred, is_unit, normalise, row_spectrum
 from geomkit.states.hdf5 import put, read
 from geomkit.states.stream import Batch, States
 
@@ -103,12 +103,13 @@ def alike(counts: np.ndarray) -> list[np.ndarray]:
 def metrics_of(rows: np.ndarray, metrics: Sequence[str], mode: str, eps2: float, dtype: str) -> np.ndarray:
     """Compute metrics (metrics, ...) of rows (..., n, d), NaN where the shape does not allow them.
 
-    The rate distortion of raw rows is that of rows of mean squared length 1.
+    The rate distortion of rows that are not scaled is that of rows of mean squared length 1.
     """
     scaled = normalise(rows, mode, dtype=dtype)
-    if mode == "raw":
-        scaled = scaled / np.sqrt(np.mean(np.square(scaled).sum(axis=-1), axis=-1))[..., None, None]
-    measured = measure(row_spectrum(scaled, mode == "centre-unit"), metrics, eps2=eps2)
+    if not is_unit(mode):
+        squares = np.mean(np.square(scaled).sum(axis=-1), axis=-1)[..., None, None]
+        scaled = scaled / np.sqrt(np.where(squares > 0, squares, 1.0))
+    measured = measure(row_spectrum(scaled, is_centred(mode)), metrics, eps2=eps2)
     none = np.full(rows.shape[:-2], np.nan)
     return np.array([measured[name].value if name in measured else none for name in metrics])
 

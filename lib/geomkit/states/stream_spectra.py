@@ -20,7 +20,7 @@ from geomkit.core.state import PLAIN, State
 from geomkit.core.variants import TRAINED
 from geomkit.measures.accumulation import StateSpectra, text_gains
 from geomkit.measures.norms import NORMS, plain
-from geomkit.measures.spectra import FixedPointCovariance, is_centred, is_unit, modes
+from geomkit.measures.spectra import FixedPointCovariance, is_centred, is_unit
 from geomkit.states.drawn import Drawn
 from geomkit.states.extracts import NOTHING, Requested, StateExtracts
 from geomkit.states.row_sums import RowSum, row_sum, total_of
@@ -143,8 +143,7 @@ def measure_variant(
 
 def blank_effects(sinks: Mapping[str, Any], blocks: Sequence[State], states: States) -> SinkEffects:
     layers = [state.layer for state in blocks]
-    own_modes = sinks.get("modes", list(modes))
-    shape = (sinks["thresholds"], layers, own_modes, sinks["metrics"], sinks["eps2"], len(states.share))
+    shape = (sinks["thresholds"], layers, sinks["modes"], sinks["metrics"], sinks["eps2"], len(states.share))
     return SinkEffects.blank(*shape, all_tokens=sinks.get("all_tokens", True))
 
 
