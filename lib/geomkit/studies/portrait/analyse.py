@@ -12,12 +12,13 @@ import pyarrow as pa
 from geomkit.core.arrays import Array
 from geomkit.core.provenance import rng
 from geomkit.core.variants import TRAINED
-from geomkit.laws.resampling import Documents
+from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.measures.entropy import marchenko_pastur_edge
 from geomkit.measures.gain import information_gain
 from geomkit.measures.selection import lasso_paths
 from geomkit.measures.sinks import THRESHOLD, sinks
 from geomkit.measures.spectra import normalise
+from geomkit.measures.valley import valley
 from geomkit.states.spectra import Spectra
 from geomkit.studies.portrait.facts import facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
@@ -29,6 +30,8 @@ from geomkit.tables.rows import read_csv, read_json
 RESAMPLES = 1000
 RANKS = 48
 """Ranks of a spectrum that the table has, log-spaced."""
+VALLEY_OF = "erank_covariance"
+"""Metric whose valley over layers the table has."""
 BUDGET = 8
 """Earlier tokens that Lasso chooses for each token of a shown text."""
 Row = dict[str, Any]
@@ -78,6 +81,7 @@ def portrait_table(
     marked = marked_sinks(lengths, own, file)
     rows: list[Row] = [
         *depth_rows(own, documents),
+        *valley_rows(own, documents),
         *spectrum_rows(own),
         *norm_rows(file, own, documents, lengths, marked),
         *sink_rows(file, own, words, lengths, marked),
@@ -133,6 +137,23 @@ def depth_rows(own: Profiles, documents: Documents) -> Iterator[Row]:
         for metric, value in single.items():
             if np.isfinite(value):
                 yield {**common, "metric": metric, "value": value, "bound": own.bounds[cell][metric]}
+
+
+def valley_rows(own: Profiles, documents: Documents) -> Iterator[Row]:
+    """Yield depth and place of the effective rank's valley over layers, at the longest texts, of the model and of its nulls."""
+    for mode in own.modes:
+        for variant in own.variants:
+            profile = own.profile(variant, mode, VALLEY_OF)
+            if profile is None:
+                continue
+            logs = np.log(profile)
+            whole, drawn = valley(np.exp(np.nanmean(logs, axis=0))), valley(np.exp(documents.means(logs)))
+            state = own.blocks[int(whole.layer)]
+            counted = {"texts": int(np.isfinite(logs).all(axis=1).sum()), "documents": len(set(own.documents))}
+            common = {"section": "valley", "variant": variant, **at(own, state), "normalise": mode, "n": own.longest, **counted}
+            for metric, value, draws in (("valley_depth", whole.depth, drawn.depth), ("valley_layer", whole.layer, drawn.layer)):
+                low, high = percentile_interval(draws) if counted["documents"] > 1 else (None, None)
+                yield {**common, "metric": metric, "value": float(value), "low": low, "high": high}
 
 
 def spectrum_rows(own: Profiles) -> Iterator[Row]:
