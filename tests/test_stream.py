@@ -240,7 +240,7 @@ def test_too_little_memory_is_found_before_a_model_is_loaded(tiny, tmp_path, mon
     case = Case(tiny("gpt-neox"), tmp_path)
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     monkeypatch.setattr(variants, "load_model", lambda *_: pytest.fail("the model was loaded"))
-    with pytest.raises(ConfigError, match=r"m: needs 0\.0 GB for sums: 8 layers x 3 modes x 32\^2 x 8 B and 4 x 3 of a document"):
+    with pytest.raises(ConfigError, match=r"m: needs 0\.0 GB for sums: 8 layers x 4 modes x 32\^2 x 8 B and 4 x 4 of a document"):
         spectra(case.running(), tmp_path / "m/c.h5")
     message = r"m: running it again needs 0\.0 GB: 0\.0 GB for rows of 145 tokens, weights of"
     with case.running(modes=None)()("trained") as states, pytest.raises(ConfigError, match=message):

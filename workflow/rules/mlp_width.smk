@@ -1,8 +1,6 @@
 rule mlp_width:
     input:
-        spectra=expand(
-            "results/spectra/{model}/{corpus}.h5", **plan.chosen("entropy")
-        ),
+        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.chosen("entropy")),
     output:
         points="results/mlp_width/points.csv",
         laws="results/mlp_width/laws.csv",

@@ -62,8 +62,11 @@ def missing_spectra(states: States, lengths: Sequence[int]) -> dict[str, str]:
     """List what the spectra of these states will lack, with reasons."""
     longest = max(states.texts.tokens)
     absent = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
-    depth = depth_of(states)
-    wide = [state for state, width in states.widths.items() if state.layer >= depth and not keeps_documents(state, depth, width)]
+    wide = [  # a part without texts has no widths, and does not say how deep the model is
+        state
+        for state, width in states.widths.items()
+        if state.layer >= depth_of(states) and not keeps_documents(state, depth_of(states), width)
+    ]
     of_mlps = [state for state in wide if state.sublayer == MLP_HIDDEN]
     for state in [*of_mlps, *[state for state in wide if state not in of_mlps][:1]]:
         absent[f"documents/{state.path}"] = f"covariances of documents are kept up to a width of {WIDEST}"
