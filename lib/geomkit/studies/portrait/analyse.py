@@ -151,9 +151,13 @@ def valley_rows(own: Profiles, documents: Documents) -> Iterator[Row]:
             state = own.blocks[int(whole.layer)]
             counted = {"texts": int(np.isfinite(logs).all(axis=1).sum()), "documents": len(set(own.documents))}
             common = {"section": "valley", "variant": variant, **at(own, state), "normalise": mode, "n": own.longest, **counted}
-            for metric, value, draws in (("valley_depth", whole.depth, drawn.depth), ("valley_layer", whole.layer, drawn.layer)):
-                low, high = percentile_interval(draws) if counted["documents"] > 1 else (None, None)
-                yield {**common, "metric": metric, "value": float(value), "low": low, "high": high}
+            depth: dict[str, Any] = {"metric": "valley_depth", "value": float(whole.depth)}
+            layer: dict[str, Any] = {"metric": "valley_layer", "value": float(whole.layer)}
+            if counted["documents"] > 1:
+                depth |= dict(zip(("low", "high"), percentile_interval(drawn.depth), strict=True))
+                first, last = percentile_interval(drawn.layer)
+                layer |= {"low": float(np.floor(first)), "high": float(np.ceil(last))}
+            yield from ({**common, **depth}, {**common, **layer})
 
 
 def spectrum_rows(own: Profiles) -> Iterator[Row]:
