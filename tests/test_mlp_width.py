@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
@@ -126,6 +127,26 @@ def test_a_wider_mlp_alone_is_compared_at_its_width_and_depth(squares):
     assert alone[SOFT, BEYOND_PROJECTED].value == pytest.approx(row.value)
     assert alone[SOFT, UNTRAINED].value == pytest.approx(1)
     assert (row.low, row.high) == (None, None), "documents have one covariance, up to its size"
+
+
+def test_two_widths_have_an_interval_over_the_seeds_of_all_shapes(tmp_path):
+    """Three models of one shape: a mean of three differs from one of one by sd sqrt(1/3 + 1), with two degrees of freedom."""
+    clouds = {f"f-16s{k}": (4, flat(16, k)) for k in (3, 4, 6)} | {"g-64": (4, flat(64, 12))}
+    paths = []
+    for name, (d, covariances) in clouds.items():
+        write(tmp_path / f"spectra/{name}/c.h5", d, covariances)
+        paths.append(tmp_path / f"spectra/{name}/c.h5")
+    outputs = [tmp_path / f"{name}.csv" for name in ("points", "laws", "absent")]
+    families, seeds = {name: name[0] for name in clouds}, dict(zip(clouds, range(4), strict=True))
+    study_mlp_width(paths, *outputs, families, seeds, ["centre"], 5, 3)
+    found = values(read_csv(outputs[1], MlpLaw), width=4)
+    levels = np.log([3, 4, 6])
+    half = stats.t.ppf(0.975, 2) * levels.std(ddof=1) * np.sqrt(4 / 3) / np.log(4)
+    for of in (TRAINED, BEYOND_PROJECTED, BEYOND_UNTRAINED):
+        row = found[SOFT, of]
+        assert (row.low, row.high) == pytest.approx((row.value - half, row.value + half))
+    assert found[SOFT, TRAINED].value == pytest.approx((np.log(12) - levels.mean()) / np.log(4))
+    assert found[SOFT, PROJECTED].high == pytest.approx(0, abs=1e-12), "a null has no seeds"
 
 
 def test_width_alone_is_nothing_beyond_a_wider_mlp(tmp_path):

@@ -149,7 +149,7 @@ def test_numbers_below_a_chart_are_the_table_s(page, table):
 
 def test_the_valley_of_each_variant_stands_under_depth(page):
     lines = [line.text.split() for line in page.find("#depth .scroll.open tbody tr")]
-    assert lines[0] == "trained unit length 0.600 0.550 to 0.650 2 1 to 3".split()
+    assert lines[0] == ["trained", "unit", "length", "0.600", "0.550", "to", "0.650", "2", "1", "to", "3"]
     assert [line[0] for line in lines] == ["trained"] * 2 + ["tokens"] * 2 + ["untrained"] * 2
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from geomkit.core.arrays import Array
 from geomkit.core.errors import DataError
@@ -16,6 +17,7 @@ from geomkit.core.logs import progress
 from geomkit.core.provenance import rng
 from geomkit.core.state import MLP_HIDDEN, State
 from geomkit.core.variants import base
+from geomkit.laws.differences import PureError, pure_error
 from geomkit.laws.pairs import LEAST_WIDTHS, PairDesign
 from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.laws.statistics import slope, slope_weights
@@ -69,7 +71,7 @@ def study_mlp_width(
                 clouds, reasons = measured(members, mode, corpus, resamples, seed)
                 missing += [Absent(model=name, corpus=corpus, absent=what, reason=why) for name, what, why in reasons]
                 rows += [row for cloud in clouds for row in ranks_of(cloud, donor_of(cloud, clouds), corpus, mode)]
-                found += [law for group in comparable(clouds) for law in laws_of(group, corpus, mode)]
+                found += [law for group in comparable(clouds) for law in laws_of(group, clouds, corpus, mode)]
     write_csv(points, MlpRank, rows)
     write_csv(laws, MlpLaw, found)
     write_csv(absent, Absent, missing)
@@ -192,8 +194,11 @@ def comparable(clouds: Sequence[Cloud]) -> Iterator[list[list[Cloud]]]:
     yield from (group for same in alike if len(group := by_mlp(same)) > 1)
 
 
-def laws_of(group: Sequence[Sequence[Cloud]], corpus: str, mode: str) -> Iterator[MlpLaw]:
-    """Yield the slopes of every measure in one group, of the models and of their nulls. Raises DataError for different texts."""
+def laws_of(group: Sequence[Sequence[Cloud]], clouds: Sequence[Cloud], corpus: str, mode: str) -> Iterator[MlpLaw]:
+    """Yield the slopes of every measure in one group, of the models and of their nulls. Raises DataError for different texts.
+
+    clouds: of all models, whose seeds say how much models of one shape differ.
+    """
     every = [cloud for same in group for cloud in same]
     texts = {(tuple(one.member.file.text_list.document), tuple(one.member.file.text_list.tokens)) for one in every}
     if len(texts) > 1:
@@ -211,16 +216,17 @@ def laws_of(group: Sequence[Sequence[Cloud]], corpus: str, mode: str) -> Iterato
         donors = [(high, low) for low in range(len(group)) for high in range(low + 1, len(group))]
         onto = {pair: projected(group, pair, metric) for pair in donors}
         widest = np.array([*(onto[len(group) - 1, low] for low in range(len(group) - 1)), trained[-1]])
-        yield law(x, trained, documents, metric=metric, of=TRAINED, **common)
+        seeds = scatter_of_seeds(clouds, metric), np.array([len(same) for same in group])
+        yield law(x, trained, documents, *seeds, metric=metric, of=TRAINED, **common)
         yield law(x, widest, documents, metric=metric, of=PROJECTED, **common)
         if len(group) >= LEAST_WIDTHS:
             yield pair_law(x, trained, onto, documents, metric=metric, of=BEYOND_PROJECTED, **common)
         else:
-            yield law(x, trained - widest, documents, metric=metric, of=BEYOND_PROJECTED, **common)
+            yield law(x, trained - widest, documents, *seeds, metric=metric, of=BEYOND_PROJECTED, **common)
         if all(one.untrained is not None for one in every):
             twins = np.array([np.mean([one.untrained[metric] for one in same], axis=0) for same in group])  # type: ignore[index]
             yield law(x, twins, None, metric=metric, of=UNTRAINED, **common)
-            yield law(x, trained - twins, documents, metric=metric, of=BEYOND_UNTRAINED, **common)
+            yield law(x, trained - twins, documents, *seeds, metric=metric, of=BEYOND_UNTRAINED, **common)
 
 
 def projected(group: Sequence[Sequence[Cloud]], pair: tuple[int, int], metric: str) -> Array:
@@ -229,14 +235,31 @@ def projected(group: Sequence[Sequence[Cloud]], pair: tuple[int, int], metric: s
     return np.asarray(np.mean([one.on_directions(group[target][0].mlp)[metric] for one in group[donor]], axis=0))
 
 
-def law(x: Array, levels: Array, documents: int | None, **columns: Any) -> MlpLaw:
-    """Fit a slope to levels (widths, 1 + resamples): its interval is over widths, with two widths over documents alone."""
+def scatter_of_seeds(clouds: Sequence[Cloud], metric: str) -> PureError | None:
+    """Pool the variance of levels over seeds of all shapes that have several; None where there are none."""
+    shapes: dict[tuple[int, int, int], list[float]] = {}
+    for one in clouds:
+        shapes.setdefault((one.width, one.depth, one.mlp), []).append(float(one.levels[metric][0]))
+    return pure_error(list(shapes.values()))
+
+
+def law(
+    x: Array, levels: Array, documents: int | None, seeds: PureError | None = None, counts: Array | None = None, **columns: Any
+) -> MlpLaw:
+    """Fit a slope to levels (widths, 1 + resamples), means over so many seeds (`counts`) of one variance.
+
+    Its interval is over widths; with two widths over seeds and documents, or documents alone where no shape has several seeds.
+    """
     own = levels[:, 0]
     value, drawn = float(slope_weights(x) @ own), slope_weights(x) @ levels[:, 1:]
     low: float | None
     high: float | None
     if len(x) > 2:
         _, low, high, _ = slope(x, own)
+    elif seeds is not None and counts is not None:
+        error = np.sqrt(seeds.variance * (slope_weights(x) ** 2 / counts).sum() + (np.var(drawn) if drawn.size else 0.0))
+        half = float(stats.t.ppf(0.975, seeds.freedom) * error)
+        low, high = value - half, value + half
     else:
         low, high = percentile_interval(drawn) if drawn.size and np.ptp(drawn) else (None, None)
     rest = own - own.mean() - value * (x - x.mean())

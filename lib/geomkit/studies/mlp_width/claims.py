@@ -32,7 +32,7 @@ def finding(row: MlpLaw, rows: Sequence[MlpLaw]) -> Finding:
         f"{said[SHAPE, BEYOND_PROJECTED]}",
     ]
     parts += [f"of untrained twins {said[SHAPE, UNTRAINED]}"] if (SHAPE, UNTRAINED) in said else []
-    interval = "the t interval over widths" if row.sizes > 2 else "the interval over documents, models held fixed"
+    interval = "the t interval over widths" if row.sizes > 2 else "the interval over seeds of all shapes, and documents"
     alone = "models differ in width, depth and MLP" if row.width is None else f"the MLP alone is wider, width {row.width}"
     return Finding.of(
         row,

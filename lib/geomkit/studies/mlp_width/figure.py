@@ -99,7 +99,9 @@ def ranks_panel(axis: Axes, ranks: Sequence[MlpRank]) -> None:
     ends = sorted({row.mlp for row in ranks})
     axis.plot(ends, ends, "-", color="0.8", lw=0.6, zorder=0, label="all directions")
     axis.set(xscale="log", yscale="log", xlabel="width of the MLP", ylabel="directions")
-    axis.set_xticks(ticks := [mlp for mlp in (64, 128, 256, 512, *ends[-1:]) if ends[0] <= mlp <= ends[-1]], map(str, ticks))
+    axis.set_xticks(
+        ticks := [mlp for mlp in sorted({64, 128, 256, 512, ends[-1]}) if ends[0] <= mlp <= ends[-1]], map(str, ticks)
+    )
     axis.set_xticks([], minor=True)
     axis.legend(fontsize=5.5, loc="upper left")
 

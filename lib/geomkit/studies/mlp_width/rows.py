@@ -46,8 +46,9 @@ class MlpLaw:
 
     of: `trained`, `untrained` or `projected`, or a ratio of two. width, depth: those of all models where the MLP alone is wider;
     none where the models of a family differ in all three. The interval is over widths (`sizes`, with n - 2 degrees of freedom;
-    that of `trained / projected` is the pair model's, of all wider donors, with documents in it), or where there are fewer than
-    three over documents alone, with the models held fixed. `residual`: root mean square of what the slope leaves, in logarithms.
+    that of `trained / projected` is the pair model's, of all wider donors, with documents in it). With two widths it is over
+    seeds and documents, the variance over seeds being that of all shapes with several of them; of a null alone over documents.
+    `residual`: root mean square of what the slope leaves, in logarithms.
     """
 
     family: str
