@@ -96,8 +96,8 @@ def projected(
     """Project each text's rows on the leading k directions of other documents, for every k of `widths`: spectra (texts, m).
 
     clouds (texts, n, d) as the model gave them; mode any but `raw`; fold (texts,) as `document_folds` gives it.
-    Rows are normalised, projected and, where the mode scales rows, scaled to length 1 again, which for centred rows is the same as
-    to project, to centre and to scale, for the projection is linear. Rows of `centre` keep the lengths that are left.
+    Rows are normalised, projected and, where the mode scales rows, scaled to length 1 again, which for centred rows is the same
+    as to project, to centre and to scale, for the projection is linear. Rows of `centre` keep the lengths that are left.
     `directions`: those of `leading_directions`, where they are at hand; dtype as `normalise` takes it. A row of which no more
     than rounding is left has no direction, and becomes zero.
     Limits: k = d gives the spectra of the clouds themselves; isotropic rows stay isotropic; rows within k dimensions, the same in

@@ -63,7 +63,7 @@ def normalise(Z: ArrayLike, mode: str, mean: ArrayLike | None = None, dtype: Any
     `unit` scales each to length 1, `centre-unit` subtracts the mean row first, `centre` subtracts it and keeps the lengths that
     are left, `raw` changes nothing.
 
-    The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; `centre-unit` and `centre` use it.
+    The mean is that of each matrix, or `mean` (d,), for rows that are a part of a larger corpus; only centring modes use it.
     dtype: the type that the rows were computed or stored in, where it has fewer digits than that of Z, such as "bfloat16".
     A zero row stays zero. After centring, a row is zero of which nothing but rounding is left: up to
     `geomkit.core.arrays.rounding` of its coordinates before, in the type that it was computed in, or 1e-12 of the longest row of
@@ -202,8 +202,8 @@ def spectrum(
     Raises DataError for values that are not finite, for fewer than 1 row (2 centred), for rows that were centred and of which
     `centred` does not say so, and the reverse, for a mask that does not fit, and for what is no array of real numbers;
     ConfigError for an unknown mode or dtype, and for a mask without a mode.
-    Limits: equal rows z give |z|^2, 0, .., and zeros once they are centred; n <= d orthonormal rows give 1/n, n times; iid standard
-    normal rows tend to 1, d times, as n grows.
+    Limits: equal rows z give |z|^2, 0, .., and zeros once they are centred; n <= d orthonormal rows give 1/n, n times; iid
+    standard normal rows tend to 1, d times, as n grows.
     """
     if isinstance(mode, bool):  # `centred` stood here
         mode, centred = None, mode

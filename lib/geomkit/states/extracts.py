@@ -29,9 +29,9 @@ class Requested:
     """Extracts requested for the trained model's states, each None if it is not.
 
     gain: constants of the information gain, n and eps2, for the ridge of last tokens. whitened: layers as configurations name
-    them, for whitenings by other documents. sinks: `thresholds`, `modes`, `metrics` and `eps2`, for texts without attention sinks;
-    and `all_tokens` if texts are not to be measured with their sinks too. lengths: whether the length of every row,
-    and each text's mean cosine, are kept. shown: in how many documents the rows of the first text are kept, at the last block.
+    them, for whitenings by other documents. sinks: `thresholds`, `modes`, `metrics` and `eps2`, for texts without attention
+    sinks, and `all_tokens` if texts are not to be measured with their sinks too. lengths: whether the length of every row, and
+    each text's mean cosine, are kept. shown: in how many documents the rows of the first text are kept, at the last block.
     Of nulls too: sample: numbers of the tokens whose rows are kept, in texts that all variants read (`sampled_tokens`); pooled:
     which rows stand for a whole text, of `POOLED`.
     """

@@ -149,7 +149,8 @@ def valley_rows(own: Profiles, documents: Documents) -> Iterator[Row]:
             logs = np.log(profile)
             whole, drawn = valley(np.exp(np.nanmean(logs, axis=0))), valley(np.exp(documents.means(logs)))
             state = own.blocks[int(whole.layer)]
-            counted = {"texts": int(np.isfinite(logs).all(axis=1).sum()), "documents": len(set(own.documents))}
+            known = np.isfinite(logs).all(axis=1)
+            counted = {"texts": int(known.sum()), "documents": len(set(documents.index[known].tolist()))}
             common = {"section": "valley", "variant": variant, **at(own, state), "normalise": mode, "n": own.longest, **counted}
             depth: dict[str, Any] = {"metric": "valley_depth", "value": float(whole.depth)}
             layer: dict[str, Any] = {"metric": "valley_layer", "value": float(whole.layer)}

@@ -125,9 +125,14 @@ def rank_valley(own: Profiles, documents: Documents) -> Iterator[str]:
     drawn, lowest = valley(np.exp(documents.means(np.log(profile)))), int(valley(mean_profile(profile)).layer)
     twins = [one for state in states if (one := twin_mean(own, state, mode, RANK)) is not None]
     has_twin = len(twins) == len(states)
-    null = valley(np.exp(documents.means(np.log(np.stack(twins, axis=1))))).depth if has_twin else np.zeros(1)
-    if np.nanquantile(drawn.depth, 0.025) <= 0 or np.nanquantile(drawn.depth - null, 0.025) <= 0:
+    if np.nanquantile(drawn.depth, 0.025) <= 0:
         return
+    if has_twin:
+        null = np.log(np.stack(twins, axis=1))
+        same = np.where(np.isfinite(null), np.log(profile), np.nan)  # nulls may have been measured on some of the texts
+        own_depth, null_depth = (valley(np.exp(documents.means(one))).depth for one in (same, null))
+        if np.nanquantile(own_depth - null_depth, 0.025) <= 0:
+            return
     columns = list(profile.T)
     first, last = (number(mean(documents, columns[end]).value) for end in (0, -1))
     sentence = (
