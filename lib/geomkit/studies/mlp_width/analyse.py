@@ -170,14 +170,25 @@ def ranks_of(cloud: Cloud, donor: Cloud | None, corpus: str, mode: str) -> Itera
         variants[PROJECTED] = donor.on_directions(cloud.mlp), donor.member.name
     for variant, (levels, name) in variants.items():
         for metric in (SOFT, HARD) if levels is not None else ():
-            value, *drawn = np.exp(levels[metric])  # type: ignore[index]
-            low, high = percentile_interval(drawn) if drawn and np.ptp(drawn) else (None, None)
+            level, *drawn = levels[metric]  # type: ignore[index]
+            low, high = (None if end is None else float(np.exp(end)) for end in ends_of(level, np.array(drawn)))
             yield MlpRank(
                 family=cloud.member.family, corpus=corpus, model=cloud.member.name, seed=cloud.member.seed, width=cloud.width,
-                depth=cloud.depth, mlp=cloud.mlp, variant=variant, donor=name, normalise=mode, metric=metric, value=float(value),
+                depth=cloud.depth, mlp=cloud.mlp, variant=variant, donor=name, normalise=mode, metric=metric,
+                value=float(np.exp(level)),
                 low=low, high=high, directions=cloud.spectrum.m, tokens=cloud.spectrum.n,
                 documents=len(cloud.member.document_names),
             )  # fmt: skip
+
+
+def ends_of(value: float, drawn: Array) -> tuple[float | None, float | None]:
+    """Return the interval of a value over documents: its resamples' percentiles, moved by as much as their mean is off the value.
+
+    Documents drawn again have fewer directions than the corpus, so that all resamples lie below it. None without any that differ.
+    """
+    if not drawn.size or not np.ptp(drawn):
+        return None, None
+    return percentile_interval(drawn - drawn.mean() + value)
 
 
 def comparable(clouds: Sequence[Cloud]) -> Iterator[list[list[Cloud]]]:
@@ -261,7 +272,7 @@ def law(
         half = float(stats.t.ppf(0.975, seeds.freedom) * error)
         low, high = value - half, value + half
     else:
-        low, high = percentile_interval(drawn) if drawn.size and np.ptp(drawn) else (None, None)
+        low, high = ends_of(value, drawn)
     rest = own - own.mean() - value * (x - x.mean())
     residual = float(np.sqrt(np.mean(rest**2))) if len(x) > 2 else None
     return MlpLaw(**columns, value=value, low=low, high=high, documents=documents, residual=residual)

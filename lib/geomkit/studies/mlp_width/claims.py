@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from geomkit.studies.mlp_width.rows import BEYOND_PROJECTED, HARD, PROJECTED, SHAPE, SOFT, TRAINED, UNTRAINED, MlpLaw
+from geomkit.studies.mlp_width.rows import BEYOND_PROJECTED, HARD, SHAPE, SOFT, TRAINED, UNTRAINED, MlpLaw
 from geomkit.tables.findings import Finding, Inputs, claims, conjunction, estimate, from_interval, scope
 
 COVARIANCE = "centre"
@@ -11,8 +11,7 @@ COVARIANCE = "centre"
 
 @claims.register(
     "soft rank outgrows hard rank",
-    statement="The soft rank of MLP hidden states grows as a higher power of the MLP's width than their hard rank, and the gap "
-    "grows faster than that of a wider MLP's states on as many directions.",
+    statement="Soft rank of MLP hidden states grows as a higher power of the MLP's width than hard rank, beyond width alone.",
     source="after Jha, Reagen 2025",
 )
 def soft_rank_outgrows_hard_rank(inputs: Inputs) -> list[Finding]:
@@ -26,23 +25,18 @@ def finding(row: MlpLaw, rows: Sequence[MlpLaw]) -> Finding:
     mine = [one for one in rows if all(getattr(one, name) == getattr(row, name) for name in group)]
     said = {(one.metric, one.of): estimate(one.value, one.low, one.high) for one in mine}
     beyond = next(one for one in mine if (one.metric, one.of) == (SHAPE, BEYOND_PROJECTED))
-    parts = [
-        f"soft rank {said[SOFT, TRAINED]}, hard rank {said[HARD, TRAINED]}",
-        f"soft over hard {said[SHAPE, TRAINED]}, of projected donors {said[SHAPE, PROJECTED]}, beyond them "
-        f"{said[SHAPE, BEYOND_PROJECTED]}",
-    ]
-    parts += [f"of untrained twins {said[SHAPE, UNTRAINED]}"] if (SHAPE, UNTRAINED) in said else []
-    interval = "the t interval over widths" if row.sizes > 2 else "the interval over seeds of all shapes, and documents"
-    alone = "models differ in width, depth and MLP" if row.width is None else f"the MLP alone is wider, width {row.width}"
+    parts = [f"exponents of soft rank {said[SOFT, TRAINED]}, hard rank {said[HARD, TRAINED]}, their ratio {said[SHAPE, TRAINED]}"]
+    parts += [f"ratio of untrained twins {said[SHAPE, UNTRAINED]}"] if (SHAPE, UNTRAINED) in said else []
+    alone = "all grows" if row.width is None else f"the MLP alone is wider, width {row.width}"
     return Finding.of(
         row,
-        "exponent of soft over hard rank with the MLP's width, beyond projected donors",
+        "exponent of soft over hard rank with the MLP's width, minus that of projected donors",
         conjunction([from_interval(row.low, row.high, 1), from_interval(beyond.low, beyond.high, 1)]),
-        f"exploratory: no protocol fixed it beforehand. {'; '.join(parts)}; {interval}",
+        f"exploratory; {'; '.join(parts)}",
         scope=scope(row, alone),
         value=beyond.value,
         low=beyond.low,
         high=beyond.high,
         null="projected",
-        details=f"MLPs of {row.mlps}; the covariance of all tokens after the last block's activation",
+        details=f"No protocol fixed it beforehand. MLPs of {row.mlps}; all tokens, after the last block's activation",
     )

@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from geomkit.figures.claims import claim_figures
 from geomkit.figures.style import BLUE, NULLS, PROJECTIONS, VERMILION, WIDTH, save
+from geomkit.studies.mlp_width.claims import COVARIANCE
 from geomkit.studies.mlp_width.rows import (
     BEYOND_PROJECTED,
     HARD,
@@ -20,6 +22,7 @@ from geomkit.studies.mlp_width.rows import (
     MlpLaw,
     MlpRank,
 )
+from geomkit.tables.findings import Inputs
 from geomkit.tables.rows import read_csv
 
 NAMES = {SOFT: "soft rank", HARD: "hard rank", SHAPE: "soft / hard"}
@@ -45,6 +48,22 @@ def draw_mlp_width(points: Path, laws: Path, output: Path, modes: Sequence[str])
         if any((row.corpus, row.normalise) == (corpus, mode) for row in ranks)
     ]  # fmt: skip
     save(pages or [empty()], output)
+
+
+@claim_figures.register(
+    "mlp-width",
+    claims=("soft rank outgrows hard rank",),
+    caption="Exponents with the MLP's width. Dots: trained; triangles: a wider MLP on as many directions; squares: untrained; "
+    "diamonds: trained beyond all wider MLPs.",
+)
+def gap_of_ranks(inputs: Inputs) -> Figure | None:
+    """Draw the exponents of soft rank, of hard rank and of their ratio, of models and of nulls."""
+    laws = [row for row in inputs.rows("mlp_width/laws.csv", MlpLaw) if row.normalise == COVARIANCE]
+    if not laws:
+        return None
+    figure = Figure(figsize=(WIDTH, 2.4))
+    exponents_panel(figure.subplots(), laws)
+    return figure
 
 
 def page(ranks: Sequence[MlpRank], laws: Sequence[MlpLaw], corpus: str, mode: str) -> Figure:
