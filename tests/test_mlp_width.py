@@ -240,8 +240,8 @@ def test_the_gap_must_be_there_and_be_more_than_width_alone_gives(tmp_path, gap,
     (finding,) = soft_rank_outgrows_hard_rank(Inputs([tmp_path / "mlp_width/laws.csv"]))
     assert finding.verdict is verdict
     assert (finding.value, finding.null, finding.sizes, finding.primary) == (beyond, "projected", 5, False)
-    assert "exploratory" in finding.reason
-    assert "ratio of untrained twins +0.200" in finding.reason
+    assert "exploratory" in finding.effect
+    assert finding.reason.startswith("soft +0.90, hard ")
 
 
 def test_without_rows_there_is_no_finding(tmp_path):

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from geomkit.studies.mlp_width.rows import BEYOND_PROJECTED, HARD, SHAPE, SOFT, TRAINED, UNTRAINED, MlpLaw
-from geomkit.tables.findings import Finding, Inputs, claims, conjunction, estimate, from_interval, scope
+from geomkit.studies.mlp_width.rows import BEYOND_PROJECTED, HARD, SHAPE, SOFT, TRAINED, MlpLaw
+from geomkit.tables.findings import Finding, Inputs, claims, conjunction, estimate, from_interval
 
 COVARIANCE = "centre"
 """The normalisation whose eigenvalues are those of the covariance, which the ranks of arXiv 2510.00537 are taken of."""
@@ -11,7 +11,7 @@ COVARIANCE = "centre"
 
 @claims.register(
     "soft rank outgrows hard rank",
-    statement="Soft rank of MLP hidden states grows as a higher power of the MLP's width than hard rank, beyond width alone.",
+    statement="Soft rank of MLP hidden states outgrows hard rank with its width, beyond width alone.",
     source="after Jha, Reagen 2025",
 )
 def soft_rank_outgrows_hard_rank(inputs: Inputs) -> list[Finding]:
@@ -23,17 +23,15 @@ def finding(row: MlpLaw, rows: Sequence[MlpLaw]) -> Finding:
     """The exponent of soft over hard rank, beside the exponents of both and of the nulls."""
     group = ("family", "corpus", "width", "depth", "mlps")
     mine = [one for one in rows if all(getattr(one, name) == getattr(row, name) for name in group)]
-    said = {(one.metric, one.of): estimate(one.value, one.low, one.high) for one in mine}
+    said = {(one.metric, one.of): one.value for one in mine}
     beyond = next(one for one in mine if (one.metric, one.of) == (SHAPE, BEYOND_PROJECTED))
-    parts = [f"exponents of soft rank {said[SOFT, TRAINED]}, hard rank {said[HARD, TRAINED]}, their ratio {said[SHAPE, TRAINED]}"]
-    parts += [f"ratio of untrained twins {said[SHAPE, UNTRAINED]}"] if (SHAPE, UNTRAINED) in said else []
-    alone = "all grows" if row.width is None else f"the MLP alone is wider, width {row.width}"
+    ratio = estimate(row.value, row.low, row.high, 2)
     return Finding.of(
         row,
-        "exponent of soft over hard rank with the MLP's width, minus that of projected donors",
+        "exponent of soft over hard rank, minus projected donors' (exploratory)",
         conjunction([from_interval(row.low, row.high, 1), from_interval(beyond.low, beyond.high, 1)]),
-        f"exploratory; {'; '.join(parts)}",
-        scope=scope(row, alone),
+        f"soft {said[SOFT, TRAINED]:+.2f}, hard {said[HARD, TRAINED]:+.2f}, ratio {ratio}",
+        scope=f"{row.family if row.width is None else f'width {row.width}'} on {row.corpus}",
         value=beyond.value,
         low=beyond.low,
         high=beyond.high,

@@ -53,8 +53,7 @@ def draw_mlp_width(points: Path, laws: Path, output: Path, modes: Sequence[str])
 @claim_figures.register(
     "mlp-width",
     claims=("soft rank outgrows hard rank",),
-    caption="Exponents with the MLP's width. Dots: trained; triangles: a wider MLP on as many directions; squares: untrained; "
-    "diamonds: trained beyond all wider MLPs.",
+    caption="Diamonds: beyond wider MLPs; hollow: wider MLPs, twins.",
 )
 def gap_of_ranks(inputs: Inputs) -> Figure | None:
     """Draw the exponents of soft rank, of hard rank and of their ratio, of models and of nulls."""
