@@ -11,7 +11,7 @@ COVARIANCE = "centre"
 
 @claims.register(
     "soft rank outgrows hard rank",
-    statement="Soft rank of MLP hidden states outgrows hard rank with its width, beyond width alone.",
+    statement="Soft rank of MLP hidden states outgrows hard rank with width, beyond width alone.",
     source="after Jha, Reagen 2025",
 )
 def soft_rank_outgrows_hard_rank(inputs: Inputs) -> list[Finding]:
@@ -20,7 +20,7 @@ def soft_rank_outgrows_hard_rank(inputs: Inputs) -> list[Finding]:
 
 
 def finding(row: MlpLaw, rows: Sequence[MlpLaw]) -> Finding:
-    """The exponent of soft over hard rank, beside the exponents of both and of the nulls."""
+    """The exponent of soft/hard rank, beside the exponents of both and of the nulls."""
     group = ("family", "corpus", "width", "depth", "mlps")
     mine = [one for one in rows if all(getattr(one, name) == getattr(row, name) for name in group)]
     said = {(one.metric, one.of): one.value for one in mine}
@@ -28,7 +28,7 @@ def finding(row: MlpLaw, rows: Sequence[MlpLaw]) -> Finding:
     ratio = estimate(row.value, row.low, row.high, 2)
     return Finding.of(
         row,
-        "exponent of soft over hard rank, minus projected donors' (exploratory)",
+        "exponent of soft/hard rank, minus projected (exploratory)",
         conjunction([from_interval(row.low, row.high, 1), from_interval(beyond.low, beyond.high, 1)]),
         f"soft {said[SOFT, TRAINED]:+.2f}, hard {said[HARD, TRAINED]:+.2f}, ratio {ratio}",
         scope=f"{row.family if row.width is None else f'width {row.width}'} on {row.corpus}",
