@@ -26,6 +26,7 @@ LABELS = {
     "nuclear_norm": ("nuclear norm", "row lengths"),
     "alpha_req": ("decay of the spectrum", "exponent"),
 }
+SIMILARITIES = {"cka": ("CKA (debiased, linear)", "ratio"), "mutual_neighbours": ("shared nearest neighbours", "ratio")}
 VARIANTS = {
     "trained": "trained",
     "shuffled": "tokens shuffled",
@@ -233,6 +234,25 @@ def difference_rows(blocks: int, lengths: tuple[int, ...], noise: np.random.Gene
                     yield where | place | ends | {"texts": 40, "documents": 40}
 
 
+def similarity_rows(blocks: int, variants: tuple[str, ...], d: int, second: int | None = None) -> Iterator[dict[str, Any]]:
+    """Section `similarity`: states are the more alike the nearer they are in relative depth. second: blocks of another model."""
+    final = {"plain": 0, "final": 1}
+    for metric, reach in (("cka", 0.5), ("mutual_neighbours", 0.2)):
+        for variant in variants:
+            for one in places(blocks):
+                for other in places(second or blocks):
+                    ends = [(place["layer"], final.get(place["place"], 0)) for place in (one, other)]
+                    if second is None and ends[0] > ends[1]:
+                        continue
+                    apart = abs(one["depth"] - other["depth"]) + 0.01 * (one["place"] != other["place"] or second is not None)
+                    value = float(np.exp(-apart / (reach * (4 if variant != "trained" else 1))))
+                    pair = {"other_layer": other["layer"], "other_place": other["place"], "null": 0.02, "documents": 40}
+                    counts = {"scope": "tokens", "normalise": "unit", "n": 1000, "d": d}
+                    ends_of = {"low": value - 0.03 * (value < 1), "high": min(value + 0.03, 1.0)}
+                    where = {"section": "similarity", "variant": variant, "metric": metric, "value": value}
+                    yield where | one | pair | counts | ends_of
+
+
 def table_of(rows: list[dict[str, Any]], facts: Facts) -> pa.Table:
     """Rows as a table with its facts."""
     return with_facts(pa.Table.from_pylist(rows, COLUMNS), facts)
@@ -263,6 +283,7 @@ def portrait(
         *token_rows(noise),
         *standing_rows(d, max(lengths)),
         *loss_rows(None),
+        *similarity_rows(blocks, ("trained", "untrained-0"), d),
     ]
     facts = Facts(
         kind="portrait",
@@ -278,7 +299,7 @@ def portrait(
         measured=MEASURED,
         absent=dict.fromkeys(without, "this run left it out") | {"untrained-1": "one twin was asked for"},
         command=COMMAND,
-        labels=LABELS,
+        labels=LABELS | SIMILARITIES,
         variants=VARIANTS,
         texts=("1862-Lincoln, first 256 tokens", "<i>hostile</i> tokens"),
     )
@@ -298,6 +319,7 @@ def comparison(
         if (row["variant"], row["sinks"]) == ("trained", "with")
     ]
     rows += [*difference_rows(blocks, lengths, noise), *loss_rows(*models)]
+    rows += [{"model": " and ".join(models)} | row for row in similarity_rows(blocks, ("trained",), d, blocks + 1)]
     facts = Facts(
         kind="comparison",
         models=tuple(models),
@@ -306,7 +328,7 @@ def comparison(
         measured=MEASURED,
         absent=dict.fromkeys(without, "this run left it out"),
         command="snakemake --cores 8 results/portraits/smollm2-vs-smollm2-tuned/sotu.html",
-        labels=LABELS,
+        labels=LABELS | SIMILARITIES,
         variants={"trained": "trained"},
     )
     return table_of([row for row in rows if row["section"] not in without], facts)

@@ -54,7 +54,17 @@ def job(model: str, corpus: str = "one", **more: str) -> SimpleNamespace:
 
 
 def test_a_stage_is_a_block_of_the_schema_with_models_and_corpora():
-    assert list(stages(SCHEMA)) == ["entropy", "tokens", "ablation", "components", "semantics", "trajectory", "theory"]
+    assert list(stages(SCHEMA)) == [
+        "entropy",
+        "tokens",
+        "ablation",
+        "components",
+        "semantics",
+        "one_token",
+        "next_token",
+        "trajectory",
+        "theory",
+    ]
     assert "needs" not in stages(SCHEMA)["entropy"]
     assert stages(SCHEMA)["tokens"]["needs"] == "token ids, surprisal and counts of tokens"
 

@@ -26,11 +26,28 @@ from geomkit.studies.portrait.analyse import write_portrait
 from geomkit.studies.portrait.measure import measure_portrait
 from geomkit.studies.portrait.rows import facts_of, read
 from geomkit.studies.portrait.run import compare, portrait
+from geomkit.studies.portrait.sentences import similarity_of_ends
 
 METRICS = ["erank_covariance", "rate_distortion_ratio", "top_1_share"]
 SMALL = {"count": 12, "length": 24, "lengths": (8, 24), "device": "cpu"}
 TWIN = "untrained-0"
-KEY = ("section", "variant", "layer", "state", "normalise", "scope", "n", "sinks", "metric", "rank", "text", "position", "past")
+KEY = (
+    "section",
+    "variant",
+    "layer",
+    "state",
+    "other_layer",
+    "other_place",
+    "normalise",
+    "scope",
+    "n",
+    "sinks",
+    "metric",
+    "rank",
+    "text",
+    "position",
+    "past",
+)
 
 
 def cells(table) -> dict[tuple, float]:
@@ -184,6 +201,48 @@ def test_a_planted_sink_and_a_layer_of_low_rank_are_found(planted, tmp_path):
     assert re.search(r"; without attention sinks it is 1[67]\.?\d* there", sentences)
 
 
+def test_similarity_of_layers_is_that_of_the_sampled_tokens(planted, tmp_path):
+    from geomkit.measures.similarity import similarity
+    from geomkit.states.spectra import Spectra
+
+    table = table_of(planted, tmp_path / "out")
+    rows = chosen(table, section="similarity")
+    assert len(rows) == 2 * 6 * 7 / 2
+    with Spectra(tmp_path / "out/planted.h5") as file:
+        tokens = file.sampled_tokens("trained")
+        states = [file.sample("trained", State(layer)).astype(float) for layer in (0, 3)]
+    unit = [own / np.linalg.norm(own, axis=1, keepdims=True) for own in states]
+    for name, found in similarity(*unit, tokens // 48).items():
+        (row,) = [row for row in rows if (row["metric"], row["layer"], row["other_layer"]) == (name, 0, 3)]
+        numbers = [found.value, found.low, found.high, found.null]
+        assert [row[column] for column in ("value", "low", "high", "null")] == pytest.approx(numbers, abs=1e-6)
+        assert row["low"] < 0 < row["high"]
+        assert (row["n"], row["documents"], row["scope"]) == (480, 10, "tokens")
+    assert [row["value"] for row in rows if row["place"] == row["other_place"]] == pytest.approx([1] * 12)
+
+
+def ends(variant: str, low: float, high: float) -> dict:
+    pair = {"section": "similarity", "metric": "cka", "place": "embedding", "other_place": "last", "scope": "tokens"}
+    return pair | {"variant": variant, "value": (low + high) / 2, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([ends("trained", 0.2, 0.3), ends("untrained-0", 0.8, 0.9)], "is 0.25 [0.2, 0.3] of 1; in an untrained twin it is 0.85"),
+        ([ends("trained", 0.2, 0.3)], "is 0.25 [0.2, 0.3] of 1."),
+        ([ends("trained", 0.2, 0.3), ends("untrained-0", 0.25, 0.4)], ""),  # as in the twin
+        ([ends("trained", -0.1, 0.1), ends("untrained-0", 0.8, 0.9)], ""),  # no more than the null
+        ([ends("trained", 0.2, 0.3) | {"low": None, "high": None}], ""),
+        ([], ""),
+    ],
+)
+def test_similarity_is_a_sentence_only_where_it_differs_from_its_nulls(rows, words):
+    found = list(similarity_of_ends(rows))
+    assert len(found) == bool(words)
+    assert words in "".join(found)
+
+
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):
     draw = np.random.default_rng(3)
     facts = {"params_nonembedding": 10, "params_total": 20, "depth": 4, "final norm": "none", "model": "noise"}
@@ -206,7 +265,14 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
 
     model, _ = deep
     same = compare(model, copy.deepcopy(model), lines, tokenizer=tokenizer, **SMALL)
-    assert same.facts.sentences == ("No difference between the two models is larger than texts explain.",)
+    first, second = same.facts.sentences
+    assert first == "No difference between the two models is larger than texts explain."
+    assert (
+        "two models' token vectors are alike beyond their null: debiased CKA is 1 [1, 1] of 1, and a share of 1 [1, 1]" in second
+    )
+    similar = chosen(same.table, section="similarity")
+    assert len(similar) == 2 * len({(row["place"], row["other_place"]) for row in similar})
+    assert all(row["value"] == pytest.approx(1) for row in similar if row["place"] == row["other_place"])
     rows = chosen(same.table, section="difference")
     assert rows
     assert all(row["value"] == row["band_low"] == row["band_high"] == 0 for row in rows)
@@ -245,6 +311,9 @@ def test_models_of_other_tokenizers_read_the_same_passages(deep, lines, tmp_path
     result = compare(folder, other, lines, **SMALL)
     assert "the tokenizers differ" in result.facts.absent["equal tokens"]
     assert {row["metric"] for row in chosen(result.table, section="loss", model="other minus deep")} == {"loss_per_byte"}
+    similar = chosen(result.table, section="similarity")
+    assert {(row["metric"], row["scope"], row["n"]) for row in similar} == {("cka", "last", 12), ("cka", "mean", 12)}
+    assert result.facts.absent["mutual_neighbours"] == "other documents have 11 rows, fewer than twice 10"
     rows = chosen(result.table, section="difference", metric="erank_covariance", layer=0, normalise="unit")
     assert {row["n"] for row in rows} <= {8, 24}
     assert rows
@@ -286,6 +355,8 @@ def test_one_text_and_texts_shorter_than_every_length_are_said(tiny, lines):
     single = portrait(tiny("llama"), lines[:1], **SMALL)
     assert "one document" in single.facts.sentences[0]
     assert all(row["low"] is None for row in chosen(single.table, section="depth"))
+    assert chosen(single.table, section="similarity") == []
+    assert "1 document, fewer" in single.facts.absent["similarity"]
     short = portrait(tiny("llama"), [line[:20] for line in lines], device="cpu")
     assert {row["n"] for row in chosen(short.table, section="depth", scope="text")} != {64, 256}
 

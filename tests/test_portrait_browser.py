@@ -21,7 +21,8 @@ from geomkit.studies.portrait.run import portrait as measure_portrait
 pytestmark = pytest.mark.browser
 
 SMALL: dict[str, Any] = {"blocks": 3, "d": 24, "lengths": (48, 64), "texts": 12}
-DRAWN = "return [...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('svg .mark-line path'))"
+MARKS = "svg .mark-line path, svg .mark-rect path"
+DRAWN = f"return [...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('{MARKS}'))"
 SETTLED = "return Promise.all(panels.flatMap((panel) => panel.drawings).map((drawing) => drawing.drawn))"
 SECTION = "return [...document.querySelectorAll(arguments[0] + ' .plot')].map((plot) => plot.innerHTML).join()"
 LINE = "return document.querySelector(arguments[0] + ' svg').outerHTML"
@@ -104,13 +105,22 @@ def value_of(table: pa.Table, **where: Any) -> dict[str, Any]:
 def test_the_page_has_its_sections_in_order_and_their_links(page):
     assert page.driver.title == page.text("h1") == "smollm2 on sotu"
     titles = [one.text for one in page.find("h2")]
-    assert titles == ["In short", "Depth", "Spectra", "Norms and sinks", "Tokens", "Where it stands", "What was measured"]
+    assert titles == [
+        "In short",
+        "Depth",
+        "Spectra",
+        "Similarity of layers",
+        "Norms and sinks",
+        "Tokens",
+        "Where it stands",
+        "What was measured",
+    ]
     assert [one.text for one in page.find("nav a")] == titles
     for link in page.find("nav a"):
         assert page.find(link.get_attribute("href").partition("#")[2].join(("#", "")))
     assert "97.1 directions" in page.text("#short")
     assert page.text("pre").startswith("snakemake --cores 8")
-    assert len(page.find(".plot svg")) == 6
+    assert len(page.find(".plot svg")) == 8
 
 
 def test_every_metric_normalisation_and_length_draws_another_chart(page):
@@ -219,6 +229,35 @@ def test_the_pointer_gets_the_numbers_with_their_interval_and_counts(page, table
     WebDriverWait(page.driver, 10).until(lambda _: not page.find("#tip")[0].is_displayed())
 
 
+def test_a_cell_of_a_heat_map_says_its_states_its_interval_and_its_null(page, table):
+    cells = page.find("#similarity .charts figure:first-child .mark-rect path")
+    assert len(cells) == 2 * 6 * 7 / 2
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", cells[1])
+    ActionChains(page.driver).move_to_element(cells[1]).perform()
+    WebDriverWait(page.driver, 10).until(lambda _: page.find("#tip")[0].is_displayed())
+    row = value_of(table, section="similarity", metric="cka", variant="trained", place="embedding", other_place="1")
+    text = page.text("#tip")
+    assert text.startswith("embedding and block 1\n")
+    assert f"{digits(row['value'])} {digits(row['low'])} to {digits(row['high'])}" in text
+    assert text.endswith("null 0.0200, 1000 tokens, 40 documents")
+
+
+def test_heat_maps_switch_their_measure_and_have_a_table(page, table):
+    before, head = page.picture("similarity"), page.title("similarity")
+    assert head == "CKA (debiased, linear), sampled tokens, trained"
+    page.driver.execute_script("document.querySelector('#similarity-metric input:checked').focus()")
+    page.press(Keys.ARROW_RIGHT)
+    assert page.picture("similarity") != before
+    assert page.title("similarity") == "shared nearest neighbours, sampled tokens, trained"
+    lines = page.find("#similarity details")
+    lines[1].find_element("css selector", "summary").click()
+    page.driver.execute_script(SETTLED)
+    found = [line.text for line in page.find("#similarity details[open] tbody tr")]
+    assert len(found) == 6 * 7 / 2
+    row = value_of(table, section="similarity", metric="mutual_neighbours", variant="untrained-0", place="1", other_place="last")
+    assert any(line.startswith(f"block 1 block 3, the last {digits(row['value'])}") and "null 0.0200" in line for line in found)
+
+
 def test_words_show_gain_or_surprisal_and_what_lasso_chose(page, table):
     page.click_token(7)
     gain = value_of(table, section="tokens", text=0, position=7, metric="gain")["value"]
@@ -266,7 +305,7 @@ def test_absent_sections_say_so(chromium, addresses):
 
 def test_a_comparison_draws_the_difference_and_both_models_with_one_set_of_switches(chromium, addresses):
     page = Portrait(chromium, addresses["two"])
-    assert [one.text for one in page.find("h2")] == ["In short", "Depth", "Loss", "What was measured"]
+    assert [one.text for one in page.find("h2")] == ["In short", "Depth", "Similarity of states", "Loss", "What was measured"]
     assert [one.text for one in page.find("#depth figcaption")] == ["smollm2-tuned minus smollm2", "Both models"]
     before = [plot.get_attribute("innerHTML") for plot in page.find("#depth .plot")]
     page.choose("depth-metric", "matrix entropy (nats)")
@@ -322,7 +361,7 @@ def test_a_page_as_large_as_smollm2_s_opens_within_a_second(chromium, tmp_path):
     measured = chromium.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     page.emulate("Performance.disable")
     assert 0 < {one["name"]: one["value"] for one in measured}["TaskDuration"] < 1
-    assert len(page.find(".plot svg")) == 6
+    assert len(page.find(".plot svg")) == 8
     page.choose("depth-metric", "share of the first direction")
     assert page.title("depth").startswith("share of the first direction")
     page.check_quiet()

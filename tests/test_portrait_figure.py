@@ -61,15 +61,27 @@ def test_spectra_are_logarithmic_and_have_the_edge(small):
 
 
 def test_the_model_is_drawn_at_its_width(small):
-    figure = list(figures(small))[3]
+    figure = list(figures(small))[4]
     place = {"section": "depth", "metric": "erank_covariance", "normalise": "unit", "n": 64, "scope": "text", "sinks": "with"}
     (here,) = rows_of(small, **place, place="last", variant="trained")
     assert [(24, here["value"])] in [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in figure.axes[0].lines]
 
 
+def test_heat_maps_are_symmetric_and_the_stronger_the_more_alike(small):
+    figure = list(figures(small))[2]
+    assert titles(figure)[:4] == ["CKA (debiased, linear)", "untrained twin", "shared nearest neighbours", "untrained twin"]
+    (image,) = figure.axes[0].images
+    shades = image.get_array()[..., 0]  # red, of which blue has none
+    assert shades.shape == (6, 6)
+    assert (shades == shades.T).all()
+    assert (shades.diagonal() == shades.min()).all()
+    assert shades[0, 1] < shades[0, 3]
+
+
 def test_a_comparison_draws_differences_and_both_models():
     table = comparison(**SMALL)
-    differences, both = figures(table)
+    differences, both, similar = figures(table)
+    assert len(similar.axes) == 2 * 2 + 1
     assert differences.get_suptitle().endswith("smollm2-tuned minus smollm2")
     place = {"metric": "top_1_share", "normalise": "unit", "n": 64, "scope": "text"}
     values = [row["value"] for row in rows_of(table, section="difference", **place) if row["layer"] <= 3]
@@ -79,8 +91,8 @@ def test_a_comparison_draws_differences_and_both_models():
 
 
 def test_what_is_missing_is_not_drawn_and_nothing_at_all_is_said():
-    sections = ("depth", "spectrum", "norms", "reference")
-    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 3
+    sections = ("depth", "spectrum", "similarity", "norms", "reference")
+    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 4
     (empty,) = figures(portrait(**SMALL, without=sections))
     assert "nothing that a figure shows was measured" in empty.get_suptitle()
 

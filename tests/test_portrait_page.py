@@ -166,11 +166,19 @@ def test_variants_differ_in_colour_and_in_dash(small):
 
 @pytest.mark.parametrize(
     ("needs", "section"),
-    [("depth", "depth"), ("spectrum", "spectra"), ("norms", "norms"), ("tokens", "tokens"), ("reference", "standing")],
+    [
+        ("depth", "depth"),
+        ("spectrum", "spectra"),
+        ("similarity", "similarity"),
+        ("norms", "norms"),
+        ("tokens", "tokens"),
+        ("reference", "standing"),
+    ],
 )
 def test_a_section_without_rows_says_why(needs, section):
     found = content(portrait(**SMALL, without=(needs,)))
-    assert [one["id"] for one in found["sections"]] == ["short", "depth", "spectra", "norms", "tokens", "standing", "measured"]
+    ids = ["short", "depth", "spectra", "similarity", "norms", "tokens", "standing", "measured"]
+    assert [one["id"] for one in found["sections"]] == ids
     assert part(found, section)["absent"] == "this run left it out"
     assert not part(found, section).get("panels")
     assert [needs, "this run left it out"] in part(found, "measured")["absences"]
@@ -188,7 +196,7 @@ def test_what_a_section_shows_beside_its_rows_may_be_missing(small):
 def test_a_comparison_shows_differences_with_both_bands_and_both_models():
     table = comparison(**SMALL)
     found = content(table)
-    assert [one["id"] for one in found["sections"]] == ["short", "depth", "loss", "measured"]
+    assert [one["id"] for one in found["sections"]] == ["short", "depth", "similarity", "loss", "measured"]
     panel = part(found, "depth")["panels"][0]
     names = ("value", "low", "high", "band_low", "band_high")
     drawn = {
@@ -203,6 +211,43 @@ def test_a_comparison_shows_differences_with_both_bands_and_both_models():
     assert {row["series"] for row in shown(panel, 1)} == {"smollm2", "smollm2-tuned"}
     assert {who for who, *_ in part(found, "loss")["losses"]} >= {"smollm2, trained", "smollm2-tuned, trained"}
     assert part(content(comparison(**SMALL, without=("difference",))), "depth")["absent"] == "this run left it out"
+
+
+def test_every_pair_of_states_is_in_the_heat_maps_of_the_model_and_its_twin(small):
+    panel = part(content(small), "similarity")["panels"][0]
+    assert [one["name"] for one in panel["switches"]] == ["metric", "rows"]
+    expected = of_section(small, "similarity")
+    assert len(expected) == 2 * 2 * 6 * 7 / 2
+    drawn = {}
+    for number, variant in enumerate(("trained", "untrained-0")):
+        assert [one["name"] for one in panel["charts"][number]["series"]] == [variant]
+        for row in shown(panel, number):
+            key = (row["metric"], variant, row["place"], row["other"])
+            drawn[key] = [row[name] for name in ("value", "low", "high", "null", "n", "documents")]
+            assert 0 <= int(float(row["x"])) <= int(float(row["y"])) <= 5
+    assert len(drawn) == len(expected)
+    for row in expected:
+        if (row["place"], row["other_place"]) == ("1", "last"):
+            numbers = [*(five(row[name]) for name in ("value", "low", "high", "null")), str(row["n"]), str(row["documents"])]
+            assert drawn[row["metric"], row["variant"], "block 1", "block 3, the last"] == numbers
+
+
+def test_two_models_are_compared_state_by_state_and_at_equal_depth():
+    table = comparison(**SMALL)
+    panel = part(content(table), "similarity")["panels"][0]
+    pairs, curve = shown(panel), shown(panel, 1)
+    assert len(pairs) == len(of_section(table, "similarity")) == 2 * 6 * 7
+    assert panel["charts"][0]["axis"].startswith("smollm2: ")
+    assert panel["charts"][0]["other_axis"].startswith("smollm2-tuned: ")
+    # three blocks beside four: the embedding, blocks 1, 3 and 4, and both final states
+    assert [(row["place"], row["other"]) for row in curve if row["metric"] == "cka"] == [
+        ("embedding", "embedding"),
+        ("block 1", "block 1"),
+        ("block 2", "block 3"),
+        ("block 3, the last", "block 4, the last"),
+        ("final norm, without its weights", "final norm, without its weights"),
+        ("final norm", "final norm"),
+    ]
 
 
 class Tags(HTMLParser):

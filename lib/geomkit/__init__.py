@@ -1,7 +1,7 @@
 """Measure the geometry of language models' hidden states, each quantity beside its null.
 
-What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `information_gain`,
-`lasso_paths`, `fit`; of models `portrait`, `compare` and `GeometryCallback`.
+What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `similarity`,
+`information_gain`, `most_effective_rank`, `lasso_paths`, `fit`; of models `portrait`, `compare` and `GeometryCallback`.
 """
 
 import sys
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from geomkit.laws.fit import fit as fit
     from geomkit.measures.entropy import measure as measure
     from geomkit.measures.gain import information_gain as information_gain
+    from geomkit.measures.one_token import most_effective_rank as most_effective_rank
     from geomkit.measures.selection import lasso_paths as lasso_paths
+    from geomkit.measures.similarity import similarity as similarity
     from geomkit.measures.spectra import normalise as normalise
     from geomkit.measures.spectra import spectrum as spectrum
     from geomkit.models.callback import GeometryCallback as GeometryCallback
@@ -23,7 +25,9 @@ HOMES = {
     "normalise": "measures.spectra",
     "spectrum": "measures.spectra",
     "measure": "measures.entropy",
+    "similarity": "measures.similarity",
     "information_gain": "measures.gain",
+    "most_effective_rank": "measures.one_token",
     "lasso_paths": "measures.selection",
     "fit": "laws.fit",
     "portrait": "studies.portrait.run",

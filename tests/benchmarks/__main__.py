@@ -21,6 +21,7 @@ BENCHMARKS = (
     "scale",
     "loading",
     "portrait",
+    "similarity",
 )
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 

@@ -11,6 +11,8 @@ from workflow_case import ROOT, Case, Outcome
 OURS = (
     *("all-widths", "one-model", "tokens", "experiments", "semantics", "dialogue", "directions", "pythia-steps", "running"),
     "controls",
+    "one_token",
+    "next_token",
 )
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
 """Families on the hub."""

@@ -56,6 +56,8 @@ FINDINGS = (
     Shipped("ablation_summary.csv", stage="ablation", run="experiments"),
     Shipped("components_summary.csv", stage="components", run="experiments"),
     Shipped("sinks_summary.csv", stage="ablation", run="experiments"),
+    Shipped("one_token.csv", run="one_token"),
+    Shipped("next_token.csv", run="next_token"),
     Shipped("semantics_summary.csv", stage="semantics", run="semantics"),
     Shipped("needle/needle.csv"),
     Shipped("theory/conclusions.csv", run="controls"),

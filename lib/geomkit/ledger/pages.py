@@ -192,8 +192,22 @@ def paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
     parts = [f"## {title(rows)}", f"{first.statement} ({first.source}) **{standing(rows).capitalize()}.**"]
     if first.scope:
         parts[-1] += f" Effect: {first.effect}."
-        parts.append("\n".join(f"- {row.scope}: {'; '.join(filter(None, [measured(row), row.reason]))}." for row in rows))
+        parts.append("\n".join(f"- {line}." for line in bullets(rows)))
     return "\n\n".join([*parts, *picture(first.claim, figures)])
+
+
+def bullets(rows: Sequence[Claim]) -> list[str]:
+    """The findings of a claim, a line each; where some are primary, the others with their numbers alone, on one line."""
+    judged = [row for row in rows if row.primary] or list(rows)
+    lines = [f"{row.scope}: {'; '.join(filter(None, [measured(row), row.reason]))}" for row in judged]
+    others = [f"{where(row)} {measured(row)}" for row in rows if row not in judged and row.value is not None]
+    return [*lines, f"Exploratory: {'; '.join(others)}"] if others else lines
+
+
+def where(row: Claim) -> str:
+    """Where an exploratory finding was made, and version 1's verdict if it has one."""
+    earlier = [clause for clause in row.reason.split("; ") if clause.startswith("version 1")]
+    return row.scope.removesuffix(", exploratory") + "".join(f" ({clause})" for clause in earlier)
 
 
 def readme_table(rows: Sequence[Claim]) -> str:

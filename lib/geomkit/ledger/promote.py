@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from geomkit.core.shipped import FINDINGS, TRAININGS, Shipped
+from geomkit.studies.next_token import claims as next_token
+from geomkit.studies.next_token.rows import NextToken
+from geomkit.studies.one_token import claims as one_token
+from geomkit.studies.one_token.rows import OneToken
 from geomkit.studies.removal import claims as removal
 from geomkit.studies.same_width import claims as same_width
 from geomkit.studies.semantics import claims as semantics
@@ -23,6 +27,8 @@ from geomkit.tables.rows import read_csv, write_csv
 
 READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "tokens_summary.csv": (TokenScore, tokens.shipped),
+    "one_token.csv": (OneToken, one_token.shipped),
+    "next_token.csv": (NextToken, next_token.shipped),
     "ablation_summary.csv": (Removal, removal.shipped),
     "semantics_summary.csv": (Likeness, semantics.shipped),
     "scaling/fixed_width.csv": (FixedWidth, same_width.shipped),

@@ -25,6 +25,7 @@ from geomkit.studies.portrait.measure import Vocabulary
 from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles, read_profiles
 from geomkit.studies.portrait.rows import COLUMNS, Reference, with_facts, write
 from geomkit.studies.portrait.sentences import in_short
+from geomkit.studies.portrait.similarity import states_rows
 from geomkit.tables.rows import read_csv, read_json
 
 RESAMPLES = 1000
@@ -88,6 +89,7 @@ def portrait_table(
         *token_rows(file, own, words, parameters["eps2"]),
         *loss_rows(file, documents, words.size),
         *reference_rows(references, corpus, own),
+        *({"section": "similarity", **row} for row in states_rows(file, own)),
     ]
     facts = facts_of_model(file, own, model, corpus, metrics, command)
     absent = dict(facts.absent)

@@ -62,7 +62,8 @@ class Chart:
     """Rows of a chart, each with its `view`, the values of the panel's switches, and its `series`.
 
     kind: the drawing. columns: those of its CSV besides view and series. index: what a line of the table of
-    numbers is for. ticks, axis: labels on the axis of depth, and its title. A title of "" is made of the switches.
+    numbers is for. ticks, axis: labels on the axis of depth, and its title; other_ticks, other_axis: those of a second one, where
+    that differs. A title of "" is made of the switches.
     """
 
     kind: str
@@ -73,6 +74,8 @@ class Chart:
     index: Sequence[str]
     ticks: Mapping[float, str] = field(default_factory=dict)
     axis: str = ""
+    other_ticks: Mapping[float, str] = field(default_factory=dict)
+    other_axis: str = ""
 
 
 def panel(caption: str, charts: Sequence[Chart], switches: Mapping[str, Switch], **parts: Any) -> dict[str, Any]:
@@ -99,6 +102,8 @@ def panel(caption: str, charts: Sequence[Chart], switches: Mapping[str, Switch],
                 "series": [{"name": name, **vars(one)} for name, one in chart.series.items()],
                 "ticks": list(map(list, chart.ticks.items())),
                 "axis": chart.axis,
+                "other_ticks": list(map(list, chart.other_ticks.items())),
+                "other_axis": chart.other_axis,
                 "csv": as_csv(chart, number),
             }
             for chart in charts
@@ -270,3 +275,14 @@ def ticks_of(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
     inner = {float(layer): str(layer) for layer in range(step, blocks, step) if blocks - layer > step / 2}
     ends = {x: {"plain": "plain", "final": "final"}[place] for (_, place), x in positions.items() if place in ("plain", "final")}
     return {0.0: "0"} | inner | {float(blocks): str(blocks)} | ends
+
+
+PLAIN, FINAL = 1.16, 1.32
+"""Where final states stand on the axis of relative depth."""
+RELATIVE = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}
+"""Labels on that axis."""
+
+
+def relative(row: Row) -> float:
+    """Return where a state is on the axis of relative depth."""
+    return {"plain": PLAIN, "final": FINAL}.get(row["place"], float(row["depth"]))

@@ -19,7 +19,8 @@ from geomkit.studies.portrait.facts import BESIDE, facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, read_profiles
 from geomkit.studies.portrait.rows import Facts, with_facts, write
-from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said
+from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said, similarity_of_models
+from geomkit.studies.portrait.similarity import models_rows
 from geomkit.tables.rows import read_json
 
 RANK = "erank_covariance"
@@ -68,6 +69,8 @@ def comparison_table(
         rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size)]]
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
+    similar = list(models_rows(first, second, a, b, alike))
+    rows += [{"section": "similarity", "model": " and ".join(models), **row} for row in similar]
     facts = joined_facts(first, second, a, b, models, corpus, metrics, command)
     absent = dict(facts.absent)
     if not alike:
@@ -77,7 +80,7 @@ def comparison_table(
         )
     if a.depth != b.depth:
         absent["equal depth"] = f"{a.depth} and {b.depth} blocks: states are compared at the nearest relative depth"
-    sentences = in_short(differences, models, a, len(set(a.documents)))
+    sentences = [*in_short(differences, models, a, len(set(a.documents))), *similarity_of_models(similar)]
     facts = replace(facts, sentences=tuple(sentences), absent=absent)
     return with_facts(table_of(rows, ""), facts)
 

@@ -15,6 +15,7 @@ DECLARED = (
     | described("geomkit.measures.projection", "variant")
 )
 METRICS = described("geomkit.measures.entropy", "metrics.register")
+SIMILARITIES = described("geomkit.measures.similarity", "similarities.register")
 BESIDE = {
     "norm_median": ("median norm", "length"),
     "norm_largest": ("largest norm", "length"),
@@ -24,7 +25,7 @@ BESIDE = {
     "surprisal": ("surprisal", "nats"),
     "loss": ("loss", "nats a token"),
     "loss_per_byte": ("loss per byte", "nats a byte"),
-}
+} | {name: (one.facts["label"], one.facts["unit"]) for name, one in SIMILARITIES.items()}
 """Labels and units of quantities that are no metrics of a spectrum."""
 BESIDE |= {name: (one.facts["label"], one.facts["unit"]) for name, one in described("geomkit.measures.cosine", "named").items()}
 BESIDE |= {name: (one.facts["label"], one.facts["unit"]) for name, one in described("geomkit.measures.valley", "named").items()}

@@ -4,14 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
-from geomkit.studies.portrait import charts, panels
+from geomkit.studies.portrait import charts, panels, similarity_panel
 from geomkit.studies.portrait.charts import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
@@ -29,9 +32,10 @@ def figures(table: pa.Table) -> Iterator[Figure]:
     """Yield the figures of a portrait or a comparison; of those whose rows are missing, none. A page says so if all are."""
     facts, rows = facts_of(table), by_section(table)
     if facts.kind == "comparison":
-        drawings = {"difference": differences_figure, "depth": both_figure}
+        drawings = {"difference": differences_figure, "depth": both_figure, "similarity": similarity_figure}
     else:
-        drawings = {"depth": depth_figure, "spectrum": spectra_figure, "norms": norms_figure, "reference": standing_figure}
+        drawings = {"depth": depth_figure, "spectrum": spectra_figure, "similarity": similarity_figure, "norms": norms_figure}
+        drawings |= {"reference": standing_figure}
     yield from [one(rows, facts) for section, one in drawings.items() if rows.get(section)] or [empty_figure(facts)]
 
 
@@ -215,14 +219,14 @@ def differences_figure(rows: Rows, facts: Facts) -> Figure:
     found = [row for row in chosen(rows["difference"]) if row["layer"] is not None]
     figure, axes = stacked(found, facts)
     for metric, axis in axes.items():
-        points = sorted(((panels.relative(row), row) for row in found if row["metric"] == metric), key=lambda one: one[0])
+        points = sorted(((charts.relative(row), row) for row in found if row["metric"] == metric), key=lambda one: one[0])
         axis.axhline(0, color="0.6", lw=0.6, zorder=0)
         shade(axis, [one for one in points if one[0] <= 1], "band_low", "band_high", panels.DIFFERENCE)
         for x, row in points:
             if x > 1 and row["band_low"] is not None:
                 axis.plot([x, x], [row["band_low"], row["band_high"]], "-", lw=2.5, color=panels.DIFFERENCE.colour, alpha=0.2)
         along(axis, points, panels.DIFFERENCE, 1)
-    label_depth(axes.values(), panels.RELATIVE, DEPTH)
+    label_depth(axes.values(), charts.RELATIVE, DEPTH)
     # shades lie on each other: that of the interval at one layer is darker
     names = {0.36: "95 % interval at one layer", 0.2: "band of all layers together"}
     legend(figure, [Patch(color=panels.DIFFERENCE.colour, alpha=alpha, lw=0, label=name) for alpha, name in names.items()])
@@ -238,7 +242,54 @@ def both_figure(rows: Rows, facts: Facts) -> Figure:
     for metric, axis in axes.items():
         for model, series in looks.items():
             mine = [row for row in found if (row["metric"], row["model"]) == (metric, model)]
-            along(axis, [(panels.relative(row), row) for row in mine], series, 1)
-    label_depth(axes.values(), panels.RELATIVE, DEPTH)
+            along(axis, [(charts.relative(row), row) for row in mine], series, 1)
+    label_depth(axes.values(), charts.RELATIVE, DEPTH)
     legend(figure, map(handle, looks.values()))
     return figure
+
+
+SHADES = ScalarMappable(Normalize(0, 1, clip=True), LinearSegmentedColormap.from_list("shades", ["white", charts.BLUE]))
+"""From what exchanged documents give to equal states."""
+
+
+def similarity_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw the similarity of all pairs of states: of the model and its twin, or of two models, also at equal relative depth."""
+    found = [row for row in rows["similarity"] if row["scope"] == rows["similarity"][0]["scope"]]
+    metrics, variants = unique(found, "metric"), unique(found, "variant")
+    two = facts.kind == "comparison"
+    figure = Figure(figsize=(WIDTH, 0.7 + 1.55 * len(metrics)))
+    axes = figure.subplots(len(metrics), 2 if two else len(variants), squeeze=False)
+    for metric, line in zip(metrics, axes, strict=True):
+        for variant, axis in zip(variants, line, strict=False):
+            cells(axis, [row for row in found if (row["metric"], row["variant"]) == (metric, variant)], not two)
+            axis.set_title(charts.title_of(metric, facts) if variant == variants[0] else facts.variants[variant], loc="left")
+        if two:
+            points = [(charts.relative(row), row) for row in similarity_panel.equally_deep(found) if row["metric"] == metric]
+            along(line[1], points, similarity_panel.CURVE, 1)
+            line[1].axhline(0, color="0.6", lw=0.6, zorder=0)
+            line[1].set_title(similarity_panel.CURVE.label, loc="left")
+            label_depth([line[1]], {x: label for x, label in charts.RELATIVE.items() if label != "plain"}, "")
+    names = [f"{model}: block" for model in facts.models] if two else ["block", "block"]
+    axes[-1, 0].set_xlabel(names[0])
+    for axis in axes[:, 0]:
+        axis.set_ylabel(names[-1])
+    if two:
+        axes[-1, 1].set_xlabel("relative depth")
+    figure.colorbar(SHADES, ax=axes, orientation="horizontal", aspect=40, pad=0.02, shrink=0.6)
+    figure.suptitle(f"{head([], facts)}: {found[0]['n']} {similarity_panel.ROWS[found[0]['scope']]}, unit length", fontsize=6.5)
+    return figure
+
+
+def cells(axis: Axes, rows: Sequence[Row], symmetric: bool) -> None:
+    """Draw a cell for each pair of states; of one model on both sides of the diagonal."""
+    across = similarity_panel.axis_of_states(rows, "layer", "place")
+    up = similarity_panel.axis_of_states(rows, "other_layer", "other_place")
+    values = np.full((len(up), len(across)), np.nan)
+    for row in rows:
+        place = int(up[row["other_layer"], row["other_place"]]), int(across[row["layer"], row["place"]])
+        for where in (place, place[::-1]) if symmetric else (place,):
+            values[where] = row["value"]
+    axis.imshow(SHADES.to_rgba(values), origin="lower", interpolation="nearest", aspect="auto")
+    for set_ticks, positions in ((axis.set_xticks, across), (axis.set_yticks, up)):
+        ticks = similarity_panel.labels(positions)
+        set_ticks(list(ticks), list(ticks.values()))

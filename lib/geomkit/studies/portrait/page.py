@@ -102,15 +102,20 @@ def pointed(chart: alt.Chart, field: str) -> alt.Chart:
     return marks.add_params(nearest)
 
 
+def named_ticks(ticks: dict[float, str]) -> str:
+    """Return the expression that names the ticks of an axis."""
+    labels = ", ".join(f"'{x:g}': '{label}'" for x, label in ticks.items())
+    return f"{{{labels}}}[format(datum.value, '~g')]"
+
+
 def along(chart: dict[str, Any]) -> tuple[alt.X, float]:
     """Return the axis of depth, and where its blocks end."""
     ticks = dict(chart["ticks"])
-    labels = ", ".join(f"'{x:g}': '{label}'" for x, label in ticks.items())
     last = max((x for x, label in ticks.items() if label not in ("plain", "final")), default=0)
     axis = alt.Axis(
         title=chart["axis"],
         values=list(ticks),
-        labelExpr=f"{{{labels}}}[format(datum.value, '~g')]",
+        labelExpr=named_ticks(ticks),
         labelFlush=False,
         labelOverlap=False,
         grid=False,
@@ -216,6 +221,43 @@ def standing(chart: dict[str, Any]) -> Layers:
     return fitted([*layers, pointed(rows.encode(x, y, colour), "d")])
 
 
+def similarity(chart: dict[str, Any]) -> Layers:
+    """Draw a cell for each pair of states, on both sides of the diagonal where both axes are one model's."""
+    axes = [(dict(chart["ticks"]), chart["axis"])]
+    axes.append((dict(chart["other_ticks"]), chart["other_axis"]) if chart["other_ticks"] else axes[0])
+    x, y = (
+        channel.scale(domain=[-0.5, max(ticks) + 0.5], nice=False).axis(
+            title=title, values=list(ticks), labelExpr=named_ticks(ticks), labelOverlap=False, grid=False
+        )
+        for channel, (ticks, title) in zip((alt.X("left:Q"), alt.Y("bottom:Q")), axes, strict=True)
+    )
+    shade = alt.Opacity("value:Q").scale(domain=[0, 1], range=[0, 1], clamp=True)
+    steps: dict[str, Any] = {
+        "values": [0, 0.2, 0.4, 0.6, 0.8, 1],
+        "format": "~g",
+        "orient": "top",
+        "direction": "horizontal",
+        "title": None,
+    }
+    symbols: dict[str, Any] = {
+        "symbolType": "square",
+        "symbolSize": 160,
+        "symbolStrokeColor": "var(--line)",
+        "symbolStrokeWidth": 1,
+    }
+    legend = alt.Legend(**steps, **symbols, labelColor="var(--muted)", labelFontSize=12)
+    layers = []
+    for across, up in (("x", "y"),) if chart["other_ticks"] else (("x", "y"), ("y", "x")):
+        rows = alt.Chart(alt.NamedData(name="rows")).transform_calculate(
+            left=f"datum.{across} - 0.5", right=f"datum.{across} + 0.5", bottom=f"datum.{up} - 0.5", top=f"datum.{up} + 0.5"
+        )
+        cells = rows.mark_rect(color="var(--bar)").encode(x, y, alt.X2("right"), alt.Y2("top"), shade.legend(legend))
+        layers.append(cells.encode(tooltip=alt.Tooltip("series:N")))
+    return fitted(layers, SQUARE)
+
+
+SQUARE = 420
+"""Height of the plot of a chart that has half the width of the page, and is about as high."""
 DRAWINGS = {
     "depth": lambda chart: profile(chart, bound=True),
     "models": lambda chart: profile(chart, 220),
@@ -224,6 +266,8 @@ DRAWINGS = {
     "aligned": lambda chart: profile(chart, 220, scale=alt.Scale(domainMin=0)),
     "difference": difference,
     "spectrum": spectrum,
+    "similarity": similarity,
+    "curve": lambda chart: profile(chart, SQUARE, scale=alt.Scale(zero=True)),
     "standing": standing,
 }
 """How each kind of chart is drawn."""

@@ -18,6 +18,7 @@ from geomkit.studies.portrait.charts import (
     HERE,
     ORANGE,
     REFERENCE,
+    RELATIVE,
     SHARES,
     SOLID,
     VERMILION,
@@ -36,6 +37,7 @@ from geomkit.studies.portrait.charts import (
     panel,
     places_of,
     reason,
+    relative,
     series_in,
     series_of,
     state_name,
@@ -49,6 +51,7 @@ from geomkit.studies.portrait.charts import (
     words_for,
 )
 from geomkit.studies.portrait.rows import Facts
+from geomkit.studies.portrait.similarity_panel import similarity_panel
 
 # Sections
 
@@ -58,10 +61,12 @@ def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
     yield {"id": "short", "title": "In short", "sentences": facts.sentences}
     if facts.kind == "comparison":
         yield section("depth", "Depth", "difference", rows, facts, lambda: {"panels": [difference_panel(rows, facts)]})
+        yield section("similarity", "Similarity of states", "similarity", rows, facts, lambda: similar(rows, facts))
         yield section("loss", "Loss", "loss", rows, facts, lambda: {"losses": losses(rows, facts)})
     else:
         yield section("depth", "Depth", "depth", rows, facts, lambda: depth_parts(rows, facts))
         yield section("spectra", "Spectra", "spectrum", rows, facts, lambda: {"panels": [spectra_panel(rows, facts)]})
+        yield section("similarity", "Similarity of layers", "similarity", rows, facts, lambda: similar(rows, facts))
         yield section("norms", "Norms and sinks", "norms", rows, facts, lambda: norms_parts(rows, facts))
         yield section("tokens", "Tokens", "tokens", rows, facts, lambda: tokens_parts(rows, facts))
         yield section("standing", "Where it stands", "reference", rows, facts, lambda: {"panels": [standing_panel(rows, facts)]})
@@ -96,6 +101,10 @@ def depth_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
 def numbers_of(row: Row) -> list[Any]:
     """Return a value with the ends of its interval, rounded."""
     return [digits(row[column]) for column in ("value", "low", "high")]
+
+
+def similar(rows: Rows, facts: Facts) -> dict[str, Any]:
+    return {"panels": [similarity_panel(rows, facts)]}
 
 
 def depth_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
@@ -369,12 +378,3 @@ def models_series(facts: Facts) -> dict[str, Series]:
 
 
 DIFFERENCE = Series("difference", BLUE, SOLID)
-PLAIN, FINAL = 1.16, 1.32
-"""Where final states stand on the axis of relative depth."""
-RELATIVE = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}
-"""Labels on that axis."""
-
-
-def relative(row: Row) -> float:
-    """Return where a state is on the axis of relative depth."""
-    return {"plain": PLAIN, "final": FINAL}.get(row["place"], float(row["depth"]))

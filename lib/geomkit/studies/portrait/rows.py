@@ -25,6 +25,12 @@ selection   an earlier token that Lasso chose for a token: `text`, `position`, `
             first).
 loss        `variant`, metric `loss` (nats a token) or `loss_per_byte`, `value`, `low`, `high`; `bound` is that of a
             uniform guess. Of a comparison also the difference, paired by text, without a variant.
+similarity  of two states: `variant` (trained, untrained-0), `layer`, `state`, `place`, `depth`, `d` of one, `other_layer`,
+            `other_place` of the other, `normalise`, `scope`, `n`, `documents`, metric `cka` or `mutual_neighbours`,
+            `value` calibrated by `null`, (raw - null) / (1 - null), with `low`, `high`; the raw value is
+            null + (1 - null) value. `scope` is `tokens` for n sampled tokens, `last` or `mean` for one row of each of n
+            texts, where two models have read other tokens. Of a comparison `layer` is the first model's, `other_layer`
+            the second's.
 reference   a shipped model at the last block: `model`, `d`, `n`, `normalise`, `metric`, `value`, `low`, `high`.
 width       the widest shipped model's rows projected to `d` directions: `model` the donor, `d`, `n`, `normalise`,
             `metric`, `value`.
@@ -58,6 +64,8 @@ COLUMNS = pa.schema(
         ("state", NAME),
         ("place", NAME),
         ("depth", pa.float64()),
+        ("other_layer", pa.int32()),
+        ("other_place", NAME),
         ("normalise", NAME),
         ("scope", NAME),
         ("n", pa.int64()),
@@ -75,12 +83,17 @@ COLUMNS = pa.schema(
         ("band_low", pa.float64()),
         ("band_high", pa.float64()),
         ("bound", pa.float64()),
+        ("null", pa.float64()),
         ("texts", pa.int32()),
         ("documents", pa.int32()),
     ]
 )
 """depth is relative: 0 the embedding, 1 the last block, above 1 the final state. place is its name: embedding, a number, last,
 plain (after the final norm without its learnt weights) or final. low and high are ends of 95 % intervals over documents."""
+TOKENS = "tokens"
+"""Scope of similarities whose rows are sampled tokens; the others are ways to pool a text."""
+NEIGHBOURS = 10
+"""Nearest neighbours of a token that similarity counts."""
 PLACE = b"portrait"
 """Key of the facts in the metadata of a table."""
 

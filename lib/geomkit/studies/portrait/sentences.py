@@ -47,6 +47,7 @@ def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows:
         *sink_effect(own, documents, marked),
         *loss(rows),
         *stands(own, documents, rows),
+        *similarity_of_ends(rows),
     ][:MOST]
     if count < FEW_DOCUMENTS:
         found.append(f"There are only {count} documents, so all intervals are rough.")
@@ -248,3 +249,33 @@ def stands(own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]
             f"After the last block its effective rank ({mode} rows) is {said(value)}; the widest shipped model's states, "
             f"projected to {width} directions, have {number(expected)}."
         )
+
+
+def similarity_of_ends(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What is left of the embedding's geometry after the last block, where it differs from the null and from the twin."""
+    ends = [row for row in rows if row["section"] == "similarity" and (row["place"], row["other_place"]) == ("embedding", "last")]
+    found = [(row["variant"], estimate) for row in ends if row["metric"] == "cka" and (estimate := estimate_of(row))]
+    own = dict(found).get(TRAINED)
+    twin = next((estimate for variant, estimate in found if variant != TRAINED), None)
+    if own is None or own.sign < 1 or (twin is not None and own.low <= twin.high and twin.low <= own.high):
+        return
+    sentence = f"Between the embedding and the last block the similarity of token vectors (debiased CKA) is {said(own)} of 1"
+    yield sentence + (f"; in an untrained twin it is {said(twin)}." if twin else ".")
+
+
+def similarity_of_models(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How alike two models' last blocks are, where they are more alike than exchanged documents."""
+    for scope in dict.fromkeys(row["scope"] for row in rows):
+        at = [row for row in rows if (row["place"], row["other_place"], row["scope"]) == ("last", "last", scope)]
+        found = {row["metric"]: estimate for row in at if (estimate := estimate_of(row)) and estimate.sign > 0}
+        words = {"cka": "debiased CKA is {} of 1", "mutual_neighbours": "a share of {} of nearest neighbours is common"}
+        parts = [text.format(said(found[metric])) for metric, text in words.items() if metric in found]
+        if parts:
+            rows_of = {"tokens": "token vectors", "last": "last tokens of texts", "mean": "means of texts"}[scope]
+            yield f"After their last blocks, the two models' {rows_of} are alike beyond their null: {', and '.join(parts)}."
+            return
+
+
+def estimate_of(row: Mapping[str, Any]) -> Estimate | None:
+    """Return the value of a row with its interval, or None where it has none."""
+    return None if row.get("low") is None or row.get("high") is None else Estimate(row["value"], row["low"], row["high"])
