@@ -133,6 +133,16 @@ def depth_rows(
                             )
 
 
+def valley_rows(d: int, n: int) -> Iterator[dict[str, Any]]:
+    """Section `valley`."""
+    for number, variant in enumerate(("trained", "shuffled", "untrained-0")):
+        for normalise in ("unit", "centre-unit"):
+            where = {"section": "valley", "variant": variant, "normalise": normalise, "n": n, "d": d, "layer": 2, "place": "2"}
+            depth = 0.6 - 0.25 * number
+            yield where | {"metric": "valley_depth", "value": depth, "low": depth - 0.05, "high": depth + 0.05}
+            yield where | {"metric": "valley_layer", "value": 2.0, "low": 1.0, "high": 3.0}
+
+
 def spectrum_rows(blocks: int, d: int, lengths: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """Section `spectrum`."""
     for variant in VARIANTS:
@@ -284,6 +294,7 @@ def portrait(
     noise = np.random.default_rng(0)
     rows = [
         *depth_rows(blocks, d, lengths, texts, noise, lambda depth: 0),
+        *valley_rows(d, max(lengths)),
         *spectrum_rows(blocks, d, lengths),
         *norm_rows(blocks),
         *dimension_rows(blocks, ["trained", "shuffled", "untrained-0", "same-covariance"]),

@@ -24,7 +24,7 @@ from geomkit.states.texts import Sample, Texts, write_texts
 DOCUMENTS = [3, 1, 2, 5, 1, 1, 2]
 """Texts of each document: with batches of 36 tokens three texts of 12 fit, so that the fourth document takes two batches."""
 MODES, VARIANTS, DRAWN = ["unit", "centre-unit", "centre", "raw"], ["trained", "shuffled", "untrained-0"], ["gaussian"]
-STATES = {"layers": "all", "sublayers": True}
+STATES = {"layers": "all", "sublayers": True, "mlp_hidden": ["last"]}
 STORAGE = {"dtype": "float32", "compression": None}
 MEASURED: dict[str, Any] = {
     "modes": MODES,

@@ -110,7 +110,7 @@ def test_the_suites_pass_on_top_of_the_shipped_configuration(here, suite):
 
 BAD_KEYS = {
     "sed": ("top level", "unknown key 'sed'", "known keys: seed, models, corpora"),
-    "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, dtype, compression, parts, keep"),
+    "dump.layer": ("dump", "unknown key 'layer'", "known keys: layers, sublayers, mlp_hidden, dtype, compression, parts, keep"),
     "models.ladder.pth": ("models.ladder", "unknown key 'pth'", "known keys: source, path, family"),
     "corpora.sotu.tokens": (
         "corpora.sotu",

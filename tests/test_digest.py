@@ -329,7 +329,7 @@ FUNCTIONS = {
                 *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
                 *("follow_model", "judge_following", "measure_training", "measure_controls"),
                 *("decompose", "sum_rows", "merge_spectra", "project_shuffled"),
-                *("measure_portrait", "write_portrait", "write_comparison"),
+                *("measure_portrait", "write_portrait", "write_comparison", "study_mlp_width"),
             },
         ),
         (

@@ -56,7 +56,7 @@ def across(layers: int) -> Layout:
 
 def bytes_for(found: Need, own: int, sums: int, foreign: int = 0) -> int:
     """What a GPU with half of the weights needs to run so many blocks and keep so many states' sums, some of them foreign."""
-    return 8 * GB + found.logits + found.work + (own + foreign) * found.rows + 2 * (sums + 1) * found.each
+    return 8 * GB + found.logits + found.work + (own + foreign) * 4 * found.tokens * found.d + (sums + 1) * found.copies
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_model_on_cpu_and_disk_is_measured_as_the_whole_one_bit_for_bit(whole,
 
 def test_states_in_several_places_are_measured_as_arrays(whole, tiny, tmp_path, monkeypatch):
     """States are tensors and arrays in turn, as where some sums are kept on a GPU and others in the host's memory."""
-    kinds, home = itertools.cycle([True, False]), capture.at_home
+    kinds, home = itertools.cycle([*[True, False] * 4, True]), capture.at_home  # a pass has nine states
     kept: list[type] = []
 
     def at_home(rows):

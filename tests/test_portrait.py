@@ -15,6 +15,8 @@ from geomkit.command import main
 from geomkit.core.config import ModelSpec
 from geomkit.core.errors import ConfigError, DataError
 from geomkit.core.state import State
+from geomkit.measures.entropy import measure
+from geomkit.measures.spectra import normalise, row_spectrum, spectrum
 from geomkit.models.cutting import WHOLE, passages, sample, tokenizer_sha256
 from geomkit.models.stream import runs
 from geomkit.sources.corpora import Document
@@ -118,9 +120,6 @@ def test_a_folder_a_model_in_memory_and_the_workflow_give_equal_numbers(
 def test_metrics_are_those_of_the_models_own_states(deep, tokenizer, lines):
     import torch
 
-    from geomkit.measures.entropy import measure
-    from geomkit.measures.spectra import spectrum
-
     model, folder = deep
     table = portrait(folder, lines, **SMALL).table
     values = []
@@ -182,6 +181,12 @@ def planted(tmp_path) -> Path:
     return path
 
 
+def rows_of(dump: Path, layer: int) -> np.ndarray:
+    """Rows (texts, n, d) of a layer of the planted dump."""
+    with stored(dump)("trained") as states:
+        return states.gather([State(layer)])[State(layer)].reshape(20, 24, 40)
+
+
 def table_of(dump: Path, folder: Path, name: str = "planted"):
     folder.mkdir(exist_ok=True)
     files = [folder / f"{name}{ending}" for ending in (".h5", ".json", ".parquet", ".csv")]
@@ -211,6 +216,18 @@ def test_a_planted_sink_and_a_layer_of_low_rank_are_found(planted, tmp_path):
     assert chosen(table, **gride, layer=3)[0]["low"] > 10
     reason = facts_of(table).absent["dimension, one of each token, trained, 2"]
     assert reason == "23 distinct rows of 23, and an intrinsic dimension needs 32"
+    deepest = chosen(table, section="valley", variant="trained", normalise="unit")
+    depth, layer = ({row["metric"]: row for row in deepest}[name] for name in ("valley_depth", "valley_layer"))
+    whole = {}
+    for state in range(5):
+        rows = normalise(rows_of(planted, state), "unit")
+        whole[state] = measure(row_spectrum(rows), METRICS)["erank_covariance"].value
+    means = {state: np.exp(np.log(values).mean()) for state, values in whole.items()}
+    lowest = min((1, 2, 3), key=means.__getitem__)
+    assert (depth["layer"], depth["place"], layer["value"], layer["low"], layer["high"]) == (lowest, str(lowest), *[lowest] * 3)
+    assert depth["value"] == pytest.approx(1 - means[lowest] / min(means[0], means[4]), rel=1e-6)
+    assert depth["low"] < depth["value"] < depth["high"] < 1
+    assert (depth["n"], depth["texts"], depth["documents"], depth["d"]) == (24, 20, 10, 40)
     sentences = " ".join(facts_of(table).sentences)
     assert "In each text, 1 [1, 1] tokens are over ten times" in sentences
     assert "the first token is one in 100% of texts" in sentences

@@ -158,6 +158,12 @@ def test_numbers_below_a_chart_are_the_table_s(page, table):
     assert page.numbers("depth")["block 2"][0].startswith(digits(row["value"]))
 
 
+def test_the_valley_of_each_variant_stands_under_depth(page):
+    lines = [line.text.split() for line in page.find("#depth .scroll.open tbody tr")]
+    assert lines[0] == ["trained", "unit", "length", "0.600", "0.550", "to", "0.650", "2", "1", "to", "3"]
+    assert [line[0] for line in lines] == ["trained"] * 2 + ["tokens"] * 2 + ["untrained"] * 2
+
+
 def test_lines_can_be_hidden_with_and_without_sinks_among_them(page):
     before = page.picture("depth")
     boxes = {box.get_attribute("value"): box for box in page.find("#depth .legend input")}

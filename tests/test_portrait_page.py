@@ -178,6 +178,15 @@ def test_the_difference_of_dimensions_is_the_table_s():
     assert values["types", "gride", "16", "block 2"] == five(row["value"])
 
 
+def test_the_valley_of_each_variant_is_the_table_s(small):
+    rows = of_section(small, "valley")
+    found = part(content(small), "depth")["valley"]
+    assert len(found) == len(rows) / 2 == 6
+    assert found[0] == ["trained", "unit length", [0.6, 0.55, 0.65], [2.0, 1.0, 3.0]]
+    assert [one[0] for one in found] == [VARIANTS[name] for name in ("trained", "shuffled", "untrained-0") for _ in range(2)]
+    assert part(content(portrait(**SMALL, without=("valley",))), "depth")["valley"] == []
+
+
 def test_the_model_stands_among_the_reference_models_at_the_same_n(small):
     drawn = shown(part(content(small), "standing")["panels"][0])
     here = [row for row in drawn if row["series"] == "here"]

@@ -53,8 +53,9 @@ def test_spectra_of_dumps_are_those_of_the_running_model(case, tmp_path):
             assert {*file[variant]} >= {"corpus", "texts", "tokens", "documents"}
             assert {*file[variant]["corpus"]} == {*file[variant]["documents"]} == {*MODES}
         assert {*file["trained"]} >= {"gains", "ridge", "folds", "sinks"}
-        kinds = {"hidden", "sublayer"} if case.objective == "causal" else {"hidden"}  # BERT normalises after adding
-        assert {*file["trained/corpus/raw"]} == {*file["trained/documents/unit"]} == kinds
+        assert {*file["trained/corpus/raw"]} == {*file["trained/documents/unit"]} == {"hidden", "sublayer"}
+        added = {"attention", "mlp"} if case.objective == "causal" else set()  # BERT normalises after adding
+        assert {*file["trained/corpus/raw/sublayer/2"]} == {"mlp_hidden", *added}
     with Spectra(running) as found:  # sums in fixed point against those of documents in float64
         for mode in MODES:
             for state in [state for state in found.widths if f"trained/documents/{mode}/{state.path}" in found.file]:
@@ -76,7 +77,7 @@ def test_wide_states_of_two_widths_keep_no_sums_of_documents(modes, tiny, tmp_pa
     running, dumped = (spectra(way(None), tmp_path / name / "c.h5", modes=modes) for name, way in case.ways.items())
     same(dumped, running)
     with Spectra(running) as found:
-        assert len(set(found.widths.values())) == 2
+        assert set(found.widths.values()) == {16, 32, 64}  # of the final state, of the others, of the MLP
         assert "documents" not in found.file["trained"]
         assert "documents/hidden/2" in found.absent
 
@@ -230,7 +231,7 @@ def test_sums_are_counted_for_each_layer_mode_and_kept_document():
 
 def test_parameters_are_counted_without_loading(tiny, load):
     for architecture in ("gpt-neox", "llama"):  # the second ties its embeddings
-        parameters, where = planned(ModelSpec(tiny(architecture), device="cpu", dtype="bfloat16"))
+        parameters, where, _ = planned(ModelSpec(tiny(architecture), device="cpu", dtype="bfloat16"))
         assert parameters == sizes(load(architecture)).params_total
         assert where == Layout(HOST, [HOST] * 2, HOST, {HOST: 2 * parameters})
 
@@ -260,4 +261,4 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 
 def test_rows_of_a_masked_model_without_a_causal_head_are_checked_too(tmp_path):
     DistilBertForMaskedLM(DistilBertConfig(vocab_size=20, dim=8, n_layers=1, n_heads=1, hidden_dim=8)).save_pretrained(tmp_path)
-    memory.check_rows("m", ModelSpec(tmp_path, device="cpu", objective="masked"), 10, [8])
+    memory.check_rows("m", ModelSpec(tmp_path, device="cpu", objective="masked"), 10, {"layers": [1], "sublayers": False})

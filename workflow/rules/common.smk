@@ -174,7 +174,9 @@ RUNNING = OF_MODEL | {
 }
 STORED = {"states": "geomkit.states.dumps:stored"}
 # states to read from a running model: all selected ones, or those that models of different depth have in common
-CHOSEN_STATES = {key: config["dump"][key] for key in ("layers", "sublayers")}
+CHOSEN_STATES = {
+    key: config["dump"][key] for key in ("layers", "sublayers", "mlp_hidden")
+}
 LAST_STATES = {"layers": ["last", "final"], "sublayers": False}
 
 

@@ -71,7 +71,7 @@ rule dump:
                 "sublayers": plan.with_sublayers(wildcards),
                 **{
                     key: config["dump"][key]
-                    for key in ("layers", "dtype", "compression")
+                    for key in ("layers", "mlp_hidden", "dtype", "compression")
                 },
             },
             # the outputs are the same for every model: for a variant that it lacks, the file contains only the reason

@@ -70,7 +70,7 @@ use rule semantics as compare with:
                     inputs.model_content(wildcards),
                 ]
             },
-            dump=CHOSEN_STATES | {"sublayers": True},
+            dump=CHOSEN_STATES | {"sublayers": True, "mlp_hidden": []},
         ),
     message:
         "Running {wildcards.model} again, and comparing it with judgements of {wildcards.corpus}"

@@ -44,7 +44,7 @@ rule trajectory_training:
             family=lambda wildcards: TRAININGS[wildcards.training][0].family,
             spec=lambda wildcards: spec_of(TRAININGS[wildcards.training][0]),
             batch_tokens=config["compute"]["batch_tokens"],
-            dump=CHOSEN_STATES | {"sublayers": False},
+            dump=CHOSEN_STATES | {"sublayers": False, "mlp_hidden": []},
             variants=lambda wildcards: plan.runs[
                 TRAININGS[wildcards.training][0].name
             ],

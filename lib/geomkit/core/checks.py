@@ -20,6 +20,7 @@ from geomkit.core.config import (
     below_here,
     expand_models,
     fetched,
+    hidden_layers,
     meanings,
     require,
     resolve_layers,
@@ -633,6 +634,7 @@ def check_layers(config: Mapping[str, Any], models: Catalogue, selected: str, ke
         place = "dump.layers"
         try:
             dumped = resolve_layers(dump, model.depth)
+            hidden_layers(config["dump"], model.depth)
             place = key
             asked = resolve_layers(layers, model.depth)
         except Unsound:

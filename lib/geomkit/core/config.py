@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from geomkit.core.errors import ConfigError
 from geomkit.core.registry import Registry
+from geomkit.core.state import MLP_HIDDEN
 
 CAUSAL, MASKED = "causal", "masked"
 """Objectives of training: to predict the next token, or tokens that are masked, from both sides."""
@@ -383,6 +384,20 @@ def resolve_layers(layers: Any, depth: int) -> list[int]:
     if wrong := sorted(layer for layer in numbers if not 0 <= layer <= depth + 1):
         raise ConfigError(f"layer {wrong[0]} does not exist: this model has 0 (embedding) to {depth + 1} (after the final norm)")
     return sorted(numbers)
+
+
+def hidden_layers(dump: Mapping[str, Any], depth: int) -> list[int]:
+    """Resolve the blocks of which the key `mlp_hidden` of a dump requests the hidden states of the MLP; none without the key.
+
+    Raises ConfigError for a layer that is no block of a model of `depth` blocks.
+    """
+    words = dump.get(MLP_HIDDEN, [])
+    if words == "all":
+        return list(range(1, depth + 1))
+    layers = resolve_layers(words, depth)
+    if outside := [layer for layer in layers if not 1 <= layer <= depth]:
+        raise ConfigError(f"dump.mlp_hidden: layer {outside[0]} is no block, and has no MLP; blocks are 1 to {depth}, or last")
+    return layers
 
 
 def layer_name(layer: int, depth: int) -> str:

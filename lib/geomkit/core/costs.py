@@ -8,11 +8,11 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geomkit.core.config import resolve_layers
+from geomkit.core.config import hidden_layers, resolve_layers
 from geomkit.core.plan import Plan
 
 Rates = Mapping[tuple[str, str], float]
@@ -25,7 +25,8 @@ class Shape:
 
     parameters: all of them; states: layers and sublayers that are kept; d: width; texts, length: how many of how many tokens;
     lengths: those at which texts are measured; modes: number of normalisations; summed: of those that take sums of all rows
-    before a model is measured while it runs; variants: how many times the texts are run; parts: how many jobs share them.
+    before a model is measured while it runs; variants: how many times the texts are run; parts: how many jobs share them; hidden:
+    hidden states of MLPs, taken as four times as wide.
     """
 
     parameters: float
@@ -38,6 +39,12 @@ class Shape:
     summed: int
     variants: int
     parts: int = 1
+    hidden: int = 0
+
+    @property
+    def of_mlps(self) -> "Shape | None":
+        """The hidden states of MLPs as states of a model of their width, without weights; None where there are none."""
+        return replace(self, parameters=0, states=self.hidden, d=4 * self.d, hidden=0) if self.hidden else None
 
     @property
     def tokens(self) -> int:
@@ -73,7 +80,8 @@ def read_rates(path: Path) -> Rates:
 
 def seconds(stage: str, shape: Shape, rates: Rates) -> float:
     """Estimate CPU seconds of one variant at a stage, on one core."""
-    return sum(amount * rates[stage, term] for term, amount in WORK[stage](shape).items())
+    own = sum(amount * rates[stage, term] for term, amount in WORK[stage](shape).items())
+    return own + (seconds(stage, shape.of_mlps, rates) if shape.of_mlps else 0.0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Bill:
 
 def dump_bytes(shape: Shape) -> float:
     """Return the bytes of one variant's dump."""
-    return 4.0 * shape.tokens * shape.states * shape.d
+    return 4.0 * shape.tokens * (shape.states + 4 * shape.hidden) * shape.d
 
 
 def part_bytes(shape: Shape, batch_tokens: int) -> float:
@@ -100,7 +108,7 @@ def part_bytes(shape: Shape, batch_tokens: int) -> float:
         return 0.0
     sums = shape.parts * shape.modes * 8 * shape.d * (shape.d + 1) / 2
     rows = math.ceil(shape.tokens / batch_tokens) * 8 * shape.d if shape.summed else 0
-    return shape.states * (sums + rows)
+    return shape.states * (sums + rows) + (part_bytes(shape.of_mlps, batch_tokens) if shape.of_mlps else 0.0)
 
 
 def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_tokens: int = 8192) -> Bill:
@@ -110,16 +118,17 @@ def bill(shape: Shape, rates: Rates, dumped: bool, dtype_bytes: int = 4, batch_t
     parts the trained model's are merged into one more file. Measured while running, a sum for each state and mode is held, and
     the model runs once more where a mode takes sums of all rows before; what parts have measured is on disk until it is merged.
     """
-    weights, each = shape.parameters * dtype_bytes, 8 * shape.d**2
-    batch = batch_tokens * shape.d * (4 * shape.states + 16)
+    widest = shape.of_mlps or shape
+    weights, each, largest = shape.parameters * dtype_bytes, 8 * shape.d**2, 8 * widest.d**2
+    batch = batch_tokens * (4 * shape.d * (shape.states + 4 * shape.hidden) + 16 * widest.d)
     decomposing = seconds("spectra", shape, rates)
     if dumped:
         time = shape.variants * (seconds("dump", shape, rates) + decomposing)
-        memory = max(weights + batch, (2 * shape.modes + 1) * each)
+        memory = max(weights + batch, (2 * shape.modes + 1) * largest)
         return Bill(time, memory, (shape.variants + (shape.parts > 1)) * dump_bytes(shape))
     passes = 2 if shape.summed else 1
     time = shape.variants * (passes * seconds("forward", shape, rates) + decomposing)
-    memory = weights + batch + (shape.states * shape.modes + 2) * each
+    memory = weights + batch + (shape.states + 16 * shape.hidden) * shape.modes * each + 2 * largest
     return Bill(time, memory, shape.variants * part_bytes(shape, batch_tokens))
 
 
@@ -139,9 +148,10 @@ def shape_of(folder: Path, config: Mapping[str, Any], variants: int, summed: int
     states = len(resolve_layers(config["dump"]["layers"], depth)) + (2 * depth if config["dump"]["sublayers"] else 0)
     parameters = 12 * depth * d**2 + 2 * own.get("vocab_size", 0) * d
     entropy, texts = config["entropy"], config["texts"]
+    hidden = len(hidden_layers(config["dump"], depth))
     return Shape(
         *(parameters, states, d, texts["count"], texts["length"], entropy["lengths"], len(entropy["normalise"])),
-        *(summed, variants, config["dump"]["parts"]),
+        *(summed, variants, config["dump"]["parts"], hidden),
     )
 
 

@@ -19,8 +19,8 @@ F = TypeVar("F", bound=Callable)
 LIBRARY = Path(__file__).parents[2]
 """The folder that holds the package geomkit."""
 
-LOOKS = frozenset({"label", "short", "unit", "marker", "colour", "line"})
-"""Keywords of a declaration that only say how a thing is called and drawn: no computation depends on them."""
+LOOKS = frozenset({"label", "short", "unit", "marker", "colour", "line", "also", "use", "null"})
+"""Keywords of a declaration that only say how a thing is called, drawn and used: no computation depends on them."""
 
 
 @dataclass(frozen=True)

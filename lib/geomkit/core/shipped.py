@@ -61,6 +61,7 @@ FINDINGS = (
     Shipped("semantics_summary.csv", stage="semantics", run="semantics"),
     Shipped("needle/needle.csv"),
     Shipped("theory/conclusions.csv", run="controls"),
+    Shipped("mlp_width/laws.csv", run="mlp-width"),
     Shipped("axes/width_depth.csv"),
     Shipped("axes/tied.csv"),
     Shipped("axes/rates.csv"),
@@ -84,6 +85,7 @@ TRAININGS = (
     Shipped("ladder/training_grid.csv"),
     Shipped("ladder/controls.csv"),
     Shipped("ladder/controls.parquet"),
+    Shipped("ladder/controls/ladder-*-mlp16-s*", target="results/ladder/controls.csv", whole="ladder/controls.csv"),
     Shipped("ladder/steps.csv"),
     Shipped("ladder/steps/ladder-*", target="results/ladder/steps.csv", whole="ladder/steps.csv"),
 )

@@ -7,9 +7,12 @@ TOKENS = "tokens"
 PLAIN = "plain"
 """The final state without the gain and bias that the final norm has learnt: tables' sublayer of layer L + 1. No dump holds it."""
 
+MLP_HIDDEN = "mlp_hidden"
+"""The hidden state of a block's MLP, after the activation: of a gated MLP the product act(gate) * up. It has the MLP's width."""
+
 
 class State(NamedTuple):
-    """A hidden state: a layer, and `block` for its output or the sublayer after which it was taken."""
+    """A hidden state: a layer, and `block` for its output, the sublayer after which it was taken, or `MLP_HIDDEN`."""
 
     layer: int
     sublayer: str = "block"

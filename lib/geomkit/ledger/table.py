@@ -14,8 +14,8 @@ for module in (*every("geomkit.studies.*.claims"), *every("geomkit.theory.claims
     import_module(module)
 
 ORDER = (
-    *("size_laws", "same_width", "theory", "loss"),
-    *("tokens", "removal", "sinks", "semantics", "training"),
+    *("size_laws", "same_width", "mlp_width", "theory", "loss"),
+    *("tokens", "next_token", "removal", "sinks", "one_token", "semantics", "training"),
 )
 """Studies in the order of the ledger; others follow by name."""
 MISSING = Finding(scope="", effect="", verdict=UNTESTED, reason="nothing has been measured about it here")

@@ -6,6 +6,9 @@ a sentence that says why a spectrum of that shape has none. Its parameters are s
 `central=True` also measures and draws it without attention sinks, at sublayers, and with one row for each document;
 `phases=True` along training.
 
+Null: Gaussian rows of the same n and d (`gaussian`), the same tokens in random order (`shuffled`), untrained twins
+(`untrained`), and for growth with width a wider model's rows on as many leading directions (`projected`).
+
 What is demanded of a metric: it keeps a batch's axes, so that a batch is a loop; it does not change where rows are rotated or
 permuted, for it sees nothing but their spectrum; its value lies between 0 and its bound, up to 1e-9, or it has no bound (None).
 The bound is meant to be reached, by a flat spectrum for all metrics here that have one, since figures draw it as what rows of
@@ -184,7 +187,13 @@ def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
     return length, spectrum.m * xp.log1p(snr * spectrum.trace / spectrum.m)
 
 
-@metrics.register("rate_distortion", label="rate-distortion entropy", unit="nats")
+@metrics.register(
+    "rate_distortion",
+    label="rate-distortion entropy",
+    unit="nats",
+    also=("coding length", "coding rate"),
+    use="To count nats. It grows with n and d by itself: compare sizes by the ratio to its bound.",
+)
 def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """Rate-distortion entropy L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats.
 
@@ -200,7 +209,13 @@ def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     return Measurement(half * length, half * highest)
 
 
-@metrics.register("rate_distortion_ratio", label="rate-distortion / its bound", unit="ratio", central=True)
+@metrics.register(
+    "rate_distortion_ratio",
+    label="rate-distortion / its bound",
+    unit="ratio",
+    central=True,
+    use="Between widths and lengths, instead of `rate_distortion_paper`.",
+)
 def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """Rate-distortion entropy over its bound, L / B: the share of what n rows of d columns could reach.
 
@@ -211,7 +226,12 @@ def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
         return Measurement(length / highest, 1.0)
 
 
-@metrics.register("rate_distortion_paper", label="rate-distortion / paper's norm", unit="ratio")
+@metrics.register(
+    "rate_distortion_paper",
+    label="rate-distortion / paper's norm",
+    unit="ratio",
+    use="Only beside the paper's numbers: for n < d the normaliser alone makes a law with width.",
+)
 def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """Rate-distortion entropy as the paper normalises it: L over (n + d)/2 d ln(1 + 1/eps2).
 
@@ -224,7 +244,13 @@ def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
     return Measurement(length / normaliser, highest / normaliser)
 
 
-@metrics.register("matrix_entropy", label="matrix entropy", unit="nats")
+@metrics.register(
+    "matrix_entropy",
+    label="matrix entropy",
+    unit="nats",
+    also=("von Neumann entropy", "Shannon entropy of the spectrum"),
+    use="For differences and means. Divided by ln d it falls with width by the normaliser alone.",
+)
 def matrix_entropy(spectrum: Spectrum) -> Measurement:
     """Matrix entropy H = -sum p ln p, in nats: the von Neumann entropy of the covariance over its trace.
 
@@ -233,7 +259,13 @@ def matrix_entropy(spectrum: Spectrum) -> Measurement:
     return Measurement(_entropy(spectrum.eigenvalues), np.log(spectrum.m))
 
 
-@metrics.register("renyi_2", label="Rényi-2 entropy", unit="nats")
+@metrics.register(
+    "renyi_2",
+    label="Rényi-2 entropy",
+    unit="nats",
+    also=("collision entropy",),
+    use="As `matrix_entropy`, with more weight on leading directions.",
+)
 def renyi_2(spectrum: Spectrum) -> Measurement:
     """Renyi entropy of order 2, -ln sum p^2, in nats: the logarithm of `participation_ratio`, at most `matrix_entropy`.
 
@@ -242,7 +274,14 @@ def renyi_2(spectrum: Spectrum) -> Measurement:
     return Measurement(namespace(spectrum.eigenvalues).log(_participation(spectrum.eigenvalues)), np.log(spectrum.m))
 
 
-@metrics.register("erank_covariance", label="effective rank", unit="directions", central=True)
+@metrics.register(
+    "erank_covariance",
+    label="effective rank",
+    unit="directions",
+    central=True,
+    also=("exponential of matrix entropy", "soft rank (Jha, Reagen)", "RankMe in arXiv 2509.23024"),
+    use="The default number of directions. RankMe in other papers is `erank_singular`.",
+)
 def erank_covariance(spectrum: Spectrum) -> Measurement:
     """Effective rank of the covariance, exp(`matrix_entropy`): the one that Diff-eRank uses.
 
@@ -251,7 +290,14 @@ def erank_covariance(spectrum: Spectrum) -> Measurement:
     return Measurement(namespace(spectrum.eigenvalues).exp(_entropy(spectrum.eigenvalues)), float(spectrum.m))
 
 
-@metrics.register("erank_singular", label="effective rank, singular", unit="directions", phases=True)
+@metrics.register(
+    "erank_singular",
+    label="effective rank, singular",
+    unit="directions",
+    phases=True,
+    also=("effective rank (Roy, Vetterli)", "RankMe"),
+    use="Beside RankMe. Small directions count more than in `erank_covariance`, so noise raises it.",
+)
 def erank_singular(spectrum: Spectrum) -> Measurement:
     """Effective rank of the rows, exp(-sum q ln q), q = s / sum(s), s the singular values of Z: RankMe, without its 1e-7.
 
@@ -262,7 +308,13 @@ def erank_singular(spectrum: Spectrum) -> Measurement:
     return Measurement(xp.exp(_entropy(xp.sqrt(spectrum.eigenvalues))), float(spectrum.m))
 
 
-@metrics.register("participation_ratio", label="participation ratio", unit="directions")
+@metrics.register(
+    "participation_ratio",
+    label="participation ratio",
+    unit="directions",
+    also=("hard rank (Jha, Reagen)", "effective dimension"),
+    use="For leading directions; the tail hardly changes it.",
+)
 def participation_ratio(spectrum: Spectrum) -> Measurement:
     """Participation ratio (sum lambda)^2 / sum lambda^2 = 1 / sum p^2: 1 for rank 1, m for a flat spectrum.
 
@@ -271,7 +323,13 @@ def participation_ratio(spectrum: Spectrum) -> Measurement:
     return Measurement(_participation(spectrum.eigenvalues), float(spectrum.m))
 
 
-@metrics.register("stable_rank", label="stable rank", unit="directions")
+@metrics.register(
+    "stable_rank",
+    label="stable rank",
+    unit="directions",
+    also=("numerical rank", "intrinsic dimension of a matrix"),
+    use="Where the largest direction is the question; it sees no other.",
+)
 def stable_rank(spectrum: Spectrum) -> Measurement:
     """Stable rank |Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
     return Measurement(1 / _shares(spectrum.eigenvalues)[..., 0], float(spectrum.m))
@@ -284,7 +342,13 @@ def _leading(spectrum: Spectrum, k: int) -> Measurement | str:
     return Measurement(_shares(spectrum.eigenvalues)[..., :k].sum(axis=-1), None)
 
 
-@metrics.register("top_1_share", label="share of the first direction", unit="ratio")
+@metrics.register(
+    "top_1_share",
+    label="share of the first direction",
+    unit="ratio",
+    also=("anisotropy", "explained variance of the first component"),
+    use="For a direction common to most tokens. Without centring it is mostly the mean.",
+)
 def top_1_share(spectrum: Spectrum) -> Measurement | str:
     """Share of the trace in the largest eigenvalue, 1 / `stable_rank`: 1 for rank 1, 1/m for a flat spectrum."""
     return _leading(spectrum, 1)
@@ -314,7 +378,13 @@ def _directions(spectrum: Spectrum, share: float) -> Measurement:
     return Measurement(count + 0 * shares[..., 0], float(math.ceil(share * spectrum.m * (1 - 1e-9))))
 
 
-@metrics.register("directions_90", label="directions for 90 % of the variance", unit="directions")
+@metrics.register(
+    "directions_90",
+    label="directions for 90 % of the variance",
+    unit="directions",
+    also="number of principal components",
+    use="For a number that everyone knows. It moves in whole steps, and hides small differences.",
+)
 def directions_90(spectrum: Spectrum) -> Measurement:
     """Smallest number of directions with 90 % of the trace: 1 for rank 1, ceil(.9 m) for a flat spectrum."""
     return _directions(spectrum, 0.90)
@@ -326,7 +396,12 @@ def directions_95(spectrum: Spectrum) -> Measurement:
     return _directions(spectrum, 0.95)
 
 
-@metrics.register("directions_99", label="directions for 99 % of the variance", unit="directions")
+@metrics.register(
+    "directions_99",
+    label="directions for 99 % of the variance",
+    unit="directions",
+    use="For the tail, which rounding and short texts change.",
+)
 def directions_99(spectrum: Spectrum) -> Measurement:
     """Smallest number of directions with 99 % of the trace: 1 for rank 1, ceil(.99 m) for a flat spectrum."""
     return _directions(spectrum, 0.99)
@@ -345,7 +420,14 @@ def _beyond_edge(spectrum: Spectrum) -> Any:
     return spectrum.eigenvalues > marchenko_pastur_edge(spectrum.n, spectrum.d, spectrum.trace[..., None])
 
 
-@metrics.register("beyond_edge", label="directions beyond the Marchenko-Pastur edge", unit="directions")
+@metrics.register(
+    "beyond_edge",
+    label="directions beyond the Marchenko-Pastur edge",
+    unit="directions",
+    also=("signal eigenvalues", "spikes"),
+    null="The edge is itself that of independent entries.",
+    use="With centred rows. Tokens that depend on one another also cross the edge.",
+)
 def beyond_edge(spectrum: Spectrum) -> Measurement:
     """Number of eigenvalues beyond the Marchenko-Pastur edge: 0 for a flat spectrum, about 0 for independent entries.
 
@@ -357,7 +439,12 @@ def beyond_edge(spectrum: Spectrum) -> Measurement:
     return Measurement(count + 0 * shares[..., 0], None)
 
 
-@metrics.register("beyond_edge_share", label="share beyond the Marchenko-Pastur edge", unit="ratio")
+@metrics.register(
+    "beyond_edge_share",
+    label="share beyond the Marchenko-Pastur edge",
+    unit="ratio",
+    use="As `beyond_edge`, where few large directions should count more.",
+)
 def beyond_edge_share(spectrum: Spectrum) -> Measurement:
     """Share of the trace in eigenvalues beyond the Marchenko-Pastur edge: 0 for a flat spectrum, 1 for rank 1 and large n, d."""
     shares = _shares(spectrum.eigenvalues)
@@ -365,7 +452,13 @@ def beyond_edge_share(spectrum: Spectrum) -> Measurement:
     return Measurement(xp.sum(xp.where(_beyond_edge(spectrum), shares, 0.0 * shares), axis=-1), None)
 
 
-@metrics.register("nuclear_norm", label="nuclear norm", unit="row lengths")
+@metrics.register(
+    "nuclear_norm",
+    label="nuclear norm",
+    unit="row lengths",
+    also=("trace norm", "Schatten-1 norm"),
+    use="At one n. It grows with n and with the lengths of rows.",
+)
 def nuclear_norm(spectrum: Spectrum) -> Measurement:
     """Nuclear norm: the sum of the singular values of Z itself, sum_i sqrt(n lambda_i), in units of Z.
 
@@ -377,7 +470,14 @@ def nuclear_norm(spectrum: Spectrum) -> Measurement:
     return Measurement(value, xp.sqrt(spectrum.n * spectrum.m * spectrum.trace))
 
 
-@metrics.register("alpha_req", label="decay of the spectrum", unit="exponent", phases=True)
+@metrics.register(
+    "alpha_req",
+    label="decay of the spectrum",
+    unit="exponent",
+    phases=True,
+    also=("alpha-ReQ", "power-law exponent of the eigenspectrum"),
+    use="Where the spectrum is straight in logarithms: look first. Papers fit other ranges and weights.",
+)
 def alpha_req(
     spectrum: Spectrum, *, alpha_first: float = 0.05, alpha_last: float = 0.5, alpha_weight: float = 0
 ) -> Measurement | str:
@@ -408,7 +508,13 @@ def alpha_req(
     return Measurement(slopes / float((weight * x) @ x), None)
 
 
-@named("diff_erank", label="Diff-eRank", unit="directions")
+@named(
+    "diff_erank",
+    label="Diff-eRank",
+    unit="directions",
+    null="It is itself a difference from untrained twins.",
+    use="At one length. Published values have one twin in training mode.",
+)
 def diff_erank(trained: Array, untrained: Array) -> Array:
     """Diff-eRank, exp(mean H untrained) - exp(mean H trained): how far training lowered the effective rank.
 

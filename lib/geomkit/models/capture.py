@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 
 from geomkit.core.arrays import namespace
 from geomkit.core.errors import RefusalError
-from geomkit.core.state import State
+from geomkit.core.state import MLP_HIDDEN, State
 from geomkit.models.context import check_texts
 from geomkit.models.load import ATTENTION, MLP, blocks, has_part, holders, output_matrix, part, setting
 from geomkit.models.masking import Masking, masked_surprisals
+from geomkit.models.mlp import down_projection
 from geomkit.models.placing import HOST, HOSTED, Homes, entry
 from geomkit.models.selfcheck import entering, first, forward, padded, predictions, read_states
 from geomkit.states.texts import Sample, by_document
@@ -40,11 +41,12 @@ class Recorder:
 
     Sublayers are kept where a block's output is its input plus what its attention and its MLP put out, in sequence or in
     parallel; the first batch decides. Where it is not so, `absent` says why. The final state is the model's `last_hidden_state`:
-    what the output matrix is applied to, after the final norm if there is one. Raises RefusalError for a model whose states
-    cannot be told (`geomkit.models.selfcheck`).
+    what the output matrix is applied to, after the final norm if there is one. mlp_hidden: blocks of which the hidden states of
+    the MLP are wanted as well, the input of its down projection (`geomkit.models.mlp`); `absent` says of which there are none.
+    Raises RefusalError for a model whose states cannot be told (`geomkit.models.selfcheck`).
     """
 
-    def __init__(self, model: PreTrainedModel, layers: Sequence[int], sublayers: bool):
+    def __init__(self, model: PreTrainedModel, layers: Sequence[int], sublayers: bool, mlp_hidden: Sequence[int] = ()):
         self.model, self.layers, self.sublayers = model, set(layers), sublayers
         self.blocks = blocks(model)
         self.depth = len(self.blocks)
@@ -54,6 +56,13 @@ class Recorder:
         self.widths: dict[State, int] = {}
         self.absent: dict[str, str] = {}
         self.input: torch.Tensor
+        self.down: dict[int, torch.nn.Module] = {}
+        for layer in mlp_hidden:
+            found = down_projection(self.blocks[layer - 1], setting(model.config, "hidden_size"))
+            if isinstance(found, str):
+                self.absent[State(layer, MLP_HIDDEN).path] = f"{type(model).__name__}, block {layer}: {found}"
+            else:
+                self.down[layer] = found.module
         if sublayers and not all(has_part(block, ATTENTION) and has_part(block, MLP) for block in self.blocks):
             self._without_sublayers(f"{type(model).__name__} has blocks without an attention and an MLP sublayer")
 
@@ -90,8 +99,12 @@ class Recorder:
         if self.how.head and (matrix := output_matrix(self.model)) is not None:
             handles.append(matrix.register_forward_pre_hook(lambda module, args: self._final(module, (), args)))
         for layer, block in enumerate(self.blocks, 1):
-            if layer == 1 or (self.sublayers and layer in self.layers):
+            if layer == 1 or (self.sublayers and layer in self.layers) or layer in self.down:
                 handles.append(block.register_forward_pre_hook(self._before, with_kwargs=True))
+            if layer in self.down:
+                handles.append(
+                    self.down[layer].register_forward_pre_hook(self._hidden(State(layer, MLP_HIDDEN)), with_kwargs=True)
+                )
             if layer in self.layers:
                 handles.append(block.register_forward_hook(self._after(layer)))
                 if self.sublayers:
@@ -120,6 +133,14 @@ class Recorder:
 
         return keep
 
+    def _hidden(self, state: State):
+        def keep(module, args, kwargs):
+            own = entering(args, kwargs)[0]
+            if own.shape[:-1].numel() == self.input.shape[:-1].numel():  # else `taken` finds it missing
+                self.states[state] = own.reshape(*self.input.shape[:-1], own.shape[-1])
+
+        return keep
+
     def _after(self, layer: int):
         def keep(block, args, output):
             self.states[State(layer)] = self._read(output)
@@ -136,7 +157,7 @@ class Recorder:
         gap = float(((attention + mlp - before - output).abs() / scale).amax())
         if not gap < SLACK:
             self._without_sublayers(f"block {layer}: its output is not its input plus its sublayers' outputs (off by {gap:.0%})")
-            self.states = {state: values for state, values in self.states.items() if state.sublayer == "block"}
+            self.states = {state: values for state, values in self.states.items() if state.sublayer in ("block", MLP_HIDDEN)}
 
     def _final(self, module, args, output):
         if self.depth + 1 in self.layers:
@@ -302,8 +323,14 @@ def taken(recorder: Recorder, tokens: int, start: int, kept: torch.Tensor | None
 
     Raises RefusalError if a layer is not among them.
     """
-    if missing := recorder.layers - {state.layer for state in recorder.states}:
+    if missing := recorder.layers - {state.layer for state in recorder.states if state.sublayer != MLP_HIDDEN}:
         raise RefusalError(f"{type(recorder.model).__name__}: its forward pass does not show layer {min(missing)}")
+    for layer in recorder.down.keys() - {state.layer for state in recorder.states if state.sublayer == MLP_HIDDEN}:
+        why = f"block {layer}: its forward pass does not hand every token to the MLP's down projection"
+        if recorder.checked:  # later batches must bring the same states, or a dump would have holes
+            raise RefusalError(f"{type(recorder.model).__name__}, {why}")
+        del recorder.down[layer]
+        recorder.absent[State(layer, MLP_HIDDEN).path] = f"{type(recorder.model).__name__}, {why}"
     states = {}
     for state in list(recorder.states):  # each is let go before the next is copied
         values = recorder.how.rows(recorder.states.pop(state), tokens)

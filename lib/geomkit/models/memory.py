@@ -1,17 +1,18 @@
 """Plan the memory for measuring a running model, and the device for the sums of each state, before it runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from geomkit.core.config import ModelSpec, resolve_layers
+from geomkit.core.config import ModelSpec, hidden_layers, resolve_layers
 from geomkit.core.errors import ConfigError
-from geomkit.core.state import State
+from geomkit.core.state import MLP_HIDDEN, State
 from geomkit.measures.controls import FOLDS
 from geomkit.models.load import blocks, find_device, load_config, setting, skeleton
+from geomkit.models.mlp import down_projection
 from geomkit.models.placing import (
     GB,
     HOST,
@@ -35,7 +36,8 @@ class Need:
     """Sizes that determine the memory for a measurement.
 
     states: of blocks and sublayers; own: those of which sums of a document are kept besides, in each of the modes; folded: those
-    of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a batch.
+    of which each fold of documents has a sum; d: width; weights, logits: in bytes; tokens: in a batch. hidden: hidden states of
+    MLPs, with their widths.
     """
 
     states: Sequence[State]
@@ -46,39 +48,52 @@ class Need:
     own: frozenset[State] = frozenset()
     folded: frozenset[State] = frozenset()
     logits: int = 0
+    hidden: Mapping[State, int] = field(default_factory=dict)
 
     @property
-    def each(self) -> int:
-        """Bytes of one sum, of d x d numbers in float64."""
-        return self.d**2 * 8
+    def every(self) -> Sequence[State]:
+        """All states, those of MLPs at the end."""
+        return [*self.states, *self.hidden]
+
+    def width(self, state: State) -> int:
+        """Return the width of a state."""
+        return self.hidden.get(state, self.d)
+
+    def each(self, state: State) -> int:
+        """Return the bytes of one sum of a state: of its width squared numbers in float64."""
+        return self.width(state) ** 2 * 8
 
     def sums_of(self, state: State) -> int:
         """Return the bytes of the sums of one state."""
-        return ((1 + (state in self.own)) * self.modes + FOLDS * (state in self.folded)) * self.each
+        return ((1 + (state in self.own)) * self.modes + FOLDS * (state in self.folded)) * self.each(state)
 
     @property
     def sums(self) -> int:
-        return sum(map(self.sums_of, self.states))
+        return sum(map(self.sums_of, self.every))
 
-    @property
-    def rows(self) -> int:
-        """Bytes of a batch of one state in float32."""
-        return 4 * self.tokens * self.d
+    def rows(self, state: State) -> int:
+        """Return the bytes of a batch of one state in float32."""
+        return 4 * self.tokens * self.width(state)
 
     @property
     def work(self) -> int:
-        """Bytes of a batch of one state in float64, as rows and in every normalisation."""
-        return 2 * self.rows * (1 + self.modes)
+        """Bytes of a batch of the widest state in float64, as rows and in every normalisation."""
+        return 2 * max(map(self.rows, self.every)) * (1 + self.modes)
+
+    @property
+    def copies(self) -> int:
+        """Bytes of two copies of the largest sum, for its eigenvalues."""
+        return 2 * max(map(self.each, self.every))
 
     @property
     def batch(self) -> int:
         """Bytes of a batch, all states in float32 and one of them in float64."""
-        return self.rows * len(self.states) + self.work
+        return sum(map(self.rows, self.every)) + self.work
 
     @property
     def total(self) -> int:
         """Bytes of the sums, two copies of one for its eigenvalues, the weights and a batch."""
-        return self.sums + 2 * self.each + self.weights + self.batch
+        return self.sums + self.copies + self.weights + self.batch
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,10 @@ class Layout:
         return [self.before, *self.blocks, self.after][state.layer]
 
 
+NONE: Mapping[State, int] = {}
+NOTHING: Mapping[str, Any] = {}
+
+
 def need(
     config: Any,
     parameters: int,
@@ -107,15 +126,21 @@ def need(
     dtype: str,
     batch_tokens: int,
     whitened: Any = None,
+    hidden: Mapping[State, int] = NONE,
 ) -> Need:
-    """Compute what a model of this configuration needs, of `parameters` weights of type `dtype`."""
+    """Compute what a model of this configuration needs, of `parameters` weights of type `dtype`.
+
+    hidden: hidden states of MLPs, with their widths.
+    """
     depth, d = setting(config, "num_hidden_layers"), setting(config, "hidden_size")
     states = requested_states(depth, layers, sublayers)
-    own = frozenset(state for state in states if keeps_documents(state, depth, d))
+    every = {**dict.fromkeys(states, d), **hidden}
+    own = frozenset(state for state, width in every.items() if keeps_documents(state, depth, width))
     of_folds = resolve_layers(whitened, depth) if whitened is not None else []
     folded = frozenset(state for state in states if state.layer in of_folds and state.sublayer == "block")
     logits = min(MARGIN, 2 * 4 * batch_tokens * setting(config, "vocab_size", 0))
-    return Need(states, len(modes), d, parameters * getattr(torch, dtype).itemsize, batch_tokens, own, folded, logits)
+    weights = parameters * getattr(torch, dtype).itemsize
+    return Need(states, len(modes), d, weights, batch_tokens, own, folded, logits, hidden)
 
 
 def requested_states(depth: int, layers: Any, sublayers: bool) -> list[State]:
@@ -140,15 +165,30 @@ def layout(model: PreTrainedModel, placed: Placement, device: torch.device) -> L
     return Layout(runs_on(places, tables), outputs, outputs[-1], weights)
 
 
-def planned(spec: ModelSpec) -> tuple[int, Layout]:
-    """Return the model's parameters, tied ones once, and where it will run, without memory for its weights.
+def hidden_widths(model: PreTrainedModel, layers: Sequence[int]) -> dict[State, int]:
+    """Return the MLP hidden states of some blocks with their widths; blocks that have none are left out."""
+    found = {layer: down_projection(blocks(model)[layer - 1], setting(model.config, "hidden_size")) for layer in layers}
+    return {State(layer, MLP_HIDDEN): one.takes for layer, one in found.items() if not isinstance(one, str)}
 
-    Raises ConfigError where nothing holds them.
+
+class Planned(NamedTuple):
+    """Parameters of a model, tied ones once, where it will run, and the widths of requested hidden states of its MLPs."""
+
+    parameters: int
+    layout: Layout
+    hidden: Mapping[State, int]
+
+
+def planned(spec: ModelSpec, dump: Mapping[str, Any] = NOTHING) -> Planned:
+    """Plan a model's run without memory for its weights; dump: settings whose `mlp_hidden` counts.
+
+    Raises ConfigError where nothing holds them, and for a layer that is no block.
     """
     device = find_device(spec.device)
     placed = place(spec.folder.name, weight_bytes(spec.folder, getattr(torch, spec.dtype)), device)
     model = skeleton(spec)
-    return sum(weight.numel() for weight in model.parameters()), layout(model, placed, devices(device)[0])
+    hidden = hidden_widths(model, hidden_layers(dump, setting(model.config, "num_hidden_layers")))
+    return Planned(sum(weight.numel() for weight in model.parameters()), layout(model, placed, devices(device)[0]), hidden)
 
 
 def check_memory(
@@ -159,10 +199,11 @@ def check_memory(
     Raises ConfigError that says what a model needs, and what would fit, where memory does not suffice.
     """
     device = find_device(spec.device)
-    parameters, where = planned(spec)
-    needed = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], modes, spec.dtype, batch_tokens, whitened)
+    parameters, where, hidden = planned(spec, dump)
+    how = (modes, spec.dtype, batch_tokens, whitened, hidden)
+    needed = need(load_config(spec), parameters, dump["layers"], dump["sublayers"], *how)
     homes = find_homes(name, needed, where, {each: free_memory(each) for each in devices(device)})
-    if device.type != "cpu" and (away := [state.path for state in needed.states if homes[state] == HOST]):
+    if device.type != "cpu" and (away := [state.path for state in needed.every if homes[state] == HOST]):
         print(f"{name}: no GPU has room for the sums of {', '.join(away)}; the host keeps them, and adds to them")
     return homes
 
@@ -184,10 +225,10 @@ class Room:
 
 def room(needed: Need, where: Layout, device: torch.device, free: int) -> Room:
     """Compute what is left beside weights, a batch, and two copies of a sum for its eigenvalues; and, on a GPU, beside logits."""
-    batch = needed.work + needed.rows * sum(where.of(state) == device for state in needed.states)
+    batch = needed.work + sum(needed.rows(state) for state in needed.every if where.of(state) == device)
     batch += needed.logits if device.type == "cuda" else 0
     weights = where.weights.get(device, 0)
-    return Room(device, free, weights, batch, free - weights - batch - 2 * needed.each)
+    return Room(device, free, weights, batch, free - weights - batch - needed.copies)
 
 
 def find_homes(name: str, needed: Need, where: Layout, free: Mapping[torch.device, int]) -> Homes:
@@ -198,46 +239,55 @@ def find_homes(name: str, needed: Need, where: Layout, free: Mapping[torch.devic
     """
     rooms = [room(needed, where, device, bytes_) for device, bytes_ in free.items()]
     left, homes = {each.device: each.sums for each in rooms}, dict[State, torch.device]()
-    runs = {where.of(state) for state in needed.states}
-    if any(left[device] + needed.work + 2 * needed.each < 0 for device in runs):
+    runs = {where.of(state) for state in needed.every}
+    if any(left[device] + needed.work + needed.copies < 0 for device in runs):
         raise too_little(name, needed, rooms, 0)
-    for state in needed.states:
+    for state in needed.every:
         own = where.of(state)
         for device in sorted(left, key=lambda device: (device != own, device.type == "cpu", -left[device])):
-            taken = needed.sums_of(state) + needed.rows * (device != own)
+            taken = needed.sums_of(state) + needed.rows(state) * (device != own)
             if taken <= left[device]:
                 left[device] -= taken
                 homes[state] = device
                 break
         else:
-            raise too_little(name, needed, rooms, sum(max(0, each.sums // needed.each) for each in rooms))
+            raise too_little(name, needed, rooms, sum(max(0, each.sums) for each in rooms))
     return homes
 
 
-def too_little(name: str, needed: Need, rooms: Sequence[Room], fit: int) -> ConfigError:
-    """Build an error that says what is needed, where, and how many layers would fit."""
-    layers = (fit - FOLDS * len(needed.folded)) // needed.modes - len(needed.own)
+def too_little(name: str, needed: Need, rooms: Sequence[Room], free: int) -> ConfigError:
+    """Build an error that says what is needed, where, and how many layers would fit into so many bytes for sums."""
+    of_mlps = sum(map(needed.sums_of, needed.hidden))
+    fit, documents = (free - of_mlps) // (8 * needed.d**2), needed.own - needed.hidden.keys()
+    layers = (fit - FOLDS * len(needed.folded)) // needed.modes - len(documents)
     way = (
         f"drop layers (dump.layers) or modes (entropy.normalise) to fit: {layers} layers x {needed.modes} modes do"
         if layers > 0
-        else "no layer fits: lower compute.batch_tokens, or use another machine or compute.dtype"
+        else f"no layer fits: {'drop dump.mlp_hidden, ' if of_mlps else ''}lower compute.batch_tokens, or use another machine or "
+        "compute.dtype"
     )
     sums = f"{len(needed.states)} layers x {needed.modes} modes x {needed.d}^2 x 8 B"
-    sums += f" and {len(needed.own)} x {needed.modes} of a document" if needed.own else ""
+    sums += f" and {len(documents)} x {needed.modes} of a document" if documents else ""
     sums += f" and {len(needed.folded)} x {FOLDS} of folds" if needed.folded else ""
+    for state, width in needed.hidden.items():
+        number = (1 + (state in needed.own)) * needed.modes
+        sums += f" and {number} x {width}^2 x 8 B, {needed.sums_of(state) / GB:.1f} GB, of /{state.path}"
     return ConfigError(f"{name}: needs {needed.sums / GB:.1f} GB for sums: {sums}; {'; '.join(map(str, rooms))}; {way}")
 
 
-def check_rows(name: str, spec: ModelSpec, tokens: int, widths: Sequence[int]) -> None:
-    """Check that the host's memory can keep the rows (tokens, width) of a state of each width; raise ConfigError otherwise.
+def check_rows(name: str, spec: ModelSpec, tokens: int, dump: Mapping[str, Any]) -> None:
+    """Check that the host's memory can keep the rows (tokens, width) of all requested states; raise ConfigError otherwise.
 
     They are in float32, and for what is done with one of them, six times its rows in float64 and three times the sums of each
     fold of documents.
     """
+    config, plan = load_config(spec), planned(spec, dump)
+    states = requested_states(setting(config, "num_hidden_layers"), dump["layers"], dump["sublayers"])
+    widths = [*[setting(config, "hidden_size")] * len(states), *plan.hidden.values()]
     rows, widest = sum(4 * tokens * width for width in widths), max(widths)
     work = 6 * 8 * tokens * widest + 3 * FOLDS * 8 * widest**2
     # what the host holds of the weights is gone when rows are projected
-    weights = planned(spec)[1].weights.get(HOST, 0)
+    weights = plan.layout.weights.get(HOST, 0)
     needed, free = rows + max(work, weights), free_memory(HOST)
     if needed > free:
         raise ConfigError(

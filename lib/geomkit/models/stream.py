@@ -11,16 +11,16 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from geomkit.core.arrays import namespace
-from geomkit.core.config import MASKED, ModelSpec, resolve_layers
+from geomkit.core.config import MASKED, ModelSpec, hidden_layers, resolve_layers
 from geomkit.core.provenance import versions
-from geomkit.core.state import State, order
+from geomkit.core.state import MLP_HIDDEN, State, order
 from geomkit.core.variants import make_run
 from geomkit.models.backends import BACKENDS
 from geomkit.models.capture import Recorder, all_rows, batch_groups, batch_limit, capture
 from geomkit.models.cutting import texts_for
 from geomkit.models.load import blocks, setting, sizes, some
 from geomkit.models.masking import Masking
-from geomkit.models.memory import check_memory, check_rows, requested_states
+from geomkit.models.memory import check_memory, check_rows
 from geomkit.models.norms import FinalNorm, final_norm
 from geomkit.models.placing import HOSTED, Homes
 from geomkit.models.selfcheck import read_states
@@ -50,9 +50,9 @@ def runs(
 ) -> "Runs":
     """Open a model, by its name and folder, on the texts of a corpus, to be called with the names of variants.
 
-    dump: the `layers` and `sublayers` that are read; origin: where the model comes from; part: the name of the part of the texts
-    that is run, where it is not all of them. modes, whitened: what is to be summed over the corpus, for which ConfigError says,
-    before the model is loaded, where memory would not do. Raises DataError for texts of another tokenizer.
+    dump: the `layers`, `sublayers` and `mlp_hidden` that are read; origin: where the model comes from; part: the name of the part
+    of the texts that is run, where it is not all of them. modes, whitened: what is to be summed over the corpus, for which
+    ConfigError says, before the model is loaded, where memory would not do. Raises DataError for texts of another tokenizer.
     """
     own = spec.at(folder)
     stored = texts_for(texts, own, model)
@@ -144,8 +144,8 @@ class Runs:
         )
         if self.part is None:
             return attributes
-        how = {"layers": self.dump["layers"], "sublayers": self.dump["sublayers"], "batch_tokens": self.batch_tokens}
-        return attributes | requested(**how, tokens=sum(self.stored.sample.texts.tokens))
+        how = {key: self.dump[key] for key in ("layers", "sublayers", MLP_HIDDEN) if self.dump.get(key) not in (None, [])}
+        return attributes | requested(**how, batch_tokens=self.batch_tokens, tokens=sum(self.stored.sample.texts.tokens))
 
 
 def reading_attributes(stored: StoredTexts, objective: str) -> dict[str, object]:
@@ -171,11 +171,12 @@ class Running:
     def _run(self) -> tuple[Recorder, Sample]:
         """The recorder of the model, which is loaded now, and the texts as this variant reads them."""
         if self._running is None:
-            bench = self.runs.bench
+            bench, dump = self.runs.bench, self.runs.dump
             model, sample = make_run(self.variant, bench)
             if bench.recorder is None or bench.recorder.model is not model:
-                layers = resolve_layers(self.runs.dump["layers"], len(blocks(model)))
-                bench.recorder = Recorder(model, layers, self.runs.dump["sublayers"])
+                depth = len(blocks(model))
+                layers = resolve_layers(dump["layers"], depth)
+                bench.recorder = Recorder(model, layers, dump["sublayers"], hidden_layers(dump, depth))
                 bench.recorder.try_out(sample, self.runs.masks)
             self._running = bench.recorder, sample
         return self._running
@@ -256,10 +257,8 @@ class Running:
         """See `geomkit.states.stream.States`."""
         runs, spec = self.runs, self.runs.bench.spec
         if self._running is None:
-            config, tokens = runs.bench.config, self.texts.tokens
-            count = len(requested_states(setting(config, "num_hidden_layers"), runs.dump["layers"], runs.dump["sublayers"]))
-            total = sum(tokens[text] for text in (self.share if texts is None else texts))
-            check_rows(runs.name, spec, total, [setting(config, "hidden_size")] * count)
+            total = sum(self.texts.tokens[text] for text in (self.share if texts is None else texts))
+            check_rows(runs.name, spec, total, runs.dump)
         rows = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, self.share if texts is None else texts)
         return {state: rows[state] for state in (self.widths if states is None else states)}
 

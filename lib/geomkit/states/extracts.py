@@ -16,6 +16,7 @@ from geomkit.core.provenance import rng
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED
 from geomkit.measures.controls import FOLDS, document_folds
+from geomkit.measures.cosine import mean_cosines
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import PENALTIES, RidgePath, ridge_path
 from geomkit.measures.spectra import FixedPointCovariance, normalise
@@ -159,18 +160,6 @@ def row_lengths(rows: Array) -> np.ndarray:
     """Compute the length of each row: (tokens,)."""
     own = reals(rows)
     return as_numpy(namespace(own).sqrt(namespace(own).linalg.vecdot(own, own)))
-
-
-def mean_cosines(rows: Array, sizes: Sequence[int]) -> list[float]:
-    """Compute the mean cosine of two different tokens of each text, (n |m|^2 - 1) / (n - 1), m the mean of its unit rows.
-
-    rows (tokens, d): texts one after another, of the given sizes. A text of one token has none: NaN. Limits: 1 for equal rows, 0
-    for orthogonal ones, -1 / (n - 1) for rows of mean 0.
-    """
-    unit, stops = normalise(rows, "unit"), np.cumsum(sizes).tolist()
-    means = [namespace(unit).mean(unit[stop - size : stop], axis=0) for stop, size in zip(stops, sizes, strict=True)]
-    squares = [float(namespace(mean).linalg.vecdot(mean, mean)) for mean in means]
-    return [(n * own - 1) / (n - 1) if n > 1 else np.nan for n, own in zip(sizes, squares, strict=True)]
 
 
 class FoldMoments:

@@ -16,7 +16,7 @@ import numpy as np
 
 from geomkit.core.arrays import Array, as_numpy, reals
 from geomkit.core.logs import progress
-from geomkit.core.state import PLAIN, State
+from geomkit.core.state import MLP_HIDDEN, PLAIN, State
 from geomkit.core.variants import TRAINED
 from geomkit.measures.accumulation import StateSpectra, text_gains
 from geomkit.measures.norms import NORMS, plain
@@ -62,10 +62,14 @@ def missing_spectra(states: States, lengths: Sequence[int]) -> dict[str, str]:
     """List what the spectra of these states will lack, with reasons."""
     longest = max(states.texts.tokens)
     absent = {f"n = {n}": f"the longest text has {longest} tokens" for n in lengths if n > longest}
-    for state, width in states.widths.items():
-        if state.layer >= depth_of(states) and not keeps_documents(state, depth_of(states), width):
-            absent[f"documents/{state.path}"] = f"covariances of documents are kept up to a width of {WIDEST}"
-            break
+    wide = [  # a part without texts has no widths, and does not say how deep the model is
+        state
+        for state, width in states.widths.items()
+        if state.layer >= depth_of(states) and not keeps_documents(state, depth_of(states), width)
+    ]
+    of_mlps = [state for state in wide if state.sublayer == MLP_HIDDEN]
+    for state in [*of_mlps, *[state for state in wide if state not in of_mlps][:1]]:
+        absent[f"documents/{state.path}"] = f"covariances of documents are kept up to a width of {WIDEST}"
     return absent
 
 

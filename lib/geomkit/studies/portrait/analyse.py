@@ -12,12 +12,13 @@ import pyarrow as pa
 from geomkit.core.arrays import Array
 from geomkit.core.provenance import rng
 from geomkit.core.variants import TRAINED
-from geomkit.laws.resampling import Documents
+from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.measures.entropy import marchenko_pastur_edge
 from geomkit.measures.gain import information_gain
 from geomkit.measures.selection import lasso_paths
 from geomkit.measures.sinks import THRESHOLD, sinks
 from geomkit.measures.spectra import normalise
+from geomkit.measures.valley import valley
 from geomkit.states.spectra import Spectra
 from geomkit.studies.portrait.dimension import dimension_rows
 from geomkit.studies.portrait.facts import facts_of_model
@@ -32,6 +33,8 @@ from geomkit.tables.rows import read_csv, read_json
 RESAMPLES = 1000
 RANKS = 48
 """Ranks of a spectrum that the table has, log-spaced."""
+VALLEY_OF = "erank_covariance"
+"""Metric whose valley over layers the table has."""
 BUDGET = 8
 """Earlier tokens that Lasso chooses for each token of a shown text."""
 Row = dict[str, Any]
@@ -82,6 +85,7 @@ def portrait_table(
     rows: list[Row] = [
         *depth_rows(own, documents),
         *pooled_rows(file, own, documents, metrics, parameters, seed),
+        *valley_rows(own, documents),
         *spectrum_rows(own),
         *norm_rows(file, own, documents, lengths, marked),
         *dimension_rows(file, own, seed),
@@ -133,6 +137,28 @@ def depth_rows(own: Profiles, documents: Documents) -> Iterator[Row]:
         for metric, value in single.items():
             if np.isfinite(value):
                 yield {**common, "metric": metric, "value": value, "bound": own.bounds[cell][metric]}
+
+
+def valley_rows(own: Profiles, documents: Documents) -> Iterator[Row]:
+    """Yield depth and place of the effective rank's valley over layers, at the longest texts, of the model and of its nulls."""
+    for mode in own.modes:
+        for variant in own.variants:
+            profile = own.profile(variant, mode, VALLEY_OF)
+            if profile is None:
+                continue
+            logs = np.log(profile)
+            whole, drawn = valley(np.exp(np.nanmean(logs, axis=0))), valley(np.exp(documents.means(logs)))
+            state = own.blocks[int(whole.layer)]
+            known = np.isfinite(logs).all(axis=1)
+            counted = {"texts": int(known.sum()), "documents": len(set(documents.index[known].tolist()))}
+            common = {"section": "valley", "variant": variant, **at(own, state), "normalise": mode, "n": own.longest, **counted}
+            depth: dict[str, Any] = {"metric": "valley_depth", "value": float(whole.depth)}
+            layer: dict[str, Any] = {"metric": "valley_layer", "value": float(whole.layer)}
+            if counted["documents"] > 1:
+                depth |= dict(zip(("low", "high"), percentile_interval(drawn.depth), strict=True))
+                first, last = percentile_interval(drawn.layer)
+                layer |= {"low": float(np.floor(first)), "high": float(np.ceil(last))}
+            yield from ({**common, **depth}, {**common, **layer})
 
 
 def spectrum_rows(own: Profiles) -> Iterator[Row]:

@@ -21,7 +21,6 @@ BESIDE = {
     "norm_median": ("median norm", "length"),
     "norm_largest": ("largest norm", "length"),
     "norm_first": ("norm of the first token", "length"),
-    "mean_cosine": ("mean cosine of two tokens", "cosine"),
     "sink_share": ("sinks' share of the squared norm", "ratio"),
     "gain": ("information gain", "nats"),
     "surprisal": ("surprisal", "nats"),
@@ -31,6 +30,8 @@ BESIDE = {
     "loss_per_byte": ("loss per byte", "nats a byte"),
 } | {name: (one.facts["label"], one.facts["unit"]) for name, one in SIMILARITIES.items()}
 """Labels and units of quantities that are no metrics of a spectrum."""
+BESIDE |= {name: (one.facts["label"], one.facts["unit"]) for name, one in described("geomkit.measures.cosine", "named").items()}
+BESIDE |= {name: (one.facts["label"], one.facts["unit"]) for name, one in described("geomkit.measures.valley", "named").items()}
 SAID = {
     "model repository": "repository",
     "model package": "package",

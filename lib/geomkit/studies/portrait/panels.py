@@ -1,6 +1,7 @@
 """Turn the table of a portrait into the sections of its page, each with panels of charts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from geomkit.core.variants import TRAINED
@@ -67,7 +68,7 @@ def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
         )
         yield section("loss", "Loss", "loss", rows, facts, lambda: {"losses": losses(rows, facts)})
     else:
-        yield section("depth", "Depth", "depth", rows, facts, lambda: {"panels": [depth_panel(rows, facts)]})
+        yield section("depth", "Depth", "depth", rows, facts, lambda: depth_parts(rows, facts))
         yield section("spectra", "Spectra", "spectrum", rows, facts, lambda: {"panels": [spectra_panel(rows, facts)]})
         yield section("similarity", "Similarity of layers", "similarity", rows, facts, lambda: similar(rows, facts))
         yield section("norms", "Norms and sinks", "norms", rows, facts, lambda: norms_parts(rows, facts))
@@ -88,6 +89,23 @@ def section(
 ) -> dict[str, Any]:
     """Return a section with its parts, or with the reason why the rows that it needs are absent."""
     return {"id": name, "title": title, **(parts() if rows.get(needs) else {"absent": reason(needs, facts)})}
+
+
+def depth_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
+    """Return the panel of metrics against layers, and the valley of the effective rank, of each variant and normalisation."""
+    found, key = rows.get("valley", ()), itemgetter("variant", "normalise")
+    layers = {key(row): numbers_of(row) for row in found if row["metric"] == "valley_layer"}
+    lines = [
+        [*(variant_series(row["variant"], facts).label, words_for(row["normalise"])), *(numbers_of(row), layers[key(row)])]
+        for row in found
+        if row["metric"] == "valley_depth"
+    ]
+    return {"panels": [depth_panel(rows, facts)], "valley": lines}
+
+
+def numbers_of(row: Row) -> list[Any]:
+    """Return a value with the ends of its interval, rounded."""
+    return [digits(row[column]) for column in ("value", "low", "high")]
 
 
 def similar(rows: Rows, facts: Facts) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class Profiles:
         """Embedding and outputs of blocks, in order."""
         return [state for state in self.states if state.layer <= self.depth]
 
+    def profile(self, variant: str, mode: str, metric: str) -> Array | None:
+        """Return a metric of the longest texts at the embedding and after each block: (texts, layers); None if one is absent."""
+        columns = [one for state in self.blocks if (one := self.at(variant, state, mode, self.longest, metric)) is not None]
+        return np.stack(columns, axis=1) if len(columns) == len(self.blocks) > 2 else None
+
     def place(self, state: State) -> str:
         """Name a state."""
         if state.sublayer == PLAIN:

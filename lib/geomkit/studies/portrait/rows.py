@@ -8,6 +8,10 @@ depth       a metric at one state: `variant` (trained, shuffled, untrained-0, ga
             has no interval, `last` and `mean` for the corpus with one row for each text, its last token's or the mean,
             whose number is n: of the texts that the model and all nulls have read. `sinks` is `with`, or `without` where
             sinks were left out of the trained model's texts.
+valley      of the effective rank (`erank_covariance`) over the embedding and all blocks, texts of the longest `n`: `variant`,
+            `normalise`, `n`, `layer`, `state`, `place`, `d` (of the deepest layer), `metric`, `value`, `low`, `high`, `texts`,
+            `documents`. Metrics: `valley_depth`, 1 - the lowest inner layer / the lower of both ends, of geometric means over
+            texts; `valley_layer`, the number of that layer. Its interval has the layers that are lowest in resamples.
 spectrum    shares of the trace, mean over texts: `variant`, `layer`, `state`, `place`, `normalise`, `n`, `d`, `rank`
             (1 is the largest), `value`. Ranks are log-spaced. Metric `marchenko_pastur`, without a rank, is the upper
             edge for rows without structure.

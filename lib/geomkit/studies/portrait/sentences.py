@@ -13,6 +13,7 @@ from geomkit.core.arrays import Array
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
+from geomkit.measures.valley import valley
 from geomkit.studies.portrait.dimension import FIRST, SAME_COVARIANCE, TYPES
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
@@ -41,7 +42,7 @@ def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows:
         return ["All texts come from one document, so nothing here has an interval, and nothing can be said to differ."]
     found = [
         *directions(own, documents),
-        *valley(own, documents),
+        *rank_valley(own, documents),
         *leading(own, documents),
         *word_order(own, documents),
         *sink_effect(own, documents, marked),
@@ -118,21 +119,24 @@ def abs_of(estimate: Estimate) -> Estimate:
     return estimate if estimate.value >= 0 else Estimate(-estimate.value, -estimate.high, -estimate.low)
 
 
-def valley(own: Profiles, documents: Documents) -> Iterator[str]:
+def rank_valley(own: Profiles, documents: Documents) -> Iterator[str]:
     """Where along depth the effective rank is lowest, if it is lower there than at both ends, and deeper than the twin's."""
     mode = "centre-unit" if "centre-unit" in own.modes else own.modes[0]
-    states = own.blocks
-    columns = [one for state in states if (one := own.at(TRAINED, state, mode, own.longest, RANK)) is not None]
-    if len(states) < 4 or len(columns) < len(states):
+    states, profile = own.blocks, own.profile(TRAINED, mode, RANK)
+    if len(states) < 4 or profile is None:
         return
-    profile = np.log(np.stack(columns, axis=1))
-    depth_of_valley = valley_depth(documents.means(profile))
-    lowest = int(np.argmin(np.nanmean(profile, axis=0)[1:-1])) + 1
+    drawn, lowest = valley(np.exp(documents.means(np.log(profile)))), int(valley(mean_profile(profile)).layer)
     twins = [one for state in states if (one := twin_mean(own, state, mode, RANK)) is not None]
     has_twin = len(twins) == len(states)
-    null = valley_depth(documents.means(np.log(np.stack(twins, axis=1)))) if has_twin else np.zeros(1)
-    if np.nanquantile(depth_of_valley, 0.025) <= 0 or np.nanquantile(depth_of_valley - null, 0.025) <= 0:
+    if np.nanquantile(drawn.depth, 0.025) <= 0:
         return
+    if has_twin:
+        null = np.log(np.stack(twins, axis=1))
+        same = np.where(np.isfinite(null), np.log(profile), np.nan)  # nulls may have been measured on some of the texts
+        own_depth, null_depth = (valley(np.exp(documents.means(one))).depth for one in (same, null))
+        if np.nanquantile(own_depth - null_depth, 0.025) <= 0:
+            return
+    columns = list(profile.T)
     first, last = (number(mean(documents, columns[end]).value) for end in (0, -1))
     sentence = (
         f"Along depth, the effective rank ({ROWS.get(mode, mode)}) is {first} at the embedding, falls to "
@@ -144,9 +148,9 @@ def valley(own: Profiles, documents: Documents) -> Iterator[str]:
     yield sentence + (". An untrained twin has no valley as deep." if has_twin else ".")
 
 
-def valley_depth(profiles: Array) -> Array:
-    """Compute by how much the lowest inner value (k, layers) of a profile is below the lower of its ends: (k,)."""
-    return np.asarray(np.minimum(profiles[:, 0], profiles[:, -1]) - profiles[:, 1:-1].min(axis=1))
+def mean_profile(values: Array) -> Array:
+    """Average values (texts, layers) over texts by their geometric mean."""
+    return np.asarray(np.exp(np.nanmean(np.log(values), axis=0)))
 
 
 def leading(own: Profiles, documents: Documents) -> Iterator[str]:
