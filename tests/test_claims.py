@@ -192,8 +192,8 @@ def test_what_training_does_says_on_how_many_twins_it_rests_and_whether_it_is_a_
         found = ledger(tmp_path, ("scaling/trends.csv", Trend, [replace(TREND, **columns)]))
         return found["trained over untrained effective rank grows with size"][0].reason
 
-    assert reason(twins=3) == "mean over 7 widths +0.200 [+0.100, +0.300]; 3 untrained twins a model"
-    assert "no rise on average is shown" in reason(level_low=-0.1)
+    assert reason(twins=3) == "mean over 7 widths +0.200 [+0.100, +0.300]; 3 twins"
+    assert "(no rise shown)" in reason(level_low=-0.1)
 
 
 def score(metric: str, **columns: object) -> TokenScore:
@@ -221,7 +221,7 @@ def test_sometimes_is_supported_by_one_case_and_always_is_not(tmp_path):
     mine = of_scores(tmp_path, win, better, replace(win, first=1))["Lasso sometimes outperforms attention in reconstruction"]
     assert [row.verdict for row in mine] == [REFUTED, SUPPORTED]
     assert status(mine) is SUPPORTED
-    assert "without the first token 0.30" in mine[0].reason
+    assert "without the first token 0.30" in mine[0].details
     both = [replace(row, metric="divergence_win") for row in (win, better)]
     assert status(of_scores(tmp_path, *both)["Lasso outperforms attention for the prediction"]) is OPEN
 

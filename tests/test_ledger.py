@@ -64,11 +64,24 @@ ROWS = [LAW, replace(LAW, scope="f on d", value=-0.01, low=-0.04, high=0.02, ver
 def test_findings_have_a_row_and_a_paragraph_for_each_claim_with_every_number():
     page = findings_page(ROWS)
     assert re.findall(r"^##+ .*", page, flags=re.MULTILINE) == ["## Rank grows", "## Lasso wins", "## Unseen"]
-    assert "| [Rank grows](#rank-grows) | open (1 supported, 1 open) |" in page
+    assert "| [Rank grows](#rank-grows) | open |" in page
     assert "Ranks <grow>. (A & B) **Open (1 supported, 1 open).** Effect: exponent." in page
     assert "- f on c: +0.050 [+0.020, +0.080]; beyond | width." in page
     assert "- f on c: 0.600 [0.550, 0.650]; beyond | width." in page
     assert "Nobody looked. (A & B) **Untested.**" in page
+
+
+def test_exploratory_findings_stand_on_one_line_with_version_1_s_verdict():
+    judged = replace(LAW, primary=True)
+    other = replace(
+        LAW, scope="f on d, exploratory", reason="open; far from it; version 1: undecided", value=0.01, low=0.0, high=0.02
+    )
+    page = findings_page([judged, *(replace(other, scope=f"f on d{k}, exploratory") for k in range(6))])
+    assert "- f on c: +0.050 [+0.020, +0.080]; beyond | width." in page
+    (line,) = [line for line in page.splitlines() if line.startswith("- Exploratory")]
+    assert line.startswith("- Exploratory: f on d0 (version 1: undecided) +0.010 [+0.000, +0.020]; f on d1 ")
+    assert line.endswith("; and 2 more.")
+    assert "far from it" not in page
 
 
 def test_arithmetic_is_called_exact_unless_it_is_broken():

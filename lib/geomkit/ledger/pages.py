@@ -27,26 +27,25 @@ START, END = "<!-- findings -->", "<!-- /findings -->"
 """Marks before and after the README's table."""
 OPENING = """# Findings
 
-`make findings` renders this page and its figures from records of measurements: no number and no status is typed. [The
-protocol](protocol.md) fixes what decides.
+`make findings` renders this page from records. [The protocol](protocol.md) decides. Claims without a source are ours.
 
 - **Status.** *Supported* and *refuted*: the interval, or for laws with model size the verdict of the pair model, has or
-  contradicts the claimed sign. *Exact*: arithmetic, which measurements confirm. *Open*: all else that was measured.
-  *Untested*: nothing was. Where a claim has a confirmatory test, that decides; exploratory rows stand beside it.
-- **Scope.** A status holds for the models and texts that are named, and for no others. The *ladder* is our family of
-  models, of up to 2.1 million parameters. Its *old* models had been seen when the protocol was written; its *new* ones had
-  not been trained. *sotu* are State of the Union messages, *chitchat* is dialogue, *lee* is news with people's judgements.
+  contradicts the claimed sign. *Exact*: arithmetic. *Open*: all else that was measured.
+  *Untested*: nothing was. Where a claim has a confirmatory test, that decides.
+- **Scope.** A status holds for the models and texts that are named. The *ladder* is our family of models, of up to 2.1
+  million parameters. Its *old* models had been seen when the protocol was written, its *new* ones not trained. *sotu* are
+  State of the Union messages, *chitchat* is dialogue, *lee* is news with people's judgements.
 - **Words.** Intervals are of 95 %. N is the number of parameters without embeddings. *Unit* rows are token vectors scaled
   to length 1, at the last block if nothing else is said; of *centred* rows the mean of a text is subtracted before. The
   *projected null* is a wider model's states on as many leading directions as a narrower model has. *Width accounts for*
-  more than 100 % where that null grows faster than the models. *Power* is planned from the measured scatter. *Version 1*
-  is the verdict of the [protocol before this one](protocol_1.md).
-- **Records** are in `workflow/resources/findings`; `lib/geomkit/core/shipped.py` has the command that makes each."""
+  more than 100 % where that null grows faster than the models. *Version 1* is the verdict of the [protocol before this
+  one](protocol_1.md).
+- **Records** are in `workflow/resources/findings`; `lib/geomkit/core/shipped.py` has their commands. `results/claims.html` has
+  every measurement."""
 LIMITS = """**Read this beside the table.** Shares of width and of training do not add up: the null for width comes from a
-trained model, and contains what training did. All models of the ladder have 8 million tokens, one recipe and one
+trained model. All models of the ladder have 8 million tokens, one recipe and one
 order of data; seeds change the initial weights only, and depth rises with width. At the primary endpoint there are 2
-to 16 tokens per dimension: texts shorter than a model is wide are another regime. No large family has been measured
-here."""
+to 16 tokens per dimension. No large family has been measured here."""
 PAPER = """# The paper's statements
 
 One line for each statement of *The Information of Large Language Model Geometry* ([Tan, Li, Huang
@@ -160,7 +159,7 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 def findings_page(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
     """The table of claims, and a paragraph for each with its figure, of those that were drawn, in Markdown."""
     claims = by_claim(rows)
-    body = [[f"[{title(of_claim)}](#{anchor(title(of_claim))})", standing(of_claim)] for of_claim in claims]
+    body = [[f"[{title(of_claim)}](#{anchor(title(of_claim))})", standing(of_claim).split()[0]] for of_claim in claims]
     return "\n\n".join([OPENING, table(HEAD[:2], body), LIMITS, *(paragraph(of_claim, figures) for of_claim in claims)]) + "\n"
 
 
@@ -189,7 +188,10 @@ def picture(claim: str, figures: Collection[str]) -> list[str]:
 def paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
     """One claim in Markdown: what it says, its status, its effect wherever it was measured, and its figure."""
     first = rows[0]
-    parts = [f"## {title(rows)}", f"{first.statement} ({first.source}) **{standing(rows).capitalize()}.**"]
+    parts = [
+        f"## {title(rows)}",
+        f"{first.statement}{'' if first.source == 'ours' else f' ({first.source})'} **{standing(rows).capitalize()}.**",
+    ]
     if first.scope:
         parts[-1] += f" Effect: {first.effect}."
         parts.append("\n".join(f"- {line}." for line in bullets(rows)))
@@ -198,10 +200,12 @@ def paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
 
 def bullets(rows: Sequence[Claim]) -> list[str]:
     """The findings of a claim, a line each; where some are primary, the others with their numbers alone, on one line."""
-    judged = [row for row in rows if row.primary] or list(rows)
+    tested = [row for row in rows if row.verdict is not UNTESTED] or list(rows[:1])
+    judged = [row for row in tested if row.primary] or tested
     lines = [f"{row.scope}: {'; '.join(filter(None, [measured(row), row.reason]))}" for row in judged]
-    others = [f"{where(row)} {measured(row)}" for row in rows if row not in judged and row.value is not None]
-    return [*lines, f"Exploratory: {'; '.join(others)}"] if others else lines
+    others = [f"{where(row)} {measured(row)}" for row in tested if row not in judged and row.value is not None]
+    more = f"; and {len(others) - FEW} more" if len(others) > FEW else ""
+    return [*lines, f"Exploratory: {'; '.join(others[:FEW])}{more}"] if others else lines
 
 
 def where(row: Claim) -> str:

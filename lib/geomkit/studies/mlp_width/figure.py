@@ -53,7 +53,7 @@ def draw_mlp_width(points: Path, laws: Path, output: Path, modes: Sequence[str])
 @claim_figures.register(
     "mlp-width",
     claims=("soft rank outgrows hard rank",),
-    caption="Diamonds: beyond wider MLPs; hollow: wider MLPs, twins.",
+    caption="Exponents with MLP width. Diamonds: beyond the projected null; hollow: nulls.",
 )
 def gap_of_ranks(inputs: Inputs) -> Figure | None:
     """Draw the exponents of soft rank, of hard rank and of their ratio, of models and of nulls."""

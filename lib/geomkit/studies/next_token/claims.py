@@ -37,10 +37,10 @@ def finding(models: list[NextToken], rows: list[NextToken]) -> Finding:
     shuffled = other(largest, rows, "correlation", "shuffled", None)
     beside = (("without a control", without), ("on shuffled text", shuffled))
     numbers = [f"{word} {estimate(one.value, one.low, one.high, 2)}" for word, one in beside if one]
-    counted = f"{len(below)} of {len(models)} models lie below 0" if len(models) > 1 else ""
+    counted = f"{len(below)} of {len(models)} models below 0" if len(models) > 1 else ""
     return Finding.of(
         largest,
-        "rank correlation of gain and the next token's surprisal, given the entropy of the prediction, last block",
+        "rank correlation given that entropy, last block",
         SUPPORTED if len(below) == len(models) else OPEN if below else REFUTED,
         "; ".join([*numbers, *filter(None, [counted])]),
         null="the entropy of the prediction",

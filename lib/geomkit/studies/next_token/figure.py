@@ -33,8 +33,7 @@ def draw_next_token(rows: Path, output: Path) -> None:
 @claim_figures.register(
     "next-token",
     claims=("gain knows more than the prediction",),
-    caption="Rank correlation of gain and the next token's surprisal at the last block, a dot for each model, larger ones "
-    "darker: above without control, below given the entropy of the prediction.",
+    caption="Rank correlation of gain and the next token's surprisal, larger models darker.",
 )
 def beside_entropy(inputs: Inputs) -> Figure | None:
     """Draw each model's correlation with and without the control, corpus by corpus."""

@@ -49,7 +49,7 @@ def finding(rows: list[OneToken]) -> Finding | None:
         worst,
         "ln(predicted / measured) of the centred effective rank, where it is worst",
         verdict(judged),
-        f"within 10 % at {sum(map(inside, judged))} of {len(judged)} layers; worst at layer {worst.layer}",
+        f"{sum(map(inside, judged))} of {len(judged)} layers within 10 %",
         scope=scope(worst, f"first {worst.length} tokens"),
         margin=MARGIN,
         primary=worst.corpus not in EXPLORED,

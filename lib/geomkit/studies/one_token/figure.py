@@ -31,8 +31,7 @@ def draw_one_token(rows: Path, output: Path) -> None:
 @claim_figures.register(
     "one-token",
     claims=("one token makes the centred profile",),
-    caption="Centred effective rank along depth: measured, without the longest token of each text, and predicted from lengths. "
-    "Dotted: the highest that lengths allow.",
+    caption="Centred effective rank along depth: measured, without each text's longest token, and predicted.",
 )
 def profile(inputs: Inputs) -> Figure | None:
     """Draw the centred profile of the first confirmatory corpus, or of the first one."""

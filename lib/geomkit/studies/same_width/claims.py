@@ -55,17 +55,17 @@ def shipped(rows: Sequence[FixedWidth]) -> list[FixedWidth]:
 
 def level_of(row: Trend) -> str:
     """The mean over widths, and whether it leaves the direction open."""
-    covers = ": no rise on average is shown" if sign_of(row.level_low, row.level_high) == 0 else ""
+    covers = " (no rise shown)" if sign_of(row.level_low, row.level_high) == 0 else ""
     return f"mean over {row.sizes} widths {estimate(row.level, row.level_low, row.level_high)}{covers}"
 
 
 def twins_of(row: Trend) -> str:
     """On how many untrained models of each width it rests."""
-    return "" if row.twins is None else f"{row.twins} untrained twins a model"
+    return "" if row.twins is None else f"{row.twins} twins"
 
 
 def trend_of(row: Trend) -> str:
-    return f"slope with ln N {estimate(row.trend, row.trend_low, row.trend_high)}"
+    return f"slope {estimate(row.trend, row.trend_low, row.trend_high)}"
 
 
 def planned(row: Trend) -> str:
@@ -141,7 +141,7 @@ def word_order(inputs: Inputs) -> list[Finding]:
 
 def projected(null: Trend | None) -> str:
     """The trend of the projected null, in words."""
-    return "" if null is None else f"that of the projected null {estimate(null.trend, null.trend_low, null.trend_high)}"
+    return "" if null is None else f"projected null {estimate(null.trend, null.trend_low, null.trend_high)}"
 
 
 @claims.register(
@@ -155,7 +155,7 @@ def norm_raises(inputs: Inputs) -> list[Finding]:
             row,
             "mean over widths of ln(with / without the weights), unit rows",
             from_interval(row.level_low, row.level_high, 1),
-            f"{trend_of(row)}, which the weights add to the exponent",
+            trend_of(row),
             value=row.level,
             low=row.level_low,
             high=row.level_high,

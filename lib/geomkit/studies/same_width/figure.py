@@ -33,8 +33,7 @@ def training(inputs: Inputs) -> Figure | None:
 @claim_figures.register(
     "word-order",
     claims=("word order lowers the centred effective rank",),
-    caption="ln(text / shuffled text) of the centred effective rank. Left: at each width. Right: its slope with ln N (filled), "
-    "the projected null's (hollow).",
+    caption="ln(text / shuffled text) of the centred effective rank by width, and its slope; hollow: the projected null's.",
 )
 def word_order(inputs: Inputs) -> Figure | None:
     rows = widths(inputs, "shuffled", "centre-unit")

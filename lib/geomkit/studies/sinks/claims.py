@@ -44,5 +44,5 @@ def finding(row: SinkEffect, rows: Sequence[SinkEffect]) -> Finding:
     others = [one for one in mine if at_middle(one) and one.normalise == "unit"]
     texts = f"{row.n} texts of {row.length} tokens with {number:.1f} sinks each"
     parts = [f"{levels['all']:.1f} directions with them, {levels['without']:.1f} without; {texts}"]
-    parts += [f"rows that are not centred {estimate(one.value, one.low, one.high)}" for one in others]
+    parts += [f"uncentred {estimate(one.value, one.low, one.high)}" for one in others]
     return over_documents(row, effect, "all tokens", 1, "; ".join(parts), primary=False)

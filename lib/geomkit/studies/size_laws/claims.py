@@ -177,7 +177,7 @@ def sign_follows_length(inputs: Inputs) -> list[Finding]:
                 row,
                 "exponent with N at the shortest length minus that at the longest, unit rows",
                 conjunction(verdicts),
-                ", ".join(f"{one.exponent:+.3f} at {one.length} tokens{projected(one)}" for one in mine),
+                ", ".join(f"{one.exponent:+.3f} at {one.length} tokens{projected(one)}" for one in (short, long)),
                 value=row.trend,
                 low=row.trend_low,
                 high=row.trend_high,
@@ -217,7 +217,7 @@ def normaliser(inputs: Inputs) -> list[Finding]:
                     value=part,
                     null="the bound of n rows in d dimensions",
                     verdict=SUPPORTED if part < 0 else REFUTED,
-                    reason=f"{papers[0].exponent:+.3f} as the paper normalises, {row.exponent:+.3f} over the bound",
+                    reason=f"{papers[0].exponent:+.3f} by the paper's norm, {row.exponent:+.3f} over the bound",
                 )
             )
     return findings

@@ -88,9 +88,10 @@ def wins(inputs: Inputs, metric: str, effect: str) -> list[Finding]:
                 row,
                 effect.format(number),
                 from_interval(row.low, row.high, 1, HALF),
-                "; ".join([f"{row.n} targets{levels(inputs, row, metric)}", *beside]),
+                levels(inputs, row, metric) or f"{row.n} targets",
                 null="one half",
                 against=HALF,
+                details="; ".join([f"{row.n} targets", *beside]),
             )
         )
     return findings
@@ -113,7 +114,7 @@ def levels(inputs: Inputs, row: TokenScore, metric: str) -> str:
     scores = {one.method: one.value for one in alike if one.value is not None}
     if not {LASSO, ATTENTION} <= scores.keys():
         return ""
-    return f"; means {scores[LASSO]:.2f} for Lasso, {scores[ATTENTION]:.2f} for mean attention"
+    return f"means {scores[LASSO]:.2f} for Lasso, {scores[ATTENTION]:.2f} for mean attention"
 
 
 @claims.register(

@@ -57,7 +57,7 @@ def effect(name: str) -> str:
 def finding(legs: Sequence[StepTurn], name: str) -> Finding:
     """How a curve runs, beside the published phases; one training alone cannot refute them."""
     counted = [leg for leg in legs if leg.counts]
-    ways = [f"{leg.way} to step {leg.stop} ({estimate(leg.change, leg.low, leg.high)})" for leg in counted]
+    ways = [f"{leg.way} to step {leg.stop}" for leg in counted]
     verdict: ClaimVerdict = VERDICTS[legs[0].phases]
     if legs[0].seeds == 1 and verdict is REFUTED:
         verdict = OPEN
@@ -69,7 +69,10 @@ def finding(legs: Sequence[StepTurn], name: str) -> Finding:
         low=None if last is None else last.low,
         high=None if last is None else last.high,
         verdict=verdict,
-        reason=f"{', '.join(ways) or 'no change that counts'}: {in_words(legs[0].phases)}; {legs[0].seeds} seeds",
+        reason=f"{', '.join(ways) or 'no change that counts'}: {in_words(legs[0].phases)}",
+        details="; ".join(
+            [*(f"{leg.way} by {estimate(leg.change, leg.low, leg.high)}" for leg in counted), f"{legs[0].seeds} seeds"]
+        ),
     )
 
 

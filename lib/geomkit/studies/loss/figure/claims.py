@@ -13,8 +13,7 @@ REJECTED = "0.6"
 @claim_figures.register(
     "loss-floors",
     claims=("the floor of the loss depends on the measure of size",),
-    caption="Irreducible loss by measure of size. Grey: the scatter of seeds rejects the law, so it has no interval. Dotted: the "
-    "loss of the largest model.",
+    caption="Irreducible loss by measure of size. Grey: rejected by the scatter of seeds. Dotted: the largest model's loss.",
 )
 def loss_floors(inputs: Inputs) -> Figure | None:
     places = floors(inputs)
