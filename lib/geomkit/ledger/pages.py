@@ -27,7 +27,7 @@ START, END = "<!-- findings -->", "<!-- /findings -->"
 """Marks before and after the README's table."""
 OPENING = """# Findings
 
-`make findings` renders this page from records. [The protocol](protocol.md) decides. Claims without a source are ours.
+`make findings` renders this page. [The protocol](protocol.md) decides. Claims without a source are ours.
 
 - **Status.** *Supported* and *refuted*: the interval, or for laws with model size the verdict of the pair model, has or
   contradicts the claimed sign. *Exact*: arithmetic. *Open*: all else that was measured.
