@@ -74,7 +74,13 @@ def test_findings_have_a_row_and_a_paragraph_for_each_claim_with_every_number():
 def test_exploratory_findings_stand_on_one_line_with_version_1_s_verdict():
     judged = replace(LAW, primary=True)
     other = replace(
-        LAW, scope="f on d, exploratory", reason="open; far from it; version 1: undecided", value=0.01, low=0.0, high=0.02
+        LAW,
+        primary=False,
+        scope="f on d, exploratory",
+        reason="open; far from it; version 1: undecided",
+        value=0.01,
+        low=0.0,
+        high=0.02,
     )
     page = findings_page([judged, *(replace(other, scope=f"f on d{k}, exploratory") for k in range(6))])
     assert "- f on c: +0.050 [+0.020, +0.080]; beyond | width." in page
