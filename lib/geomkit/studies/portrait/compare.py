@@ -18,6 +18,7 @@ from geomkit.studies.portrait.analyse import RESAMPLES, Row, at, depth_rows, kno
 from geomkit.studies.portrait.facts import BESIDE, facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, read_profiles
+from geomkit.studies.portrait.readout import readout_rows
 from geomkit.studies.portrait.rows import Facts, with_facts, write
 from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said
 from geomkit.tables.rows import read_json
@@ -65,7 +66,8 @@ def comparison_table(
     rows: list[Row] = []
     for name, file, own, size in zip(models, (first, second), (a, b), sizes, strict=True):
         trained = [row for row in depth_rows(own, documents) if row["variant"] == TRAINED]
-        rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size)]]
+        readout = readout_rows(file, own, documents, [TRAINED])
+        rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size), *readout]]
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
     facts = joined_facts(first, second, a, b, models, corpus, metrics, command)

@@ -6,6 +6,7 @@ from typing import Any
 from geomkit.core.declarations import described
 from geomkit.core.variants import TRAINED, VARIANTS, base
 from geomkit.states.spectra import Spectra
+from geomkit.studies.portrait import attention, readout
 from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles
 from geomkit.studies.portrait.rows import Facts
 
@@ -25,6 +26,8 @@ BESIDE = {
     "surprisal": ("surprisal", "nats"),
     "loss": ("loss", "nats a token"),
     "loss_per_byte": ("loss per byte", "nats a byte"),
+    **readout.LABELS,
+    **attention.LABELS,
 }
 """Labels and units of quantities that are no metrics of a spectrum."""
 SAID = {

@@ -215,14 +215,14 @@ def differences_figure(rows: Rows, facts: Facts) -> Figure:
     found = [row for row in chosen(rows["difference"]) if row["layer"] is not None]
     figure, axes = stacked(found, facts)
     for metric, axis in axes.items():
-        points = sorted(((panels.relative(row), row) for row in found if row["metric"] == metric), key=lambda one: one[0])
+        points = sorted(((charts.relative(row), row) for row in found if row["metric"] == metric), key=lambda one: one[0])
         axis.axhline(0, color="0.6", lw=0.6, zorder=0)
         shade(axis, [one for one in points if one[0] <= 1], "band_low", "band_high", panels.DIFFERENCE)
         for x, row in points:
             if x > 1 and row["band_low"] is not None:
                 axis.plot([x, x], [row["band_low"], row["band_high"]], "-", lw=2.5, color=panels.DIFFERENCE.colour, alpha=0.2)
         along(axis, points, panels.DIFFERENCE, 1)
-    label_depth(axes.values(), panels.RELATIVE, DEPTH)
+    label_depth(axes.values(), charts.RELATIVE, DEPTH)
     # shades lie on each other: that of the interval at one layer is darker
     names = {0.36: "95 % interval at one layer", 0.2: "band of all layers together"}
     legend(figure, [Patch(color=panels.DIFFERENCE.colour, alpha=alpha, lw=0, label=name) for alpha, name in names.items()])
@@ -234,11 +234,11 @@ def both_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw metrics of both models along relative depth, with their intervals."""
     found = [row for row in chosen(rows["depth"]) if charts.is_trained(row)]
     figure, axes = stacked(found, facts)
-    looks = panels.models_series(facts)
+    looks = charts.models_series(facts)
     for metric, axis in axes.items():
         for model, series in looks.items():
             mine = [row for row in found if (row["metric"], row["model"]) == (metric, model)]
-            along(axis, [(panels.relative(row), row) for row in mine], series, 1)
-    label_depth(axes.values(), panels.RELATIVE, DEPTH)
+            along(axis, [(charts.relative(row), row) for row in mine], series, 1)
+    label_depth(axes.values(), charts.RELATIVE, DEPTH)
     legend(figure, map(handle, looks.values()))
     return figure

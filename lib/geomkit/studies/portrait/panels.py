@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from geomkit.core.variants import TRAINED
+from geomkit.studies.portrait.attention import attention_charts
 from geomkit.studies.portrait.charts import (
     BLOCKS,
     BLUE,
@@ -17,6 +18,7 @@ from geomkit.studies.portrait.charts import (
     HERE,
     ORANGE,
     REFERENCE,
+    RELATIVE,
     SHARES,
     SOLID,
     VERMILION,
@@ -31,10 +33,12 @@ from geomkit.studies.portrait.charts import (
     digits,
     is_trained,
     lengths_in,
+    models_series,
     normalise_switch,
     panel,
     places_of,
     reason,
+    relative,
     series_in,
     series_of,
     state_name,
@@ -47,6 +51,7 @@ from geomkit.studies.portrait.charts import (
     view_of,
     words_for,
 )
+from geomkit.studies.portrait.readout import readout_panel
 from geomkit.studies.portrait.rows import Facts
 
 # Sections
@@ -57,11 +62,13 @@ def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
     yield {"id": "short", "title": "In short", "sentences": facts.sentences}
     if facts.kind == "comparison":
         yield section("depth", "Depth", "difference", rows, facts, lambda: {"panels": [difference_panel(rows, facts)]})
+        yield section("readout", "Readout", "readout", rows, facts, lambda: {"panels": [readout_panel(rows, facts)]})
         yield section("loss", "Loss", "loss", rows, facts, lambda: {"losses": losses(rows, facts)})
     else:
         yield section("depth", "Depth", "depth", rows, facts, lambda: {"panels": [depth_panel(rows, facts)]})
         yield section("spectra", "Spectra", "spectrum", rows, facts, lambda: {"panels": [spectra_panel(rows, facts)]})
         yield section("norms", "Norms and sinks", "norms", rows, facts, lambda: norms_parts(rows, facts))
+        yield section("readout", "Readout", "readout", rows, facts, lambda: {"panels": [readout_panel(rows, facts)]})
         yield section("tokens", "Tokens", "tokens", rows, facts, lambda: tokens_parts(rows, facts))
         yield section("standing", "Where it stands", "reference", rows, facts, lambda: {"panels": [standing_panel(rows, facts)]})
     yield {
@@ -200,11 +207,16 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
         title = f"Effective rank, first {ranks[0]['n']} tokens, {words_for(ranks[0]['normalise'])}"
         found = along(ranks, series_of)
         charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks, BLOCKS))
+    charts += attention_charts(rows, facts, positions)
     caption = (
         "A sink is a token whose norm is many times the median of its text: look for a gap between the largest norm and "
         "the median, and for what the effective rank is without sinks. Rows of independent numbers have no such gap, and "
-        "a mean cosine near 0."
+        "a mean cosine near 0. Attention to sinks is that of tokens that are none, a mean over heads; the first position is that "
+        "of the token which the model puts before a text, if it puts one there. Layers are alike from one to the next, so a rank "
+        "correlation over blocks says little where a circular shift of one profile gives as much."
     )
+    if not rows.get("attention"):
+        caption += f" Attention is absent: {reason('attention', facts)}."
     return {"panels": [panel(caption, charts, {})], "sinks": list(sinks_of(rows)), "nosinks": reason("sinks", facts)}
 
 
@@ -345,18 +357,4 @@ def difference_panel(rows: Rows, facts: Facts) -> dict[str, Any]:
     return panel(caption, charts, switches_of(rows["difference"], facts))
 
 
-def models_series(facts: Facts) -> dict[str, Series]:
-    """Return how two models are called and drawn."""
-    return {model: Series(model, *look) for model, look in zip(facts.models, ((BLUE, SOLID), (VERMILION, DASHED)), strict=False)}
-
-
 DIFFERENCE = Series("difference", BLUE, SOLID)
-PLAIN, FINAL = 1.16, 1.32
-"""Where final states stand on the axis of relative depth."""
-RELATIVE = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}
-"""Labels on that axis."""
-
-
-def relative(row: Row) -> float:
-    """Return where a state is on the axis of relative depth."""
-    return {"plain": PLAIN, "final": FINAL}.get(row["place"], float(row["depth"]))

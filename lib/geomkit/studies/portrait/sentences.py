@@ -15,7 +15,7 @@ from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
-MOST = 8
+MOST = 10
 RANK = "erank_covariance"
 FEW_DOCUMENTS = 10
 
@@ -33,8 +33,13 @@ class Estimate(NamedTuple):
         return int(self.low > 0) - int(self.high < 0)
 
 
-def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return at most `MOST` sentences. With fewer than two documents there are no intervals, and so no sentences but one."""
+def in_short(
+    own: Profiles, documents: Documents, marked: Sequence[Array], rows: Sequence[Mapping[str, Any]], beside: Sequence[str] = ()
+) -> list[str]:
+    """Return at most `MOST` sentences. With fewer than two documents there are no intervals, and so no sentences but one.
+
+    beside: sentences on what was measured beside spectra.
+    """
     count = len(set(own.documents))
     if count < 2:
         return ["All texts come from one document, so nothing here has an interval, and nothing can be said to differ."]
@@ -44,6 +49,7 @@ def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows:
         *leading(own, documents),
         *word_order(own, documents),
         *sink_effect(own, documents, marked),
+        *beside,
         *loss(rows),
         *stands(own, documents, rows),
     ][:MOST]

@@ -1,0 +1,208 @@
+"""Rows, charts and sentence on attention sinks: whether sinks, massive activations and a valley come together along depth."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from geomkit.core.arrays import Array
+from geomkit.core.state import State
+from geomkit.core.variants import TRAINED, base
+from geomkit.laws.resampling import Documents, simultaneous
+from geomkit.measures.attention import shifted_correlations
+from geomkit.states.spectra import Spectra
+from geomkit.studies.portrait import charts
+from geomkit.studies.portrait.profiles import Profiles
+from geomkit.studies.portrait.readout import Row, at, ends
+from geomkit.studies.portrait.rows import Facts
+from geomkit.studies.portrait.sentences import RANK, Estimate, number, said
+
+UNIFORM = "uniform attention"
+"""The variant of rows about equal attention to all tokens that a token sees."""
+FIRST, SINKS, RATIO = "attention_first", "attention_sinks", "norm_ratio"
+TOGETHER = {
+    "attention_with_rank": "attention to sinks with the effective rank",
+    "norm_with_rank": "norm of the first position with the effective rank",
+    "attention_with_norm": "attention to sinks with the norm of the first position",
+}
+"""Correlations along depth, in words."""
+LABELS = {
+    FIRST: ("attention to the first position", "ratio"),
+    SINKS: ("attention to sinks", "ratio"),
+    RATIO: ("norm of the first position in medians of its text", "ratio"),
+    **{name: (f"rank correlation over blocks, {words}", "correlation") for name, words in TOGETHER.items()},
+}
+"""Labels and units of the metrics of these rows."""
+
+
+class Read(NamedTuple):
+    """Attention of one variant: n, the tokens of each text that were read; texts (texts,); values (texts, blocks) by name."""
+
+    n: int
+    texts: Array
+    values: Mapping[str, Array]
+
+
+def read(file: Spectra, variant: str) -> Read | None:
+    """Read the attention of a variant; None where it has none."""
+    if (found := file.attention(variant)) is None:
+        return None
+    n, arrays = found
+    return Read(n, arrays.pop("texts"), arrays)
+
+
+def attention_rows(file: Spectra, own: Profiles, documents: Documents) -> Iterator[Row]:
+    """Yield attention to the first position and to sinks by block, that of equal attention, and what comes together."""
+    for variant in own.variants:
+        if (found := read(file, variant)) is None:
+            continue
+        drawn = Documents(documents.index[found.texts], documents.counts)
+        names = {"first": (variant, FIRST), "sinks": (variant, SINKS)}
+        if variant == TRAINED:
+            names |= {"first_uniform": (UNIFORM, FIRST), "sinks_uniform": (UNIFORM, SINKS), "norm_ratio": (TRAINED, RATIO)}
+        for name, (whose, metric) in names.items():
+            start = own.depth + 1 - found.values[name].shape[1]  # the embedding has no attention
+            for layer, values in enumerate(found.values[name].T, start):
+                mean, low, high, count = drawn.mean(values)
+                common = {"section": "attention", "variant": whose, **at(own, State(layer)), "metric": metric, "n": found.n}
+                yield {**common, "value": mean, **ends(low, high), "texts": len(values), "documents": count}
+        if variant == TRAINED:
+            yield from together_rows(found, own, drawn)
+
+
+def together_rows(found: Read, own: Profiles, drawn: Documents) -> Iterator[Row]:
+    """Yield rank correlations over blocks of attention to sinks, norm of the first position, and effective rank."""
+    if found.n not in own.lengths:
+        return
+    for mode in own.modes:
+        columns = [own.at(TRAINED, state, mode, found.n, RANK) for state in own.blocks[1:]]
+        if any(one is None for one in columns) or len(columns) < 4:
+            continue
+        ranks = np.stack([one[found.texts] for one in columns if one is not None], axis=1)
+        profiles = {"attention": found.values["sinks"], "norm": found.values["norm_ratio"][:, 1:], "rank": ranks}
+        for metric in TOGETHER:
+            pair = [profiles[name] for name in metric.split("_with_")]
+            shifts = shifted_correlations(*(values.mean(axis=0) for values in pair))
+            if not np.isfinite(shifts[0]):
+                continue
+            resampled = [shifted_correlations(*two)[0] for two in zip(*map(drawn.means, pair), strict=True)]
+            low, high = np.nanquantile(resampled, [0.025, 0.975])
+            null = {"band_low": float(shifts[1:].min()), "band_high": float(shifts[1:].max())}
+            common = {"section": "attention", "variant": TRAINED, "normalise": mode, "metric": metric, "n": len(columns)}
+            yield {**common, "value": float(shifts[0]), **ends(low, high), **null, "texts": len(ranks)}
+
+
+# On the page
+
+
+def attention_charts(rows: charts.Rows, facts: Facts, positions: Mapping[tuple[int, str], float]) -> Iterator[charts.Chart]:
+    """Yield charts of the attention to the first position and to sinks, with nulls, and the table of what comes together."""
+    found = [dict(row) | {"view": ()} for row in rows.get("attention", ())]
+    along = [row for row in found if row["layer"] is not None]
+    ticks = charts.ticks_of(positions)
+    for metric in (FIRST, SINKS):
+        mine = [
+            row | {"series": row["variant"], "x": x, "place": state}
+            for row in along
+            if row["metric"] == metric
+            for x, state in charts.places_of(row, positions)
+        ]
+        if mine:
+            title = charts.title_of(metric, facts)
+            title = f"{title[0].upper()}{title[1:]}, mean over heads, first {mine[0]['n']} tokens"
+            columns = ("x", "place", "value", "low", "high", "n", "texts")
+            yield charts.Chart("aligned", title, looks(mine, facts), columns, mine, ("place",), ticks, charts.BLOCKS)
+    if along:
+        yield table_by_block(rows, along, facts, positions)
+    pairs = [
+        row | {"series": name, "metric": f"{charts.words_for(row['normalise'])}: {TOGETHER[row['metric']]}", **numbers}
+        for row in found
+        if row["metric"] in TOGETHER
+        for name, numbers in (
+            ("value", {}),
+            ("shifts", {"value": row["band_high"] if row["value"] > 0 else row["band_low"], "low": None, "high": None}),
+        )
+    ]
+    if pairs:
+        series = {"value": charts.Series("rank correlation over blocks", charts.BLUE)}
+        series["shifts"] = charts.Series("the nearest to it of all circular shifts", charts.GREY)
+        columns = ("metric", "value", "low", "high")
+        yield charts.Chart("", f"What comes together over {pairs[0]['n']} blocks", series, columns, pairs, ("metric",))
+
+
+def looks(rows: Sequence[charts.Row], facts: Facts) -> dict[str, charts.Series]:
+    """Return how the model, its nulls and equal attention are called and drawn."""
+    variants = [name for name in charts.unique(rows, "variant") if name != UNIFORM]
+    drawn = {name: charts.variant_series(name, facts) for name in variants}
+    return drawn | {UNIFORM: charts.Series("equal attention to all that is seen", charts.GREY, charts.DOTTED)}
+
+
+def table_by_block(
+    rows: charts.Rows, along: Sequence[charts.Row], facts: Facts, positions: Mapping[tuple[int, str], float]
+) -> charts.Chart:
+    """Return a table with what sinks get, how long they are, and what they do to the effective rank, by block."""
+    lines = [row for row in along if row["variant"] == TRAINED]
+    lines += [row for row in rows.get("norms", ()) if row["metric"] in ("norm_first", "sink_share")]
+    ranks = [row for row in rows.get("depth", ()) if (row["metric"], row["variant"], row["scope"]) == (RANK, TRAINED, "text")]
+    if ranks:
+        where = (ranks[0]["normalise"], max(charts.unique(ranks, "n")))
+        lines += [row for row in ranks if (row["normalise"], row["n"]) == where]
+
+    def name(row: charts.Row) -> str:
+        return str(row["metric"]) + (" without" if row["sinks"] == charts.WITHOUT else "")
+
+    found = [
+        dict(row) | {"view": (), "series": name(row), "place": state, "x": x}
+        for row in lines
+        for x, state in charts.places_of(row, positions)
+        if row["place"] not in ("plain", "final")
+    ]
+    found.sort(key=lambda row: row["x"])
+    series = {metric: charts.Series(facts.labels[metric][0], charts.BLUE) for metric in (FIRST, SINKS, RATIO, "norm_first")}
+    series["sink_share"] = charts.Series(facts.labels["sink_share"][0], charts.BLUE)
+    if ranks:
+        title = f"effective rank, first {where[1]} tokens, {charts.words_for(where[0])}"
+        series |= {RANK: charts.Series(title, charts.BLUE), f"{RANK} without": charts.Series("without sinks", charts.BLUE)}
+    known = {row["series"] for row in found}
+    series = {one: look for one, look in series.items() if one in known}
+    return charts.Chart("", "Sinks by block", series, ("place", "value", "low", "high"), found, ("place",))
+
+
+# In short
+
+
+def attention_sentence(file: Spectra, own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where attention to sinks is largest, beside equal attention and a twin, and whether the valley lies where sinks are."""
+    found = read(file, TRAINED)
+    twins = [one for name in own.variants if base(name) == "untrained" and (one := read(file, name)) is not None]
+    if found is None or not twins or not np.isfinite(found.values["sinks"]).all():
+        return
+    drawn = Documents(documents.index[found.texts], documents.counts)
+    few = len(twins[0].texts)
+    twin = np.mean([one.values["sinks"] for one in twins], axis=0)
+    excess = simultaneous(drawn, found.values["sinks"] - found.values["sinks_uniform"])
+    beyond = simultaneous(Documents(drawn.index[:few], drawn.counts), found.values["sinks"][:few] - twin)
+    profile = found.values["sinks"].mean(axis=0)
+    top = int(profile.argmax())
+    if min(excess.band_low[top], beyond.band_low[top]) <= 0:
+        return
+    mass = Estimate(*drawn.mean(found.values["sinks"][:, top])[:3])
+    equal = float(found.values["sinks_uniform"][:, top].mean())
+    sentence = (
+        f"In block {top + 1} of {own.depth}, where it is largest, tokens give {said(mass)} of their attention to sinks; equal "
+        f"attention would give {number(equal)}, and an untrained twin gives {number(float(twin[:, top].mean()))}"
+    )
+    pair = next((row for row in rows if row.get("metric") == "attention_with_rank"), None)
+    if pair is not None and outside(pair):
+        sentence += (
+            f". Over the {pair['n']} blocks, attention to sinks and the effective rank "
+            f"({charts.words_for(pair['normalise'])}) have a rank correlation of "
+            f"{said(Estimate(pair['value'], pair['low'], pair['high']))}, and no circular shift of the two has one as strong"
+        )
+    yield sentence + "."
+
+
+def outside(row: Mapping[str, Any]) -> bool:
+    """Whether a correlation's interval excludes 0, and no circular shift is as strong."""
+    strongest = max(abs(row["band_low"]), abs(row["band_high"]))
+    return row.get("low") is not None and row["low"] * row["high"] > 0 and abs(row["value"]) > strongest
