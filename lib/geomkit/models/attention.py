@@ -27,10 +27,10 @@ def eager(model: PreTrainedModel) -> Iterator[None]:
 
     Raises RefusalError for an architecture that has no such way.
     """
-    parts = {name: getattr(model.config, name, None) for name in ("", *model.config.sub_configs)} | {"": model.config}
-    own = {name: part._attn_implementation for name, part in parts.items() if part is not None}
+    parts = {"": model.config} | {name: getattr(model.config, name) for name in model.config.sub_configs}
+    own = {name: way for name, part in parts.items() if (way := getattr(part, "_attn_implementation", None)) is not None}
     with refusing(model, "no attention weights to be had"):
-        model.set_attn_implementation("eager")
+        model.set_attn_implementation(dict.fromkeys(own, "eager"))
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ The model itself runs, with blocks that hand on given states instead of computin
 layers of a head are its own, whatever they are. On every run the state after the last block must give the model's own logits.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -109,7 +109,7 @@ def finite(logits: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def handing_on(blocks: Sequence[torch.nn.Module], output: Callable[[], Any]) -> Iterator[None]:
+def handing_on(blocks: Iterable[torch.nn.Module], output: Callable[[], Any]) -> Iterator[None]:
     """Let blocks return what a function gives, and compute nothing, inside the block."""
     own = [vars(block).get("forward") for block in blocks]
     for block in blocks:

@@ -110,8 +110,8 @@ def attention_charts(rows: charts.Rows, facts: Facts, positions: Mapping[tuple[i
         if mine:
             title = charts.title_of(metric, facts)
             title = f"{title[0].upper()}{title[1:]}, mean over heads, first {mine[0]['n']} tokens"
-            columns = ("x", "place", "value", "low", "high", "n", "texts")
-            yield charts.Chart("aligned", title, looks(mine, facts), columns, mine, ("place",), ticks, charts.BLOCKS)
+            series, columns = looks(mine, facts), ("x", "place", "value", "low", "high", "n", "texts")
+            yield charts.Chart("aligned", title, series, columns, mine, ("place",), ticks, charts.BLOCKS)
     if along:
         yield table_by_block(rows, along, facts, positions)
     pairs = [
@@ -126,8 +126,8 @@ def attention_charts(rows: charts.Rows, facts: Facts, positions: Mapping[tuple[i
     if pairs:
         series = {"value": charts.Series("rank correlation over blocks", charts.BLUE)}
         series["shifts"] = charts.Series("the nearest to it of all circular shifts", charts.GREY)
-        columns = ("metric", "value", "low", "high")
-        yield charts.Chart("", f"What comes together over {pairs[0]['n']} blocks", series, columns, pairs, ("metric",))
+        title = f"What comes together over {pairs[0]['n']} blocks"
+        yield charts.Chart("", title, series, ("metric", "value", "low", "high"), pairs, ("metric",))
 
 
 def looks(rows: Sequence[charts.Row], facts: Facts) -> dict[str, charts.Series]:

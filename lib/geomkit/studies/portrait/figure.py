@@ -12,7 +12,9 @@ from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
 from geomkit.studies.portrait import charts, panels
+from geomkit.studies.portrait.attention import attention_charts
 from geomkit.studies.portrait.charts import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
+from geomkit.studies.portrait.readout import readout_charts
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
 METRICS = ("erank_covariance", "rate_distortion_ratio", "top_1_share")
@@ -29,9 +31,10 @@ def figures(table: pa.Table) -> Iterator[Figure]:
     """Yield the figures of a portrait or a comparison; of those whose rows are missing, none. A page says so if all are."""
     facts, rows = facts_of(table), by_section(table)
     if facts.kind == "comparison":
-        drawings = {"difference": differences_figure, "depth": both_figure}
+        drawings = {"difference": differences_figure, "depth": both_figure, "readout": readout_figure}
     else:
-        drawings = {"depth": depth_figure, "spectrum": spectra_figure, "norms": norms_figure, "reference": standing_figure}
+        drawings = {"depth": depth_figure, "spectrum": spectra_figure, "norms": norms_figure}
+        drawings |= {"attention": attention_figure, "readout": readout_figure, "reference": standing_figure}
     yield from [one(rows, facts) for section, one in drawings.items() if rows.get(section)] or [empty_figure(facts)]
 
 
@@ -166,6 +169,34 @@ def norms_figure(rows: Rows, facts: Facts) -> Figure:
     axes[1].set_title("share of sinks, and mean cosine", loc="left")
     label_depth(axes, charts.ticks_of(positions), BLOCKS)
     legend(figure, map(handle, (panels.NORMS | panels.ALIGNED).values()))
+    figure.suptitle(head([], facts), fontsize=6.5)
+    return figure
+
+
+def attention_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw attention to the first position and to sinks against layers, beside equal attention and the untrained twins."""
+    drawn = attention_charts(rows, facts, axis_of(rows["norms"]))
+    return charts_figure([chart for chart in drawn if chart.kind], facts)
+
+
+def readout_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw what the model's own head makes of its states against layers, beside nulls, or of both models' states."""
+    return charts_figure(list(readout_charts(rows["readout"], facts)), facts)
+
+
+def charts_figure(drawn: Sequence[charts.Chart], facts: Facts) -> Figure:
+    """Draw charts along depth, one above the other, with one legend."""
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.35 * len(drawn)))
+    looks: dict[str, Series] = {}
+    axes = figure.subplots(len(drawn), 1, squeeze=False, sharex=True).flatten()
+    for axis, chart in zip(axes, drawn, strict=True):
+        axis.set_title(chart.title, loc="left")
+        last = max((x for x, label in chart.ticks.items() if label not in ("plain", "final")), default=0)
+        for name, series in chart.series.items():
+            along(axis, [(row["x"], row) for row in chart.rows if row["series"] == name], series, last)
+        looks |= chart.series
+    label_depth(axes, drawn[0].ticks, drawn[0].axis)
+    legend(figure, map(handle, looks.values()))
     figure.suptitle(head([], facts), fontsize=6.5)
     return figure
 

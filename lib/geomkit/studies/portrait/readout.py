@@ -121,39 +121,35 @@ def at(own: Profiles, state: State) -> Row:
 # On the page
 
 
-UNIFORM = charts.Series("a uniform guess", charts.GREY, charts.DOTTED)
+UNIFORM = "uniform"
+"""The series of the bound of a uniform guess."""
 
 
 def readout_panel(rows: charts.Rows, facts: Facts) -> dict[str, Any]:
     """Return the curves of the logit lens and the shares of the unembedding along depth, each with its null."""
-    along = [row for row in rows["readout"] if row["layer"] is not None]
+    return charts.panel(caption(rows["readout"], facts), list(readout_charts(rows["readout"], facts)), {})
+
+
+def readout_charts(rows: Sequence[charts.Row], facts: Facts) -> Iterator[charts.Chart]:
+    """Yield a chart for each score of the lens, and one for the shares of the unembedding."""
+    along = [row for row in rows if row["layer"] is not None]
     positions = charts.axis_of(along)
-    ticks = charts.ticks_of(positions)
     compared = facts.kind == "comparison"
+    axis = (charts.RELATIVE, charts.DEPTH) if compared else (charts.ticks_of(positions), charts.BLOCKS)
     looks = series_of(along, facts)
-    drawn = []
     for metric in [*LENS, SHARE]:
-        mine = [row for row in along if row["metric"] == metric]
-        found = [
-            dict(row) | {"view": (), "series": row["model"] if compared else row["variant"], "x": x, "place": state}
-            for row in mine
-            for x, state in (
-                [(charts.relative(row), charts.state_name(row["layer"], row["place"]))]
-                if compared
-                else charts.places_of(row, positions)
-            )
-        ]
-        if not compared:
-            found += [row | {"series": "uniform", "value": row["bound"], "low": None, "high": None}
-                      for row in found if row["bound"] is not None and row["variant"] == TRAINED]  # fmt: skip
+        found: list[charts.Row] = []
+        for row in (row for row in along if row["metric"] == metric and not (compared and row["variant"] == RANDOM)):
+            x = charts.relative(row) if compared else positions[row["layer"], row["place"]]
+            one = dict(row) | {"view": (), "x": x, "place": charts.state_name(row["layer"], row["place"])}
+            found.append(one | {"series": row["model"] if compared else row["variant"]})
+            if row["bound"] is not None and row["variant"] == TRAINED and not compared:
+                found.append(one | {"series": UNIFORM, "value": row["bound"], "low": None, "high": None})
+        names = {row["series"] for row in found}
         if found:
-            title = titled(metric, mine, facts)
-            names = {row["series"] for row in found}
             series = {name: look for name, look in looks.items() if name in names}
-            where = (charts.RELATIVE, charts.DEPTH) if compared else (ticks, charts.BLOCKS)
             columns = ("x", "place", "value", "low", "high", "n", "documents")
-            drawn.append(charts.Chart("profile", title, series, columns, found, ("place",), *where))
-    return charts.panel(caption(rows["readout"], facts), drawn, {})
+            yield charts.Chart("profile", titled(metric, found, facts), series, columns, found, ("place",), *axis)
 
 
 def titled(metric: str, rows: Sequence[charts.Row], facts: Facts) -> str:
@@ -168,7 +164,10 @@ def series_of(rows: Sequence[charts.Row], facts: Facts) -> Mapping[str, charts.S
         return charts.models_series(facts)
     variants = [name for name in charts.unique(rows, "variant") if name != RANDOM]
     drawn = {name: charts.variant_series(name, facts) for name in variants}
-    return drawn | {"uniform": UNIFORM, RANDOM: charts.Series("a random subspace of this size", charts.GREY, charts.DASHED)}
+    return drawn | {
+        UNIFORM: charts.Series("a uniform guess", charts.GREY, charts.DOTTED),
+        RANDOM: charts.Series("a random subspace of this size", charts.GREY, charts.DASHED),
+    }
 
 
 def caption(rows: Sequence[charts.Row], facts: Facts) -> str:
@@ -206,7 +205,7 @@ def readout_sentence(file: Spectra, own: Profiles, documents: Documents, rows: S
         return
     middle = states[len(states) // 2]
     half = Estimate(*drawn.mean(scores[middle].divergence)[:3])
-    where = "at every state" if first == 0 else f"only {place(own, states[first])} and later"
+    where = "at every state" if first == 0 else f"from the state {place(own, states[first])} on"
     yield (
         "Read out through the model's own final norm and head, states predict the next token better than a uniform guess "
         f"{where}. {place(own, middle).capitalize()}, the prediction is {said(half)} nats (KL) from the final one. An untrained "
