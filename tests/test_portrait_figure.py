@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from drawings import check_column
@@ -61,26 +62,44 @@ def test_spectra_are_logarithmic_and_have_the_edge(small):
 
 
 def test_the_model_is_drawn_at_its_width(small):
-    figure = list(figures(small))[3]
+    figure = list(figures(small))[5]
     place = {"section": "depth", "metric": "erank_covariance", "normalise": "unit", "n": 64, "scope": "text", "sinks": "with"}
     (here,) = rows_of(small, **place, place="last", variant="trained")
     assert [(24, here["value"])] in [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in figure.axes[0].lines]
 
 
+def test_attention_and_readout_stand_beside_their_nulls(small):
+    attention, readout = list(figures(small))[3:5]
+    assert titles(attention) == [
+        "Attention to the first position, mean over heads, first 64\ntokens",
+        "Attention to sinks, mean over heads, first 64 tokens",
+    ]
+    for variant in ("trained", "untrained-0", "uniform attention"):
+        values = [row["value"] for row in rows_of(small, section="attention", metric="attention_sinks", variant=variant)]
+        assert values in [list(line.get_ydata()) for line in attention.axes[1].lines]
+    losses = [row["value"] for row in rows_of(small, section="readout", metric="logit_lens_loss", variant="untrained-0")]
+    drawn = [list(line.get_ydata()) for line in readout.axes[1].lines]
+    assert losses in drawn
+    assert [float(np.log(49152))] * 4 in drawn
+
+
 def test_a_comparison_draws_differences_and_both_models():
     table = comparison(**SMALL)
-    differences, both = figures(table)
+    differences, both, readout = figures(table)
     assert differences.get_suptitle().endswith("smollm2-tuned minus smollm2")
     place = {"metric": "top_1_share", "normalise": "unit", "n": 64, "scope": "text"}
     values = [row["value"] for row in rows_of(table, section="difference", **place) if row["layer"] <= 3]
     assert values in [list(line.get_ydata()) for line in differences.axes[2].lines]
     tuned = [row["value"] for row in rows_of(table, section="depth", model="smollm2-tuned", **place) if row["layer"] <= 3]
     assert tuned in [list(line.get_ydata()) for line in both.axes[2].lines]
+    of_lens = {"section": "readout", "metric": "logit_lens_loss"}
+    lens = [row["value"] for row in rows_of(table, **of_lens, model="smollm2-tuned")]
+    assert lens in [list(line.get_ydata()) for line in readout.axes[1].lines]
 
 
 def test_what_is_missing_is_not_drawn_and_nothing_at_all_is_said():
-    sections = ("depth", "spectrum", "norms", "reference")
-    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 3
+    sections = ("depth", "spectrum", "norms", "attention", "readout", "reference")
+    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 5
     (empty,) = figures(portrait(**SMALL, without=sections))
     assert "nothing that a figure shows was measured" in empty.get_suptitle()
 

@@ -20,6 +20,8 @@ from geomkit.studies.portrait.sentences import RANK, Estimate, number, said
 UNIFORM = "uniform attention"
 """The variant of rows about equal attention to all tokens that a token sees."""
 FIRST, SINKS, RATIO = "attention_first", "attention_sinks", "norm_ratio"
+FEWEST = 8
+"""Blocks of which a correlation along depth says anything."""
 TOGETHER = {
     "attention_with_rank": "attention to sinks with the effective rank",
     "norm_with_rank": "norm of the first position with the effective rank",
@@ -57,9 +59,10 @@ def attention_rows(file: Spectra, own: Profiles, documents: Documents) -> Iterat
         if (found := read(file, variant)) is None:
             continue
         drawn = Documents(documents.index[found.texts], documents.counts)
-        names = {"first": (variant, FIRST), "sinks": (variant, SINKS)}
+        names = {"first": (variant, FIRST)} | ({"sinks": (variant, SINKS)} if found.values["sinks_uniform"].any() else {})
         if variant == TRAINED:
-            names |= {"first_uniform": (UNIFORM, FIRST), "sinks_uniform": (UNIFORM, SINKS), "norm_ratio": (TRAINED, RATIO)}
+            names |= {f"{name}_uniform": (UNIFORM, metric) for name, (_, metric) in names.items()}
+            names["norm_ratio"] = (TRAINED, RATIO)
         for name, (whose, metric) in names.items():
             start = own.depth + 1 - found.values[name].shape[1]  # the embedding has no attention
             for layer, values in enumerate(found.values[name].T, start):
@@ -76,7 +79,7 @@ def together_rows(found: Read, own: Profiles, drawn: Documents) -> Iterator[Row]
         return
     for mode in own.modes:
         columns = [own.at(TRAINED, state, mode, found.n, RANK) for state in own.blocks[1:]]
-        if any(one is None for one in columns) or len(columns) < 4:
+        if any(one is None for one in columns) or len(columns) < FEWEST:
             continue
         ranks = np.stack([one[found.texts] for one in columns if one is not None], axis=1)
         profiles = {"attention": found.values["sinks"], "norm": found.values["norm_ratio"][:, 1:], "rank": ranks}
@@ -95,10 +98,11 @@ def together_rows(found: Read, own: Profiles, drawn: Documents) -> Iterator[Row]
 # On the page
 
 
-def attention_charts(rows: charts.Rows, facts: Facts, positions: Mapping[tuple[int, str], float]) -> Iterator[charts.Chart]:
+def attention_charts(rows: charts.Rows, facts: Facts) -> Iterator[charts.Chart]:
     """Yield charts of the attention to the first position and to sinks, with nulls, and the table of what comes together."""
     found = [dict(row) | {"view": ()} for row in rows.get("attention", ())]
     along = [row for row in found if row["layer"] is not None]
+    positions = charts.axis_of(along)
     ticks = charts.ticks_of(positions)
     for metric in (FIRST, SINKS):
         mine = [
@@ -158,8 +162,8 @@ def table_by_block(
         if row["place"] not in ("plain", "final")
     ]
     found.sort(key=lambda row: row["x"])
-    series = {metric: charts.Series(facts.labels[metric][0], charts.BLUE) for metric in (FIRST, SINKS, RATIO, "norm_first")}
-    series["sink_share"] = charts.Series(facts.labels["sink_share"][0], charts.BLUE)
+    named = (FIRST, SINKS, RATIO, "norm_first", "sink_share")
+    series = {metric: charts.Series(facts.labels.get(metric, (metric, ""))[0], charts.BLUE) for metric in named}
     if ranks:
         title = f"effective rank, first {where[1]} tokens, {charts.words_for(where[0])}"
         series |= {RANK: charts.Series(title, charts.BLUE), f"{RANK} without": charts.Series("without sinks", charts.BLUE)}

@@ -1,5 +1,6 @@
 """Draw a portrait, or a comparison, for a paper: the numbers of its page, at one normalisation and one length of text."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from geomkit.studies.portrait.rows import Facts, facts_of, read
 
 METRICS = ("erank_covariance", "rate_distortion_ratio", "top_1_share")
 """Metrics that figures show, as far as they were measured."""
+TITLE = 60
+"""Letters of a line above a panel."""
 Points = list[tuple[float, Row]]
 
 
@@ -175,8 +178,7 @@ def norms_figure(rows: Rows, facts: Facts) -> Figure:
 
 def attention_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw attention to the first position and to sinks against layers, beside equal attention and the untrained twins."""
-    drawn = attention_charts(rows, facts, axis_of(rows["norms"]))
-    return charts_figure([chart for chart in drawn if chart.kind], facts)
+    return charts_figure([chart for chart in attention_charts(rows, facts) if chart.kind], facts)
 
 
 def readout_figure(rows: Rows, facts: Facts) -> Figure:
@@ -186,11 +188,11 @@ def readout_figure(rows: Rows, facts: Facts) -> Figure:
 
 def charts_figure(drawn: Sequence[charts.Chart], facts: Facts) -> Figure:
     """Draw charts along depth, one above the other, with one legend."""
-    figure = Figure(figsize=(WIDTH, 0.9 + 1.35 * len(drawn)))
+    figure = Figure(figsize=(WIDTH, 1.1 + 1.35 * len(drawn)))
     looks: dict[str, Series] = {}
     axes = figure.subplots(len(drawn), 1, squeeze=False, sharex=True).flatten()
     for axis, chart in zip(axes, drawn, strict=True):
-        axis.set_title(chart.title, loc="left")
+        axis.set_title(textwrap.fill(chart.title, TITLE), loc="left")
         last = max((x for x, label in chart.ticks.items() if label not in ("plain", "final")), default=0)
         for name, series in chart.series.items():
             along(axis, [(row["x"], row) for row in chart.rows if row["series"] == name], series, last)

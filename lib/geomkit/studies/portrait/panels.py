@@ -207,7 +207,7 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
         title = f"Effective rank, first {ranks[0]['n']} tokens, {words_for(ranks[0]['normalise'])}"
         found = along(ranks, series_of)
         charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks, BLOCKS))
-    charts += attention_charts(rows, facts, positions)
+    charts += attention_charts(rows, facts)
     caption = (
         "A sink is a token whose norm is many times the median of its text: look for a gap between the largest norm and "
         "the median, and for what the effective rank is without sinks. Rows of independent numbers have no such gap, and "

@@ -135,7 +135,8 @@ def readout_charts(rows: Sequence[charts.Row], facts: Facts) -> Iterator[charts.
     along = [row for row in rows if row["layer"] is not None]
     positions = charts.axis_of(along)
     compared = facts.kind == "comparison"
-    axis = (charts.RELATIVE, charts.DEPTH) if compared else (charts.ticks_of(positions), charts.BLOCKS)
+    inside = {x: label for x, label in charts.RELATIVE.items() if x <= 1}
+    axis = (inside, charts.DEPTH) if compared else (charts.ticks_of(positions), charts.BLOCKS)
     looks = series_of(along, facts)
     for metric in [*LENS, SHARE]:
         found: list[charts.Row] = []
@@ -155,7 +156,9 @@ def readout_charts(rows: Sequence[charts.Row], facts: Facts) -> Iterator[charts.
 def titled(metric: str, rows: Sequence[charts.Row], facts: Facts) -> str:
     """Return the title of a chart."""
     title = charts.title_of(metric, facts)
-    return f"{title}: {rows[0]['rank']} of {rows[0]['d']}" if rows and metric == SHARE else title[0].upper() + title[1:]
+    if metric == SHARE:
+        title = f"share of the variance in the {rows[0]['rank']} leading of {rows[0]['d']} directions of the unembedding"
+    return title[0].upper() + title[1:]
 
 
 def series_of(rows: Sequence[charts.Row], facts: Facts) -> Mapping[str, charts.Series]:
@@ -174,9 +177,10 @@ def caption(rows: Sequence[charts.Row], facts: Facts) -> str:
     """Return the caption, with the effective ranks of the unembeddings."""
     words = (
         "Each state is read out as if it came after the last block: through the model's own final norm and head (logit lens). "
-        "The prediction of the last block is the model's own. Look where the loss leaves that of a uniform guess, and where "
-        "the divergence from the final prediction falls: an untrained twin predicts nothing at any depth. A state may hold what "
-        "the head cannot read yet, so a high loss does not say that a state knows nothing."
+        "The prediction of the last block is the model's own. Look where the loss leaves that of a uniform guess, which an "
+        "untrained twin does at no depth, and where the divergence from the final prediction falls; that of a twin is small "
+        "because all of its predictions are nearly uniform. A state may hold what the head cannot read, so a high loss does not "
+        "say that it knows nothing."
     )
     ranks = [row for row in rows if row["metric"] == RANK]
     for row in ranks:
