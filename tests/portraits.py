@@ -27,7 +27,15 @@ LABELS = {
     "alpha_req": ("decay of the spectrum", "exponent"),
 }
 SIMILARITIES = {"cka": ("CKA (debiased, linear)", "ratio"), "mutual_neighbours": ("shared nearest neighbours", "ratio")}
-BESIDE = {"twonn": ("TwoNN", "dimensions"), "gride": ("Gride", "dimensions")}
+BESIDE = {
+    "twonn": ("TwoNN", "dimensions"),
+    "gride": ("Gride", "dimensions"),
+    "logit_lens_divergence": ("KL(final prediction || prediction of the state)", "nats"),
+    "logit_lens_loss": ("loss of the prediction", "nats a token"),
+    "logit_lens_entropy": ("entropy of the prediction", "nats"),
+    "attention_first": ("attention to the first position", "ratio"),
+    "attention_sinks": ("attention to sinks", "ratio"),
+}
 VARIANTS = {
     "trained": "trained",
     "shuffled": "tokens shuffled",
@@ -232,6 +240,48 @@ def loss_rows(*models: str | None) -> Iterator[dict[str, Any]]:
                 yield {"section": "loss", "model": model, "variant": variant, "metric": metric, "value": value / unit} | ends
 
 
+def readout_rows(blocks: int, d: int, *models: str | None, nulls: bool = True) -> Iterator[dict[str, Any]]:
+    """Section `readout`: a prediction that comes late, and a twin that has none."""
+    uniform = float(np.log(49152))
+    for number, model in enumerate(models):
+        for place in list(places(blocks))[: blocks + 1]:
+            for variant in ("trained", "untrained-0") if nulls else ("trained",):
+                late = max(0.0, 1 - place["depth"]) if variant == "trained" else 1.0
+                values = {
+                    "logit_lens_divergence": (8 - number) * late if variant == "trained" else 0.3 * (1 - place["depth"]),
+                    "logit_lens_loss": 3.3 + (uniform - 3.3) * late,
+                    "logit_lens_entropy": 2.9 + (uniform - 2.9) * late,
+                    "unembedding_share": 0.4 - 0.3 * late,
+                }
+                for metric, value in values.items():
+                    bound = uniform if metric in ("logit_lens_loss", "logit_lens_entropy") else None
+                    where = {"section": "readout", "model": model, "variant": variant, **place, "metric": metric, "n": 100}
+                    where |= {"d": d, "rank": d // 10 if metric == "unembedding_share" else None, "documents": 40}
+                    yield where | {"value": value, "low": 0.9 * value, "high": 1.1 * value, "bound": bound}
+            if nulls:
+                where = {"section": "readout", "variant": "random subspace", **place, "metric": "unembedding_share", "d": d}
+                yield where | {"rank": d // 10, "value": 0.1, "low": 0.08, "high": 0.12}
+        where = {"section": "readout", "model": model, "variant": "trained", "metric": "unembedding_erank", "d": d}
+        yield where | {"value": 0.7 * d, "bound": float(d)}
+
+
+def attention_rows(blocks: int) -> Iterator[dict[str, Any]]:
+    """Section `attention`: sinks in the middle of the depth, none in an untrained twin."""
+    for place in list(places(blocks))[: blocks + 1]:
+        sink = 0.1 < place["depth"] < 0.95
+        values = {"trained": 0.7 if sink else 0.1, "untrained-0": 0.06, "uniform attention": 0.06}
+        for metric in ("attention_first", "attention_sinks"):
+            for variant, value in values.items():
+                if place["layer"]:
+                    where = {"section": "attention", "variant": variant, **place, "metric": metric, "n": 64, "texts": 10}
+                    yield where | {"value": value, "low": 0.9 * value, "high": 1.1 * value}
+        where = {"section": "attention", "variant": "trained", **place, "metric": "norm_ratio", "n": 64, "texts": 10}
+        yield where | {"value": 310.0 if sink else 1.2}
+    for metric, value in (("attention_with_rank", -0.9), ("norm_with_rank", -0.8), ("attention_with_norm", 0.95)):
+        where = {"section": "attention", "variant": "trained", "normalise": "unit", "metric": metric, "n": blocks}
+        yield where | {"value": value, "low": value - 0.03, "high": value + 0.03, "band_low": -0.4, "band_high": 0.5}
+
+
 def difference_rows(blocks: int, lengths: tuple[int, ...], noise: np.random.Generator) -> Iterator[dict[str, Any]]:
     """Section `difference`: none up to a third of the depth, and then a growing one."""
     for place in places(blocks):
@@ -302,6 +352,8 @@ def portrait(
         *standing_rows(d, max(lengths)),
         *loss_rows(None),
         *similarity_rows(blocks, ("trained", "untrained-0"), d),
+        *readout_rows(blocks, d, None),
+        *attention_rows(blocks),
     ]
     facts = Facts(
         kind="portrait",
@@ -339,7 +391,7 @@ def comparison(
     for number, model in enumerate(models):
         rows += [{"model": model} | row for row in dimension_rows(blocks, ["trained"], 1 + 0.2 * number)]
     rows += dimension_rows(blocks, [None], 0.2)
-    rows += [*difference_rows(blocks, lengths, noise), *loss_rows(*models)]
+    rows += [*difference_rows(blocks, lengths, noise), *loss_rows(*models), *readout_rows(blocks, d, *models, nulls=False)]
     rows += [{"model": " and ".join(models)} | row for row in similarity_rows(blocks, ("trained",), d, blocks + 1)]
     facts = Facts(
         kind="comparison",

@@ -326,15 +326,22 @@ FUNCTIONS = {
             "measures/entropy.py",
             {
                 *("measure_spectra", "measure_width_nulls", "resample_corpora", "project_donor", "join_projections"),
-                *("compare_growth", "measure_without_sinks", "measure_components", "judge", "measure_final_state", "train_cell"),
+                *(
+                    "compare_growth",
+                    "measure_without_sinks",
+                    "measure_components",
+                    "judge",
+                    "measure_final_state",
+                    "train_cell",
+                ),
                 *("follow_model", "judge_following", "measure_training", "measure_controls"),
                 *("decompose", "sum_rows", "merge_spectra", "project_shuffled"),
-                *("measure_portrait", "write_portrait", "write_comparison", "study_mlp_width"),
+                *("measure_portrait", "write_portrait", "write_comparison", "study_mlp_width", "audit_one_token"),
             },
         ),
         (
             "models/capture.py",
-            {"runs", "runs_by_name", "probe_model", "remove_tokens", "measure_components", "train_cell"},
+            {"runs", "runs_by_name", "probe_model", "remove_tokens", "measure_components", "train_cell", "measure_tokens"},
         ),
         ("studies/entropy/figure.py", {"draw_layers", "write_page", "write_findings"}),  # pages draw figures of claims
         ("core/checks.py", set()),

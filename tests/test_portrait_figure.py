@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from drawings import check_column
@@ -61,14 +62,14 @@ def test_spectra_are_logarithmic_and_have_the_edge(small):
 
 
 def test_the_dimension_is_drawn_along_depth_and_against_the_scale_beside_gaussian_rows(small):
-    along, against = list(figures(small))[4].axes[:2]
+    along, against = list(figures(small))[5].axes[:2]
     place = {"section": "dimension", "scope": "types", "metric": "gride"}
     for variant in ("trained", "same-covariance"):
         values = [row["value"] for row in rows_of(small, **place, variant=variant, rank=8) if row["layer"] <= 3]
         assert values in [list(line.get_ydata()) for line in along.lines]
         points = [(row["rank"], row["value"]) for row in rows_of(small, **place, variant=variant, layer=2)]
         assert points in [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in against.lines]
-    assert titles(list(figures(small))[4]) == ["Gride (dimensions), neighbours 4 and 8", "against the scale, block 2"]
+    assert titles(list(figures(small))[5]) == ["Gride (dimensions), neighbours 4 and 8", "against the scale, block 2"]
 
 
 def test_the_difference_of_two_models_dimensions_is_drawn():
@@ -98,9 +99,24 @@ def test_heat_maps_are_symmetric_and_the_stronger_the_more_alike(small):
     assert shades[0, 1] < shades[0, 3]
 
 
+def test_attention_and_readout_stand_beside_their_nulls(small):
+    attention, readout = [list(figures(small))[number] for number in (4, 6)]
+    assert titles(attention) == [
+        "Attention to the first position, mean over heads, first 64\ntokens",
+        "Attention to sinks, mean over heads, first 64 tokens",
+    ]
+    for variant in ("trained", "untrained-0", "uniform attention"):
+        values = [row["value"] for row in rows_of(small, section="attention", metric="attention_sinks", variant=variant)]
+        assert values in [list(line.get_ydata()) for line in attention.axes[1].lines]
+    losses = [row["value"] for row in rows_of(small, section="readout", metric="logit_lens_loss", variant="untrained-0")]
+    drawn = [list(line.get_ydata()) for line in readout.axes[1].lines]
+    assert losses in drawn
+    assert [float(np.log(49152))] * 4 in drawn
+
+
 def test_a_comparison_draws_differences_and_both_models():
     table = comparison(**SMALL)
-    differences, both, similar, _ = figures(table)
+    differences, both, similar, _, readout = figures(table)
     assert len(similar.axes) == 2 * 2 + 1
     assert differences.get_suptitle().endswith("smollm2-tuned minus smollm2")
     place = {"metric": "top_1_share", "normalise": "unit", "n": 64, "scope": "text"}
@@ -108,11 +124,14 @@ def test_a_comparison_draws_differences_and_both_models():
     assert values in [list(line.get_ydata()) for line in differences.axes[2].lines]
     tuned = [row["value"] for row in rows_of(table, section="depth", model="smollm2-tuned", **place) if row["layer"] <= 3]
     assert tuned in [list(line.get_ydata()) for line in both.axes[2].lines]
+    of_lens = {"section": "readout", "metric": "logit_lens_loss"}
+    lens = [row["value"] for row in rows_of(table, **of_lens, model="smollm2-tuned")]
+    assert lens in [list(line.get_ydata()) for line in readout.axes[1].lines]
 
 
 def test_what_is_missing_is_not_drawn_and_nothing_at_all_is_said():
-    sections = ("depth", "spectrum", "similarity", "norms", "dimension", "reference")
-    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 5
+    sections = ("depth", "spectrum", "similarity", "norms", "dimension", "attention", "readout", "reference")
+    assert len(list(figures(portrait(**SMALL, without=sections[1:2])))) == 7
     (empty,) = figures(portrait(**SMALL, without=sections))
     assert "nothing that a figure shows was measured" in empty.get_suptitle()
 

@@ -212,13 +212,14 @@ def test_variants_differ_in_colour_and_in_dash(small):
         ("similarity", "similarity"),
         ("norms", "norms"),
         ("dimension", "dimension"),
+        ("readout", "readout"),
         ("tokens", "tokens"),
         ("reference", "standing"),
     ],
 )
 def test_a_section_without_rows_says_why(needs, section):
     found = content(portrait(**SMALL, without=(needs,)))
-    order = ["short", "depth", "spectra", "similarity", "norms", "dimension", "tokens", "standing", "measured"]
+    order = ["short", "depth", "spectra", "similarity", "norms", "dimension", "readout", "tokens", "standing", "measured"]
     assert [one["id"] for one in found["sections"]] == order
     assert part(found, section)["absent"] == "this run left it out"
     assert not part(found, section).get("panels")
@@ -237,7 +238,8 @@ def test_what_a_section_shows_beside_its_rows_may_be_missing(small):
 def test_a_comparison_shows_differences_with_both_bands_and_both_models():
     table = comparison(**SMALL)
     found = content(table)
-    assert [one["id"] for one in found["sections"]] == ["short", "depth", "similarity", "dimension", "loss", "measured"]
+    order = ["short", "depth", "similarity", "dimension", "readout", "loss", "measured"]
+    assert [one["id"] for one in found["sections"]] == order
     panel = part(found, "depth")["panels"][0]
     names = ("value", "low", "high", "band_low", "band_high")
     drawn = {
@@ -289,6 +291,29 @@ def test_two_models_are_compared_state_by_state_and_at_equal_depth():
         ("final norm, without its weights", "final norm, without its weights"),
         ("final norm", "final norm"),
     ]
+
+
+def test_sinks_and_readout_show_the_table_s_numbers_with_their_nulls(small):
+    found = content(small)
+    panel = part(found, "norms")["panels"][0]
+    titles = [chart["title"] for chart in panel["charts"]]
+    on_sinks = shown(panel, titles.index("Attention to sinks, mean over heads, first 64 tokens"))
+    for row in of_section(small, "attention"):
+        if row["metric"] == "attention_sinks" and row["place"] == "last":
+            (drawn,) = [one for one in on_sinks if (one["series"], one["x"]) == (row["variant"], "3")]
+            assert [drawn[name] for name in ("value", "low", "high")] == [five(row[name]) for name in ("value", "low", "high")]
+    by_block = shown(panel, titles.index("Sinks by block"))
+    assert {row["series"] for row in by_block} >= {"attention_sinks", "norm_ratio", "sink_share", "erank_covariance without"}
+    together = shown(panel, titles.index("What comes together over 3 blocks"))
+    first = "unit length: attention to sinks with the effective rank"
+    assert {row["series"]: row["value"] for row in together if row["metric"] == first} == {"value": "-0.9", "shifts": "-0.4"}
+    lens = part(found, "readout")["panels"][0]
+    assert "Effective rank of the unembedding, trained: 16.8 of 24 directions." in lens["caption"]
+    loss = shown(lens, 1)
+    assert {row["series"] for row in loss} == {"trained", "untrained-0", "uniform"}
+    assert {row["value"] for row in loss if row["series"] == "uniform"} == {"10.803"}
+    without = content(portrait(**SMALL, without=("attention",)))
+    assert "Attention is absent: this run left it out." in part(without, "norms")["panels"][0]["caption"]
 
 
 class Tags(HTMLParser):
@@ -360,4 +385,5 @@ def test_every_point_along_depth_is_on_the_axis_that_its_chart_draws(made):
     for chart in along:
         places = {float(row["x"]) for row in csv.DictReader(io.StringIO(chart["csv"]))}
         ends = [x for x, _ in chart["ticks"]]
-        assert (min(places), max(places)) == pytest.approx((min(ends), max(ends))), chart["title"]
+        assert min(ends) <= min(places) <= 1, chart["title"]  # attention begins at the first block
+        assert max(places) == pytest.approx(max(ends)), chart["title"]

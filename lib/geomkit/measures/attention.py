@@ -1,8 +1,10 @@
-"""Reduce the attention of several heads to one weight for each earlier token."""
+"""Reduce attention: of several heads to one weight for each earlier token, and to what sinks get of it."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
 
 from geomkit.core.arrays import Array
 
@@ -55,3 +57,35 @@ def best_head(heads: Array, effect: Array, texts: Sequence[int], k: int) -> Arra
     chosen = np.array([share[half != own].mean(axis=0).argmax() if (half != own).any() else 0 for own in (0, 1)])
     weights: Array = heads[np.arange(len(heads)), chosen[half]]
     return weights
+
+
+def attention_on(attention: Array, marked: ArrayLike) -> Array:
+    """Compute the attention that tokens give to marked ones, mean over all tokens that are not marked: (..., T, T) to (...).
+
+    A row of the attention is for each token that looks. marked: (T,). Limits: for uniform causal attention and the first token
+    alone the mean of 1 / (t + 1) over t = 1 .. T - 1; 0 where no token is marked; NaN where all are.
+    """
+    own = np.asarray(marked, dtype=bool)
+    if own.all():
+        return np.full(attention.shape[:-2], np.nan)
+    given: Array = attention[..., ~own, :][..., own].sum(axis=-1, dtype=np.float64).mean(axis=-1)
+    return given
+
+
+def uniform_attention(attention: Array) -> Array:
+    """Return equal attention to all tokens that a token gives any attention to, (..., T, T): what it sees, without preference."""
+    seen = attention > 0
+    return np.asarray(seen / np.maximum(seen.sum(axis=-1, keepdims=True), 1))
+
+
+def shifted_correlations(x: Array, y: Array) -> Array:
+    """Compute Spearman's correlation of two profiles along depth (L,), and of one with every circular shift of the other: (L,).
+
+    The first is that of the profiles as they are. Neighbouring layers are alike, so layers are no independent observations; a
+    shift keeps each profile's own smoothness, and breaks what the two share. With L layers no share of shifts is below 1 / L.
+    NaN for a profile that does not vary.
+    """
+    ranks = [stats.rankdata(values) - (len(values) + 1) / 2 for values in (x, y)]
+    scale = np.sqrt(np.square(ranks[0]).sum() * np.square(ranks[1]).sum())
+    products = np.array([ranks[0] @ np.roll(ranks[1], shift) for shift in range(len(x))])
+    return products / scale if scale > 0 else np.full(len(x), np.nan)

@@ -64,9 +64,7 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def norm_of(module: nn.Module, last: torch.Tensor, model: PreTrainedModel) -> FinalNorm | str:
     """Find the kind whose plain rows explain a module's output by one gain and one bias for each coordinate."""
-    draws = np.random.default_rng(0)
-    rows = (draws.standard_normal((ROWS, last.shape[-1])) + 0.5) * np.geomspace(1e-2, 1, ROWS)[:, None]
-    x = torch.tensor(rows, dtype=model.dtype, device=last.device)
+    x = probe_rows(last.shape[-1], model.dtype).to(last.device)
     y, eps = module(x).double().cpu().numpy(), epsilon(module)
     assert eps is not None
     misfits = {kind: misfit(plain(x.double().cpu().numpy(), kind, eps), y) for kind in NORMS}
@@ -76,8 +74,20 @@ def norm_of(module: nn.Module, last: torch.Tensor, model: PreTrainedModel) -> Fi
     return FinalNorm(best, eps)
 
 
+def probe_rows(d: int, dtype: torch.dtype) -> torch.Tensor:
+    """Draw rows (ROWS, d) of many lengths and of a mean, on which norms of different kinds differ."""
+    draws = np.random.default_rng(0)
+    rows = (draws.standard_normal((ROWS, d)) + 0.5) * np.geomspace(1e-2, 1, ROWS)[:, None]
+    return torch.tensor(rows, dtype=dtype)
+
+
 def misfit(x: Any, y: Any) -> float:
     """Compute the share of y (rows, d) that no gain and bias for each coordinate of x explain, as a length."""
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    gain = (x * y).sum(axis=0) / np.square(x).sum(axis=0)
-    return float(np.linalg.norm(y - gain * x) / np.linalg.norm(y))
+    return float(np.linalg.norm(y - gains(x, y) * x) / np.linalg.norm(y))
+
+
+def gains(x: Any, y: Any) -> Any:
+    """Fit the gain of each coordinate (d,) by least squares over rows (rows, d), y = gain x + bias."""
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    return (x * y).sum(axis=0) / np.square(x).sum(axis=0)

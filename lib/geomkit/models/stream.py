@@ -15,6 +15,7 @@ from geomkit.core.config import MASKED, ModelSpec, hidden_layers, resolve_layers
 from geomkit.core.provenance import versions
 from geomkit.core.state import MLP_HIDDEN, State, order
 from geomkit.core.variants import make_run
+from geomkit.models.attention import read_attention
 from geomkit.models.backends import BACKENDS
 from geomkit.models.capture import Recorder, all_rows, batch_groups, batch_limit, capture
 from geomkit.models.cutting import texts_for
@@ -23,10 +24,11 @@ from geomkit.models.masking import Masking
 from geomkit.models.memory import check_memory, check_rows
 from geomkit.models.norms import FinalNorm, final_norm
 from geomkit.models.placing import HOSTED, Homes
+from geomkit.models.readout import Head, Unembedding, masked_rows, read_out
 from geomkit.models.selfcheck import read_states
 from geomkit.models.variants import Bench
 from geomkit.states.parts import numbered, requested
-from geomkit.states.stream import DTYPE, Batch, States, not_finite, ranges, runs_of, states_type
+from geomkit.states.stream import DTYPE, Attended, Batch, Readout, States, not_finite, ranges, runs_of, states_type
 from geomkit.states.texts import Sample, StoredTexts, Texts
 
 OF_READING = ("template", "special tokens", "special tokens written", "special tokens read", "added tokens read", "no bytes")
@@ -261,6 +263,23 @@ class Running:
             check_rows(runs.name, spec, total, runs.dump)
         rows = all_rows(self.recorder, self.sample, runs.batch_tokens, runs.masks, self.share if texts is None else texts)
         return {state: rows[state] for state in (self.widths if states is None else states)}
+
+    def readout(self, tokens: np.ndarray, rows: Mapping[State, np.ndarray]) -> Readout:
+        """See `geomkit.states.stream.Model`."""
+        runs, ids = self.runs, np.concatenate(self.sample.ids)
+        head = Head(self.recorder)
+        if runs.masks is not None:
+            own = masked_rows(self.recorder, self.sample, tokens, runs.masks, runs.batch_tokens)
+            rows = {state: own[state] for state in rows}
+        matrix = Unembedding(head)
+        apart = matrix.gain if isinstance(matrix.gain, str) else ""
+        lens = read_out(head, rows, ids[tokens + (runs.masks is None)])
+        return Readout(lens, len(matrix.weight), matrix.covariance(), apart)
+
+    def attention(self, texts: Sequence[int], n: int) -> Iterator[Attended]:
+        """See `geomkit.states.stream.Model`."""
+        every = Recorder(self.recorder.model, range(self.recorder.depth + 1), False)
+        yield from read_attention(every, self.sample, texts, n, self.runs.masks.suffix if self.runs.masks else ())
 
     def ids(self, text: int) -> np.ndarray:
         return self.sample.ids[text]

@@ -1,7 +1,7 @@
 """Compute the eigenvalues of one model and corpus: each text at each length, and the whole corpus, for every variant.
 Of whole texts also every token's information gain, trained and shuffled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from geomkit.states.partial_spectra import write_part
 from geomkit.states.parts import PART, requested
 from geomkit.states.refusals import refused_files
 from geomkit.states.row_sums import read_row_sums, write_row_sums
-from geomkit.states.spectra import write_spectra
-from geomkit.states.stream import Open
+from geomkit.states.spectra import SpectraWriter, write_spectra
+from geomkit.states.stream import Open, States
 from geomkit.states.stream_spectra import Plan, Work, measure_variant, missing_spectra, texts_read
 
 NOTHING: Mapping[str, Any] = {}
+Beside = Callable[[SpectraWriter, str, States], Mapping[str, str]]
+"""Function that writes what it measures of a variant, and returns what is absent of it, with reasons."""
 
 
 def decompose(
@@ -39,13 +41,14 @@ def decompose(
     plain: bool = False,
     documents: bool = True,
     of_texts: Mapping[str, Sequence[int] | None] = NOTHING,
+    beside: Beside | None = None,
 ) -> None:
     """Write the spectra of one model and corpus, or a file that says why the model was refused.
 
     drawn: nulls of drawn rows; left_out: nulls that the model has none of, and why; gain, whitened, sinks, and in kept all
     else: see `geomkit.states.extracts.Requested`; plain, documents: see `geomkit.states.stream_spectra.Plan`; of_texts:
     variants of which only texts are measured, without surprisals and without the corpus: the numbers of those texts, or None for
-    all. part: the name of the part of the
+    all. beside: what else is measured of each variant while its model is there. part: the name of the part of the
     texts that is measured, where it is not all of them; sums: then the files of `sum_rows` for every part, where the modes need
     them. Raises DataError for sums of another run.
     """
@@ -76,6 +79,7 @@ def decompose(
                 before = read_row_sums(sums, known, variant) if part and plan.two_passes else None
                 with nulls.get(variant) or open_variant(variant) as own:
                     measure_variant(writer, variant, own, plan, f"{name} {variant}", before, work)
+                    absent |= beside(writer, variant, own) if beside else {}
 
 
 def sum_rows(states: Open, output: Path, variants: Sequence[str], drawn: Sequence[str], part: str, seed: int) -> None:

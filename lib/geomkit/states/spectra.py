@@ -15,6 +15,13 @@ All spectral metrics are made from it.
 /{variant}/shown/{state}                   (tokens, d)                       rows of some texts, whose numbers are /shown/texts
 /{variant}/sample/{state}                  (count, d)                        rows of some tokens, whose numbers are /sample/tokens
 /{variant}/pooled/{kind}/{state}           (texts, d)                        one row for each text, its last token's or the mean
+/{variant}/lens/{score}/{state}            (count,)                          entropy, divergence, loss of the logit lens, nats,
+                                                                             at the tokens /lens/tokens
+/{variant}/unembedding/eigenvalues         (d,)                              covariance of the output matrix's rows; attribute n;
+                                                                             /directions (d, k), the leading ones
+/{variant}/attention/{name}                (texts, blocks)                   attention to the first position and to sinks, and
+                                                                             that of equal attention; /norm_ratio (texts,
+                                                                             blocks + 1), /texts (texts,); attribute n
 /vocabulary/count                          (ids,)                            as in the dump
 /texts/{document,tokens,bytes}             as in the dump
 /documents/{name,tokens}                   the documents, in the order of the texts
@@ -39,6 +46,7 @@ from geomkit.core.state import TOKENS, State, order
 from geomkit.core.variants import TRAINED
 from geomkit.measures.fixed_point import FixedPointSum
 from geomkit.measures.gain import RidgePath
+from geomkit.measures.readout import Lens
 from geomkit.measures.spectra import (
     CovarianceAccumulator,
     FixedPointCovariance,
@@ -125,6 +133,24 @@ class SpectraWriter:
     def pooled(self, variant: str, state: State, kind: str, rows: np.ndarray) -> None:
         """Write one row for each text: (texts, d)."""
         self._put(f"{variant}/pooled/{kind}/{state.path}", rows)
+
+    def lens(self, variant: str, tokens: np.ndarray, lens: Mapping[State, Lens]) -> None:
+        """Write the scores (count,) of the logit lens at every state, and the numbers of its tokens in the corpus."""
+        self._put(f"{variant}/lens/tokens", tokens)
+        for state, scores in lens.items():
+            for name, values in scores._asdict().items():
+                self._put(f"{variant}/lens/{name}/{state.path}", values)
+
+    def unembedding(self, variant: str, eigenvalues: np.ndarray, directions: np.ndarray | None, vocabulary: int) -> None:
+        """Write the spectrum (d,) of the output matrix's rows and, of one that meets the states, leading directions (d, k)."""
+        self._put(f"{variant}/unembedding/eigenvalues", eigenvalues, n=vocabulary)
+        if directions is not None:
+            self._put(f"{variant}/unembedding/directions", directions)
+
+    def attention(self, variant: str, n: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write what was read of the attention in the first n tokens of some texts, by name (texts, ...)."""
+        for name, values in arrays.items():
+            self._put(f"{variant}/attention/{name}", values, n=n)
 
     def folds(
         self,
@@ -338,6 +364,33 @@ class Spectra(Reader):
         if f"{variant}/pooled/{rows}/{state.path}" not in self.file or len(self.text_list.tokens) <= is_centred(mode):
             return None
         return normalise(self.pooled(variant, state, rows), mode, dtype=states_type(self.attributes))
+
+    def lens(self, variant: str) -> tuple[np.ndarray, dict[State, Lens]] | None:
+        """Read the numbers (count,) of the tokens of the logit lens, and its scores by state; None where there is none."""
+        if f"{variant}/lens" not in self.file:
+            return None
+        names = Lens._fields
+        states = sorted((state for state, _ in datasets(self.file[f"{variant}/lens/{names[0]}"])), key=order)
+        scores = {state: Lens(*(read(self.file, f"{variant}/lens/{name}/{state.path}") for name in names)) for state in states}
+        return read(self.file, f"{variant}/lens/tokens"), scores
+
+    def unembedding(self, variant: str) -> tuple[Spectrum, np.ndarray | None] | None:
+        """Read the spectrum of the output matrix's rows over the vocabulary, and its leading directions (d, k) if they are known.
+
+        None where no output matrix is known.
+        """
+        path = f"{variant}/unembedding"
+        if path not in self.file:
+            return None
+        eigenvalues, known = read(self.file, f"{path}/eigenvalues"), f"{path}/directions" in self.file
+        spectrum = Spectrum(eigenvalues, int(self.file[f"{path}/eigenvalues"].attrs["n"]), len(eigenvalues))
+        return spectrum, read(self.file, f"{path}/directions") if known else None
+
+    def attention(self, variant: str) -> tuple[int, dict[str, np.ndarray]] | None:
+        """Read how many tokens of each text were read, and what was read by name; None where no attention was read."""
+        if (own := self.file.get(f"{variant}/attention")) is None:
+            return None
+        return int(own["texts"].attrs["n"]), {name: read(self.file, f"{variant}/attention/{name}") for name in own}
 
     def vocabulary(self) -> np.ndarray:
         """Read how often each token id occurs in other documents of the corpus: (ids,)."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from geomkit.core.arrays import narrowest
 from geomkit.core.errors import DataError
 from geomkit.core.state import State
+from geomkit.measures.readout import Lens
 from geomkit.states.texts import Texts
 
 DTYPE = "dtype"
@@ -92,6 +93,46 @@ class States(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: Any) -> None: ...
+
+
+class Readout(NamedTuple):
+    """What a model's head makes of its states, and what its output matrix is.
+
+    lens: scores of each state's predictions of some tokens. covariance: of the rows of the output matrix (d, d) over the
+    vocabulary, with what the head multiplies each coordinate of a state by in them; apart: why they are without it, else "".
+    """
+
+    lens: Mapping[State, Lens]
+    vocabulary: int
+    covariance: np.ndarray
+    apart: str
+
+
+class Attended(NamedTuple):
+    """Attention in one text of T tokens, its prefix and suffix included.
+
+    weights: (blocks, T, T), mean over heads, a row for each token that looks. lengths: (blocks + 1, T), of every token's vector
+    at the embedding and after each block.
+    """
+
+    text: int
+    weights: np.ndarray
+    lengths: np.ndarray
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What a stream of states has beside them while a model runs. Both raise RefusalError for a model that does not show it."""
+
+    def readout(self, tokens: np.ndarray, rows: Mapping[State, np.ndarray]) -> Readout:
+        """Read rows (tokens, d) of states out through the model's own head.
+
+        tokens: their numbers in the corpus, none of them a text's last. The state after the last block is the last of the states.
+        A masked model predicts the tokens themselves, each masked in a copy of its text, whose rows it computes.
+        """
+
+    def attention(self, texts: Sequence[int], n: int) -> Iterator[Attended]:
+        """Yield the attention in the first n tokens, or fewer if memory demands it, of each of some texts."""
 
 
 Open = Callable[[], Callable[[str], States]]

@@ -20,11 +20,13 @@ from geomkit.measures.sinks import THRESHOLD, sinks
 from geomkit.measures.spectra import normalise
 from geomkit.measures.valley import valley
 from geomkit.states.spectra import Spectra
+from geomkit.studies.portrait.attention import attention_rows, attention_sentence
 from geomkit.studies.portrait.dimension import dimension_rows
 from geomkit.studies.portrait.facts import facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
 from geomkit.studies.portrait.pooled import pooled_rows
 from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles, at, read_profiles
+from geomkit.studies.portrait.readout import readout_rows, readout_sentence
 from geomkit.studies.portrait.rows import COLUMNS, Reference, with_facts, write
 from geomkit.studies.portrait.sentences import in_short
 from geomkit.studies.portrait.similarity import states_rows
@@ -92,6 +94,8 @@ def portrait_table(
         *sink_rows(file, own, words, lengths, marked),
         *token_rows(file, own, words, parameters["eps2"]),
         *loss_rows(file, documents, words.size),
+        *readout_rows(file, own, documents, own.variants),
+        *attention_rows(file, own, documents),
         *reference_rows(references, corpus, own),
         *({"section": "similarity", **row} for row in states_rows(file, own)),
     ]
@@ -99,7 +103,8 @@ def portrait_table(
     absent = dict(facts.absent)
     if not any(row["section"] == "reference" for row in rows):
         absent["reference"] = f"no values of other models ship for {corpus} at the lengths that were measured"
-    facts = replace(facts, sentences=tuple(in_short(own, documents, marked, rows)), absent=absent)
+    beside = [*attention_sentence(file, own, documents, rows), *readout_sentence(file, own, documents, rows)]
+    facts = replace(facts, sentences=tuple(in_short(own, documents, marked, rows, beside)), absent=absent)
     return with_facts(table_of(rows, model), facts)
 
 

@@ -279,6 +279,14 @@ def ticks_of(positions: Mapping[tuple[int, str], float]) -> dict[float, str]:
     return {0.0: "0"} | inner | {float(blocks): str(blocks)} | ends
 
 
+# Two models
+
+
+def models_series(facts: Facts) -> dict[str, Series]:
+    """Return how two models are called and drawn."""
+    return {model: Series(model, *look) for model, look in zip(facts.models, ((BLUE, SOLID), (VERMILION, DASHED)), strict=False)}
+
+
 PLAIN, FINAL = 1.16, 1.32
 """Where final states stand on the axis of relative depth."""
 RELATIVE = {0.0: "0", 0.25: "¼", 0.5: "½", 0.75: "¾", 1.0: "1", PLAIN: "plain", FINAL: "final"}

@@ -19,6 +19,7 @@ from geomkit.studies.portrait.dimension import compared_rows
 from geomkit.studies.portrait.facts import BESIDE, facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, at, read_profiles
+from geomkit.studies.portrait.readout import readout_rows
 from geomkit.studies.portrait.rows import Facts, with_facts, write
 from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said, similarity_of_models
 from geomkit.studies.portrait.similarity import models_rows
@@ -67,7 +68,8 @@ def comparison_table(
     rows: list[Row] = []
     for name, file, own, size in zip(models, (first, second), (a, b), sizes, strict=True):
         trained = [row for row in depth_rows(own, documents) if row["variant"] == TRAINED]
-        rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size)]]
+        readout = readout_rows(file, own, documents, [TRAINED])
+        rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size), *readout]]
     pairs = {state: partner(a, b, state) for state in a.states}
     rows += compared_rows((first, second), (a, b), models, pairs, alike)
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]

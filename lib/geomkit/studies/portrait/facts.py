@@ -6,6 +6,8 @@ from typing import Any
 from geomkit.core.declarations import described
 from geomkit.core.variants import TRAINED, VARIANTS, base
 from geomkit.states.spectra import Spectra
+from geomkit.studies.portrait import attention_panel, readout_panel
+from geomkit.studies.portrait.dimension_panel import ESTIMATORS
 from geomkit.studies.portrait.profiles import GAUSSIAN, Profiles
 from geomkit.studies.portrait.rows import Facts
 
@@ -16,7 +18,6 @@ DECLARED = (
 )
 METRICS = described("geomkit.measures.entropy", "metrics.register")
 SIMILARITIES = described("geomkit.measures.similarity", "similarities.register")
-ESTIMATORS = described("geomkit.measures.intrinsic_dimension", "dimensions.register")
 BESIDE = {
     "norm_median": ("median norm", "length"),
     "norm_largest": ("largest norm", "length"),
@@ -28,6 +29,8 @@ BESIDE = {
     "repeated": ("rows that equal an earlier one", "rows"),
     "loss": ("loss", "nats a token"),
     "loss_per_byte": ("loss per byte", "nats a byte"),
+    **readout_panel.LABELS,
+    **attention_panel.LABELS,
 } | {name: (one.facts["label"], one.facts["unit"]) for name, one in SIMILARITIES.items()}
 """Labels and units of quantities that are no metrics of a spectrum."""
 BESIDE |= {name: (one.facts["label"], one.facts["unit"]) for name, one in described("geomkit.measures.cosine", "named").items()}

@@ -1,5 +1,6 @@
 """Draw a portrait, or a comparison, for a paper: the numbers of its page, at one normalisation and one length of text."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from geomkit.figures.style import WIDTH, save
-from geomkit.studies.portrait import charts, dimension, panels, similarity_panel
+from geomkit.studies.portrait import charts, dimension_panel, panels, similarity_panel
+from geomkit.studies.portrait.attention_panel import attention_charts
 from geomkit.studies.portrait.charts import BLOCKS, DEPTH, Row, Rows, Series, axis_of, by_section, series_of, unique
+from geomkit.studies.portrait.readout_panel import readout_charts
 from geomkit.studies.portrait.rows import Facts, facts_of, read
 
 METRICS = ("erank_covariance", "rate_distortion_ratio", "top_1_share")
 """Metrics that figures show, as far as they were measured."""
+TITLE = 60
+"""Letters of a line above a panel."""
 Points = list[tuple[float, Row]]
 
 
@@ -33,10 +38,11 @@ def figures(table: pa.Table) -> Iterator[Figure]:
     facts, rows = facts_of(table), by_section(table)
     if facts.kind == "comparison":
         drawings = {"difference": differences_figure, "depth": both_figure, "similarity": similarity_figure}
-        drawings |= {"dimension": dimensions_figure}
+        drawings |= {"dimension": dimensions_figure, "readout": readout_figure}
     else:
         drawings = {"depth": depth_figure, "spectrum": spectra_figure, "similarity": similarity_figure, "norms": norms_figure}
-        drawings |= {"dimension": dimension_figure, "reference": standing_figure}
+        drawings |= {"attention": attention_figure, "dimension": dimension_figure, "readout": readout_figure}
+        drawings |= {"reference": standing_figure}
     yield from [one(rows, facts) for section, one in drawings.items() if rows.get(section)] or [empty_figure(facts)]
 
 
@@ -177,17 +183,17 @@ def norms_figure(rows: Rows, facts: Facts) -> Figure:
 
 def dimension_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw the dimension of one vector of each token against layers, at one scale, and against the scale at the middle state."""
-    scope, metric, scale = dimension.shown_first(rows)
+    scope, metric, scale = dimension_panel.shown_first(rows)
     figure = Figure(figsize=(WIDTH, 3.6))
     axes = figure.subplots(2, 1)
-    along_layers = dimension.along_depth(rows, facts)
-    positions = axis_of(dimension.estimates(rows))
+    along_layers = dimension_panel.along_depth(rows, facts)
+    positions = axis_of(dimension_panel.estimates(rows))
     for name, series in along_layers.series.items():
         mine = [row for row in along_layers.rows if row["view"] == (scope, metric, scale) and row["series"] == name]
         along(axes[0], [(row["x"], row) for row in mine], series, charts.last_block(positions))
     label_depth(axes[:1], charts.ticks_of(positions), BLOCKS)
-    axes[0].set_title(f"{charts.title_of(metric, facts)}, {dimension.words_of_scale(int(scale))}", loc="left")
-    against, switches = dimension.against_scale(rows, facts)
+    axes[0].set_title(f"{charts.title_of(metric, facts)}, {dimension_panel.words_of_scale(int(scale))}", loc="left")
+    against, switches = dimension_panel.against_scale(rows, facts)
     state = switches["state"]
     for name, series in against.series.items():
         mine = [row for row in against.rows if row["view"] == (scope, state.start) and row["series"] == name]
@@ -199,16 +205,16 @@ def dimension_figure(rows: Rows, facts: Facts) -> Figure:
     axes[1].set_xlabel("scale: rank of the farther neighbour")
     axes[1].set_title(f"against the scale, {state.options[state.start]}", loc="left")
     legend(figure, map(handle, along_layers.series.values()))
-    figure.suptitle(f"{head([], facts)}: {dimension.CLOUDS[scope]}", fontsize=6.5)
+    figure.suptitle(f"{head([], facts)}: {dimension_panel.CLOUDS[scope]}", fontsize=6.5)
     return figure
 
 
 def dimensions_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw both models' dimension of one vector of each token along relative depth, and the difference if it is paired."""
-    view = dimension.shown_first(rows)
-    found = [row for row in dimension.estimates(rows) if dimension.scale_of(row) == view]
+    view = dimension_panel.shown_first(rows)
+    found = [row for row in dimension_panel.estimates(rows) if dimension_panel.scale_of(row) == view]
     pairs, own = ([row for row in found if (row["variant"] is None) == paired] for paired in (True, False))
-    parts = panels.paired_charts(pairs, own, dimension.scale_of, facts)
+    parts = panels.paired_charts(pairs, own, dimension_panel.scale_of, facts)
     figure = Figure(figsize=(WIDTH, 0.9 + 1.5 * len(parts)))
     axes = figure.subplots(len(parts), 1, squeeze=False, sharex=True).flatten()
     for axis, chart in zip(axes, parts, strict=True):
@@ -219,8 +225,35 @@ def dimensions_figure(rows: Rows, facts: Facts) -> Figure:
         axes[0].axhline(0, color="0.6", lw=0.6, zorder=0)
     label_depth(axes, panels.RELATIVE, DEPTH)
     legend(figure, map(handle, panels.models_series(facts).values()))
-    what = f"{charts.title_of(view[1], facts)}, {dimension.words_of_scale(int(view[2]))}, {dimension.CLOUDS[view[0]]}"
+    what = f"{charts.title_of(view[1], facts)}, {dimension_panel.words_of_scale(int(view[2]))}, {dimension_panel.CLOUDS[view[0]]}"
     figure.suptitle(f"{head([], facts)}\n{what}", fontsize=6.5)
+    return figure
+
+
+def attention_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw attention to the first position and to sinks against layers, beside equal attention and the untrained twins."""
+    return charts_figure([chart for chart in attention_charts(rows, facts) if chart.kind], facts)
+
+
+def readout_figure(rows: Rows, facts: Facts) -> Figure:
+    """Draw what the model's own head makes of its states against layers, beside nulls, or of both models' states."""
+    return charts_figure(list(readout_charts(rows["readout"], facts)), facts)
+
+
+def charts_figure(drawn: Sequence[charts.Chart], facts: Facts) -> Figure:
+    """Draw charts along depth, one above the other, with one legend."""
+    figure = Figure(figsize=(WIDTH, 1.1 + 1.35 * len(drawn)))
+    looks: dict[str, Series] = {}
+    axes = figure.subplots(len(drawn), 1, squeeze=False, sharex=True).flatten()
+    for axis, chart in zip(axes, drawn, strict=True):
+        axis.set_title(textwrap.fill(chart.title, TITLE), loc="left")
+        last = max((x for x, label in chart.ticks.items() if label not in ("plain", "final")), default=0)
+        for name, series in chart.series.items():
+            along(axis, [(row["x"], row) for row in chart.rows if row["series"] == name], series, last)
+        looks |= chart.series
+    label_depth(axes, drawn[0].ticks, drawn[0].axis)
+    legend(figure, map(handle, looks.values()))
+    figure.suptitle(head([], facts), fontsize=6.5)
     return figure
 
 
@@ -288,7 +321,7 @@ def both_figure(rows: Rows, facts: Facts) -> Figure:
     """Draw metrics of both models along relative depth, with their intervals."""
     found = [row for row in chosen(rows["depth"]) if charts.is_trained(row)]
     figure, axes = stacked(found, facts)
-    looks = panels.models_series(facts)
+    looks = charts.models_series(facts)
     for metric, axis in axes.items():
         for model, series in looks.items():
             mine = [row for row in found if (row["metric"], row["model"]) == (metric, model)]

@@ -5,6 +5,7 @@ from operator import itemgetter
 from typing import Any
 
 from geomkit.core.variants import TRAINED
+from geomkit.studies.portrait.attention_panel import attention_charts
 from geomkit.studies.portrait.charts import (
     BLOCKS,
     BLUE,
@@ -33,6 +34,7 @@ from geomkit.studies.portrait.charts import (
     digits,
     is_trained,
     lengths_in,
+    models_series,
     normalise_switch,
     panel,
     places_of,
@@ -50,7 +52,8 @@ from geomkit.studies.portrait.charts import (
     view_of,
     words_for,
 )
-from geomkit.studies.portrait.dimension import dimension_parts, estimates, scale_of, scale_switches
+from geomkit.studies.portrait.dimension_panel import dimension_parts, estimates, scale_of, scale_switches
+from geomkit.studies.portrait.readout_panel import readout_panel
 from geomkit.studies.portrait.rows import Facts
 from geomkit.studies.portrait.similarity_panel import similarity_panel
 
@@ -66,6 +69,7 @@ def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
         yield section(
             "dimension", "Intrinsic dimension", "dimension", rows, facts, lambda: {"panels": [dimensions_panel(rows, facts)]}
         )
+        yield section("readout", "Readout", "readout", rows, facts, lambda: {"panels": [readout_panel(rows, facts)]})
         yield section("loss", "Loss", "loss", rows, facts, lambda: {"losses": losses(rows, facts)})
     else:
         yield section("depth", "Depth", "depth", rows, facts, lambda: depth_parts(rows, facts))
@@ -73,6 +77,7 @@ def sections(rows: Rows, facts: Facts) -> Iterator[dict[str, Any]]:
         yield section("similarity", "Similarity of layers", "similarity", rows, facts, lambda: similar(rows, facts))
         yield section("norms", "Norms and sinks", "norms", rows, facts, lambda: norms_parts(rows, facts))
         yield section("dimension", "Intrinsic dimension", "dimension", rows, facts, lambda: dimension_parts(rows, facts))
+        yield section("readout", "Readout", "readout", rows, facts, lambda: {"panels": [readout_panel(rows, facts)]})
         yield section("tokens", "Tokens", "tokens", rows, facts, lambda: tokens_parts(rows, facts))
         yield section("standing", "Where it stands", "reference", rows, facts, lambda: {"panels": [standing_panel(rows, facts)]})
     yield {
@@ -232,11 +237,16 @@ def norms_parts(rows: Rows, facts: Facts) -> dict[str, Any]:
         title = f"Effective rank, first {ranks[0]['n']} tokens, {words_for(ranks[0]['normalise'])}"
         found = along(ranks, series_of)
         charts.append(Chart("profile", title, series_in(found, facts), columns, found, ("place",), ticks, BLOCKS))
+    charts += attention_charts(rows, facts)
     caption = (
         "A sink is a token whose norm is many times the median of its text: look for a gap between the largest norm and "
         "the median, and for what the effective rank is without sinks. Rows of independent numbers have no such gap, and "
-        "a mean cosine near 0."
+        "a mean cosine near 0. Attention to sinks is that of tokens that are none, a mean over heads; the first position is that "
+        "of the token which the model puts before a text, if it puts one there. Layers are alike from one to the next, so a rank "
+        "correlation over blocks says little where a circular shift of one profile gives as much."
     )
+    if not rows.get("attention"):
+        caption += f" Attention is absent: {reason('attention', facts)}."
     return {"panels": [panel(caption, charts, {})], "sinks": list(sinks_of(rows)), "nosinks": reason("sinks", facts)}
 
 
@@ -382,11 +392,6 @@ def paired_charts(found: Iterable[Row], own: Iterable[Row], view: Callable[[Row]
     of_pair = Chart("difference", title, {"difference": DIFFERENCE}, (*columns, *more), differences, ("place",), RELATIVE, DEPTH)
     of_each = Chart("models", "Both models", models_series(facts), columns, models, ("place",), RELATIVE, DEPTH)
     return [chart for chart in (of_pair, of_each) if chart.rows]
-
-
-def models_series(facts: Facts) -> dict[str, Series]:
-    """Return how two models are called and drawn."""
-    return {model: Series(model, *look) for model, look in zip(facts.models, ((BLUE, SOLID), (VERMILION, DASHED)), strict=False)}
 
 
 DIFFERENCE = Series("difference", BLUE, SOLID)

@@ -26,6 +26,20 @@ dimension   intrinsic dimension of sampled tokens' rows, as they are (`raw`): `v
 sinks       a token that is a sink in many texts: `position`, `token`, `value` the number of texts, metric `sinks`;
             `low`, `high` null; metric `sink_ratio`: its norm in medians of the text, at the layer where that is
             highest (`layer`).
+readout     what the model's own head makes of a state: `variant`, `layer`, `state`, `place`, `metric`, `n` (tokens), `value`,
+            `low`, `high`, `documents`. Metrics of the logit lens, means over tokens in nats: `logit_lens_entropy` of the
+            prediction, `logit_lens_divergence`, KL(final prediction || that of the state), and `logit_lens_loss`; `bound` is
+            that of a uniform guess. `unembedding_share`: share of the states' variance in the `rank` leading directions of
+            the output matrix; of variant `random subspace` in one of that size, with the ends of 95 % of them.
+            `unembedding_erank`, without a layer: effective rank of the rows of the output matrix over the vocabulary,
+            their mean subtracted and what the final norm multiplies each coordinate by in them, of at most `bound`.
+attention   by block: `variant`, `layer`, `place`, `metric`, `n` (tokens of each text), `value`, `low`, `high`, `texts`.
+            `attention_first`: attention to the first position that the model reads, from the others; `attention_sinks`: to
+            the trained model's sinks, from tokens that are none; mean over heads, tokens and texts. Variant `uniform
+            attention` is equal attention to all tokens that are seen. `norm_ratio`: norm of the first position in medians of
+            its text. Without a layer, `attention_with_rank`, `norm_with_rank`, `attention_with_norm`: rank correlation over
+            `n` blocks, with `normalise` of the effective rank, and in `band_low`, `band_high` the least and the largest of
+            all other circular shifts.
 tokens      a token of a shown text: `text`, `position`, `token`, metric `gain` (nats, at the last block) or
             `surprisal` (nats).
 selection   an earlier token that Lasso chose for a token: `text`, `position`, `past` (the position chosen), `rank` (1

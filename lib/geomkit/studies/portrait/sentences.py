@@ -14,10 +14,10 @@ from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
 from geomkit.measures.valley import valley
-from geomkit.studies.portrait.dimension import FIRST, SAME_COVARIANCE, TYPES
+from geomkit.studies.portrait.dimension_panel import FIRST, SAME_COVARIANCE, TYPES
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
-MOST = 8
+MOST = 10
 RANK = "erank_covariance"
 FEW_DOCUMENTS = 10
 
@@ -35,8 +35,13 @@ class Estimate(NamedTuple):
         return int(self.low > 0) - int(self.high < 0)
 
 
-def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return at most `MOST` sentences. With fewer than two documents there are no intervals, and so no sentences but one."""
+def in_short(
+    own: Profiles, documents: Documents, marked: Sequence[Array], rows: Sequence[Mapping[str, Any]], beside: Sequence[str] = ()
+) -> list[str]:
+    """Return at most `MOST` sentences. With fewer than two documents there are no intervals, and so no sentences but one.
+
+    beside: sentences on what was measured beside spectra.
+    """
     count = len(set(own.documents))
     if count < 2:
         return ["All texts come from one document, so nothing here has an interval, and nothing can be said to differ."]
@@ -47,6 +52,7 @@ def in_short(own: Profiles, documents: Documents, marked: Sequence[Array], rows:
         *word_order(own, documents),
         *sink_effect(own, documents, marked),
         *dimension(rows),
+        *beside,
         *loss(rows),
         *stands(own, documents, rows),
         *similarity_of_ends(rows),
