@@ -17,7 +17,7 @@ from geomkit.measures.valley import valley
 from geomkit.studies.portrait.dimension_panel import FIRST, SAME_COVARIANCE, TYPES
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles
 
-MOST = 10
+MOST = 8
 RANK = "erank_covariance"
 FEW_DOCUMENTS = 10
 
@@ -51,9 +51,9 @@ def in_short(
         *leading(own, documents),
         *word_order(own, documents),
         *sink_effect(own, documents, marked),
+        *loss(rows),
         *dimension(rows),
         *beside,
-        *loss(rows),
         *stands(own, documents, rows),
         *similarity_of_ends(rows),
     ][:MOST]
