@@ -117,6 +117,14 @@ def test_a_folder_a_model_in_memory_and_the_workflow_give_equal_numbers(
 
 
 @pytest.mark.slow
+def test_nulls_have_the_dimension_of_their_tokens_too(deep, lines):
+    found = portrait(deep[1], [line * 3 for line in lines * 2], **{**SMALL, "count": 24, "length": 48})
+    rows = chosen(found.table, section="dimension", metric="gride", rank=2)
+    assert {row["variant"] for row in rows} >= {"trained", "shuffled", "untrained-0"}
+    reasons = {name: why for name, why in found.facts.absent.items() if name.startswith("dimension")}
+    assert all("distinct rows" in why for why in reasons.values()), reasons  # of few different tokens, and for no other reason
+
+
 def test_metrics_are_those_of_the_models_own_states(deep, tokenizer, lines):
     import torch
 

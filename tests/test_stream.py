@@ -115,6 +115,11 @@ def test_some_texts_are_run_without_the_others_and_give_the_same_spectra(case, t
             assert found.measured_texts("shuffled").tolist() == chosen
             assert found.measured_texts("trained").tolist() == [*range(len(found.text_list.tokens))]
             assert "corpus" not in found.file["shuffled"]
+            offset = found.text_list.offset
+            for text, (own, other) in enumerate(
+                zip(*(np.split(one.ids("shuffled"), offset[1:-1]) for one in (found, every)), strict=True)
+            ):
+                np.testing.assert_array_equal(own, other if text in chosen else -1)
             tokens = np.asarray(found.text_list.tokens)
             expected = {(mode, state, own.n): own for mode, state, own in every.texts("shuffled")}
             measured = {(mode, state, own.n): own for mode, state, own in found.texts("shuffled")}
