@@ -108,6 +108,13 @@ class SpectraWriter:
         if surprisal is not None:
             self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
 
+    def ids_of_texts(self, variant: str, texts: Sequence[int], ids: Sequence[np.ndarray]) -> None:
+        """Write token ids of some texts, text after text in parts, and -1 for tokens of all other texts."""
+        sizes = self.file["texts/tokens"][:]
+        whole = np.full(int(sizes.sum()), -1, np.int32)
+        whole[np.repeat(np.isin(np.arange(len(sizes)), texts), sizes)] = np.concatenate(ids)
+        self._put(f"{variant}/tokens/id", whole)
+
     def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
         """Write the ridge of last tokens, in parts that follow one another."""
         for name in ("error", "freedom", "gcv"):

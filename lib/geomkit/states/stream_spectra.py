@@ -133,6 +133,8 @@ def measure_variant(
         if number == 0:
             if plan.texts is not None:
                 writer.measured_texts(variant, sorted(plan.texts))
+                if not isinstance(states, Drawn):
+                    writer.ids_of_texts(variant, sorted(plan.texts), tokens.ids)
             elif tokens.surprisal or not isinstance(states, Drawn):
                 tokens.write(writer, variant, states)
             if sinks and effects is None:

@@ -71,8 +71,9 @@ def unembedding_rows(file: Spectra, own: Profiles, documents: Documents, variant
             continue
         k = directions.shape[1]
         place = {**common, **at(own, state), "metric": SHARE, "rank": k, "n": len(tokens)}
-        low, high = np.nanquantile(shares[1:], [0.025, 0.975])
-        yield {**place, "value": float(shares[0]), **ends(low, high), "documents": len(set(drawn.index.tolist()))}
+        count = len(set(drawn.index.tolist()))
+        low, high = np.nanquantile(shares[1:], [0.025, 0.975]) if count > 1 else (np.nan, np.nan)
+        yield {**place, "value": float(shares[0]), **ends(low, high), "documents": count}
         if variant == TRAINED:
             eigenvalues = np.linalg.eigvalsh(np.cov(rows.T, ddof=0))
             mean, low, high = share_in_random_subspace(eigenvalues / eigenvalues.sum(), k)
