@@ -6,7 +6,8 @@ All spectral metrics are made from it.
 /{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
 /{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
 /{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
-/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it
+/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it,
+                                                                             id -1 in texts that were not measured
 /{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
 /{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
                                                                              sum of z z^T and the sum of z, unit rows; /tokens

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.core.arrays import Array
+from geomkit.core.config import CAUSAL
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
@@ -121,9 +122,10 @@ def readout_sentence(file: Spectra, own: Profiles, documents: Documents, rows: S
         return
     middle = states[len(states) // 2]
     half = Estimate(*drawn.mean(scores[middle].divergence)[:3])
+    what = "the next token" if file.objective == CAUSAL else "masked tokens"
     where = "at every state" if first == 0 else f"from the state {place(own, states[first])} on"
     yield (
-        "Read out through the model's own final norm and head, states predict the next token better than a uniform guess "
-        f"{where}. {place(own, middle).capitalize()}, the prediction is {said(half)} nats (KL) from the final one. An untrained "
-        "twin never does better than a uniform guess."
+        f"Read out through the model's own final norm and head, states predict {what} better than a uniform guess "
+        f"{where}. {place(own, middle).capitalize()}, the prediction is {said(half)} nats (KL) from the final one. No state "
+        "of an untrained twin does reliably better than a uniform guess."
     )
