@@ -1,6 +1,7 @@
 """Gain and the next token: a run against transformers' own numbers, and an analysis of planted tokens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from geomkit.studies.next_token.figure import draw_next_token
 from geomkit.studies.next_token.rows import CONTROLS, FACTS, TOKENS, NextToken
 from geomkit.studies.next_token.run import entropies, measure_tokens
 from geomkit.tables.findings import Inputs
-from geomkit.tables.rows import read_csv
+from geomkit.tables.rows import read_csv, write_csv
 
 
 def test_every_number_is_that_of_transformers(tiny, tmp_path):
@@ -100,6 +101,9 @@ def test_gain_that_only_follows_the_entropy_is_refuted(extra, verdict, tmp_path)
     assert (one.verdict, one.primary) == (verdict, True)
     draw_next_token(tmp_path / "next_token.csv", tmp_path / "next_token.pdf")
     assert (tmp_path / "next_token.pdf").stat().st_size > 1000
+    write_csv(tmp_path / "one/next_token.csv", NextToken, [replace(row, low=None, high=None) for row in rows])
+    (unknown,) = gain_knows_more(Inputs([tmp_path / "one/next_token.csv"]))
+    assert unknown.verdict == "open"  # of one document there is no interval
 
 
 def test_noise_explains_nothing_on_documents_that_did_not_fit_it():

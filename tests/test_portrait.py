@@ -1,5 +1,6 @@
 """Portraits: three ways give one number, what is planted is found, equal models do not differ, and bad input is one line."""
 
+import argparse
 import copy
 import re
 import subprocess
@@ -313,6 +314,27 @@ def test_a_sphere_is_lower_than_its_covariance_says_and_gaussian_rows_are_not(tm
         assert layer == 4 or abs(np.log(own["value"] / null["value"])) < 0.2
     sentences = " ".join(facts_of(table).sentences)
     assert re.search(r"vectors of [0-9]+ different tokens have an intrinsic dimension of [23]\.?", sentences)
+
+
+def test_nulls_too_have_one_vector_of_each_token(deep):
+    draw = np.random.default_rng(6)
+    texts = ["".join(draw.choice(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"), 60)) for _ in range(14)]
+    made = portrait(deep[1], texts, **SMALL)
+    rows = chosen(made.table, section="dimension", scope="types", metric="gride", rank=2, layer=2)
+    assert {row["variant"] for row in rows} == {"trained", "untrained-0", "shuffled", "same-covariance"}
+    counts = {row["variant"]: row["n"] for row in rows}
+    assert counts["trained"] == counts["untrained-0"] == counts["same-covariance"]
+    assert not [name for name in made.facts.absent if name.startswith("dimension")]
+
+
+@pytest.mark.parametrize("option", [["--cores", "3"], ["--cores=3"], ["-c3"], ["-c", "3"], []])
+def test_plot_takes_the_cores_that_it_is_given(monkeypatch, option):
+    from geomkit import command
+
+    calls = []
+    monkeypatch.setattr(command.subprocess, "run", lambda words, check: calls.append(words) or argparse.Namespace(returncode=0))
+    assert main(["plot", *option, "--dry-run"]) == 0
+    assert sum(word.startswith(("--cores", "-c")) for word in calls[0]) == 1
 
 
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):

@@ -265,3 +265,26 @@ def test_blocks_work_as_before_once_states_were_read_out(tiny, tokenizer):
             states.readout(TOKENS, rows_of(states, TOKENS))
         assert torch.equal(model(ids).logits, before)
     assert not any("forward" in vars(block) for block in model.model.layers)
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"), [("causal", "predict the next token better"), ("masked", "predict masked tokens better")]
+)
+def test_the_sentence_says_what_is_predicted(objective, words):
+    from types import SimpleNamespace
+
+    from geomkit.laws.resampling import Documents
+    from geomkit.measures.readout import Lens
+    from geomkit.studies.portrait.readout import readout_sentence
+
+    draw = np.random.default_rng(0)
+    scores = {State(layer): Lens(*(1 + 0.1 * draw.standard_normal((3, 40)))) for layer in range(3)}
+    documents = Documents.draw(np.arange(40), 200, draw)
+    file = SimpleNamespace(
+        lens=lambda variant: (np.arange(40), scores), text_list=SimpleNamespace(offset=np.arange(41)), objective=objective
+    )
+    own = SimpleNamespace(place=lambda state: str(state.layer), depth=2)
+    rows = [{"metric": "logit_lens_loss", "variant": name, "bound": 5.0, "high": 6.0} for name in ("trained", "untrained-0")]
+    (sentence,) = readout_sentence(file, own, documents, rows)
+    assert words in sentence
+    assert "at every state" in sentence

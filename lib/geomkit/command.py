@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -86,7 +87,8 @@ def make_plot(chosen: argparse.Namespace) -> int:
     if find_spec("snakemake") is None:
         raise ConfigError("the workflow needs Snakemake: pip install 'geomkit[all]'")
     named = [word for word in chosen.options if word.startswith("results/")]
-    cores = [] if {"--cores", "-c"} & set(chosen.options) else ["--cores", str(os.cpu_count() or 1)]
+    given = any(re.match(r"--cores(=|$)|-c\d*$", word) for word in chosen.options)
+    cores = [] if given else ["--cores", str(os.cpu_count() or 1)]
     targets = [] if named else ["results/scaling_plot.pdf"]
     command = [sys.executable, "-m", "snakemake", *targets, *chosen.options, *cores, "--snakefile", str(project() / "Snakefile")]
     return subprocess.run(command, check=False).returncode

@@ -17,7 +17,7 @@ from geomkit.measures.spectra import normalise
     label="mean cosine of two tokens",
     unit="cosine",
     also=("anisotropy (Ethayarajh)",),
-    use="For a direction that all tokens share; centred rows have none.",
+    use="To find a direction that all tokens share. Subtracting the mean removes it.",
 )
 def mean_cosines(rows: Array, sizes: Sequence[int]) -> list[float]:
     """Compute the mean cosine of two different tokens of each text, (n |m|^2 - 1) / (n - 1), m the mean of its unit rows.

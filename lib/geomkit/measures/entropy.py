@@ -192,7 +192,7 @@ def _coding_length(spectrum: Spectrum, eps2: float) -> tuple[Array, Array]:
     label="rate-distortion entropy",
     unit="nats",
     also=("coding length", "coding rate"),
-    use="To count nats. It grows with n and d by itself: compare sizes by the ratio to its bound.",
+    use="To count nats. It grows with n and d by construction, so compare sizes by its ratio to the bound.",
 )
 def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """Rate-distortion entropy L = (n + d)/2 sum_i ln(1 + d lambda_i / eps2), in nats.
@@ -214,7 +214,7 @@ def rate_distortion(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     label="rate-distortion / its bound",
     unit="ratio",
     central=True,
-    use="Between widths and lengths, instead of `rate_distortion_paper`.",
+    use="To compare widths and lengths, instead of `rate_distortion_paper`.",
 )
 def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """Rate-distortion entropy over its bound, L / B: the share of what n rows of d columns could reach.
@@ -230,7 +230,7 @@ def rate_distortion_ratio(spectrum: Spectrum, *, eps2: float = 0.5) -> Measureme
     "rate_distortion_paper",
     label="rate-distortion / paper's norm",
     unit="ratio",
-    use="Only beside the paper's numbers: for n < d the normaliser alone makes a law with width.",
+    use="To compare with the paper's numbers only: for n < d the normaliser alone makes a law with width.",
 )
 def rate_distortion_paper(spectrum: Spectrum, *, eps2: float = 0.5) -> Measurement:
     """Rate-distortion entropy as the paper normalises it: L over (n + d)/2 d ln(1 + 1/eps2).
@@ -328,7 +328,7 @@ def participation_ratio(spectrum: Spectrum) -> Measurement:
     label="stable rank",
     unit="directions",
     also=("numerical rank", "intrinsic dimension of a matrix"),
-    use="Where the largest direction is the question; it sees no other.",
+    use="To ask about the largest direction; it sees no other.",
 )
 def stable_rank(spectrum: Spectrum) -> Measurement:
     """Stable rank |Z|_F^2 / |Z|_2^2 = 1 / p_1: 1 for rank 1, m for a flat spectrum. Source: Rudelson, Vershynin 2007."""
@@ -347,7 +347,7 @@ def _leading(spectrum: Spectrum, k: int) -> Measurement | str:
     label="share of the first direction",
     unit="ratio",
     also=("anisotropy", "explained variance of the first component"),
-    use="For a direction common to most tokens. Without centring it is mostly the mean.",
+    use="For a direction that most tokens share. Without centring, that is mostly the mean.",
 )
 def top_1_share(spectrum: Spectrum) -> Measurement | str:
     """Share of the trace in the largest eigenvalue, 1 / `stable_rank`: 1 for rank 1, 1/m for a flat spectrum."""
@@ -383,7 +383,7 @@ def _directions(spectrum: Spectrum, share: float) -> Measurement:
     label="directions for 90 % of the variance",
     unit="directions",
     also="number of principal components",
-    use="For a number that everyone knows. It moves in whole steps, and hides small differences.",
+    use="For a number that most readers know. It is an integer, so it hides small differences.",
 )
 def directions_90(spectrum: Spectrum) -> Measurement:
     """Smallest number of directions with 90 % of the trace: 1 for rank 1, ceil(.9 m) for a flat spectrum."""
@@ -400,7 +400,7 @@ def directions_95(spectrum: Spectrum) -> Measurement:
     "directions_99",
     label="directions for 99 % of the variance",
     unit="directions",
-    use="For the tail, which rounding and short texts change.",
+    use="For the tail, which is sensitive to rounding and to short texts.",
 )
 def directions_99(spectrum: Spectrum) -> Measurement:
     """Smallest number of directions with 99 % of the trace: 1 for rank 1, ceil(.99 m) for a flat spectrum."""
@@ -457,7 +457,7 @@ def beyond_edge_share(spectrum: Spectrum) -> Measurement:
     label="nuclear norm",
     unit="row lengths",
     also=("trace norm", "Schatten-1 norm"),
-    use="At one n. It grows with n and with the lengths of rows.",
+    use="To compare clouds of one n. It grows with n and with the lengths of rows.",
 )
 def nuclear_norm(spectrum: Spectrum) -> Measurement:
     """Nuclear norm: the sum of the singular values of Z itself, sum_i sqrt(n lambda_i), in units of Z.
@@ -476,7 +476,7 @@ def nuclear_norm(spectrum: Spectrum) -> Measurement:
     unit="exponent",
     phases=True,
     also=("alpha-ReQ", "power-law exponent of the eigenspectrum"),
-    use="Where the spectrum is straight in logarithms: look first. Papers fit other ranges and weights.",
+    use="Where the spectrum is a straight line on logarithmic axes: look first. Papers fit other ranges and weights.",
 )
 def alpha_req(
     spectrum: Spectrum, *, alpha_first: float = 0.05, alpha_last: float = 0.5, alpha_weight: float = 0
@@ -513,7 +513,7 @@ def alpha_req(
     label="Diff-eRank",
     unit="directions",
     null="It is itself a difference from untrained twins.",
-    use="At one length. Published values have one twin in training mode.",
+    use="To compare texts of one length. Published values use one twin, in training mode.",
 )
 def diff_erank(trained: Array, untrained: Array) -> Array:
     """Diff-eRank, exp(mean H untrained) - exp(mean H trained): how far training lowered the effective rank.

@@ -1,4 +1,4 @@
-"""Estimate the intrinsic dimension of rows: how many dimensions a cloud has at the distance of its rows' neighbours.
+"""Estimate the intrinsic dimension of rows: the dimension of a cloud at the distance of its rows' neighbours.
 
 Where rows are dense and smooth, ratios of a row's distances to its neighbours follow a law that only the dimension enters. So
 neighbours are found once, and every estimator reads their distances. A new estimator is one function here with
@@ -9,8 +9,9 @@ It returns the dimension (...,) at each scale.
 A scale is the rank n2 of the farther neighbour of a ratio: the larger, the more of the cloud is seen. Distances are Euclidean,
 between rows as they are, as usual for hidden states (Valeriani et al. 2023, arXiv 2302.00294; Cheng et al. 2024, arXiv
 2405.15471). Estimates do not change where rows are rotated, moved or scaled together. For rows of length 1 hand over
-`normalise(Z, "unit")`. With few rows for their dimension all estimators are too low: compare clouds of as many rows. States of
-one token lie together, so that a cloud in which tokens recur is low near by, whatever a model has learnt.
+`normalise(Z, "unit")`. With few rows for their dimension all estimators are too low: compare clouds with equal numbers of rows.
+Vectors of one token lie close together, so a cloud in which tokens recur has a low dimension at small scales, whatever a model
+has learnt.
 
 Intervals come from clouds of a quarter of the documents. Documents drawn with replacement would make rows equal, and a jackknife
 is not consistent for neighbours: it is about 1.7 times too wide (tests/benchmarks/dimension.py).
@@ -142,7 +143,7 @@ def estimated(neighbours: Neighbours, names: Iterable[str] | None = None, **para
 
 @dimensions.register("twonn", label="TwoNN", unit="dimensions")
 def twonn(distances: Array, *, discarded: float = 0.1) -> dict[int, Array]:
-    """TwoNN: the slope of -ln(1 - i / n) on ln mu_i through the origin, mu_i the i-th smallest ratio r_2 / r_1.
+    """Compute TwoNN: the slope of -ln(1 - i / n) on ln mu_i through the origin, mu_i the i-th smallest ratio r_2 / r_1.
 
     The largest ratios, the part `discarded` of all, are left out, as published. Its maximum likelihood is `gride` at scale 2.
     Limits: d for rows that are uniform in d dimensions, as n grows. Raises ConfigError for a part that is not in 0 < part < 1.
@@ -162,7 +163,7 @@ def twonn(distances: Array, *, discarded: float = 0.1) -> dict[int, Array]:
 
 @dimensions.register("gride", label="Gride", unit="dimensions")
 def gride(distances: Array) -> dict[int, Array]:
-    """Gride: the maximum likelihood of the ratios r_{n2} / r_{n1}, n2 = 2 n1, at scales n2 = 2, 4, 8, ..
+    """Compute Gride: the maximum-likelihood dimension from the ratios r_{n2} / r_{n1}, n2 = 2 n1, at scales n2 = 2, 4, 8, ..
 
     mu has the density d (mu^d - 1)^(n2 - n1 - 1) / (B(n2 - n1, n1) mu^((n2 - 1) d + 1)). At n2 = 2 it is TwoNN's maximum
     likelihood, (n - 1) / sum ln mu: n - 1 in place of n, at all scales, makes that one unbiased. Limits: as `twonn`.

@@ -62,7 +62,8 @@ def with_token(others: Spectrum, share: TokenShare) -> Spectrum:
     others: one spectrum (m,) or several (..., m) of n - 1 rows. The token's direction is taken to be orthogonal to the others,
     which keep their relative spectrum. Every metric of the registry then applies. Exact for a token orthogonal to all other
     rows under `raw` and `unit`.
-    Limits: a share of 1 gives rank 1; of 0 the spectrum as it was, with the trace of `share`.
+    Limits: a share of 1 gives rank 1; of 0 the spectrum as it was, with the trace of `share`, if the others leave a direction
+    free (others.m < d). Where they do not, their smallest eigenvalue gives way to the token. NaN where all others are zero.
     """
     values = np.asarray(others.eigenvalues)
     m = min(others.m + 1, others.d)
@@ -109,11 +110,9 @@ def most_effective_rank(length: float, others: ArrayLike, mode: str, d: int) -> 
 def exact_spectrum(gram: ArrayLike, products: ArrayLike, square: float, mode: str) -> Spectrum:
     """Compute the spectrum of a cloud with one more token, from products of rows alone.
 
-    gram (n - 1, n - 1): products of the other rows; products (n - 1,): theirs with the token; square: its squared length. `raw`
-    and
-    `unit` need the products with the token only off the diagonal; under modes that subtract the mean they change every entry,
-    for the mean has a part of the token: so no function of lengths alone is exact there. The width counts as n, for it is not
-    known.
+    gram (n - 1, n - 1): products of the other rows; products (n - 1,): theirs with the token; square: its squared length. Modes
+    that subtract the mean change every product, since the mean has a part of the token. So no function of lengths alone is exact
+    there. The width is not known, and counts as n.
     """
     whole = np.block([[np.asarray(gram, float), np.asarray(products, float)[:, None]], [np.asarray(products, float), square]])
     values, vectors = np.linalg.eigh(whole)

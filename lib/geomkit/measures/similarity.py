@@ -312,7 +312,7 @@ class Neighbours:
 
 @similarities.register("mutual_neighbours", label="shared nearest neighbours", unit="ratio")
 def mutual_neighbours(first: Clouds, second: Clouds, *, k: int = 10) -> Similarity:
-    """Compute the mean overlap of each token's k nearest neighbours in two clouds, of tokens of other documents alone.
+    """Compute the mean overlap of each token's k nearest neighbours in two clouds, among tokens of other documents.
 
     Tokens of one document share their context, so that their vectors are alike in any cloud, which says little: they are no
     neighbours here. Distances are Euclidean; of unit rows the order is that of cosines. All rows that are as near as the k-th

@@ -25,7 +25,7 @@ class Valley(NamedTuple):
     label="depth of the valley over layers",
     unit="ratio",
     also=("compression valley", "mid-layer compression"),
-    use="Of the effective rank. The lowest of many layers lies below both ends by chance, too.",
+    use="With the effective rank. The lowest of many layers also lies below the ends by chance.",
 )
 @named(
     "valley_layer",
@@ -33,11 +33,10 @@ class Valley(NamedTuple):
     unit="layer",
 )
 def valley(profiles: ArrayLike) -> Valley:
-    """Depth 1 - v / e of a valley, and its layer: v is the lowest value between embedding and last block, e the lower of both.
+    """Compute the depth 1 - v / e of a valley, and its layer: v is the lowest value of the inner layers, e that of the lower end.
 
-    profiles (..., layers): positive values, the embedding first and the last block's output last. Limits: 0 where the lowest
-    inner value is that of the lower end, as in a flat profile, near 1 where almost nothing is left, negative where no inner layer
-    is as low as an end.
+    profiles (..., layers): positive values. The ends are the first, of the embedding, and the last, of the last block's output.
+    Limits: 0 for a flat profile, near 1 where v is near 0, negative where every inner layer lies above the lower end.
     Raises DataError for fewer than three layers. Source: arXiv 2510.06477, whose term it is.
     """
     values = np.asarray(profiles, dtype=float)

@@ -6,7 +6,8 @@ All spectral metrics are made from it.
 /{variant}/corpus/{normalise}/{state}      (m,)                              of all tokens; attributes n and d
 /{variant}/documents/{normalise}/{state}   (documents, d (d + 1) / 2)        upper triangles of the documents' sums of z z^T
 /{variant}/gains/{state}                   (tokens,)                         information gain of each token, unit rows, nats
-/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it
+/{variant}/tokens/{id,surprisal}           (tokens,)                         as in the dump; no surprisal where nobody knows it,
+                                                                             id -1 in texts that were not measured
 /{variant}/ridge/{state}/{error,freedom,gcv}  (longest texts, penalties)     ridge of their last tokens; /penalties (penalties,)
 /{variant}/folds/{state}/{moment,total}    (folds, d (d + 1) / 2), (folds, d)  of each fold of documents the upper triangle of the
                                                                              sum of z z^T and the sum of z, unit rows; /tokens
@@ -107,6 +108,13 @@ class SpectraWriter:
         self._fill(f"{variant}/tokens/id", np.int32, ids)
         if surprisal is not None:
             self._fill(f"{variant}/tokens/surprisal", np.float32, surprisal)
+
+    def ids_of_texts(self, variant: str, texts: Sequence[int], ids: Sequence[np.ndarray]) -> None:
+        """Write token ids of some texts, text after text in parts, and -1 for tokens of all other texts."""
+        sizes = self.file["texts/tokens"][:]
+        whole = np.full(int(sizes.sum()), -1, np.int32)
+        whole[np.repeat(np.isin(np.arange(len(sizes)), texts), sizes)] = np.concatenate(ids)
+        self._put(f"{variant}/tokens/id", whole)
 
     def ridge(self, variant: str, state: State, parts: Sequence[RidgePath]) -> None:
         """Write the ridge of last tokens, in parts that follow one another."""

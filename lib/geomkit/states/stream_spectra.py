@@ -133,7 +133,8 @@ def measure_variant(
         if number == 0:
             if plan.texts is not None:
                 writer.measured_texts(variant, sorted(plan.texts))
-                writer.tokens(variant, [tokens.in_corpus(states)], None)
+                if not isinstance(states, Drawn):
+                    writer.ids_of_texts(variant, sorted(plan.texts), tokens.ids)
             elif tokens.surprisal or not isinstance(states, Drawn):
                 tokens.write(writer, variant, states)
             if sinks and effects is None:
@@ -195,21 +196,11 @@ class Tokens:
 
     ids: list[np.ndarray] = field(default_factory=list)
     surprisal: list[np.ndarray] = field(default_factory=list)
-    texts: list[range] = field(default_factory=list)
 
     def add(self, batch: Batch) -> None:
-        self.texts.append(batch.texts)
         if batch.surprisal is not None:
             self.surprisal.append(batch.surprisal)
         self.ids.append(batch.ids)
-
-    def in_corpus(self, states: States) -> np.ndarray:
-        """Return the ids of all tokens of the corpus, -1 for those of texts that were not read."""
-        offset = states.texts.offset
-        whole = np.full(offset[-1], -1, dtype=np.int32)
-        for texts, ids in zip(self.texts, self.ids, strict=True):
-            whole[offset[texts.start] : offset[texts.stop]] = ids
-        return whole
 
     def write(self, writer: SpectraWriter, variant: str, states: States) -> None:
         writer.tokens(variant, self.ids, None if "surprisal" in states.absent else self.surprisal or None)

@@ -41,7 +41,7 @@ def finding(models: list[NextToken], rows: list[NextToken]) -> Finding:
     return Finding.of(
         largest,
         "rank correlation given that entropy, last block",
-        SUPPORTED if len(below) == len(models) else OPEN if below else REFUTED,
+        SUPPORTED if len(below) == len(models) else OPEN if below or any(row.high is None for row in models) else REFUTED,
         "; ".join([*numbers, *filter(None, [counted])]),
         null="the entropy of the prediction",
         primary=largest.corpus not in EXPLORED,

@@ -73,7 +73,8 @@ def together_rows(found: Read, own: Profiles, drawn: Documents) -> Iterator[Row]
             if not np.isfinite(shifts[0]):
                 continue
             resampled = [shifted_correlations(*two)[0] for two in zip(*map(drawn.means, pair), strict=True)]
-            low, high = np.nanquantile(resampled, [0.025, 0.975])
+            several = len(set(drawn.index.tolist())) > 1
+            low, high = np.nanquantile(resampled, [0.025, 0.975]) if several else (np.nan, np.nan)
             null = {"band_low": float(shifts[1:].min()), "band_high": float(shifts[1:].max())}
             common = {"section": "attention", "variant": TRAINED, "normalise": mode, "metric": metric, "n": len(columns)}
             yield {**common, "value": float(shifts[0]), **ends(low, high), **null, "texts": len(ranks)}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from geomkit.core.arrays import Array
+from geomkit.core.config import CAUSAL
 from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
@@ -71,8 +72,9 @@ def unembedding_rows(file: Spectra, own: Profiles, documents: Documents, variant
             continue
         k = directions.shape[1]
         place = {**common, **at(own, state), "metric": SHARE, "rank": k, "n": len(tokens)}
-        low, high = np.nanquantile(shares[1:], [0.025, 0.975])
-        yield {**place, "value": float(shares[0]), **ends(low, high), "documents": len(set(drawn.index.tolist()))}
+        count = len(set(drawn.index.tolist()))
+        low, high = np.nanquantile(shares[1:], [0.025, 0.975]) if count > 1 else (np.nan, np.nan)
+        yield {**place, "value": float(shares[0]), **ends(low, high), "documents": count}
         if variant == TRAINED:
             eigenvalues = np.linalg.eigvalsh(np.cov(rows.T, ddof=0))
             mean, low, high = share_in_random_subspace(eigenvalues / eigenvalues.sum(), k)
@@ -120,9 +122,10 @@ def readout_sentence(file: Spectra, own: Profiles, documents: Documents, rows: S
         return
     middle = states[len(states) // 2]
     half = Estimate(*drawn.mean(scores[middle].divergence)[:3])
+    what = "the next token" if file.objective == CAUSAL else "masked tokens"
     where = "at every state" if first == 0 else f"from the state {place(own, states[first])} on"
     yield (
-        "Read out through the model's own final norm and head, states predict the next token better than a uniform guess "
-        f"{where}. {place(own, middle).capitalize()}, the prediction is {said(half)} nats (KL) from the final one. An untrained "
-        "twin never does better than a uniform guess."
+        f"Read out through the model's own final norm and head, states predict {what} better than a uniform guess "
+        f"{where}. {place(own, middle).capitalize()}, the prediction is {said(half)} nats (KL) from the final one. No state "
+        "of an untrained twin does reliably better than a uniform guess."
     )
