@@ -117,3 +117,31 @@ def test_long_texts_are_cut_where_memory_demands_it(tiny, tokenizer, monkeypatch
     with states_of(loaded(tiny("llama")), tokenizer) as states:
         (found,) = states.attention([7], 13)
     assert found.weights.shape == (2, 4, 4)
+
+
+def test_attention_is_paired_with_the_state_that_its_block_reads():
+    """Attention of each block falls with the effective rank of the state before it, and rises with the norm there."""
+    from geomkit.core.state import State
+    from geomkit.laws.resampling import Documents
+    from geomkit.studies.portrait.attention import Read, together_rows
+    from geomkit.studies.portrait.profiles import Cell, Profiles
+
+    draws, depth, texts = np.random.default_rng(3), 12, 6
+    states = [State(layer) for layer in range(depth + 1)]
+    rank = 10 + 5 * draws.permutation(depth + 1)
+    own = Profiles([f"d{number}" for number in range(texts)], depth, states, {}, ["trained"], ["unit"], [64])
+    for state, value in zip(states, rank, strict=True):
+        own.values[Cell("trained", state, "unit", 64)] = {"erank_covariance": value + draws.random(texts)}
+    noise = 1 + 1e-3 * draws.random((texts, depth + 1))
+    read = {"sinks": noise[:, 1:] / rank[:-1], "norm_ratio": noise * 100 / rank}
+    documents = Documents.draw(own.documents, 50, draws)
+    rows = {row["metric"]: row for row in together_rows(Read(64, np.arange(texts), read), own, documents)}
+    assert {metric: round(row["value"], 12) for metric, row in rows.items()} == {
+        "attention_with_rank": -1,
+        "norm_with_rank": -1,
+        "attention_with_norm": 1,
+    }
+    for row in rows.values():
+        assert row["n"] == depth
+        assert row["low"] == pytest.approx(row["value"])
+        assert -1 < row["band_low"] < row["band_high"] < 1

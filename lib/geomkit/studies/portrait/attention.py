@@ -58,17 +58,23 @@ def attention_rows(file: Spectra, own: Profiles, documents: Documents) -> Iterat
 
 
 def together_rows(found: Read, own: Profiles, drawn: Documents) -> Iterator[Row]:
-    """Yield rank correlations over blocks of attention to sinks, norm of the first position, and effective rank."""
+    """Yield rank correlations over blocks of attention to sinks, norm of the first position, and effective rank.
+
+    Attention in a block is paired with the state that the block reads, which is the one before it.
+    """
     if found.n not in own.lengths:
         return
     for mode in own.modes:
-        columns = [own.at(TRAINED, state, mode, found.n, RANK) for state in own.blocks[1:]]
-        if any(one is None for one in columns) or len(columns) < FEWEST:
+        columns = [own.at(TRAINED, state, mode, found.n, RANK) for state in own.blocks]
+        if any(one is None for one in columns) or len(columns) <= FEWEST:
             continue
         ranks = np.stack([one[found.texts] for one in columns if one is not None], axis=1)
-        profiles = {"attention": found.values["sinks"], "norm": found.values["norm_ratio"][:, 1:], "rank": ranks}
+        states = {"norm": found.values["norm_ratio"], "rank": ranks}
+        read_by_blocks = {name: values[:, :-1] for name, values in states.items()} | {"attention": found.values["sinks"]}
+        after_blocks = {name: values[:, 1:] for name, values in states.items()}
         for metric in TOGETHER:
-            pair = [profiles[name] for name in metric.split("_with_")]
+            names = metric.split("_with_")
+            pair = [(read_by_blocks if "attention" in names else after_blocks)[name] for name in names]
             shifts = shifted_correlations(*(values.mean(axis=0) for values in pair))
             if not np.isfinite(shifts[0]):
                 continue
@@ -76,7 +82,7 @@ def together_rows(found: Read, own: Profiles, drawn: Documents) -> Iterator[Row]
             several = len(set(drawn.index.tolist())) > 1
             low, high = np.nanquantile(resampled, [0.025, 0.975]) if several else (np.nan, np.nan)
             null = {"band_low": float(shifts[1:].min()), "band_high": float(shifts[1:].max())}
-            common = {"section": "attention", "variant": TRAINED, "normalise": mode, "metric": metric, "n": len(columns)}
+            common = {"section": "attention", "variant": TRAINED, "normalise": mode, "metric": metric, "n": len(columns) - 1}
             yield {**common, "value": float(shifts[0]), **ends(low, high), **null, "texts": len(ranks)}
 
 
@@ -104,7 +110,7 @@ def attention_sentence(file: Spectra, own: Profiles, documents: Documents, rows:
     pair = next((row for row in rows if row.get("metric") == "attention_with_rank"), None)
     if pair is not None and outside(pair):
         sentence += (
-            f". Over the {pair['n']} blocks, attention to sinks and the effective rank "
+            f". Over the {pair['n']} blocks, attention to sinks and the effective rank of the states that they read "
             f"({charts.words_for(pair['normalise'])}) have a rank correlation of "
             f"{said(Estimate(pair['value'], pair['low'], pair['high']))}, and no circular shift of the two has one as strong"
         )

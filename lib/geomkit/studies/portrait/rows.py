@@ -38,7 +38,8 @@ attention   by block: `variant`, `layer`, `place`, `metric`, `n` (tokens of each
             the trained model's sinks, from tokens that are none; mean over heads, tokens and texts. Variant `uniform
             attention` is equal attention to all tokens that are seen. `norm_ratio`: norm of the first position in medians of
             its text. Without a layer, `attention_with_rank`, `norm_with_rank`, `attention_with_norm`: rank correlation over
-            `n` blocks, with `normalise` of the effective rank, and in `band_low`, `band_high` the least and the largest of
+            `n` blocks, with `normalise` of the effective rank, attention paired with the state that
+            its block reads, and in `band_low`, `band_high` the least and the largest of
             all other circular shifts.
 tokens      a token of a shown text: `text`, `position`, `token`, metric `gain` (nats, at the last block) or
             `surprisal` (nats).
