@@ -106,8 +106,8 @@ def test_a_touch_of_inputs_and_what_is_declared_and_not_chosen_rerun_nothing(cas
     assert outcome.jobs == {}, outcome.terminal
 
 
-def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_it_alone(case, done):
-    """Every file of the library has other remarks, and one figure other code."""
+def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_it_and_the_page_of_claims(case, done):
+    """Every file of the library has other remarks, and one figure other code. The page of claims shows figures of all studies."""
     sources = {path: path.read_text() for path in (case.project / "lib/geomkit").rglob("*.py")}
     try:
         for path, source in sources.items():
@@ -120,7 +120,7 @@ def test_comments_and_docstrings_rerun_nothing_and_a_change_of_a_figure_redraws_
     finally:
         for path, source in sources.items():
             path.write_text(source)
-    assert outcome.jobs == {"entropy_layers": 1, "all": 1}
+    assert outcome.jobs == {"entropy_layers": 1, "claims_page": 1, "all": 1}
 
 
 def test_what_is_asked_for_runs_with_what_follows_and_no_more(case, done):
