@@ -181,7 +181,8 @@ def drawn(walk: Walk) -> dict[str, list[str]]:
     """Every text in the figure of laws, as the copy's own library draws it."""
     scaling = walk.settings["scaling"]
     primary, exploratory = scaling["primary"], scaling["exploratory"]
-    paths = "Path('results/scaling/pairs.csv'), Path('results/scaling/differences.csv')"
+    names = ("pairs", "differences", "null_slopes")
+    paths = ", ".join(f"Path('results/scaling/{name}.csv')" for name in names)
     return walk.python(
         f"{LOOK}\nscaling.draw_scaling(Path('results/points.csv'), Path('results/scaling/fits.json'), {paths},"
         f" Path('scaling_plot.pdf'), {primary!r}, {exploratory!r})\n"

@@ -47,7 +47,7 @@ def test_the_table_has_every_metric_of_every_cloud_and_nothing_else(table):
 def test_columns_say_what_was_measured(table):
     assert list(table[0]) == [
         *("model", "family", "seed", "params_nonembedding", "params_total", "depth", "corpus", "variant", "text", "document"),
-        *("layer", "sublayer", "normalise", "metric", "value", "bound", "n", "d", "eps2"),
+        *("layer", "sublayer", "rows", "normalise", "metric", "value", "bound", "n", "d", "eps2"),
     ]
     assert {(row["family"], row["seed"], row["corpus"]) for row in table} == {("ladder", 0, "small")}
     assert all((row["document"] is None) == (row["text"] == -1) for row in table)
