@@ -41,7 +41,7 @@ def repository(tmp_path) -> Case:
     write_corpus(folder)
     copy_project(folder)
     for path in [*(folder / "workflow/resources/ladder").rglob("ladder-*")]:
-        if path.is_dir() and not path.name.startswith((*MODELS, "ladder-18")):
+        if path.is_dir() and not path.name.startswith((*MODELS, "ladder-18", "ladder-16-mlp16")):
             shutil.rmtree(path)
     (folder / ".gitignore").write_text("__pycache__\n")
     (tmp_path / "pods").mkdir()
