@@ -9,7 +9,7 @@ import torch
 import geomkit
 from geomkit.core.errors import ConfigError, DataError
 from geomkit.measures.entropy import absent, metrics
-from geomkit.measures.spectra import Spectrum, modes, row_spectrum
+from geomkit.measures.spectra import Spectrum, is_centred, modes, row_spectrum
 
 TEXTS, N, D = 4, 24, 40
 TOKENS = np.ones((TEXTS, N), dtype=np.int64)
@@ -42,7 +42,7 @@ def rank(spectrum) -> np.ndarray:
 @pytest.mark.parametrize("mode", list(modes))
 def test_one_call_is_normalise_and_spectrum(mode, batch):
     Z = batch[3]
-    centred = mode == "centre-unit"
+    centred = is_centred(mode)
     found, known = geomkit.spectrum(Z, mode), geomkit.spectrum(geomkit.normalise(Z, mode), centred=centred)
     np.testing.assert_array_equal(found.eigenvalues, known.eigenvalues)
     assert (found.n, found.d, found.m) == (N, D, N - centred)
@@ -128,7 +128,7 @@ def test_a_mask_that_does_not_fit_is_refused(mask, message, batch):
 
 
 def test_a_mask_needs_a_mode_and_enough_tokens(batch):
-    with pytest.raises(ConfigError, match="needs a mode: unit, centre-unit, raw"):
+    with pytest.raises(ConfigError, match="needs a mode: unit, centre-unit, centre, raw"):
         geomkit.spectrum(geomkit.normalise(batch, "unit"), mask=TOKENS)
     with pytest.raises(DataError, match="text 0 has 1 of the 2 tokens"):
         geomkit.spectrum(batch[0], "centre-unit", mask=np.arange(N) == 3)
@@ -256,7 +256,7 @@ def test_arrays_of_every_kind_are_measured(batch):
 
 @pytest.mark.parametrize("mode", ["center", 3, ["unit"]])
 def test_an_unknown_mode_is_named_with_those_that_there_are(mode):
-    with pytest.raises(ConfigError, match=r"unknown mode of normalisation .*known: unit, centre-unit, raw"):
+    with pytest.raises(ConfigError, match=r"unknown mode of normalisation .*known: unit, centre-unit, centre, raw"):
         geomkit.spectrum(np.eye(3), mode)
 
 
