@@ -57,7 +57,8 @@ class Portrait(Page):
         if details.get_attribute("open") is None:
             details.find_element("css selector", "summary").click()
         self.driver.execute_script(SETTLED)
-        lines = self.find(f"#{section} details[open] tbody tr")
+        find = f"#{section} details[open] tbody tr"
+        lines = WebDriverWait(self.driver, 10).until(lambda driver: self.find(find))  # filled when it opens
         return {
             line.find_elements("css selector", "th")[0].text: [cell.text for cell in line.find_elements("css selector", "td")]
             for line in lines
@@ -256,7 +257,10 @@ def test_a_cell_of_a_heat_map_says_its_states_its_interval_and_its_null(page, ta
     cells = page.find("#similarity .charts figure:first-child .mark-rect path")
     assert len(cells) == 2 * 6 * 7 / 2
     page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", cells[1])
-    ActionChains(page.driver).move_to_element(cells[1]).perform()
+    page.driver.execute_script(SETTLED)
+    ActionChains(page.driver).move_to_element(cells[5]).move_to_element(
+        cells[1]
+    ).perform()  # a pointer that is there does not enter
     WebDriverWait(page.driver, 10).until(lambda _: page.find("#tip")[0].is_displayed())
     row = value_of(table, section="similarity", metric="cka", variant="trained", place="embedding", other_place="1")
     text = page.text("#tip")

@@ -21,9 +21,9 @@ from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts
 from geomkit.tables.rows import read_csv, write_csv
 from geomkit.tables.trainings import LadderLoss, Training
-from geomkit.theory import figure as figures
 from geomkit.theory import relations as theory
 from geomkit.theory.conditional import by_document, condition_model, join_conditional, octaves
+from geomkit.theory.figure import check as figures
 from geomkit.theory.ngrams import budgets_up_to, exponent_of, measure_ngrams
 from geomkit.theory.quanta import learnt_ranks
 from geomkit.theory.relations import curve_of, fit_skill_curves, join_curves, parts_of, relate_exponents

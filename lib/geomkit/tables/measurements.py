@@ -318,7 +318,9 @@ def arrays_of(table: pa.Table, model: str, places: Mapping[str, int], texts: int
     words: dict[int, Layer] = {0: EMBEDDING, last: LAST, last + 1: FINAL, last + 2: PLAIN, last + 3: None}
     kinds = [parts[part] == PLAIN, layer < 0, layer == 0, layer >= depth]
     at = np.select(kinds, [last + 2, last + 3, 0, last + layer - depth], layer)
-    several = np.isin(variants, (PROJECTED, RANDOM, PROJECTED_SHUFFLED))[variant] & (model == "donor") | (layer < 0)
+    of_tokens = np.array([kind in (None, TOKENS) for kind in kinds_of_rows])[pooled]
+    donated = of_tokens | (model == "donor")  # of whole texts, a model's own table has the donor's rows at its own width alone
+    several = np.isin(variants, (PROJECTED, RANDOM, PROJECTED_SHUFFLED))[variant] & donated | (layer < 0)
     length, directions = np.where(text < 0, 0, n), np.where(several, d, 0)
     arrays: Variants = {}
     for (v, p, m, count, k, own, r), rows in by_cell(variant, at, mode, length, metric, directions, pooled):
