@@ -45,7 +45,7 @@ def repository(tmp_path) -> Case:
             shutil.rmtree(path)
     (folder / ".gitignore").write_text("__pycache__\n")
     (tmp_path / "pods").mkdir()
-    settings = SETTINGS | {"theory": {"models": ["ladder-24-s0"]}}
+    settings = SETTINGS | {stage: {"models": ["ladder-24-s0"]} for stage in ("theory", "next_token")}
     case = Case(folder, folder, settings, PYTHONPATH=str(ROOT / "tests/pods"), PODS=str(tmp_path / "pods"))
     for command in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
