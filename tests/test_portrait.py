@@ -467,6 +467,15 @@ def test_a_model_that_is_not_there_and_one_without_a_tokenizer_are_refused(deep,
         portrait(tmp_path / "bare", lines, device="cpu")
 
 
+def test_a_model_in_memory_needs_a_tokenizer_and_other_faults_are_not_taken_for_its_absence(deep, lines, monkeypatch):
+    monkeypatch.setattr(deep[0], "name_or_path", "", raising=False)
+    with pytest.raises(ConfigError, match=r"no tokenizer is found at '', where the model is from .*; hand one over: tokenizer="):
+        portrait(deep[0], lines, **SMALL)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda name: [][0])
+    with pytest.raises(IndexError):
+        portrait(deep[0], lines, **SMALL)
+
+
 @pytest.mark.slow
 def test_the_command_writes_a_page_and_errors_are_one_line(deep, lines, tmp_path, capsys):
     notes = tmp_path / "notes"

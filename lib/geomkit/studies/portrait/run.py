@@ -177,9 +177,10 @@ def tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
 
     try:
         return AutoTokenizer.from_pretrained(model.name_or_path)
-    except Exception:
+    except (OSError, ValueError) as reason:
+        why = str(reason).partition("\n")[0]
         raise ConfigError(
-            f"no tokenizer is found at {model.name_or_path!r}, where the model is from; hand one over: tokenizer="
+            f"no tokenizer is found at {model.name_or_path!r}, where the model is from ({why}); hand one over: tokenizer="
         ) from None
 
 
