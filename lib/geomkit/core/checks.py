@@ -72,7 +72,7 @@ class Unsound(ConfigError):
 
 
 class Sound(dict[str, Any]):
-    """What is left of a mapping without the values that have faults; reading one of these raises Unsound."""
+    """A mapping without the values that have faults; reading one of these raises Unsound."""
 
     def __missing__(self, key: str) -> Any:
         raise Unsound(key)

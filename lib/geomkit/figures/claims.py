@@ -20,7 +20,7 @@ claims do, and is None where they show nothing."""
 PITCH = 0.13
 """Inches from line to line of effects."""
 BESIDE = 0.5
-"""Of a line, to an effect without a label."""
+"""Distance to an effect without a label, in lines."""
 
 
 class Effect(NamedTuple):

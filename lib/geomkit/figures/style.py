@@ -72,7 +72,7 @@ METHODS = {
 }
 """Colour, line and marker of each way to choose tokens; others are drawn in black."""
 COMPARED = ("lasso", "ridge", "attention_mean", "gradient_input", "recency", "random")
-"""Of these ways the ones that are drawn as curves, one of each kind and colour; tables have all of them."""
+"""Ways that are drawn as curves, one of each kind and colour; tables have all of them."""
 
 
 def compared(methods: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ LEVEL = 0.05
 POWER = 0.8
 
 ROUNDING = 1e-7
-"""Of ln(value / null): hidden states are stored in single precision, so what is smaller is no difference."""
+"""Least difference of ln(value / null): hidden states are stored in single precision, so what is smaller is rounding."""
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class Fit:
     params: dict[str, float] = field(default_factory=dict)
     interval: dict[str, tuple[float, float]] = field(default_factory=dict)
     residual_sd: float | None = None
-    """Of ln y, with n - p degrees of freedom."""
+    """Standard deviation of the residuals of ln y, with n - p degrees of freedom."""
     aicc: float | None = None
     """n ln(sum r^2 / n) + 2 k + 2 k (k + 1) / (n - k - 1), k = p + 1. For reports: at ten sizes or fewer it chooses nothing."""
     heldout_error: float | None = None

@@ -130,7 +130,7 @@ class Share(NamedTuple):
 
 
 class PValues(NamedTuple):
-    """Of a slope of 0, and of the two one-sided tests that slope, sag and level lie within their margins."""
+    """P values of a slope of 0, and of the two one-sided tests that slope, sag and level lie within their margins."""
 
     different: float
     slope: float
