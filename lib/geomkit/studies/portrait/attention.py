@@ -13,8 +13,8 @@ from geomkit.measures.attention import shifted_correlations
 from geomkit.states.spectra import Spectra
 from geomkit.studies.portrait import charts
 from geomkit.studies.portrait.attention_panel import FIRST, RATIO, SINKS, TOGETHER, UNIFORM
-from geomkit.studies.portrait.profiles import Profiles
-from geomkit.studies.portrait.readout import Row, at, ends
+from geomkit.studies.portrait.profiles import Profiles, at
+from geomkit.studies.portrait.readout import Row, ends
 from geomkit.studies.portrait.sentences import RANK, Estimate, number, said
 
 FEWEST = 8

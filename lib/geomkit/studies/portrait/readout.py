@@ -7,14 +7,13 @@ import numpy as np
 
 from geomkit.core.arrays import Array
 from geomkit.core.config import CAUSAL
-from geomkit.core.state import State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
 from geomkit.measures.entropy import measure
 from geomkit.measures.norms import NORMS, plain
 from geomkit.measures.readout import share_in_random_subspace, share_inside
 from geomkit.states.spectra import Spectra
-from geomkit.studies.portrait.profiles import Profiles
+from geomkit.studies.portrait.profiles import Profiles, at
 from geomkit.studies.portrait.readout_panel import RANDOM, RANK, SHARE
 from geomkit.studies.portrait.sentences import Estimate, place, said
 
@@ -97,12 +96,6 @@ def by_token(file: Spectra, documents: Documents, tokens: Array) -> Documents:
 def ends(low: float, high: float) -> Row:
     """Return the ends of an interval, if they are known."""
     return {"low": float(low), "high": float(high)} if np.isfinite([low, high]).all() else {}
-
-
-def at(own: Profiles, state: State) -> Row:
-    """Return the columns of a state."""
-    where = {"place": own.place(state), "depth": own.relative(state), "d": own.widths[state]}
-    return {"layer": state.layer, "state": state.sublayer, **where}
 
 
 def readout_sentence(file: Spectra, own: Profiles, documents: Documents, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
