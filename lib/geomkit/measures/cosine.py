@@ -1,6 +1,6 @@
 """How alike the tokens of a text are, pair by pair.
 
-Null: shuffled text (`shuffled`), untrained twins (`untrained`), and Gaussian rows, whose mean cosine is 0 on average.
+Null: rows of independent numbers, whose mean cosine is 0 on average. Portraits have it of the trained model alone.
 """
 
 from collections.abc import Sequence

@@ -29,6 +29,7 @@ def dimension_rows(file: Spectra, own: Profiles, seed: int) -> Iterator[dict[str
     for scope in CLOUDS:
         for variant in own.variants:
             for state, (rows, neighbours) in clouds([file], [own], variant, scope)[0].items():
+                own.missing.pop("dimension", None)
                 yield from rows_of(own, state, variant, scope, estimated(neighbours))
                 if (variant, scope) == (TRAINED, TYPES):
                     shape = (neighbours.n, min(neighbours.n - 1, rows.shape[1]))
