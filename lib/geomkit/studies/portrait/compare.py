@@ -18,6 +18,7 @@ from geomkit.studies.portrait.analyse import RESAMPLES, Row, depth_rows, known_o
 from geomkit.studies.portrait.dimension import compared_rows
 from geomkit.studies.portrait.facts import BESIDE, facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
+from geomkit.studies.portrait.pooled import compared_clouds
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, at, read_profiles
 from geomkit.studies.portrait.readout import readout_rows
 from geomkit.studies.portrait.rows import Facts, with_facts, write
@@ -71,6 +72,7 @@ def comparison_table(
         readout = readout_rows(file, own, documents, [TRAINED])
         rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size), *readout]]
     pairs = {state: partner(a, b, state) for state in a.states}
+    rows += compared_clouds((first, second), (a, b), models, pairs, documents, metrics, parameters)
     rows += compared_rows((first, second), (a, b), models, pairs, alike)
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
