@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_portrait(commands.add_parser("portrait", help="one model on some texts, or two models compared: a page for a browser"))
     plot = commands.add_parser(
         "plot",
-        help="run the workflow here: results/scaling_plot.pdf, or other targets and options of snakemake",
+        help="run the workflow here: results/scaling_plot.pdf, or other targets, which come first, and options of snakemake",
     )
     plot.set_defaults(run=make_plot)
     path = commands.add_parser("path", help="print the folder with the workflow's Snakefile")
@@ -86,7 +86,7 @@ def make_plot(chosen: argparse.Namespace) -> int:
     """Run the workflow in the working directory. Raises ConfigError where Snakemake is not installed."""
     if find_spec("snakemake") is None:
         raise ConfigError("the workflow needs Snakemake: pip install 'geomkit[all]'")
-    named = [word for word in chosen.options if word.startswith("results/")]
+    named = chosen.options[:1] and not chosen.options[0].startswith("-")
     given = any(re.match(r"--cores(=|$)|-c\d*$", word) for word in chosen.options)
     cores = [] if given else ["--cores", str(os.cpu_count() or 1)]
     targets = [] if named else ["results/scaling_plot.pdf"]
