@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from word_count import words
 
 from geomkit.core import schema_page
 
@@ -118,11 +119,6 @@ def test_files_that_a_page_names_exist(page):
     linked = re.findall(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]+)?\)|<img src=\"([^\"]+)\"", text)
     for path in [ROOT / name for name in named] + [(ROOT / page).parent / name for pair in linked for name in pair if name]:
         assert path.exists(), f"{page} names {path}"
-
-
-def words(text: str) -> int:
-    """Number of words: what is between spaces and holds a letter or a digit."""
-    return sum(bool(re.search(r"\w", word)) for word in text.split())
 
 
 def test_the_readme_is_short_and_has_numbers_only_in_its_findings():
