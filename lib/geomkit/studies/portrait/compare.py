@@ -22,7 +22,7 @@ from geomkit.studies.portrait.pooled import compared_clouds
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, at, read_profiles
 from geomkit.studies.portrait.readout import readout_rows
 from geomkit.studies.portrait.rows import Facts, with_facts, write
-from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said, similarity_of_models
+from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, place, said, similarity_of_models
 from geomkit.studies.portrait.similarity import models_rows
 from geomkit.tables.rows import read_json
 
@@ -200,8 +200,9 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
         if apart:
             largest = max(apart, key=lambda row: abs(row["value"]))
             estimate = Estimate(largest["value"], largest["low"], largest["high"])
+            first, most = (place(a, State(row["layer"], row["state"])) for row in (apart[0], largest))
             found.append(
-                f"In {mode} rows they part first {place_of(apart[0], a)}, and differ most {place_of(largest, a)}, where the "
+                f"In {mode} rows they part first {first}, and differ most {most}, where the "
                 f"effective rank of {models[1]} minus that of {models[0]} is {said(estimate)} directions."
             )
     losses = {row["metric"]: row for row in rows if row["section"] == "loss"}
@@ -219,10 +220,3 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
     if not found or (documents < FEW_DOCUMENTS and len(found) == 1):
         found.insert(0, "No difference between the two models is larger than texts explain.")
     return found
-
-
-def place_of(row: Row, a: Profiles) -> str:
-    """Name the state of a row in a sentence."""
-    words = {"embedding": "at the embedding", "last": "after the last block", "final": "after the final norm"}
-    words["plain"] = "after the final norm without its weights"
-    return words.get(row["place"], f"after block {row['place']} of {a.depth}")
