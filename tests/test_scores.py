@@ -270,11 +270,11 @@ def test_every_panel_shows_its_own_models_and_correlation(harness):
         np.testing.assert_allclose(axis.lines[0].get_xydata(), [(one.value, one.score) for one in own])
         title = axis.get_title(loc="left")
         assert title.startswith(row.task)
-        expected = "5 models: no correlation" if row.value is None else f"ρ = {row.value:.2f} [".replace("-", "−")
+        expected = "5 models (few)\nno correlation" if row.value is None else f"ρ = {row.value:.2f} [".replace("-", "−")
         assert expected in title
         assert ("lower is better" in axis.get_ylabel()) == (row.task == "wikitext")
 
 
 def test_pages_of_fewer_than_four_models_say_so(harness):
     (figure,) = pages(geomkit.join_lm_eval(metrics()[:3], harness, tasks=["arc_easy"]))
-    assert all("3 models: no correlation" in axis.get_title(loc="left") for axis in figure.axes)
+    assert all("3 models (few)\nno correlation" in axis.get_title(loc="left") for axis in figure.axes)
