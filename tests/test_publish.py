@@ -82,6 +82,7 @@ def test_the_card_names_every_table_and_its_columns_for_the_hub(results):
         "portraits": [{"split": "train", "path": ["data/portraits/mine/notes.parquet", "data/portraits/theirs/notes.parquet"]}],
     }
     text = (folder / "README.md").read_text()
+    assert "In `portraits`, `section` says what a row is" in text
     assert "| `entropy` | 8 |" in text
     assert "| `portraits` | 2 |" in text
     assert all(f"`{name}` (" in text for name in pq.read_schema(folder / "data/entropy.parquet").names)

@@ -246,6 +246,20 @@ def test_a_table_with_several_values_or_none_says_what_to_choose_by(harness):
         geomkit.join_lm_eval([metrics()[0] | {"value": None}], harness, metric="erank_covariance")
 
 
+def test_in_portraits_depth_is_relative_and_says_which_block_is_the_last(harness):
+    places = [{"section": "depth", "layer": layer, "depth": layer / 2, "n": n} for layer in (0, 1, 2) for n in (16, 64)]
+    portraits = [
+        pa.Table.from_pylist([row | place | {"value": row["value"] + place["layer"] + place["n"]} for place in places])
+        for row in metrics()
+    ]
+    joined = geomkit.join_lm_eval(portraits, harness, section="depth", depth=1, n=64)
+    assert {row.model: row.value for row in joined.rows} == {f"pythia-{size}": RANK[size] + 66 for size in SIZES}
+    with pytest.raises(DataError, match="no value where layer is last"):
+        geomkit.join_lm_eval(portraits, harness, layer="last")
+    with pytest.raises(DataError, match=r"has 6 values; choose by layer \(0, 1, 2\), depth \(0.0, 0.5, 1.0\), n \(16, 64\)$"):
+        geomkit.join_lm_eval(portraits, harness)
+
+
 @pytest.mark.slow
 def test_what_is_joined_is_saved_as_a_table_and_a_figure(tmp_path, harness):
     joined = geomkit.join_lm_eval(metrics(), harness)

@@ -40,7 +40,7 @@ Geometry of hidden states of language models, measured by geomkit {version}.
 
 A row is one value of a `metric` for a `model` on a `corpus`. `variant` is `trained`, or a null to compare it with. `layer` 0 is
 the embedding, `depth` the output of the last block, and `depth` + 1 the state after the final norm. `bound` is the metric's upper
-bound for `n` rows of `d` dimensions. A `text` of -1 is the whole corpus. A column that does not apply is empty.
+bound for `n` rows of `d` dimensions. A `text` of -1 is the whole corpus. A column that does not apply is empty.{portraits}
 
 ## Columns
 
@@ -53,6 +53,11 @@ bound for `n` rows of `d` dimensions. A `text` of -1 is the whole corpus. A colu
 `provenance.json` has the versions and the SHA-256 of each table. For each measurement it has what the run recorded: the revision
 of the model, digests of its weights, its tokenizer and its corpus, and the device.
 """
+
+
+PORTRAITS = """
+
+In `portraits`, `section` says what a row is (`geomkit.studies.portrait.rows`), and `depth` is relative: 1 is the last block."""
 
 
 def publish(
@@ -230,6 +235,7 @@ def card(repo: str, folder: Path, tables: Mapping[str, Sequence[str]], configs: 
         tables="\n".join(["| table | rows |", "| --- | --- |", *listed]),
         repo=repo,
         first=next(iter(tables)),
+        portraits=PORTRAITS if "portraits" in tables else "",
         columns="\n".join(kinds),
         command=how(tables, configs, version),
     )

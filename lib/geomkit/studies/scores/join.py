@@ -17,7 +17,7 @@ from geomkit.tables.rows import write_csv
 
 NEEDED = ("model", "metric", "value")
 """Columns of a table of metrics."""
-NOT_A_PLACE = {*NEEDED, "low", "high", "bound", "documents", "texts", "family", "seed", "n", "d", "depth"}
+NOT_A_PLACE = {*NEEDED, "low", "high", "band_low", "band_high", "bound", "null", "documents", "texts", "d"}
 """Columns that do not say where a metric was measured."""
 FEW = 10
 """Models below which a rank correlation says little."""
@@ -111,7 +111,8 @@ def join_lm_eval(
         with @revision or -revision behind it, as checkpoints are named in a catalogue.
     tasks: tasks to join; by default all. A group with a score of its own stands for its tasks.
     where: values, or lists of them, that columns of the table must have, such as metric="erank_covariance", layer="last",
-        length=64. A layer may be a word where the table has the depth of its models. Of a table with variants, trained models
+        length=64. A layer may be a word where the table has the number of blocks of its models; in portraits depth=1 is the
+        last block. Of a table with variants, trained models
         are taken unless it says otherwise.
 
     Raises DataError, naming the file, for results of another kind, of no model in the table, of two models that would have one
@@ -228,11 +229,12 @@ def number_of(row: Mapping[str, Any]) -> float | None:
 
 def fits(row: Mapping[str, Any], name: str, wanted: Any) -> bool:
     """Whether a cell is the wanted value, or one of them; a layer may be a word."""
-    cell, depth = row.get(name), row.get("depth")
+    cell = row.get(name)
     if isinstance(wanted, list | tuple | set):
         return any(fits(row, name, one) for one in wanted)
-    if name == "layer" and wanted in ("last", "final", "middle") and depth not in (None, "") and cell not in (None, ""):
-        return str(cell) == wanted or str(cell) in map(str, resolve_layers(wanted, int(depth)))
+    blocks = "" if "section" in row else as_text(row.get("depth"))  # in a portrait, depth is relative
+    if name == "layer" and wanted in ("last", "final", "middle") and blocks and as_text(cell):
+        return str(cell) == wanted or as_text(cell) in map(str, resolve_layers(wanted, int(blocks)))
     return as_text(cell) == as_text(wanted)
 
 
