@@ -24,8 +24,8 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 
 autodoc2_packages = [
-    {"path": f"../lib/geomkit/{name}", "module": f"geomkit.{name}".removesuffix(".py").replace("/", "."), "auto_mode": True}
-    for name in ("core", "measures", "laws", "tables", "studies/portrait/run.py", "models/callback.py")
+    {"path": f"../lib/geomkit/{name}", "module": f"geomkit.{name}", "auto_mode": True}
+    for name in ("core", "measures", "laws", "tables")
 ]
 autodoc2_docstring_parser_regexes = [(".*", "myst")]
 autodoc2_hidden_objects = {"private", "dunder", "inherited"}
