@@ -146,6 +146,7 @@ class Hub(BaseHTTPRequestHandler):
 
     repositories: dict[str, dict[str, bytes]]
     served: list[str]
+    private: set[str]
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -153,7 +154,10 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         place = r"(?:/api/models|/api/datasets|/datasets)?/([^/]+/[^/]+)/([^/]+)/([^/]+)/?(.*)"
         match = re.fullmatch(place, urlsplit(self.path).path)
-        if match is None:
+        whole = re.fullmatch(r"/api/datasets/([^/]+/[^/]+)", urlsplit(self.path).path)
+        if whole and whole[1] in self.repositories:
+            self.reply(200, json.dumps({"id": whole[1], "private": whole[1] in self.private}).encode())
+        elif match is None:
             self.reply(404, error="EntryNotFound")
         elif match[1] not in self.repositories:
             self.reply(404, error="RepoNotFound")
@@ -199,6 +203,7 @@ class Hub(BaseHTTPRequestHandler):
             status = 409 if name in self.repositories else 403 if name == "somebody/gated-texts" else 200
             if status == 200:
                 self.repositories[name] = {}
+                self.private |= {name} if asked.get("visibility") == "private" else set()
             self.reply(status, json.dumps({"url": f"http://{self.headers['Host']}/datasets/{name}"}).encode())
         elif path == "/api/validate-yaml":
             self.reply(200, json.dumps({"warnings": [], "errors": []}).encode())

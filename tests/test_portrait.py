@@ -410,6 +410,11 @@ def test_models_of_other_depth_are_compared_at_relative_depth(deep, tiny, tokeni
     rows = chosen(result.table, section="difference", metric="erank_covariance", normalise="unit", n=24, state="block")
     assert [row["layer"] for row in rows] == [0, 1, 2, 3, 4, 5]
     assert "equal depth" in result.facts.absent
+    shown = chosen(result.table, section="depth", metric="erank_covariance", normalise="unit")
+    for scope in ("last", "mean"):
+        places = [(row["model"], row["place"]) for row in shown if row["scope"] == scope]
+        assert len(places) == len(set(places))
+        assert set(places) == {(row["model"], row["place"]) for row in shown if row["scope"] == "text"}
 
 
 @pytest.mark.slow

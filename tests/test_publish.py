@@ -40,12 +40,12 @@ def results(tmp_path: Path) -> Path:
         (folder / f"entropy/{model}").mkdir(parents=True)
         table.write(folder / f"entropy/{model}/sotu.parquet", {"alpha_req": "too few"})
     merge(sorted(folder.glob("entropy/*/*.parquet")), folder / "entropy.parquet")
-    for model in ("mine", "theirs"):
+    for model in ("ladder-16-s0", "smollm2"):
         (folder / f"portraits/{model}").mkdir(parents=True)
         facts = pa.table({"model": pa.array([model]).dictionary_encode(), "value": [1.5]}).replace_schema_metadata(
             {"facts": model}
         )
-        pq.write_table(facts, folder / f"portraits/{model}/notes.parquet")
+        pq.write_table(facts, folder / f"portraits/{model}/sotu.parquet")
         pq.write_table(facts, folder / f"portraits/{model}/notes.passages.parquet")
     (folder / "spectra/ladder-16-s0").mkdir(parents=True)
     with h5py.File(folder / "spectra/ladder-16-s0/sotu.h5", "w") as file:
@@ -64,14 +64,14 @@ def front_of(folder: Path) -> dict[str, Any]:
 
 def test_a_dataset_has_merged_tables_and_portraits_with_plain_names(results):
     folder = dataset(results)
-    tables = {"data/entropy.parquet", "data/portraits/mine/notes.parquet", "data/portraits/theirs/notes.parquet"}
+    tables = {"data/entropy.parquet", "data/portraits/ladder-16-s0/sotu.parquet", "data/portraits/smollm2/sotu.parquet"}
     assert set(files(folder)) == tables | {"README.md", "provenance.json"}
     for name in tables:
         written, source = pq.read_table(folder / name), pq.read_table(results / name.removeprefix("data/"))
         assert written.to_pylist() == source.to_pylist()
         assert not [field for field in written.schema if pa.types.is_dictionary(field.type)]
     assert read_absent(folder / "data/entropy.parquet") == read_absent(results / "entropy.parquet")
-    assert pq.read_metadata(folder / "data/portraits/mine/notes.parquet").metadata[b"facts"] == b"mine"
+    assert pq.read_metadata(folder / "data/portraits/ladder-16-s0/sotu.parquet").metadata[b"facts"] == b"ladder-16-s0"
 
 
 def test_the_card_names_every_table_and_its_columns_for_the_hub(results):
@@ -79,7 +79,9 @@ def test_the_card_names_every_table_and_its_columns_for_the_hub(results):
     configs = {one["config_name"]: one["data_files"] for one in front_of(folder)["configs"]}
     assert configs == {
         "entropy": [{"split": "train", "path": "data/entropy.parquet"}],
-        "portraits": [{"split": "train", "path": ["data/portraits/mine/notes.parquet", "data/portraits/theirs/notes.parquet"]}],
+        "portraits": [
+            {"split": "train", "path": ["data/portraits/ladder-16-s0/sotu.parquet", "data/portraits/smollm2/sotu.parquet"]}
+        ],
     }
     text = (folder / "README.md").read_text()
     assert "In `portraits`, `section` says what a row is" in text
@@ -97,7 +99,7 @@ def test_every_table_loads_by_its_name(results, tmp_path, monkeypatch):
     loaded = load_dataset(str(folder), "entropy", split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.to_list() == pq.read_table(results / "entropy.parquet").to_pylist()
     portraits = load_dataset(str(folder), "portraits", split="train", cache_dir=str(tmp_path / "cache"))
-    assert portraits["model"][:] == ["mine", "theirs"]
+    assert portraits["model"][:] == ["ladder-16-s0", "smollm2"]
 
 
 def test_provenance_has_digests_versions_and_what_each_measurement_recorded(results):
@@ -112,16 +114,14 @@ def test_provenance_has_digests_versions_and_what_each_measurement_recorded(resu
 
 def test_the_command_that_makes_it_again_names_the_configuration_that_comes_with_it(results, tmp_path):
     text = (dataset(results) / "README.md").read_text()
-    assert (
-        "geomkit plot results/entropy.parquet results/portraits/mine/notes.parquet results/portraits/theirs/notes.parquet\n"
-        in text
-    )
+    portraits = "results/portraits/ladder-16-s0/sotu.parquet results/portraits/smollm2/sotu.parquet"
+    assert f"geomkit plot results/entropy.parquet {portraits}\n" in text
     assert "the configuration that ships" in text
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text("seed: 1\n"), second.write_text("seed: 2\n")
     again = dataset(results, configs=[first])
     assert (again / "config.yaml").read_bytes() == first.read_bytes()
-    assert "notes.parquet --configfile config.yaml\n" in (again / "README.md").read_text()
+    assert "sotu.parquet --configfile config.yaml\n" in (again / "README.md").read_text()
     both = dataset(results, configs=[first, second])
     assert [(both / f"config-{number}.yaml").read_text() for number in (1, 2)] == ["seed: 1\n", "seed: 2\n"]
     assert "--configfile config-1.yaml config-2.yaml\n" in (both / "README.md").read_text()
@@ -157,13 +157,53 @@ def test_what_cannot_be_published_is_one_error_and_leaves_nothing(results, tmp_p
     with pytest.raises(ConfigError, match=r"--out .*out: is there already, and is no dataset"):
         dataset(results)
     assert files(results.parent / "out") == {"thesis.tex": b"mine"}
-    for name in ("no body/geometry", "a/b/c", "../geometry"):
+    for name in ("geometry", "no body/geometry", "a/b/c", "../geometry"):
         with pytest.raises(ConfigError, match=re.escape(f"--repo {name}: write it as owner/name")):
             publish(results, name, tmp_path / "other", [], DEFAULTS)
     (results / "entropy.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"entropy\.parquet: not a whole Parquet file"):
         dataset(results, folder=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_an_edited_folder_is_uploaded_as_it_is_and_never_with_other_tables(results, monkeypatch):
+    uploaded = []
+    monkeypatch.setattr(
+        "geomkit.sources.publish.upload_dataset", lambda folder, repo, private: uploaded.append(files(folder)) or "there"
+    )
+    folder = dataset(results)
+    (folder / "README.md").write_text("mine")
+    assert str(dataset(results, upload=True)) == "there"
+    assert uploaded[0]["README.md"] == b"mine"
+    table = TableWriter(**COLUMNS, model="ladder-16-s0", corpus="sotu", variant="trained")
+    table.add(metric="erank_covariance", value=2.5)
+    table.write(results / "entropy.parquet", {})
+    with pytest.raises(ConfigError, match=r"--out .*out: holds other tables than"):
+        dataset(results, upload=True)
+    assert len(uploaded) == 1
+
+
+def test_a_folder_with_anothers_provenance_is_left_alone(results):
+    (results.parent / "out").mkdir()
+    (results.parent / "out/provenance.json").write_text('{"who": "me"}')
+    with pytest.raises(ConfigError, match=r"--out .*out: is there already, and is no dataset"):
+        dataset(results)
+
+
+@pytest.mark.parametrize("place", ["portraits/other/sotu.parquet", "portraits/smollm2/letters.parquet"])
+def test_a_portrait_that_the_configuration_lacks_is_refused(results, place):
+    source = results / "portraits/smollm2/sotu.parquet"
+    (results / place).parent.mkdir(exist_ok=True)
+    source.rename(results / place)
+    with pytest.raises(ConfigError, match=r"is not in the configuration.*--configfile"):
+        dataset(results)
+
+
+@pytest.mark.parametrize("text", ["models: null", "corpora: []", "models: {mine: null}"])
+def test_a_configuration_without_entries_is_one_error(results, tmp_path, text):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="must be a mapping of names to entries"):
+        dataset(results, configs=[tmp_path / "own.yaml"])
 
 
 def test_the_command_writes_to_the_last_part_of_the_name_and_uses_no_network(results, monkeypatch, capsys):
@@ -183,6 +223,7 @@ def hub() -> Iterator[tuple[str, type[Hub]]]:
     class Handler(Hub):
         repositories = {"somebody/there": {"LICENSE": b"MIT"}}  # noqa: RUF012
         served: list[str] = []  # noqa: RUF012
+        private: set[str] = set()  # noqa: RUF012
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -191,27 +232,26 @@ def hub() -> Iterator[tuple[str, type[Hub]]]:
     server.server_close()
 
 
-def upload(endpoint: str, results: Path, repo: str, token: str = "hf_secret") -> subprocess.CompletedProcess[str]:
+def upload(endpoint: str, results: Path, repo: str, token: str = "hf_secret", *options: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, for the hub's address is read when its client is imported."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(results.parent / "home"), "PYTHONPATH": str(Path(fetch.__file__).parents[2])}
     code = "import sys; from geomkit.command import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run(
-        [sys.executable, "-c", code, "publish", "results", "--repo", repo, "--upload"],
+        [sys.executable, "-c", code, "publish", "results", "--repo", repo, "--upload", *options],
         env=kept | own | ({"HF_TOKEN": token} if token else {}), cwd=results.parent, capture_output=True, text=True,
     )  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("repo", ["somebody/geometry", "geometry", "somebody/there"])
+@pytest.mark.parametrize("repo", ["somebody/geometry", "somebody/there"])
 def test_an_upload_makes_the_dataset_on_the_hub_that_is_in_the_folder(results, hub, repo):
     endpoint, server = hub
     done = upload(endpoint, results, repo)
     assert done.returncode == 0, done.stderr
-    name = repo if "/" in repo else f"somebody/{repo}"
-    assert done.stdout.splitlines()[-1] == f"{endpoint}/datasets/{name}"
+    assert done.stdout.splitlines()[-1] == f"{endpoint}/datasets/{repo}"
     before = {"LICENSE": b"MIT"} if repo == "somebody/there" else {}
-    assert server.repositories[name] == files(results.parent / repo.rpartition("/")[2]) | before
+    assert server.repositories[repo] == files(results.parent / repo.rpartition("/")[2]) | before
     assert COMMIT not in done.stderr
 
 
@@ -232,6 +272,17 @@ def test_a_hub_that_takes_nothing_is_one_line_that_says_what_to_do(results, hub,
     assert re.match(f"SourceError: {message}", line)
     assert "Traceback" not in done.stderr
     assert set(server.repositories) == {"somebody/there"}
+
+
+@pytest.mark.slow
+def test_a_public_dataset_is_not_taken_for_a_private_one(results, hub):
+    endpoint, server = hub
+    done = upload(endpoint, results, "somebody/there", "hf_secret", "--private")
+    assert done.returncode == 1
+    assert "SourceError: somebody/there: is there already, and is public" in done.stderr
+    assert server.repositories["somebody/there"] == {"LICENSE": b"MIT"}
+    done = upload(endpoint, results, "somebody/hidden", "hf_secret", "--private", "--out", "hidden")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

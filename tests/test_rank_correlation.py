@@ -22,6 +22,12 @@ def test_independence_has_the_probability_that_all_permutations_give():
     assert rank_correlation(x, y).p == pytest.approx(2 * np.mean(np.array(every) >= observed - 1e-9), abs=0.01)
 
 
+@pytest.mark.parametrize(("number", "exact"), [(6, 2 / 720), (10, 2 / 3628800), (60, 0.0)])
+def test_no_order_has_the_probability_zero(number, exact):
+    found = rank_correlation(np.arange(number), np.arange(number))
+    assert exact < found.p < exact + 0.002
+
+
 def test_a_monotone_change_changes_nothing_and_a_falling_one_the_sign():
     x, y = np.random.default_rng(1).standard_normal((2, 6))
     plain, falling = rank_correlation(x, y), rank_correlation(x, -np.exp(y))

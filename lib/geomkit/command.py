@@ -112,7 +112,8 @@ def make_plot(chosen: argparse.Namespace) -> int:
     """Run the workflow in the working directory. Raises ConfigError where Snakemake is not installed."""
     if find_spec("snakemake") is None:
         raise ConfigError("the workflow needs Snakemake: pip install 'geomkit[all]'")
-    named = chosen.options[:1] and not chosen.options[0].startswith("-")
+    first = chosen.options[:1]
+    named = any(not word.startswith("-") for word in first) or any(word.startswith("results/") for word in chosen.options)
     given = any(re.match(r"--cores(=|$)|-c\d*$", word) for word in chosen.options)
     cores = [] if given else ["--cores", str(os.cpu_count() or 1)]
     targets = [] if named else ["results/scaling_plot.pdf"]

@@ -53,7 +53,8 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> RankCor
     below = np.array([np.searchsorted(row, value + 1e-9) for row in samples]) / samples.shape[1]
     low, high = np.interp(tail, above, GRID), -np.interp(tail, below[::-1], -GRID[::-1])
     independent = GRID.size // 2
-    p = min(1.0, 2 * float(min(above[independent], below[independent])))
+    tails = min(above[independent], below[independent]) * samples.shape[1]
+    p = min(1.0, 2 * float(tails + 1) / (samples.shape[1] + 1))  # the observed ranks are a sample too: p is never 0
     return RankCorrelation(value, spearman_of(low), spearman_of(high), p, x.size)
 
 

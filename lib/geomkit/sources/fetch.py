@@ -239,7 +239,8 @@ def hub_errors(what: str, done: str = "fetched") -> Iterator[None]:
     except RevisionNotFoundError:
         raise SourceError(f"{what}: no such revision") from None
     except (LocalEntryNotFoundError, ConnectionError) as error:
-        raise SourceError(f"{what}: the hub is out of reach, and the cache does not hold all of it ({error})") from None
+        cache = ", and the cache does not hold all of it" if done == "fetched" else ""
+        raise SourceError(f"{what}: the hub is out of reach{cache} ({error})") from None
     except HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
             raise SourceError(f"{what}: access is denied; run `hf auth login` or set HF_TOKEN") from None

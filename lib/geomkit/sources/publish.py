@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geomkit.core.config import completed
-from geomkit.core.errors import ConfigError, DataError
+from geomkit.core.errors import ConfigError, DataError, SourceError
 from geomkit.core.provenance import file_sha256, replacing_folder, versions
 from geomkit.sources.fetch import hub_errors
 from geomkit.tables.parquet import named, parquet_file
 
-REPOSITORY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-"""Name of a dataset on the hub, with its owner or without."""
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+"""Name of a dataset on the hub, with its owner."""
 PROVENANCE = "provenance.json"
-"""File by which a folder is known to be one that was written here, and may be replaced."""
+"""File by whose contents a folder is known to be one that was written here."""
 OF_ARROW = (b"ARROW:schema", b"pandas")
 """Metadata that would bring back the types that are written as plain ones."""
 Tables = Mapping[str, Sequence[Path]]
@@ -65,21 +65,25 @@ def publish(
 ) -> str:
     """Write the dataset of a results folder, and upload it if asked for. Returns the folder, or the address on the hub.
 
-    results: a run's folder. repo: the dataset's name on the hub, such as owner/name. folder: where to; one that was written here
-    before is replaced. configs: the configuration files of the run, in order, on top of `defaults`, the one that ships.
+    results: a run's folder. repo: the dataset's name on the hub, owner/name. folder: where to. One that was written here before
+    is replaced, but uploaded as it is, for its card may have been edited since: then its tables must be the run's.
+    configs: the configuration files of the run, in order, on top of `defaults`, the one that ships.
 
     Raises ConfigError for a name that the hub does not allow, for a folder of something else, and where the tables have a corpus
     or a family of models that the configuration lacks; DataError for results without a table; SourceError if the upload fails.
     """
     if not REPOSITORY.fullmatch(repo):
         raise ConfigError(f"--repo {repo}: write it as owner/name, of letters, digits, dots, hyphens and underscores")
-    write_dataset(results, repo, folder, configs, defaults)
+    if not (upload and folder.exists()):
+        write_dataset(results, repo, folder, configs, defaults)
+    elif (written_here(folder) or {}).get("tables") != digests(results, tables_of(results)):
+        raise ConfigError(f"--out {folder}: holds other tables than {results}; write it anew, without --upload, and look at it")
     return upload_dataset(folder, repo, private) if upload else str(folder)
 
 
 def write_dataset(results: Path, repo: str, folder: Path, configs: Sequence[Path], defaults: Path) -> None:
     """Write tables, card, provenance and configuration to a folder, which appears when it is whole. For errors see `publish`."""
-    if folder.exists() and not (folder / PROVENANCE).is_file():
+    if folder.exists() and written_here(folder) is None:
         raise ConfigError(f"--out {folder}: is there already, and is no dataset that was written by this command; name another")
     tables = tables_of(results)
     check_configuration(tables, configs, defaults)
@@ -97,15 +101,32 @@ def write_dataset(results: Path, repo: str, folder: Path, configs: Sequence[Path
         (temporary / "README.md").write_text(card(repo, temporary, written, configs, about["version"]), encoding="utf-8")
 
 
+def written_here(folder: Path) -> Mapping[str, Any] | None:
+    """Return the provenance of a dataset that this command wrote; None for any other folder."""
+    try:
+        about = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about if isinstance(about, dict) and {"version", "tables", "measurements"} <= about.keys() else None
+
+
+def digests(results: Path, tables: Tables) -> dict[str, str]:
+    """Return the SHA-256 of each table by its path below the results."""
+    return {str(file.relative_to(results)): file_sha256(file) for files in tables.values() for file in files}
+
+
 def upload_dataset(folder: Path, repo: str, private: bool = False) -> str:
     """Create the dataset on the hub if it is not there, and commit a folder to it. Returns its address.
 
-    A file that is on the hub alone stays there. Raises SourceError, with what to do, if the hub refuses or cannot be reached.
+    A file that is on the hub alone stays there. Raises SourceError, with what to do, if the hub refuses or cannot be reached, and
+    for a dataset that is public already where a private one is asked for.
     """
     from huggingface_hub import HfApi
 
     with hub_errors(repo, "uploaded"):
         url = HfApi().create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)
+        if private and not HfApi().dataset_info(url.repo_id).private:
+            raise SourceError(f"{repo}: is there already, and is public; make it private on its page, or leave out --private")
         message = "Tables of geomkit"
         HfApi().upload_folder(repo_id=url.repo_id, folder_path=folder, repo_type="dataset", commit_message=message)
     return str(url)
@@ -132,10 +153,22 @@ def check_configuration(tables: Tables, configs: Sequence[Path], defaults: Path)
     config: Mapping[str, Any] = {}
     for file in (defaults, *configs):
         config = completed(read_config(file), config)
+    for key in ("models", "corpora"):
+        entries = config.get(key)
+        if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
+            raise ConfigError(f"{key}: must be a mapping of names to entries, each with its keys")
     known = {
         "corpus": set(config["corpora"]),
         "family": {entry.get("family", name) for name, entry in config["models"].items()},
     }
+    for file in tables.get("portraits", ()):
+        of_models = all(
+            any(name == key or name.startswith(f"{key}-") for key in config["models"]) for name in file.parent.name.split("-vs-")
+        )
+        if not (of_models and file.stem in known["corpus"]):
+            raise ConfigError(
+                f"{file}: {file.parent.name} on {file.stem} is not in the configuration: name the run's with --configfile FILE"
+            )
     for file in (file for name, files in tables.items() if name != "portraits" for file in files):
         present = set(parquet_file(file).schema_arrow.names)
         for column in known.keys() & present:
@@ -190,7 +223,7 @@ def provenance(results: Path, tables: Tables) -> dict[str, Any]:
     return {
         "version": version("geomkit"),
         "versions": versions("numpy", "pyarrow"),
-        "tables": {str(file.relative_to(results)): file_sha256(file) for files in tables.values() for file in files},
+        "tables": digests(results, tables),
         "measurements": [
             {"model": file.parent.name, "corpus": file.stem, **attributes(file)}
             for file in sorted(results.glob("spectra/*/*.h5"))

@@ -367,11 +367,18 @@ class Spectra(Reader):
             for state in sorted((state for state, _ in datasets(states)), key=order):
                 yield kind, state
 
-    def cloud(self, variant: str, mode: str, state: State, rows: str) -> np.ndarray | None:
-        """Read one row for each text, normalised: (texts, d). None where there are none, or a text alone has no deviation."""
-        if f"{variant}/pooled/{rows}/{state.path}" not in self.file or len(self.text_list.tokens) <= is_centred(mode):
+    def cloud(self, variant: str, mode: str, state: State, rows: str, texts: Sequence[int] | None = None) -> np.ndarray | None:
+        """Read one row for each text, or for some of those measured, normalised: (texts, d).
+
+        None where there are none, or a text alone has no deviation.
+        """
+        number = len(self.text_list.tokens if texts is None else texts)
+        if f"{variant}/pooled/{rows}/{state.path}" not in self.file or number <= is_centred(mode):
             return None
-        return normalise(self.pooled(variant, state, rows), mode, dtype=states_type(self.attributes))
+        found = self.pooled(variant, state, rows)
+        if texts is not None:
+            found = found[np.isin(self.measured_texts(variant), texts)]
+        return normalise(found, mode, dtype=states_type(self.attributes))
 
     def lens(self, variant: str) -> tuple[np.ndarray, dict[State, Lens]] | None:
         """Read the numbers (count,) of the tokens of the logit lens, and its scores by state; None where there is none."""

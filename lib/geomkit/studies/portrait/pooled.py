@@ -17,7 +17,6 @@ from geomkit.measures.nulls import null_rows
 from geomkit.measures.resampled_rows import Resampled, resampled_metrics
 from geomkit.measures.spectra import is_centred, normalise, row_spectrum
 from geomkit.states.spectra import Spectra
-from geomkit.states.stream import states_type
 from geomkit.studies.portrait.profiles import DRAWS, GAUSSIAN, Profiles, at
 
 RESAMPLES = 200
@@ -51,9 +50,9 @@ def pooled_rows(
     for variant in own.variants:
         for kind, state in file.pooled_rows(variant):
             for mode in own.modes:
-                if texts <= is_centred(mode) or state not in own.widths:
+                rows = file.cloud(variant, mode, state, kind, shared) if state in own.widths else None
+                if rows is None:
                     continue
-                rows = cloud(file, variant, state, kind, mode, shared)
                 common = {"section": "depth", **at(own, state), "normalise": mode, "scope": kind, "n": texts, "sinks": "with"}
                 common |= {"texts": texts}
                 if variant == TRAINED:
@@ -80,35 +79,35 @@ def compared_clouds(
 
     pairs: the second model's state for each of the first one's. All are of the texts that both have read, in the same resamples.
     """
-    a, b = profiles
     shared = shared_texts((file, TRAINED) for file in files)
-    texts, several = len(shared), len({a.documents[text] for text in shared})
+    texts, several = len(shared), len({profiles[0].documents[text] for text in shared})
     weights = weights_of(documents, shared)
-    kinds = [{*file.pooled_rows(TRAINED)} for file in files]
-    for kind, mode in product(sorted({kind for kind, _ in kinds[0]}), a.modes):
-        common = {"section": "depth", "normalise": mode, "scope": kind, "n": texts, "texts": texts}
-        if texts <= is_centred(mode):
-            continue
-        differences: dict[str, list[tuple[State, Resampled, Resampled]]] = {}
-        for own, other in pairs.items():
-            if not ((kind, own) in kinds[0] and (kind, other) in kinds[1] and own in a.widths and other in b.widths):
-                continue
-            both = [
-                resampled_metrics(cloud(file, TRAINED, state, kind, mode, shared), weights, is_centred(mode), metrics, parameters)
-                for file, state in zip(files, (own, other), strict=True)
-            ]
-            for model, profile, state, measured in zip(models, profiles, (own, other), both, strict=True):
-                for name, one in measured.items():
-                    yield {"model": model, **common, "sinks": "with", **at(profile, state), **resampled_row(name, one, several)}
-            for name in both[0].keys() & both[1].keys():
-                differences.setdefault(name, []).append((own, both[0][name], both[1][name]))
-        for name, found in sorted(differences.items()):
-            value = np.array([float(two.measured.value) - float(one.measured.value) for _, one, two in found])
-            band = band_of(value, np.stack([two.drawn - one.drawn for _, one, two in found], axis=1))
+    kinds = list(dict.fromkeys(kind for kind, _ in files[0].pooled_rows(TRAINED)))
+    for kind, mode in product(kinds, profiles[0].modes):
+        common = {"normalise": mode, "scope": kind, "n": texts, "texts": texts}
+        measured: list[dict[State, dict[str, Resampled]]] = [{}, {}]
+        for model, file, profile, found in zip(models, files, profiles, measured, strict=True):
+            for own, state in file.pooled_rows(TRAINED):
+                rows = file.cloud(TRAINED, mode, state, kind, shared) if own == kind and state in profile.widths else None
+                if rows is None:
+                    continue
+                found[state] = resampled_metrics(rows, weights, is_centred(mode), metrics, parameters)
+                where = {"model": model, "section": "depth", **common, "sinks": "with", **at(profile, state)}
+                for name, one in found[state].items():
+                    yield {**where, **resampled_row(name, one, several)}
+        both = [
+            (own, measured[0][own], measured[1][other])
+            for own, other in pairs.items()
+            if own in measured[0] and other in measured[1]
+        ]
+        for name in dict.fromkeys(name for _, one, two in both for name in one.keys() & two.keys()):
+            states = [(own, one[name], two[name]) for own, one, two in both if name in one and name in two]
+            value = np.array([float(two.measured.value) - float(one.measured.value) for _, one, two in states])
+            band = band_of(value, np.stack([two.drawn - one.drawn for _, one, two in states], axis=1))
             ends = [("low", band.low), ("high", band.high), ("band_low", band.band_low), ("band_high", band.band_high)]
-            for place, (state, _, _) in enumerate(found):
+            for place, (state, _, _) in enumerate(states):
                 columns = {column: float(end[place]) for column, end in ends} if several > 1 else {}
-                row = {**common, "section": "difference", **at(a, state), "metric": name, "value": float(value[place])}
+                row = {"section": "difference", **common, **at(profiles[0], state), "metric": name, "value": float(value[place])}
                 yield {"model": f"{models[1]} minus {models[0]}", **row, **columns, "documents": several}
 
 
@@ -121,12 +120,6 @@ def weights_of(documents: Documents, texts: Sequence[int]) -> Array:
     """Return how often each text was drawn (resamples, texts), without resamples that drew none."""
     weights = documents.draws.T[:RESAMPLES, texts]
     return np.asarray(weights[weights.any(axis=1)])
-
-
-def cloud(file: Spectra, variant: str, state: State, kind: str, mode: str, texts: Sequence[int]) -> Array:
-    """Return one row for each of some texts (texts, d), normalised."""
-    rows = file.pooled(variant, state, kind)[np.isin(file.measured_texts(variant), texts)]
-    return np.asarray(normalise(rows, mode, dtype=states_type(file.attributes)))
 
 
 def resampled_row(name: str, one: Resampled, documents: int) -> dict[str, Any]:

@@ -12,6 +12,8 @@ NAMED_BY = ("peft", "delta", "pretrained", "model", "path")
 """Arguments of a model that name it, in the harness's own order: an adapter comes with the model that it was trained on."""
 OF_TASK = {"n-shot": "examples in the prompt", "versions": "version"}
 """Blocks of a file that state how a task was run, which must be alike to be compared."""
+OF_PROMPT = {"system_instruction_sha": "system instruction", "fewshot_as_multiturn": "examples as turns of a chat"}
+"""Keys of a file that state how all of its tasks were put to the model, likewise."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,11 @@ def read_run(file: Path) -> Run:
     if model is None:
         raise DataError(f"{file}: names no model, neither as pretrained in config.model_args nor as model_name")
     revision = said.get("revision") or config.get("model_revision")
+    prompt = {words: data.get(key) for key, words in OF_PROMPT.items()} | {"chat template": bool(data.get("chat_template"))}
     settings = {
-        task: {words: mapping(data, block).get(task) for block, words in OF_TASK.items()} | {"limit": config.get("limit")}
+        task: {words: mapping(data, block).get(task) for block, words in OF_TASK.items()}
+        | {"limit": config.get("limit")}
+        | prompt
         for task, _ in scores
     }
     return Run(file, model.rstrip("/"), None if revision in (None, "", "main") else str(revision), scores, settings)

@@ -1,6 +1,7 @@
 """Join a measured metric with scores of lm-evaluation-harness, model by model."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -239,17 +240,22 @@ def fits(row: Mapping[str, Any], name: str, wanted: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """Write a value as it stands in CSV."""
+    """Write a value as it stands in CSV; whole numbers without a point, whoever wrote them."""
     if value is None or value != value:
         return ""
-    return str(int(value)) if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()) else str(value)
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))
 
 
 def rows_of(table: Any) -> Iterator[dict[str, Any]]:
     """Read the rows of a table, whatever it is kept in."""
     if isinstance(table, str | Path) and Path(table).suffix == ".csv":
-        with Path(table).open(newline="", encoding="utf-8") as file:
-            yield from csv.DictReader(file)
+        try:
+            with Path(table).open(newline="", encoding="utf-8-sig") as file:
+                yield from csv.DictReader(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{table}: cannot be read: {error}") from None
     elif isinstance(table, str | Path):
         from geomkit.tables.parquet import read_table
 

@@ -206,7 +206,7 @@ def over_steps(axis: Axes, points: Sequence[StepPoint]) -> None:
 
 def logarithmic(axis: Axes, steps: Sequence[int]) -> float:
     """Make an axis of steps logarithmic, and linear up to the first step after step 0; return where it begins."""
-    first = min(step for step in steps if step > 0)
+    first = min((step for step in steps if step > 0), default=1)
     if min(steps) > 0:
         axis.set_xscale("log")
         return first / 1.2
