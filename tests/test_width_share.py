@@ -1,58 +1,178 @@
-"""Lengths that follow the width: what isotropic rows show, and what is planted beside them."""
+"""Lengths that follow the width: what isotropic rows show, what is planted beside them, and what one spectrum predicts."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
-from dumped import spectra_of
+import pytest
 
+from geomkit.core.errors import DataError
 from geomkit.core.provenance import rng
 from geomkit.core.state import State
-from geomkit.laws.verdicts import Kind
+from geomkit.laws.pairs import MARGINS
 from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts
-from geomkit.studies.proportional_length.analyse import follow_model, judge_following
-from geomkit.studies.size_laws.rows import FollowedVerdict
+from geomkit.studies.width_share.analyse import share_widths
+from geomkit.studies.width_share.curve import CONSTANT, CURVE, FINE, POWER, STRETCHED, Cell, drawn, learn
+from geomkit.studies.width_share.measure import measure_lengths, steps, width_of
+from geomkit.studies.width_share.rows import (
+    DIRECTIONS,
+    PARAMETERS,
+    WidthExponent,
+    WidthPoint,
+    WidthPrediction,
+    tokens_at,
+)
 from geomkit.tables.rows import read_csv
 
 WIDTHS = (8, 12, 16, 24, 32)
 TOKENS, TEXTS = 64, 12
 DOCUMENTS = [f"d{text // 2}" for text in range(TEXTS)]
+RANK = "erank_covariance"
 
 
-def judged(folder, decay: float = 0.0, tokens: int = TOKENS) -> list[FollowedVerdict]:
+def dump(folder: Path, name: str, rows: np.ndarray, ids: np.ndarray | None = None) -> Path:
+    """Rows (texts * tokens, d) of a model's last block."""
+    path, width, tokens = folder / name / "corpus" / "trained.h5", rows.shape[1], len(rows) // TEXTS
+    attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": width**2, "final norm": "none"}
+    texts = Texts(DOCUMENTS, [tokens] * TEXTS, [tokens] * TEXTS)
+    with write_dump(path, texts, attributes, {}, "float32", None, [TEXTS]) as writer:
+        ids = np.arange(len(rows)) if ids is None else ids
+        writer.append(ids, np.zeros(len(rows), np.float32), {State(1): rows.astype(np.float32)})
+    return path
+
+
+def table(folder: Path, path: Path, relatives: list[Path]) -> Path:
+    output = folder / "measured" / path.parents[1].name / "corpus.parquet"
+    measure_lengths(partial(stored, path), relatives, output, "family", None, 6, ["unit"], {"eps2": 0.5})
+    return output
+
+
+def shared(folder: Path, tables: list[Path]):
+    """Exponents, points and predictions."""
+    files = [folder / f"{name}.csv" for name in ("exponents", "points", "predictions")]
+    share_widths(tables, *files, ["unit"], {"eps2": 0.5}, 20, 0)
+    records = (WidthExponent, WidthPoint, WidthPrediction)
+    return tuple(read_csv(file, record) for file, record in zip(files, records, strict=True))
+
+
+def family(folder: Path, decay: float = 0.0, tokens: int = TOKENS) -> list[Path]:
     """Gaussian rows; with a decay, narrower models' coordinates shrink the faster the narrower they are."""
     paths = []
     for width in WIDTHS:
-        path = folder / f"m-{width}" / "corpus" / "trained.h5"
-        paths.append(path)
-        attributes = {"depth": 1, "params_nonembedding": width**2, "params_total": width**2, "final norm": "none"}
         shape = np.arange(1, width + 1) ** -(decay * np.log(max(WIDTHS) / width))
-        rows = (rng(0, width).standard_normal((TEXTS * tokens, width)) * shape).astype(np.float32)
-        texts = Texts(DOCUMENTS, [tokens] * TEXTS, [tokens] * TEXTS)
-        with write_dump(path, texts, attributes, {}, "float32", None, [TEXTS]) as writer:
-            writer.append(np.arange(TEXTS * tokens), np.zeros(TEXTS * tokens, np.float32), {State(1): rows})
-    names = {f"m-{width}": "family" for width in WIDTHS}
-    family, spectra = (names, dict.fromkeys(names)), spectra_of(paths, folder)
-    tables = [folder / f"following/{name}/corpus.parquet" for name in names]
-    for path, table in zip(paths, tables, strict=True):
-        follow_model(partial(stored, path), spectra, table, *family, "unit", {"eps2": 0.5})
-    judge_following(spectra, tables, *family, folder / "following.csv", "unit", 50, 0)
-    return read_csv(folder / "following.csv", FollowedVerdict)
+        paths.append(dump(folder, f"m-{width}", rng(0, width).standard_normal((TEXTS * tokens, width)) * shape))
+    return [table(folder, path, paths) for path in paths]
 
 
-def test_isotropic_rows_of_every_width_are_isotropic_rows_of_the_widest_projected(tmp_path):
-    rows = judged(tmp_path)
-    assert {(row.layer, row.follows, row.texts) for row in rows} == {("last", "2d", TEXTS), ("last", "d/2", TEXTS)}
-    ranks = [row for row in rows if row.metric == "erank_covariance"]
-    assert all(abs(row.difference) < 0.03 and row.low < 0 < row.high and row.sizes == 4 for row in ranks)
-    assert Kind.BEYOND not in {row.verdict for row in rows}
-    assert all(row.donors.startswith("width 32 ") for row in rows)
+@pytest.mark.slow
+def test_width_accounts_for_all_that_isotropic_rows_show(tmp_path):
+    exponents, points, predictions = shared(tmp_path, family(tmp_path))
+    ranks = {row.ratio: row for row in exponents if row.metric == RANK}
+    assert list(ranks) == [0.125, 0.25, 0.5, 1.0, 2.0]
+    assert ranks[0.125].widths == "12 16 24 32", "at a width of 8 it is one token"
+    assert ranks[0.125].slope is None
+    assert "the pair model needs 5" in ranks[0.125].reason
+    for row in [ranks[ratio] for ratio in (0.25, 0.5, 1.0, 2.0)]:
+        assert (row.against, row.sizes, row.texts, row.documents) == (PARAMETERS, 5, TEXTS, 6)
+        assert row.exponent == pytest.approx(0.5, abs=0.03), "N is the square of the width"
+        assert row.slope == pytest.approx(0, abs=0.03)
+        assert row.slope_low < 0 < row.slope_high
+        assert row.projected == pytest.approx(row.exponent - row.slope, abs=1e-12)
+        assert row.share == pytest.approx(row.projected / row.exponent, abs=1e-12)
+    assert all(row.share is None for row in exponents if row.metric != RANK), "no exponent, no share"
+    assert {row.width for row in points if row.held_out} == {16, 24, 32}
+    (rank,) = (row for row in predictions if row.metric == RANK)
+    assert rank.error_curve < 0.05 < rank.error_stretched < rank.error_constant
+    assert (rank.learnt, rank.held_out, rank.cells) == ("8 12", "16 24 32", 15)
 
 
-def test_what_narrower_models_lack_is_a_difference_at_both_lengths(tmp_path):
-    rows = [row for row in judged(tmp_path, decay=1.0) if row.metric == "erank_covariance"]
-    assert all(row.difference > 0.15 and row.low_90 > 0 for row in rows)
+@pytest.mark.slow
+def test_what_narrower_models_lack_is_a_slope_at_every_ratio(tmp_path):
+    exponents, *_ = shared(tmp_path, family(tmp_path, decay=1.0))
+    assert all(row.slope > 0.05 for row in exponents if row.metric == RANK and row.ratio > 0.125)
 
 
-def test_texts_that_are_too_short_for_the_widest_are_no_texts(tmp_path):
-    assert {row.follows for row in judged(tmp_path, tokens=40)} == {"d/2"}
+@pytest.mark.slow
+def test_widths_for_which_texts_are_too_short_are_left_out(tmp_path):
+    exponents, *_ = shared(tmp_path, family(tmp_path, tokens=40))
+    widths = {row.ratio: row.widths for row in exponents if row.metric == RANK}
+    assert (widths[1.0], widths[2.0]) == ("8 12 16 24 32", "8 12 16")
+
+
+@pytest.mark.slow
+def test_models_of_one_width_are_measured_on_their_own_directions(tmp_path):
+    rows = rng(0, "own").standard_normal((TEXTS * 128, 96)) * np.arange(1, 97) ** -0.5
+    path = dump(tmp_path, "m", rows)
+    exponents, points, predictions = shared(tmp_path, [table(tmp_path, path, [path])])
+    assert {row.against for row in exponents} == {DIRECTIONS}
+    assert {row.widths for row in exponents} == {"16 24 32 48 64"}, "twice 96 is longer than a text"
+    assert {(row.texts, row.documents) for row in exponents} == {(6, 6)}, "one text of each document"
+    assert all(row.exponent_low < row.exponent < row.exponent_high and row.share is None for row in exponents)
+    rank = {row.metric: row for row in predictions}[RANK]
+    assert rank.value < 0, "directions of one power law, cut, are what the curve describes"
+    assert all(row.projected is None for row in points)
+
+
+def test_models_of_one_family_must_have_read_the_same_tokens(tmp_path):
+    draw = rng(0, "tokens")
+    rows = [draw.standard_normal((TEXTS * TOKENS, width)) for width in (8, 16)]
+    paths = [dump(tmp_path, f"m-{own.shape[1]}", own, np.arange(len(own)) + number) for number, own in enumerate(rows)]
+    with pytest.raises(DataError, match="family, corpus: its models read different texts"):
+        shared(tmp_path, [table(tmp_path, path, paths) for path in paths])
+
+
+def test_tokens_follow_widths():
+    assert tokens_at(0.125, [128, 20, 8, 20], 100) == {20: 2, 128: 16}
+    assert tokens_at(2, [16, 64], 100) == {16: 32}
+    assert steps(100) == [16, 24, 32, 48, 64, 96]
+
+
+def test_the_width_of_a_folder_is_what_its_configuration_says(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 48}')
+    assert width_of(tmp_path) == 48
+    (tmp_path / "config.json").write_text('{"model_type": "x", "text_config": {"hidden_size": 32}}')
+    assert width_of(tmp_path) == 32
+    (tmp_path / "config.json").write_text('{"model_type": "x"}')
+    with pytest.raises(DataError, match=r"config\.json: none of hidden_size, n_embd, d_model, dim says how wide"):
+        width_of(tmp_path)
+
+
+# what one spectrum predicts
+
+CELLS = [Cell(ratio, width, int(ratio * width)) for ratio in (0.5, 1.0) for width in (16, 24, 32, 48)]
+TRAINING = np.array([cell.width < 30 for cell in CELLS])
+
+
+def planted(decay: float) -> dict[str, np.ndarray]:
+    """ln of each metric of rows of one decay, with a level of its own at each ratio: (cells, 1)."""
+    number = int(np.argmin(np.abs(FINE - decay)))
+    levels = {name: np.array([[drawn(cell.tokens, cell.width, "unit", 0.5)[name][number]] for cell in CELLS]) for name in MARGINS}
+    return {name: values + np.array([[cell.ratio] for cell in CELLS]) for name, values in levels.items()}
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.8, 1.5])
+def test_a_planted_spectrum_is_learnt_and_wider_models_are_predicted(decay):
+    levels = planted(decay)
+    learnt = learn(CELLS, levels, TRAINING, "unit", 0.5)
+    assert learnt.decay[0] == pytest.approx(decay, abs=0.011)
+    for name, values in levels.items():
+        np.testing.assert_allclose(learnt.rules[name][CURVE], values, atol=1e-9)
+
+
+def test_rivals_and_the_power_law_take_their_level_from_the_training_widths():
+    width = np.array([[float(cell.width)] for cell in CELLS])
+    ratio = np.array([[cell.ratio] for cell in CELLS])
+    levels = {RANK: np.log(3 * ratio * width), "rate_distortion_ratio": np.log(0.5 * ratio * width**-0.2)}
+    learnt = learn(CELLS, levels, TRAINING, "unit", 0.5)
+    np.testing.assert_allclose(learnt.rules[RANK][STRETCHED], levels[RANK])
+    for name, values in levels.items():
+        np.testing.assert_allclose(learnt.rules[name][POWER], values)
+        for own in (0.5, 1.0):
+            here = ratio[:, 0] == own
+            np.testing.assert_allclose(learnt.rules[name][CONSTANT][here], values[here & TRAINING].mean())
+
+
+def test_isotropic_rows_of_many_tokens_have_nearly_all_directions():
+    assert np.exp(drawn(2048, 16, "unit", 0.5)[RANK][0]) == pytest.approx(16, rel=0.01)
+    assert drawn(2048, 16, "unit", 0.5)["rate_distortion_ratio"][0] == pytest.approx(0, abs=0.01)

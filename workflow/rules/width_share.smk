@@ -1,79 +1,118 @@
-FOLLOWING = {
-    **relatives("entropy"),
-    "mode": config["scaling"]["primary"]["normalise"],
-    "parameters": plan.parameters,
+SHARED = {
+    **ABOUT_MODEL,
+    "number": config["width_share"]["texts"],
+    "modes": ["unit", "centre-unit"],
+    "parameters": {"eps2": config["entropy"]["eps2"]},
 }
+SHARING = plan.chosen("width_share")
 
 
-rule follow:
+def relatives_of(wildcards):
+    """The other models of a model's family, and itself."""
+    return list(plan.members("width_share", wildcards)["families"])
+
+
+def stated_widths(wildcards):
+    """What says how wide the models of a family are: folders, or dumps of imported states."""
+    return [
+        (
+            f"results/dumps/{name}/{wildcards.corpus}/trained.h5"
+            if name in plan.imported
+            else given_files(inputs.model_files, model=name)[0]
+        )
+        for name in relatives_of(wildcards)
+    ]
+
+
+rule measure_lengths_of_states:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        spectra=spectra_of_family("entropy"),
+        relatives=stated_widths,
     output:
-        output="results/following/{model}/{corpus}.parquet",
+        output="results/width_share/{model}/{corpus}.parquet",
     log:
-        "results/logs/follow/{model}/{corpus}.log",
+        "results/logs/measure_lengths_of_states/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(plan.dumped_of("entropy")),
+        model=one_of(plan.imported),
     conda:
         "../../envs/geomkit.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
-        runtime=lambda wildcards, input, attempt: attempt * (30 + input.size_mb // 20),
     params:
         **call(
-            "geomkit.studies.proportional_length.analyse:follow_model",
+            "geomkit.studies.width_share.measure:measure_lengths",
             **STORED,
-            **FOLLOWING,
+            **SHARED,
         ),
     message:
-        "Measuring {wildcards.model} at lengths proportional to the width, on {wildcards.corpus}"
+        "Measuring {wildcards.model} at lengths proportional to widths, on {wildcards.corpus}"
     script:
         "../scripts/run.py"
 
 
-use rule follow as follow_running with:
+use rule measure_lengths_of_states as measure_lengths with:
     input:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        spectra=spectra_of_family("entropy"),
+        relatives=stated_widths,
+    log:
+        "results/logs/measure_lengths/{model}/{corpus}.log",
     wildcard_constraints:
-        model=one_of(plan.streamed_of("entropy")),
+        model=one_of(name for name in MODELS if name not in plan.imported),
     resources:
         **LOADING,
     params:
         **call(
-            "geomkit.studies.proportional_length.analyse:follow_model",
+            "geomkit.studies.width_share.measure:measure_lengths",
             **RUNNING,
-            **FOLLOWING,
-            dump=LAST_STATES,
+            **SHARED,
+            dump={"layers": ["last"], "sublayers": False},
             seed=config["seed"],
         ),
 
 
-rule following:
+rule width_share:
     input:
-        spectra=expand("results/spectra/{model}/{corpus}.h5", **plan.chosen("entropy")),
-        tables=expand(
-            "results/following/{model}/{corpus}.parquet", **plan.chosen("entropy")
-        ),
+        tables=expand("results/width_share/{model}/{corpus}.parquet", **SHARING),
     output:
-        output="results/scaling/following.csv",
+        exponents="results/width_share/exponents.csv",
+        points="results/width_share/points.csv",
+        predictions="results/width_share/predictions.csv",
     log:
-        "results/logs/following.log",
+        "results/logs/width_share.log",
     conda:
         "../../envs/geomkit.yaml"
-    resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + input.size_mb),
     params:
         **call(
-            "geomkit.studies.proportional_length.analyse:judge_following",
-            **plan.members("entropy"),
-            mode=config["scaling"]["primary"]["normalise"],
+            "geomkit.studies.width_share.analyse:share_widths",
+            modes=SHARED["modes"],
+            parameters=SHARED["parameters"],
             **RESAMPLED,
         ),
     message:
-        "Judging laws at lengths proportional to the width"
+        "Comparing exponents with those of width, where texts grow with it"
+    script:
+        "../scripts/run.py"
+
+
+rule width_share_figure:
+    input:
+        exponents="results/width_share/exponents.csv",
+        points="results/width_share/points.csv",
+    output:
+        output=report(
+            "results/width_share.pdf",
+            caption="../report/width_share.rst",
+            category="Scaling",
+        ),
+    log:
+        "results/logs/width_share_figure.log",
+    conda:
+        "../../envs/geomkit.yaml"
+    params:
+        **call("geomkit.studies.width_share.figure:draw_width_share"),
+    message:
+        "Drawing how much width accounts for"
     script:
         "../scripts/run.py"

@@ -1,5 +1,6 @@
-"""Do laws with model size hold where texts grow with width, so that tokens per direction stay constant?
+"""How much of a law with model size does width account for, where texts grow with width?
 
-Answered by differences from the projected null at twice and half as many tokens as a model is wide. No protocol fixes them:
-they are exploratory.
-Outputs: results/following/, results/scaling/following.csv, on request."""
+Answered at n = r d tokens by exponents beside those of projected rows, and by what widths and r alone predict
+(docs/protocol_results.md, how much width accounts for).
+Outputs: results/width_share/, results/width_share.pdf, on request.
+"""
