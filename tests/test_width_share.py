@@ -1,5 +1,6 @@
 """Lengths that follow the width: what isotropic rows show, what is planted beside them, and what one spectrum predicts."""
 
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from geomkit.laws.pairs import MARGINS
 from geomkit.states.dumps import stored, write_dump
 from geomkit.states.texts import Texts
 from geomkit.studies.width_share.analyse import share_widths
+from geomkit.studies.width_share.claims import one_spectrum, width_accounts
 from geomkit.studies.width_share.curve import CONSTANT, CURVE, FINE, POWER, STRETCHED, Cell, drawn, learn
 from geomkit.studies.width_share.measure import measure_lengths, steps, width_of
 from geomkit.studies.width_share.rows import (
@@ -23,7 +25,8 @@ from geomkit.studies.width_share.rows import (
     WidthPrediction,
     tokens_at,
 )
-from geomkit.tables.rows import read_csv
+from geomkit.tables.findings import OPEN, REFUTED, SUPPORTED, Inputs
+from geomkit.tables.rows import read_csv, write_csv
 
 WIDTHS = (8, 12, 16, 24, 32)
 TOKENS, TEXTS = 64, 12
@@ -176,3 +179,54 @@ def test_rivals_and_the_power_law_take_their_level_from_the_training_widths():
 def test_isotropic_rows_of_many_tokens_have_nearly_all_directions():
     assert np.exp(drawn(2048, 16, "unit", 0.5)[RANK][0]) == pytest.approx(16, rel=0.01)
     assert drawn(2048, 16, "unit", 0.5)["rate_distortion_ratio"][0] == pytest.approx(0, abs=0.01)
+
+
+# claims
+
+
+def law(ratio: float, share: float, half: float = 0.05, **columns) -> WidthExponent:
+    """A row of exponents with a share of so wide an interval."""
+    names = dict.fromkeys(field.name for field in fields(WidthExponent))
+    own = {
+        "family": "ladder", "published": False, "corpus": "wikipedia", "layer": "last", "normalise": "unit", "metric": RANK,
+        "ratio": ratio, "against": PARAMETERS, "sizes": 12, "widths": "16 128", "texts": 100, "documents": 80, "exponent": 0.3,
+        "share": share, "share_low": share - half, "share_high": share + half,
+    }  # fmt: skip
+    return WidthExponent(**names | own | columns)
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [((1.0, 1.05), SUPPORTED), ((1.0, 0.94), OPEN), ((1.0, 0.8), REFUTED)],
+    ids=["above", "one that may be below", "one below"],
+)
+def test_the_lowest_share_decides_and_shares_of_other_rows_do_not(tmp_path, shares, verdict):
+    rows = [law(ratio, share) for ratio, share in zip((0.5, 1.0), shares, strict=True)]
+    beside = [
+        law(2.0, 0.1, metric="rate_distortion_ratio"),
+        law(2.0, 0.1, normalise="centre-unit"),
+        replace(law(2.0, 1.0), share=None),
+    ]
+    write_csv(tmp_path / "width_share/exponents.csv", WidthExponent, [*rows, *beside])
+    (found,) = width_accounts(Inputs([tmp_path / "width_share/exponents.csv"]))
+    assert (found.verdict, found.value, found.primary) == (verdict, min(shares), True)
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [(((-0.9, -0.5), (-1.2, -0.8)), SUPPORTED), (((-0.5, 0.1), (-1.2, -0.8)), OPEN), (((0.0, 0.2), (-1.2, -0.8)), REFUTED)],
+    ids=["both metrics", "one not shown", "one is no better"],
+)
+def test_a_prediction_that_does_not_beat_its_rivals_in_both_metrics_is_killed(tmp_path, ends, verdict):
+    rows = [
+        WidthPrediction(
+            family="ladder", published=False, corpus="wikipedia", layer="last", normalise="unit", eps2=None, metric=metric,
+            decay=1.0, learnt="16 24", held_out="32 48", cells=10, documents=80, error_curve=0.1, error_stretched=0.2,
+            error_constant=0.9, error_power=0.1, value=(low + high) / 2, low=low, high=high,
+        )
+        for metric, (low, high) in zip(MARGINS, ends, strict=True)
+    ]  # fmt: skip
+    write_csv(tmp_path / "width_share/predictions.csv", WidthPrediction, rows)
+    (found,) = one_spectrum(Inputs([tmp_path / "width_share/predictions.csv"]))
+    assert found.verdict == verdict
+    assert found.value == max(row.value for row in rows)

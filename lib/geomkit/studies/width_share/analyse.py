@@ -252,7 +252,7 @@ class Followed:
         value, *drawn = np.log(errors[CURVE] / np.minimum(errors[STRETCHED], errors[CONSTANT]))
         low, high = percentile_interval(drawn) if drawn else (value, value)
         yield WidthPrediction(
-            **common, decay=float(self.learnt.decay[0]), learnt=self.words(self.training), held_out=self.words(out),
+            **common, decay=round(float(self.learnt.decay[0]), 2), learnt=self.words(self.training), held_out=self.words(out),
             cells=int(out.sum()), documents=self.documents,
             **{f"error_{rule}": float(own[0]) for rule, own in errors.items()},
             value=float(value), low=low, high=high,

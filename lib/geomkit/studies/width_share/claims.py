@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from geomkit.studies.width_share.rows import Along, WidthExponent, WidthPrediction
+from geomkit.studies.width_share.rows import Along, WidthExponent, WidthPoint, WidthPrediction
 from geomkit.tables.findings import OPEN, REFUTED, SUPPORTED, ClaimVerdict, Finding, Inputs, claims, estimate, scope
 
 RANK, RATIO, UNIT = "erank_covariance", "rate_distortion_ratio", "unit"
@@ -11,6 +11,11 @@ LEAST = 0.9
 """Share of the exponent that width has to account for (docs/protocol_results.md)."""
 EXPLORED = ("sotu",)
 """Corpora that only explore."""
+
+
+def shipped(rows: Sequence[WidthPoint]) -> list[WidthPoint]:
+    """The points that figures of claims draw, which are the ones to ship."""
+    return [row for row in rows if row.normalise == UNIT]
 
 
 class Source(NamedTuple):

@@ -67,11 +67,11 @@ def page(laws: Sequence[WidthExponent], places: Sequence[WidthPoint]) -> Figure:
             axis.set_xlabel("tokens per direction, r")
     for line in axes[above:]:
         line[0].set_ylabel("value")
-    places_of_legends = {
+    legends = {
         "outside upper center": axes[0] if sized else (),
         "outside lower center": axes[above] if families else (),
     }
-    for place, line in places_of_legends.items():
+    for place, line in legends.items():
         if len(line):
             handles, labels = line[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc=place, ncols=5, handlelength=1.6, columnspacing=1.0)
