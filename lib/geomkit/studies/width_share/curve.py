@@ -18,7 +18,7 @@ DECAYS = np.linspace(0.0, 3.0, 13)
 """Exponents a at which rows are drawn."""
 FINE = np.linspace(0.0, 3.0, 301)
 """Exponents among which one is learnt: ln of a metric is a cubic spline through those above."""
-FEWEST, ROWS = 8, 2048
+FEWEST, ROWS = 8, 1024
 """Draws at least, and rows of all draws at least: few tokens vary most."""
 
 
