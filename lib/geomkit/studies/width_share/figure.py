@@ -97,7 +97,7 @@ def draw_exponents(axis: Axes, rows: Sequence[WidthExponent], colours: dict[str,
             last = number == len(colours) - 1
             if label == corpus or last:
                 axis.plot([], [], marker, ms=3, mew=0.7, mfc=fill, color=colour if label == corpus else "0.4", label=label)
-        axis.plot([row.ratio * shift for row in own], [row.curve for row in own], "_", ms=7, mew=1.2, color=BLACK,
+        axis.plot([row.ratio * shift for row in own], [row.curve for row in own], "_", ms=5, mew=1.2, color=BLACK,
                   label="one spectrum" if number == len(colours) - 1 else None, zorder=3)  # fmt: skip
     against_ratio(axis)
 
@@ -137,7 +137,7 @@ def draw_widths(axis: Axes, rows: Sequence[WidthPoint]) -> None:
             axis.plot(x, [getattr(row, rule) for row in out], style, lw=width, color=colour)
         for row in line:
             axis.plot(row.width, row.measured, "o", ms=2.4, mew=0.6, color=colour, mfc="white" if row.held_out else colour)
-        axis.annotate(f"r = {FRACTIONS.get(ratio, f'{ratio:g}')}", (line[0].width, line[0].measured), (-3, 0), ha="right",
+        axis.annotate(FRACTIONS.get(ratio, f"{ratio:g}"), (line[0].width, line[0].measured), (-4, 0), ha="right",
                       va="center", textcoords="offset points", fontsize=5, color=colour)  # fmt: skip
     for label, style in (("learnt from", {"mfc": BLACK}), ("held out", {"mfc": "white"})):
         axis.plot([], [], "o", ms=2.4, mew=0.6, color=BLACK, label=label, **style)
@@ -145,7 +145,7 @@ def draw_widths(axis: Axes, rows: Sequence[WidthPoint]) -> None:
     axis.plot([], [], ":", lw=0.8, color=BLACK, label="stretched")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
-    axis.set_xlim(min(row.width for row in own) / 1.9, max(row.width for row in own) * 1.15)
+    axis.set_xlim(min(row.width for row in own) / 1.5, max(row.width for row in own) * 1.15)
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
