@@ -16,6 +16,7 @@ from geomkit.states.texts import Texts
 from geomkit.studies.width_share.analyse import share_widths
 from geomkit.studies.width_share.claims import one_spectrum, width_accounts
 from geomkit.studies.width_share.curve import CONSTANT, CURVE, FINE, POWER, STRETCHED, Cell, drawn, learn
+from geomkit.studies.width_share.figure import draw_width_share, pages
 from geomkit.studies.width_share.measure import measure_lengths, steps, width_of
 from geomkit.studies.width_share.rows import (
     DIRECTIONS,
@@ -230,3 +231,23 @@ def test_a_prediction_that_does_not_beat_its_rivals_in_both_metrics_is_killed(tm
     (found,) = one_spectrum(Inputs([tmp_path / "width_share/predictions.csv"]))
     assert found.verdict == verdict
     assert found.value == max(row.value for row in rows)
+
+
+def test_a_figure_has_a_page_for_each_normalisation_and_says_if_there_is_nothing(tmp_path):
+    exponents, points, output = (tmp_path / name for name in ("exponents.csv", "points.csv", "width_share.pdf"))
+    own = law(0.5, 1.0, projected=0.3, projected_low=0.2, projected_high=0.4, exponent_low=0.2, exponent_high=0.4)
+    place = WidthPoint(
+        family="ladder", published=False, corpus="wikipedia", layer="last", normalise="unit", eps2=None, metric=RANK, ratio=0.5,
+        width=16, tokens=8, measured=4.0, low=3.5, high=4.5, projected=4.1, curve=4.0, stretched=4.0, constant=4.0, power=4.0,
+        held_out=False,
+    )  # fmt: skip
+    modes = ("unit", "centre-unit")
+    rank_and_ratio = [replace(place, metric=metric, normalise=mode) for metric in MARGINS for mode in modes]
+    drawn_pages = list(pages([replace(own, normalise=mode) for mode in modes], rank_and_ratio))
+    assert [len(one.axes) for one in drawn_pages] == [6, 6]
+    assert drawn_pages[0].axes[0].get_ylabel() == "exponent with N"
+    assert drawn_pages[0].axes[4].get_xlabel() == "width of ladder"
+    write_csv(exponents, WidthExponent, [])
+    write_csv(points, WidthPoint, [])
+    draw_width_share(exponents, points, output)
+    assert output.read_bytes().startswith(b"%PDF")

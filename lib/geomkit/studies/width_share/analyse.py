@@ -17,7 +17,7 @@ from geomkit.laws.pairs import MARGINS, Coefficient
 from geomkit.laws.resampling import Documents, percentile_interval
 from geomkit.laws.statistics import slope, slope_weights
 from geomkit.measures.entropy import metrics as registry
-from geomkit.studies.width_share.curve import CONSTANT, CURVE, PREDICTORS, STRETCHED, Cell, Learnt, learn
+from geomkit.studies.width_share.curve import CONSTANT, CURVE, PREDICTORS, STRETCHED, Cell, Learnt, Mask, learn
 from geomkit.studies.width_share.measure import TEXTS
 from geomkit.studies.width_share.rows import (
     DIRECTIONS,
@@ -62,8 +62,8 @@ def share_widths(
             followed = Followed.of(family, mode, parameters["eps2"])
             for metric in MARGINS if followed.cells else ():
                 eps2 = parameters["eps2"] if "eps2" in registry.keywords(metric) else None
-                source = {"family": name, "published": False, "corpus": corpus}
-                common: dict[str, Any] = source | {"layer": LAST, "normalise": mode, "metric": metric, "eps2": eps2}
+                whose = {"family": name, "published": False, "corpus": corpus}
+                common: dict[str, Any] = whose | {"layer": LAST, "normalise": mode, "metric": metric, "eps2": eps2}
                 laws += followed.exponents(metric, common)
                 places += followed.points(metric, common)
                 predicted += followed.prediction(metric, common)
@@ -143,9 +143,9 @@ class Followed:
     family: Family
     mode: str
     cells: Sequence[Cell]
-    whole: Array
+    whole: Mask
     levels: Mapping[str, Array]
-    training: Array
+    training: Mask
     learnt: Learnt | None
 
     @classmethod
@@ -155,7 +155,7 @@ class Followed:
         values = {metric: {cell: family.at_width(mode, metric, cell.width, cell.tokens) for cell in every} for metric in MARGINS}
         cells = [cell for cell in every if all(np.isfinite(own[cell]).any(axis=1).all() for own in values.values())]
         arrays = [own[cell] for own in values.values() for cell in cells]
-        whole = np.isfinite(np.vstack(arrays)).all(axis=0) if arrays else np.zeros(len(family.draws), dtype=bool)
+        whole: Mask = np.all(np.isfinite(np.vstack(arrays)), axis=0) if arrays else np.zeros(len(family.draws), dtype=bool)
         if not whole.any():
             return cls(family, mode, [], whole, {}, np.zeros(0, dtype=bool), None)
         levels = {
@@ -172,7 +172,7 @@ class Followed:
         """Number of documents."""
         return len({name for name, own in zip(self.family.models[0].documents, self.whole, strict=True) if own})
 
-    def words(self, chosen: Array) -> str:
+    def words(self, chosen: Mask) -> str:
         """List the widths of some cells."""
         return " ".join(map(str, sorted({cell.width for cell, own in zip(self.cells, chosen, strict=True) if own})))
 
@@ -235,11 +235,11 @@ class Followed:
             low, high = percentile_interval(np.exp(drawn)) if drawn else (np.exp(level), np.exp(level))
             donors = self.family.onto(self.mode, metric, cell.width, cell.tokens)[:, self.whole]
             donors = donors[np.isfinite(donors).all(axis=1)]
+            predicted: dict[str, Any] = {rule: float(np.exp(self.learnt.rules[metric][rule][number, 0])) for rule in PREDICTORS}
             yield WidthPoint(
                 **common, ratio=cell.ratio, width=cell.width, tokens=cell.tokens, measured=float(np.exp(level)), low=float(low),
                 high=float(high), projected=float(np.exp(np.log(donors.mean(axis=1)).mean())) if len(donors) else None,
-                **{rule: float(np.exp(self.learnt.rules[metric][rule][number, 0])) for rule in PREDICTORS},
-                held_out=not self.training[number],
+                **predicted, held_out=not self.training[number],
             )  # fmt: skip
 
     def prediction(self, metric: str, common: Mapping[str, Any]) -> Iterator[WidthPrediction]:
@@ -249,13 +249,13 @@ class Followed:
         out = ~self.training
         rules = self.learnt.rules[metric]
         errors = {rule: np.sqrt(np.square((rules[rule] - self.levels[metric])[out]).mean(axis=0)) for rule in PREDICTORS}
+        columns: dict[str, Any] = {f"error_{rule}": float(own[0]) for rule, own in errors.items()}
         value, *drawn = np.log(errors[CURVE] / np.minimum(errors[STRETCHED], errors[CONSTANT]))
         low, high = percentile_interval(drawn) if drawn else (value, value)
         yield WidthPrediction(
             **common, decay=round(float(self.learnt.decay[0]), 2), learnt=self.words(self.training), held_out=self.words(out),
             cells=int(out.sum()), documents=self.documents,
-            **{f"error_{rule}": float(own[0]) for rule, own in errors.items()},
-            value=float(value), low=low, high=high,
+            **columns, value=float(value), low=low, high=high,
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from geomkit.core.arrays import Array
@@ -20,6 +21,9 @@ FINE = np.linspace(0.0, 3.0, 301)
 """Exponents among which one is learnt: ln of a metric is a cubic spline through those above."""
 FEWEST, ROWS = 8, 1024
 """Draws at least, and rows of all draws at least: few tokens vary most."""
+
+
+Mask = NDArray[np.bool_]
 
 
 class Cell(NamedTuple):
@@ -62,7 +66,7 @@ CURVE, STRETCHED, CONSTANT, POWER = "curve", "stretched", "constant", "power"
 PREDICTORS = (CURVE, STRETCHED, CONSTANT, POWER)
 
 
-def learn(cells: Sequence[Cell], levels: Mapping[str, Array], training: Array, mode: str, eps2: float) -> Learnt:
+def learn(cells: Sequence[Cell], levels: Mapping[str, Array], training: Mask, mode: str, eps2: float) -> Learnt:
     """Learn one spectrum from the training cells (cells,), and predict ln of each metric in all cells.
 
     levels: ln of each metric, (cells, resamples). Every rule takes its level at each ratio from the training cells. `curve` has
@@ -73,7 +77,7 @@ def learn(cells: Sequence[Cell], levels: Mapping[str, Array], training: Array, m
     ratios = np.array([cell.ratio for cell in cells])
     x = np.log([float(cell.width) for cell in cells])
     curves = {name: np.stack([drawn(cell.tokens, cell.width, mode, eps2)[name] for cell in cells]) for name in levels}
-    errors = 0.0
+    errors: Array = np.zeros((FINE.size, 1))
     for name, level in levels.items():
         own, rest = at_ratios(curves[name], ratios, training)[training], at_ratios(level, ratios, training)[training]
         errors = errors + (rest**2).sum(axis=0)[None] - 2 * own.T @ rest + (own**2).sum(axis=0)[:, None]
@@ -87,7 +91,7 @@ def learn(cells: Sequence[Cell], levels: Mapping[str, Array], training: Array, m
     return Learnt(FINE[best], rules)
 
 
-def base(values: Array, ratios: Array, training: Array) -> Array:
+def base(values: Array, ratios: Array, training: Mask) -> Array:
     """Average values (cells, k) over the training cells of each ratio: (cells, k)."""
     means = np.empty_like(values)
     for ratio in np.unique(ratios):
@@ -95,12 +99,12 @@ def base(values: Array, ratios: Array, training: Array) -> Array:
     return means
 
 
-def at_ratios(values: Array, ratios: Array, training: Array) -> Array:
+def at_ratios(values: Array, ratios: Array, training: Mask) -> Array:
     """Subtract the mean over the training cells of each ratio."""
     return values - base(values, ratios, training)
 
 
-def power_laws(x: Array, level: Array, ratios: Array, training: Array) -> Array:
+def power_laws(x: Array, level: Array, ratios: Array, training: Mask) -> Array:
     """Fit ln of a metric on ln d at each ratio."""
     centred = at_ratios(x[:, None], ratios, training)
     fitted = base(level, ratios, training)

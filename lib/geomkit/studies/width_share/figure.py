@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
@@ -22,7 +24,15 @@ FRACTIONS = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2"}
 
 def draw_width_share(exponents: Path, points: Path, output: Path) -> None:
     """Write results/width_share.pdf."""
-    save([*pages(read_csv(exponents, WidthExponent), read_csv(points, WidthPoint))], output)
+    drawn = [*pages(read_csv(exponents, WidthExponent), read_csv(points, WidthPoint))]
+    save(drawn or [nothing()], output)
+
+
+def nothing() -> Figure:
+    """Say that there is nothing to draw."""
+    figure = Figure(figsize=(WIDTH, 0.4))
+    figure.text(0.5, 0.5, "no family has four widths for which texts are long enough", ha="center", va="center")
+    return figure
 
 
 @claim_figures.register(
@@ -40,7 +50,9 @@ def shares_and_predictions(inputs: Inputs) -> Figure | None:
 def pages(laws: Sequence[WidthExponent], places: Sequence[WidthPoint]) -> Iterator[Figure]:
     """Yield a page for each normalisation."""
     for mode in dict.fromkeys(row.normalise for row in laws):
-        yield page([row for row in laws if row.normalise == mode], [row for row in places if row.normalise == mode])
+        own, points = [row for row in laws if row.normalise == mode], [row for row in places if row.normalise == mode]
+        if points or any(row.against == PARAMETERS for row in own):
+            yield page(own, points)
 
 
 def page(laws: Sequence[WidthExponent], places: Sequence[WidthPoint]) -> Figure:
@@ -67,14 +79,11 @@ def page(laws: Sequence[WidthExponent], places: Sequence[WidthPoint]) -> Figure:
             axis.set_xlabel("tokens per direction, r")
     for line in axes[above:]:
         line[0].set_ylabel("value")
-    legends = {
-        "outside upper center": axes[0] if sized else (),
-        "outside lower center": axes[above] if families else (),
-    }
-    for place, line in legends.items():
-        if len(line):
-            handles, labels = line[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc=place, ncols=5, handlelength=1.6, columnspacing=1.0)
+    look: dict[str, Any] = {"ncols": 5, "handlelength": 1.6, "columnspacing": 1.0}
+    if sized:
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", **look)
+    if families:
+        figure.legend(*axes[above, 0].get_legend_handles_labels(), loc="outside lower center", **look)
     return figure
 
 
@@ -97,7 +106,7 @@ def draw_exponents(axis: Axes, rows: Sequence[WidthExponent], colours: dict[str,
             last = number == len(colours) - 1
             if label == corpus or last:
                 axis.plot([], [], marker, ms=3, mew=0.7, mfc=fill, color=colour if label == corpus else "0.4", label=label)
-        axis.plot([row.ratio * shift for row in own], [row.curve for row in own], "_", ms=5, mew=1.2, color=BLACK,
+        axis.plot([row.ratio * shift for row in own], [number_of(row.curve) for row in own], "_", ms=5, mew=1.2, color=BLACK,
                   label="one spectrum" if number == len(colours) - 1 else None, zorder=3)  # fmt: skip
     against_ratio(axis)
 
@@ -109,10 +118,15 @@ def draw_shares(axis: Axes, rows: Sequence[WidthExponent], colours: dict[str, st
     for number, (corpus, colour) in enumerate(colours.items()):
         shift = 2 ** (0.3 * (number - (len(colours) - 1) / 2))
         for row in (row for row in rows if row.corpus == corpus and row.share is not None):
-            axis.plot([row.ratio * shift] * 2, [row.share_low, row.share_high], lw=0.7, color=colour)
-            axis.plot(row.ratio * shift, row.share, "o", ms=3, mew=0, color=colour)
+            axis.plot([row.ratio * shift] * 2, [number_of(row.share_low), number_of(row.share_high)], lw=0.7, color=colour)
+            axis.plot(row.ratio * shift, number_of(row.share), "o", ms=3, mew=0, color=colour)
     axis.set_ylim(min(0.3, axis.get_ylim()[0]), max(1.2, axis.get_ylim()[1]))
     against_ratio(axis)
+
+
+def number_of(value: float | None) -> float:
+    """Return a number, NaN where there is none, which is not drawn."""
+    return np.nan if value is None else value
 
 
 def against_ratio(axis: Axes) -> None:
@@ -139,8 +153,8 @@ def draw_widths(axis: Axes, rows: Sequence[WidthPoint]) -> None:
             axis.plot(row.width, row.measured, "o", ms=2.4, mew=0.6, color=colour, mfc="white" if row.held_out else colour)
         axis.annotate(FRACTIONS.get(ratio, f"{ratio:g}"), (line[0].width, line[0].measured), (-4, 0), ha="right",
                       va="center", textcoords="offset points", fontsize=5, color=colour)  # fmt: skip
-    for label, style in (("learnt from", {"mfc": BLACK}), ("held out", {"mfc": "white"})):
-        axis.plot([], [], "o", ms=2.4, mew=0.6, color=BLACK, label=label, **style)
+    for label, fill in (("learnt from", BLACK), ("held out", "white")):
+        axis.plot([], [], "o", ms=2.4, mew=0.6, color=BLACK, mfc=fill, label=label)
     axis.plot([], [], "-", lw=0.9, color=BLACK, label="one spectrum")
     axis.plot([], [], ":", lw=0.8, color=BLACK, label="stretched")
     axis.set_xscale("log", base=2)
