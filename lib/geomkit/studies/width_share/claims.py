@@ -36,7 +36,7 @@ def by_source(rows: Sequence[Along]) -> dict[Source, list]:
 
 @claims.register(
     "width accounts for growth along width",
-    statement="In texts that grow with width, width accounts for 90 % of effective rank's exponent, or more.",
+    statement="Where texts grow with width, width accounts for 90 % of effective rank's exponent.",
     source="ours",
 )
 def width_accounts(inputs: Inputs) -> list[Finding]:
@@ -55,9 +55,9 @@ def of_shares(rows: Sequence[WidthExponent]) -> Finding | None:
     parts += [f"ratio at r = {row.ratio:g}: exponent {row.exponent:.3f}, share {words(row)}" for row in others]
     return Finding.of(
         lowest,
-        f"share of the exponent, where it is lowest (r = {lowest.ratio:g})",
+        "lowest share over r",
         verdict_of_shares(shares),
-        f"{sum(low_end(row) > LEAST for row in shares)} of {len(shares)} ratios of tokens to width above {LEAST:g}",
+        f"{sum(low_end(row) > LEAST for row in shares)} of {len(shares)} above {LEAST:g}",
         value=lowest.share,
         low=lowest.share_low,
         high=lowest.share_high,
@@ -86,7 +86,7 @@ def words(row: WidthExponent) -> str:
 
 @claims.register(
     "one spectrum predicts wider models",
-    statement="One power-law spectrum, learnt on narrow models, predicts wide ones better than stretching or a constant.",
+    statement="One spectrum, learnt on narrow models, predicts wide ones better than stretching or a constant.",
     source="ours",
 )
 def one_spectrum(inputs: Inputs) -> list[Finding]:
@@ -104,12 +104,23 @@ def of_predictions(rows: Sequence[WidthPrediction]) -> Finding:
     ]
     return Finding.of(
         worse,
-        "ln(error / better rival's error), of the worse metric",
+        "ln(error / rival's), worse metric",
         verdict,
-        f"learnt at {worse.learnt.split()[0]} to {worse.learnt.split()[-1]}, predicted at {worse.held_out.split()[0]} to "
-        f"{worse.held_out.split()[-1]}",
+        f"widths {ends(worse.held_out)}",
         null="the stretched spectrum and a constant",
         primary=worse.corpus not in EXPLORED,
         scope=scope(worse),
-        details="; ".join(["errors in ln", *parts, f"a = {worse.decay:.2f}"]),
+        details="; ".join(
+            [
+                f"learnt at {ends(worse.learnt)}, predicted at {ends(worse.held_out)}; errors in ln",
+                *parts,
+                f"a = {worse.decay:.2f}",
+            ]
+        ),
     )
+
+
+def ends(widths: str) -> str:
+    """First and last of some widths, in words."""
+    own = widths.split()
+    return f"{own[0]} to {own[-1]}"

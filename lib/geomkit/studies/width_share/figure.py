@@ -38,7 +38,7 @@ def nothing() -> Figure:
 @claim_figures.register(
     "width-share",
     claims=("width accounts for growth along width", "one spectrum predicts wider models"),
-    caption="Exponents with N, the share of width, and wider models as predicted from narrower ones.",
+    caption="Exponents, width's share, and predictions of wider models.",
 )
 def shares_and_predictions(inputs: Inputs) -> Figure | None:
     """Draw unit rows."""
