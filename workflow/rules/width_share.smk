@@ -7,27 +7,10 @@ SHARED = {
 SHARING = plan.chosen("width_share")
 
 
-def relatives_of(wildcards):
-    """The other models of a model's family, and itself."""
-    return list(plan.members("width_share", wildcards)["families"])
-
-
-def stated_widths(wildcards):
-    """What says how wide the models of a family are: folders, or dumps of imported states."""
-    return [
-        (
-            f"results/dumps/{name}/{wildcards.corpus}/trained.h5"
-            if name in plan.imported
-            else given_files(inputs.model_files, model=name)[0]
-        )
-        for name in relatives_of(wildcards)
-    ]
-
-
 rule measure_lengths_of_states:
     input:
         dumps="results/dumps/{model}/{corpus}/trained.h5",
-        relatives=stated_widths,
+        relatives=widths_of_family("width_share"),
     output:
         output="results/width_share/{model}/{corpus}.parquet",
     log:
@@ -55,7 +38,7 @@ use rule measure_lengths_of_states as measure_lengths with:
         rest(inputs.model_files),
         folder=head(inputs.model_files),
         texts=plan.model_texts,
-        relatives=stated_widths,
+        relatives=widths_of_family("width_share"),
     log:
         "results/logs/measure_lengths/{model}/{corpus}.log",
     wildcard_constraints:
