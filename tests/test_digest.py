@@ -334,7 +334,7 @@ FUNCTIONS = {
                     "measure_final_state",
                     "train_cell",
                 ),
-                *("follow_model", "judge_following", "measure_training", "measure_controls"),
+                *("measure_lengths", "share_widths", "measure_training", "measure_controls"),
                 *("decompose", "sum_rows", "merge_spectra", "project_shuffled"),
                 *("measure_portrait", "write_portrait", "write_comparison", "study_mlp_width", "audit_one_token"),
             },

@@ -10,10 +10,11 @@ from geomkit.laws.pairs import CONFIRMATION, MARGINS, PairDesign, Verdict
 from geomkit.laws.power import MOST, Precision
 from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import Kind
-from geomkit.studies.size_laws.pairs import Endpoints, Pairs, groups_of, pair_verdicts, residuals
+from geomkit.studies.size_laws.pairs import Endpoints, groups_of, pair_verdicts, residuals
 from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, Standing, WidthResidual
 from geomkit.studies.size_laws.verdicts import judge_laws
 from geomkit.tables.measurements import MeasuredModel, Where
+from geomkit.tables.pairs import Pairs
 from geomkit.tables.rows import read_csv
 from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter, merge_stage
 

@@ -119,6 +119,17 @@ def test_verdicts(found, verdict):
     assert found.verdict(Margins(0.02, 0.05)) is verdict
 
 
+def test_the_projected_exponent_is_that_of_the_measurement_minus_the_slope(design):
+    draw = np.random.default_rng(1)
+    y, levels = draw.normal(0, 0.01, 7), 0.3 * design.log_size + draw.normal(0, 0.01, 7)
+    found = design.fit(differences(design, y), levels)
+    mixed = design.fit(differences(design, y - y), levels - y)  # what is left once every width's residual is taken out
+    assert found.projected.value == pytest.approx(mixed.exponent.value)
+    assert found.projected.error == pytest.approx(mixed.exponent.error)
+    assert mixed.projected == mixed.exponent
+    assert design.fit(differences(design, y)).projected is None
+
+
 def test_share_is_fiellers_and_absent_for_a_weak_exponent(design):
     draw = np.random.default_rng(3)
     y = design.basis @ [0, 0.05, 0] + draw.normal(0, 0.01, 7)

@@ -7,8 +7,9 @@ import pytest
 
 from geomkit.laws.resampling import Documents
 from geomkit.laws.verdicts import Kind, judge
-from geomkit.studies.size_laws.verdicts import COMMON, KEPT, STRETCHED, Levels, is_primary
+from geomkit.studies.size_laws.verdicts import COMMON, KEPT, Levels, is_primary
 from geomkit.tables.measurements import PROJECTED, RANDOM, MeasuredModel, Measurements, Where
+from geomkit.tables.pairs import STRETCHED
 from geomkit.tables.tidy import DONOR_COLUMNS, TableWriter
 
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)

@@ -15,6 +15,7 @@ OURS = (
     "controls",
     "one_token",
     "next_token",
+    "width_share",
     "mlp-width",
 )
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
@@ -41,6 +42,16 @@ def test_a_suite_fetches_each_of_its_models_and_corpora_from_the_hub(listing):
 
 def test_controls_at_fixed_width_that_need_many_twins_run_only_when_asked_for(listing):
     assert listing[1].jobs.keys().isdisjoint({"final_state", "fixed_width"})
+
+
+def test_a_family_on_the_hub_is_followed_along_its_widths_with_no_further_setting(project, tmp_path):
+    suite = ROOT / "workflow/config/pythia.yaml"
+    models = yaml.safe_load(suite.read_text())["models"]
+    outcome = Case(project, tmp_path, suite).run("results/width_share.pdf", "--cores", "1", "--dry-run")
+    assert outcome.status == 0, outcome.terminal
+    assert set(re.findall(r"Fetching the model (\S+)", outcome.terminal)) == set(models)
+    made = ("measure_lengths", "width_share", "width_share_figure", "dump", "spectra")
+    assert [outcome.jobs.get(rule, 0) for rule in made] == [len(models), 1, 1, 0, 0]
 
 
 LAWS = {"scaling", "verdicts", "growth", "projections", "loss_laws", "data_laws", "scaling_plot", "claims_page"}

@@ -137,6 +137,18 @@ def spectra_of_family(stage):
     ]
 
 
+def widths_of_family(stage):
+    """What says how wide the models of a job's family are: folders of models, or dumps of imported states."""
+    return lambda wildcards: [
+        (
+            f"results/dumps/{name}/{wildcards.corpus}/trained.h5"
+            if name in plan.imported
+            else head(inputs.model_files, model=name)(wildcards)
+        )
+        for name in plan.members(stage, wildcards)["families"]
+    ]
+
+
 # without a GPU there is no key at all, because some executors take gpu=0 for a request
 GPU = {"gpu": 1} if config["compute"]["device"] == "cuda" else {}
 # on the CPU one cluster job dumps and decomposes. With a GPU, the GPU would be idle during the spectra; with a storage, the second rule

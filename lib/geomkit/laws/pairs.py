@@ -182,6 +182,14 @@ class PairModel:
         return self._coefficient(3) if self.values.size > 3 else None
 
     @property
+    def projected(self) -> Coefficient | None:
+        """Exponent of the projected null, with what donors share taken out: that of the measurement minus the slope."""
+        if self.exponent is None:
+            return None
+        weights = np.array([-1.0, 0.0, 0.0, 1.0])
+        return self.exponent._replace(value=float(weights @ self.values), error=math.sqrt(weights @ self.covariance @ weights))
+
+    @property
     def share(self) -> Share | None:
         """Share of the exponent that width accounts for; None where its |t| is below 4 or Fieller's interval is unbounded."""
         if self.exponent is None or abs(self.exponent.value) < 4 * self.exponent.error:

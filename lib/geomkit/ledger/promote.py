@@ -22,6 +22,8 @@ from geomkit.studies.semantics import claims as semantics
 from geomkit.studies.size_laws.rows import FixedWidth
 from geomkit.studies.tokens import claims as tokens
 from geomkit.studies.tokens.rows import TokenScore
+from geomkit.studies.width_share import claims as width_share
+from geomkit.studies.width_share.rows import WidthPoint
 from geomkit.tables.experiments import Likeness, Removal
 from geomkit.tables.rows import read_csv, write_csv
 
@@ -29,6 +31,7 @@ READ: dict[str, tuple[type[Any], Callable[[Sequence[Any]], list[Any]]]] = {
     "tokens_summary.csv": (TokenScore, tokens.shipped),
     "one_token.csv": (OneToken, one_token.shipped),
     "next_token.csv": (NextToken, next_token.shipped),
+    "width_share/points.csv": (WidthPoint, width_share.shipped),
     "ablation_summary.csv": (Removal, removal.shipped),
     "semantics_summary.csv": (Likeness, semantics.shipped),
     "scaling/fixed_width.csv": (FixedWidth, same_width.shipped),

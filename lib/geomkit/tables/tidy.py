@@ -160,12 +160,12 @@ class TableWriter:
             **{name: of_each(getattr(one, name) for one in measured) for name in ("value", "bound")},
         )
 
-    def write(self, path: Path, absent: Mapping[str, str]) -> None:
-        """Write the blocks; `absent` lists what is missing from the table, and why."""
+    def write(self, path: Path, absent: Mapping[str, str], **facts: str) -> None:
+        """Write the blocks; `absent` lists what is missing from the table, and why. facts: about the whole table."""
         table = pa.concat_tables(self.blocks) if self.blocks else self.schema.empty_table()
         with replacing(path) as temporary:
             repeating = [name for name in self.schema.names if name != "value"]
-            whole = table.unify_dictionaries().replace_schema_metadata({"absent": json.dumps(absent)})
+            whole = table.unify_dictionaries().replace_schema_metadata({"absent": json.dumps(absent), **facts})
             pq.write_table(whole, temporary, use_dictionary=repeating)
 
 

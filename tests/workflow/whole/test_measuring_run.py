@@ -10,16 +10,17 @@ import pytest
 from runs import MODELS, SETTINGS, listed, write_corpus
 from workflow_case import Case, Outcome
 
-from geomkit.studies.size_laws.rows import FollowedVerdict
+from geomkit.studies.width_share.rows import WidthExponent
 from geomkit.tables.rows import read_csv
 from geomkit.theory.rows import ConditionalGain
 
-NONE = {"dump": {"keep": "none"}, "theory": {"models": list(MODELS), "corpora": ["small"]}}
+SMALL = {"models": list(MODELS), "corpora": ["small"]}
+NONE = {"dump": {"keep": "none"}, "theory": SMALL, "width_share": SMALL}
 STAGES = ("entropy", "tokens", "ablation", "sinks")
 TARGETS = (*(f"results/{stage}.parquet" for stage in STAGES), "results/projections/small.parquet")
 SINGULAR = ("erank_singular", "nuclear_norm")
 """Of singular values: the root of an eigenvalue that is rounding, as in the direction that a final norm removes, is 1e-8."""
-TABLES = {"results/theory/conditional.csv": ConditionalGain, "results/scaling/following.csv": FollowedVerdict}
+TABLES = {"results/theory/conditional.csv": ConditionalGain, "results/width_share/exponents.csv": WidthExponent}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,11 @@ def running(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ca
 def test_no_states_are_written_of_models_that_are_measured_while_they_run(case, done, running):
     mine, outcome = running
     assert outcome.status == 0, outcome.terminal
-    for_each = ("measure", "project_running", "follow_running", "condition_running")
+    for_each = ("measure", "project_running", "measure_lengths", "condition_running")
     once = ("probe", "selection", "removal", "ablation", "sinks")
     expected = dict.fromkeys(for_each, len(MODELS)) | dict.fromkeys(once, 1)
     assert {rule: outcome.jobs[rule] for rule in expected} == expected
-    assert not {"dump", "spectra", "project", "follow", "condition"} & outcome.jobs.keys()
+    assert not {"dump", "spectra", "project", "condition"} & outcome.jobs.keys()
     assert not (mine.folder / "results/dumps").exists()
     for path, record in TABLES.items():
         assert read_csv(mine.folder / path, record)

@@ -212,34 +212,6 @@ class WidthResidual(Source, Endpoint):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowedVerdict(Source):
-    """A row of following.csv: as a row of verdicts.csv, at lengths that follow the models' widths. A metric's own exponent is
-    then one of length as well as of size: only its difference from the projected null, at the same length, is one of size."""
-
-    layer: str
-    follows: str
-    """`2d` or `d/2`: tokens of a text, d the model's width."""
-    normalise: str
-    eps2: float | None
-    metric: str
-    verdict: Kind
-    reason: str
-    difference: float | None
-    low: float | None
-    high: float | None
-    low_90: float | None
-    high_90: float | None
-    p: float | None
-    margin: float | None
-    sizes: int | None
-    donors: str | None
-    fit: Fitness | None
-    flags: str | None
-    texts: int
-    """As long as the longest of these lengths."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SizeDifference(Source, Endpoint):
     """A row of differences.csv: ln(measured / null) at one size, the mean over its seeds."""
 

@@ -20,7 +20,7 @@ from geomkit.laws.pairs import MARGINS as PAIR_MARGINS
 from geomkit.laws.resampling import Documents
 from geomkit.laws.statistics import slope
 from geomkit.laws.verdicts import MARGINS, Endpoint, Judgement, judge
-from geomkit.studies.size_laws.pairs import STRETCHED, Endpoints, Pairs, groups_of, pair_verdicts
+from geomkit.studies.size_laws.pairs import Endpoints, groups_of, pair_verdicts
 from geomkit.studies.size_laws.pairs import residuals as width_residuals
 from geomkit.studies.size_laws.rows import LawVerdict, Models, PairVerdict, SizeDifference, WidthResidual
 from geomkit.tables.measurements import (
@@ -34,6 +34,7 @@ from geomkit.tables.measurements import (
     families,
     read_measurements,
 )
+from geomkit.tables.pairs import STRETCHED, Pairs
 from geomkit.tables.rows import write_csv
 
 PRIMARY = ("last", "final")
