@@ -13,6 +13,7 @@ OURS = (
     "controls",
     "one_token",
     "next_token",
+    "sag",
     "mlp-width",
 )
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
