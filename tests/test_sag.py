@@ -207,7 +207,8 @@ SIZES = {12.0 * width**2 * depth: depth for width, depth in zip(WIDTHS, (2, 3, 4
 
 def test_a_planted_curvature_in_tokens_per_parameter_makes_its_sag(tmp_path):
     write_csv(tmp_path / "grid.csv", Training, grid(-0.02))
-    (found,) = of_tokens(tmp_path / "grid.csv", SIZES)
+    found, more = of_tokens(tmp_path / "grid.csv", SIZES)
+    assert (found.cells, more.cells) == (8, 4)
     x = np.log(sorted(SIZES))
     assert found.coefficient == pytest.approx(-0.02, abs=1e-3)
     assert found.value == pytest.approx(sag_of(x, -0.02 * (np.log(8e6) - x) ** 2), rel=0.05)
@@ -224,7 +225,7 @@ def test_a_planted_power_of_depth_makes_its_sag(tmp_path):
 
 def test_without_enough_trainings_a_cause_says_why(tmp_path):
     write_csv(tmp_path / "grid.csv", Training, grid(0.0)[:4])
-    (found,) = of_tokens(tmp_path / "grid.csv", SIZES)
+    (found,) = of_tokens(tmp_path / "grid.csv", SIZES)  # none has 200,000 tokens
     assert (found.value, found.cells) == (None, 2)
     assert "few" in found.reason
     assert isinstance(found, SagCause)

@@ -34,7 +34,9 @@ LADDER = "ladder"
 """The family that the trainings beside it say something of."""
 DEPTH, TOKENS = "depth", "tokens per parameter"
 PASSES = 4
-"""Numbers of passes of the trainings on less data that are nearest to the ladder's 3.4."""
+"""Number of passes of the trainings on less data that is nearest to the ladder's 3.4."""
+LEAST = {TOKENS: 0, f"{TOKENS}, 200,000 tokens or more": 200_000}
+"""Fewest unique tokens of the trainings of a row. Only the first was fixed beforehand."""
 MLP = 4
 """Widths of the MLP of the ladder's own models."""
 
@@ -307,22 +309,21 @@ def of_depth(
 
 def of_tokens(grid: Path, sizes: Mapping[float, int]) -> Iterator[SagCause]:
     """What tokens per parameter make: the coefficient of the square of ln D/N, over trainings with few passes."""
-    rows = [row for row in read_csv(grid, Training) if round(row.tokens / row.unique_tokens) == PASSES]
-    cells: dict[tuple[int, int], list[Training]] = {}
-    for row in rows:
-        cells.setdefault((row.width, row.unique_tokens), []).append(row)
-    ratio = np.array([np.log(own[0].tokens / own[0].params_nonembedding) for own in cells.values()])
-    linear = ratio - ratio.mean() if cells else ratio
-    square = linear**2
-    columns = constants([width for width, _ in cells]) | {"ln D/N": linear, TOKENS: square}
+    few = [row for row in read_csv(grid, Training) if round(row.tokens / row.unique_tokens) == PASSES]
     x = np.log(sorted(sizes))
-    for metric in MARGINS if rows else ():
-        if metric not in rows[0].metrics:
-            continue
-        logs = [np.log([row.metrics[metric] for row in own]) for own in cells.values()]
-        source: dict[str, Any] = {"family": LADDER, "published": False, "corpus": "sotu"}
-        source |= {"layer": rows[0].layer, "normalise": rows[0].normalise, "length": rows[0].length, "metric": metric}
-        yield cause(source, TOKENS, columns, logs, None, sag_of(x, x**2), sorted({row.width for row in rows}))
+    for name, least in LEAST.items():
+        rows = [row for row in few if row.unique_tokens >= least]
+        cells: dict[tuple[int, int], list[Training]] = {}
+        for row in rows:
+            cells.setdefault((row.width, row.unique_tokens), []).append(row)
+        ratio = np.log([own[0].tokens / own[0].params_nonembedding for own in cells.values()])
+        linear = ratio - ratio.mean() if rows else ratio
+        columns = constants([width for width, _ in cells]) | {"ln D/N": linear, name: linear**2}
+        for metric in (one for one in MARGINS if rows and one in rows[0].metrics):
+            logs = [np.log([row.metrics[metric] for row in own]) for own in cells.values()]
+            source: dict[str, Any] = {"family": LADDER, "published": False, "corpus": "sotu"}
+            source |= {"layer": rows[0].layer, "normalise": rows[0].normalise, "length": rows[0].length, "metric": metric}
+            yield cause(source, name, columns, logs, None, sag_of(x, x**2), sorted({row.width for row in rows}))
 
 
 def constants(widths: Sequence[int]) -> dict[str, Array]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from geomkit.figures.claims import Effect, claim_figures, draw_effects, lines
+from geomkit.figures.claims import PITCH, Effect, claim_figures, draw_effects, lines
 from geomkit.figures.style import BLUE, GREEN, PURPLE, SIZE, VERMILION, WIDTH, name_of, save
 from geomkit.studies.sag.claims import ERANK, PRIMARY, RULE
 from geomkit.studies.sag.rows import Sag, SagCause, SagWidth
@@ -38,11 +39,13 @@ def sag_of_residuals(inputs: Inputs) -> Figure | None:
         return None
     rows = [row for row in rows if row.tokens in (primary_of(rows), RULE)]
     effects = [*effects_of(rows)]
-    figure = Figure(figsize=(WIDTH, 1.6 + lines(effects)))
-    above, below = figure.subplots(2, 1, height_ratios=[1.5, lines(effects)])
+    height = PITCH * lines(effects) + 0.4
+    figure = Figure(figsize=(WIDTH, 1.6 + height))
+    above, below = figure.subplots(2, 1, height_ratios=[1.6, height])
     corpus = first_of([row.corpus for row in rows])
     residuals_panel(above, [row for row in points if row.corpus == corpus], primary_of(rows))
-    above.set_title(corpus, loc="left")
+    above.set_ylabel(f"residual, {corpus}")
+    above.legend(loc="lower center")
     draw_effects(below, effects, margin=rows[0].margin)
     below.set_xlabel("sag, 95 % interval over widths and documents")
     return figure
@@ -77,25 +80,23 @@ def pages(rows: Sequence[Sag], points: Sequence[SagWidth], made: Sequence[SagCau
         corpora = list(dict.fromkeys(row.corpus for row in mine))
         sags = list(effects_of(whole))
         others = list(other_effects(mine, [row for row in made if (row.family, row.metric) == (family, metric)]))
-        height = max(lines(sags), lines(others))
-        figure = Figure(figsize=(2 * WIDTH, 2.2 + height))
-        above, below = figure.subfigures(2, 1, height_ratios=[1.8, height + 0.3], squeeze=False)[:, 0]
+        height = PITCH * max(lines(sags), lines(others)) + 0.5
+        figure = Figure(figsize=(2 * WIDTH, 2 + height))
+        above, below = figure.subfigures(2, 1, height_ratios=[1.9, height], squeeze=False)[:, 0]
         panels = above.subplots(1, len(corpora), squeeze=False, sharey=True)[0]
-        for letter, axis, corpus in zip("abcdefgh", panels, corpora, strict=False):
+        for axis, corpus in zip(panels, corpora, strict=True):
             own = [row for row in points if (row.family, row.metric, row.corpus) == (family, metric, corpus)]
             residuals_panel(axis, own, primary_of(whole))
-            axis.set_title(rf"$\bf{{{letter}}}$  {corpus}", loc="left")
-        panels[0].set_ylabel("residual y without its line")
+            axis.set_title(corpus, loc="left")
+        panels[0].set_ylabel("residual without its line")
         panels[0].legend(loc="lower center", fontsize=5.5)
-        left, right = below.subplots(1, 2)
-        for letter, axis, effects in zip(
-            "yz" if len(corpora) > 6 else "abcdefgh"[len(corpora) :], (left, right), (sags, others), strict=False
-        ):
+        left, right = below.subplots(1, 2, sharex=True)
+        for axis, effects, varies in ((left, sags, "tokens of a text"), (right, others, "what else varies")):
             draw_effects(axis, effects, margin=whole[0].margin)
-            axis.set_title(
-                rf"$\bf{{{letter}}}$  " + ("sag, by tokens of a text" if axis is left else "sag, by what varies"), loc="left"
-            )
+            axis.set_title(f"sag, by {varies}", loc="left")
             axis.set_xlabel("sag, 95 % interval")
+        for letter, axis in zip(ascii_lowercase, (*panels, left, right), strict=False):
+            axis.set_title(letter, loc="right", fontweight="bold")
         figure.suptitle(
             f"{name_of(metric)}: {family}, layer {mine[0].layer}, {mine[0].normalise} rows; band: margin", fontsize=6.5
         )
@@ -106,13 +107,13 @@ def other_effects(rows: Sequence[Sag], made: Sequence[SagCause]) -> Iterator[Eff
     """Yield the sag with each seed of the widest width, the change at n = 2d, and what causes would make."""
     for row in rows:
         if row.seed is None and row.tokens == RULE and row.change is not None:
-            yield Effect(f"{row.corpus}: n = {RULE} minus fixed", row.change, row.change_low, row.change_high, VERMILION)
+            yield Effect(f"{row.corpus}, n = {RULE} minus fixed n", row.change, row.change_low, row.change_high, VERMILION)
     for row in rows:
         if row.seed is not None and row.change is None:
-            yield Effect(f"{row.corpus}: seed {row.seed} of width {row.widest}", row.value, row.low, row.high, BLUE, filled=False)
+            yield Effect(f"{row.corpus}, seed {row.seed} of width {row.widest}", row.value, row.low, row.high, BLUE, filled=False)
     for one in made:
         if one.value is not None:
-            yield Effect(f"{one.corpus}: made by {one.cause}", one.value, one.low, one.high, GREEN)
+            yield Effect(f"{one.corpus}, made by {one.cause}", one.value, one.low, one.high, GREEN)
 
 
 def residuals_panel(axis: Axes, rows: Sequence[SagWidth], fixed: str) -> None:

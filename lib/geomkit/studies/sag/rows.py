@@ -59,9 +59,10 @@ class SagWidth(Source):
 class SagCause(Source):
     """A row of causes.csv: the sag that a cause makes on the sizes of the ladder, from trainings that differ in it.
 
-    cause: `depth` or `tokens per parameter`. coefficient: of ln layers, or of the square of ln D/N, each with the width held
-    fixed; value: that times the sag of this cause on the ladder's sizes, with its 95 % interval. length: tokens of a text.
-    cells: of the regression. widths: of its trainings. Without a value `reason` says why.
+    cause: `depth` or `tokens per parameter`, with the fewest unique tokens of a training where some are left out. coefficient:
+    of ln layers, or of the square of ln D/N, each with the width held fixed. value: that times the sag of this cause on the
+    ladder's sizes, with its 95 % interval. length: tokens of a text. cells: of the regression. widths: of its trainings.
+    Without a value `reason` says why.
     """
 
     metric: str
