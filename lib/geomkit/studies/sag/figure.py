@@ -1,6 +1,6 @@
 """Draw how residuals of widths sag, at fixed lengths and where texts grow with width, and what causes would make of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -16,13 +16,14 @@ from geomkit.studies.sag.rows import Sag, SagCause, SagWidth
 from geomkit.tables.findings import Inputs
 from geomkit.tables.rows import read_csv
 
+TOKENS = "tokens per parameter"
 PAINTS = {RULE: VERMILION, "d/2": PURPLE}
 """Colours of rules that follow the width; fixed lengths are blue."""
 
 
 def draw_sag(sags: Path, widths: Path, causes: Path, output: Path) -> None:
     """Write results/sag.pdf: a page for each metric."""
-    rows, points, made = read_csv(sags, Sag), read_csv(widths, SagWidth), read_csv(causes, SagCause)
+    rows, points, made = in_order(read_csv(sags, Sag)), read_csv(widths, SagWidth), read_csv(causes, SagCause)
     save([*pages(rows, points, made)] or [Figure(figsize=(WIDTH, 1))], output)
 
 
@@ -33,7 +34,7 @@ def draw_sag(sags: Path, widths: Path, causes: Path, output: Path) -> None:
 )
 def sag_of_residuals(inputs: Inputs) -> Figure | None:
     """Draw the residuals of the corpus that decides, and the sags of every corpus."""
-    rows = [row for row in inputs.rows("sag/sags.csv", Sag) if row.metric == ERANK and row.seed is None]
+    rows = in_order(row for row in inputs.rows("sag/sags.csv", Sag) if row.metric == ERANK and row.seed is None)
     points = [row for row in inputs.rows("sag/widths.csv", SagWidth) if row.metric == ERANK]
     if not rows:
         return None
@@ -42,7 +43,7 @@ def sag_of_residuals(inputs: Inputs) -> Figure | None:
     height = PITCH * lines(effects) + 0.4
     figure = Figure(figsize=(WIDTH, 1.6 + height))
     above, below = figure.subplots(2, 1, height_ratios=[1.6, height])
-    corpus = first_of([row.corpus for row in rows])
+    corpus = rows[0].corpus
     residuals_panel(above, [row for row in points if row.corpus == corpus], primary_of(rows))
     above.set_ylabel(f"residual, {corpus}")
     above.legend(loc="lower center")
@@ -51,9 +52,9 @@ def sag_of_residuals(inputs: Inputs) -> Figure | None:
     return figure
 
 
-def first_of(corpora: Sequence[str]) -> str:
-    """Return the corpus that decides, or the first one."""
-    return PRIMARY if PRIMARY in corpora else corpora[0]
+def in_order(rows: Iterable[Sag]) -> list[Sag]:
+    """Put the corpus that decides first."""
+    return sorted(rows, key=lambda row: row.corpus != PRIMARY)
 
 
 def primary_of(rows: Sequence[Sag]) -> str:
@@ -113,7 +114,9 @@ def other_effects(rows: Sequence[Sag], made: Sequence[SagCause]) -> Iterator[Eff
             yield Effect(f"{row.corpus}, seed {row.seed} of width {row.widest}", row.value, row.low, row.high, BLUE, filled=False)
     for one in made:
         if one.value is not None:
-            yield Effect(f"{one.corpus}, made by {one.cause}", one.value, one.low, one.high, GREEN)
+            yield Effect(
+                f"{one.corpus}, made by {one.cause}".replace(f"{TOKENS}, ", f"{TOKENS},\n"), one.value, one.low, one.high, GREEN
+            )
 
 
 def residuals_panel(axis: Axes, rows: Sequence[SagWidth], fixed: str) -> None:
