@@ -41,7 +41,6 @@ def finding(row: Sag, rows: Sequence[Sag], causes: Sequence[SagCause]) -> Findin
     seeds = [one for one in mine if one.tokens == reference.tokens and one.seed in CONFIRMATION.seeds.get(one.widest, ())]
     parts = [
         f"{estimate(reference.value, reference.low, reference.high, 2)} at n = {reference.tokens}",
-        f"change {estimate(row.change, row.change_low, row.change_high, 2)}",
         *(f"seed {one.seed} of width {one.widest} {estimate(one.value, one.low, one.high, 2)}" for one in seeds),
     ]
     others = [f"n = {one.tokens} {estimate(one.value, one.low, one.high)}" for one in mine if one.seed is None]
@@ -55,7 +54,14 @@ def finding(row: Sag, rows: Sequence[Sag], causes: Sequence[SagCause]) -> Findin
         "; ".join(parts),
         primary=row.corpus == PRIMARY,
         null="projected",
-        details="; ".join([*others, *([] if seeds else ["no new seed of the widest width"]), *made]),
+        details="; ".join(
+            [
+                f"change {estimate(row.change, row.change_low, row.change_high)}",
+                *others,
+                *([] if seeds else ["no new seed of the widest width"]),
+                *made,
+            ]
+        ),
     )
 
 

@@ -30,7 +30,7 @@ def draw_sag(sags: Path, widths: Path, causes: Path, output: Path) -> None:
 @claim_figures.register(
     "sag",
     claims=("wide models sag below projection",),
-    caption="Residuals of widths without their line on ln N, and their sag; hollow: fixed n. Band: margin.",
+    caption="Residuals of widths, without their line, and their sag. Band: margin.",
 )
 def sag_of_residuals(inputs: Inputs) -> Figure | None:
     """Draw the residuals of the corpus that decides, and the sags of every corpus."""
