@@ -23,8 +23,8 @@ check: .venv/test  ## style, types, and who may import whom
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-docs: .venv/main  ## write docs/configuration.md anew from the schema, docs/costs.md from what was measured, docs/metrics.md from declarations
-	$(BIN)/python -m geomkit.core.schema_page workflow/schemas/config.schema.yaml config.yaml > docs/configuration.md
+docs: .venv/main  ## write docs/configuration.md and its pages anew from the schema, docs/costs.md from what was measured, docs/metrics.md from declarations
+	$(BIN)/python -m geomkit.core.schema_page workflow/schemas/config.schema.yaml config.yaml docs
 	$(BIN)/python -m geomkit.core.cost_page workflow/resources/costs > docs/costs.md
 	$(BIN)/python -m geomkit.core.metrics_page > docs/metrics.md
 

@@ -302,6 +302,94 @@ def test_a_fetched_model_and_a_gguf_file_are_made_safetensors_first(here):
     }
 
 
+PYTHIA = {"source": "hub", "repository": "EleutherAI/pythia-70m"}
+
+
+def expand_revisions(**revisions: Any) -> dict[str, Model]:
+    return expand_models({"pythia": PYTHIA | {"revisions": revisions}}, RESOURCES)
+
+
+@pytest.mark.parametrize(
+    ("revisions", "steps"),
+    [
+        ({"every": "log", "to": 5000}, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 2000, 4000, 5000]),
+        ({"every": "log", "from": 1, "to": 4}, [1, 2, 4]),
+        ({"every": "log", "from": 300, "to": 1000}, [300, 512, 1000]),
+        ({"every": 3000, "from": 1000, "to": 8000}, [1000, 4000, 7000, 8000]),
+        ({"every": 1, "from": 7, "to": 7}, [7]),
+        ({"every": "log", "to": 0}, [0]),
+    ],
+)
+def test_revisions_are_steps_with_both_ends(revisions, steps):
+    assert [model.step for model in expand_revisions(**revisions).values()] == steps
+
+
+def test_logarithmic_revisions_are_among_the_branches_that_pythia_has():
+    published = {0, *(2**power for power in range(10)), *range(1000, 144000, 1000)}
+    steps = {model.step for model in expand_revisions(every="log", to=143000).values()}
+    assert steps <= published
+    assert len(steps) == 20
+    assert {model.step for model in expand_revisions(every=1000, to=143000).values()} == {
+        step for step in published if step % 1000 == 0
+    }
+
+
+def test_a_revision_is_the_model_that_an_entry_of_its_own_would_be():
+    found = expand_revisions(every=1000, **{"from": 1000}, to=2000)
+    each = [PYTHIA | {"revision": f"step{step}", "step": step} for step in (1000, 2000)]
+    alone = expand_models(
+        {f"pythia-step{one['step']}": one | {"family": "pythia", "tokenizer": "pythia"} for one in each}, RESOURCES
+    )
+    assert list(found) == list(alone) == ["pythia-step1000", "pythia-step2000"]
+    for name, model in found.items():
+        for fact in ("family", "seed", "step", "training", "folder", "tokenizer"):
+            assert getattr(model, fact) == getattr(alone[name], fact)
+        assert origin(model.entry) == origin(alone[name].entry)
+    assert [model.name for model in select(["pythia"], found, "trajectory.models")] == list(found)
+    assert [model.name for model in select(["pythia-step2000"], found, "trajectory.models")] == ["pythia-step2000"]
+
+
+def test_the_suite_of_steps_has_all_revisions_that_it_once_listed_by_hand():
+    suite = yaml.safe_load((ROOT / "workflow/config/pythia-steps.yaml").read_text())
+    found = expand_models(suite["models"], RESOURCES)
+    once = {f"pythia-{size}-step{step}" for size in ("70m", "160m") for step in (1, 8, 64, 256, 1000, 4000, 16000, 64000, 143000)}
+    assert once < set(found)
+    assert len(found) == 38
+    assert {(model.family, model.tokenizer) for model in found.values()} == {("pythia-steps", "pythia")}
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"revisions": {"every": "log", "from": 9, "to": 8}}, ".revisions: from 9 to 8 there is no step"),
+        ({"revisions": {"every": 1, "to": 1000}}, ".revisions: these are 1,001 models; 1,000 are allowed"),
+        ({"revisions": {"every": "log", "to": 8}, "revision": "main"}, ".revisions: revision stands beside it"),
+        ({"revisions": {"every": "log", "to": 8}, "step": 8}, ".revisions: step stands beside it"),
+        ({"revisions": {"every": "log"}}, ".revisions: 'to' is a required property"),
+        ({"revisions": {"every": "linear", "to": 8}}, ".revisions.every: 'linear' is not valid"),
+        ({"revisions": {"every": "log", "to": 8, "until": 9}}, ".revisions: unknown key 'until'"),
+        (
+            {"source": "local", "path": "m", "revisions": {"every": "log", "to": 8}},
+            ": unknown key 'revisions'; known keys: source, path, family",
+        ),
+    ],
+)
+def test_revisions_that_are_none_are_one_fault_that_names_the_key(here, entry, fault):
+    config = changed("trajectory.models", ["mine"])
+    config["models"]["mine"] = (PYTHIA if "source" not in entry else {}) | entry
+    with pytest.raises(ConfigError) as error:
+        run_check(config)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"config: models.mine{fault}")
+
+
+def test_an_entry_of_the_hub_without_any_revision_says_that_one_is_required(here):
+    config = changed("trajectory.models", ["mine"])
+    config["models"]["mine"] = PYTHIA
+    with pytest.raises(ConfigError, match=r"models.mine: 'revision' is a required property where the source is hub"):
+        run_check(config)
+
+
 def test_two_models_of_one_name_are_refused(here):
     make_model(here / "family" / "twin")
     make_model(here / "other")

@@ -73,6 +73,19 @@ def test_what_a_stage_takes_from_the_network_is_listed_once(inputs):
     assert Inputs(Plan(nothing, inputs.plan.models, KNOWN, []), inputs.resources).downloads("tokens", corpora=["web"]) == []
 
 
+def test_each_revision_is_downloaded_and_converted_on_its_own(inputs):
+    pin = {name: value for name, value in PIN.items() if name != "revision"}
+    entries = {"net": pin | {"revisions": {"every": 10, "to": 10}}}
+    stages = {stage: CONFIG[stage] | {"models": ["net"], "corpora": []} for stage in ("entropy", "tokens")}
+    config = inputs.plan.config | stages | {"models": entries}
+    found = Inputs(Plan(config, expand_models(entries, inputs.resources), KNOWN, ["entropy"]), inputs.resources)
+    assert found.downloads("entropy") == ["results/sources/models/net-step0", "results/sources/models/net-step10"]
+    assert found.converted_files(job(name="net-step10")) == ["results/sources/models/net-step10"]
+    assert found.model_files(job(model="net-step0")) == ["results/models/net-step0"]
+    assert found.converted_content(job(name="net-step10")) == [pin | {"revision": "step10"}, None]
+    assert found.adapter_files(job(name="net-step0")) == []
+
+
 def test_names_with_braces_are_refused(tmp_path):
     (tmp_path / "{a}.txt").write_text("a")
     with pytest.raises(ConfigError, match=r"\{a\}.txt: Snakemake takes braces"):

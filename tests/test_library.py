@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,11 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are():
 
 def test_names_are_listed():
     assert set(geomkit.__all__) <= set(dir(geomkit))
+
+
+def test_the_page_of_the_library_has_every_name():
+    page = (ROOT / "docs/library.md").read_text()
+    assert [name for name in geomkit.__all__ if not re.search(rf"geomkit\.{name}\b|`{name}`", page)] == []
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)

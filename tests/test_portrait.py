@@ -335,6 +335,10 @@ def test_plot_takes_the_cores_that_it_is_given(monkeypatch, option):
     monkeypatch.setattr(command.subprocess, "run", lambda words, check: calls.append(words) or argparse.Namespace(returncode=0))
     assert main(["plot", *option, "--dry-run"]) == 0
     assert sum(word.startswith(("--cores", "-c")) for word in calls[0]) == 1
+    assert "results/scaling_plot.pdf" in calls[0]
+    assert main(["plot", "portrait_table", *option, "--dry-run"]) == 0
+    assert calls[1][3] == "portrait_table"
+    assert "results/scaling_plot.pdf" not in calls[1]
 
 
 def test_random_rows_do_not_differ_from_random_rows(tmp_path):
@@ -370,6 +374,7 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
     rows = chosen(same.table, section="difference")
     assert rows
     assert all(row["value"] == row["band_low"] == row["band_high"] == 0 for row in rows)
+    assert {row["scope"] for row in rows} == {"text", "last", "mean"}
     dimensions = [row for row in chosen(same.table, section="dimension", variant=None) if row["rank"]]
     assert (
         {row["value"] for row in dimensions} == {row["low"] for row in dimensions} == {row["high"] for row in dimensions} == {0}
@@ -385,6 +390,15 @@ def test_equal_models_do_not_differ_and_a_changed_block_is_found(deep, tokenizer
         if row["band_low"] > 0 or row["band_high"] < 0
     ]
     assert min(apart) == 3
+    clouds = chosen(changed.table, section="difference", metric="erank_covariance", normalise="unit", scope="last")
+    assert len(clouds) == 7
+    for row in clouds:
+        where = {"section": "depth", "metric": row["metric"], "normalise": "unit", "scope": "last", "place": row["place"]}
+        base, other = (chosen(changed.table, **where, model=name)[0]["value"] for name in ("base", "changed"))
+        assert row["value"] == pytest.approx(other - base, abs=1e-12)
+        assert row["band_low"] <= row["value"] <= row["band_high"]
+        assert row["low"] <= row["high"]
+    assert all((row["value"] == row["band_low"] == row["band_high"] == 0) == (row["layer"] < 3) for row in clouds)
     assert any("they part first after block 3 of 4" in sentence for sentence in changed.facts.sentences)
     assert {row["model"] for row in chosen(changed.table, section="loss")} == {"base", "changed", "changed minus base"}
     assert changed.to_latex().count(r"\\") == 2 + 6
@@ -412,7 +426,7 @@ def test_models_of_other_tokenizers_read_the_same_passages(deep, lines, tmp_path
     similar = chosen(result.table, section="similarity")
     assert {(row["metric"], row["scope"], row["n"]) for row in similar} == {("cka", "last", 12), ("cka", "mean", 12)}
     assert result.facts.absent["mutual_neighbours"] == "other documents have 11 rows, fewer than twice 10"
-    rows = chosen(result.table, section="difference", metric="erank_covariance", layer=0, normalise="unit")
+    rows = chosen(result.table, section="difference", metric="erank_covariance", layer=0, normalise="unit", scope="text")
     assert {row["n"] for row in rows} <= {8, 24}
     assert rows
 

@@ -180,6 +180,26 @@ def pages(found):
 
 
 @pytest.mark.slow
+def test_step_0_has_no_logarithm_and_is_drawn_but_in_no_law(tmp_path):
+    """The untrained model is a point of every curve, and laws are those of the steps after it."""
+    steps = [0, *STEPS[1:]]
+    for name, width, seed in TRAININGS[:2]:
+        write_training(tmp_path, name, width, seed, steps=steps)
+    every = study(tmp_path, TRAININGS[:2], **{f"{name}-step0": (name, seed, 0) for name, _, seed in TRAININGS[:2]})
+    points, turns, laws = every
+    assert {row.start for row in turns} >= {0}
+    for row in (row for row in laws if row.training and row.predictor == "metric"):
+        mine = [one for one in points if one.training == row.training and one.variant == "trained" and one.step > 0]
+        level = [np.log(one.value) for one in mine if (one.metric, one.length, one.layer) == (row.metric, 64, "2")]
+        loss = [np.log(one.value) for one in mine if one.metric == "loss"]
+        if row.layer == "last":
+            assert row.value == pytest.approx(partial_correlation(level, loss, np.log(steps[1:])), abs=1e-3)
+    axis = pages(every)[0].axes[0]
+    assert axis.get_xlim()[0] < 0
+    assert all(0 in line.get_xdata() for line in axis.lines if line.get_linewidth() == 1.4)
+
+
+@pytest.mark.slow
 def test_figures_fit_a_column(found):
     figures = pages(found)
     assert len(figures) == 5

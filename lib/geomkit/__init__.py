@@ -1,8 +1,8 @@
 """Measure the geometry of language models' hidden states, each quantity beside its null.
 
 What a notebook needs is here, and is imported when it is first used: `normalise`, `spectrum`, `measure`, `similarity`,
-`information_gain`, `intrinsic_dimension`, `most_effective_rank`, `lasso_paths`, `fit`; of models `portrait`, `compare` and
-`GeometryCallback`.
+`information_gain`, `intrinsic_dimension`, `most_effective_rank`, `lasso_paths`, `fit`; of models `portrait`, `compare`,
+`GeometryCallback` and `join_lm_eval`.
 """
 
 import sys
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geomkit.models.callback import GeometryCallback as GeometryCallback
     from geomkit.studies.portrait.run import compare as compare
     from geomkit.studies.portrait.run import portrait as portrait
+    from geomkit.studies.scores.join import join_lm_eval as join_lm_eval
 
 HOMES = {
     "normalise": "measures.spectra",
@@ -36,6 +37,7 @@ HOMES = {
     "portrait": "studies.portrait.run",
     "compare": "studies.portrait.run",
     "GeometryCallback": "models.callback",
+    "join_lm_eval": "studies.scores.join",
 }
 """The module of each name."""
 

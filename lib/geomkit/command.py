@@ -1,4 +1,4 @@
-"""The command `geomkit`: portraits of models without a workflow, and the workflow without a clone."""
+"""The command `geomkit`: portraits of models without a workflow, the workflow without a clone, and a run's tables for the hub."""
 
 import argparse
 import os
@@ -20,9 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_portrait(commands.add_parser("portrait", help="one model on some texts, or two models compared: a page for a browser"))
     plot = commands.add_parser(
         "plot",
-        help="run the workflow here: results/scaling_plot.pdf, or other targets and options of snakemake",
+        help="run the workflow here: results/scaling_plot.pdf, or other targets, which come first, and options of snakemake",
     )
     plot.set_defaults(run=make_plot)
+    add_publish(
+        commands.add_parser("publish", help="write the tables of a run as a dataset for the hub, and upload it if told to")
+    )
     path = commands.add_parser("path", help="print the folder with the workflow's Snakefile")
     path.set_defaults(run=lambda chosen: print(project()) or 0)
     chosen, options = parser.parse_known_args(arguments)
@@ -76,6 +79,29 @@ def make_portrait(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def add_publish(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `geomkit publish`."""
+    parser.set_defaults(run=make_dataset)
+    parser.add_argument("results", type=Path, help="the results folder of a run")
+    parser.add_argument("--repo", required=True, help="name of the dataset on the hub, owner/name")
+    parser.add_argument("--out", type=Path, help="folder to write; by default the last part of the name")
+    parser.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], help="the run's configuration files, which are published with it"
+    )
+    parser.add_argument("--upload", action="store_true", help="also upload the folder; nothing uses the network without this")
+    parser.add_argument("--private", action="store_true", help="create the dataset as a private one")
+
+
+def make_dataset(chosen: argparse.Namespace) -> int:
+    """Write the dataset, upload it if told to, and print where it is."""
+    from geomkit.sources.publish import publish
+
+    folder = chosen.out or Path(chosen.repo.rpartition("/")[2])
+    defaults = project() / "config.yaml"
+    print(publish(chosen.results, chosen.repo, folder, chosen.configfile, defaults, chosen.upload, chosen.private))
+    return 0
+
+
 def project() -> Path:
     """Return the folder with the workflow's Snakefile: of an installed package, or of a clone."""
     installed = Path(__file__).with_name("project")
@@ -86,7 +112,7 @@ def make_plot(chosen: argparse.Namespace) -> int:
     """Run the workflow in the working directory. Raises ConfigError where Snakemake is not installed."""
     if find_spec("snakemake") is None:
         raise ConfigError("the workflow needs Snakemake: pip install 'geomkit[all]'")
-    named = [word for word in chosen.options if word.startswith("results/")]
+    named = chosen.options[:1] and not chosen.options[0].startswith("-")
     given = any(re.match(r"--cores(=|$)|-c\d*$", word) for word in chosen.options)
     cores = [] if given else ["--cores", str(os.cpu_count() or 1)]
     targets = [] if named else ["results/scaling_plot.pdf"]

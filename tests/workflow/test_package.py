@@ -71,7 +71,13 @@ def test_one_version_everywhere():
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest
     assert newest[1] == version()
-    assert f"\nversion: {version()}\n" in (ROOT / "CITATION.cff").read_text()
+    for path, line in {
+        "CITATION.cff": f"version: {version()}",
+        "workflow/Snakefile": f'VERSION = "{version()}"',
+        "envs/installed.yaml": f"      - geomkit[all]=={version()}",
+        "docs/modules.md": f'    pip install "geomkit[all]=={version()}" snakedeploy',
+    }.items():
+        assert line in (ROOT / path).read_text().splitlines(), path
 
 
 def test_the_index_takes_the_wheel(wheel):
@@ -108,3 +114,58 @@ def test_a_portrait_takes_one_command(installed):
     assert made.returncode == 0, made.stderr
     assert "page.html" in made.stdout
     assert (installed.folder / "page.html").stat().st_size > 100_000
+
+
+@pytest.fixture
+def deployed(installed, tmp_path):
+    """A function that deploys the workflow of a tag as the catalogue tells users to, from a repository on this machine."""
+    pytest.importorskip("snakedeploy")
+    owner = tmp_path / "hosted/owner"
+    repository = owner / "geomkit"
+    for folder in ("workflow", "config", "profiles"):
+        shutil.copytree(ROOT / folder, repository / folder, ignore=shutil.ignore_patterns("resources", "__pycache__"))
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        f'[url "{owner}/"]\n\tinsteadOf = https://github.com/owner/\n'
+        "[user]\n\tname = nobody\n\temail = nobody@localhost\n[safe]\n\tdirectory = *\n"
+    )
+    options = {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def deploy(tag: str) -> subprocess.CompletedProcess[str]:
+        for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", tag], ["tag", tag]):
+            subprocess.run(["git", *command], cwd=repository, check=True, env=os.environ | options)
+        folder = tmp_path / tag
+        deploy = ["deploy-workflow", "https://github.com/owner/geomkit", str(folder), "--tag", tag]
+        python = str(installed.bin / "python")
+        made = installed(python, "-c", "from snakedeploy.client import main; main()", *deploy, **options)
+        assert made.returncode == 0, made.stderr
+        return installed(
+            python,
+            "-m",
+            "snakemake",
+            "--directory",
+            str(folder),
+            "--snakefile",
+            str(folder / "workflow/Snakefile"),
+            "--dry-run",
+            **options,
+        )
+
+    return repository, deploy
+
+
+def test_a_deployed_workflow_takes_its_library_from_the_package(deployed):
+    repository, deploy = deployed
+    plan = deploy(f"v{version()}")
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    assert re.search(r"^dump +\d+$", plan.stdout, re.MULTILINE)
+    assert "scaling_plot" in plan.stdout
+    snakefile = repository / "workflow/Snakefile"
+    snakefile.write_text(snakefile.read_text().replace(f'VERSION = "{version()}"', 'VERSION = "99.0.0"'))
+    refused = deploy("v99.0.0")
+    assert refused.returncode == 1
+    message = (
+        f"this workflow is geomkit 99.0.0, and the Python of Snakemake has {version()}: pip install 'geomkit[all]==99.0.0' there"
+    )
+    assert message in refused.stdout + refused.stderr

@@ -260,11 +260,11 @@ def test_a_study_has_its_table_and_its_figure(walk, table):
 
 
 @pytest.mark.workflow
-def test_a_study_is_among_the_default_targets_and_on_the_page_of_the_configuration(walk, tmp_path):
+def test_a_study_is_among_the_default_targets_and_on_a_page_of_the_configuration(walk, tmp_path):
     outcome = Case(walk.project, tmp_path, {}).run("--cores", "1", "--dry-run")
     assert (outcome.jobs["peak"], outcome.jobs["peak_figure"]) == (1, 1)
-    code = "import yaml, json; from geomkit.core.schema_page import page; read = lambda path: yaml.safe_load(open(path))\n"
+    code = "import yaml, json; from geomkit.core.schema_page import pages; read = lambda path: yaml.safe_load(open(path))\n"
     files = [str(walk.project / name) for name in ("workflow/schemas/config.schema.yaml", "config.yaml")]
-    page = walk.python(f"{code}print(json.dumps(page(*map(read, {files!r}))))")
+    page = walk.python(f"{code}print(json.dumps(pages(*map(read, {files!r}))))")["configuration/studies.md"]
     assert "## peak\n\nAt which layer" in page
     assert '| `peak.models` | list of strings | Models, entries or families; empty for none. | `["ladder"]` |' in page

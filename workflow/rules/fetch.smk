@@ -15,7 +15,7 @@ rule fetch_model:
     params:
         # without a digest of code: a change of the library downloads nothing again
         function="geomkit.sources.fetch:fetch",
-        entry=lambda wildcards: settings.download(config["models"][wildcards.name]),
+        entry=lambda wildcards: settings.download(MODELS[wildcards.name].entry),
     message:
         "Fetching the model {wildcards.name}"
     script:
@@ -76,7 +76,7 @@ rule convert_model:
         **call(
             "geomkit.models.convert:convert_model",
             content=inputs.converted_content,
-            adapter=lambda wildcards: config["models"][wildcards.name].get("adapter"),
+            adapter=lambda wildcards: MODELS[wildcards.name].entry.get("adapter"),
             spec=lambda wildcards: MODELS[wildcards.name].spec("cpu"),
         ),
     message:

@@ -229,7 +229,12 @@ rule portrait:
         relative(LIBRARY / "geomkit/core/page.js"),
         table="results/portraits/{subject}/{corpus}.parquet",
     output:
-        output="results/portraits/{subject}/{corpus}.html",
+        output=report(
+            "results/portraits/{subject}/{corpus}.html",
+            caption="../report/portrait.rst",
+            category="Models",
+            labels={"models": "{subject}", "corpus": "{corpus}", "form": "page"},
+        ),
     log:
         "results/logs/portrait/{subject}/{corpus}.log",
     wildcard_constraints:
@@ -248,7 +253,12 @@ rule portrait_figure:
     input:
         table="results/portraits/{subject}/{corpus}.parquet",
     output:
-        output="results/portraits/{subject}/{corpus}.pdf",
+        output=report(
+            "results/portraits/{subject}/{corpus}.pdf",
+            caption="../report/portrait.rst",
+            category="Models",
+            labels={"models": "{subject}", "corpus": "{corpus}", "form": "figure"},
+        ),
     log:
         "results/logs/portrait_figure/{subject}/{corpus}.log",
     wildcard_constraints:

@@ -349,7 +349,7 @@ def unknown(names: Iterable[str], known: Collection[str], key: str, kind: str, v
 
 
 def check_entry(
-    keys: Keys, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Iterable[str], readers: Mapping[str, Any]
+    keys: Keys, entry: Mapping[str, Any], sources: Mapping[str, Any], described: Collection[str], readers: Mapping[str, Any]
 ) -> Iterator[Fault]:
     """Check the source, the reader and the keys of a catalogue entry, each of which must be known, and read by something.
 
@@ -363,12 +363,13 @@ def check_entry(
         return
     source = sources[entry["source"]]
     for name in source.required:
-        if name not in entry:
+        if name not in entry and not (name == "revision" and "revisions" in entry):
             yield Fault(f"{key}: {name!r} is a required property where the source is {entry['source']}", keys)
     of_reader = [name for name in readers[reader].keys if name not in source.keys] if readers else []
-    of_sources = {name for other in sources.values() for name in other.keys}
+    several = ["revisions"] if "revision" in source.keys and "revisions" in described else []
+    of_sources = {"revisions", *(name for other in sources.values() for name in other.keys)}
     of_all = [name for name in described if name not in {"source", *of_sources, *of_reader}]
-    allowed = ["source", *source.keys, *of_all, *of_reader]
+    allowed = ["source", *source.keys, *several, *of_all, *of_reader]
     for name in entry:
         able = sorted(other for other, declaration in readers.items() if name in declaration.keys and name not in source.keys)
         if able and reader not in able:

@@ -155,6 +155,11 @@ TOKENIZER_FILES = ("tokenizer*.json", "tokenizer.model", "vocab.*", "*.spm", "sp
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?!\n)"
 """Names of models that can stand in a path: file systems take 255 letters, and files that are being written have longer names."""
 
+CONVERTED = Path("results/models")
+"""Folder of models that are converted first."""
+MOST_REVISIONS = 1000
+"""Models that one entry of the hub may stand for."""
+
 places: Registry[Callable[..., Path]] = Registry("place", by_name=True)
 """Sources of models and corpora that are on this machine already, and are read where they lie. A new one is one function here
 with `@places.register(name)`, a literal: it takes the folder of what is shipped, and by keyword what an entry of it says, and
@@ -243,9 +248,10 @@ def below_here(path: Path) -> str:
 def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -> dict[str, Model]:
     """Return every model of the catalogue by name.
 
-    A bundled or local folder of model folders is a family, each model under its folder's name.
+    A bundled or local folder of model folders is a family, each model under its folder's name. An entry with `revisions` has a
+    model for each of these steps, under its own name and the step: pythia-70m-step512.
 
-    Raises ConfigError for a folder that holds no model, and for two models of one name.
+    Raises ConfigError for a folder that holds no model, for revisions that are none, and for two models of one name.
     """
     models: dict[str, Model] = {}
     for key, entry in catalogue.items():
@@ -261,7 +267,11 @@ def expand_models(catalogue: Mapping[str, Mapping[str, Any]], resources: Path) -
 def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
     """List the models of one catalogue entry."""
     family, seed = entry.get("family", key), entry.get("seed")
-    path = Path("results/models") / key
+    if "revisions" in entry:
+        own = {name: value for name, value in entry.items() if name != "revisions"}
+        each = {f"{key}-step{step}": own | {"revision": f"step{step}", "step": step} for step in revision_steps(key, entry)}
+        return [Model(name, family, seed, CONVERTED / name, key, one, one["step"]) for name, one in each.items()]
+    path = CONVERTED / key
     if "adapter" in entry and entry["source"] == STATES:
         raise ConfigError(f"config: models.{key}.adapter: there are states alone, and no model to apply an adapter to")
     if "adapter" in entry and not (adapter_folder(entry) / ADAPTER).is_file():
@@ -292,6 +302,30 @@ def members(key: str, entry: Mapping[str, Any], resources: Path) -> list[Model]:
         ends = [seed_and_step(folder.name) for folder in folders]
         return [Model(folder.name, family, end[0], folder, key, entry, end[1]) for folder, end in zip(folders, ends, strict=True)]
     return [Model(key, family, seed, path, key, entry, entry.get("step"))]
+
+
+def revision_steps(key: str, entry: Mapping[str, Any]) -> list[int]:
+    """List the training steps that `revisions` of an entry stands for, in order; both ends are among them.
+
+    `every: log` takes what Pythia (Biderman et al. 2023, arXiv 2304.01373) has in even steps of a logarithm: 0, powers of two
+    below 1000, and 1000 times powers of two. A number takes every so many steps from the first one on.
+
+    Raises ConfigError beside the keys that it sets, and for steps that are none or too many.
+    """
+    where, asked = f"config: models.{key}.revisions", entry["revisions"]
+    first, last, every = asked.get("from", 0), asked["to"], asked["every"]
+    if beside := sorted({"revision", "step", "adapter"} & set(entry)):
+        raise ConfigError(f"{where}: {beside[0]} stands beside it, and each revision would have the same; leave one of them out")
+    if first > last:
+        raise ConfigError(f"{where}: from {first} to {last} there is no step")
+    if every != "log" and (last - first) // every >= MOST_REVISIONS:
+        raise ConfigError(f"{where}: these are {(last - first) // every + 1:,} models; {MOST_REVISIONS:,} are allowed")
+    if not re.fullmatch(NAME, longest := f"{key}-step{last}"):
+        raise ConfigError(f"{where}: {longest!r} is longer than the 128 letters that a name may have")
+    powers = [2**power for power in range(last.bit_length())]
+    doubling = [0, *(power for power in powers if power < 1000), *(1000 * power for power in powers)]
+    steps = doubling if every == "log" else range(first, last + 1, every)
+    return sorted({first, *(step for step in steps if first <= step <= last), last})
 
 
 def seed_and_step(name: str) -> tuple[int | None, int | None]:

@@ -5,7 +5,7 @@ list files give first the folder, or the file that a reader takes, and then the 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,19 @@ class Inputs:
     resources: Path
     shared: bool = True
 
+    def entry(self, kind: str, name: str) -> Mapping[str, Any]:
+        """Return the catalogue entry of a model or a corpus; of one of several revisions, that with the revision."""
+        return self.plan.models[name].entry if kind == "models" else self.plan.config[kind][name]
+
     def source(self, kind: str, name: str) -> Path | str:
-        """Return where a catalogue entry's files are."""
-        entry = self.plan.config[kind][name]
+        """Return where the files of a model's or corpus's entry are."""
+        entry = self.entry(kind, name)
         return f"results/sources/{kind}/{name}" if fetched(entry) else source_path(f"{kind}.{name}", entry, self.resources)
 
     def downloads(self, *stages: str, corpora: Iterable[str] = ()) -> list[str]:
         """List the folders of all that the stages, and these corpora beside them, download."""
         chosen = [self.plan.chosen(stage) for stage in stages if self.plan.config[stage]["models"]]
-        names = [("models", self.plan.models[name].key) for one in chosen for name in one["model"]]
+        names = [("models", name) for one in chosen for name in one["model"]]
         names += [("corpora", name) for one in chosen for name in (*one["corpus"], *corpora)]
         sources = [self.source(kind, name) for kind, name in dict.fromkeys(names)]
         return [source for source in sources if isinstance(source, str)]
@@ -65,7 +69,7 @@ class Inputs:
 
     def adapter_files(self, job: Any) -> Files:
         """List the files of a model's adapter; none for a model without one."""
-        entry = self.plan.config["models"][job.name]
+        entry = self.entry("models", job.name)
         return with_files(adapter_folder(entry)) if "adapter" in entry else []
 
     def model_files(self, job: Any) -> Files:
@@ -108,12 +112,12 @@ class Inputs:
 
     def source_content(self, kind: str, name: str) -> Any:
         """Return what identifies the content of an entry's files: its pin if it is fetched, else their digest."""
-        entry = self.plan.config[kind][name]
+        entry = self.entry(kind, name)
         return origin(entry) if fetched(entry) else content(source_path(f"{kind}.{name}", entry, self.resources))
 
     def content_of(self, model: Model) -> Any:
         """Return what identifies the content of a model's own folder."""
-        return self.source_content("models", model.key) if converted(model.entry) else content(model.folder)
+        return self.source_content("models", model.name) if converted(model.entry) else content(model.folder)
 
     def model_content(self, job: Any) -> Any:
         """Return what identifies the content of a job's model."""
@@ -130,7 +134,7 @@ class Inputs:
 
     def converted_content(self, job: Any) -> list[Any]:
         """Return what identifies the content of a model's source and of its adapter."""
-        entry = self.plan.config["models"][job.name]
+        entry = self.entry("models", job.name)
         return [self.source_content("models", job.name), content(adapter_folder(entry)) if "adapter" in entry else None]
 
     def states_content(self, job: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Render docs/configuration.md from the configuration's schema: `python -m geomkit.core.schema_page SCHEMA CONFIG > PAGE`."""
+"""Render the pages of the configuration from its schema: `python -m geomkit.core.schema_page SCHEMA CONFIG DOCS`."""
 
 import json
 import sys
@@ -8,14 +8,27 @@ from typing import Any, NamedTuple
 
 import yaml
 
-HEAD = """# Configuration
+MADE = "<!-- Made by `make docs` from workflow/schemas/config.schema.yaml. -->"
+HEAD = f"""# Configuration
 
-<!-- Made by `make docs` from workflow/schemas/config.schema.yaml. -->
+{MADE}
 
-`config.yaml` holds these keys. `--configfile` adds another file: its mappings are merged into these, and its lists replace these.
-Unknown keys are refused. `<name>` stands for a name of your own, and `[ ]` for the entries of a list. The last column has
-the value that ships.
+`config.yaml` holds these keys. A configuration of your own holds only what differs from it:
+
+    snakemake --cores 8 --configfile mine.yaml
+
+Mappings in `mine.yaml` are merged into those of `config.yaml`, and lists replace them. Unknown keys are refused.
 """
+COLUMNS = """`<name>` stands for a name of your own, and `[ ]` for the entries of a list. The last column has the value that
+ships. [Configuration](../configuration.md) lists all keys."""
+PAGES = {
+    "models": ("Which models and texts", ("models", "corpora", "texts")),
+    "measurements": ("What is measured", ("entropy", "scaling", "portrait")),
+    "studies": ("Studies", ()),
+    "training": ("Training and theory", ("ladder", "trajectory", "theory")),
+    "compute": ("Where and how models run", ("compute", "dump", "seed")),
+}
+"""Pages in docs/configuration: the title of each, and its keys at the top of the schema; `studies` has all others."""
 
 NAMES = {"object": "mapping", "integer": "whole number", "number": "number", "string": "string", "boolean": "boolean"}
 """Names of the schema's types on the page."""
@@ -72,23 +85,36 @@ def shipped(config: Any, path: tuple[str, ...]) -> str:
     return "" if isinstance(config, Mapping) or "{" in json.dumps(config) else f"`{json.dumps(config)}`"
 
 
-def page(schema: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Render the whole page: a section for each key at the top, with a table of the keys below it."""
-    definitions, lines = schema["$defs"], [HEAD]
-    for name, entry in schema["properties"].items():
-        part = resolved(entry, definitions)
-        below = list(keys(part, definitions, (name,)))
-        value = "" if below else f" {kind(part, definitions).capitalize()}; {shipped(config, (name,))} ships."
-        lines += [f"## {name}", "", f"{part['description']}{value}", ""]
-        if below:
-            rows = [(key, cell(key.part["description"])) for key in below]
-            lines += ["| key | value | meaning | ships |", "| --- | --- | --- | --- |"]
-            lines += [
-                f"| `{'.'.join(key.path)}` | {kind(key.part, definitions)} | {text} | {shipped(config, key.path)} |"
-                for key, text in rows
-            ]
-            lines.append("")
-    return "\n".join(lines)
+def pages(schema: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """Render the pages by their paths below docs: an index, and pages with a section for each key at the top of the schema."""
+    page_of = {name: page for page, (_, names) in PAGES.items() for name in names}
+    rendered, index = {}, []
+    for page, (title, _) in PAGES.items():
+        names = [name for name in schema["properties"] if page_of.get(name, "studies") == page]
+        sections = [line for name in names for line in section(name, schema, config)]
+        rendered[f"configuration/{page}.md"] = "\n".join([f"# {title}", "", MADE, "", COLUMNS, "", *sections])
+        for name in names:
+            described = cell(resolved(schema["properties"][name], schema["$defs"])["description"].partition(". ")[0].rstrip("."))
+            index.append(f"| [`{name}`](configuration/{page}.md#{name}) | {described} |")
+    return {"configuration.md": "\n".join([HEAD, "| key | what it sets |", "| --- | --- |", *index, ""])} | rendered
+
+
+def section(name: str, schema: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Render the lines about one key at the top, with a table of the keys below it."""
+    definitions = schema["$defs"]
+    part = resolved(schema["properties"][name], definitions)
+    below = list(keys(part, definitions, (name,)))
+    value = "" if below else f" {kind(part, definitions).capitalize()}; {shipped(config, (name,))} ships."
+    lines = [f"## {name}", "", f"{part['description']}{value}", ""]
+    if below:
+        rows = [(key, cell(key.part["description"])) for key in below]
+        lines += ["| key | value | meaning | ships |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| `{'.'.join(key.path)}` | {kind(key.part, definitions)} | {text} | {shipped(config, key.path)} |"
+            for key, text in rows
+        ]
+        lines.append("")
+    return lines
 
 
 def cell(text: str) -> str:
@@ -98,7 +124,10 @@ def cell(text: str) -> str:
 
 def main() -> None:
     schema, config = (yaml.safe_load(Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:3])
-    sys.stdout.write(page(schema, config))
+    for path, text in pages(schema, config).items():
+        page = Path(sys.argv[3], path)
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,16 +156,21 @@ def simultaneous(documents: Documents, values: ArrayLike, level: float = 0.95) -
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
-    drawn = documents.means(values)
+    return band_of(mean, documents.means(values), level)
+
+
+def band_of(value: Array, drawn: Array, level: float = 0.95) -> Band:
+    """Give values (k,) an interval each and a band for all, as `simultaneous`, from their values in resamples (resamples, k)."""
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = (np.asarray(end) for end in np.nanquantile(drawn, tails, axis=0))
     spread = np.nanstd(drawn, axis=0)
-    moved = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
+    moved = spread > 1e-12 * np.maximum(np.abs(value), 1e-300)
     if not moved.any():
-        return Band(mean, low, high, mean, mean)
-    largest = np.nanmax(np.abs(drawn - mean)[:, moved] / spread[moved], axis=1)
-    reach = np.where(moved, np.nanquantile(largest, level) * spread, 0.0)
-    return Band(mean, low, high, mean - reach, mean + reach)
+        return Band(value, low, high, value, value)
+    apart = np.abs(drawn - value)[:, moved] / spread[moved]
+    largest = np.nanmax(apart[np.isfinite(apart).any(axis=1)], axis=1)
+    reach = np.where(moved, np.quantile(largest, level) * spread, 0.0)
+    return Band(value, low, high, value - reach, value + reach)
 
 
 @dataclass(frozen=True)

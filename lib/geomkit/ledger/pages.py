@@ -157,10 +157,18 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def findings_page(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
-    """The table of claims, and a paragraph for each with its figure, of those that were drawn, in Markdown."""
+    """The table of claims, and a paragraph for each that was tested with its figure, of those that were drawn, in Markdown."""
     claims = by_claim(rows)
-    body = [[f"[{title(of_claim)}](#{anchor(title(of_claim))})", standing(of_claim).split()[0]] for of_claim in claims]
-    return "\n\n".join([OPENING, table(HEAD[:2], body), LIMITS, *(paragraph(of_claim, figures) for of_claim in claims)]) + "\n"
+    told = [of_claim for of_claim in claims if has_paragraph(of_claim, figures)]
+    links = [f"[{title(one)}](#{anchor(title(one))})" if one in told else title(one) for one in claims]
+    body = [[link, standing(of_claim).split()[0]] for link, of_claim in zip(links, claims, strict=True)]
+    return "\n\n".join([OPENING, table(HEAD[:2], body), LIMITS, *(paragraph(of_claim, figures) for of_claim in told)]) + "\n"
+
+
+def has_paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> bool:
+    """Whether a claim was tested, or has the figure of others below it."""
+    found = figure_of(rows[0].claim, figures)
+    return status(rows) is not UNTESTED or (found is not None and found[2] == rows[0].claim)
 
 
 def title(rows: Sequence[Claim]) -> str:
@@ -237,7 +245,10 @@ def paper_page(rows: Sequence[Claim], statements: Sequence[PaperStatement] = OF_
         if missing := [name for name in one.claims if name not in claims]:
             raise DataError(f"the paper's statement {one.statement!r} is measured by {missing[0]!r}, which is no claim")
         links = "; ".join(
-            f"[{title(claims[name])}](findings.md#{anchor(title(claims[name]))}): {standing(claims[name])}" for name in one.claims
+            f"[{title(claims[name])}](findings.md#{anchor(title(claims[name]))}): {standing(claims[name])}"
+            if has_paragraph(claims[name])
+            else f"{title(claims[name])}: {standing(claims[name])}"
+            for name in one.claims
         )
         body.append([one.part, one.statement, command_of(one.record), links or "not measured", one.differs])
     return f"{PAPER}\n\n{table(('where', 'statement', 'measured by', 'status', 'how ours differs'), body)}\n"

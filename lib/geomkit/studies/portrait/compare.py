@@ -18,10 +18,11 @@ from geomkit.studies.portrait.analyse import RESAMPLES, Row, depth_rows, known_o
 from geomkit.studies.portrait.dimension import compared_rows
 from geomkit.studies.portrait.facts import BESIDE, facts_of_model
 from geomkit.studies.portrait.measure import Vocabulary
+from geomkit.studies.portrait.pooled import compared_clouds
 from geomkit.studies.portrait.profiles import GAUSSIAN, Cell, Profiles, at, read_profiles
 from geomkit.studies.portrait.readout import readout_rows
 from geomkit.studies.portrait.rows import Facts, with_facts, write
-from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, said, similarity_of_models
+from geomkit.studies.portrait.sentences import FEW_DOCUMENTS, Estimate, place, said, similarity_of_models
 from geomkit.studies.portrait.similarity import models_rows
 from geomkit.tables.rows import read_json
 
@@ -71,6 +72,7 @@ def comparison_table(
         readout = readout_rows(file, own, documents, [TRAINED])
         rows += [{"model": name, **row} for row in [*trained, *loss_rows(file, documents, size), *readout]]
     pairs = {state: partner(a, b, state) for state in a.states}
+    rows += compared_clouds((first, second), (a, b), models, pairs, documents, metrics, parameters)
     rows += compared_rows((first, second), (a, b), models, pairs, alike)
     differences = [*difference_rows(a, b, documents), *loss_difference(first, second, documents, alike)]
     rows += [{"model": f"{models[1]} minus {models[0]}", **row} for row in differences]
@@ -198,8 +200,9 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
         if apart:
             largest = max(apart, key=lambda row: abs(row["value"]))
             estimate = Estimate(largest["value"], largest["low"], largest["high"])
+            first, most = (place(a, State(row["layer"], row["state"])) for row in (apart[0], largest))
             found.append(
-                f"In {mode} rows they part first {place_of(apart[0], a)}, and differ most {place_of(largest, a)}, where the "
+                f"In {mode} rows they part first {first}, and differ most {most}, where the "
                 f"effective rank of {models[1]} minus that of {models[0]} is {said(estimate)} directions."
             )
     losses = {row["metric"]: row for row in rows if row["section"] == "loss"}
@@ -217,10 +220,3 @@ def in_short(rows: Sequence[Row], models: Sequence[str], a: Profiles, documents:
     if not found or (documents < FEW_DOCUMENTS and len(found) == 1):
         found.insert(0, "No difference between the two models is larger than texts explain.")
     return found
-
-
-def place_of(row: Row, a: Profiles) -> str:
-    """Name the state of a row in a sentence."""
-    words = {"embedding": "at the embedding", "last": "after the last block", "final": "after the final norm"}
-    words["plain"] = "after the final norm without its weights"
-    return words.get(row["place"], f"after block {row['place']} of {a.depth}")

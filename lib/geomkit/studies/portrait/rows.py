@@ -58,7 +58,7 @@ width       the widest shipped model's rows projected to `d` directions: `model`
             `metric`, `value`.
 difference  of a comparison: the second model minus the first: `layer` of the first, `depth` (relative), `state`,
             `place`, `normalise`, `scope`, `n`, `metric`, `value`, `low`, `high`, and `band_low`, `band_high`, which
-            hold at all layers together.
+            hold at all layers together. `scope` is `text`, or `last` and `mean` for one row of each of n texts.
 
 Rows of a comparison name the model in `model`. The schema's metadata has what the page says beside the numbers: `Facts`.
 """

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from geomkit.core.arrays import Array
-from geomkit.core.state import State
+from geomkit.core.state import PLAIN, State
 from geomkit.core.variants import TRAINED, base
 from geomkit.laws.resampling import Documents, simultaneous
 from geomkit.measures.valley import valley
@@ -90,9 +90,9 @@ def twin_mean(own: Profiles, state: State, mode: str, metric: str) -> Array | No
 
 def place(own: Profiles, state: State) -> str:
     """Name a state in a sentence."""
-    name = own.place(state)
     words = {"embedding": "at the embedding", "last": "after the last block", "final": "after the final norm"}
-    return words.get(name, f"after block {name} of {own.depth}")
+    words[PLAIN] = "after the final norm without its weights"
+    return words.get(name := own.place(state), f"after block {name} of {own.depth}")
 
 
 ROWS = {"unit": "unit rows", "centre-unit": "centred rows"}

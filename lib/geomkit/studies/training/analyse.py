@@ -303,16 +303,18 @@ def law_rows(
 def of_training(one: Training, where: Where, predictor: str) -> tuple[float, tuple[float, float]]:
     """The partial correlation over steps, and the errors of ln loss at steps left out, by ln step and with the metric.
 
-    Raises DataError for a metric that has no logarithm at some step, and for too few steps.
+    Step 0, which has no logarithm, is left out. Raises DataError for a metric that has no logarithm at some step, and for too few
+    steps.
     """
-    if len(one.steps) < 6:
-        raise DataError(f"{one.name}: {len(one.steps)} steps are too few; at least 6 are needed")
-    level, step = one.level(where), np.log(np.array(one.steps, dtype=float))
+    after = np.array(one.steps) > 0
+    if after.sum() < 6:
+        raise DataError(f"{one.name}: {after.sum()} steps are too few; at least 6 are needed")
+    level, step, loss = one.level(where)[after], np.log(np.array(one.steps, dtype=float)[after]), one.loss[after]
     if not np.isfinite(level).all():
         raise DataError(f"{one.name}: at some step there is no {where.metric}, or none that is positive")
     first, other = (level, step) if predictor == "metric" else (step, level)
-    value = partial_correlation(first, one.loss, other)
-    return value, (left_out(one.loss, [step, step**2]), left_out(one.loss, [step, step**2, level]))
+    value = partial_correlation(first, loss, other)
+    return value, (left_out(loss, [step, step**2]), left_out(loss, [step, step**2, level]))
 
 
 def left_out(y: Array, predictors: Sequence[Array]) -> float:

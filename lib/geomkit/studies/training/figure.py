@@ -199,9 +199,19 @@ def in_words(legs: Sequence[StepTurn]) -> str:
 
 
 def over_steps(axis: Axes, points: Sequence[StepPoint]) -> None:
-    axis.set_xscale("log")
+    first = logarithmic(axis, [row.step for row in points])
     axis.tick_params(labelsize=5.2, pad=1.5)
-    axis.set_xlim(min(row.step for row in points) / 1.2, max(row.step for row in points) * 1.2)
+    axis.set_xlim(first, max(row.step for row in points) * 1.2)
+
+
+def logarithmic(axis: Axes, steps: Sequence[int]) -> float:
+    """Make an axis of steps logarithmic, and linear up to the first step after step 0; return where it begins."""
+    first = min(step for step in steps if step > 0)
+    if min(steps) > 0:
+        axis.set_xscale("log")
+        return first / 1.2
+    axis.set_xscale("symlog", linthresh=first)
+    return -0.2 * first
 
 
 def seeds_of(points: Sequence[StepPoint]) -> list[int | None]:
@@ -323,7 +333,7 @@ def phases(inputs: Inputs) -> Figure | None:
                 axis.plot([leg.stop] * 2, [level + leg.low, level + leg.high], lw=0.8, color=colour)
                 level += leg.change
         axis.axhline(0, color="0.6", lw=0.6, zorder=0)
-        axis.set_xscale("log")
+        logarithmic(axis, [step for _, legs in shown for leg in legs for step in (leg.start, leg.stop)])
         axis.set_title(name_of(metric), fontsize=6)
         axis.set_xlabel("steps of the optimizer", fontsize=6)
         axis.set_ylabel("change of ln", fontsize=6)
