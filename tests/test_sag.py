@@ -132,7 +132,7 @@ def test_a_sag_of_tokens_per_direction_is_gone_where_texts_grow_with_width(tmp_p
     assert (found.verdict, found.primary) == ("refuted", True)
 
 
-def test_a_sag_of_the_models_stays_and_figures_show_it(tmp_path):
+def test_a_sag_of_the_models_stays(tmp_path):
     inputs = study(tmp_path, fixed=-0.15, following=-0.15)
     (found,) = sag_stays(inputs)
     assert found.verdict == "supported"
@@ -141,6 +141,11 @@ def test_a_sag_of_the_models_stays_and_figures_show_it(tmp_path):
     points = [row for row in inputs.rows("sag/widths.csv", SagWidth) if row.tokens == "256"]
     assert [row.width for row in points] == list(WIDTHS)
     assert [row.residual for row in points] == pytest.approx([row.quadratic for row in points], abs=0.01)
+
+
+@pytest.mark.slow
+def test_figures_show_every_metric_and_seed(tmp_path):
+    inputs = study(tmp_path, -0.15, -0.15, seeds={0: 0.0, 1: 0.01})
     draw_sag(*(inputs.path(f"sag/{name}.csv") for name in ("sags", "widths", "causes")), tmp_path / "sag.pdf")
     assert (tmp_path / "sag.pdf").stat().st_size > 1000
     assert sag_of_residuals(inputs) is not None
