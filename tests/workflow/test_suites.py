@@ -16,6 +16,7 @@ OURS = (
     "one_token",
     "next_token",
     "width_share",
+    "sag",
     "mlp-width",
 )
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
