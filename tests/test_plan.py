@@ -62,6 +62,7 @@ def test_a_stage_is_a_block_of_the_schema_with_models_and_corpora():
         "semantics",
         "one_token",
         "next_token",
+        "word_order",
         "trajectory",
         "theory",
     ]
