@@ -172,6 +172,12 @@ def test_an_effect_that_goes_with_the_loss_follows_it(saved, steps, tmp_path):
     assert first.value * saved > 0.9
     assert min(first.low * saved, first.high * saved) > 0
     assert {row.kind for row in laws} == ({"steps"} if steps else {"blocks", "sizes", "growth", "beyond"})
+    assert rows[0].nats == pytest.approx(saved * 0.3 * (1 / 6 if steps else 1), abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [False, True])
+def test_a_page_is_drawn_with_and_without_a_training(steps, tmp_path):
+    compared(planted(tmp_path, 0.0, 1.0, steps), tmp_path, steps)
     draw_word_order(tmp_path / "word_order.csv", tmp_path / "word_order_laws.csv", tmp_path / "word_order.pdf")
     assert (tmp_path / "word_order.pdf").stat().st_size > 1000
-    assert rows[0].nats == pytest.approx(saved * 0.3 * (1 / 6 if steps else 1), abs=2e-3)

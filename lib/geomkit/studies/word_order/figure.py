@@ -1,23 +1,24 @@
 """Draw what word order does to the effective rank: by width and block length, beyond its null, and beside the loss."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from geomkit.figures.style import BLUE, ORANGE, VERMILION, WIDTH, colours, ordered_colours, save
+from geomkit.figures.style import BLACK, BLUE, ORANGE, VERMILION, WIDTH, colours, ordered_colours, save
 from geomkit.studies.word_order.rows import BEYOND, BLOCKS, GROWTH, MARGIN, OF_TEXT, OWN, OrderEffect, OrderLaw
 from geomkit.tables.rows import read_csv
 
 EFFECT = "ln(text / shuffled)"
 NATS = "loss that order saves (nats)"
 SLOPES = {
-    (GROWTH, None): ("measured", BLUE, "o", True),
-    (BEYOND, OF_TEXT): ("minus projected, text's directions", VERMILION, "o", False),
-    (BEYOND, OWN): ("minus projected, own directions", ORANGE, "s", False),
+    (GROWTH, None): ("slope, measured", BLUE, "o", True),
+    (BEYOND, OF_TEXT): ("minus projected, text's", VERMILION, "o", False),
+    (BEYOND, OWN): ("minus projected, own", ORANGE, "s", False),
 }
 SHADE = ordered_colours(BLOCKS)
 
@@ -45,14 +46,33 @@ def page(rows: Sequence[OrderEffect], laws: Sequence[OrderLaw]) -> Figure:
     for letter, axis, draw in zip("abcde", axes, panels, strict=False):
         draw(axis)
         axis.set_title(letter, loc="left", fontweight="bold")
-    handles = [Line2D([], [], color=SHADE[block], marker="o", ms=2.6, lw=0.8, label=f"{block}") for block in BLOCKS]
-    handles += [Line2D([], [], color="black", marker="*", ms=4, lw=0, label="a single model")] if single(fixed) else []
     for axis in axes[len(panels) :]:
         axis.axis("off")
-    figure.legend(handles=handles, title="tokens in a block", loc="outside lower center", ncols=6, title_fontsize=6)
+    handles = [Line2D([], [], color=SHADE[block], marker="o", ms=2.6, lw=0, label=shuffled(block)) for block in BLOCKS]
+    handles += [Line2D([], [], color=BLACK, marker="*", ms=4, lw=0, label="a family of one size")] if single(fixed) else []
+    handles += [key_of(*look) for look in SLOPES.values()] if slopes else []
+    if len(axes) > len(panels):
+        axes[-1].legend(handles=handles, loc="center")
+    else:
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
     first = rows[0]
     figure.suptitle(f"{first.corpus}: centred effective rank of {first.length} tokens, last block", fontsize=6.5)
     return figure
+
+
+def shuffled(block: int) -> str:
+    """Say what is shuffled."""
+    return "single tokens shuffled" if block == 1 else f"blocks of {block} tokens"
+
+
+def key_of(label: str, colour: str, marker: str, filled: bool) -> Line2D:
+    """Return the legend's entry of a slope."""
+    return Line2D([], [], color=colour, marker=marker, ms=2.8, lw=0.6, mew=0.8, label=label, **face(filled))
+
+
+def face(filled: bool) -> dict[str, Any]:
+    """Return what a marker is filled with, if not its own colour."""
+    return {} if filled else {"mfc": "white"}
 
 
 def single(rows: Iterable[OrderEffect]) -> set[str]:
@@ -77,7 +97,7 @@ def by_width(axis: Axes, rows: Sequence[OrderEffect]) -> None:
                 bar(axis, row.d, (row.low, row.high), SHADE[block])
     axis.axhline(0, lw=0.6, color="0.5", zorder=0)
     axis.set(xscale="log", xlabel="width", ylabel=EFFECT)
-    shown = [width for width in (16, 32, 64, 128, 256, 512, 1024, 2048, 4096) if width <= max(row.d for row in rows)]
+    shown = [width for width in (16, 64, 256, 1024, 4096) if width <= max(row.d for row in rows)]
     axis.set_xticks(shown, [str(width) for width in shown])
     axis.minorticks_off()
 
@@ -92,55 +112,41 @@ def growth(axis: Axes, rows: Sequence[OrderLaw]) -> None:
     """Draw the slopes with ln N at each block length."""
     axis.axhspan(-MARGIN, MARGIN, color="0.92", lw=0, zorder=-1)
     axis.axhline(0, lw=0.6, color="0.5", zorder=0)
-    for place, (key, (label, colour, marker, filled)) in enumerate(SLOPES.items()):
+    for place, (key, (_, colour, marker, filled)) in enumerate(SLOPES.items()):
         own = sorted((row for row in rows if (row.kind, row.directions) == key), key=lambda row: row.block or 0)
         x = [BLOCKS.index(row.block or 1) + 0.22 * (place - 1) for row in own]
-        axis.plot(
-            x,
-            [row.value for row in own],
-            marker,
-            ms=2.8,
-            color=colour,
-            mew=0.8,
-            label=label,
-            **{} if filled else {"mfc": "white"},
-        )
+        axis.plot(x, [row.value for row in own], marker, ms=2.8, color=colour, mew=0.8, **face(filled))
         for at, row in zip(x, own, strict=True):
             bar(axis, at, (row.low, row.high), colour)
     axis.set(xlabel="tokens in a block", ylabel="slope with ln N")
     axis.set_xticks(range(len(BLOCKS)), [str(block) for block in BLOCKS])
-    axis.legend(loc="best", fontsize=5, handletextpad=0.2)
 
 
-def by_model(rows: Sequence[OrderEffect]) -> Iterator[tuple[list[OrderEffect], str, str]]:
-    """Yield the rows of each model by block length, with a colour, larger models darker, and a marker."""
-    keys = sorted({(row.params_nonembedding, row.model) for row in rows})
-    shade, alone = ordered_colours(sorted({size for size, _ in keys})), single(rows)
-    for size, model in keys:
+def join_blocks(
+    axis: Axes, rows: Sequence[OrderEffect], x: Callable[[OrderEffect], float], y: Callable[[OrderEffect], float]
+) -> None:
+    """Draw a point for each block length of a model, and the line that joins them."""
+    alone = single(rows)
+    for model in dict.fromkeys(row.model for row in rows):
         own = sorted((row for row in rows if row.model == model), key=lambda row: row.block)
-        is_single = own[0].family in alone
-        yield own, "black" if is_single else shade[size], "*" if is_single else "o"
+        at, values = [x(row) for row in own], [y(row) for row in own]
+        look: dict[str, Any] = {"marker": "*", "s": 16} if own[0].family in alone else {"marker": "o", "s": 5}
+        axis.plot(at, values, lw=0.5, color="0.75", zorder=1)
+        axis.scatter(at, values, color=[SHADE[row.block] for row in own], lw=0, zorder=2, **look)
+    axis.axhline(0, lw=0.6, color="0.5", zorder=0)
 
 
 def beside_loss(axis: Axes, rows: Sequence[OrderEffect]) -> None:
     """Draw the effect beside the nats, a line for each model over block lengths."""
-    for own, colour, marker in by_model(rows):
-        axis.plot(
-            [row.nats for row in own], [row.value for row in own],
-            marker=marker, ms=4 if marker == "*" else 2, lw=0.6, mew=0, color=colour,
-        )  # fmt: skip
-    axis.axhline(0, lw=0.6, color="0.5", zorder=0)
+    join_blocks(axis, rows, lambda row: row.nats, lambda row: row.value)
     axis.set(xlabel=NATS, ylabel=EFFECT)
 
 
 def over_texts(axis: Axes, rows: Sequence[OrderEffect]) -> None:
     """Draw the rank correlation over texts at each block length, a line for each model."""
-    for own, colour, marker in by_model(rows):
-        known = [row for row in own if row.texts is not None]
-        x, y = [BLOCKS.index(row.block) for row in known], [row.texts or 0.0 for row in known]
-        axis.plot(x, y, marker=marker, ms=4 if marker == "*" else 2, lw=0.6, mew=0, color=colour)
-    axis.axhline(0, lw=0.6, color="0.5", zorder=0)
-    axis.set(xlabel="tokens in a block", ylabel="rank correlation over texts")
+    known = [row for row in rows if row.texts is not None]
+    join_blocks(axis, known, lambda row: BLOCKS.index(row.block), lambda row: row.texts or 0.0)
+    axis.set(xlabel="tokens in a block", ylabel="correlation over texts")
     axis.set_xticks(range(len(BLOCKS)), [str(block) for block in BLOCKS])
 
 
