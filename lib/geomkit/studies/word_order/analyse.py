@@ -98,11 +98,10 @@ def compare_orders(
     write_csv(output, OrderEffect, [row for order in orders for row in effects(order, length)])
     groups = dict.fromkeys((order.family, order.corpus) for order in orders)
     found = []
-    for key in groups:
-        own = [order for order in orders if (order.family, order.corpus) == key]
-        for row in laws_of(own):
-            documents = min(len(order.documents.counts.T) for order in own)
-            found.append(OrderLaw(**dict(zip(("family", "corpus"), key, strict=True)), length=length, documents=documents, **row))
+    for family, corpus in groups:
+        own = [order for order in orders if (order.family, order.corpus) == (family, corpus)]
+        documents = min(len(order.documents.counts.T) for order in own)
+        found += [OrderLaw(family=family, corpus=corpus, length=length, documents=documents, **row) for row in laws_of(own)]
     write_csv(laws, OrderLaw, found)
 
 
@@ -136,7 +135,7 @@ def effects(order: Order, length: int) -> Iterator[OrderEffect]:
     common |= {"layer": facts["depth"], "metric": "erank_covariance", "normalise": "centre-unit", "length": length}
     for place, block in enumerate(BLOCKS):
         effect, nats = (order.documents.mean(values[:, place]) for values in (order.effect, order.nats))
-        own = {"texts": None, "texts_low": None, "texts_high": None}
+        own: dict[str, Any] = dict.fromkeys(("texts", "texts_low", "texts_high"))
         with suppress(DataError):  # a model that order does not change
             ranks = order.documents.partial_rank_correlation(-order.effect[:, place], order.nats[:, place])
             own = {"texts": defined(ranks.value), "texts_low": defined(ranks.low), "texts_high": defined(ranks.high)}

@@ -27,7 +27,8 @@ def draw_word_order(rows: Path, laws: Path, output: Path) -> None:
     """Write results/word_order.pdf."""
     effects, slopes = read_csv(rows, OrderEffect), read_csv(laws, OrderLaw)
     corpora = list(dict.fromkeys(row.corpus for row in effects))
-    save([page(*([row for row in rows if row.corpus == own] for rows in (effects, slopes))) for own in corpora], output)
+    pages = [page([row for row in effects if row.corpus == own], [row for row in slopes if row.corpus == own]) for own in corpora]
+    save(pages, output)
 
 
 def page(rows: Sequence[OrderEffect], laws: Sequence[OrderLaw]) -> Figure:
@@ -91,7 +92,7 @@ def by_width(axis: Axes, rows: Sequence[OrderEffect]) -> None:
             own = [row for row in rows if (row.family, row.block) == (family, block)]
             widths = sorted({row.d for row in own})
             values = [np.mean([row.value for row in own if row.d == width]) for width in widths]
-            look = {"marker": "*", "ms": 4.5} if family in alone else {"marker": "o", "ms": 2.2}
+            look: dict[str, Any] = {"marker": "*", "ms": 4.5} if family in alone else {"marker": "o", "ms": 2.2}
             axis.plot(widths, values, lw=0.9, mew=0, color=SHADE[block], **look)
             for row in own:
                 bar(axis, row.d, (row.low, row.high), SHADE[block])
@@ -105,7 +106,7 @@ def by_width(axis: Axes, rows: Sequence[OrderEffect]) -> None:
 def bar(axis: Axes, x: float, ends: tuple[float | None, float | None], colour: str) -> None:
     """Draw an interval, if there is one."""
     if ends[0] is not None and ends[1] is not None:
-        axis.plot([x, x], ends, lw=0.6, color=colour, alpha=0.7)
+        axis.plot([x, x], [ends[0], ends[1]], lw=0.6, color=colour, alpha=0.7)
 
 
 def growth(axis: Axes, rows: Sequence[OrderLaw]) -> None:
