@@ -1,16 +1,13 @@
-def family_of(wildcards):
-    """The models of the study that are of the family of a job's model."""
-    return list(plan.members("word_order", wildcards)["families"])
-
-
 ORDERED = plan.chosen("word_order")
 
 
 rule shuffled_blocks:
     input:
-        lambda wildcards: all_files(family_of(wildcards)),
+        lambda wildcards: all_files(plan.members("word_order", wildcards)["families"]),
         folder=head(inputs.model_files),
-        relatives=lambda wildcards: folders(family_of(wildcards)),
+        relatives=lambda wildcards: folders(
+            plan.members("word_order", wildcards)["families"]
+        ),
         texts=plan.model_texts,
     output:
         output="results/shuffled_blocks/{model}/{corpus}.parquet",
@@ -28,7 +25,8 @@ rule shuffled_blocks:
             **OF_MODEL
             | {
                 "content": lambda wildcards: [
-                    inputs.content_of(MODELS[name]) for name in family_of(wildcards)
+                    inputs.content_of(MODELS[name])
+                    for name in plan.members("word_order", wildcards)["families"]
                 ]
             },
             batch_tokens=config["compute"]["batch_tokens"],
