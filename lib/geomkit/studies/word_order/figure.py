@@ -55,7 +55,7 @@ def page(rows: Sequence[OrderEffect], laws: Sequence[OrderLaw]) -> Figure:
     if len(axes) > len(panels):
         axes[-1].legend(handles=handles, loc="center")
     else:
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
     first = rows[0]
     figure.suptitle(f"{first.corpus}: centred effective rank of {first.length} tokens, last block", fontsize=6.5)
     return figure
