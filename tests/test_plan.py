@@ -63,6 +63,7 @@ def test_a_stage_is_a_block_of_the_schema_with_models_and_corpora():
         "one_token",
         "next_token",
         "width_share",
+        "word_order",
         "trajectory",
         "theory",
     ]

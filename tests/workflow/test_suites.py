@@ -17,6 +17,7 @@ OURS = (
     "next_token",
     "width_share",
     "sag",
+    "word_order",
     "mlp-width",
 )
 SUITES = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem not in OURS]
@@ -100,6 +101,14 @@ def test_the_suite_of_steps_measures_every_revision_of_a_training_in_one_job(pro
     assert {rule: outcome.jobs[rule] for rule in ("fetch_model", "trajectory_training", "weights")} == {
         "fetch_model": len(models), "trajectory_training": 2, "weights": 1,
     }  # fmt: skip
+
+
+def test_word_order_runs_each_model_of_the_hub_once_when_asked_for(project, tmp_path):
+    suite = ROOT / "workflow/config/pythia.yaml"
+    outcome = Case(project, tmp_path, suite).run("results/word_order.pdf", "--cores", "1", "--dry-run")
+    assert outcome.status == 0, outcome.terminal
+    models = [name for name, entry in yaml.safe_load(suite.read_text())["models"].items() if entry["family"] == "pythia"]
+    assert (outcome.jobs["shuffled_blocks"], outcome.jobs["order_effects"]) == (len(models), 1)
 
 
 def test_controls_at_fixed_width_have_the_twins_of_every_model(project, tmp_path):

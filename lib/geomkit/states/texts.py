@@ -71,10 +71,23 @@ class Sample:
             self, ids=[self.ids[text] for text in numbers], texts=Texts(documents, tokens, [own.bytes[text] for text in numbers])
         )
 
-    def shuffled(self, seed: int) -> "Sample":
-        """Return the same tokens in random order, text by text; the prefix stays in front."""
-        order = rng(seed, "shuffled")
-        return Sample([order.permutation(ids) for ids in self.ids], self.prefix, self.texts)
+    def shuffled(self, seed: int, block: int = 1) -> "Sample":
+        """Return the same tokens in random order, text by text, or blocks of consecutive tokens; the prefix stays in front.
+
+        Inside a block the order stays. The last block of a text may be shorter. Limit: a block as long as the text is the text.
+        """
+        order = rng(seed, "shuffled", *([block] if block > 1 else []))
+        return Sample([in_blocks(ids, block, order) for ids in self.ids], self.prefix, self.texts)
+
+    def first(self, n: int) -> "Sample":
+        """Return the first n tokens of each text; their bytes are no longer known."""
+        ids = [own[:n] for own in self.ids]
+        return replace(self, ids=ids, texts=Texts(self.texts.document, [len(own) for own in ids], [0] * len(ids)))
+
+
+def in_blocks(ids: np.ndarray, block: int, order: np.random.Generator) -> np.ndarray:
+    """Put blocks of consecutive token ids in random order: (tokens,)."""
+    return np.concatenate([ids[start : start + block] for start in order.permutation(np.arange(0, len(ids), block))])
 
 
 @dataclass(frozen=True)
