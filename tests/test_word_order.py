@@ -1,6 +1,7 @@
 """Word order: shuffled blocks, a run against transformers' own numbers, and laws of planted effects."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from geomkit.measures.entropy import measure
 from geomkit.measures.spectra import normalise, row_spectrum
 from geomkit.states.texts import Sample, Texts, read_texts
 from geomkit.studies.word_order.analyse import compare_orders, rank_correlations
-from geomkit.studies.word_order.figure import draw_word_order
+from geomkit.studies.word_order.claims import FILE, follows_loss, grows_beyond, remains
+from geomkit.studies.word_order.figure import draw_word_order, order_and_loss
 from geomkit.studies.word_order.rows import ALL, BLOCKS, FACTS, OF_TEXT, OWN, TEXTS, OrderEffect, OrderLaw
 from geomkit.studies.word_order.run import Measuring, measure_order
+from geomkit.tables.findings import Inputs
 from geomkit.tables.rows import read_csv
 
 CPU = ModelSpec(device="cpu")
@@ -181,3 +184,26 @@ def test_a_page_is_drawn_with_and_without_a_training(steps, tmp_path):
     compared(planted(tmp_path, 0.0, 1.0, steps), tmp_path, steps)
     draw_word_order(tmp_path / "word_order.csv", tmp_path / "word_order_laws.csv", tmp_path / "word_order.pdf")
     assert (tmp_path / "word_order.pdf").stat().st_size > 1000
+
+
+def test_slopes_are_judged_together_by_the_protocol(tmp_path):
+    _, laws = compared(planted(tmp_path, 0.0), tmp_path)
+    row = next(row for row in laws if row.kind == "beyond")
+    flat = replace(row, value=0.001, p=0.3, low_90=-0.001, high_90=0.003)
+    assert remains([flat] * 5) == "refuted"
+    assert remains([flat] * 4 + [replace(flat, high_90=0.006)]) == "open"
+    assert remains([flat] * 4 + [replace(flat, value=-0.01, p=0.009)]) == "supported"
+    assert remains([flat] * 4 + [replace(flat, value=-0.01, p=0.011, low_90=-0.02)]) == "open"  # Holm
+    assert remains([replace(flat, value=-0.01, p=0.001), replace(flat, value=0.01, p=0.001)]) == "open"
+
+
+@pytest.mark.parametrize(
+    ("beyond", "saved", "verdicts"), [(0.0, 1.0, ["refuted", "supported"]), (0.02, -1.0, ["supported", "refuted"])]
+)
+def test_claims_follow_the_protocol(beyond, saved, verdicts, tmp_path):
+    compared(planted(tmp_path, beyond, saved), tmp_path)
+    inputs = Inputs([tmp_path / FILE])
+    (one,), (two,) = grows_beyond(inputs), follows_loss(inputs)
+    assert [one.verdict, two.verdict] == verdicts
+    assert one.primary
+    assert order_and_loss(inputs) is not None

@@ -63,6 +63,8 @@ FINDINGS = (
     Shipped("width_share/predictions.csv", run="width_share"),
     Shipped("one_token.csv", run="one_token"),
     Shipped("next_token.csv", run="next_token"),
+    Shipped("word_order.csv", run="word_order"),
+    Shipped("word_order_laws.csv", run="word_order"),
     Shipped("semantics_summary.csv", stage="semantics", run="semantics"),
     Shipped("needle/needle.csv"),
     Shipped("theory/conclusions.csv", run="controls"),

@@ -14,7 +14,7 @@ for module in (*every("geomkit.studies.*.claims"), *every("geomkit.theory.claims
     import_module(module)
 
 ORDER = (
-    *("size_laws", "width_share", "sag", "same_width", "mlp_width", "theory", "loss"),
+    *("size_laws", "width_share", "sag", "same_width", "word_order", "mlp_width", "theory", "loss"),
     *("tokens", "next_token", "removal", "sinks", "one_token", "semantics", "training"),
 )
 """Studies in the order of the ledger; others follow by name."""

@@ -9,8 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from geomkit.figures.claims import Effect, claim_figures, draw_effects, lines
 from geomkit.figures.style import BLACK, BLUE, ORANGE, VERMILION, WIDTH, colours, ordered_colours, save
-from geomkit.studies.word_order.rows import BEYOND, BLOCKS, GROWTH, MARGIN, OF_TEXT, OWN, OrderEffect, OrderLaw
+from geomkit.studies.word_order.claims import FILE
+from geomkit.studies.word_order.rows import ALONG, BEYOND, BLOCKS, GROWTH, MARGIN, OF_TEXT, OWN, WITHIN, OrderEffect, OrderLaw
+from geomkit.tables.findings import Inputs, scope
 from geomkit.tables.rows import read_csv
 
 EFFECT = "ln(text / shuffled)"
@@ -29,6 +32,37 @@ def draw_word_order(rows: Path, laws: Path, output: Path) -> None:
     corpora = list(dict.fromkeys(row.corpus for row in effects))
     pages = [page([row for row in effects if row.corpus == own], [row for row in slopes if row.corpus == own]) for own in corpora]
     save(pages, output)
+
+
+@claim_figures.register(
+    "order-and-loss",
+    claims=("word order's effect grows beyond its null", "word order's effect follows the loss"),
+    caption="Slope of word order's effect with ln N, hollow: beyond its null; and its rank correlation with the loss.",
+)
+def order_and_loss(inputs: Inputs) -> Figure | None:
+    """Draw the slopes at every block length, and the rank correlations that are judged."""
+    rows = inputs.rows(FILE, OrderLaw)
+    if not rows:
+        return None
+    paint = colours(dict.fromkeys(row.corpus for row in rows))
+    slopes = [row for row in rows if (row.kind, row.directions) in ((GROWTH, None), (BEYOND, OF_TEXT))]
+    slopes.sort(key=lambda row: (row.corpus, row.block or 0, row.kind != GROWTH))
+    ranks = [row for row in rows if row.kind == WITHIN or (row.kind, row.block) == (ALONG, 1)]
+    left = [
+        Effect(
+            f"{scope(row)}, {row.block}" if row.kind == GROWTH else None,
+            *(row.value, row.low, row.high, paint[row.corpus], row.kind == GROWTH),
+        )
+        for row in slopes
+    ]
+    right = [Effect(scope(row), row.value, row.low, row.high, paint[row.corpus]) for row in ranks]
+    figure = Figure(figsize=(WIDTH, 0.5 + 0.1 * max(lines(left), lines(right))))
+    axes = figure.subplots(1, 2)
+    draw_effects(axes[0], left, margin=MARGIN)
+    draw_effects(axes[1], right)
+    axes[0].set_xlabel("slope with ln N, by block length")
+    axes[1].set_xlabel("rank correlation with the loss")
+    return figure
 
 
 def page(rows: Sequence[OrderEffect], laws: Sequence[OrderLaw]) -> Figure:
