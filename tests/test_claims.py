@@ -193,7 +193,7 @@ def test_what_training_does_says_on_how_many_twins_it_rests_and_whether_it_is_a_
         return found["trained over untrained effective rank grows with size"][0].reason
 
     assert reason(twins=3) == "mean over 7 widths +0.200 [+0.100, +0.300]; 3 twins"
-    assert "(no rise shown)" in reason(level_low=-0.1)
+    assert "(open)" in reason(level_low=-0.1)
 
 
 def score(metric: str, **columns: object) -> TokenScore:

@@ -31,17 +31,17 @@ OPENING = """# Findings
 
 - **Status.** *Supported* and *refuted*: the interval, or for laws with model size the verdict of the pair model, has or
   contradicts the claimed sign. *Exact*: arithmetic. *Open*: all else that was measured.
-  *Untested*: nothing was. Where a claim has a confirmatory test, that decides.
-- **Scope.** A status holds for the models and texts that are named. The *ladder* is our family of models, of up to 2.1
-  million parameters. Its *old* models had been seen when the protocol was written, its *new* ones not trained. *sotu* are
-  State of the Union messages, *chitchat* is dialogue, *lee* is news with people's judgements.
+  *Untested*: nothing was. A confirmatory test decides alone.
+- **Scope.** The *ladder* is our family of models, of up to 2.1 million parameters. Its *old* models had been seen when the
+  protocol was written, its *new* ones not trained. *sotu*: State of the Union messages; *chitchat*: dialogue; *lee*: news
+  with people's judgements.
 - **Words.** Intervals are of 95 %. N is the number of parameters without embeddings. *Unit* rows are token vectors scaled
-  to length 1, at the last block if nothing else is said; of *centred* rows the mean of a text is subtracted before. The
+  to length 1, at the last block if nothing else is said; *centred* rows have lost their text's mean before. The
   *projected null* is a wider model's states on as many leading directions as a narrower model has. *Width accounts for*
-  more than 100 % where that null grows faster than the models. *Version 1* is the verdict of the [protocol before this
-  one](protocol_1.md).
-- **Records** are in `workflow/resources/findings`; `lib/geomkit/core/shipped.py` has their commands. `results/claims.html` has
-  every measurement."""
+  more than 100 % where that null grows faster than the models. *Version 1* is the verdict of [the protocol
+  before](protocol_1.md).
+- **Records** are in `workflow/resources/findings`; `lib/geomkit/core/shipped.py` has their commands. Every measurement is in
+  `results/claims.html`."""
 LIMITS = """**Read this beside the table.** Shares of width and of training do not add up: the null for width comes from a
 trained model. All models of the ladder have 8 million tokens, one recipe and one
 order of data; seeds change the initial weights only, and depth rises with width. At the primary endpoint there are 2
@@ -207,19 +207,23 @@ def paragraph(rows: Sequence[Claim], figures: Collection[str] = ()) -> str:
 
 
 def bullets(rows: Sequence[Claim]) -> list[str]:
-    """The findings of a claim, a line each; where some are primary, the others with their numbers alone, on one line."""
+    """The findings of a claim, a line each; where some are primary, others that version 1 had judged with their numbers alone."""
     tested = [row for row in rows if row.verdict is not UNTESTED] or list(rows[:1])
     judged = [row for row in tested if row.primary] or tested
     lines = [f"{row.scope}: {'; '.join(filter(None, [measured(row), row.reason]))}" for row in judged]
-    others = [f"{where(row)} {measured(row)}" for row in tested if row not in judged and row.value is not None]
+    others = [f"{where(row)} {measured(row)}" for row in tested if row not in judged and row.value is not None and earlier(row)]
     more = f"; and {len(others) - FEW} more" if len(others) > FEW else ""
     return [*lines, f"Exploratory: {'; '.join(others[:FEW])}{more}"] if others else lines
 
 
 def where(row: Claim) -> str:
-    """Where an exploratory finding was made, and version 1's verdict if it has one."""
-    earlier = [clause for clause in row.reason.split("; ") if clause.startswith("version 1")]
-    return row.scope.removesuffix(", exploratory") + "".join(f" ({clause})" for clause in earlier)
+    """Where an exploratory finding was made, with version 1's verdict."""
+    return row.scope.removesuffix(", exploratory") + "".join(f" ({clause})" for clause in earlier(row))
+
+
+def earlier(row: Claim) -> list[str]:
+    """Version 1's verdict on a finding, if it has one."""
+    return [clause for clause in row.reason.split("; ") if clause.startswith("version 1")]
 
 
 def readme_table(rows: Sequence[Claim]) -> str:

@@ -35,8 +35,8 @@ def finding(models: list[NextToken], rows: list[NextToken]) -> Finding:
     largest, below = models[-1], [row for row in models if row.high is not None and row.high < 0]
     without = other(largest, rows, *TRAINED, None)
     shuffled = other(largest, rows, "correlation", "shuffled", None)
-    beside = (("without a control", without), ("on shuffled text", shuffled))
-    numbers = [f"{word} {estimate(one.value, one.low, one.high, 2)}" for word, one in beside if one]
+    numbers = [f"without a control {estimate(one.value, one.low, one.high, 2)}" for one in [without] if one]
+    turned = [f"on shuffled text {estimate(one.value, one.low, one.high, 2)}" for one in [shuffled] if one]
     counted = f"{len(below)} of {len(models)} models below 0" if len(models) > 1 else ""
     return Finding.of(
         largest,
@@ -46,7 +46,7 @@ def finding(models: list[NextToken], rows: list[NextToken]) -> Finding:
         null="the entropy of the prediction",
         primary=largest.corpus not in EXPLORED,
         scope=scope(largest),
-        details="; ".join(words(row, rows) for row in models),
+        details="; ".join([*turned, *(words(row, rows) for row in models)]),
     )
 
 

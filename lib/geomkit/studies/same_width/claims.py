@@ -55,7 +55,7 @@ def shipped(rows: Sequence[FixedWidth]) -> list[FixedWidth]:
 
 def level_of(row: Trend) -> str:
     """The mean over widths, and whether it leaves the direction open."""
-    covers = " (no rise shown)" if sign_of(row.level_low, row.level_high) == 0 else ""
+    covers = " (open)" if sign_of(row.level_low, row.level_high) == 0 else ""
     return f"mean over {row.sizes} widths {estimate(row.level, row.level_low, row.level_high)}{covers}"
 
 

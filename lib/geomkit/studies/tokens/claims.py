@@ -114,7 +114,7 @@ def levels(inputs: Inputs, row: TokenScore, metric: str) -> str:
     scores = {one.method: one.value for one in alike if one.value is not None}
     if not {LASSO, ATTENTION} <= scores.keys():
         return ""
-    return f"means {scores[LASSO]:.2f} for Lasso, {scores[ATTENTION]:.2f} for mean attention"
+    return f"means: Lasso {scores[LASSO]:.2f}, attention {scores[ATTENTION]:.2f}"
 
 
 @claims.register(

@@ -26,16 +26,17 @@ def of_growth(first: OrderLaw, rows: list[OrderLaw]) -> Finding:
     beyond = [row for row in rows if (row.kind, row.directions) == (BEYOND, OF_TEXT)]
     whole = {row.block: row for row in rows if row.kind == GROWTH}
     own = {row.block: row for row in rows if (row.kind, row.directions) == (BEYOND, OWN)}
-    beside = [("growth", whole.get(1)), ("own directions", own.get(1))]
+    beyond_own = [f"own directions {estimate(row.value, row.low, row.high)}" for row in [own.get(1)] if row]
+    longer = [f"blocks of {row.block} {estimate(row.value, row.low, row.high)}" for row in beyond[1:]]
     return Finding.of(
         first,
         "slope with ln N of ln(text / shuffled), minus the null's",
         remains(beyond),
-        "; ".join(f"{word} {estimate(row.value, row.low, row.high)}" for word, row in beside if row),
+        "".join(f"growth {estimate(row.value, row.low, row.high)}" for row in [whole.get(1)] if row),
         margin=MARGIN,
         null="wider models on text's directions",
         primary=first.corpus not in EXPLORED,
-        details="; ".join(f"blocks of {row.block} {estimate(row.value, row.low, row.high)}" for row in beyond[1:]),
+        details="; ".join([*beyond_own, *longer]),
     )
 
 
@@ -64,7 +65,7 @@ def follows_loss(inputs: Inputs) -> list[Finding]:
             row,
             "rank correlation of minus ln(text / shuffled) and the nats",
             SUPPORTED if row.low > 0 else REFUTED,
-            "over block lengths" if row.kind == WITHIN else "over training steps, tokens shuffled",
+            "over block lengths" if row.kind == WITHIN else "over training steps",
             primary=row.corpus not in EXPLORED,
             scope=scope(row),
         )

@@ -56,8 +56,8 @@ def order_and_loss(inputs: Inputs) -> Figure | None:
         for row in slopes
     ]
     right = [Effect(scope(row), row.value, row.low, row.high, paint[row.corpus]) for row in ranks]
-    figure = Figure(figsize=(WIDTH, 0.5 + 0.1 * max(lines(left), lines(right))))
-    axes = figure.subplots(1, 2)
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.1 * (lines(left) + lines(right))))
+    axes = figure.subplots(2, 1, height_ratios=[lines(left), lines(right)])
     draw_effects(axes[0], left, margin=MARGIN)
     draw_effects(axes[1], right)
     axes[0].set_xlabel("slope with ln N, by block length")
