@@ -337,11 +337,21 @@ FUNCTIONS = {
                 *("measure_lengths", "share_widths", "measure_training", "measure_controls"),
                 *("decompose", "sum_rows", "merge_spectra", "project_shuffled"),
                 *("measure_portrait", "write_portrait", "write_comparison", "study_mlp_width", "audit_one_token"),
+                "measure_order",
             },
         ),
         (
             "models/capture.py",
-            {"runs", "runs_by_name", "probe_model", "remove_tokens", "measure_components", "train_cell", "measure_tokens"},
+            {
+                "runs",
+                "runs_by_name",
+                "probe_model",
+                "remove_tokens",
+                "measure_components",
+                "train_cell",
+                "measure_tokens",
+                "measure_order",
+            },
         ),
         ("studies/entropy/figure.py", {"draw_layers", "write_page", "write_findings"}),  # pages draw figures of claims
         ("core/checks.py", set()),
