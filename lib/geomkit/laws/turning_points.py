@@ -14,7 +14,7 @@ from geomkit.laws.resampling import percentile_interval
 
 Direction = Literal["rise", "fall"]
 PHASES: tuple[Direction, ...] = ("fall", "rise", "fall")
-"""Of RankMe: warm-up, entropy-seeking and compression-seeking (Li et al. 2025, arXiv 2509.23024)."""
+"""Published phases of RankMe: warm-up, entropy-seeking and compression-seeking (Li et al. 2025, arXiv 2509.23024)."""
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def effects(rows: Sequence[Claim]) -> str:
 
 
 EXACT = "exact"
-"""What pages call a supported claim that is arithmetic."""
+"""Word on pages for a supported claim that is arithmetic."""
 
 
 def standing(rows: Sequence[Claim]) -> str:
@@ -125,7 +125,7 @@ def standing(rows: Sequence[Claim]) -> str:
 FEW = 4
 """Findings of one claim that stand in a table of claims with their intervals."""
 HEAD = ("claim", "status", "effect on each corpus, 95 % interval")
-"""Of the tables of claims."""
+"""Heads of the columns in tables of claims."""
 COLUMNS = ("where", "effect, 95 % interval", "null", "rests on", "status", "why")
 
 

@@ -14,7 +14,7 @@ from geomkit.measures.spectra import CovarianceAccumulator, FixedPointCovariance
 TOGETHER = 1 << 18
 """Numbers in the rows of short texts that are decomposed in one call, which costs as much for one text as for sixteen."""
 Sums = Mapping[str, CovarianceAccumulator | FixedPointCovariance]
-"""Of all rows the sum of z z^T, by normalisation."""
+"""Sums of z z^T over all rows, by normalisation."""
 
 
 class StateSpectra:

@@ -13,7 +13,7 @@ from geomkit.core.arrays import Array, indices, namespace, reals
 from geomkit.core.errors import DataError
 
 BITS = 62
-"""Of a whole number, beside its sign and one that rounding may need."""
+"""Bits of a whole number, beside its sign and one that rounding may need."""
 
 
 class FixedPointSum:

@@ -15,7 +15,7 @@ from geomkit.core.errors import DataError
 from geomkit.measures.spectra import normalise
 
 PENALTIES = np.logspace(-4, 4, 33)
-"""Of ridges, over that of the information gain, 1 / c."""
+"""Penalties of ridges, over that of the information gain, 1 / c."""
 
 
 def information_gain(Z: ArrayLike, eps2: float = 0.5, n: int | None = None) -> Array:
